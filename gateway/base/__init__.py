@@ -1,0 +1,1 @@
+"""Values and errors every layer may use; no I/O, no clock, no third-party network library."""

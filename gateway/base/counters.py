@@ -1,0 +1,51 @@
+"""Named counters: whatever is dropped or refused silently is at least counted.
+
+Names are fixed members of `Counter`, so that no peer can make up a label.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as _Tally
+from enum import StrEnum
+
+
+class Counter(StrEnum):
+    """Everything that is counted outside of a call."""
+
+    SIP_UNKNOWN_SOURCE = "sip_unknown_source"
+    SIP_MALFORMED = "sip_malformed"
+    SIP_REJECTED = "sip_rejected"
+    SIP_OVERSIZE = "sip_oversize"
+    SIP_UNMATCHED_RESPONSE = "sip_unmatched_response"
+    SIP_TRANSACTIONS_FULL = "sip_transactions_full"
+    CONNECTION_REFUSED = "connection_refused"
+    CONNECTION_TIMEOUT = "connection_timeout"
+    TLS_HANDSHAKE_FAILED = "tls_handshake_failed"
+    WEBSOCKET_REFUSED = "websocket_refused"
+    WEBSOCKET_DEAD = "websocket_dead"
+    AUTH_FAILED = "auth_failed"
+    CALLS_STARTED = "calls_started"
+    CALLS_ENDED = "calls_ended"
+    LEGS_SECURED = "legs_secured"
+    LEGS_DOWNGRADED = "legs_downgraded"
+    LEGS_REFUSED = "legs_refused"
+    AUDIT_BUFFERED = "audit_buffered"
+    AUDIT_DROPPED = "audit_dropped"
+    WORKER_RESTARTED = "worker_restarted"
+
+
+class Counters:
+    """A tally of `Counter` names. One instance is handed down from the composition root."""
+
+    def __init__(self) -> None:
+        self._tally: _Tally[str] = _Tally()
+
+    def add(self, name: Counter, amount: int = 1) -> None:
+        self._tally[name] += amount
+
+    def __getitem__(self, name: Counter) -> int:
+        return self._tally[name]
+
+    def snapshot(self) -> dict[str, int]:
+        """Every counter with its value, zeros included."""
+        return {c.value: self._tally[c] for c in Counter}

@@ -1,0 +1,87 @@
+"""Errors that say who is at fault and what to answer.
+
+GatewayError
++-- ConfigError        the administrator's file: file, line, key and remedy
++-- SipError           a SIP message that breaks RFC 3261; carries the status to answer with
++-- SdpError           a session description that cannot be used; answered 400 or 488
++-- MediaError         the relay cannot serve a session
++-- TransportError     a peer cannot be reached, or its identity cannot be verified
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Party(StrEnum):
+    """Whose fault a failure is."""
+
+    GATEWAY = "gateway"
+    BROWSER = "browser"
+    TRUNK = "trunk"
+    CALLER = "caller"
+    CALLEE = "callee"
+    CONFIG = "config"
+
+
+class GatewayError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class ConfigError(GatewayError):
+    """A mistake in a configuration file, told so that it can be mended.
+
+    Args:
+        message: what is wrong, in one sentence.
+        file: path of the file as the administrator wrote it.
+        line: line of the key, counted from 1; 0 when the whole file is meant.
+        key: dotted path of the key, for example ``trunks.pbx.target``.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, message: str, *, file: str = "", line: int = 0, key: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.message, self.file, self.line, self.key, self.remedy = message, file, line, key, remedy
+
+    def __str__(self) -> str:
+        place = self.file + (f":{self.line}" if self.line else "")
+        parts = [p for p in (place, self.key, self.message) if p]
+        return ": ".join(parts) + (f"\n  remedy: {self.remedy}" if self.remedy else "")
+
+
+class SipError(GatewayError, ValueError):
+    """A SIP message (or part of one) that RFC 3261 does not allow.
+
+    Args:
+        why: short reason, safe to send back as a reason phrase (never peer bytes).
+        status: SIP status code to answer a request with.
+    """
+
+    def __init__(self, why: str, status: int = 400) -> None:
+        super().__init__(why)
+        self.why, self.status = why, status
+
+
+class SdpError(GatewayError, ValueError):
+    """A session description that is malformed (400) or cannot be agreed to (488)."""
+
+    def __init__(self, why: str, status: int = 488) -> None:
+        super().__init__(why)
+        self.why, self.status = why, status
+
+
+class MediaError(GatewayError):
+    """The media relay cannot do what was asked: no port, no worker, limit reached."""
+
+
+class TransportError(GatewayError):
+    """A SIP peer cannot be reached.
+
+    Args:
+        why: what happened, safe for logs and the audit record.
+        verification: the X.509 or name-matching reason when identity could not be verified, else "".
+    """
+
+    def __init__(self, why: str, *, verification: str = "") -> None:
+        super().__init__(why)
+        self.why, self.verification = why, verification

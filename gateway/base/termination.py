@@ -1,0 +1,90 @@
+"""Why a call ended: one value shared by the SIP response, the log line, the metric and the audit record.
+
+Every way a call can end is a member of `Termination`; there is no free text beside it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from gateway.base.errors import Party
+
+
+class Termination(Enum):
+    """(slug, party at fault, SIP status before answer, Warning code or 0, words for the user)."""
+
+    HANGUP_BROWSER = ("hangup-browser", Party.CALLER, 200, 0, "The browser side hung up")
+    HANGUP_TRUNK = ("hangup-trunk", Party.CALLEE, 200, 0, "The trunk side hung up")
+    CANCELLED = ("cancelled", Party.CALLER, 487, 0, "The caller gave up before the answer")
+    NO_ROUTE = ("no-route", Party.CALLER, 404, 399, "No dialplan rule matches this number")
+    USER_NOT_REGISTERED = ("user-not-registered", Party.CALLEE, 480, 399, "The user is not signed in")
+    RING_TIMEOUT = ("ring-timeout", Party.CALLEE, 408, 0, "Nobody answered in time")
+    REJECTED = ("rejected", Party.CALLEE, 603, 0, "The other side rejected the call")
+    PEER_TIMEOUT = ("peer-timeout", Party.TRUNK, 408, 0, "The other side did not answer the request")
+    TRUNK_UNREACHABLE = ("trunk-unreachable", Party.TRUNK, 503, 399, "The trunk cannot be reached")
+    TRUNK_UNVERIFIED = ("trunk-unverified", Party.TRUNK, 503, 399, "The trunk's certificate is not valid")
+    TRUNK_ERROR = ("trunk-error", Party.TRUNK, 502, 0, "The trunk answered with an error")
+    ENCRYPTION_REQUIRED = (
+        "encryption-required",
+        Party.TRUNK,
+        488,
+        302,
+        "Encryption is required and the other side refused it",
+    )
+    ENCRYPTION_IMPOSSIBLE = (
+        "encryption-impossible",
+        Party.CONFIG,
+        403,
+        399,
+        "Policy requires encryption this trunk's signalling cannot protect",
+    )
+    ENCRYPTION_IGNORED = (
+        "encryption-ignored",
+        Party.TRUNK,
+        488,
+        302,
+        "The other side agreed to encryption but gave no key",
+    )
+    ENCRYPTION_REMOVED = (
+        "encryption-removed",
+        Party.TRUNK,
+        488,
+        302,
+        "The other side tried to remove encryption during the call",
+    )
+    BROWSER_OFFER_INSECURE = (
+        "browser-offer-insecure",
+        Party.BROWSER,
+        488,
+        302,
+        "The browser did not offer DTLS-SRTP with ICE and rtcp-mux",
+    )
+    NO_COMMON_CODEC = ("no-common-codec", Party.CALLER, 488, 304, "The two sides have no codec in common")
+    BAD_SDP = ("bad-sdp", Party.CALLER, 488, 399, "The session description cannot be used")
+    IDENTITY_MISMATCH = ("identity-mismatch", Party.BROWSER, 403, 399, "From does not match the signed-in user")
+    LOOP_DETECTED = ("loop-detected", Party.CALLER, 482, 0, "The call came back to this gateway")
+    MEDIA_UNAVAILABLE = ("media-unavailable", Party.GATEWAY, 503, 399, "No media port or relay worker is free")
+    MEDIA_NOT_KEYED = ("media-not-keyed", Party.BROWSER, 488, 399, "Media keys were not agreed in time")
+    FINGERPRINT_MISMATCH = (
+        "fingerprint-mismatch",
+        Party.BROWSER,
+        488,
+        399,
+        "The certificate does not match the signalled fingerprint",
+    )
+    DTLS_FAILED = ("dtls-failed", Party.BROWSER, 488, 399, "The DTLS handshake failed")
+    CONSENT_LOST = ("consent-lost", Party.BROWSER, 408, 399, "The browser stopped confirming that it wants media")
+    FLOW_LOST = ("flow-lost", Party.BROWSER, 480, 399, "The connection to the browser was lost")
+    ACK_MISSING = ("ack-missing", Party.CALLER, 408, 0, "The answer was never acknowledged")
+    AUDIT_UNAVAILABLE = ("audit-unavailable", Party.GATEWAY, 503, 399, "The audit log cannot be written")
+    OVERLOADED = ("overloaded", Party.GATEWAY, 503, 399, "The gateway has reached its limit of calls")
+    WORKER_LOST = ("worker-lost", Party.GATEWAY, 500, 399, "The media relay serving the call died")
+    SHUTDOWN = ("shutdown", Party.GATEWAY, 503, 399, "The gateway is shutting down")
+    INTERNAL_ERROR = ("internal-error", Party.GATEWAY, 500, 399, "The gateway failed; see its log")
+
+    def __init__(self, slug: str, party: Party, status: int, warning: int, words: str) -> None:
+        self.slug = slug
+        self.party = party
+        self.status = status
+        self.warning = warning
+        self.words = words

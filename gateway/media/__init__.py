@@ -1,0 +1,1 @@
+"""Media: the relay workers, their command protocol and the client the control plane uses."""

@@ -1,0 +1,1 @@
+"""Where a call goes: ordered dialplan rules, numbers, emergency numbers first."""

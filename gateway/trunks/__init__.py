@@ -1,0 +1,1 @@
+"""Trunks: configured SIP peers, how they are reached, and how their identity is verified."""

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T", str, bytes)
 
 TokenSource = Callable[[int], str]
-"""Gives a random lower-case alphanumeric token of that many characters; injected so that pure code has no randomness."""
+"""Gives a random lower-case alphanumeric token of that many characters; injected: pure code has no randomness."""
 
 
 class Secret(Generic[T]):
@@ -19,7 +19,7 @@ class Secret(Generic[T]):
     __slots__ = ("_value",)
 
     def __init__(self, value: T) -> None:
-        self._value = value
+        self._value: T = value
 
     def reveal(self) -> T:
         return self._value

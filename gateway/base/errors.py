@@ -2,6 +2,7 @@
 
 GatewayError
 +-- ConfigError        the administrator's file: file, line, key and remedy
+|   +-- ConfigErrors   several of them, found in one reading
 +-- SipError           a SIP message that breaks RFC 3261; carries the status to answer with
 +-- SdpError           a session description that cannot be used; answered 400 or 488
 +-- MediaError         the relay cannot serve a session
@@ -10,6 +11,7 @@ GatewayError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -47,6 +49,22 @@ class ConfigError(GatewayError):
         place = self.file + (f":{self.line}" if self.line else "")
         parts = [p for p in (place, self.key, self.message) if p]
         return ": ".join(parts) + (f"\n  remedy: {self.remedy}" if self.remedy else "")
+
+
+class ConfigErrors(ConfigError):
+    """Every mistake found in one reading of the configuration, so that one run of `check` shows them all.
+
+    Args:
+        errors: the mistakes, at least one, in the order they are told.
+    """
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        self.errors = tuple(errors)
+        first = self.errors[0]
+        super().__init__(first.message, file=first.file, line=first.line, key=first.key, remedy=first.remedy)
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
 
 
 class SipError(GatewayError, ValueError):

@@ -1,19 +1,36 @@
 """The configuration as frozen models: every key the gateway knows, typed, with its default and its meaning.
 
 YAML scalars arrive here as text (`load` reads no implicit booleans, numbers or times) and are typed by these
-models. Unknown keys are errors. Paths are resolved by `load` before they get here.
+models. Unknown keys are errors. The docstring under a key is its text in docs/configuration.md and the remedy
+told when its value is wrong.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from gateway.base.values import Secret
+from gateway.config.scalars import (
+    Dialled,
+    EmergencyNumber,
+    FilePath,
+    Host,
+    IpAddress,
+    IpList,
+    Model,
+    Name,
+    Network,
+    Origin,
+    Port,
+    Prefix,
+    SecretText,
+    emergency_number,
+    hexadecimal,
+    ip_address,
+)
 
 MAX_WORKERS = 64
 """More relay workers than this is a typing mistake, not a machine."""
@@ -26,35 +43,6 @@ class Profile(StrEnum):
     PREFER = "prefer"
     OSRTP = "osrtp"
     LEGACY = "legacy"
-
-
-class Model(BaseModel):
-    """Base: frozen, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-def _ip(value: str) -> str:
-    return str(ipaddress.ip_address(value))
-
-
-def _network(value: str) -> str:
-    return str(ipaddress.ip_network(value, strict=True))
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _secret(value: object) -> object:
-    return Secret(value) if isinstance(value, str) else value
-
-
-IpAddress = Annotated[str, AfterValidator(_ip)]
-Network = Annotated[str, AfterValidator(_network)]
-IpList = Annotated[tuple[IpAddress, ...], BeforeValidator(_as_list)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-SecretText = Annotated[Secret[str], BeforeValidator(_secret)]
 
 
 class Endpoint(Model):
@@ -71,7 +59,7 @@ class Endpoint(Model):
         host, colon, port = value.rpartition(":")
         if not colon or not host:
             raise ValueError("expected host:port")
-        return {"host": _ip(host.strip("[]")), "port": port}
+        return {"host": ip_address(host.strip("[]")), "port": port}
 
 
 class SipListener(Model):
@@ -114,15 +102,22 @@ class PortRange(Model):
     def __len__(self) -> int:
         return self.last - self.first + 1
 
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
 
 class Web(Model):
     """The HTTPS listener: softphone page and SIP over WebSocket."""
 
     address: Endpoint
-    certificate: Path | None = None
-    key: Path | None = None
+    """IP address and port of the HTTPS listener, for example 0.0.0.0:8443."""
+    certificate: FilePath | None = None
+    """PEM file with the server certificate and its chain. Without it plain ws:// is served, on loopback only."""
+    key: FilePath | None = None
+    """PEM file with the private key of `certificate`."""
     key_password: SecretText | None = None
-    origins: tuple[str, ...] = ()
+    """Password of `key`: the text, `${NAME}` from the environment, or `file:PATH`."""
+    origins: tuple[Origin, ...] = ()
     """Origins allowed to open the WebSocket, exact match, for example https://pbx.example.com. The gateway's own page
     must be listed too."""
     allow_missing_origin: bool = False
@@ -140,17 +135,25 @@ class Web(Model):
 class ListenTls(Model):
     """The gateway's certificate on `tls:` listeners, and who may prove itself there by a client certificate."""
 
-    certificate: Path
-    key: Path
+    certificate: FilePath
+    """PEM file with the certificate and its chain."""
+    key: FilePath
+    """PEM file with the private key of `certificate`."""
     key_password: SecretText | None = None
-    client_ca: Path | None = None
+    """Password of `key`: the text, `${NAME}` from the environment, or `file:PATH`."""
+    client_ca: FilePath | None = None
     """CA file for client certificates; without it no inbound TLS request counts as verified by certificate."""
 
 
 class Listen(Model):
+    """Where the gateway listens."""
+
     web: Web
+    """The HTTPS listener for browsers."""
     sip: tuple[SipListener, ...] = ()
+    """Listeners for trunks, each `udp:`, `tcp:` or `tls:` and an address, for example udp:0.0.0.0:5060."""
     tls: ListenTls | None = None
+    """Certificate of the `tls:` listeners; required when there is one."""
 
     @model_validator(mode="after")
     def _tls_has_certificate(self) -> Listen:
@@ -163,14 +166,18 @@ class BrowserMedia(Model):
     """Media towards browsers: one UDP port per relay worker, on every bind address."""
 
     bind: IpList
+    """Local address or addresses for browser media."""
     advertise: IpList = ()
     """Addresses written in candidates, one per bind address (1:1 NAT). Default: the bind addresses."""
     ports: PortRange
+    """UDP ports, one per worker: `first-last` or one number. These must be open in the firewall."""
     dtls_setup: Literal["passive", "active"] = "passive"
     """Role we answer with. passive: we are DTLS server and choose the strongest suite."""
 
     @model_validator(mode="after")
     def _pairs(self) -> BrowserMedia:
+        if not self.bind:
+            raise ValueError("bind needs at least one address")
         if self.advertise and len(self.advertise) != len(self.bind):
             raise ValueError("advertise needs one address per bind address")
         if not self.advertise and any(ipaddress.ip_address(b).is_unspecified for b in self.bind):
@@ -186,13 +193,18 @@ class TrunkMedia(Model):
     """Media towards trunks: one even RTP port and the odd RTCP port above it per call."""
 
     bind: IpAddress
+    """Local address for trunk media."""
     advertise: IpAddress | None = None
+    """Address written in the SDP for trunks (1:1 NAT). Default: the bind address."""
     ports: PortRange
+    """UDP ports for trunk media, `first-last`: two per call, and room for ports that rest after a call."""
 
     @model_validator(mode="after")
     def _room(self) -> TrunkMedia:
-        if len(self.ports) < 2:
-            raise ValueError("a call needs two ports (RTP and RTCP)")
+        if (self.ports.last + 1) // 2 <= (self.ports.first + 1) // 2:
+            raise ValueError("a call needs an even port and the odd port above it (RTP and RTCP)")
+        if self.advertise is None and ipaddress.ip_address(self.bind).is_unspecified:
+            raise ValueError("bind on an unspecified address needs advertise")
         return self
 
     @property
@@ -201,9 +213,14 @@ class TrunkMedia(Model):
 
 
 class Media(Model):
+    """Addresses and ports of the media relay."""
+
     browser: BrowserMedia
+    """Media towards browsers."""
     trunk: TrunkMedia
+    """Media towards trunks."""
     workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
+    """Relay processes; one per core that may carry media."""
 
     @model_validator(mode="after")
     def _port_per_worker(self) -> Media:
@@ -215,20 +232,31 @@ class Media(Model):
 class TrunkTls(Model):
     """How a trunk's TLS identity is verified (RFC 5922) and how we prove ours."""
 
-    ca: Path | None = None
+    ca: FilePath | None = None
     """CA file; default is the system's."""
-    names: tuple[str, ...] = ()
+    names: tuple[Host, ...] = ()
     """Names accepted in the certificate; default is the host of `target`."""
-    certificate: Path | None = None
-    key: Path | None = None
+    certificate: FilePath | None = None
+    """PEM file with the client certificate we show to this trunk."""
+    key: FilePath | None = None
+    """PEM file with the private key of `certificate`."""
     key_password: SecretText | None = None
+    """Password of `key`: the text, `${NAME}` from the environment, or `file:PATH`."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> TrunkTls:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together")
+        return self
 
 
 class TrunkAddresses(Model):
     """Media addresses of one trunk where they differ from `media.trunk` (another interface, another NAT)."""
 
     bind: IpAddress
+    """Local address for this trunk's media."""
     advertise: IpAddress | None = None
+    """Address written in the SDP for this trunk. Default: the bind address."""
 
 
 class Trunk(Model):
@@ -237,82 +265,127 @@ class Trunk(Model):
     target: str
     """SIP URI of the peer: sip:host[:port][;transport=udp|tcp|tls]."""
     security: Profile = Profile.STRICT
+    """Security profile: strict, prefer, osrtp or legacy."""
     networks: tuple[Network, ...] = ()
     """Source networks whose requests are this trunk's. Empty: the trunk cannot call in."""
     media_networks: tuple[Network, ...] = ()
-    """Networks its media may come from besides the signalled address (POLICY A2b `media_cidr`)."""
+    """Networks its media may come from besides the signalled address."""
     tls: TrunkTls = TrunkTls()
+    """How its TLS identity is verified."""
     media: TrunkAddresses | None = None
+    """Media addresses where they differ from `media.trunk`."""
     rtcp_mux: bool = False
     """Offer rtcp-mux to this trunk. An inbound offer with rtcp-mux is always honoured."""
-    codecs: tuple[str, ...] = ("opus", "G722", "PCMU", "PCMA")
+    codecs: tuple[str, ...] = Field(default=("opus", "G722", "PCMU", "PCMA"), min_length=1)
     """Codecs offered to this trunk, in order, of those the browser offered."""
 
 
 class Audit(Model):
-    directory: Path
+    """The audit log."""
+
+    directory: FilePath
+    """Directory of the audit log; made when it is missing."""
     on_unavailable: Literal["buffer_then_refuse_new", "refuse_new"] = "buffer_then_refuse_new"
+    """When the log cannot be written: buffer in memory and refuse new calls once that is full, or refuse at once.
+    Emergency numbers always connect."""
     buffer_mb: float = Field(default=1.0, gt=0, le=1024)
     """How much is buffered in memory while the log cannot be written."""
 
 
 class Limits(Model):
+    """Caps on what the gateway takes on."""
+
     calls: int = Field(default=1000, ge=1)
+    """Calls at the same time; more are refused with 503."""
     ring_seconds: int = Field(default=180, ge=1, le=600)
+    """How long a call may ring before it is ended."""
 
 
 class GatewayConfig(Model):
     """The whole `gateway.yaml`."""
 
-    realm: str
+    realm: Host
     """SIP domain of the browser users and digest realm, for example pbx.example.com."""
     listen: Listen
+    """Where the gateway listens."""
     media: Media
-    users: Path
-    trunks: dict[str, Trunk] = {}
-    dialplan: Path
+    """Addresses and ports of the media relay."""
+    users: FilePath
+    """The users file, written by `sip-gateway users add`."""
+    trunks: dict[Name, Trunk] = Field(default_factory=dict)
+    """The SIP peers, by name."""
+    dialplan: FilePath
+    """The dialplan file."""
     audit: Audit
+    """The audit log."""
     limits: Limits = Limits()
+    """Caps on what the gateway takes on."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Detail of the gateway's own log on standard error."""
 
 
 class User(Model):
     """One browser user as `sip-gateway users add` writes it: digests of the password, never the password."""
 
-    realm: str
-    ha1_md5: SecretText
-    ha1_sha256: SecretText
+    realm: Host
+    """Realm the digests were made for; must be the gateway's `realm`."""
+    ha1_md5: Annotated[SecretText, hexadecimal(32)]
+    """MD5 of user:realm:password, as browser libraries need it (RFC 2617)."""
+    ha1_sha256: Annotated[SecretText, hexadecimal(64)]
+    """SHA-256 of user:realm:password (RFC 7616, RFC 8760)."""
 
 
 class UsersFile(Model):
-    users: dict[str, User] = {}
+    """The users file: who may sign in from a browser."""
+
+    users: dict[str, User] = Field(default_factory=dict)
+    """The users, by name."""
 
 
 class OutboundRule(Model):
     """Dialled number -> trunk."""
 
-    id: str
-    dialled: str
+    id: Name
+    """Name of the rule in logs and audit records; unique in the file."""
+    dialled: Dialled
     """Exact number or a pattern where a final `*` stands for any rest, for example +49*."""
-    trunk: str
+    trunk: Name
+    """Trunk that gets the call."""
     strip: int = Field(default=0, ge=0, le=32)
-    prefix: str = ""
+    """Characters taken from the front of the number before it is sent."""
+    prefix: Prefix = ""
+    """Characters put in front of the number after `strip`."""
     emergency: bool = False
+    """Calls by this rule are emergency calls: they always connect. Only for one exact number."""
+
+    @model_validator(mode="after")
+    def _emergency_is_exact(self) -> OutboundRule:
+        if self.emergency:
+            emergency_number(self.dialled)
+        return self
 
 
 class InboundRule(Model):
     """Number a trunk calls -> browser user."""
 
-    id: str
-    dialled: str
+    id: Name
+    """Name of the rule in logs and audit records; unique in the file."""
+    dialled: Dialled
+    """Exact number or name, or a pattern where a final `*` stands for any rest."""
     user: str
-    trunk: str | None = None
+    """Browser user that rings. `*`: the user whose name is the dialled number itself."""
+    trunk: Name | None = None
+    """Only calls from this trunk; default: from any."""
 
 
 class DialplanFile(Model):
-    emergency: tuple[str, ...] = ("112", "110", "911", "999")
+    """The dialplan: which trunk a dialled number takes, which user an incoming call rings."""
+
+    emergency: tuple[EmergencyNumber, ...] = ("112", "110", "911", "999")
     """Numbers that always connect, whatever policy or the audit log say."""
-    emergency_trunks: tuple[str, ...] = ()
+    emergency_trunks: tuple[Name, ...] = ()
     """Trunks tried for an emergency number, in order; default: the first outbound rule that matches."""
     outbound: tuple[OutboundRule, ...] = ()
+    """Rules for calls from browsers. The first that matches decides; none: the call is refused."""
     inbound: tuple[InboundRule, ...] = ()
+    """Rules for calls from trunks. The first that matches decides; none: the call is refused."""

@@ -1,0 +1,136 @@
+"""The scalars of the configuration: text as written in YAML, checked and typed; and the base of every model.
+
+Each check raises ValueError with what was expected; `load` adds file, line and key. No message repeats a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Protocol, runtime_checkable
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from gateway.base.values import Secret
+
+MAX_NAME = 32
+"""Length of a trunk name or rule id: both are written in headers and audit records."""
+
+MAX_EMERGENCY_LENGTH = 8
+"""An emergency number is short; a longer one here would be a way around policy."""
+
+NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+DIALLED_CHARACTERS = NAME_CHARACTERS | frozenset("+*#")
+
+
+class Model(BaseModel):
+    """Base: frozen, no unknown keys, field docstrings kept for the reference and for error messages."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+
+@runtime_checkable
+class Resolver(Protocol):
+    """What `load` hands to the models as validation context: the meaning of a path and of a secret in one file."""
+
+    def path(self, text: str) -> Path:
+        """The file that is meant; relative paths are relative to the file that names them."""
+
+    def secret(self, text: str) -> str:
+        """The secret that is meant; `file:PATH` stands for the content of a file."""
+
+
+def ip_address(value: str) -> str:
+    """The address in its canonical text."""
+    return str(ipaddress.ip_address(value))
+
+
+def _network(value: str) -> str:
+    return str(ipaddress.ip_network(value, strict=True))
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _secret(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    return Secret(info.context.secret(value) if isinstance(info.context, Resolver) else value)
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    return info.context.path(value) if isinstance(value, str) and isinstance(info.context, Resolver) else value
+
+
+def _name(value: str) -> str:
+    if not 0 < len(value) <= MAX_NAME or not NAME_CHARACTERS.issuperset(value):
+        raise ValueError(f"expected 1 to {MAX_NAME} of a-z A-Z 0-9 . _ -")
+    return value
+
+
+def _host(value: str) -> str:
+    if not NAME_CHARACTERS.issuperset(value) or not value:
+        raise ValueError("expected a domain name, for example pbx.example.com")
+    return value.lower()
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}" or "@" in value:
+        raise ValueError("expected scheme://host or scheme://host:port without a path, for example https://example.com")
+    if parts.port == {"http": 80, "https": 443}[parts.scheme]:
+        raise ValueError("leave the default port out: browsers do not send it in Origin")
+    return value.lower()
+
+
+def _dialled(value: str) -> str:
+    if not value or not DIALLED_CHARACTERS.issuperset(value):
+        raise ValueError("expected a number or name, perhaps with a final *, without spaces or separators")
+    return value
+
+
+def _prefix(value: str) -> str:
+    if not DIALLED_CHARACTERS.issuperset(value) or "+" in value[1:]:
+        raise ValueError("expected characters that can be dialled: + at the start only, digits, * and #")
+    return value
+
+
+def emergency_number(value: str) -> str:
+    """One exact short number: a pattern would let other calls pass as emergency calls."""
+    if not (value.isascii() and value.isdigit() and len(value) <= MAX_EMERGENCY_LENGTH):
+        raise ValueError(f"expected one emergency number of at most {MAX_EMERGENCY_LENGTH} digits, without *")
+    return value
+
+
+def hexadecimal(length: int) -> AfterValidator:
+    """A secret of exactly that many hexadecimal characters."""
+
+    def check(value: Secret[str]) -> Secret[str]:
+        text = value.reveal()
+        if len(text) != length or not set("0123456789abcdef").issuperset(text):
+            raise ValueError(f"expected {length} lower-case hexadecimal characters")
+        return value
+
+    return AfterValidator(check)
+
+
+IpAddress = Annotated[str, AfterValidator(ip_address)]
+Network = Annotated[str, AfterValidator(_network)]
+IpList = Annotated[tuple[IpAddress, ...], BeforeValidator(_as_list)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+SecretText = Annotated[Secret[str], BeforeValidator(_secret)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Name = Annotated[str, AfterValidator(_name)]
+Host = Annotated[str, AfterValidator(_host)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Dialled = Annotated[str, AfterValidator(_dialled)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
+EmergencyNumber = Annotated[str, AfterValidator(emergency_number)]

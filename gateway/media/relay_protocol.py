@@ -1,0 +1,360 @@
+"""The relay protocol: what the gateway tells a relay worker, and what the worker tells back.
+
+A relay worker is a separate process that owns the sockets media flows through. The gateway process never touches
+a media packet; it opens sessions, gives keys, and listens to events. A worker in another language can replace the
+one in `gateway.media.worker` as long as it speaks what is written here; `tests/media` is its acceptance test.
+The messages are the dataclasses below; `relay_codec` puts them on the wire.
+
+Transport
+    One `AF_UNIX` `SOCK_SEQPACKET` socket pair per worker. The worker inherits its end; the number of the
+    descriptor is in the start configuration (`WorkerConfig`), a JSON object and the only command-line argument; it
+    never holds a secret. One packet is one message; messages keep their order. End of file, on either side, means
+    that the other process is gone: the worker exits, the gateway calls every session of the worker lost.
+
+Message
+    ::
+
+        +----------------+------------------------+------------------------------+
+        | header length  | header, JSON (UTF-8)   | octet strings, concatenated  |
+        | 4 octets, big  | {"type": ..., ...}     | keys and DTLS datagrams      |
+        +----------------+------------------------+------------------------------+
+
+    `type` is the name of a dataclass of this module; the other members are its fields. An octet string is written in
+    the header as its length and carried behind it, in the order of the fields: no key is ever JSON text. `HostPort` is
+    `[host, port]`, a map is a list of pairs, a tuple is a list. A message is at most `MAX_MESSAGE` octets. A message
+    that breaks these rules raises `MediaError`; a worker ignores it and counts it, the gateway gives the worker up.
+
+Session
+    A session is one call: a browser leg (ICE-lite, DTLS-SRTP, RTP and RTCP on one port) and a trunk leg (RTP or SRTP
+    on a port of its own, RTCP on the next one or muxed). Its number is chosen by the gateway and never used twice by
+    one worker; number 0 is the worker itself and is used for `GetCounters` only.
+
+    ====================  ==========================================================================================
+    Command               Effect
+    ====================  ==========================================================================================
+    `OpenSession`         Binds the trunk ports and starts to answer STUN checks for `ice_ufrag`. Answered by
+                          `SessionOpened` or `SessionFailed`, whichever comes first, exactly once.
+    `SetKeys`             Installs the SRTP keys of a leg. A direction whose key is unchanged keeps its context, so its
+                          roll-over counter and replay window live on (RFC 3711 3.2.1).
+    `SetTrunk`            Says where the trunk's media is expected from and sent to, and whether the leg is keyed.
+                          Repeating the same values changes nothing; other values forget what was learned.
+    `SetPayloads`         The payload types that are relayed, with the number each gets. All others are dropped.
+    `SetDirection`        Opens or closes RTP per direction (hold); RTCP is never held. Both are open at the start.
+    `SendDtls`            Sends a DTLS datagram to the nominated address of the browser, or before nomination to the
+                          address validated first. Dropped when there is neither.
+    `CloseSession`        Closes the sockets; the ports rest in quarantine. Answered by `SessionClosed`.
+    `GetCounters`         Answered by `CountersReport`. As messages keep their order it also proves that every earlier
+                          command is in effect.
+    ====================  ==========================================================================================
+
+    Nothing leaves a leg before its keys are set, or before `SetTrunk` said `keyed=False` for the trunk leg. The browser
+    leg is always keyed. A command for a session the worker does not have is ignored, except that `CloseSession` and
+    `GetCounters` are still answered, with zeros.
+
+    ====================  ==========================================================================================
+    Event                 Meaning
+    ====================  ==========================================================================================
+    `WorkerReady`         First message of a worker: its browser port is bound on every address.
+    `IceValidated`        The first authenticated check of the session came from `address`. Once.
+    `DtlsReceived`        A DTLS datagram from a validated address of the browser.
+    `ConsentLost`         No authenticated check for the consent time (RFC 7675). Once; the worker sends no more to the
+                          browser and answers no more checks of this session.
+    `MediaStarted`        First packet of a leg that authenticated, or on a plain leg came from the accepted source.
+                          Once per leg, and once more after the trunk leg changed between plain and keyed.
+    `SourceLearned`       The trunk's media now comes from, and goes to, `address` instead of `expected`.
+    `SourceRejected`      Packets were dropped; `code` is a code of the policy's catalogue, see `RejectCode`. At most
+                          once per session, leg and code; the counters tell how many.
+    `SessionClosed`       Answer to `CloseSession` with the final counters.
+    `SessionFailed`       The session could not be opened, or a command for it was refused; `reason` is a
+                          `FailureReason`. A refused command changes nothing.
+    ====================  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from gateway.base.values import HostPort, Secret
+
+MAX_MESSAGE = 65_536
+"""Longest control message, octets: far above the largest real one, below the default socket buffer."""
+MAX_DATAGRAM = 1500
+"""Longest datagram relayed or handed up, octets."""
+WORKER = 0
+"""Session number that stands for the worker itself in `GetCounters`."""
+
+CONSENT_SECONDS = 30.0
+"""Life of consent after a check (RFC 7675 5.1)."""
+QUARANTINE_SECONDS = 5.0
+"""A closed trunk port rests this long: late packets of the old call do not reach the next one."""
+
+Leg: TypeAlias = Literal["browser", "trunk"]
+
+
+class RejectCode(StrEnum):
+    """Codes of `SourceRejected`; the words are those of the policy catalogue."""
+
+    LATCH_MISMATCH = "media.latch_mismatch"
+    """Trunk leg: the source is neither the signalled address nor in the networks given."""
+    MID_RELATCH = "media.mid_relatch"
+    """Trunk leg: an allowed address tried to take over a stream that still flows, or that is locked."""
+    PLAIN_ON_SECURE = "media.plain_on_secure"
+    """A packet on a keyed leg failed authentication: plain, forged or protected with another key."""
+    UNKEYED = "early.unkeyed"
+    """A packet came before the keys of its leg, or before `SetTrunk`."""
+
+
+class FailureReason(StrEnum):
+    """Reasons of `SessionFailed`."""
+
+    NO_PORT = "no_port"
+    BAD_ADDRESS = "bad_address"
+    TOO_MANY_SESSIONS = "too_many_sessions"
+    DUPLICATE = "duplicate"
+    BAD_KEYS = "bad_keys"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCounters:
+    """Packets of one session, or of what could not be assigned to a session (`WORKER`)."""
+
+    browser_rx: int = 0
+    """RTP from the browser that authenticated."""
+    browser_tx: int = 0
+    """RTP sent to the browser."""
+    trunk_rx: int = 0
+    """RTP from the trunk that authenticated, or on a plain leg came from the accepted source."""
+    trunk_tx: int = 0
+    """RTP sent to the trunk."""
+    rtcp_rx: int = 0
+    """RTCP accepted, both legs."""
+    rtcp_tx: int = 0
+    """RTCP sent, both legs."""
+    dtls_rx: int = 0
+    """DTLS datagrams handed up."""
+    stun_rx: int = 0
+    """Authenticated STUN checks answered."""
+    srtp_auth_failed: int = 0
+    """Packets on a keyed leg that failed authentication."""
+    srtp_replayed: int = 0
+    """Authentic packets seen before, or too old for the replay window."""
+    srtp_ssrc_limit: int = 0
+    """Packets of one SSRC too many on a keyed leg."""
+    srtp_unsendable: int = 0
+    """Packets the SRTP library refused to protect, such as duplicates from a plain leg."""
+    plain_dropped: int = 0
+    """Those of `srtp_auth_failed` that are plain beyond doubt. SRTP and plain RTP mostly look alike."""
+    source_rejected: int = 0
+    """Trunk packets from a source that is not accepted."""
+    source_pending: int = 0
+    """Trunk packets dropped while a source was being learned."""
+    unkeyed_dropped: int = 0
+    """Packets that came, or should have left, before the keys of the leg were set."""
+    unmapped_dropped: int = 0
+    """RTP with a payload type that was not agreed."""
+    held_dropped: int = 0
+    """RTP against the agreed direction."""
+    malformed_dropped: int = 0
+    """Neither valid RTP nor valid RTCP."""
+    rtcp_rejected: int = 0
+    """RTCP that is malformed, on the wrong port, or more than the rate allowed."""
+    oversize_dropped: int = 0
+    """Datagrams above `MAX_DATAGRAM` octets, or too long to be protected."""
+    empty_dropped: int = 0
+    """Datagrams without content."""
+    unknown_dropped: int = 0
+    """Datagrams to the browser port whose first octet is none of STUN, DTLS and RTP (RFC 7983)."""
+    unvalidated_dropped: int = 0
+    """SRTP to the browser port from an address that passed no check."""
+    stun_rejected: int = 0
+    """STUN that is malformed, unauthenticated, or no Binding request."""
+    dtls_rejected: int = 0
+    """DTLS from an address that passed no check, or more than the rate allowed."""
+    unsent: int = 0
+    """Packets the kernel did not take, and packets for a browser without a nominated address."""
+    control_rejected: int = 0
+    """Control messages that could not be read, and events dropped because the gateway did not read them."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """What a worker is started with; JSON on its command line."""
+
+    control_fd: int
+    """The worker's end of the socket pair."""
+    browser_bind: tuple[str, ...]
+    browser_port: int
+    trunk_first: int
+    """First and last port of the worker's slice of `media.trunk.ports`."""
+    trunk_last: int
+    consent_seconds: float = CONSENT_SECONDS
+    quarantine_seconds: float = QUARANTINE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    session: int
+    ice_ufrag: str
+    ice_pwd: Secret[str]
+    trunk_bind: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetKeys:
+    session: int
+    leg: Leg
+    suite: str
+    """Name of a suite of `gateway.base.crypto_suite`; any other is refused."""
+    tx: Secret[bytes]
+    """Master key and salt of what the worker sends on this leg."""
+    rx: Secret[bytes]
+    """Master key and salt of what it receives."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTrunk:
+    session: int
+    keyed: bool
+    rtp: HostPort
+    rtcp: HostPort | None
+    """None: the port above `rtp` (RFC 3605 has the other case). Not used with `rtcp_mux`."""
+    rtcp_mux: bool
+    sources: tuple[str, ...]
+    """Networks, besides the signalled address, its media may come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPayloads:
+    session: int
+    to_trunk: Mapping[int, int]
+    to_browser: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SetDirection:
+    session: int
+    to_trunk: bool
+    to_browser: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendDtls:
+    session: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetCounters:
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    browser_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    session: int
+    trunk_rtp_port: int
+    trunk_rtcp_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFailed:
+    session: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IceValidated:
+    session: int
+    address: HostPort
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsReceived:
+    session: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentLost:
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStarted:
+    session: int
+    leg: Leg
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLearned:
+    session: int
+    address: HostPort
+    expected: HostPort
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRejected:
+    session: int
+    leg: Leg
+    address: HostPort
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    session: int
+    counters: SessionCounters
+
+
+@dataclass(frozen=True, slots=True)
+class CountersReport:
+    session: int
+    counters: SessionCounters
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """The worker of the session died. Made by the relay client, never sent over the socket."""
+
+    session: int
+
+
+Command: TypeAlias = (
+    OpenSession | SetKeys | SetTrunk | SetPayloads | SetDirection | SendDtls | CloseSession | GetCounters
+)
+Event: TypeAlias = (
+    WorkerReady
+    | SessionOpened
+    | SessionFailed
+    | IceValidated
+    | DtlsReceived
+    | ConsentLost
+    | MediaStarted
+    | SourceLearned
+    | SourceRejected
+    | SessionClosed
+    | CountersReport
+)
+RelayEvent: TypeAlias = (
+    IceValidated
+    | DtlsReceived
+    | ConsentLost
+    | MediaStarted
+    | SourceLearned
+    | SourceRejected
+    | SessionFailed
+    | WorkerLost
+)
+"""What a session's listener is given."""

@@ -1,0 +1,198 @@
+"""One relay worker seen from the gateway: its process, its control socket, its end.
+
+The socket is read and written from the event loop with `add_reader` and `add_writer`; nothing here ever blocks it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable
+
+from gateway.base.errors import MediaError
+from gateway.media.relay_codec import decode_event, encode, encode_config
+from gateway.media.relay_protocol import MAX_MESSAGE, Command, Event, WorkerConfig, WorkerReady
+
+START_SECONDS = 10.0
+"""A worker that has not bound its port by then will not."""
+STOP_SECONDS = 2.0
+"""A worker closes in milliseconds; a stuck one is killed after this."""
+READ_BATCH = 64
+"""Events taken per turn of the event loop, so that a busy worker does not hold it up."""
+MAX_BACKLOG = 4096
+"""Commands waiting for a worker that does not read. One that lets so many wait is stuck, and is given up."""
+ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TZ")
+"""What a worker inherits besides PYTHON*; the gateway's environment may hold trunk passwords."""
+
+
+class RelayWorker:
+    """A running worker process.
+
+    Args:
+        config: start configuration; `control_fd` is filled in here.
+        on_event: called with every event after `WorkerReady`.
+    """
+
+    def __init__(self, config: WorkerConfig, on_event: Callable[[Event], None]) -> None:
+        self.config = config
+        self.browser_port = 0
+        self._on_event = on_event
+        self._backlog: deque[bytes] = deque()
+        self._socket: socket.socket | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._ready: asyncio.Future[int] | None = None
+        self._gone = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    @property
+    def alive(self) -> bool:
+        return self._socket is not None and self.browser_port != 0
+
+    async def start(self) -> None:
+        """Start the process and wait until its browser port is bound; raises MediaError when it does not get there."""
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        try:
+            await self._spawn()
+            async with asyncio.timeout(START_SECONDS):
+                self.browser_port = await self._ready
+        except (OSError, TimeoutError) as error:
+            await self.stop()
+            raise MediaError("a relay worker did not start") from error
+        except (MediaError, asyncio.CancelledError):
+            await self.stop()
+            raise
+
+    async def _spawn(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket = ours
+        with theirs:
+            ours.setblocking(False)
+            argument = encode_config(_with_descriptor(self.config, theirs.fileno()))
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "gateway.media.worker",
+                argument,
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=_environment(),
+            )
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._readable)
+
+    async def lost(self) -> None:
+        """Return when the worker is gone, whatever the reason, and its process has been reaped."""
+        await self._gone.wait()
+        await self._reap()
+
+    async def stop(self) -> None:
+        """End the worker: closing the control socket tells it to exit."""
+        self._hang_up()
+        self._gone.set()
+        await self._reap()
+
+    def send(self, command: Command) -> None:
+        """Queue a command; commands to a worker that is gone are dropped, as its sessions have been told."""
+        if self._socket is None:
+            return
+        self._backlog.append(encode(command))
+        if len(self._backlog) > MAX_BACKLOG:
+            self._hang_up()
+        elif len(self._backlog) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._socket is not None and self._backlog:
+            try:
+                self._socket.send(self._backlog[0])
+            except BlockingIOError:
+                asyncio.get_running_loop().add_writer(self._socket.fileno(), self._writable)
+                return
+            except OSError:
+                self._hang_up()
+                return
+            self._backlog.popleft()
+
+    def _writable(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_writer(self._socket.fileno())
+        self._flush()
+
+    def _readable(self) -> None:
+        for _ in range(READ_BATCH):
+            if self._socket is None:
+                return
+            try:
+                packet = self._socket.recv(MAX_MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._hang_up()
+                return
+            self._received(packet)
+
+    def _received(self, packet: bytes) -> None:
+        try:
+            event = decode_event(packet)
+        except MediaError:
+            self._hang_up()
+            return
+        if isinstance(event, WorkerReady):
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(event.browser_port)
+            return
+        self._on_event(event)
+
+    def _hang_up(self) -> None:
+        """Close the control socket; idempotent."""
+        if self._socket is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket.fileno())
+        loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        self._socket = None
+        self._backlog.clear()
+        self._gone.set()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(MediaError("a relay worker ended before it was ready; its message is above"))
+            # Nobody may be waiting any more (cancelled start); then the exception is not news.
+            self._ready.exception()
+
+    async def _reap(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _with_descriptor(config: WorkerConfig, descriptor: int) -> WorkerConfig:
+    """The configuration with the number of the inherited descriptor."""
+    return WorkerConfig(
+        descriptor,
+        config.browser_bind,
+        config.browser_port,
+        config.trunk_first,
+        config.trunk_last,
+        config.consent_seconds,
+        config.quarantine_seconds,
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in ENVIRONMENT or name.startswith("PYTHON")}

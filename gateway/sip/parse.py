@@ -1,0 +1,95 @@
+"""Bytes to messages (RFC 3261 7 and 18.3): whatever comes in gives a message or a `SipError`, in linear time."""
+
+from __future__ import annotations
+
+from gateway.base.errors import SipError
+from gateway.sip.address import NameAddr
+from gateway.sip.grammar import VISIBLE, is_token, parse_uint
+from gateway.sip.head import END_OF_HEAD, MAX_HEAD, MAX_MESSAGE, read_lines, split_header
+from gateway.sip.headers import SINGLE, Headers, canonical
+from gateway.sip.model import Message, Request, Response
+
+MIN_STATUS, MAX_STATUS = 100, 699
+
+
+def parse_message(data: bytes, *, stream: bool) -> Message:
+    """Read one message that fills `data`; `stream` makes Content-Length mandatory and exact (RFC 3261 18.3).
+
+    Raises:
+        SipError: 400 malformed, 413 too large, 505 version, 513 head too large. Nothing else leaves this function.
+    """
+    if len(data) > MAX_MESSAGE:
+        raise SipError("Message too large", 413)
+    head, body = _split(data)
+    lines = read_lines(head)
+    message = _start_line(lines[0])
+    message.headers = _headers(lines[1:])
+    message.body = _body(message.headers, body, stream=stream)
+    _check(message)
+    return message
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    """Head and the rest; empty lines before the start line are skipped (RFC 3261 7.5)."""
+    start = 0
+    while data.startswith(b"\r\n", start):
+        start += 2
+    end = data.find(END_OF_HEAD, start)
+    if end < 0:
+        raise SipError("No end of head", 513 if len(data) - start > MAX_HEAD else 400)
+    return data[start:end], data[end + len(END_OF_HEAD) :]
+
+
+def _start_line(line: str) -> Message:
+    parts = line.split(" ", 2)
+    if parts[0].upper() == "SIP/2.0":
+        return _status_line(parts)
+    if len(parts) != 3 or not is_token(parts[0]) or not parts[1] or not VISIBLE.issuperset(parts[1]):
+        raise SipError("Bad request line")
+    if parts[2].upper() != "SIP/2.0":
+        foreign = parts[2].upper().startswith("SIP/") and VISIBLE.issuperset(parts[2])
+        raise SipError("Version Not Supported", 505) if foreign else SipError("Bad request line")
+    return Request(parts[0], parts[1])
+
+
+def _status_line(parts: list[str]) -> Response:
+    code = parts[1] if len(parts) > 1 else ""
+    status = parse_uint(code, "status code", MAX_STATUS)
+    if len(code) != 3 or status < MIN_STATUS:
+        raise SipError("Bad status code")
+    return Response(status, parts[2] if len(parts) > 2 else "")
+
+
+def _headers(lines: list[str]) -> Headers:
+    fields = [split_header(line) for line in lines]
+    seen: set[str] = set()
+    for name, _ in fields:
+        key = canonical(name)
+        if key in SINGLE and key in seen:
+            raise SipError("Repeated header field")
+        seen.add(key)
+    return Headers.received(fields)
+
+
+def _body(headers: Headers, body: bytes, *, stream: bool) -> bytes:
+    """The body as Content-Length delimits it: what a datagram has beyond is dropped (RFC 3261 18.3)."""
+    text = headers.get("Content-Length")
+    if text is None:
+        if stream:
+            raise SipError("Missing Content-Length")
+        return body
+    length = parse_uint(text, "Content-Length", MAX_MESSAGE)
+    if length > len(body) or (stream and length < len(body)):
+        raise SipError("Content-Length does not match the body")
+    return body[:length]
+
+
+def _check(message: Message) -> None:
+    """Read every typed view once, so that none of them raises later."""
+    _ = (message.vias, message.from_, message.to, message.call_id, message.contacts, message.route)
+    _ = (message.max_forwards, message.content_type)
+    for value in message.record_route:
+        NameAddr.parse(value)
+    if isinstance(message, Request) and message.cseq.method != message.method:
+        raise SipError("CSeq does not match the method")
+    _ = message.cseq

@@ -1,0 +1,175 @@
+"""Answers to requests (RFC 3261 8.2.6), also to those that cannot be parsed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from gateway.base.errors import SipError
+from gateway.sip.grammar import is_token
+from gateway.sip.head import END_OF_HEAD, MAX_HEAD, read_lines, split_header
+from gateway.sip.headers import Headers, canonical
+from gateway.sip.model import Request, Response
+
+REASONS: dict[int, str] = {
+    100: "Trying",
+    180: "Ringing",
+    181: "Call Is Being Forwarded",
+    182: "Queued",
+    183: "Session Progress",
+    199: "Early Dialog Terminated",
+    200: "OK",
+    202: "Accepted",
+    204: "No Notification",
+    300: "Multiple Choices",
+    301: "Moved Permanently",
+    302: "Moved Temporarily",
+    305: "Use Proxy",
+    380: "Alternative Service",
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    410: "Gone",
+    412: "Conditional Request Failed",
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Unsupported URI Scheme",
+    417: "Unknown Resource-Priority",
+    420: "Bad Extension",
+    421: "Extension Required",
+    422: "Session Interval Too Small",
+    423: "Interval Too Brief",
+    428: "Use Identity Header",
+    429: "Provide Referrer Identity",
+    430: "Flow Failed",
+    433: "Anonymity Disallowed",
+    436: "Bad Identity Info",
+    437: "Unsupported Credential",
+    438: "Invalid Identity Header",
+    439: "First Hop Lacks Outbound Support",
+    440: "Max-Breadth Exceeded",
+    469: "Bad Info Package",
+    470: "Consent Needed",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    483: "Too Many Hops",
+    484: "Address Incomplete",
+    485: "Ambiguous",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    489: "Bad Event",
+    491: "Request Pending",
+    493: "Undecipherable",
+    494: "Security Agreement Required",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Server Time-out",
+    505: "Version Not Supported",
+    513: "Message Too Large",
+    555: "Push Notification Service Not Supported",
+    580: "Precondition Failure",
+    600: "Busy Everywhere",
+    603: "Decline",
+    604: "Does Not Exist Anywhere",
+    606: "Not Acceptable",
+    607: "Unwanted",
+    608: "Rejected",
+}
+"""Standard reason phrases of the IANA registry "SIP response codes"."""
+
+DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE"))
+"""Requests whose 101-299 responses carry the Record-Route back (RFC 3261 12.1.1)."""
+
+COPIED_ONCE = ("from", "to", "call-id", "cseq")
+
+
+def create_response(
+    request: Request,
+    status: int,
+    reason: str = "",
+    *,
+    to_tag: str = "",
+    headers: Sequence[tuple[str, str]] = (),
+    body: bytes = b"",
+    content_type: str = "",
+) -> Response:
+    """Build the answer to a request: Via, From, To, Call-ID and CSeq go back byte for byte (RFC 3261 8.2.6.2).
+
+    Args:
+        to_tag: added to To when the request has none there; leave it out for 100.
+        headers: further header fields, behind the copied ones.
+        content_type: of `body`; required when there is a body.
+    """
+    answer = Headers()
+    answer.copy_from(request.headers, "Via")
+    if 100 < status < 300 and request.method in DIALOG_METHODS:
+        answer.copy_from(request.headers, "Record-Route")
+    answer.copy_from(request.headers, "From")
+    _copy_to(answer, request, to_tag)
+    answer.copy_from(request.headers, "Call-ID")
+    answer.copy_from(request.headers, "CSeq")
+    for name, value in headers:
+        answer.add(name, value)
+    if content_type:
+        answer.set("Content-Type", content_type)
+    return Response(status, reason or REASONS.get(status, "Unknown"), answer, body)
+
+
+def _copy_to(answer: Headers, request: Request, to_tag: str) -> None:
+    answer.copy_from(request.headers, "To")
+    if to_tag and request.to.tag is None:
+        if not is_token(to_tag):
+            raise SipError("Bad tag", 500)
+        answer.append_to_value("To", f";tag={to_tag}")
+
+
+def salvage_error_response(data: bytes, error: SipError) -> bytes | None:
+    """Answer a request that cannot be parsed, if enough of it can be copied safely (RFC 3261 8.2.6).
+
+    None for responses, for ACK, and when Via, From, To, Call-ID or CSeq is missing, repeated or unusable.
+    """
+    try:
+        request = _salvage(data)
+        if request is None:
+            return None
+        tag = hashlib.sha256(data).hexdigest()[:16]
+        return bytes(create_response(request, error.status, to_tag=tag))
+    except SipError:
+        return None
+
+
+def _salvage(data: bytes) -> Request | None:
+    lines = read_lines(data[: MAX_HEAD + len(END_OF_HEAD)].lstrip(b"\r\n").partition(END_OF_HEAD)[0])
+    method, _, rest = lines[0].partition(" ")
+    if not is_token(method) or method == "ACK" or not rest.upper().rpartition(" ")[2].startswith("SIP/"):
+        return None
+    headers = Headers.received(_salvage_headers(lines[1:]))
+    if any(len(headers.get_all(name)) != 1 for name in COPIED_ONCE):
+        return None
+    request = Request(method, "sip:invalid", headers)
+    _ = (request.vias, request.from_, request.to, request.call_id, request.cseq)
+    return request
+
+
+def _salvage_headers(lines: list[str]) -> list[tuple[str, str]]:
+    """The header fields a response copies; lines that are none are passed over."""
+    found: list[tuple[str, str]] = []
+    for line in lines:
+        try:
+            name, value = split_header(line)
+        except SipError:
+            continue
+        if canonical(name) == "via" or canonical(name) in COPIED_ONCE:
+            found.append((name, value))
+    return found

@@ -1,0 +1,122 @@
+"""SIP, SIPS and tel URIs (RFC 3261 19.1, RFC 3966)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from gateway.base.errors import SipError
+from gateway.sip.grammar import (
+    ALPHANUM,
+    VISIBLE,
+    check_escapes,
+    decode_escapes,
+    format_host_port,
+    parse_host_port,
+)
+from gateway.sip.params import Params
+
+__all__ = ["Params", "SipUri"]
+
+URI_CHARS = VISIBLE - frozenset('<>"\\')
+SCHEME_CHARS = ALPHANUM | frozenset("+-.")
+
+
+@dataclass(frozen=True, slots=True)
+class SipUri:
+    """A URI whose user, password and parameters stay escaped as sent, so that `str` reproduces it."""
+
+    scheme: str
+    """Lower-case: ``sip``, ``sips``, ``tel``, or another one inside a `NameAddr`."""
+    user: str | None
+    password: str | None
+    host: str
+    """Without brackets; "" for `tel:` and unknown schemes."""
+    port: int | None
+    params: Params = field(default_factory=Params)
+    headers: str = ""
+    """The text behind ``?``, uninterpreted."""
+    opaque: str = ""
+    """All behind the colon when the scheme is none of sip, sips, tel."""
+
+    @classmethod
+    def parse(cls, text: str, *, any_scheme: bool = False) -> SipUri:
+        """Read a URI; an unknown scheme is 416 unless `any_scheme` (RFC 3261 8.2.2.1, RFC 4475 3.3.4)."""
+        scheme, colon, rest = text.partition(":")
+        if not colon or not rest or not scheme[:1].isalpha() or not SCHEME_CHARS.issuperset(scheme):
+            raise SipError("Bad URI")
+        if not URI_CHARS.issuperset(rest):
+            raise SipError("Bad character in URI")
+        scheme = scheme.lower()
+        if scheme in ("sip", "sips"):
+            return _parse_sip(scheme, rest)
+        if scheme == "tel":
+            return _parse_tel(rest)
+        if any_scheme:
+            return cls(scheme, None, None, "", None, opaque=rest)
+        raise SipError("Unsupported URI Scheme", 416)
+
+    @property
+    def user_decoded(self) -> str:
+        """The user with its percent escapes resolved, "" when there is none."""
+        return decode_escapes(self.user) if self.user else ""
+
+    @property
+    def transport(self) -> str | None:
+        """The transport parameter in lower case."""
+        value = self.params.get("transport")
+        return value.lower() if value else None
+
+    @property
+    def host_port(self) -> str:
+        """``host[:port]`` as it stands in the URI."""
+        return format_host_port(self.host, self.port)
+
+    def with_param(self, name: str, value: str | None) -> SipUri:
+        """A copy with this URI parameter set."""
+        return replace(self, params=self.params.with_(name, value))
+
+    def without_param(self, name: str) -> SipUri:
+        """A copy without this URI parameter."""
+        return replace(self, params=self.params.without(name))
+
+    def __str__(self) -> str:
+        if self.scheme == "tel":
+            return f"tel:{self.user or ''}{self.params}"
+        if self.scheme not in ("sip", "sips"):
+            return f"{self.scheme}:{self.opaque}"
+        password = "" if self.password is None else f":{self.password}"
+        user = "" if self.user is None else f"{self.user}{password}@"
+        headers = f"?{self.headers}" if self.headers else ""
+        return f"{self.scheme}:{user}{self.host_port}{self.params}{headers}"
+
+
+def _parse_sip(scheme: str, rest: str) -> SipUri:
+    check_escapes(rest)
+    userinfo, at, place = rest.rpartition("@")
+    if "@" in userinfo:
+        # No part of a SIP URI may hold a bare "@": with two of them, two parsers see two different hosts.
+        raise SipError("Bad URI")
+    user, colon, password = userinfo.partition(":")
+    if at and not user:
+        raise SipError("Empty user in URI")
+    place, question, headers = place.partition("?")
+    if question and not headers:
+        raise SipError("Bad URI")
+    place, semicolon, params = place.partition(";")
+    host, port = parse_host_port(place)
+    return SipUri(
+        scheme,
+        user if at else None,
+        password if colon else None,
+        host,
+        port,
+        Params.parse_uri(params) if semicolon else Params(),
+        headers,
+    )
+
+
+def _parse_tel(rest: str) -> SipUri:
+    number, semicolon, params = rest.partition(";")
+    if not number or "@" in number or "?" in number:
+        raise SipError("Bad telephone number")
+    return SipUri("tel", number, None, "", None, Params.parse_uri(params) if semicolon else Params())

@@ -1,0 +1,200 @@
+"""The decisions of a policy at each checkpoint of a call: what to offer, accept, retry, tolerate and refuse.
+
+Everything here is a function of its arguments. Ties and unknowns fall to the stricter side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from gateway.base.termination import Termination
+from gateway.policy import posture
+from gateway.policy.codes import ABSOLUTE, NEVER_TOLERABLE, REFUSED_WHERE_REQUIRED, Code, known_codes
+from gateway.policy.model import EffectivePolicy, Fallback, OfferMode
+from gateway.policy.posture import Grade, SecurityVector
+
+RETRY_STATUSES = frozenset({488, 415, 606})
+"""Answers that may mean "no SRTP here"; 302 and 399 warnings prove nothing (RFC 3261 20.43)."""
+
+SAVP = "RTP/SAVP"
+AVP = "RTP/AVP"
+
+_TERMINATIONS: dict[Code, Termination] = {
+    Code.DTLS_FP_MISMATCH: Termination.FINGERPRINT_MISMATCH,
+    Code.BRW_SDES_OR_AVP: Termination.BROWSER_OFFER_INSECURE,
+    Code.MEDIA_CRYPTO_IGNORED: Termination.ENCRYPTION_IGNORED,
+    Code.MEDIA_MIXED_KEYING: Termination.BAD_SDP,
+    Code.DTLS_OLD: Termination.DTLS_FAILED,
+    Code.TLS_OLD: Termination.ENCRYPTION_IMPOSSIBLE,
+    Code.BRW_WS_INSECURE: Termination.ENCRYPTION_IMPOSSIBLE,
+    Code.KEY_SDES_CLEARTEXT: Termination.ENCRYPTION_IMPOSSIBLE,
+    Code.KEY_SDES_UNVERIFIED_TLS: Termination.ENCRYPTION_IMPOSSIBLE,
+    Code.KEY_DTLS_FP_UNAUTH: Termination.ENCRYPTION_IMPOSSIBLE,
+}
+"""Why a call ends for a code, most telling first; everything else is ENCRYPTION_REQUIRED."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signalling:
+    """The connection that carries a trunk's SDP."""
+
+    transport: str
+    tls_version: str = ""
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OfferPlan:
+    """What the offer to a trunk must look like."""
+
+    proto: str
+    """RTP/SAVP or RTP/AVP."""
+    with_crypto: bool
+    codes: frozenset[Code] = frozenset()
+    """To be recorded before the offer is sent: media.savp_retry on a retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Policy says no before there is anything to grade."""
+
+    code: Code
+    termination: Termination
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What policy makes of an observed leg; the record is written before the action."""
+
+    allowed: bool
+    grade: Grade
+    codes: tuple[Code, ...]
+    kind: str
+    """D1 shortfall, D2 regression, D4 claim mismatch; empty for a leg that is secured."""
+    record: str
+    """leg.secured, leg.downgraded (weaker and tolerated) or leg.violation (refused)."""
+    termination: Termination | None
+
+
+def plan_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPlan | Refusal:
+    """The first offer to a trunk (checkpoint P1); keys never travel where the policy forbids it."""
+    mode = policy.rules.offer
+    exposed = _sdes_exposure(signalling)
+    if exposed is not None and policy.rules.sdes_needs_verified_tls:
+        return Refusal(exposed, Termination.ENCRYPTION_IMPOSSIBLE)
+    secure = mode in (OfferMode.SAVP_ONLY, OfferMode.SAVP_FIRST)
+    return OfferPlan(SAVP if secure else AVP, with_crypto=mode is not OfferMode.AVP)
+
+
+def plan_retry(policy: EffectivePolicy, status: int, offered: OfferPlan | None = None) -> OfferPlan | None:
+    """The second offer after a refusal, or None; its code is recorded before the retry is sent.
+
+    Args:
+        offered: the plan that was refused; an offer that was plain already is not repeated.
+    """
+    if policy.rules.fallback is not Fallback.RETRY or status not in RETRY_STATUSES:
+        return None
+    if offered is not None and offered.proto != SAVP:
+        return None
+    return OfferPlan(AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+
+
+def accept_offer(
+    policy: EffectivePolicy, signalling: Signalling, *, keyed: bool, has_crypto: bool, codes: Iterable[str] = ()
+) -> Refusal | None:
+    """Whether a trunk's offer may be answered (checkpoint P0).
+
+    Args:
+        keyed: the m-line is RTP/SAVP(F) or another keyed transport.
+        has_crypto: it has at least one usable `a=crypto`.
+        codes: problems of its crypto lines, as the SDP layer names them.
+    """
+    if policy.emergency:
+        return None
+    if not has_crypto:
+        return _accept_unkeyable(policy, keyed, known_codes(codes))
+    exposed = _sdes_exposure(signalling)
+    if exposed is not None and policy.rules.sdes_needs_verified_tls:
+        return Refusal(exposed, Termination.ENCRYPTION_REQUIRED)
+    return None
+
+
+def judge(policy: EffectivePolicy, vector: SecurityVector) -> Verdict:
+    """The verdict on a leg as observed (checkpoints P2, P3, P4)."""
+    found, grade = posture.codes(vector), posture.grade(vector)
+    refused = _refused(policy, found, grade)
+    if grade >= Grade.HOP_BY_HOP and not refused:
+        return Verdict(True, grade, _ordered(found), "", "leg.secured", None)
+    kind = "D4" if found & ABSOLUTE else "D1"
+    if refused:
+        return Verdict(False, grade, _ordered(found), kind, "leg.violation", _termination(found))
+    return Verdict(True, grade, _ordered(found), kind, "leg.downgraded", None)
+
+
+def judge_change(policy: EffectivePolicy, before: SecurityVector, after: SecurityVector) -> Verdict:
+    """The verdict on a mid-call change (checkpoint P5): what the leg would become, against what it was.
+
+    A refused change leaves the old session standing (RFC 3261 14.2).
+    """
+    if _crypto_removed(before, after):
+        after = replace(after, extra_codes=after.extra_codes | {Code.MID_CRYPTO_REMOVED})
+    verdict = judge(policy, after)
+    if _strength(after) >= _strength(before):
+        return verdict
+    removed = Code.MID_CRYPTO_REMOVED in verdict.codes and not verdict.allowed
+    termination = Termination.ENCRYPTION_REMOVED if removed else verdict.termination
+    return replace(verdict, kind="D2", termination=termination)
+
+
+def _sdes_exposure(signalling: Signalling) -> Code | None:
+    """The code under which SDES keys on this connection would be readable, or None when they are safe."""
+    probe = SecurityVector(
+        leg="trunk",
+        sig_transport=signalling.transport,
+        sig_tls_version=signalling.tls_version,
+        sig_verified=signalling.verified,
+        keying="pending",
+        proto=SAVP,
+    )
+    found = posture.codes(probe)
+    for code in (Code.KEY_SDES_CLEARTEXT, Code.KEY_SDES_UNVERIFIED_TLS):
+        if code in found:
+            return code
+    return None
+
+
+def _accept_unkeyable(policy: EffectivePolicy, keyed: bool, problems: frozenset[Code]) -> Refusal | None:
+    """An offer without a usable key: plain, or keyed in a way that cannot be answered (RFC 4568 5.1.2)."""
+    if keyed:
+        code = min(problems, default=Code.MEDIA_CRYPTO_IGNORED)
+        return Refusal(code, Termination.ENCRYPTION_IGNORED)
+    if not policy.rules.accepts_plain:
+        return Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED)
+    return None
+
+
+def _refused(policy: EffectivePolicy, found: frozenset[Code], grade: Grade) -> bool:
+    if found & ABSOLUTE:
+        return True
+    if policy.emergency:
+        return False
+    demanded = policy.demands_protection and bool(found & REFUSED_WHERE_REQUIRED)
+    return demanded or bool(found & NEVER_TOLERABLE) or grade < policy.rules.require
+
+
+def _crypto_removed(before: SecurityVector, after: SecurityVector) -> bool:
+    return str(before.keying) in ("sdes", "dtls") and str(after.keying) not in ("sdes", "dtls", "pending")
+
+
+def _strength(vector: SecurityVector) -> tuple[int, int, int]:
+    """Orders vectors of one leg: the grade first, then key and tag length."""
+    return (posture.grade(vector), *vector.strength)
+
+
+def _termination(found: frozenset[Code]) -> Termination:
+    return next((t for code, t in _TERMINATIONS.items() if code in found), Termination.ENCRYPTION_REQUIRED)
+
+
+def _ordered(found: frozenset[Code]) -> tuple[Code, ...]:
+    return tuple(sorted(found))

@@ -1,0 +1,53 @@
+"""The Call-Security header: what the browser is told about its call, in words a page can trust.
+
+A copy that arrives from a browser or a trunk must be removed by the SIP layer; only the gateway speaks here.
+"""
+
+from __future__ import annotations
+
+from gateway.policy.model import EffectivePolicy
+from gateway.policy.posture import CallPosture, SecurityVector
+
+HEADER_NAME = "Call-Security"
+
+MAX_VALUE = 128
+"""Characters of one value; trunk names and suites are short, everything longer is cut."""
+
+_UNSAFE_IN_QUOTES = frozenset('"\\;')
+"""Left out of values although RFC 3261 25.1 could escape them: a page may then simply split the header at `;`."""
+_TOKEN = frozenset("-.!%*_+`'~")
+"""Token characters besides letters and digits (RFC 3261 25.1)."""
+
+
+def call_security_header(
+    posture: CallPosture,
+    policy: EffectivePolicy,
+    browser: SecurityVector,
+    trunk: SecurityVector | None,
+    *,
+    seq: int,
+    call_id: str,
+) -> str:
+    """The header's value; `trunk` is None while nothing is known of the trunk leg."""
+    fields = (
+        f"grade={posture.current.name}",
+        f"worst={posture.worst.name}",
+        f"scope={_quoted('to ' + policy.trunk)}",
+        f"browser={_quoted(browser.summary())}",
+        f"trunk={_quoted(trunk.summary() if trunk is not None else 'pending')}",
+        "rec=no",
+        f"seq={max(seq, 0)}",
+        f"policy={_quoted(policy.label)}",
+        f"id={_token(call_id)}",
+    )
+    return ";".join(fields)
+
+
+def _quoted(text: str) -> str:
+    safe = (c if " " <= c <= "~" and c not in _UNSAFE_IN_QUOTES else "_" for c in text[:MAX_VALUE])
+    return '"' + "".join(safe) + '"'
+
+
+def _token(text: str) -> str:
+    safe = "".join(c if (c.isascii() and c.isalnum()) or c in _TOKEN else "_" for c in text[:MAX_VALUE])
+    return safe or "unknown"

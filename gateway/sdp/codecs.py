@@ -1,0 +1,109 @@
+"""Codecs of an audio section: rtpmap, fmtp and the static payload types of RFC 3551."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.sdp.description import MediaSection, is_token, optional_uint
+
+MAX_CLOCK_RATE = 1_000_000
+MAX_CHANNELS = 255
+MAX_PAYLOAD_TYPE = 127
+RTCP_CONFLICT = range(64, 96)
+"""Payload types that look like RTCP on a shared port (RFC 5761 4). Refused with or without rtcp-mux, because the
+browser side of every call is multiplexed."""
+
+CodecKey = tuple[str, int, int]
+"""Lower-case name, clock rate, channels: what makes two codecs the same on both sides of a call."""
+
+TELEPHONE_EVENT = "telephone-event"
+COMFORT_NOISE = "cn"
+COMPANIONS = frozenset({TELEPHONE_EVENT, COMFORT_NOISE})
+"""Formats that only accompany a codec of the same clock rate (RFC 4733 2.1, RFC 3389 4)."""
+REFERRING = frozenset({"red", "rtx", "ulpfec", "flexfec", "flexfec-03", "parityfec"})
+"""Formats whose packets or parameters name other payload types; a relay that renumbers cannot carry them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One payload format bound to a payload type (RFC 8866 6.6)."""
+
+    payload_type: int
+    name: str
+    clock_rate: int
+    channels: int = 1
+    fmtp: str = ""
+
+    @property
+    def key(self) -> CodecKey:
+        return (self.name.lower(), self.clock_rate, self.channels)
+
+    @property
+    def is_companion(self) -> bool:
+        """True for telephone-event and comfort noise, which cannot carry a call alone."""
+        return self.key[0] in COMPANIONS
+
+    @property
+    def rtpmap(self) -> str:
+        """Value of `a=rtpmap`; channels only when there is more than one (RFC 8866 6.6)."""
+        channels = f"/{self.channels}" if self.channels != 1 else ""
+        return f"{self.payload_type} {self.name}/{self.clock_rate}{channels}"
+
+
+STATIC: dict[int, tuple[str, int, int]] = {
+    0: ("PCMU", 8000, 1),
+    3: ("GSM", 8000, 1),
+    4: ("G723", 8000, 1),
+    5: ("DVI4", 8000, 1),
+    6: ("DVI4", 16000, 1),
+    7: ("LPC", 8000, 1),
+    8: ("PCMA", 8000, 1),
+    9: ("G722", 8000, 1),
+    10: ("L16", 44100, 2),
+    11: ("L16", 44100, 1),
+    12: ("QCELP", 8000, 1),
+    13: ("CN", 8000, 1),
+    14: ("MPA", 90000, 1),
+    15: ("G728", 8000, 1),
+    16: ("DVI4", 11025, 1),
+    17: ("DVI4", 22050, 1),
+    18: ("G729", 8000, 1),
+}
+"""Audio payload types that need no rtpmap (RFC 3551 6)."""
+
+
+def read_codecs(section: MediaSection) -> tuple[Codec, ...]:
+    """Codecs in the order of the m-line; formats that name no usable codec are left out (RFC 3264 5.1)."""
+    maps = _by_payload_type(section.attrs("rtpmap"))
+    parameters = _by_payload_type(section.attrs("fmtp"))
+    codecs: dict[int, Codec] = {}
+    for text in section.formats:
+        number = optional_uint(text, MAX_PAYLOAD_TYPE)
+        if number is None or number in RTCP_CONFLICT or number in codecs:
+            continue
+        encoding = _parse_encoding(maps[number]) if number in maps else STATIC.get(number)
+        if encoding is not None:
+            codecs[number] = Codec(number, *encoding, fmtp=parameters.get(number, ""))
+    return tuple(codecs.values())
+
+
+def _by_payload_type(values: list[str]) -> dict[int, str]:
+    """`PT rest` attributes by payload type; the first of several wins, bad ones are left out."""
+    found: dict[int, str] = {}
+    for value in values:
+        head, _, rest = value.strip(" ").partition(" ")
+        number = optional_uint(head, MAX_PAYLOAD_TYPE)
+        if number is not None:
+            found.setdefault(number, rest.strip(" "))
+    return found
+
+
+def _parse_encoding(text: str) -> tuple[str, int, int] | None:
+    """`name/clock[/channels]`, or None."""
+    name, _, rest = text.partition("/")
+    clock_text, slash, channels_text = rest.partition("/")
+    clock = optional_uint(clock_text, MAX_CLOCK_RATE)
+    channels = optional_uint(channels_text, MAX_CHANNELS) if slash else 1
+    if not is_token(name) or not clock or not channels:
+        return None
+    return name, clock, channels

@@ -1,0 +1,264 @@
+"""What SDP says about keys: `a=crypto` (RFC 4568), `a=fingerprint` (RFC 8122) and `a=setup` (RFC 4145).
+
+Strict on purpose. A crypto line that asks for anything this gateway does not do exactly is unusable as a whole; it is
+never used "without that parameter".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Self
+
+from gateway.base.crypto_suite import BY_NAME, CryptoSuite
+from gateway.base.errors import SdpError
+from gateway.base.values import Secret
+from gateway.sdp.description import optional_uint, parse_uint
+
+MAX_CRYPTO_LINES = 8
+"""Per m-line; what follows is ignored. Phones offer four; twelve is a list of everything ever specified."""
+MAX_FINGERPRINTS = 8
+"""Per m-line; one per hash function is all a peer can mean."""
+MAX_TAG = 999_999_999
+"""Nine digits (RFC 4568 9.1)."""
+MAX_LIFETIME = 1 << 48
+"""SRTP packets one master key may protect (RFC 3711 9.2)."""
+MAX_KEY_TEXT = 128
+"""Base64 of the longest key and salt (46 octets) is 64 characters."""
+MIN_WINDOW, MAX_WINDOW = 64, 32768
+"""Replay window sizes a peer may hint at (RFC 4568 6.3.6: at least 64); ours is fixed and not smaller than 64."""
+
+DIGEST_LENGTHS = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
+"""Hash functions a fingerprint is believed for, with octets. SHA-1 and MD5 can be forged (RFC 8122 5.1)."""
+
+REFUSED_PARAMETERS = {
+    "UNENCRYPTED_SRTP": "suite.unencrypted_srtp",
+    "UNENCRYPTED_SRTCP": "suite.unencrypted_srtcp",
+    "UNAUTHENTICATED_SRTP": "suite.unauthenticated_srtp",
+}
+"""Session parameters that switch protection off (RFC 4568 6.3.2, 6.3.3), and their policy codes."""
+
+ALIASES = {"AES_CM_256_": "AES_256_CM_", "AES_CM_192_": "AES_192_CM_"}
+"""Spellings older than RFC 6188, with the RFC's."""
+
+
+def canonical_suite(name: str) -> str:
+    """The RFC 6188 spelling of a suite name; other names are returned as they are."""
+    for alias, real in ALIASES.items():
+        if name.startswith(alias):
+            return real + name.removeprefix(alias)
+    return name
+
+
+class CryptoError(SdpError):
+    """A crypto line that cannot be used; `code` is the policy catalogue's, or "" where it has none."""
+
+    def __init__(self, why: str, code: str = "") -> None:
+        super().__init__(why, 488)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class CryptoAttribute:
+    """One usable `a=crypto` line (RFC 4568 9.1): the suite is known, the key has its length, nothing weakens it."""
+
+    tag: int
+    suite: str
+    key: Secret[bytes]
+    """Master key followed by master salt."""
+    lifetime: int | None = None
+    """Packets the peer lets this key protect; None: the suite's own limit."""
+    parameters: tuple[str, ...] = field(default=(), compare=False)
+    """Session parameters that need nothing of us (WSH)."""
+
+    @property
+    def crypto_suite(self) -> CryptoSuite:
+        """The suite's entry in the one table.
+
+        Raises:
+            SdpError: made by hand with a name that is not in the table.
+        """
+        return _suite(self.suite)
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """Read the value of an `a=crypto` attribute.
+
+        Raises:
+            CryptoError: malformed, unknown suite, wrong key length, MKI, or any session parameter but WSH.
+        """
+        fields = [f for f in value.split(" ") if f]
+        if len(fields) < 3:
+            raise CryptoError("crypto line has fewer than three fields")
+        tag_text, name, key_text, *parameters = fields
+        tag = optional_uint(tag_text, MAX_TAG)
+        if tag is None:
+            raise CryptoError("crypto tag is not a number")
+        suite = _suite(canonical_suite(name))
+        _check_parameters(parameters)
+        key, lifetime = _parse_inline(key_text, suite)
+        return cls(tag, suite.name, key, lifetime, tuple(parameters))
+
+    def with_key(self, key: Secret[bytes]) -> CryptoAttribute:
+        """The same tag and suite with another key: the line that answers this one (RFC 4568 5.1.2)."""
+        return replace(self, key=key, lifetime=None, parameters=())
+
+    def same_master_key(self, other: CryptoAttribute) -> bool:
+        """True when the master keys are equal, whatever the salts: one key used twice (RFC 4568 7)."""
+        ours, theirs = self.key.reveal(), other.key.reveal()
+        return ours[: self.crypto_suite.key_length] == theirs[: other.crypto_suite.key_length]
+
+    def to_line(self) -> str:
+        """The attribute's value for the wire, key included; the `a=crypto:` before it is `build`'s."""
+        encoded = base64.b64encode(self.key.reveal()).decode("ascii")
+        lifetime = f"|{self.lifetime}" if self.lifetime is not None else ""
+        return f"{self.tag} {self.suite} inline:{encoded}{lifetime}"
+
+    def __str__(self) -> str:
+        return f"{self.tag} {self.suite} inline:***"
+
+
+def _suite(name: str) -> CryptoSuite:
+    if name in BY_NAME:
+        return BY_NAME[name]
+    if name.startswith(("NULL_", "F8_")):
+        raise CryptoError("crypto suite does not encrypt well enough", "suite.null")
+    raise CryptoError("crypto suite is not supported", "suite.weak_tag" if name.endswith("_SHA1_32") else "")
+
+
+def _check_parameters(parameters: Iterable[str]) -> None:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name in REFUSED_PARAMETERS:
+            raise CryptoError("crypto line switches protection off", REFUSED_PARAMETERS[name])
+        window = optional_uint(value, MAX_WINDOW) if name == "WSH" else None
+        if window is None or window < MIN_WINDOW:
+            raise CryptoError("crypto line has an unsupported session parameter")
+
+
+def _parse_inline(text: str, suite: CryptoSuite) -> tuple[Secret[bytes], int | None]:
+    """`inline:key[|lifetime]`. A third part is an MKI, a `;` a second key: neither is carried (RFC 4568 6.1)."""
+    method, colon, rest = text.partition(":")
+    if method.lower() != "inline" or not colon or ";" in rest:
+        raise CryptoError("crypto line needs exactly one inline key")
+    key_text, *more = rest.split("|")
+    if len(more) > 1 or any(":" in part for part in more):
+        raise CryptoError("crypto line uses an MKI")
+    return _decode_key(key_text, suite), _parse_lifetime(more[0]) if more else None
+
+
+def _decode_key(text: str, suite: CryptoSuite) -> Secret[bytes]:
+    bare = text.rstrip("=")
+    padded = len(bare) != len(text)
+    if len(text) > MAX_KEY_TEXT or (padded and (len(text) % 4 or len(text) - len(bare) > 2)):
+        raise CryptoError("crypto key is not base64")
+    try:
+        key = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise CryptoError("crypto key is not base64") from None
+    if len(key) != suite.master_length:
+        raise CryptoError("crypto key has the wrong length for its suite")
+    return Secret(key)
+
+
+def _parse_lifetime(text: str) -> int:
+    """`2^n` or a decimal count of packets (RFC 4568 6.1)."""
+    base, caret, exponent_text = text.partition("^")
+    try:
+        if caret and base != "2":
+            raise CryptoError("crypto lifetime is malformed")
+        lifetime = 1 << parse_uint(exponent_text, 48) if caret else parse_uint(text, MAX_LIFETIME)
+    except SdpError:
+        raise CryptoError("crypto lifetime is malformed") from None
+    if lifetime == 0:
+        raise CryptoError("crypto lifetime is zero")
+    return lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class CryptoLines:
+    """All crypto lines of one m-line, judged."""
+
+    usable: tuple[CryptoAttribute, ...]
+    """In the order offered."""
+    problems: tuple[str, ...]
+    """Policy codes of the lines left out, each once."""
+    count: int
+    """Lines there were, usable or not: with none usable, the peer still means SRTP."""
+
+
+def read_crypto_lines(values: list[str]) -> CryptoLines:
+    """Judge each line by itself: a bad one never spoils its neighbours (RFC 4568 5.1.1).
+
+    A tag used twice is ambiguous in the answer, so only its first line counts.
+    """
+    usable: dict[int, CryptoAttribute] = {}
+    problems: dict[str, None] = {}
+    for value in values[:MAX_CRYPTO_LINES]:
+        try:
+            line = CryptoAttribute.parse(value)
+        except CryptoError as error:
+            if error.code:
+                problems[error.code] = None
+        else:
+            usable.setdefault(line.tag, line)
+    return CryptoLines(tuple(usable.values()), tuple(problems), len(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Hash of a certificate (RFC 8122 5)."""
+
+    algorithm: str
+    """Lower case."""
+    digest: bytes
+
+    @property
+    def usable(self) -> bool:
+        """True when the hash function is one that a certificate may be believed by."""
+        return DIGEST_LENGTHS.get(self.algorithm) == len(self.digest)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `sha-256 AB:CD:...`, in either case.
+
+        Raises:
+            SdpError: malformed, or a known hash function with a digest of another length.
+        """
+        algorithm, _, digest_text = text.strip(" ").partition(" ")
+        pairs = digest_text.strip(" ").split(":")
+        if any(len(pair) != 2 or not pair.isascii() for pair in pairs) or not algorithm:
+            raise SdpError("fingerprint is malformed", 400)
+        try:
+            digest = binascii.unhexlify("".join(pairs))
+        except (binascii.Error, ValueError):
+            raise SdpError("fingerprint is malformed", 400) from None
+        if DIGEST_LENGTHS.get(algorithm.lower(), len(digest)) != len(digest):
+            raise SdpError("fingerprint has the wrong length", 400)
+        return cls(algorithm.lower(), digest)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm} {self.digest.hex(':').upper()}"
+
+
+def read_fingerprints(values: list[str]) -> tuple[Fingerprint, ...]:
+    """Every well-formed fingerprint once, unknown hash functions included; malformed ones are left out."""
+    found: dict[Fingerprint, None] = {}
+    for value in values[:MAX_FINGERPRINTS]:
+        try:
+            found[Fingerprint.parse(value)] = None
+        except SdpError:
+            continue
+    return tuple(found)
+
+
+class Setup(StrEnum):
+    """DTLS role (RFC 4145 4, RFC 5763 5)."""
+
+    ACTPASS = "actpass"
+    ACTIVE = "active"
+    PASSIVE = "passive"
+    HOLDCONN = "holdconn"

@@ -1,0 +1,292 @@
+"""The audio of a description as facts: what a remote peer says, and what we say (RFC 3264, RFC 8866)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.base.errors import SdpError
+from gateway.base.values import HostPort
+from gateway.sdp.codecs import Codec, read_codecs
+from gateway.sdp.description import Line, MediaSection, SessionDescription, is_address, is_token, optional_uint
+from gateway.sdp.keying import CryptoAttribute, Fingerprint, Setup, read_crypto_lines, read_fingerprints
+
+MAX_CANDIDATES = 32
+"""Counted and otherwise ignored: an ICE-lite agent learns its peer from checks, not from candidates."""
+MAX_PTIME = 200
+"""Milliseconds in one packet; more than this is a typing mistake."""
+ICE_UFRAG_LENGTHS = range(4, 257)
+ICE_PWD_LENGTHS = range(22, 257)
+"""RFC 8839 5.4."""
+
+
+class Proto(StrEnum):
+    """Transport of an audio m-line: RTP profile and keying (RFC 3551, 4585, 3711, 5124, 5764)."""
+
+    AVP = "RTP/AVP"
+    AVPF = "RTP/AVPF"
+    SAVP = "RTP/SAVP"
+    SAVPF = "RTP/SAVPF"
+    DTLS_SAVP = "UDP/TLS/RTP/SAVP"
+    DTLS_SAVPF = "UDP/TLS/RTP/SAVPF"
+
+    @property
+    def keyed(self) -> bool:
+        """True when the profile itself demands SRTP."""
+        return "SAVP" in self.value
+
+    @property
+    def dtls(self) -> bool:
+        """True when keys come from DTLS (RFC 5764)."""
+        return self.value.startswith("UDP/TLS")
+
+    @property
+    def without_feedback(self) -> Proto:
+        """The profile less its `F`: AVPF and AVP differ in RTCP timing only (RFC 4585 1)."""
+        return Proto(self.value.removesuffix("F"))
+
+    @classmethod
+    def of(cls, text: str) -> Proto | None:
+        """The profile of that name in any case; None when it is none of ours."""
+        return next((p for p in cls if p.value == text.upper()), None)
+
+
+class Direction(StrEnum):
+    """Which way media flows, seen by the side that says it (RFC 8866 6.7)."""
+
+    SENDRECV = "sendrecv"
+    SENDONLY = "sendonly"
+    RECVONLY = "recvonly"
+    INACTIVE = "inactive"
+
+    @property
+    def sends(self) -> bool:
+        return self in (Direction.SENDRECV, Direction.SENDONLY)
+
+    @property
+    def receives(self) -> bool:
+        return self in (Direction.SENDRECV, Direction.RECVONLY)
+
+    @property
+    def reversed(self) -> Direction:
+        """The same flow seen from the other side."""
+        return Direction.make(sends=self.receives, receives=self.sends)
+
+    @classmethod
+    def make(cls, *, sends: bool, receives: bool) -> Direction:
+        if sends:
+            return cls.SENDRECV if receives else cls.SENDONLY
+        return cls.RECVONLY if receives else cls.INACTIVE
+
+    def answered_with(self, wanted: Direction) -> Direction:
+        """What an answer may say to this offer: what we want, within what the offer allows (RFC 3264 6.1)."""
+        mirror = self.reversed
+        return Direction.make(sends=mirror.sends and wanted.sends, receives=mirror.receives and wanted.receives)
+
+
+@dataclass(frozen=True, slots=True)
+class IceParameters:
+    """The peer's ICE credentials (RFC 8839 5.4)."""
+
+    ufrag: str
+    pwd: str = field(repr=False)
+    lite: bool = False
+    candidates: int = 0
+    """How many were listed, at most `MAX_CANDIDATES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAudio:
+    """What a peer's description says about one audio m-line."""
+
+    index: int
+    proto: Proto
+    rtp: HostPort | None
+    """None when the port is 0: the stream is refused. The host may be a name or unspecified; it is not judged here."""
+    rtcp: HostPort | None
+    rtcp_mux: bool
+    direction: Direction
+    codecs: tuple[Codec, ...]
+    cryptos: tuple[CryptoAttribute, ...]
+    crypto_problems: tuple[str, ...]
+    """Policy codes of crypto lines that were left out; they say nothing about the ones in `cryptos`."""
+    fingerprints: tuple[Fingerprint, ...]
+    setup: Setup | None
+    ice: IceParameters | None
+    ptime: int | None
+    mid: str | None
+    unprotected_crypto: bool
+    """Keys offered without demanding them: RTP/AVP with a usable a=crypto (RFC 8643)."""
+    crypto_lines: int = 0
+    """All a=crypto lines, usable or not."""
+
+    @property
+    def has_keys(self) -> bool:
+        """True when this line can be agreed to with protected media."""
+        if self.proto.dtls:
+            return any(f.usable for f in self.fingerprints)
+        return bool(self.cryptos)
+
+
+def audio_lines(desc: SessionDescription) -> list[RemoteAudio]:
+    """Every audio m-line with a known transport, refused ones (port 0) included.
+
+    Raises:
+        SdpError: a connection line is missing or malformed.
+    """
+    return [_read(desc, s) for s in desc.media if _is_audio(s)]
+
+
+def read_audio(desc: SessionDescription, *, index: int | None = None) -> RemoteAudio:
+    """The first audio m-line that is not refused, or the one at `index` whatever its port.
+
+    Raises:
+        SdpError: 488 when there is none, 400 when its connection line is malformed.
+    """
+    for section in desc.media:
+        if _is_audio(section) and (section.port != 0 if index is None else section.index == index):
+            return _read(desc, section)
+    raise SdpError("no audio")
+
+
+def strongest(lines: Sequence[RemoteAudio]) -> RemoteAudio:
+    """The line to answer in a dual offer: demanded protection, then offered protection, then none (RFC 8643 3.1).
+
+    A line that demands SRTP but brings no usable key cannot be agreed to, so it comes last.
+
+    Raises:
+        SdpError: every line is refused.
+    """
+    live = [line for line in lines if line.rtp is not None]
+    if not live:
+        raise SdpError("no audio")
+    return max(live, key=lambda line: (_strength(line), -line.index))
+
+
+def _strength(line: RemoteAudio) -> int:
+    if line.has_keys:
+        return 3 if line.proto.keyed else 2
+    return 0 if line.proto.keyed else 1
+
+
+def _is_audio(section: MediaSection) -> bool:
+    return section.media.lower() == "audio" and Proto.of(section.proto) is not None
+
+
+def _read(desc: SessionDescription, section: MediaSection) -> RemoteAudio:
+    proto = Proto.of(section.proto) or Proto.AVP
+    crypto = read_crypto_lines(section.attrs("crypto"))
+    rtp = _read_rtp(desc, section)
+    return RemoteAudio(
+        index=section.index,
+        proto=proto,
+        rtp=rtp,
+        rtcp=_read_rtcp(section, rtp) if rtp else None,
+        rtcp_mux=section.attr("rtcp-mux") is not None,
+        direction=read_direction(desc, section),
+        codecs=read_codecs(section),
+        cryptos=crypto.usable,
+        crypto_problems=crypto.problems,
+        fingerprints=read_fingerprints(desc.effective_attrs(section, "fingerprint")),
+        setup=_read_setup(desc.effective_attr(section, "setup")),
+        ice=_read_ice(desc, section),
+        ptime=optional_uint(section.attr("ptime") or "", MAX_PTIME) or None,
+        mid=read_mid(section),
+        unprotected_crypto=not proto.keyed and bool(crypto.usable),
+        crypto_lines=crypto.count,
+    )
+
+
+def _read_rtp(desc: SessionDescription, section: MediaSection) -> HostPort | None:
+    if section.port == 0:
+        return None
+    host = desc.connection(section)
+    if host is None:
+        raise SdpError("no connection address", 400)
+    return HostPort(host, section.port)
+
+
+def _read_rtcp(section: MediaSection, rtp: HostPort) -> HostPort | None:
+    """Where RTCP goes without mux: `a=rtcp` (RFC 3605), else the port above RTP's (RFC 3550 11)."""
+    fields = (section.attr("rtcp") or "").split(" ")
+    port = optional_uint(fields[0], 65535) or rtp.port + 1
+    host = fields[3] if len(fields) == 4 and is_address(fields[3]) else rtp.host
+    return HostPort(host, port) if port <= 65535 else None
+
+
+def read_direction(desc: SessionDescription, section: MediaSection) -> Direction:
+    """Media-level direction, else session-level, else sendrecv; an unspecified `c=` without ICE is the old hold.
+
+    RFC 3264 8.4 keeps the RFC 2543 hold: the peer takes nothing while its address is 0.0.0.0. With ICE the same
+    address only means that no default candidate is known yet (RFC 8839 4.2.1).
+    """
+    said = _said_direction(section.lines) or _said_direction(desc.lines) or Direction.SENDRECV
+    if section.port != 0 and _read_ice(desc, section) is None and _is_unspecified(desc.connection(section)):
+        return Direction.make(sends=said.sends, receives=False)
+    return said
+
+
+def _said_direction(lines: Sequence[Line]) -> Direction | None:
+    return next(
+        (d for line in lines for d in Direction if line.type == "a" and line.value.rstrip(" ") == d.value), None
+    )
+
+
+def _is_unspecified(host: str | None) -> bool:
+    try:
+        return host is not None and ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _read_setup(text: str | None) -> Setup | None:
+    return next((s for s in Setup if s.value == (text or "").strip(" ").lower()), None)
+
+
+def _read_ice(desc: SessionDescription, section: MediaSection) -> IceParameters | None:
+    """Both credentials of one level; half a pair is no ICE."""
+    level: MediaSection | SessionDescription = section if section.attr("ice-ufrag") is not None else desc
+    ufrag, pwd = level.attr("ice-ufrag") or "", level.attr("ice-pwd") or ""
+    if not (_is_ice_text(ufrag, ICE_UFRAG_LENGTHS) and _is_ice_text(pwd, ICE_PWD_LENGTHS)):
+        return None
+    count = min(len(section.attrs("candidate")), MAX_CANDIDATES)
+    return IceParameters(ufrag, pwd, desc.attr("ice-lite") is not None, count)
+
+
+def _is_ice_text(text: str, lengths: range) -> bool:
+    return len(text) in lengths and text.isascii() and all(c.isalnum() or c in "+/" for c in text)
+
+
+def read_mid(section: MediaSection) -> str | None:
+    """The section's `a=mid` when it is a token (RFC 5888 4)."""
+    mid = section.attr("mid")
+    return mid if mid is not None and is_token(mid) else None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAudio:
+    """What we say about our audio; `build` writes it and nothing else."""
+
+    proto: Proto
+    address: str
+    rtp_port: int
+    rtcp_port: int
+    """Ignored when rtcp_mux."""
+    rtcp_mux: bool
+    codecs: tuple[Codec, ...]
+    direction: Direction = Direction.SENDRECV
+    cryptos: tuple[CryptoAttribute, ...] = ()
+    fingerprint: Fingerprint | None = None
+    setup: Setup | None = None
+    ice_ufrag: str = ""
+    ice_pwd: str = field(default="", repr=False)
+    candidates: tuple[HostPort, ...] = ()
+    mid: str | None = None
+    ptime: int | None = None
+
+    @property
+    def for_browser(self) -> bool:
+        """True when ICE is used: the description may then carry what only browsers understand, and no SDES key."""
+        return bool(self.candidates or self.ice_ufrag)

@@ -1,0 +1,150 @@
+"""Choosing between what one side offers and the other can do: codecs, crypto suite, keying (RFC 3264, 4568, 8643)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.base.crypto_suite import CryptoSuite
+from gateway.base.errors import SdpError
+from gateway.sdp.codecs import REFERRING, Codec, CodecKey
+from gateway.sdp.keying import CryptoAttribute
+from gateway.sdp.media import LocalAudio, RemoteAudio
+
+CRYPTO_IGNORED = "media.crypto_ignored"
+OSRTP_FALLBACK = "media.osrtp_fallback"
+MIXED_KEYING = "media.mixed_keying"
+KEY_REUSE = "key.reuse"
+"""Policy codes (docs/policy.md) that an answer can earn here."""
+
+
+def select_codecs(offered: Sequence[Codec], supported: Sequence[str | CodecKey]) -> tuple[Codec, ...]:
+    """Offered codecs we support, in our order of preference, with their payload types.
+
+    An entry of `supported` is a name in any case ("opus", any clock rate) or a full `Codec.key`. telephone-event and
+    comfort noise need not be listed: they come along with a codec of their clock rate.
+    """
+    chosen: dict[int, Codec] = {}
+    for wanted in supported:
+        for codec in offered:
+            if _is_wanted(codec, wanted) and _is_audio(codec):
+                chosen.setdefault(codec.payload_type, codec)
+    return _with_companions(list(chosen.values()), offered)
+
+
+def common_codecs(a: Sequence[Codec], b: Sequence[Codec]) -> tuple[Codec, ...]:
+    """Codecs of `a`, with its payload types and order, that `b` has too; telephone-event and CN last.
+
+    Clock rate and channels must be equal, because packets are relayed and not transcoded.
+    """
+    keys = {codec.key for codec in b}
+    shared = [codec for codec in a if codec.key in keys]
+    return _with_companions([c for c in shared if _is_audio(c)], shared)
+
+
+def _is_wanted(codec: Codec, wanted: str | CodecKey) -> bool:
+    return codec.key[0] == wanted.lower() if isinstance(wanted, str) else codec.key == wanted
+
+
+def _is_audio(codec: Codec) -> bool:
+    return not codec.is_companion and codec.key[0] not in REFERRING
+
+
+def _with_companions(audio: list[Codec], among: Sequence[Codec]) -> tuple[Codec, ...]:
+    rates = {codec.clock_rate for codec in audio}
+    companions = [c for c in among if c.is_companion and c.clock_rate in rates]
+    return (*audio, *companions)
+
+
+def payload_map(src: Sequence[Codec], dst: Sequence[Codec]) -> dict[int, int]:
+    """Payload type on the `src` leg -> payload type of the same codec on the `dst` leg; the rest is not relayed."""
+    targets: dict[CodecKey, int] = {}
+    for codec in dst:
+        targets.setdefault(codec.key, codec.payload_type)
+    return {c.payload_type: targets[c.key] for c in src if c.key in targets}
+
+
+def choose_crypto(offered: Sequence[CryptoAttribute], suites: Sequence[CryptoSuite]) -> CryptoAttribute | None:
+    """The offered line to accept: the first of our `suites` that is there, whatever the peer's order (RFC 4568 5.1.2).
+
+    RFC 4568 asks the answerer to prefer the offerer's order "unless it has its own"; we have: strongest first.
+    """
+    for suite in suites:
+        for line in offered:
+            if line.suite == suite.name:
+                return line
+    return None
+
+
+class Keying(StrEnum):
+    """How SRTP keys of a leg were agreed."""
+
+    NONE = "plain"
+    SDES = "sdes"
+    DTLS = "dtls"
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkAgreement:
+    """What offer and answer agreed on for one trunk leg."""
+
+    keying: Keying
+    suite: CryptoSuite | None
+    local: CryptoAttribute | None
+    """Our line the peer accepted: its key protects what we send."""
+    remote: CryptoAttribute | None
+    """The peer's line: its key opens what we receive."""
+    problem: str = ""
+    """Policy code, or "". Only `media.osrtp_fallback` leaves a usable (plain) agreement."""
+
+
+def check_trunk_answer(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
+    """Hold an answer against our offer (RFC 4568 5.1.3, RFC 8643 3.3).
+
+    Protection that was asked for and came back in any doubtful form is a problem, never a silent plain call.
+
+    Raises:
+        SdpError: 488 when the answer refuses the stream.
+    """
+    if answer.rtp is None:
+        raise SdpError("the answer refuses audio")
+    if answer.proto.without_feedback is not offer.proto.without_feedback:
+        return _refused(CRYPTO_IGNORED)
+    if offer.proto.dtls:
+        return _check_dtls(answer)
+    if not offer.cryptos:
+        return _refused(CRYPTO_IGNORED) if offer.proto.keyed else _plain()
+    if answer.crypto_lines and answer.fingerprints:
+        return _refused(MIXED_KEYING)
+    if not answer.crypto_lines:
+        return _refused(CRYPTO_IGNORED) if offer.proto.keyed else _plain(OSRTP_FALLBACK)
+    return _check_sdes(offer, answer)
+
+
+def _plain(problem: str = "") -> TrunkAgreement:
+    return TrunkAgreement(Keying.NONE, None, None, None, problem)
+
+
+def _refused(problem: str) -> TrunkAgreement:
+    return TrunkAgreement(Keying.NONE, None, None, None, problem)
+
+
+def _check_sdes(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
+    """Exactly one crypto line, with a tag and the suite we offered under it, and a key that is not ours."""
+    if answer.crypto_lines != 1 or len(answer.cryptos) != 1:
+        return _refused(CRYPTO_IGNORED)
+    remote = answer.cryptos[0]
+    local = next((c for c in offer.cryptos if (c.tag, c.suite) == (remote.tag, remote.suite)), None)
+    if local is None:
+        return _refused(CRYPTO_IGNORED)
+    if any(remote.same_master_key(ours) for ours in offer.cryptos):
+        return _refused(KEY_REUSE)
+    return TrunkAgreement(Keying.SDES, local.crypto_suite, local, remote)
+
+
+def _check_dtls(answer: RemoteAudio) -> TrunkAgreement:
+    """DTLS brings its keys later; here the answer must only promise it, and nothing besides (RFC 8643 3.2)."""
+    if answer.crypto_lines:
+        return _refused(MIXED_KEYING)
+    return TrunkAgreement(Keying.DTLS, None, None, None) if answer.has_keys else _refused(CRYPTO_IGNORED)

@@ -1,0 +1,388 @@
+"""DTLS-SRTP handshakes without I/O (RFC 5763, RFC 5764, RFC 6347): datagrams and time in, datagrams and SRTP keys out.
+
+The one file that knows pyOpenSSL. Feed an endpoint only from addresses that passed an authenticated ICE check: a plain
+ClientHello from anywhere else could end the handshake (the class of CVE-2023-49786), which is why no cookie exchange
+is made here and a ClientHello split over datagrams (post-quantum key shares) needs no special case.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hmac
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL, crypto
+
+from gateway.base.crypto_suite import BY_DTLS_NAME, SUITES, CryptoSuite
+from gateway.base.values import Secret
+from gateway.sdp.keying import Fingerprint
+from gateway.webrtc.dtls_record import MAX_DATAGRAM, RECORD_HEADER, pack_records, split_records
+
+DTLS_1_2 = 0xFEFD
+OP_NO_QUERY_MTU = 0x1000
+"""OpenSSL's SSL_OP_NO_QUERY_MTU, which pyOpenSSL does not name: our MTU stands, the BIO is not asked."""
+CIPHERS = (
+    b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
+    b"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305"
+)
+"""Forward secret and authenticated only (RFC 8827 6.5); RSA because older SBCs carry RSA certificates."""
+EXPORTER_LABEL = b"EXTRACTOR-dtls_srtp"
+"""RFC 5764 4.2."""
+
+MAX_RECEIVED = 4096
+"""Octets of one datagram we read; no path carries more."""
+MAX_QUEUED = 64
+"""Datagrams waiting for `take_datagrams`; a whole handshake is fewer than ten."""
+HANDSHAKE_LIMIT = 10.0
+"""Seconds from start to keys; then the caller has long given up."""
+RESEND_DELAYS = (0.1, 0.2, 0.4)
+"""Seconds between early copies of the last flight. OpenSSL's first timer is a fixed 1 s, and the peer's own
+retransmission does not make it resend; a copy that was not needed falls to the peer's replay window."""
+RELEASE_AFTER = 10.0
+"""Seconds a finished handshake keeps its OpenSSL state (84 kB) to answer retransmissions; the keys stay."""
+TIMER_FLOOR = 0.01
+"""Seconds a timer is at least ahead, so that a clock that stands still cannot spin."""
+READ_SIZE = 16_384
+MAX_READS = MAX_RECEIVED // RECORD_HEADER + 1
+"""Records one datagram can hold, so the loop over them ends."""
+
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "sha-512": hashes.SHA512(),
+    "sha-384": hashes.SHA384(),
+    "sha-256": hashes.SHA256(),
+}
+"""Fingerprint algorithms accepted, strongest first; SHA-1 and MD5 are unknown here on purpose (RFC 8122 5)."""
+
+
+class DtlsState(Enum):
+    NEW = "new"
+    HANDSHAKE = "handshake"
+    CONNECTED = "connected"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class DtlsFailure(StrEnum):
+    """Why no keys came out."""
+
+    FINGERPRINT_MISMATCH = "fingerprint-mismatch"
+    NO_SRTP_PROFILE = "no-srtp-profile"
+    HANDSHAKE = "handshake"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpKeys:
+    """The outcome of a handshake: master key followed by master salt for each direction, as we see it."""
+
+    suite: CryptoSuite
+    tx: Secret[bytes]
+    rx: Secret[bytes]
+
+
+def preferred_fingerprints(fingerprints: Sequence[Fingerprint]) -> tuple[Fingerprint, ...]:
+    """Those of the strongest known hash: the preferred set of RFC 8122 5; empty when no hash is known."""
+    for algorithm in _HASHES:
+        if chosen := tuple(f for f in fingerprints if f.algorithm == algorithm):
+            return chosen
+    return ()
+
+
+def matches_fingerprint(certificate: x509.Certificate, accepted: Sequence[Fingerprint]) -> bool:
+    """Whether the certificate has one of the accepted fingerprints (RFC 8122 5); each compared in constant time."""
+    found = [
+        hmac.compare_digest(certificate.fingerprint(_HASHES[f.algorithm]), f.digest)
+        for f in accepted
+        if f.algorithm in _HASHES
+    ]
+    return any(found)
+
+
+def _verify(connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, _preverified: int) -> bool:
+    """Replaces the chain check: in DTLS-SRTP the identity is the signalled fingerprint (RFC 5763 5)."""
+    return depth > 0 or matches_fingerprint(certificate.to_cryptography(), connection.get_app_data())
+
+
+class DtlsIdentity:
+    """Certificate, key and SSL context: one per process, because a context per call costs half a handshake."""
+
+    def __init__(
+        self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, suites: Sequence[CryptoSuite] = SUITES
+    ) -> None:
+        self.certificate = certificate
+        self.context = _context(certificate, key, suites)
+
+    @classmethod
+    def generate(cls, now: datetime.datetime, suites: Sequence[CryptoSuite] = SUITES) -> DtlsIdentity:
+        """A self-signed P-256 certificate (RFC 8827 6.5), valid from a day ago for a year."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "gateway")])
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=365))
+            .sign(key, hashes.SHA256())
+        )
+        return cls(certificate, key, suites)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What `a=fingerprint` announces (RFC 8122 5)."""
+        return Fingerprint("sha-256", self.certificate.fingerprint(hashes.SHA256()))
+
+
+def _context(
+    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, suites: Sequence[CryptoSuite]
+) -> SSL.Context:
+    context = SSL.Context(SSL.DTLS_METHOD)
+    context.set_min_proto_version(DTLS_1_2)
+    # OpenSSL 4.1 would begin to negotiate DTLS 1.3 here by itself; untested until then.
+    context.set_max_proto_version(DTLS_1_2)
+    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | OP_NO_QUERY_MTU)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+    context.set_cipher_list(CIPHERS)
+    context.set_tlsext_use_srtp(":".join(s.dtls_name for s in suites).encode())
+    context.use_certificate(certificate)
+    context.use_privatekey(key)
+    return context
+
+
+class DtlsEndpoint:
+    """One DTLS association with a browser (RFC 5763): `start`, `receive` and `handle_timer` drive it.
+
+    After each call take the datagrams to send, look at `state` and arm one timer for `next_deadline`.
+    """
+
+    def __init__(
+        self, identity: DtlsIdentity, role: Literal["server", "client"], fingerprints: Sequence[Fingerprint]
+    ) -> None:
+        self.role = role
+        self.state = DtlsState.NEW
+        self.failure: DtlsFailure | None = None
+        self.keys: SrtpKeys | None = None
+        self.version = ""
+        self.reason = ""
+        """What OpenSSL said when the handshake failed, for the log."""
+        self._accepted = preferred_fingerprints(fingerprints)
+        self._connection: SSL.Connection | None = _connection(identity, role, self._accepted)
+        self._outgoing: deque[bytes] = deque(maxlen=MAX_QUEUED)
+        self._flight: list[bytes] = []
+        self._resends: Iterator[float] = iter(())
+        self._resend_at: float | None = None
+        self._openssl_at: float | None = None
+        self._limit_at: float | None = None
+        self._release_at: float | None = None
+        self._farewell: list[bytes] = []
+
+    @property
+    def fingerprint_algorithm(self) -> str:
+        """Hash the peer is identified by: the strongest known one it signalled; "" when none is known."""
+        return self._accepted[0].algorithm if self._accepted else ""
+
+    def start(self, now: float) -> None:
+        """Begin: the client sends its ClientHello, the server begins to wait. Call it once ICE has a valid pair."""
+        if self.state is not DtlsState.NEW:
+            return
+        self.state, self._limit_at = DtlsState.HANDSHAKE, now + HANDSHAKE_LIMIT
+        if not self._accepted:
+            self._fail(DtlsFailure.FINGERPRINT_MISMATCH, "no fingerprint with a known hash was signalled")
+        self._pump(now)
+
+    def receive(self, datagram: bytes, now: float) -> None:
+        """Take one datagram of the ICE-validated peer; whatever cannot be a DTLS record is ignored."""
+        self.start(now)
+        if self._connection is None or len(datagram) > MAX_RECEIVED:
+            return
+        if records := b"".join(split_records(datagram)):
+            self._connection.bio_write(records)
+            self._pump(now)
+
+    def take_datagrams(self) -> list[bytes]:
+        """What is to be sent now, in order."""
+        taken = list(self._outgoing)
+        self._outgoing.clear()
+        return taken
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` wants to be called, or None."""
+        return min((t for t in self._timers() if t is not None), default=None)
+
+    def _timers(self) -> tuple[float | None, ...]:
+        return self._resend_at, self._openssl_at, self._limit_at, self._release_at
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due: resend a flight, give up, or let go of a finished handshake's state."""
+        if _due(self._limit_at, now):
+            self._fail(DtlsFailure.TIMEOUT, "no keys within the time limit")
+            self._release()
+        if _due(self._release_at, now):
+            self._keep_farewell()
+        if _due(self._resend_at, now):
+            self._resend(now)
+        if _due(self._openssl_at, now):
+            self._handle_openssl_timer(now)
+
+    def close(self, now: float) -> None:
+        """End the association; a connected peer is told by close_notify (RFC 5246 7.2.1)."""
+        if self.state is DtlsState.CONNECTED:
+            self._keep_farewell()
+            self._outgoing.extend(self._farewell)
+        if self.state is not DtlsState.FAILED:
+            self.state = DtlsState.CLOSED
+        self._release()
+
+    def _pump(self, now: float) -> None:
+        """Let OpenSSL read what has come and send what it wrote."""
+        if self._connection is None:
+            return
+        finished = False
+        try:
+            finished = self._advance(self._connection)
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self.state = DtlsState.CLOSED
+        except SSL.Error as error:
+            self._give_up(error)
+        self._flush(now, flight=finished or self.state is DtlsState.HANDSHAKE)
+        self._rearm(now, finished)
+
+    def _advance(self, connection: SSL.Connection) -> bool:
+        """True when this call finished the handshake; else raises what OpenSSL waits for."""
+        if self.state is DtlsState.HANDSHAKE:
+            connection.do_handshake()
+            self._finish(connection)
+            return True
+        for _ in range(MAX_READS):
+            connection.recv(READ_SIZE)  # application data has no meaning here; alerts and retransmissions do
+        return False
+
+    def _finish(self, connection: SSL.Connection) -> None:
+        """Check the peer once more, now that the handshake proved its key, and export the SRTP keys."""
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+        suite = BY_DTLS_NAME.get(connection.get_selected_srtp_profile().decode("ascii", "replace"))
+        if certificate is None or not matches_fingerprint(certificate, self._accepted):
+            self._fail(DtlsFailure.FINGERPRINT_MISMATCH, "the certificate is not the signalled one")
+        elif suite is None:
+            self._fail(DtlsFailure.NO_SRTP_PROFILE, "no common SRTP protection profile")
+        else:
+            self.version = connection.get_protocol_version_name()
+            self.keys = _export_keys(connection, suite, self.role)
+            self.state = DtlsState.CONNECTED
+
+    def _give_up(self, error: SSL.Error) -> None:
+        reason = _reason(error)
+        if self.state is DtlsState.CONNECTED:
+            self.state, self.reason = DtlsState.CLOSED, reason
+        elif "certificate verify failed" in reason:
+            self._fail(DtlsFailure.FINGERPRINT_MISMATCH, "the certificate is not the signalled one")
+        else:
+            self._fail(DtlsFailure.HANDSHAKE, reason)
+
+    def _fail(self, failure: DtlsFailure, reason: str) -> None:
+        self.state, self.failure, self.reason = DtlsState.FAILED, failure, reason
+
+    def _flush(self, now: float, *, flight: bool) -> None:
+        datagrams = pack_records(_drain(self._connection)) if self._connection else []
+        self._outgoing.extend(datagrams)
+        if datagrams and flight:
+            self._flight, self._resends = datagrams, iter(RESEND_DELAYS)
+            self._schedule_resend(now)
+
+    def _schedule_resend(self, now: float) -> None:
+        delay = next(self._resends, None)
+        self._resend_at = None if delay is None else now + delay
+
+    def _resend(self, now: float) -> None:
+        """Byte for byte: if the first copy arrived, the peer's replay window drops this one (RFC 6347 4.1.2.6)."""
+        self._outgoing.extend(self._flight)
+        self._schedule_resend(now)
+
+    def _handle_openssl_timer(self, now: float) -> None:
+        if self._connection is None:
+            return
+        try:
+            self._connection.DTLSv1_handle_timeout()
+        except SSL.Error as error:
+            self._give_up(error)
+        self._flush(now, flight=self.state is DtlsState.HANDSHAKE)
+        self._rearm(now, finished=False)
+
+    def _rearm(self, now: float, finished: bool) -> None:
+        if self.state in (DtlsState.FAILED, DtlsState.CLOSED) or self._connection is None:
+            self._release()
+            return
+        timeout = self._connection.DTLSv1_get_timeout()
+        self._openssl_at = None if timeout is None else now + max(timeout, TIMER_FLOOR)
+        if finished:
+            self._limit_at, self._release_at = None, now + RELEASE_AFTER
+            if self.role == "client":  # the server's Finished answers our last flight
+                self._resend_at = None
+
+    def _keep_farewell(self) -> None:
+        """Write close_notify now, to be sent by `close`, and let the OpenSSL state go."""
+        if self._connection is not None:
+            try:
+                self._connection.shutdown()
+            except SSL.Error as error:
+                self.reason = _reason(error)
+            self._farewell = pack_records(_drain(self._connection))
+        self._release()
+
+    def _release(self) -> None:
+        self._connection = None
+        self._resend_at = self._openssl_at = self._limit_at = self._release_at = None
+        self._flight = []
+
+
+def _due(deadline: float | None, now: float) -> bool:
+    return deadline is not None and now >= deadline
+
+
+def _connection(identity: DtlsIdentity, role: str, accepted: tuple[Fingerprint, ...]) -> SSL.Connection:
+    connection = SSL.Connection(identity.context, None)
+    connection.set_app_data(accepted)
+    connection.set_ciphertext_mtu(MAX_DATAGRAM)
+    if role == "server":
+        connection.set_accept_state()
+    else:
+        connection.set_connect_state()
+    return connection
+
+
+def _drain(connection: SSL.Connection) -> bytes:
+    """Everything OpenSSL wrote; bounded by what one flight or alert is."""
+    written = b""
+    while True:
+        try:
+            written += connection.bio_read(READ_SIZE)
+        except SSL.WantReadError:
+            return written
+
+
+def _export_keys(connection: SSL.Connection, suite: CryptoSuite, role: str) -> SrtpKeys:
+    """Client key, server key, client salt, server salt, in this order (RFC 5764 4.2)."""
+    key, both = suite.key_length, 2 * suite.key_length
+    material = connection.export_keying_material(EXPORTER_LABEL, 2 * suite.master_length)
+    salt = both + suite.salt_length
+    client: Secret[bytes] = Secret(material[:key] + material[both:salt])
+    server: Secret[bytes] = Secret(material[key:both] + material[salt:])
+    return SrtpKeys(suite, server, client) if role == "server" else SrtpKeys(suite, client, server)
+
+
+def _reason(error: SSL.Error) -> str:
+    """OpenSSL's own words for an error: the last entry of its queue."""
+    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return str(queue[-1][-1]) if queue else type(error).__name__

@@ -14,14 +14,18 @@ from gateway.base.errors import SdpError
 from gateway.base.values import HostPort
 from gateway.sdp.codecs import RTCP_CONFLICT, TELEPHONE_EVENT, Codec
 from gateway.sdp.description import MediaSection, SessionDescription, is_address, is_token
-from gateway.sdp.keying import read_crypto_lines
-from gateway.sdp.media import LocalAudio, Proto, read_direction, read_mid
+from gateway.sdp.keying import Setup, read_crypto_lines
+from gateway.sdp.media import LocalAudio, Proto, read_direction, read_mid, read_setup
 
-MAX_FMTP = 255
-"""Longest codec parameter passed on; longer ones are dropped, which means the codec's defaults."""
-FMTP_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=;,.-_+/* ")
 DTMF_EVENTS = "0-16"
 """Telephone events we announce: the sixteen keys and flash (RFC 4733 3.2)."""
+ANSWERS = {
+    Setup.ACTPASS: (Setup.ACTIVE, Setup.PASSIVE),
+    Setup.ACTIVE: (Setup.PASSIVE,),
+    Setup.PASSIVE: (Setup.ACTIVE,),
+    Setup.HOLDCONN: (),
+}
+"""DTLS roles an answer may take, by the offered one (RFC 4145 4.1; RFC 8842 5.3 knows no holdconn)."""
 DEFAULT_MID = "0"
 FIRST_PRIORITY = (126 << 24) | (65535 << 8) | 255
 """ICE priority of the first host candidate, component 1 (RFC 8445 5.1.2.1); each further one is 256 less."""
@@ -53,7 +57,7 @@ def build_answer(
     if not 0 <= audio_index < len(offer.media):
         raise SdpError("answer names an m-line the offer does not have", 500)
     section = offer.media[audio_index]
-    _check_against(audio, section)
+    _check_against(audio, section, read_setup(offer, section) or Setup.ACTPASS)
     mid = read_mid(section) if audio.for_browser else None
     lines = _session_lines(audio, session_id, version, mid if _bundled(offer, mid) else None)
     narrowed = replace(
@@ -85,7 +89,7 @@ def _check(audio: LocalAudio) -> None:
         raise SdpError("payload type collides with RTCP", 500)
 
 
-def _check_against(audio: LocalAudio, section: MediaSection) -> None:
+def _check_against(audio: LocalAudio, section: MediaSection, offered_setup: Setup) -> None:
     """The accepted line is audio with the offer's transport; a key answers an offered one (RFC 4568 5.1.2)."""
     if section.media.lower() != "audio" or Proto.of(section.proto) is not audio.proto:
         raise SdpError("answer changes the transport of the offer", 500)
@@ -94,6 +98,8 @@ def _check_against(audio: LocalAudio, section: MediaSection) -> None:
         raise SdpError("answer must take exactly one of the offered keys", 500)
     if audio.for_browser and section.attr("rtcp-mux") is None:
         raise SdpError("the browser did not offer rtcp-mux")
+    if audio.proto.dtls and audio.setup not in ANSWERS[offered_setup]:
+        raise SdpError("DTLS roles do not fit together")
 
 
 def _bundled(offer: SessionDescription, mid: str | None) -> bool:
@@ -134,15 +140,10 @@ def _codec_lines(codecs: Sequence[Codec]) -> list[str]:
     lines = []
     for codec in codecs:
         lines.append(f"a=rtpmap:{codec.rtpmap}")
-        fmtp = DTMF_EVENTS if codec.key[0] == TELEPHONE_EVENT else _clean_fmtp(codec.fmtp)
+        fmtp = DTMF_EVENTS if codec.key[0] == TELEPHONE_EVENT else codec.portable_fmtp
         if fmtp:
             lines.append(f"a=fmtp:{codec.payload_type} {fmtp}")
     return lines
-
-
-def _clean_fmtp(text: str) -> str:
-    """Codec parameters are the one thing that crosses from leg to leg, so they cross as plain short text or not."""
-    return text if len(text) <= MAX_FMTP and FMTP_CHARACTERS.issuperset(text) else ""
 
 
 def _dtls_lines(audio: LocalAudio) -> list[str]:
@@ -175,8 +176,8 @@ def _join(lines: list[str]) -> bytes:
     """CRLF after every line, and a last look for a line break that some value smuggled in.
 
     Raises:
-        SdpError: 500 for a control character.
+        SdpError: 500 for a control or non-ASCII character.
     """
-    if any(c < " " or c == "\x7f" for line in lines for c in line):
-        raise SdpError("control character in a description of ours", 500)
-    return "".join(line + "\r\n" for line in lines).encode("utf-8")
+    if not all(line.isascii() and line.isprintable() for line in lines):
+        raise SdpError("a description of ours is plain text", 500)
+    return "".join(line + "\r\n" for line in lines).encode("ascii")

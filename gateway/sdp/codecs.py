@@ -13,6 +13,20 @@ RTCP_CONFLICT = range(64, 96)
 """Payload types that look like RTCP on a shared port (RFC 5761 4). Refused with or without rtcp-mux, because the
 browser side of every call is multiplexed."""
 
+MAX_FMTP = 255
+"""Longest codec parameters that cross from leg to leg; longer ones are dropped, which means the codec's defaults."""
+FMTP_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=;,.-_+/ ")
+OPUS_PARAMETERS = "maxplaybackrate sprop-maxcapturerate minptime maxaveragebitrate stereo sprop-stereo cbr useinbandfec"
+FMTP_NAMES = {
+    "opus": frozenset([*OPUS_PARAMETERS.split(" "), "usedtx"]),
+    "g729": frozenset(["annexb"]),
+    "ilbc": frozenset(["mode"]),
+    "pcmu": frozenset[str](),
+    "pcma": frozenset[str](),
+    "g722": frozenset[str](),
+}
+"""Parameters of the codecs we know (RFC 7587 6.1, RFC 4856 2.1.9, RFC 3952 5); others of theirs are not passed on."""
+
 CodecKey = tuple[str, int, int]
 """Lower-case name, clock rate, channels: what makes two codecs the same on both sides of a call."""
 
@@ -48,6 +62,17 @@ class Codec:
         """Value of `a=rtpmap`; channels only when there is more than one (RFC 8866 6.6)."""
         channels = f"/{self.channels}" if self.channels != 1 else ""
         return f"{self.payload_type} {self.name}/{self.clock_rate}{channels}"
+
+    @property
+    def portable_fmtp(self) -> str:
+        """Parameters as they may cross to the other leg: plain, short, and only known ones where we know them all."""
+        if len(self.fmtp) > MAX_FMTP or not FMTP_CHARACTERS.issuperset(self.fmtp):
+            return ""
+        known = FMTP_NAMES.get(self.key[0])
+        if known is None:
+            return self.fmtp
+        parts = [part.strip(" ") for part in self.fmtp.split(";")]
+        return ";".join(part for part in parts if part.partition("=")[0].lower() in known)
 
 
 STATIC: dict[int, tuple[str, int, int]] = {

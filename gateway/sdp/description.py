@@ -79,7 +79,12 @@ class Line:
         return f"{self.type}={self.value}{self.ending}"
 
     def __repr__(self) -> str:
-        return f"{self.type}={self.name}:***" if self.name.lower() in SECRET_ATTRIBUTES else f"{self.type}={self.value}"
+        return f"{self.type}={self.name}:***" if self._is_secret else f"{self.type}={self.value}"
+
+    @property
+    def _is_secret(self) -> bool:
+        """Judged by the content too: a misspelt attribute name must not let a key through."""
+        return self.name.strip(" ").lower() in SECRET_ATTRIBUTES or "inline:" in self.value.lower()
 
 
 def _attribute(lines: Sequence[Line], name: str) -> str | None:
@@ -161,8 +166,16 @@ class SessionDescription:
         return cls(lines[: starts[0]] if starts else lines, media, trailer)
 
     def __bytes__(self) -> bytes:
-        parts = [*self.lines, *(line for section in self.media for line in section.lines)]
-        return ("".join(line.raw for line in parts) + self.trailer).encode("utf-8", "surrogateescape")
+        return ("".join(line.raw for line in self._all_lines()) + self.trailer).encode("utf-8", "surrogateescape")
+
+    def redacted(self) -> str:
+        """The lines for a debug log: keys and passwords left out, everything unprintable escaped."""
+        return " | ".join(ascii(str(line))[1:-1] for line in self._all_lines())
+
+    def _all_lines(self) -> Iterator[Line]:
+        yield from self.lines
+        for section in self.media:
+            yield from section.lines
 
     def attr(self, name: str) -> str | None:
         """Value of the first such session-level attribute, "" for a flag, None when absent."""
@@ -247,6 +260,8 @@ def _check(lines: Sequence[Line]) -> None:
     """Rules that hold for the whole description."""
     if not lines or (lines[0].type, lines[0].value) != ("v", "0"):
         raise SdpError("description does not start with v=0", 400)
+    if any(line.type == "v" for line in lines[1:]):
+        raise SdpError("more than one description", 400)
     if any(line.type == "k" for line in lines):
         raise SdpError("k= lines are not accepted", 488)
     if sum(line.type == "a" for line in lines) > MAX_ATTRIBUTES:

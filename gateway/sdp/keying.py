@@ -41,6 +41,9 @@ REFUSED_PARAMETERS = {
 }
 """Session parameters that switch protection off (RFC 4568 6.3.2, 6.3.3), and their policy codes."""
 
+KEYING_UNKNOWN = "media.keying_unknown"
+"""Policy code of a line that is malformed or asks for what we do not know: MKI, KDR, FEC, extensions."""
+
 ALIASES = {"AES_CM_256_": "AES_256_CM_", "AES_CM_192_": "AES_192_CM_"}
 """Spellings older than RFC 6188, with the RFC's."""
 
@@ -54,9 +57,9 @@ def canonical_suite(name: str) -> str:
 
 
 class CryptoError(SdpError):
-    """A crypto line that cannot be used; `code` is the policy catalogue's, or "" where it has none."""
+    """A crypto line that cannot be used; `code` is the policy catalogue's."""
 
-    def __init__(self, why: str, code: str = "") -> None:
+    def __init__(self, why: str, code: str = KEYING_UNKNOWN) -> None:
         super().__init__(why, 488)
         self.code = code
 
@@ -126,7 +129,9 @@ def _suite(name: str) -> CryptoSuite:
         return BY_NAME[name]
     if name.startswith(("NULL_", "F8_")):
         raise CryptoError("crypto suite does not encrypt well enough", "suite.null")
-    raise CryptoError("crypto suite is not supported", "suite.weak_tag" if name.endswith("_SHA1_32") else "")
+    if name.endswith("_SHA1_32"):
+        raise CryptoError("crypto suite has a short tag", "suite.weak_tag")
+    raise CryptoError("crypto suite is not supported", "suite.unknown")
 
 
 def _check_parameters(parameters: Iterable[str]) -> None:
@@ -201,10 +206,10 @@ def read_crypto_lines(values: list[str]) -> CryptoLines:
         try:
             line = CryptoAttribute.parse(value)
         except CryptoError as error:
-            if error.code:
-                problems[error.code] = None
-        else:
-            usable.setdefault(line.tag, line)
+            problems[error.code] = None
+            continue
+        if usable.setdefault(line.tag, line) is not line:
+            problems[KEYING_UNKNOWN] = None
     return CryptoLines(tuple(usable.values()), tuple(problems), len(values))
 
 

@@ -190,7 +190,7 @@ def _read(desc: SessionDescription, section: MediaSection) -> RemoteAudio:
         cryptos=crypto.usable,
         crypto_problems=crypto.problems,
         fingerprints=read_fingerprints(desc.effective_attrs(section, "fingerprint")),
-        setup=_read_setup(desc.effective_attr(section, "setup")),
+        setup=read_setup(desc, section),
         ice=_read_ice(desc, section),
         ptime=optional_uint(section.attr("ptime") or "", MAX_PTIME) or None,
         mid=read_mid(section),
@@ -241,8 +241,10 @@ def _is_unspecified(host: str | None) -> bool:
         return False
 
 
-def _read_setup(text: str | None) -> Setup | None:
-    return next((s for s in Setup if s.value == (text or "").strip(" ").lower()), None)
+def read_setup(desc: SessionDescription, section: MediaSection) -> Setup | None:
+    """The DTLS role, media-level first (RFC 5763 5); None when absent or unknown."""
+    text = (desc.effective_attr(section, "setup") or "").strip(" ").lower()
+    return next((s for s in Setup if s.value == text), None)
 
 
 def _read_ice(desc: SessionDescription, section: MediaSection) -> IceParameters | None:

@@ -1,0 +1,138 @@
+"""The dialplan: which trunk a dialled number takes and which user an incoming call rings. First match wins.
+
+Numbers come in normalised (`numbers.normalise`); a number no rule names is not called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.base.errors import SipError
+from gateway.config.schema import DialplanFile, InboundRule, OutboundRule
+from gateway.routing.numbers import normalise
+
+EMERGENCY_RULE = "emergency"
+"""Rule id of an emergency call that goes to `emergency_trunks`."""
+
+SAME_USER = "*"
+"""As the user of an inbound rule: the user whose name is the dialled number."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundRoute:
+    """Where a call from a browser goes."""
+
+    rule_id: str
+    trunk: str
+    number: str
+    """What is sent to the trunk: the dialled number after `strip` and `prefix`."""
+    emergency: bool
+    alternatives: tuple[str, ...] = ()
+    """Further trunks to try, in order; only emergency calls have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundRoute:
+    """Whom a call from a trunk rings."""
+
+    rule_id: str
+    user: str
+
+
+def matches(pattern: str, number: str) -> bool:
+    """True when the number is the pattern, or starts with it where a final `*` stands for any rest."""
+    if pattern == number:
+        return True
+    return pattern.endswith("*") and number.startswith(pattern[:-1])
+
+
+def covers(pattern: str, other: str) -> bool:
+    """True when every number that `other` matches is matched by `pattern` too."""
+    if pattern == other:
+        return True
+    return pattern.endswith("*") and other.startswith(pattern[:-1])
+
+
+class Dialplan:
+    """Answers for one dialplan file; keeps no state."""
+
+    def __init__(self, plan: DialplanFile) -> None:
+        self._plan = plan
+        # An emergency rule must win over a broad rule that happens to stand above it.
+        self._outbound = sorted(plan.outbound, key=lambda rule: not rule.emergency)
+
+    def is_emergency(self, number: str) -> bool:
+        """True when calls to this number always connect."""
+        return number in self._plan.emergency or any(r.emergency and r.dialled == number for r in self._outbound)
+
+    def route_outbound(self, number: str) -> OutboundRoute | None:
+        """The trunk for a number dialled in a browser; None when no rule names it."""
+        emergency = self.is_emergency(number)
+        rule = next((r for r in self._outbound if matches(r.dialled, number)), None)
+        trunks = self._plan.emergency_trunks
+        if emergency and trunks and not (rule and rule.emergency):
+            return OutboundRoute(EMERGENCY_RULE, trunks[0], number, True, trunks[1:])
+        sent = _rewritten(rule, number) if rule else ""
+        if rule is None or not sent:
+            return None
+        others = tuple(t for t in trunks if t != rule.trunk) if emergency and sent == number else ()
+        return OutboundRoute(rule.id, rule.trunk, sent, emergency, others)
+
+    def route_inbound(self, trunk: str, number: str) -> InboundRoute | None:
+        """The user a call from this trunk rings; None when no rule names the number."""
+        rule = next((r for r in self._plan.inbound if _from_trunk(r, trunk) and matches(r.dialled, number)), None)
+        if rule is None:
+            return None
+        return InboundRoute(rule.id, number if rule.user == SAME_USER else rule.user)
+
+    def explain_outbound(self, number: str) -> tuple[str, ...]:
+        """Line by line, why a number dialled in a browser goes where it goes."""
+        return tuple(self._outbound_steps(number))
+
+    def explain_inbound(self, trunk: str, number: str) -> tuple[str, ...]:
+        """Line by line, why a call from a trunk rings whom it rings."""
+        return tuple(self._inbound_steps(trunk, number))
+
+    def _outbound_steps(self, number: str) -> Iterator[str]:
+        route = self.route_outbound(number)
+        if self.is_emergency(number):
+            yield f"{number} is an emergency number: the call always connects"
+        if route is not None and route.rule_id == EMERGENCY_RULE:
+            yield f"emergency_trunks: {_where(route)}"
+            return
+        for rule in self._outbound:
+            if matches(rule.dialled, number):
+                yield f"rule {rule.id} ({rule.dialled}): matches"
+                break
+            yield f"rule {rule.id} ({rule.dialled}): no match"
+        yield _where(route) if route else "no route: the call is refused with 404"
+
+    def _inbound_steps(self, trunk: str, number: str) -> Iterator[str]:
+        for rule in self._plan.inbound:
+            if not _from_trunk(rule, trunk):
+                yield f"rule {rule.id} ({rule.dialled}): only for trunk {rule.trunk}"
+            elif matches(rule.dialled, number):
+                yield f"rule {rule.id} ({rule.dialled}): matches"
+                break
+            else:
+                yield f"rule {rule.id} ({rule.dialled}): no match"
+        route = self.route_inbound(trunk, number)
+        yield f"user {route.user} rings" if route else "no route: the call is refused with 404"
+
+
+def _where(route: OutboundRoute) -> str:
+    return f"trunk {route.trunk} gets {route.number}" + "".join(f", then {t} is tried" for t in route.alternatives)
+
+
+def _from_trunk(rule: InboundRule, trunk: str) -> bool:
+    return rule.trunk is None or rule.trunk == trunk
+
+
+def _rewritten(rule: OutboundRule, number: str) -> str:
+    """The number as the trunk gets it; "" when `strip` and `prefix` leave nothing that can be dialled."""
+    sent = rule.prefix + number[rule.strip :]
+    try:
+        return sent if normalise(sent) == sent else ""
+    except SipError:
+        return ""

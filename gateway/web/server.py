@@ -1,0 +1,230 @@
+"""HTTPS server: the softphone page, the SIP-over-WebSocket endpoint and the metrics page.
+
+Every path it serves is in one fixed map made at start; nothing a client sends is ever joined to a file path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from aiohttp import web
+
+from gateway.base.counters import Counters
+from gateway.base.errors import ConfigError
+from gateway.base.values import HostPort
+from gateway.config.schema import Web
+from gateway.web.assets import Asset, load_assets
+from gateway.web.metrics import Gauges, Metrics
+
+logger = logging.getLogger(__name__)
+
+WebSocketHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+TLS_HANDSHAKE_SECONDS: Final = 5.0
+"""A client that does not finish its TLS handshake in this time is cut off."""
+IDLE_SECONDS: Final = 15.0
+"""A connection without a complete request for this long is closed (slow or silent clients)."""
+SHUTDOWN_SECONDS: Final = 3.0
+"""How long a running request may take when the server stops."""
+BACKLOG: Final = 128
+"""Connections the kernel may hold until we accept them."""
+MAX_BODY: Final = 1024
+"""Octets of request body read: no path here takes one."""
+HSTS: Final = "max-age=31536000"
+TLS_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""TLS 1.2 suites with forward secrecy and AEAD only (RFC 9325 4.2); TLS 1.3 has no others."""
+
+BASE_HEADERS: Final = {
+    "Server": "sip-gateway",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=(), display-capture=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PageInfo:
+    """What the page must know before it can sign in: the content of `/config.json`."""
+
+    realm: str
+    websocket: str = "/ws"
+
+    def to_json(self) -> bytes:
+        return json.dumps({"realm": self.realm, "websocket": self.websocket}).encode()
+
+
+def content_security_policy(*, secure: bool) -> str:
+    """Nothing inline, nothing from elsewhere (CSP Level 3).
+
+    Browsers differ on whether 'self' covers the WebSocket of the same host, so its scheme is named.
+    """
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self'",
+            f"connect-src 'self' {'wss:' if secure else 'ws:'}",
+            "media-src 'self' blob: mediastream:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    )
+
+
+def server_tls(config: Web) -> ssl.SSLContext | None:
+    """TLS context of the page and the WebSocket, TLS 1.2 or newer (RFC 9325 3.1.1); None when plain."""
+    if config.certificate is None or config.key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_ciphers(TLS_CIPHERS)
+    context.set_alpn_protocols(["http/1.1"])
+    # Without a password OpenSSL would ask for it on the terminal: an empty one makes it fail instead.
+    password = config.key_password.reveal() if config.key_password else ""
+    try:
+        context.load_cert_chain(config.certificate, config.key, password=lambda: password)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"the certificate or its key cannot be used: {error}",
+            file=str(config.certificate),
+            key="listen.web.certificate",
+            remedy="give PEM files that belong together, readable by the gateway, and key_password if the key has one",
+        ) from error
+    return context
+
+
+class WebServer:
+    """Serves the softphone, `/config.json`, `/metrics` and hands `/ws` to the SIP-over-WebSocket handler.
+
+    Args:
+        config: the `listen.web` section.
+        websocket_handler: answers `GET` on the WebSocket's path (RFC 7118).
+        info: what the page asks for at start.
+        counters: shown on `/metrics`.
+        gauges: further values for `/metrics`, asked for at each scrape.
+    """
+
+    def __init__(
+        self,
+        config: Web,
+        websocket_handler: WebSocketHandler,
+        info: PageInfo,
+        counters: Counters,
+        *,
+        gauges: Gauges | None = None,
+    ) -> None:
+        self._config = config
+        self._websocket_handler = websocket_handler
+        self._info = info
+        self._metrics = Metrics(counters, gauges)
+        self._assets = load_assets(info.to_json())
+        self._tls = server_tls(config)
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> HostPort:
+        """Where the server really listens (the port is chosen by the system when configured as 0)."""
+        if self._server is None or not self._server.sockets:
+            return HostPort(self._config.address.host, self._config.address.port)
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return HostPort(host, port)
+
+    async def start(self) -> None:
+        """Listen; raises ConfigError when the address cannot be used."""
+        self._runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=IDLE_SECONDS,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+        await self._runner.setup()
+        try:
+            self._server = await self._listen(self._runner)
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ConfigError(
+                f"cannot listen on {self.address}: {error.strerror or error}", key="listen.web.address"
+            ) from error
+        logger.info("web=listening address=%s tls=%s", self.address, self._tls is not None)
+
+    async def _listen(self, runner: web.AppRunner) -> asyncio.Server:
+        if runner.server is None:  # setup() has just made it
+            raise RuntimeError("the HTTP runner has no server")
+        return await asyncio.get_running_loop().create_server(
+            runner.server,
+            self._config.address.host,
+            self._config.address.port,
+            ssl=self._tls,
+            ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS if self._tls else None,
+            backlog=BACKLOG,
+            reuse_address=True,
+        )
+
+    async def stop(self) -> None:
+        """Stop listening, end running requests and WebSockets."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _application(self) -> web.Application:
+        application = web.Application(client_max_size=MAX_BODY)
+        application.on_response_prepare.append(self._add_headers)
+        application.router.add_get(self._info.websocket, self._websocket_handler)
+        application.router.add_get("/metrics", self._show_metrics)
+        for path, asset in self._assets.items():
+            application.router.add_get(path, partial(show_asset, asset))
+        return application
+
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(BASE_HEADERS)
+        response.headers["Content-Security-Policy"] = content_security_policy(secure=self._tls is not None)
+        if self._tls is not None:
+            response.headers["Strict-Transport-Security"] = HSTS
+
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        if not may_read_metrics(request):
+            raise web.HTTPNotFound
+        headers = {"Content-Type": self._metrics.content_type, "Cache-Control": "no-store"}
+        return web.Response(body=self._metrics.render(), headers=headers)
+
+
+async def show_asset(asset: Asset, request: web.Request) -> web.Response:
+    """The file from memory, or 304 when the client has it already."""
+    headers = {"ETag": asset.etag, "Cache-Control": "no-cache"}
+    if is_unchanged(request, asset):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=asset.body, headers=headers | {"Content-Type": asset.content_type})
+
+
+def is_unchanged(request: web.Request, asset: Asset) -> bool:
+    """True when the client's copy is the current one (RFC 9110 13.1.2)."""
+    return any(asset.etag == f'"{tag.value}"' or tag.value == "*" for tag in request.if_none_match or ())
+
+
+def may_read_metrics(request: web.Request) -> bool:
+    """True for a client on this machine itself, and not for one that a proxy on this machine speaks for."""
+    if any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")):
+        return False
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return peer is not None and ipaddress.ip_address(peer[0].partition("%")[0]).is_loopback

@@ -1,0 +1,120 @@
+// Why a call or a registration failed, in words: from SIP status, reason phrase, Warning (RFC 3261 20.43) and
+// Reason (RFC 3326). Pure functions; what the peer wrote is only ever shown as text.
+import { unquote } from './callsecurity.js';
+
+const MAX_WORDS = 200;
+
+const STATUS_WORDS = {
+  400: 'The request was not understood',
+  401: 'Wrong user name or password',
+  403: 'The call is not allowed',
+  404: 'This number is not known',
+  407: 'Wrong user name or password',
+  408: 'Nobody answered in time',
+  410: 'This number is no longer in use',
+  415: 'The other side cannot handle this kind of call',
+  480: 'The other side is not available',
+  484: 'The number is incomplete',
+  486: 'The line is busy',
+  487: 'The call was cancelled',
+  488: 'The two sides could not agree on how to carry the call',
+  500: 'The other side has a fault',
+  502: 'The other side has a fault',
+  503: 'The other side cannot be reached',
+  504: 'The other side did not answer in time',
+  600: 'The line is busy',
+  603: 'The call was declined',
+  606: 'The two sides could not agree on how to carry the call',
+};
+
+const CAUSE_WORDS = {
+  'Connection Error': 'The connection to the gateway was lost',
+  'Request Timeout': 'The gateway did not answer in time',
+  Canceled: 'The call was cancelled',
+  Rejected: 'The call was declined',
+  'No Answer': 'Nobody answered in time',
+  Expires: 'Nobody answered in time',
+  'User Denied Media Access': 'The microphone may not be used. Allow it in the browser and call again',
+  'WebRTC Error': 'The browser could not set up the call',
+  'Bad Media Description': 'The gateway and the browser could not agree on the audio',
+  'Internal Error': 'The softphone failed',
+  'Authentication Error': 'Wrong user name or password',
+  'No ACK': 'The answer was never acknowledged',
+  'Dialog Error': 'The call is no longer known to the gateway',
+  'RTP Timeout': 'No audio arrived any more',
+};
+
+// Warn-codes that speak of protection: 302 transport protocol, 380/381 SIPS (RFC 5630), 399 as the gateway uses it.
+const SECURITY_WARNINGS = new Set([302, 380, 381]);
+const SECURITY_STATUSES = new Set([488, 606]);
+
+const clip = (text) => (text.length > MAX_WORDS ? `${text.slice(0, MAX_WORDS)}…` : text);
+
+/** {code, text} of a Warning header (`302 gateway "SRTP required"`), or null. */
+export function parseWarning(header) {
+  const match = /^\s*(\d{3})\s+\S+\s+("(?:[^"\\]|\\.)*")/.exec(header ?? '');
+  return match ? { code: Number(match[1]), text: clip(unquote(match[2])) } : null;
+}
+
+/** {protocol, cause, text} of a Reason header (`SIP;cause=488;text="encryption removed"`), or null. */
+export function parseReason(header) {
+  const match = /^\s*([A-Za-z0-9.]+)\s*(;.*)?$/.exec(header ?? '');
+  if (!match) return null;
+  const rest = match[2] ?? '';
+  const cause = /;\s*cause\s*=\s*(\d{1,3})/i.exec(rest);
+  const text = /;\s*text\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)/i.exec(rest);
+  return { protocol: match[1], cause: cause ? Number(cause[1]) : 0, text: text ? clip(unquote(text[1])) : '' };
+}
+
+/**
+ * Why a session failed before the answer.
+ * Returns {words, security}: security says that the refusal is about protection, in words, or ''.
+ */
+export function describeFailure({ originator, message, cause }) {
+  const status = message?.status_code ?? 0;
+  if (originator === 'local' && status === 0) return { words: localWords(cause), security: '' };
+  if (status === 0) return { words: requestWords(message, cause), security: '' };
+  const warning = parseWarning(message.getHeader('Warning'));
+  const said = warning?.text || STATUS_WORDS[status] || clip(message.reason_phrase || cause);
+  const words = `${capitalise(said)} (${status} ${clip(message.reason_phrase || '')}).`.replace(' )', ')');
+  return { words, security: isAboutSecurity(status, warning) ? said : '' };
+}
+
+function isAboutSecurity(status, warning) {
+  if (warning) return SECURITY_WARNINGS.has(warning.code) || /encrypt|certificate|secur|srtp/i.test(warning.text);
+  return SECURITY_STATUSES.has(status);
+}
+
+function localWords(cause) {
+  return cause === 'Canceled' ? 'You cancelled the call.' : cause === 'Rejected' ? 'You declined the call.' : causeWords(cause);
+}
+
+function requestWords(message, cause) {
+  const reason = parseReason(message?.getHeader?.('Reason'));
+  if (reason?.text) return `${capitalise(reason.text)}.`;
+  if (reason?.cause === 200) return 'Answered elsewhere.';
+  return cause === 'Canceled' ? 'The caller hung up before you answered.' : causeWords(cause);
+}
+
+/** Why an established call ended. */
+export function describeEnd({ originator, message, cause }) {
+  const reason = parseReason(message?.getHeader?.('Reason'));
+  if (reason?.text) return `${capitalise(reason.text)} (${reason.protocol} ${reason.cause}).`;
+  if (cause !== 'Terminated') return causeWords(cause);
+  return originator === 'local' ? 'You hung up.' : 'The other side hung up.';
+}
+
+/** Why signing in failed. */
+export function describeRegistration({ response, cause }) {
+  const status = response?.status_code ?? 0;
+  if (status === 401 || status === 403 || status === 407) return `Wrong user name or password (${status}).`;
+  if (status) return `The gateway refused the registration (${status} ${clip(response.reason_phrase || '')}).`;
+  return causeWords(cause);
+}
+
+const causeWords = (cause) => `${CAUSE_WORDS[cause] ?? clip(cause || 'The call failed')}.`;
+
+const capitalise = (text) => {
+  const trimmed = text.replace(/[.\s]+$/, '');
+  return trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+};

@@ -1,0 +1,128 @@
+// Puts the phone's state on the page. Text only: whatever a peer sent is never markup.
+import { cardFor } from './securitycard.js';
+
+const REGISTRATION_WORDS = {
+  offline: 'Signed out',
+  connecting: 'Connecting…',
+  registered: 'Signed in',
+  failed: 'Not signed in',
+};
+
+const STATE_WORDS = {
+  idle: 'Ready',
+  calling: 'Calling…',
+  ringing: 'Ringing…',
+  early: 'Connecting, you hear the other network…',
+  incoming: 'Incoming call',
+  'in-call': 'In call',
+  held: 'On hold',
+  ended: 'Call ended',
+};
+
+const element = (id) => document.getElementById(id);
+
+/** Live regions speak on every change of text: touch them only when it did change. */
+function setText(id, text) {
+  const node = element(id);
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function setData(id, name, value) {
+  const node = element(id);
+  if (node.dataset[name] !== value) node.dataset[name] = value;
+}
+
+function show(id, visible) {
+  element(id).hidden = !visible;
+}
+
+export function render(phone, now) {
+  const call = phone.call;
+  const state = call?.state ?? 'idle';
+  renderRegistration(phone);
+  renderCall(call, state);
+  renderActions(phone, call, state);
+  renderSecurity(cardFor(call, now));
+  renderDuration(call, now);
+}
+
+function renderRegistration({ registration, registrationReason, signedIn, user }) {
+  setData('registration', 'state', registration);
+  setText('registration', registrationWords(registration, user));
+  setText('sign-in-problem', registrationReason);
+  show('sign-in-card', !signedIn);
+  show('phone-card', signedIn);
+  show('security', signedIn);
+  show('sign-out', signedIn || registration === 'connecting');
+  element('sign-in').disabled = registration === 'connecting';
+}
+
+function registrationWords(registration, user) {
+  return registration === 'registered' ? `Signed in as ${user}` : REGISTRATION_WORDS[registration];
+}
+
+function renderCall(call, state) {
+  setData('call-state', 'state', state);
+  setText('call-state', callWords(call, state));
+  setText('peer', call?.peer ?? '');
+  setText('reason', call?.ended ? call.reason : '');
+}
+
+function callWords(call, state) {
+  if (state === 'held' && !call.heldHere) return 'The other side put you on hold';
+  if (state === 'in-call' && call.muted) return 'In call, microphone muted';
+  return STATE_WORDS[state];
+}
+
+function renderActions(phone, call, state) {
+  const talking = state === 'in-call' || state === 'held';
+  const busy = phone.busy;
+  show('dial-form', !busy);
+  element('call').disabled = phone.registration !== 'registered';
+  show('answer', state === 'incoming');
+  show('reject', state === 'incoming');
+  show('hangup', busy && state !== 'incoming');
+  show('mute', talking);
+  show('hold', talking);
+  toggle('mute', talking && call.muted, 'Unmute', 'Mute');
+  toggle('hold', talking && call.heldHere, 'Resume', 'Hold');
+}
+
+function toggle(id, pressed, whenPressed, otherwise) {
+  element(id).setAttribute('aria-pressed', String(pressed));
+  setText(id, pressed ? whenPressed : otherwise);
+}
+
+function renderSecurity(card) {
+  setData('security', 'grade', card.grade);
+  setData('security', 'colour', card.colour);
+  setText('security-title', card.title);
+  setText('security-words', card.words);
+  for (const side of ['browser', 'trunk']) {
+    setText(`leg-${side}`, card[side].words);
+    setData(`leg-${side}`, 'colour', card[side].colour);
+    setData(`link-${side}`, 'colour', card[side].colour);
+  }
+  setText('trunk-name', card.scope || 'Telephone network');
+  setText('trunk-label', card.scope || 'the telephone network');
+  setText('security-notes', card.notes);
+}
+
+export function renderDuration(call, now) {
+  const running = call?.answered && !call.ended;
+  const seconds = running ? Math.max(0, Math.floor((now - call.answeredAt) / 1000)) : 0;
+  const two = (value) => String(value).padStart(2, '0');
+  setText('duration', running ? `${two(Math.floor(seconds / 60))}:${two(seconds % 60)}` : '');
+}
+
+export function renderMicrophones(devices) {
+  const select = element('microphone');
+  const chosen = select.value;
+  const options = devices.map((device, index) => new Option(device.label || `Microphone ${index + 1}`, device.deviceId));
+  select.replaceChildren(new Option('Default microphone', ''), ...options);
+  select.value = devices.some((device) => device.deviceId === chosen) ? chosen : '';
+}
+
+export const showMicrophoneProblem = (words) => setText('microphone-problem', words);
+export const showDialProblem = (words) => setText('reason', words);
+export const showSignInProblem = (words) => setText('sign-in-problem', words);

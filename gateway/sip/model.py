@@ -122,7 +122,7 @@ class _Message:
         value = self.headers.get("Expires")
         if value is None or not value or not DIGITS.issuperset(value):
             return None
-        return min(int(value[:12]), MAX_EXPIRES)
+        return min(int(value.lstrip("0")[:12] or "0"), MAX_EXPIRES)
 
     @property
     def content_type(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.base.errors import SipError
 from gateway.sip.address import NameAddr
-from gateway.sip.grammar import VISIBLE, is_token, parse_uint
+from gateway.sip.grammar import VISIBLE, is_token, parse_uint, same_word
 from gateway.sip.head import END_OF_HEAD, MAX_HEAD, MAX_MESSAGE, read_lines, split_header
 from gateway.sip.headers import SINGLE, Headers, canonical
 from gateway.sip.model import Message, Request, Response
@@ -42,12 +42,12 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
 
 def _start_line(line: str) -> Message:
     parts = line.split(" ", 2)
-    if parts[0].upper() == "SIP/2.0":
+    if same_word(parts[0], "sip/2.0"):
         return _status_line(parts)
     if len(parts) != 3 or not is_token(parts[0]) or not parts[1] or not VISIBLE.issuperset(parts[1]):
         raise SipError("Bad request line")
-    if parts[2].upper() != "SIP/2.0":
-        foreign = parts[2].upper().startswith("SIP/") and VISIBLE.issuperset(parts[2])
+    if not same_word(parts[2], "sip/2.0"):
+        foreign = same_word(parts[2][:4], "sip/") and VISIBLE.issuperset(parts[2])
         raise SipError("Version Not Supported", 505) if foreign else SipError("Bad request line")
     return Request(parts[0], parts[1])
 

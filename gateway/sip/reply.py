@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from gateway.base.errors import SipError
-from gateway.sip.grammar import is_token
+from gateway.sip.grammar import is_token, same_word
 from gateway.sip.head import END_OF_HEAD, MAX_HEAD, read_lines, split_header
 from gateway.sip.headers import Headers, canonical
 from gateway.sip.model import Request, Response
@@ -88,7 +88,7 @@ REASONS: dict[int, str] = {
 }
 """Standard reason phrases of the IANA registry "SIP response codes"."""
 
-DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE"))
+DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER"))
 """Requests whose 101-299 responses carry the Record-Route back (RFC 3261 12.1.1)."""
 
 COPIED_ONCE = ("from", "to", "call-id", "cseq")
@@ -152,7 +152,7 @@ def salvage_error_response(data: bytes, error: SipError) -> bytes | None:
 def _salvage(data: bytes) -> Request | None:
     lines = read_lines(data[: MAX_HEAD + len(END_OF_HEAD)].lstrip(b"\r\n").partition(END_OF_HEAD)[0])
     method, _, rest = lines[0].partition(" ")
-    if not is_token(method) or method == "ACK" or not rest.upper().rpartition(" ")[2].startswith("SIP/"):
+    if not is_token(method) or method == "ACK" or not same_word(rest.rpartition(" ")[2][:4], "sip/"):
         return None
     headers = Headers.received(_salvage_headers(lines[1:]))
     if any(len(headers.get_all(name)) != 1 for name in COPIED_ONCE):

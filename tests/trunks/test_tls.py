@@ -1,0 +1,282 @@
+"""Whom a certificate speaks for (RFC 5922, RFC 5924), and what a handshake proves."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from gateway.base.errors import ConfigError
+from gateway.config.schema import ListenTls, Trunk, TrunkTls
+from gateway.sip.flow import TlsInfo
+from gateway.trunks.tls import (
+    SIP_DOMAIN_USAGE,
+    allows_sip,
+    client_context,
+    inspect_peer,
+    match_sip_domain,
+    server_context,
+    trunk_names,
+)
+from tests.certificates import Credential, dns, make_authority, make_certificate, sip
+
+DOMAIN = "example.com"
+AUTHORITY = make_authority()
+
+
+def ip(text: str) -> x509.GeneralName:
+    return x509.IPAddress(ipaddress.ip_address(text))
+
+
+def uri(text: str) -> x509.GeneralName:
+    return x509.UniformResourceIdentifier(text)
+
+
+# --- names -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alternative_names", "name"),
+    [
+        (sip("example.com"), "example.com"),
+        ([uri("SIP:Example.COM")], "example.com"),
+        ([uri("sip:example.com:5061;transport=tls")], "example.com"),
+        (dns("example.com"), "EXAMPLE.com"),
+        (dns("example.com"), "example.com."),
+        (dns("other.example", "example.com"), "example.com"),
+        (sip("other.example") + dns("example.com"), "example.com"),
+        ([ip("192.0.2.1")], "192.0.2.1"),
+        ([ip("2001:db8::1")], "2001:DB8:0::1"),
+    ],
+)
+def test_a_certificate_speaks_for_each_name_it_lists(alternative_names: list[x509.GeneralName], name: str) -> None:
+    certificate = make_certificate(alternative_names=alternative_names).certificate
+    assert match_sip_domain(certificate, ("nobody.example", name)) == name
+
+
+@pytest.mark.parametrize(
+    ("alternative_names", "name"),
+    [
+        (dns("*.example.com"), "pbx.example.com"),
+        (dns("*.example.com"), "*.example.com"),
+        (sip("*.example.com"), "pbx.example.com"),
+        (dns("example.com"), "pbx.example.com"),
+        (dns("pbx.example.com"), "example.com"),
+        (dns("example.com.evil.example"), "example.com"),
+        ([uri("sips:example.com")], "example.com"),
+        ([uri("https:example.com")], "example.com"),
+        (sip("user@example.com"), "example.com"),
+        ([x509.RFC822Name("root@example.com")], "example.com"),
+        (dns("192.0.2.1"), "192.0.2.1"),
+        (sip("192.0.2.1"), "192.0.2.1"),
+        ([ip("192.0.2.1")], "192.0.2.10"),
+        ([], "example.com"),
+        (dns("example.com"), ""),
+    ],
+)
+def test_a_certificate_speaks_for_no_other_name(alternative_names: list[x509.GeneralName], name: str) -> None:
+    certificate = make_certificate("example.com", alternative_names=alternative_names).certificate
+    assert match_sip_domain(certificate, (name,)) is None
+
+
+def test_the_common_name_counts_only_without_alternative_names() -> None:
+    assert match_sip_domain(make_certificate("Example.com").certificate, (DOMAIN,)) == DOMAIN
+    assert match_sip_domain(make_certificate(DOMAIN, alternative_names=dns("x.example")).certificate, (DOMAIN,)) is None
+    assert match_sip_domain(make_certificate("*.example.com").certificate, ("pbx.example.com",)) is None
+    assert match_sip_domain(make_certificate("192.0.2.1").certificate, ("192.0.2.1",)) is None
+
+
+def test_a_letter_that_only_lower_cases_to_ascii_is_not_that_letter() -> None:
+    kelvin = make_certificate("\u212aamailio.example").certificate
+    assert match_sip_domain(kelvin, ("kamailio.example",)) is None
+
+
+@pytest.mark.parametrize(
+    ("usages", "allowed"),
+    [
+        (None, True),
+        ([ExtendedKeyUsageOID.SERVER_AUTH], True),
+        ([SIP_DOMAIN_USAGE], True),
+        ([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE], True),
+        ([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH], True),
+        ([ExtendedKeyUsageOID.CLIENT_AUTH], False),
+        ([ExtendedKeyUsageOID.CODE_SIGNING], False),
+    ],
+)
+def test_an_extended_key_usage_must_allow_sip(usages: list[x509.ObjectIdentifier] | None, allowed: bool) -> None:
+    assert allows_sip(make_certificate("x", usages=usages).certificate) is allowed
+
+
+def test_the_configured_names_replace_the_host_of_the_target() -> None:
+    assert trunk_names(Trunk(target="sip:sbc7.carrier.example;transport=tls")) == ("sbc7.carrier.example",)
+    named = Trunk(target="sip:192.0.2.1;transport=tls", tls=TrunkTls(names=("carrier.example",)))
+    assert trunk_names(named) == ("carrier.example",)
+
+
+# --- handshakes in memory ----------------------------------------------------------------------------------------
+
+
+class Handshake:
+    """A TLS client and a TLS server joined by memory, run until both are done or one raises."""
+
+    def __init__(self, client: ssl.SSLContext, server: ssl.SSLContext) -> None:
+        up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = client.wrap_bio(down, up, server_hostname="pbx.example.com")
+        self.server = server.wrap_bio(up, down, server_side=True)
+
+    def run(self) -> Handshake:
+        for _ in range(6):
+            for end in (self.client, self.server):
+                try:
+                    end.do_handshake()
+                except ssl.SSLWantReadError:
+                    continue
+        return self
+
+
+def listener(directory: Path, credential: Credential, client_ca: Credential | None = None) -> ssl.SSLContext:
+    certificate, key = credential.write(directory, "listener")
+    authority = client_ca.write(directory, "client-ca")[0] if client_ca else None
+    return server_context(ListenTls(certificate=certificate, key=key, client_ca=authority))
+
+
+def trunk(directory: Path, *, authority: Credential = AUTHORITY, own: Credential | None = None) -> Trunk:
+    ca, _ = authority.write(directory, "ca")
+    certificate, key = own.write(directory, "own") if own else (None, None)
+    return Trunk(target=f"sip:{DOMAIN};transport=tls", tls=TrunkTls(ca=ca, certificate=certificate, key=key))
+
+
+def connect(directory: Path, peer: Credential) -> TlsInfo:
+    handshake = Handshake(client_context(trunk(directory)), listener(directory, peer)).run()
+    return inspect_peer(handshake.client, (DOMAIN,))
+
+
+def test_a_trusted_chain_for_the_right_name_is_verified(tmp_path: Path) -> None:
+    peer = make_certificate("pbx", alternative_names=sip(DOMAIN), issuer=AUTHORITY)
+    info = connect(tmp_path, peer)
+    assert (info.verified, info.verified_name, info.reason) == (True, DOMAIN, "")
+    assert info.version == "TLSv1.3"
+    assert info.cipher
+    assert info.peer_subject == "CN=pbx"
+    key = peer.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(key)
+    assert info.spki_sha256 == digest.finalize().hex()
+
+
+@pytest.mark.parametrize(
+    ("peer", "reason"),
+    [
+        (make_certificate(alternative_names=dns("other.example"), issuer=AUTHORITY), "another name"),
+        (make_certificate(alternative_names=dns("*.example.com"), issuer=AUTHORITY), "another name"),
+        (
+            make_certificate(
+                alternative_names=dns(DOMAIN),
+                issuer=AUTHORITY,
+                usages=[ExtendedKeyUsageOID.SERVER_AUTH],
+            ),
+            "",
+        ),
+    ],
+    ids=["wrong name", "wildcard", "server usage"],
+)
+def test_a_trusted_chain_is_not_enough(tmp_path: Path, peer: Credential, reason: str) -> None:
+    info = connect(tmp_path, peer)
+    assert info.verified is (reason == "")
+    assert reason in info.reason
+
+
+@pytest.mark.parametrize(
+    ("peer", "reason"),
+    [
+        (make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY, expired=True), "expired"),
+        (make_certificate("self", alternative_names=dns(DOMAIN)), "self-signed"),
+        (make_certificate(alternative_names=dns(DOMAIN), issuer=make_authority("Other")), "unable to get local issuer"),
+        (
+            make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY, usages=[ExtendedKeyUsageOID.CLIENT_AUTH]),
+            "purpose",
+        ),
+    ],
+    ids=["expired", "self-signed", "unknown authority", "client certificate"],
+)
+def test_a_chain_that_does_not_verify_ends_the_handshake_with_its_reason(
+    tmp_path: Path, peer: Credential, reason: str
+) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        connect(tmp_path, peer)
+    assert reason in caught.value.verify_message
+
+
+def test_a_client_certificate_is_verified_by_chain_and_name(tmp_path: Path) -> None:
+    own = make_certificate("me", alternative_names=dns(DOMAIN), issuer=AUTHORITY)
+    server = listener(tmp_path, make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY), AUTHORITY)
+    handshake = Handshake(client_context(trunk(tmp_path, own=own)), server).run()
+    assert inspect_peer(handshake.server, (DOMAIN,)).verified
+    assert not inspect_peer(handshake.server, ("other.example",)).verified
+
+
+def test_without_a_client_certificate_nothing_is_verified(tmp_path: Path) -> None:
+    server = listener(tmp_path, make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY), AUTHORITY)
+    handshake = Handshake(client_context(trunk(tmp_path)), server).run()
+    info = inspect_peer(handshake.server, (DOMAIN,))
+    assert not info.verified
+    assert info.reason == "the peer sent no certificate"
+
+
+def test_a_client_certificate_of_another_authority_ends_the_handshake(tmp_path: Path) -> None:
+    own = make_certificate("me", alternative_names=dns(DOMAIN), issuer=make_authority("Other"))
+    server = listener(tmp_path, make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY), AUTHORITY)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Handshake(client_context(trunk(tmp_path, own=own)), server).run()
+
+
+def test_without_client_ca_no_client_certificate_is_asked_for(tmp_path: Path) -> None:
+    own = make_certificate("me", alternative_names=dns(DOMAIN), issuer=AUTHORITY)
+    server = listener(tmp_path, make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY))
+    handshake = Handshake(client_context(trunk(tmp_path, own=own)), server).run()
+    assert not inspect_peer(handshake.server, (DOMAIN,)).verified
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
+@pytest.mark.parametrize("old_side", ["client", "server"])
+def test_nothing_older_than_tls_1_2_is_spoken(tmp_path: Path, old_side: str) -> None:
+    server = listener(tmp_path, make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY))
+    client = client_context(trunk(tmp_path))
+    assert server.minimum_version is client.minimum_version is ssl.TLSVersion.TLSv1_2
+    old = client if old_side == "client" else server
+    old.minimum_version = ssl.TLSVersion.TLSv1
+    old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.raises(ssl.SSLError):
+        Handshake(client, server).run()
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_authority_file_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.pem"):
+        client_context(Trunk(target="sip:x;transport=tls", tls=TrunkTls(ca=tmp_path / "nowhere.pem")))
+
+
+def test_an_authority_file_without_a_certificate_is_a_configuration_error(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("no certificate here\n")
+    with pytest.raises(ConfigError):
+        client_context(Trunk(target="sip:x;transport=tls", tls=TrunkTls(ca=empty)))
+
+
+def test_an_encrypted_key_opens_with_its_password_and_never_asks_the_terminal(tmp_path: Path) -> None:
+    certificate, key = make_certificate("x").write(tmp_path, "locked", password="opensesame")
+    server_context(ListenTls.model_validate({"certificate": certificate, "key": key, "key_password": "opensesame"}))
+    for password in (None, "wrong"):
+        settings = {"certificate": certificate, "key": key, "key_password": password}
+        with pytest.raises(ConfigError) as caught:
+            server_context(ListenTls.model_validate(settings))
+        assert "wrong" not in str(caught.value)

@@ -1,0 +1,149 @@
+"""The append-only file under the audit log: whole lines or nothing, and notice when it is moved or deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+MODE = 0o600
+"""Only the gateway's user reads the log; others get it through the command line or a sink."""
+
+TAIL_WINDOW = 262144
+"""Octets looked at from the end when the file is opened: four of the longest lines."""
+
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""O_NONBLOCK so that a FIFO in the file's place cannot hang the gateway; regular files ignore it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What the end of the file told when it was opened."""
+
+    torn: bytes = b""
+    """The unfinished last line that was cut off."""
+    last_seq: int = 0
+    """Sequence number of the last readable record, 0 when there is none."""
+
+
+class AuditFile:
+    """One log file, written by this process alone (an advisory lock keeps a second gateway out)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        self._identity = (-1, -1)
+        self._torn_at = -1
+        self._tail: Tail | None = None
+
+    def open(self) -> None:
+        """Open or create the file and cut a torn last line; raises OSError."""
+        self.close()
+        fd = os.open(self._path, _FLAGS, MODE)
+        try:
+            self._tail = self._prepare(fd)
+        except OSError:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def take_tail(self) -> Tail | None:
+        """What the file's end told, once after each time it was opened, be it by open() or by following a rotation."""
+        tail, self._tail = self._tail, None
+        return tail
+
+    def append(self, line: bytes) -> None:
+        """Write one whole line or raise OSError with the file as it was."""
+        self._ensure_open()
+        size = os.fstat(self._fd).st_size
+        written = self._write_at(size, line)
+        if written != len(line):
+            self._cut(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if os.fstat(self._fd).st_nlink == 0:
+            self.close()
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    def close(self) -> None:
+        """Let go of the file; a failing disk has said what it had to say in append()."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.fsync(self._fd)
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+        self._fd, self._torn_at = -1, -1
+
+    def _prepare(self, fd: int) -> Tail:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        _lock(fd)
+        os.fchmod(fd, MODE)
+        self._identity = (status.st_dev, status.st_ino)
+        return _mend(fd, status.st_size)
+
+    def _ensure_open(self) -> None:
+        """Follow a rotated or restored file; a record written to a deleted one would be no record."""
+        if self._fd >= 0 and self._is_current():
+            if self._torn_at >= 0:
+                self._cut(self._torn_at)
+            return
+        self.open()
+
+    def _is_current(self) -> bool:
+        try:
+            status = os.stat(self._path, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def _write_at(self, size: int, line: bytes) -> int:
+        try:
+            return os.write(self._fd, line)
+        except OSError:
+            self._cut(size)
+            raise
+
+    def _cut(self, size: int) -> None:
+        """Take back part of a line; when even that fails it is repeated before the next line."""
+        self._torn_at = size
+        if os.fstat(self._fd).st_size > size:
+            os.ftruncate(self._fd, size)
+        self._torn_at = -1
+
+
+def _lock(fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(errno.EBUSY, "another process writes this log") from error
+
+
+def _mend(fd: int, size: int) -> Tail:
+    """Cut what follows the last newline: a line the machine died in."""
+    start = max(0, size - TAIL_WINDOW)
+    window = os.pread(fd, TAIL_WINDOW, start)
+    whole, newline, torn = window.rpartition(b"\n")
+    if not newline and start > 0:
+        raise OSError(errno.EINVAL, "the file does not look like an audit log")
+    if torn:
+        os.ftruncate(fd, size - len(torn))
+    return Tail(torn, _last_seq(whole))
+
+
+def _last_seq(lines: bytes) -> int:
+    """The sequence number of the last readable record in the window."""
+    for line in reversed(lines.split(b"\n")):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        seq = record.get("seq") if isinstance(record, dict) else None
+        if isinstance(seq, int) and not isinstance(seq, bool) and 0 < seq < 2**63:
+            return seq
+    return 0

@@ -1,0 +1,378 @@
+"""Builders of audit records: the facts of a call as plain dictionaries, ready to be one JSON line each.
+
+No builder has a parameter through which a key, password or message body could pass: they take grades, vectors,
+verdicts, addresses and short names. `cleaned` is the one place that makes text from peers harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Protocol
+
+from gateway.base.termination import Termination
+from gateway.base.values import HostPort, mask_number
+from gateway.policy import posture
+from gateway.policy.codes import Code
+from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
+from gateway.policy.model import EffectivePolicy
+from gateway.policy.posture import CallPosture, Grade, SecurityVector
+
+MAX_TEXT = 256
+"""Characters kept of one string: enough for a distinguished name, too few to fill a disk."""
+
+MAX_ITEMS = 64
+"""Entries kept of one list or mapping; no builder comes near."""
+
+MAX_DEPTH = 4
+"""Nesting kept; builders use two levels."""
+
+_KEY_MARK = "inline:"
+"""Whatever follows it in a text may be an SDES key that a peer put in the wrong place (RFC 4568 6.1)."""
+
+
+class Checkpoint(StrEnum):
+    """Where in a call a leg was judged (docs/policy.md)."""
+
+    OFFER_RECEIVED = "P0"
+    BEFORE_OFFER = "P1"
+    PROVISIONAL = "P2"
+    ANSWER = "P3"
+    KEYED = "P4"
+    CHANGE = "P5"
+    END = "P7"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallInfo:
+    """What every record of one call repeats."""
+
+    call_uid: str
+    """Random id of the call, the same in every record, header and log line."""
+    direction: str
+    """out: browser to trunk; in: trunk to browser."""
+    trunk: str = ""
+    user: str = ""
+    """The signed-in browser user, from its authenticated flow."""
+    caller: str = ""
+    """User part of the caller's address; numbers are masked in the record."""
+    called: str = ""
+    browser_call_id: str = ""
+    """SIP Call-ID of the browser leg."""
+    trunk_call_id: str = ""
+    """SIP Call-ID of the trunk leg."""
+
+
+class PeerIdentity(Protocol):
+    """What TLS told about a peer; the SIP layer's TlsInfo has this shape."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def cipher(self) -> str: ...
+    @property
+    def peer_subject(self) -> str: ...
+    @property
+    def spki_sha256(self) -> str: ...
+    @property
+    def verified(self) -> bool: ...
+    @property
+    def verified_name(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+def cleaned(value: object, depth: int = MAX_DEPTH) -> object:
+    """A JSON-safe, bounded copy: text made harmless, unknown objects reduced to the name of their type."""
+    if isinstance(value, Enum) and not isinstance(value, str):
+        return cleaned_text(value.name)
+    if isinstance(value, str):
+        return cleaned_text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return _number(value)
+    return _container(value, depth)
+
+
+def cleaned_text(text: str) -> str:
+    """Text in which every unprintable character (controls, line separators, bidi marks, lone surrogates) is escaped."""
+    kept = "".join(c if c.isprintable() else _escaped(c) for c in text[: MAX_TEXT + 1])
+    mark = kept.lower().find(_KEY_MARK)
+    if mark >= 0:
+        kept = kept[: mark + len(_KEY_MARK)] + "***"
+    return kept if len(kept) <= MAX_TEXT else kept[: MAX_TEXT - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def call_start(
+    call: CallInfo,
+    policy: EffectivePolicy,
+    *,
+    source: HostPort | None = None,
+    transport: str = "",
+    user_agent: str = "",
+) -> dict[str, object]:
+    """A call came in; which policy holds for it is settled (checkpoint P0)."""
+    return {
+        **_call("call.start", call, policy),
+        "source": _address(source),
+        "transport": transport,
+        "user_agent": cleaned_text(user_agent),
+        "require": policy.rules.require.name,
+        "prefer": policy.rules.prefer.name,
+    }
+
+
+def leg_record(
+    call: CallInfo,
+    policy: EffectivePolicy,
+    verdict: Verdict,
+    vector: SecurityVector,
+    *,
+    checkpoint: str,
+    before: SecurityVector | None = None,
+    source: HostPort | None = None,
+    sip_status: int = 0,
+) -> dict[str, object]:
+    """The record the verdict asks for: leg.secured, leg.downgraded or leg.violation.
+
+    Args:
+        vector: the leg as it is now, or as a refused change would have made it.
+        before: the leg before a mid-call change.
+        source: the peer whose description was judged.
+        sip_status: what is about to be answered, 0 when nothing is.
+    """
+    return {
+        **_call(verdict.record, call, policy),
+        "leg": vector.leg,
+        "checkpoint": str(checkpoint),
+        "decision": "allowed" if verdict.allowed else "refused",
+        "kind": verdict.kind,
+        "codes": [str(code) for code in verdict.codes],
+        "grade_before": posture.grade(before).name if before is not None else None,
+        "grade_after": verdict.grade.name,
+        "vector_before": _vector(before),
+        "vector_after": _vector(vector),
+        "source": _address(source),
+        "sip_sent": _sip_sent(verdict.termination, sip_status),
+    }
+
+
+leg_secured = leg_downgraded = leg_violation = leg_record
+"""One builder under the three names: the type comes from the verdict, so no caller can record a weak leg as secured."""
+
+
+def offer_refused(
+    call: CallInfo,
+    policy: EffectivePolicy,
+    refusal: Refusal,
+    *,
+    leg: str,
+    checkpoint: str,
+    source: HostPort | None = None,
+) -> dict[str, object]:
+    """A call was refused before there was anything to grade (leg.violation without a vector)."""
+    return {
+        **_call("leg.violation", call, policy),
+        "leg": leg,
+        "checkpoint": str(checkpoint),
+        "decision": "refused",
+        "kind": "D1",
+        "codes": [str(refusal.code)],
+        "source": _address(source),
+        "sip_sent": _sip_sent(refusal.termination, 0),
+    }
+
+
+def offer_retry(call: CallInfo, policy: EffectivePolicy, plan: OfferPlan, *, refused_status: int) -> dict[str, object]:
+    """The secure offer was refused and a weaker one is about to be sent (leg.downgraded, written before the retry)."""
+    return {
+        **_call("leg.downgraded", call, policy),
+        "leg": "trunk",
+        "checkpoint": str(Checkpoint.BEFORE_OFFER),
+        "decision": "allowed",
+        "kind": "D1",
+        "codes": sorted(plan.codes),
+        "grade_after": (Grade.KEY_EXPOSED if plan.with_crypto else Grade.CLEARTEXT).name,
+        "refused_status": refused_status,
+        "proto": plan.proto,
+    }
+
+
+def media_latch(
+    call: CallInfo,
+    *,
+    leg: str,
+    address: HostPort | str,
+    expected: bool,
+    accepted: bool = True,
+    code: str = "",
+) -> dict[str, object]:
+    """A media source was learned from packets, or refused (RFC 7362).
+
+    Args:
+        expected: the source is the one the signalling named.
+        code: why it was refused, for example media.latch_mismatch.
+    """
+    return {
+        **_call("media.latch", call, None),
+        "leg": leg,
+        "address": cleaned_text(str(address)),
+        "expected": expected,
+        "decision": "allowed" if accepted else "refused",
+        "codes": [cleaned_text(code)] if code else [],
+    }
+
+
+def call_final(
+    call: CallInfo,
+    policy: EffectivePolicy,
+    posture_: CallPosture,
+    termination: Termination,
+    *,
+    duration: float,
+    sip_status: int = 0,
+    codecs: Iterable[str] = (),
+    counters: Mapping[str, int] | None = None,
+) -> dict[str, object]:
+    """The one record that ends every call: its grades, why it ended and what was counted.
+
+    Args:
+        duration: seconds from answer to end; 0 when it was never answered.
+        sip_status: the status the call ended with where it differs from the termination's own.
+    """
+    at_answer = posture_.at_answer
+    return {
+        **_call("call.final", call, policy),
+        "answered": at_answer is not None,
+        "duration": round(max(duration, 0.0), 3),
+        "termination": termination.slug,
+        "party": str(termination.party),
+        "sip_status": sip_status or termination.status,
+        "grade_at_answer": at_answer.name if at_answer is not None else None,
+        "grade_current": posture_.current.name if posture_.legs() else None,
+        "grade_worst": posture_.worst.name if posture_.legs() else None,
+        "legs": {leg: grade.name for leg, grade in posture_.legs().items()},
+        "codes": sorted(posture_.codes_seen),
+        "codecs": cleaned(list(codecs)),
+        "counters": cleaned(dict(counters or {})),
+        "recorded": False,
+    }
+
+
+def auth_fail(*, user: str, source: HostPort, transport: str, reason: str, method: str = "") -> dict[str, object]:
+    """Somebody could not prove who they are; neither password, nonce nor digest is kept."""
+    return {
+        "type": "auth.fail",
+        "user": _party(user),
+        "source": _address(source),
+        "transport": cleaned_text(transport),
+        "method": cleaned_text(method),
+        "reason": cleaned_text(reason),
+    }
+
+
+def tls_peer(
+    *, trunk: str, address: HostPort | str, identity: PeerIdentity, outgoing: bool = True
+) -> dict[str, object]:
+    """What a TLS peer proved about itself (RFC 5922); one record per connection."""
+    return {
+        "type": "tls.peer",
+        "trunk": cleaned_text(trunk),
+        "address": cleaned_text(str(address)),
+        "outgoing": outgoing,
+        "version": cleaned_text(identity.version),
+        "cipher": cleaned_text(identity.cipher),
+        "peer_subject": cleaned_text(identity.peer_subject),
+        "spki_sha256": cleaned_text(identity.spki_sha256),
+        "verified": identity.verified,
+        "verified_name": cleaned_text(identity.verified_name),
+        "reason": cleaned_text(identity.reason),
+        "codes": [] if identity.verified else [str(Code.TLS_UNVERIFIED)],
+    }
+
+
+def policy_loaded(policies: Iterable[EffectivePolicy]) -> dict[str, object]:
+    """Which policy each trunk's calls run under from now on."""
+    listed = [{"trunk": cleaned_text(p.trunk), "profile": str(p.profile), "sha256": p.sha256} for p in policies]
+    return {"type": "policy.loaded", "trunks": len(listed), "policies": listed[:MAX_ITEMS]}
+
+
+def gateway_started(version: str) -> dict[str, object]:
+    """The gateway begins to take calls."""
+    return {"type": "admin.start", "version": cleaned_text(version)}
+
+
+def gateway_stopped(reason: str) -> dict[str, object]:
+    """The gateway ends on purpose; a log that ends without this ended otherwise."""
+    return {"type": "admin.stop", "reason": cleaned_text(reason)}
+
+
+def _call(kind: str, call: CallInfo, policy: EffectivePolicy | None) -> dict[str, object]:
+    record: dict[str, object] = {
+        "type": kind,
+        "call_uid": cleaned_text(call.call_uid),
+        "sip_call_id": {"browser": cleaned_text(call.browser_call_id), "trunk": cleaned_text(call.trunk_call_id)},
+        "dir": call.direction,
+        "trunk": cleaned_text(call.trunk),
+        "user": _party(call.user),
+        "from": _party(call.caller),
+        "to": _party(call.called),
+    }
+    return record | (_policy(policy) if policy is not None else {})
+
+
+def _policy(policy: EffectivePolicy) -> dict[str, object]:
+    return {"profile": str(policy.profile), "policy_sha256": policy.sha256, "emergency": policy.emergency}
+
+
+def _party(text: str) -> str:
+    return mask_number(cleaned_text(text))
+
+
+def _address(address: HostPort | None) -> str | None:
+    return cleaned_text(str(address)) if address is not None else None
+
+
+def _vector(vector: SecurityVector | None) -> object:
+    return cleaned(vector.as_dict()) if vector is not None else None
+
+
+def _sip_sent(termination: Termination | None, sip_status: int) -> dict[str, object] | None:
+    if termination is None:
+        return {"code": sip_status} if sip_status else None
+    return {
+        "code": sip_status or termination.status,
+        "warning": termination.warning or None,
+        "reason": termination.slug,
+    }
+
+
+def _escaped(character: str) -> str:
+    point = ord(character)
+    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+
+
+def _number(value: int | float) -> object:
+    """Numbers every JSON reader takes: no NaN, no infinity, nothing beyond 64 bits."""
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**63 else "<int>"
+    return value if value == value and abs(value) != float("inf") else None
+
+
+def _container(value: object, depth: int) -> object:
+    if depth <= 0:
+        return f"<{type(value).__name__}>"
+    if isinstance(value, Mapping):
+        pairs = list(value.items())[:MAX_ITEMS]
+        return {_key(key): cleaned(item, depth - 1) for key, item in pairs}
+    if isinstance(value, list | tuple):
+        return [cleaned(item, depth - 1) for item in value[:MAX_ITEMS]]
+    if isinstance(value, set | frozenset):
+        return [cleaned(item, depth - 1) for item in sorted(value, key=str)[:MAX_ITEMS]]
+    return f"<{type(value).__name__}>"
+
+
+def _key(key: object) -> str:
+    return cleaned_text(key) if isinstance(key, str) else f"<{type(key).__name__}>"

@@ -1,0 +1,218 @@
+"""One readable line per audit record, for `sip-gateway audit show` and `follow`.
+
+The text has no colour and no control characters, whatever the file contains; its second word is the severity, which
+the command line may colour.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+from gateway.audit.record import cleaned, cleaned_text
+
+MAX_RENDERED = 65536
+"""Octets of a line that are looked at; the log never writes longer ones."""
+
+_TIME_CHARACTERS = 23
+"""`2030-01-02T03:04:05.678`: milliseconds are enough for people."""
+
+Record = Mapping[str, object]
+
+
+class Severity(StrEnum):
+    """How much attention a record deserves; the SIEM mapping uses the same words."""
+
+    OK = "OK"
+    INFO = "INFO"
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+
+
+_BY_TYPE: dict[str, Severity] = {
+    "call.start": Severity.INFO,
+    "leg.secured": Severity.OK,
+    "leg.violation": Severity.HIGH,
+    "auth.fail": Severity.MEDIUM,
+    "policy.loaded": Severity.INFO,
+    "admin.start": Severity.INFO,
+    "admin.stop": Severity.INFO,
+    "log.recovered": Severity.MEDIUM,
+    "log.dropped": Severity.HIGH,
+}
+
+_BY_GRADE: dict[str, Severity] = {
+    "CLEARTEXT": Severity.LOW,
+    "KEY_EXPOSED": Severity.MEDIUM,
+    "PARTIAL": Severity.LOW,
+    "UNAUTHENTICATED": Severity.LOW,
+    "HOP_BY_HOP": Severity.OK,
+    "END_TO_END": Severity.OK,
+}
+"""Tolerated downgrades are LOW, as plain RTP is a choice; an exposed key looks encrypted and is not, hence MEDIUM."""
+
+
+def severity(record: Record) -> Severity:
+    """The attention a record deserves; unknown types get MEDIUM, because nobody has judged them harmless."""
+    kind = _text(record, "type")
+    if kind == "leg.downgraded":
+        return _BY_GRADE.get(_text(record, "grade_after"), Severity.MEDIUM)
+    if kind == "call.final":
+        return _final_severity(record)
+    if kind == "media.latch":
+        return Severity.MEDIUM if _text(record, "decision") == "refused" else Severity.INFO
+    if kind == "tls.peer":
+        return Severity.OK if record.get("verified") is True else Severity.LOW
+    return _BY_TYPE.get(kind, Severity.MEDIUM)
+
+
+def render(record: Record) -> str:
+    """`time SEVERITY type call who: what`, always one line of printable text."""
+    words = _WORDS.get(_text(record, "type"), _unknown_words)
+    parts = [
+        _text(record, "ts")[:_TIME_CHARACTERS].replace("T", " "),
+        f"{severity(record):<6}",
+        f"{_text(record, 'type') or '?':<14}",
+        _text(record, "call_uid")[:8],
+        words(record),
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def render_line(line: bytes) -> str:
+    """Render one line of the file; a line that is no record is shown as such, never hidden."""
+    record = parse_line(line)
+    if record is None:
+        shown = cleaned_text(line[:MAX_RENDERED].decode("utf-8", errors="replace").rstrip("\n"))
+        return f"?  {Severity.HIGH:<6}  unreadable line: {shown}"
+    return render(record)
+
+
+def parse_line(line: bytes) -> dict[str, object] | None:
+    """The record in one line of the file, or None when it is not one."""
+    try:
+        value = json.loads(line[:MAX_RENDERED])
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _final_severity(record: Record) -> Severity:
+    if record.get("answered") is not True:
+        return Severity.INFO
+    return _BY_GRADE.get(_text(record, "grade_worst"), Severity.MEDIUM)
+
+
+def _call_start(record: Record) -> str:
+    policy = f"policy {_text(record, 'profile')}" + (" EMERGENCY" if record.get("emergency") is True else "")
+    return f"{_parties(record)}, {policy}"
+
+
+def _leg(record: Record) -> str:
+    before, after = _text(record, "grade_before"), _text(record, "grade_after")
+    change = f"{before} -> {after}" if before else after
+    parts = [f"{_text(record, 'leg')} leg {_text(record, 'decision')}", change, _vector(record), _codes(record)]
+    sent = _text(record, "sip_sent", "code")
+    parts.append(f"answered {sent} {_text(record, 'sip_sent', 'reason')}".rstrip() if sent else "")
+    return ", ".join(part for part in (*parts, _where(record)) if part)
+
+
+def _latch(record: Record) -> str:
+    signalled = "as signalled" if record.get("expected") is True else "NOT the signalled address"
+    words = f"{_text(record, 'leg')} media from {_text(record, 'address')} {_text(record, 'decision')}, {signalled}"
+    return ", ".join(part for part in (words, _codes(record)) if part)
+
+
+def _final(record: Record) -> str:
+    answered = f"answered, {_text(record, 'duration')} s" if record.get("answered") is True else "not answered"
+    grades = f"worst {_text(record, 'grade_worst')}, at answer {_text(record, 'grade_at_answer')}"
+    parts = [_parties(record), answered, grades if record.get("answered") is True else "", _codes(record)]
+    return ", ".join(part for part in (*parts, f"ended by {_text(record, 'termination')}") if part)
+
+
+def _auth_fail(record: Record) -> str:
+    return f"{_text(record, 'user') or 'nobody'} from {_text(record, 'source')}: {_text(record, 'reason')}"
+
+
+def _tls_peer(record: Record) -> str:
+    state = "verified as " + _text(record, "verified_name") if record.get("verified") is True else "NOT verified"
+    reason = _text(record, "reason")
+    return f"trunk {_text(record, 'trunk')} {_text(record, 'version')} {state}" + (f" ({reason})" if reason else "")
+
+
+def _policy_loaded(record: Record) -> str:
+    return f"{_text(record, 'trunks')} trunk policies in force"
+
+
+def _recovered(record: Record) -> str:
+    if _text(record, "cause") == "torn_line":
+        return f"an unfinished last line of {_text(record, 'octets')} octets was cut off"
+    seconds, buffered, dropped = (_text(record, key) for key in ("seconds", "buffered", "dropped"))
+    return f"log writable again after {seconds} s ({_text(record, 'reason')}): {buffered} waited, {dropped} lost"
+
+
+def _dropped(record: Record) -> str:
+    span = f"{_text(record, 'first_seq')}..{_text(record, 'last_seq')}"
+    return f"{_text(record, 'dropped')} records lost, sequence numbers {span} ({_text(record, 'reason')})"
+
+
+def _started(record: Record) -> str:
+    return f"gateway {_text(record, 'version')} started"
+
+
+def _stopped(record: Record) -> str:
+    return f"gateway stopped: {_text(record, 'reason')}"
+
+
+def _unknown_words(record: Record) -> str:
+    envelope = ("v", "seq", "ts", "mono_ns", "boot_id", "node", "type", "call_uid")
+    rest = {key: value for key, value in record.items() if key not in envelope}
+    return cleaned_text(json.dumps(cleaned(rest), ensure_ascii=True))
+
+
+_WORDS: dict[str, Callable[[Record], str]] = {
+    "call.start": _call_start,
+    "leg.secured": _leg,
+    "leg.downgraded": _leg,
+    "leg.violation": _leg,
+    "media.latch": _latch,
+    "call.final": _final,
+    "auth.fail": _auth_fail,
+    "tls.peer": _tls_peer,
+    "policy.loaded": _policy_loaded,
+    "admin.start": _started,
+    "admin.stop": _stopped,
+    "log.recovered": _recovered,
+    "log.dropped": _dropped,
+}
+
+
+def _parties(record: Record) -> str:
+    return f"{_text(record, 'dir')} {_text(record, 'from')} -> {_text(record, 'to')} via {_text(record, 'trunk')}"
+
+
+def _vector(record: Record) -> str:
+    names = ("keying", "suite", "sig_transport", "sig_tls_version")
+    return " ".join(word for word in (_text(record, "vector_after", name) for name in names) if word)
+
+
+def _codes(record: Record) -> str:
+    codes = record.get("codes")
+    return "codes " + " ".join(cleaned_text(str(c)) for c in codes) if isinstance(codes, list) and codes else ""
+
+
+def _where(record: Record) -> str:
+    checkpoint = _text(record, "checkpoint")
+    return f"at {checkpoint}" if checkpoint else ""
+
+
+def _text(record: Record, *path: str) -> str:
+    """The harmless text under a path of keys; empty when it is missing or null."""
+    value: object = record
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None or isinstance(value, Mapping | list):
+        return ""
+    return str(cleaned(value))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gateway.base.errors import SdpError
 
@@ -161,9 +162,9 @@ class SessionDescription:
         starts = [i for i, line in enumerate(lines) if line.type == "m"]
         if len(starts) > MAX_MEDIA:
             raise SdpError("description has too many m-lines", 400)
-        ends = [*starts[1:], len(lines)]
-        media = tuple(MediaSection.from_lines(i, lines[a:b]) for i, (a, b) in enumerate(zip(starts, ends, strict=True)))
-        return cls(lines[: starts[0]] if starts else lines, media, trailer)
+        bounds = [*starts, len(lines)]
+        media = tuple(MediaSection.from_lines(i, lines[a:b]) for i, (a, b) in enumerate(pairwise(bounds)))
+        return cls(lines[: bounds[0]], media, trailer)
 
     def __bytes__(self) -> bytes:
         return ("".join(line.raw for line in self._all_lines()) + self.trailer).encode("utf-8", "surrogateescape")

@@ -19,9 +19,19 @@ END_OF_HEAD = b"\r\n\r\n"
 
 
 def read_lines(head: bytes) -> list[str]:
-    """Start line and unfolded header lines; bare CR, LF and NUL are refused, octets that are not UTF-8 are kept."""
+    """Start line and unfolded header lines within the limits; octets that are not UTF-8 are kept."""
     if len(head) > MAX_HEAD:
         raise SipError("Message head too large", 513)
+    lines = unfold(head)
+    if len(lines) > MAX_HEADERS + 1:
+        raise SipError("Too many header fields", 513)
+    if any(len(line) > MAX_LINE for line in lines):
+        raise SipError("Header line too long", 513)
+    return lines
+
+
+def unfold(head: bytes) -> list[str]:
+    """The lines of a head of any size, folded ones joined; bare CR, LF and NUL are refused."""
     text = head.decode("utf-8", "surrogateescape")
     rest = text.replace("\r\n", "")
     if "\r" in rest or "\n" in rest:
@@ -29,10 +39,10 @@ def read_lines(head: bytes) -> list[str]:
     # NUL is legal behind a backslash in a quoted string (RFC 4475 3.1.1.2) and nowhere else.
     if "\0" in rest.replace("\\\0", ""):
         raise SipError("NUL in message head")
-    return _unfold(text.split("\r\n"))
+    return _join(text.split("\r\n"))
 
 
-def _unfold(lines: list[str]) -> list[str]:
+def _join(lines: list[str]) -> list[str]:
     """Join continuation lines by one space (RFC 3261 7.3.1); they are never written again."""
     groups: list[list[str]] = []
     for line in lines:
@@ -42,12 +52,7 @@ def _unfold(lines: list[str]) -> list[str]:
             raise SipError("Folded start line")
         else:
             groups[-1].append(line.strip(LWS))
-    if len(groups) > MAX_HEADERS + 1:
-        raise SipError("Too many header fields", 513)
-    unfolded = [" ".join(group) for group in groups]
-    if any(len(line) > MAX_LINE for line in unfolded):
-        raise SipError("Header line too long", 513)
-    return unfolded
+    return [" ".join(group) for group in groups]
 
 
 def split_header(line: str) -> tuple[str, str]:

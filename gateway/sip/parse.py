@@ -41,6 +41,8 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _start_line(line: str) -> Message:
+    if "\0" in line:
+        raise SipError("NUL in start line")
     parts = line.split(" ", 2)
     if same_word(parts[0], "sip/2.0"):
         return _status_line(parts)

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 
 from gateway.base.errors import SipError
-from gateway.sip.grammar import is_token, same_word
-from gateway.sip.head import END_OF_HEAD, MAX_HEAD, read_lines, split_header
+from gateway.sip.grammar import LWS, is_token, same_word
+from gateway.sip.head import END_OF_HEAD, MAX_HEAD, unfold
 from gateway.sip.headers import Headers, canonical
 from gateway.sip.model import Request, Response
 
@@ -137,39 +137,55 @@ def _copy_to(answer: Headers, request: Request, to_tag: str) -> None:
 def salvage_error_response(data: bytes, error: SipError) -> bytes | None:
     """Answer a request that cannot be parsed, if enough of it can be copied safely (RFC 3261 8.2.6).
 
-    None for responses, for ACK, and when Via, From, To, Call-ID or CSeq is missing, repeated or unusable.
+    None for responses, for ACK, and when Via, From, To, Call-ID or CSeq is missing, repeated or holds control
+    characters. They may be malformed: the sender is to recognise its own words (RFC 4475 3.1.2).
     """
     try:
         request = _salvage(data)
-        if request is None:
-            return None
-        tag = hashlib.sha256(data).hexdigest()[:16]
-        return bytes(create_response(request, error.status, to_tag=tag))
+        return None if request is None else bytes(create_response(request, error.status, to_tag=_salvage_tag(request)))
     except SipError:
         return None
 
 
 def _salvage(data: bytes) -> Request | None:
-    lines = read_lines(data[: MAX_HEAD + len(END_OF_HEAD)].lstrip(b"\r\n").partition(END_OF_HEAD)[0])
-    method, _, rest = lines[0].partition(" ")
+    lines = unfold(_salvage_head(data.lstrip(b"\r\n")))
+    method, _, rest = lines[0].rstrip(LWS).partition(" ")
     if not is_token(method) or method == "ACK" or not same_word(rest.rpartition(" ")[2][:4], "sip/"):
         return None
     headers = Headers.received(_salvage_headers(lines[1:]))
-    if any(len(headers.get_all(name)) != 1 for name in COPIED_ONCE):
+    if "Via" not in headers or any(len(headers.get_all(name)) != 1 for name in COPIED_ONCE):
         return None
-    request = Request(method, "sip:invalid", headers)
-    _ = (request.vias, request.from_, request.to, request.call_id, request.cseq)
-    return request
+    if any(_has_controls(value) for _, value in headers):
+        return None
+    return Request(method, "sip:invalid", headers)
+
+
+def _salvage_head(data: bytes) -> bytes:
+    """The head, or the whole lines of it that keep the limit: one that is too large is answered all the same."""
+    head, end, _ = data[: MAX_HEAD + len(END_OF_HEAD)].partition(END_OF_HEAD)
+    return head if end else head[:MAX_HEAD].rpartition(b"\r\n")[0]
 
 
 def _salvage_headers(lines: list[str]) -> list[tuple[str, str]]:
     """The header fields a response copies; lines that are none are passed over."""
     found: list[tuple[str, str]] = []
     for line in lines:
-        try:
-            name, value = split_header(line)
-        except SipError:
-            continue
-        if canonical(name) == "via" or canonical(name) in COPIED_ONCE:
-            found.append((name, value))
+        name, colon, value = line.partition(":")
+        name = name.rstrip(LWS)
+        if colon and is_token(name) and (canonical(name) == "via" or canonical(name) in COPIED_ONCE):
+            found.append((name, value.strip(LWS)))
     return found
+
+
+def _has_controls(value: str) -> bool:
+    return any((char < " " and char != "\t") or char == "\x7f" for char in value)
+
+
+def _salvage_tag(request: Request) -> str:
+    """The same tag for every retransmission of the request (RFC 3261 8.2.7); none behind a To we cannot read."""
+    try:
+        _ = request.to
+    except SipError:
+        return ""
+    own = "\0".join(value for _, value in request.headers)
+    return hashlib.sha256(own.encode("utf-8", "surrogateescape")).hexdigest()[:16]

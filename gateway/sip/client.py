@@ -1,0 +1,151 @@
+"""The client side of the stack: requests sent, responses matched, failure ACKs, CANCEL (RFC 3261 8.1, 9.1, 17.1)."""
+
+from __future__ import annotations
+
+from gateway.base.counters import Counter, Counters
+from gateway.base.errors import SipError
+from gateway.base.values import TokenSource
+from gateway.sip.events import ResponseReceived
+from gateway.sip.flow import Flow
+from gateway.sip.layer import TransactionLayer
+from gateway.sip.matching import client_key, same_path
+from gateway.sip.message import Headers, Message, Request, Response
+from gateway.sip.transaction import (
+    INVITE_CLIENT,
+    NON_INVITE_CLIENT,
+    ClientTransaction,
+    Effect,
+    Event,
+    Transaction,
+    response_event,
+)
+from gateway.sip.via import MAGIC_COOKIE
+
+MAX_CLIENT_TRANSACTIONS = 20_000
+"""Requests in flight; far above what the call limit needs, it keeps a fault of ours from eating the memory."""
+BRANCH_LENGTH = 20
+"""Random characters in a branch: responses cannot be forged by guessing."""
+MAX_FORWARDS = "70"
+"""RFC 3261 8.1.1.6."""
+
+
+class ClientSide:
+    """Client transactions on top of the transaction layer."""
+
+    def __init__(self, layer: TransactionLayer, tokens: TokenSource, counters: Counters) -> None:
+        self._layer, self._tokens, self._counters = layer, tokens, counters
+        self._count = 0
+        layer.on_end.append(self._ended)
+        layer.register(
+            {
+                Effect.PASS_RESPONSE: self._pass_response,
+                Effect.SEND_ACK: self._send_ack,
+                Effect.SEND_CANCEL: self._send_cancel,
+            }
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """True when no client transaction is left."""
+        return self._count == 0
+
+    def send_request(self, request: Request, flow: Flow, now: float) -> str:
+        """Start a client transaction and return its key."""
+        if self._count >= MAX_CLIENT_TRANSACTIONS:
+            raise SipError("Too many requests in flight", 503)
+        branch = self._new_branch()
+        return self._start(with_via(request, flow, branch), branch, flow, now)
+
+    def send_ack(self, request: Request, flow: Flow) -> None:
+        """Send the ACK of a 2xx, a request of its own without a transaction (RFC 3261 13.2.2.4)."""
+        self._layer.transmit(flow, bytes(with_via(request, flow, self._new_branch())))
+
+    def cancel(self, key: str, now: float) -> None:
+        """Cancel an INVITE; nothing happens when its final response is here already (RFC 3261 9.1)."""
+        transaction = self._layer.find(key)
+        if transaction is not None and transaction.machine is INVITE_CLIENT:
+            self._layer.feed(transaction, Event.CANCEL, now)
+
+    def receive(self, response: Response, flow: Flow, now: float) -> None:
+        """Hand a response to the transaction it belongs to; any other is counted and dropped (RFC 3261 18.1.2)."""
+        try:
+            transaction = self._match(response, flow)
+        except SipError:
+            transaction = None
+        if transaction is None:
+            self._counters.add(Counter.SIP_UNMATCHED_RESPONSE)
+            return
+        self._layer.feed(transaction, response_event(response.status), now, response, flow)
+
+    def _match(self, response: Response, flow: Flow) -> ClientTransaction | None:
+        vias = response.vias
+        transaction = self._layer.find(client_key(vias[0].branch, response.cseq.method)) if vias else None
+        if not isinstance(transaction, ClientTransaction) or not same_path(transaction.flow, flow):
+            return None
+        # More than one Via means that the response was for somebody else (RFC 3261 8.1.3.3).
+        ours = len(vias) == 1 and vias[0].sent_by.lower() == transaction.request.via.sent_by.lower()
+        return transaction if ours else None
+
+    def _start(self, request: Request, branch: str, flow: Flow, now: float, *, silent: bool = False) -> str:
+        transaction = ClientTransaction(
+            key=client_key(branch, request.method),
+            machine=INVITE_CLIENT if request.method == "INVITE" else NON_INVITE_CLIENT,
+            flow=flow,
+            silent=silent,
+            wire=bytes(request),
+            request=request,
+        )
+        self._layer.add(transaction)
+        self._count += 1
+        self._layer.feed(transaction, Event.START, now)
+        return transaction.key
+
+    def _ended(self, transaction: Transaction) -> None:
+        if isinstance(transaction, ClientTransaction):
+            self._count -= 1
+
+    def _new_branch(self) -> str:
+        return MAGIC_COOKIE + self._tokens(BRANCH_LENGTH)
+
+    def _pass_response(self, transaction: Transaction, message: Message | None, flow: Flow, now: float) -> None:
+        if isinstance(message, Response) and not transaction.silent:
+            self._layer.events.append(ResponseReceived(transaction.key, message, flow))
+
+    def _send_ack(self, transaction: Transaction, message: Message | None, flow: Flow, now: float) -> None:
+        if isinstance(transaction, ClientTransaction) and isinstance(message, Response):
+            self._layer.transmit(transaction.flow, bytes(build_failure_ack(transaction.request, message)))
+
+    def _send_cancel(self, transaction: Transaction, message: Message | None, flow: Flow, now: float) -> None:
+        if isinstance(transaction, ClientTransaction):
+            request = build_cancel(transaction.request)
+            self._start(request, request.via.branch, transaction.flow, now, silent=True)
+
+
+def with_via(request: Request, flow: Flow, branch: str) -> Request:
+    """A copy of the request with our Via on top (RFC 3261 18.1.1, RFC 3581 3); the user's request stays as it is."""
+    headers = request.headers.copy()
+    rport = "" if flow.is_reliable else ";rport"
+    headers.prepend("Via", f"SIP/2.0/{flow.transport.upper()} {flow.local};branch={branch}{rport}")
+    if "Max-Forwards" not in headers:
+        headers.add("Max-Forwards", MAX_FORWARDS)
+    return Request(request.method, request.uri, headers, request.body)
+
+
+def build_failure_ack(request: Request, response: Response) -> Request:
+    """The ACK of a 3xx to 6xx: hop by hop, with the branch of the INVITE and the To of the response (17.1.1.3)."""
+    return _derived(request, "ACK", response.headers)
+
+
+def build_cancel(request: Request) -> Request:
+    """The CANCEL of an INVITE: same branch, same To, no credentials, no Require (RFC 3261 9.1)."""
+    return _derived(request, "CANCEL", request.headers)
+
+
+def _derived(request: Request, method: str, to_from: Headers) -> Request:
+    headers = Headers([("Via", str(request.via)), ("Max-Forwards", MAX_FORWARDS)])
+    headers.copy_from(request.headers, "Route")
+    headers.copy_from(request.headers, "From")
+    headers.copy_from(to_from, "To")
+    headers.copy_from(request.headers, "Call-ID")
+    headers.add("CSeq", f"{request.cseq.number} {method}")
+    return Request(method, request.uri, headers)

@@ -8,12 +8,20 @@ const HEADER_WAIT = 3000; // ms after the answer until a missing header counts a
 const STATS_INTERVAL = 1000;
 const DTMF = { transportType: 'RFC2833', duration: 100, interToneGap: 70 };
 const MAX_QUEUED_DIGITS = 64;
+const MAX_NAME = 64;
 
 /** Options both for calling and answering. */
 export const mediaOptions = (deviceId) => ({
   mediaConstraints: constraintsFor(deviceId),
   pcConfig: { iceServers: [], rtcpMuxPolicy: 'require', bundlePolicy: 'max-bundle' },
 });
+
+/** Display name and number as plain text: no control or direction-changing characters that could fake a name. */
+function nameOf({ display_name: name, uri }) {
+  const clean = (text) => (text ?? '').replace(/[\p{Cc}\p{Cf}]/gu, '').slice(0, MAX_NAME);
+  const user = clean(uri.user);
+  return name && name !== user ? `${clean(name)} (${user || uri.host})` : user || uri.host;
+}
 
 export class Call {
   #session;
@@ -27,7 +35,8 @@ export class Call {
     this.#onChange = onChange;
     this.audio = audio;
     this.state = session.direction === 'incoming' ? 'incoming' : 'calling';
-    this.peer = session.remote_identity.display_name || session.remote_identity.uri.user || '';
+    this.peer = nameOf(session.remote_identity);
+    this.notice = '';
     this.reason = '';
     this.refusal = '';
     this.report = null;
@@ -100,7 +109,14 @@ export class Call {
     if (!this.#digits || !this.answered || this.ended || connection?.connectionState !== 'connected') return;
     const digits = this.#digits;
     this.#digits = '';
-    this.#session.sendDTMF(digits, { ...DTMF });
+    try {
+      this.#session.sendDTMF(digits, { ...DTMF });
+    } catch (error) {
+      // Not negotiated in this call, or on hold: the browser refuses with InvalidStateError.
+      if (error.name !== 'InvalidStateError') throw error;
+      this.notice = 'Keypad tones cannot be sent now.';
+      this.#onChange();
+    }
   }
 
   #listen() {

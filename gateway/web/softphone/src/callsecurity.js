@@ -29,7 +29,6 @@ const TITLES = {
 const SUITES = {
   AEAD_AES_256_GCM: 'AES-256-GCM',
   AEAD_AES_128_GCM: 'AES-128-GCM',
-  AES_256_CM_HMAC_SHA1_80: 'AES-256 with an 80-bit tag',
   AES_CM_256_HMAC_SHA1_80: 'AES-256 with an 80-bit tag',
   AES_CM_128_HMAC_SHA1_80: 'AES-128 with an 80-bit tag',
   AES_CM_128_HMAC_SHA1_32: 'AES-128 with a 32-bit tag',
@@ -99,14 +98,15 @@ export function parseCallSecurity(header) {
   };
 }
 
-/** One leg: `sdes,AEAD_AES_256_GCM,tls1.3,verified`. Order beyond the keying does not matter. */
+/** One leg: `sdes,AEAD_AES_256_GCM,tls1.3,verified`; `pending` stands for what is not agreed yet. */
 function parseLeg(text) {
-  if (!text) return null;
-  const tokens = text.split(',').map((token) => token.trim()).filter(Boolean);
+  const tokens = (text ?? '').split(',').map((token) => token.trim()).filter(Boolean);
+  if (tokens.length === 0) return null;
   const has = (name) => tokens.includes(name);
   const tls = tokens.find((token) => token in TLS_VERSIONS) ?? '';
   return {
-    keying: ['plain', 'sdes', 'dtls', 'pending'].find(has) ?? '',
+    keying: ['plain', 'sdes', 'dtls'].find(has) ?? '',
+    pending: has('pending'),
     suite: tokens.find((token) => token in SUITES || /^(AEAD_|AES_)/.test(token)) ?? '',
     transport: tokens.find((token) => token in TRANSPORTS) ?? (tls ? 'tls' : ''),
     tls,
@@ -158,32 +158,31 @@ function weakPath(report, destination) {
 
 /** Colour of one leg alone. */
 export function legColour(leg) {
-  if (!leg || leg.keying === '' || leg.keying === 'pending') return 'grey';
+  if (!leg || leg.keying === '') return 'grey';
   if (leg.keying === 'plain') return 'red';
   const open = leg.transport === 'udp' || leg.transport === 'tcp';
   if (leg.keying === 'sdes' && open) return 'red';
   if (open || leg.transport === 'ws' || leg.verified === false) return 'amber';
-  return 'green';
+  return leg.pending ? 'grey' : 'green';
 }
 
 /** One leg in words. */
 export function describeLeg(leg) {
   if (!leg) return 'Not known';
+  if (leg.keying === '' && leg.pending) return 'Not agreed yet.';
   const parts = [describeKeying(leg), describeSignalling(leg)].filter(Boolean);
   return `${parts.join('; ')}.`;
 }
 
 function describeKeying(leg) {
-  const suite = leg.suite ? `, ${suiteWords(leg.suite)}` : '';
+  const suite = leg.suite ? `, ${suiteWords(leg.suite)}` : leg.pending ? ', keys not agreed yet' : '';
   switch (leg.keying) {
     case 'plain':
       return 'Plain RTP, the audio is not encrypted';
     case 'sdes':
-      return `SRTP${suite}, key sent in the signalling (SDES)`;
+      return `SRTP${suite} (key in the signalling, SDES)`;
     case 'dtls':
-      return `SRTP${suite}, key agreed by DTLS`;
-    case 'pending':
-      return 'Keys not agreed yet';
+      return `SRTP${suite} (DTLS)`;
     default:
       return 'Audio protection not known';
   }
@@ -197,4 +196,14 @@ function describeSignalling(leg) {
   return leg.verified === false ? `${how}, certificate not verified` : how;
 }
 
-export const suiteWords = (suite) => SUITES[suite] ?? suite;
+/**
+ * The SDES name of a suite. Browsers write AEAD_AES_256_GCM, SRTP_AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_80 or
+ * SRTP_AES128_CM_HMAC_SHA1_80, some without HMAC: all the same suites.
+ */
+export function suiteName(name) {
+  const text = name.toUpperCase().replace(/^SRTP_/, '');
+  const counter = /^AES_?(?:CM_)?(\d+)_(?:CM_)?(?:HMAC_)?SHA1_(\d+)$/.exec(text);
+  return counter ? `AES_CM_${counter[1]}_HMAC_SHA1_${counter[2]}` : text;
+}
+
+export const suiteWords = (suite) => SUITES[suiteName(suite)] ?? suite;

@@ -1,5 +1,5 @@
 // What the browser itself observed of its own leg, to compare with what the gateway claims. Pure functions.
-import { suiteWords } from './callsecurity.js';
+import { suiteName, suiteWords } from './callsecurity.js';
 
 const DTLS_VERSIONS = { FEFF: 'DTLS 1.0', FEFD: 'DTLS 1.2', FEFC: 'DTLS 1.3' };
 
@@ -20,21 +20,15 @@ export function readTransport(report) {
 export function crossCheck(leg, observed) {
   if (!observed || !observed.state) return 'unknown';
   if (observed.state !== 'connected') return 'contradicted';
-  if (leg?.suite && observed.suite && normalise(leg.suite) !== normalise(observed.suite)) return 'contradicted';
+  if (leg?.suite && observed.suite && suiteName(leg.suite) !== suiteName(observed.suite)) return 'contradicted';
   return observed.suite ? 'confirmed' : 'unknown';
 }
 
-// Browsers write either the SDES name (AES_CM_128_HMAC_SHA1_80) or the DTLS one (SRTP_AES128_CM_SHA1_80).
-function normalise(suite) {
-  const name = suite.toUpperCase().replace(/^SRTP_/, '').replace('_HMAC', '');
-  return name.replace(/^AES_CM_(\d+)/, 'AES$1_CM').replace(/^AES_(\d+)_CM/, 'AES$1_CM');
-}
-
 /** The observation in words, appended to the browser leg. */
-export function describeObservation(verdict, observed) {
+export function describeObservation(leg, verdict, observed) {
   if (verdict === 'confirmed') {
     const details = [suiteWords(observed.suite), observed.version].filter(Boolean).join(', ');
-    return `Your browser confirms it (${details}).`;
+    return leg ? `Your browser confirms it (${details}).` : `Your browser sees SRTP (${details}).`;
   }
   if (verdict === 'contradicted') {
     const details = observed.state === 'connected' ? `it uses ${suiteWords(observed.suite)}` : `DTLS is ${observed.state}`;

@@ -18,6 +18,11 @@ const IDLE = {
 
 /** Everything on the card for this call at this time (ms since the epoch). */
 export function cardFor(call, now) {
+  const card = contentFor(call, now);
+  return { ...card, badge: card === IDLE ? '' : card.title };
+}
+
+function contentFor(call, now) {
   if (!call) return IDLE;
   if (call.refusal) return refusedCard(call);
   if (!call.report) return call.ended && !call.answered ? IDLE : silentCard(call);
@@ -75,20 +80,13 @@ function isDoubted(call, now) {
   return verdict === 'contradicted' && (settled || call.observed.state === 'connected');
 }
 
+// The header is written before DTLS ends and then says "pending": the browser knows better from then on.
 function browserLeg(claimed, observed) {
   const verdict = crossCheck(claimed, observed);
-  const words = [claimed ? describeLeg(observedSuite(claimed, observed)) : '', describeObservation(verdict, observed)];
-  return { words: words.filter(Boolean).join(' ') || 'Not known', colour: browserColour(claimed, verdict) };
-}
-
-// The header is written before DTLS ends, so it says "pending"; the browser knows better from then on.
-const observedSuite = (claimed, observed) =>
-  claimed.keying === 'dtls' && !claimed.suite && observed?.suite ? { ...claimed, suite: observed.suite } : claimed;
-
-function browserColour(claimed, verdict) {
-  const colour = legColour(claimed);
-  if (verdict === 'contradicted' && colour === 'green') return 'grey';
-  return colour === 'grey' && verdict === 'confirmed' && claimed ? 'green' : colour;
+  const agreed = claimed && verdict === 'confirmed' ? { ...claimed, suite: claimed.suite || observed.suite, pending: false } : claimed;
+  const words = [agreed ? describeLeg(agreed) : '', describeObservation(claimed, verdict, observed)].filter(Boolean).join(' ');
+  const colour = legColour(agreed);
+  return { words: words || 'Not known', colour: verdict === 'contradicted' && colour === 'green' ? 'grey' : colour };
 }
 
 function notesFor(report) {

@@ -65,7 +65,7 @@ function renderCall(call, state) {
   setData('call-state', 'state', state);
   setText('call-state', callWords(call, state));
   setText('peer', call?.peer ?? '');
-  setText('reason', call?.ended ? call.reason : '');
+  setText('reason', call?.ended ? call.reason : call?.notice ?? '');
 }
 
 function callWords(call, state) {
@@ -98,12 +98,14 @@ function renderSecurity(card) {
   setData('security', 'colour', card.colour);
   setText('security-title', card.title);
   setText('security-words', card.words);
+  setText('security-badge', card.badge);
+  setData('security-badge', 'colour', card.colour);
   for (const side of ['browser', 'trunk']) {
     setText(`leg-${side}`, card[side].words);
     setData(`leg-${side}`, 'colour', card[side].colour);
     setData(`link-${side}`, 'colour', card[side].colour);
   }
-  setText('trunk-name', card.scope || 'Telephone network');
+  setText('trunk-name', card.scope || 'Network');
   setText('trunk-label', card.scope || 'the telephone network');
   setText('security-notes', card.notes);
 }

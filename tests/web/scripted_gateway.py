@@ -1,0 +1,154 @@
+"""A gateway reduced to a script: answers a softphone's SIP over WebSocket just as a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import web
+
+Header = tuple[str, str]
+GATEWAY = "sip:gateway@127.0.0.1;transport=ws"
+
+
+@dataclass
+class SipText:
+    """A SIP message as a start line, headers and a body."""
+
+    start: str
+    headers: list[Header] = field(default_factory=list)
+    body: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> SipText:
+        head, _, body = text.partition("\r\n\r\n")
+        start, *lines = head.split("\r\n")
+        pairs = [line.partition(":") for line in lines]
+        return cls(start, [(name.strip(), value.strip()) for name, _, value in pairs], body)
+
+    def get(self, name: str) -> str:
+        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
+
+    def all(self, name: str) -> list[Header]:
+        return [(key, value) for key, value in self.headers if key.lower() == name.lower()]
+
+    @property
+    def method(self) -> str:
+        return self.start.split(" ")[0]
+
+    def __str__(self) -> str:
+        lines = [self.start, *(f"{name}: {value}" for name, value in self.headers)]
+        lines.append(f"Content-Length: {len(self.body.encode())}")
+        return "\r\n".join(lines) + "\r\n\r\n" + self.body
+
+
+class ScriptedCall:
+    """One INVITE of the page and the responses and requests a test sends about it."""
+
+    def __init__(self, gateway: ScriptedGateway, invite: SipText) -> None:
+        self.gateway, self.invite, self.ended = gateway, invite, asyncio.Event()
+
+    async def respond(self, status: int, reason: str, *headers: Header, sdp: str = "") -> None:
+        await self.gateway.send(respond(self.invite, status, reason, *headers, sdp=sdp))
+
+    async def bye(self, *headers: Header) -> None:
+        lines = [
+            ("Via", "SIP/2.0/WS gateway.invalid;branch=z9hG4bKbye"),
+            ("Max-Forwards", "70"),
+            ("From", self.invite.get("To") + ";tag=gw"),
+            ("To", self.invite.get("From")),
+            ("Call-ID", self.invite.get("Call-ID")),
+            ("CSeq", "1 BYE"),
+            *headers,
+        ]
+        target = self.invite.get("Contact").strip("<>").partition(">")[0]
+        await self.gateway.send(SipText(f"BYE {target} SIP/2.0", lines))
+
+
+def respond(request: SipText, status: int, reason: str, *headers: Header, sdp: str = "") -> SipText:
+    to = request.get("To")
+    response = SipText(f"SIP/2.0 {status} {reason}", request.all("Via") + request.all("From"))
+    response.headers.append(("To", to if "tag=" in to or status == 100 else to + ";tag=gw"))
+    response.headers += request.all("Call-ID") + request.all("CSeq") + [("Contact", f"<{GATEWAY}>"), *headers]
+    if sdp:
+        response.headers.append(("Content-Type", "application/sdp"))
+        response.body = sdp
+    return response
+
+
+Script = Callable[[ScriptedCall], Awaitable[None]]
+
+
+class ScriptedGateway:
+    """Accepts every REGISTER (or refuses each) and runs `script` on every INVITE."""
+
+    def __init__(self) -> None:
+        self.register_status = (200, "OK")
+        self.script: Script | None = None
+        self.requests: list[SipText] = []
+        self.connected = asyncio.Event()
+        self._socket: web.WebSocketResponse | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: dict[str, ScriptedCall] = {}
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=("sip",))
+        await socket.prepare(request)
+        self._socket = socket
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                await self._receive(SipText.parse(message.data))
+        return socket
+
+    async def send(self, message: SipText) -> None:
+        if self._socket is not None and not self._socket.closed:
+            await self._socket.send_str(str(message))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def invite(self, sdp: str, *headers: Header, caller: str = '"Carol" <sip:carol@example.com>') -> None:
+        """Calls the page."""
+        register = next(r for r in self.requests if r.method == "REGISTER")
+        target = register.get("Contact").strip("<").partition(">")[0]
+        lines = [
+            ("Via", "SIP/2.0/WS gateway.invalid;branch=z9hG4bKinvite"),
+            ("Max-Forwards", "70"),
+            ("From", caller + ";tag=carol"),
+            ("To", "<sip:alice@example.com>"),
+            ("Call-ID", "incoming"),
+            ("CSeq", "1 INVITE"),
+            ("Contact", f"<{GATEWAY}>"),
+            ("Content-Type", "application/sdp"),
+            *headers,
+        ]
+        await self.send(SipText(f"INVITE {target} SIP/2.0", lines, sdp))
+
+    async def _receive(self, message: SipText) -> None:
+        self.requests.append(message)
+        if message.method == "REGISTER":
+            await self.send(respond(message, *self.register_status, ("Contact", message.get("Contact"))))
+        elif message.method == "INVITE":
+            self._start(message)
+        elif message.method in ("BYE", "CANCEL"):
+            await self.send(respond(message, 200, "OK"))
+            call = self._calls.get(message.get("Call-ID"))
+            if call is not None:
+                call.ended.set()
+        elif message.method == "UPDATE":
+            await self.send(respond(message, 200, "OK"))
+
+    def _start(self, invite: SipText) -> None:
+        if self.script is None:
+            return
+        call = self._calls[invite.get("Call-ID")] = ScriptedCall(self, invite)
+        task = asyncio.get_running_loop().create_task(self._run(self.script, call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, script: Script, call: ScriptedCall) -> None:
+        await script(call)

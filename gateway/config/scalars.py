@@ -1,6 +1,7 @@
 """The scalars of the configuration: text as written in YAML, checked and typed; and the base of every model.
 
-Each check raises ValueError with what was expected; `load` adds file, line and key. No message repeats a secret.
+Each check raises ValueError with what was expected; `load` adds file, line and key. No message repeats the
+value: it may have come from the environment.
 """
 
 from __future__ import annotations
@@ -49,11 +50,17 @@ class Resolver(Protocol):
 
 def ip_address(value: str) -> str:
     """The address in its canonical text."""
-    return str(ipaddress.ip_address(value))
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("expected an IPv4 or IPv6 address, not a name") from None
 
 
 def _network(value: str) -> str:
-    return str(ipaddress.ip_network(value, strict=True))
+    try:
+        return str(ipaddress.ip_network(value, strict=True))
+    except ValueError:
+        raise ValueError("expected a network without host bits, for example 192.0.2.0/24 or 192.0.2.7/32") from None
 
 
 def _as_list(value: object) -> object:
@@ -83,10 +90,16 @@ def _host(value: str) -> str:
 
 
 def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}" or "@" in value:
-        raise ValueError("expected scheme://host or scheme://host:port without a path, for example https://example.com")
-    if parts.port == {"http": 80, "https": 443}[parts.scheme]:
+    expected = "expected scheme://host or scheme://host:port without a path, for example https://example.com"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(expected) from None
+    exact = f"{parts.scheme}://{parts.netloc}"
+    if parts.scheme not in ("http", "https") or not parts.hostname or value != exact or "@" in value:
+        raise ValueError(expected)
+    if port == {"http": 80, "https": 443}[parts.scheme]:
         raise ValueError("leave the default port out: browsers do not send it in Origin")
     return value.lower()
 

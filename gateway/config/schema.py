@@ -35,6 +35,9 @@ from gateway.config.scalars import (
 MAX_WORKERS = 64
 """More relay workers than this is a typing mistake, not a machine."""
 
+MAX_RULES = 2000
+"""Rules of one direction: they are walked for every call, and compared with each other once."""
+
 
 class Profile(StrEnum):
     """The built-in security profiles of a trunk (docs/policy.md)."""
@@ -385,7 +388,7 @@ class DialplanFile(Model):
     """Numbers that always connect, whatever policy or the audit log say."""
     emergency_trunks: tuple[Name, ...] = ()
     """Trunks tried for an emergency number, in order; default: the first outbound rule that matches."""
-    outbound: tuple[OutboundRule, ...] = ()
+    outbound: tuple[OutboundRule, ...] = Field(default=(), max_length=MAX_RULES)
     """Rules for calls from browsers. The first that matches decides; none: the call is refused."""
-    inbound: tuple[InboundRule, ...] = ()
+    inbound: tuple[InboundRule, ...] = Field(default=(), max_length=MAX_RULES)
     """Rules for calls from trunks. The first that matches decides; none: the call is refused."""

@@ -1,0 +1,111 @@
+"""What pydantic says about a value, told to an administrator: which key, what is wrong, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.config.yaml import Location, Node, dotted, known_part
+
+MAX_SUGGESTED_KEYS = 12
+"""More known keys than this help nobody in an error message."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake at one key."""
+
+    location: Location
+    message: str
+    remedy: str
+
+
+def explain(error: ValidationError, model: type[BaseModel], root: Node) -> list[Problem]:
+    """Every mistake in a validation error, none told twice."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    misspelt = {(*d["loc"][:-1], s) for d in details for s in _suggestion(d, model)}
+    problems = [_problem(d, model, root) for d in details if d["type"] != "missing" or d["loc"] not in misspelt]
+    return list(dict.fromkeys(problems))
+
+
+def _problem(detail: ErrorDetails, model: type[BaseModel], root: Node) -> Problem:
+    location: Location = detail["loc"]
+    if detail["type"] == "extra_forbidden":
+        return Problem(location, "unknown key", _known_keys(detail, model))
+    if detail["type"] == "missing":
+        return Problem(location, "a required key is missing", f"add it: {_description(model, location)}")
+    known, _ = known_part(root, location)
+    message = _words(detail["msg"])
+    rest = dotted(location[len(known) :]).removesuffix("[key]").removesuffix(".")
+    return Problem(known, f"{rest}: {message}" if rest else message, _description(model, location))
+
+
+def _words(message: str) -> str:
+    message = message.removeprefix("Value error, ").removeprefix("Input ")
+    return message[:1].lower() + message[1:] if message[:2].istitle() else message
+
+
+def _known_keys(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    near = _suggestion(detail, model)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    holder = _holder(model, detail["loc"])
+    names = list(holder.model_fields) if holder else []
+    return "known keys here: " + ", ".join(names[:MAX_SUGGESTED_KEYS]) if names else "remove it"
+
+
+def _suggestion(detail: ErrorDetails, model: type[BaseModel]) -> list[str]:
+    holder = _holder(model, detail["loc"])
+    if detail["type"] != "extra_forbidden" or holder is None:
+        return []
+    return difflib.get_close_matches(str(detail["loc"][-1]), holder.model_fields, n=1)
+
+
+def _description(model: type[BaseModel], location: Location) -> str:
+    """The text of the deepest key along the location that has one."""
+    texts = [text for text in _texts(model, location) if text]
+    return " ".join(texts[-1].split()) if texts else "see docs/configuration.md"
+
+
+def _texts(model: type[BaseModel], location: Location) -> Iterator[str]:
+    for depth, part in enumerate(location, start=1):
+        holder = _holder(model, location[:depth])
+        if holder is not None and str(part) in holder.model_fields:
+            yield holder.model_fields[str(part)].description or ""
+
+
+def _holder(model: type[BaseModel], location: Location) -> type[BaseModel] | None:
+    """The model whose key the last part of the location is."""
+    current: Any = model
+    for part in location[:-1]:
+        current = _step(_bare(current), part)
+    current = _bare(current)
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _step(annotation: Any, part: str | int) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(part))
+        return field.annotation if field else None
+    origin = get_origin(annotation)
+    if origin is dict:
+        return get_args(annotation)[1]
+    return get_args(annotation)[0] if origin is tuple else None
+
+
+def _bare(annotation: Any) -> Any:
+    """The annotation without Annotated and without `| None`."""
+    while (origin := get_origin(annotation)) is not None and (origin in (Union, UnionType) or _annotated(annotation)):
+        args = [a for a in get_args(annotation) if a is not type(None)]
+        annotation = args[0]
+    return annotation
+
+
+def _annotated(annotation: Any) -> bool:
+    return hasattr(annotation, "__metadata__")

@@ -1,0 +1,218 @@
+"""What the schema cannot see: names that refer to other parts, files that must exist, addresses that collide."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.base.errors import ConfigError, SipError
+from gateway.config.certificates import Finding, KeyPair, check_ca, check_pair
+from gateway.config.document import Document
+from gateway.config.schema import DialplanFile, GatewayConfig, InboundRule, ListenTls, Trunk, UsersFile, Web
+from gateway.config.yaml import Location, dotted
+from gateway.routing.dialplan import SAME_USER, Dialplan, covers
+from gateway.routing.numbers import normalise
+from gateway.trunks.target import TrunkTarget
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The three files that make a configuration."""
+
+    gateway: Document[GatewayConfig]
+    users: Document[UsersFile]
+    dialplan: Document[DialplanFile]
+
+
+def check_references(documents: Documents, now: datetime.datetime) -> tuple[list[ConfigError], list[str]]:
+    """Every mistake, and every warning, that shows only when all files are read together."""
+    errors = [
+        *_check_targets(documents.gateway),
+        *_check_trunk_networks(documents.gateway),
+        *_check_listeners(documents.gateway),
+        *_check_media_ports(documents.gateway),
+        *_check_users(documents),
+        *_check_rule_ids(documents.dialplan),
+        *_check_shadowed(documents.dialplan),
+        *_check_trunk_names(documents),
+        *_check_inbound_users(documents),
+    ]
+    warnings = [*_unrouted_emergencies(documents), *_silent_inbound(documents), *_open_networks(documents.gateway)]
+    for location, finding in _findings(documents.gateway.model, now):
+        where = (*location, finding.key)
+        if finding.warning:
+            warnings.append(f"{dotted(where)}: {finding.message}")
+        else:
+            errors.append(documents.gateway.error(where, finding.message, finding.remedy))
+    return errors, warnings
+
+
+def _check_targets(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+    udp = any(listener.transport == "udp" for listener in gateway.model.listen.sip)
+    for name, trunk in gateway.model.trunks.items():
+        where = ("trunks", name, "target")
+        try:
+            target = TrunkTarget.parse(trunk.target)
+        except ValueError as error:
+            yield gateway.error(where, str(error), "for example sip:pbx.example.com;transport=tls")
+            continue
+        if target.transport == "udp" and not udp:
+            remedy = "add one to listen.sip, for example udp:0.0.0.0:5060, or use transport=tls"
+            yield gateway.error(where, "a trunk over UDP needs a udp: listener to send from", remedy)
+
+
+def _check_trunk_networks(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+    owners: dict[str, str] = {}
+    for name, trunk in gateway.model.trunks.items():
+        for index, network in enumerate(trunk.networks):
+            owner = owners.setdefault(network, name)
+            if owner != name:
+                where = ("trunks", name, "networks", index)
+                yield gateway.error(where, f"trunk {owner} has the same network", "a source belongs to one trunk only")
+
+
+def _check_listeners(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+    listen = gateway.model.listen
+    taken = [("tcp", listen.web.address.host, listen.web.address.port)]
+    for index, listener in enumerate(listen.sip):
+        protocol = "udp" if listener.transport == "udp" else "tcp"
+        here = (protocol, listener.address.host, listener.address.port)
+        if here[2] and any(p == protocol and port == here[2] and _same(host, here[1]) for p, host, port in taken):
+            yield gateway.error(("listen", "sip", index), "another listener has this address and port", "change one")
+        taken.append(here)
+
+
+def _check_media_ports(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+    media = gateway.model.media
+    browser, trunk = media.browser.ports, media.trunk.ports
+    shared = any(_same(bind, media.trunk.bind) for bind in media.browser.bind)
+    if shared and browser.first <= trunk.last and trunk.first <= browser.last:
+        yield gateway.error(("media", "trunk", "ports"), f"these overlap media.browser.ports {browser}", "move one")
+    for index, listener in enumerate(gateway.model.listen.sip):
+        where = ("listen", "sip", index)
+        port, host = listener.address.port, listener.address.host
+        for name, ports, binds in (("browser", browser, media.browser.bind), ("trunk", trunk, (media.trunk.bind,))):
+            if listener.transport == "udp" and ports.first <= port <= ports.last and any(_same(host, b) for b in binds):
+                yield gateway.error(where, f"the port is one of media.{name}.ports {ports}", "move one of them")
+
+
+def _same(one: str, other: str) -> bool:
+    """True when a socket bound to one address takes datagrams for the other."""
+    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    return first == second or (first.version == second.version and (first.is_unspecified or second.is_unspecified))
+
+
+def _check_users(documents: Documents) -> Iterator[ConfigError]:
+    realm = documents.gateway.model.realm
+    for name, user in documents.users.model.users.items():
+        where: Location = ("users", name)
+        if not _is_plain_name(name):
+            yield documents.users.error(where, "a user name has a-z A-Z 0-9 . _ - only", "rename the user")
+        if user.realm != realm:
+            remedy = f"add the user again with --realm {realm}"
+            yield documents.users.error((*where, "realm"), f"the gateway's realm is {realm}", remedy)
+
+
+def _is_plain_name(name: str) -> bool:
+    try:
+        return normalise(name) == name
+    except SipError:
+        return False
+
+
+def _check_rule_ids(dialplan: Document[DialplanFile]) -> Iterator[ConfigError]:
+    seen: set[str] = set()
+    for kind in ("outbound", "inbound"):
+        for index, rule in enumerate(getattr(dialplan.model, kind)):
+            if rule.id in seen:
+                yield dialplan.error((kind, index, "id"), f"duplicate rule id {rule.id}", "give each rule its own id")
+            seen.add(rule.id)
+
+
+def _check_shadowed(dialplan: Document[DialplanFile]) -> Iterator[ConfigError]:
+    outbound, inbound = dialplan.model.outbound, dialplan.model.inbound
+    for index, rule in enumerate(outbound):
+        for earlier in outbound[:index]:
+            if earlier.emergency == rule.emergency and covers(earlier.dialled, rule.dialled):
+                yield _shadowed(dialplan, ("outbound", index, "dialled"), earlier.id, earlier.dialled)
+                break
+    for index, called in enumerate(inbound):
+        for before in inbound[:index]:
+            if _takes_from(before, called) and covers(before.dialled, called.dialled):
+                yield _shadowed(dialplan, ("inbound", index, "dialled"), before.id, before.dialled)
+                break
+
+
+def _takes_from(before: InboundRule, rule: InboundRule) -> bool:
+    return before.trunk is None or before.trunk == rule.trunk
+
+
+def _shadowed(dialplan: Document[DialplanFile], where: Location, rule_id: str, dialled: str) -> ConfigError:
+    message = f"the rule can never match: rule {rule_id} ({dialled}) comes first"
+    return dialplan.error(where, message, "put the narrower rule first, or remove it")
+
+
+def _check_trunk_names(documents: Documents) -> Iterator[ConfigError]:
+    plan = documents.dialplan.model
+    named: list[tuple[Location, str | None]] = [
+        *((("emergency_trunks", i), t) for i, t in enumerate(plan.emergency_trunks)),
+        *((("outbound", i, "trunk"), r.trunk) for i, r in enumerate(plan.outbound)),
+        *((("inbound", i, "trunk"), r.trunk) for i, r in enumerate(plan.inbound)),
+    ]
+    known = documents.gateway.model.trunks
+    for where, name in named:
+        if name is not None and name not in known:
+            remedy = f"trunks in {documents.gateway.path}: {', '.join(known) or 'none'}"
+            yield documents.dialplan.error(where, f"there is no trunk {name}", remedy)
+
+
+def _check_inbound_users(documents: Documents) -> Iterator[ConfigError]:
+    for index, rule in enumerate(documents.dialplan.model.inbound):
+        if rule.user != SAME_USER and rule.user not in documents.users.model.users:
+            remedy = f"sip-gateway users add {documents.users.path} NAME --realm {documents.gateway.model.realm}"
+            yield documents.dialplan.error(("inbound", index, "user"), f"there is no user {rule.user!r}", remedy)
+
+
+def _findings(config: GatewayConfig, now: datetime.datetime) -> Iterator[tuple[Location, Finding]]:
+    yield from ((("listen", "web"), f) for f in _server_findings(config.listen.web, now))
+    if config.listen.tls is not None:
+        yield from ((("listen", "tls"), f) for f in _server_findings(config.listen.tls, now))
+    for name, trunk in config.trunks.items():
+        yield from ((("trunks", name, "tls"), f) for f in _trunk_findings(trunk, now))
+
+
+def _server_findings(server: Web | ListenTls, now: datetime.datetime) -> Iterator[Finding]:
+    if server.certificate is not None and server.key is not None:
+        yield from check_pair(KeyPair(server.certificate, server.key, server.key_password), now)
+    if isinstance(server, ListenTls) and server.client_ca is not None:
+        yield from check_ca("client_ca", server.client_ca)
+
+
+def _trunk_findings(trunk: Trunk, now: datetime.datetime) -> Iterator[Finding]:
+    tls = trunk.tls
+    if tls.certificate is not None and tls.key is not None:
+        yield from check_pair(KeyPair(tls.certificate, tls.key, tls.key_password), now)
+    if tls.ca is not None:
+        yield from check_ca("ca", tls.ca)
+
+
+def _unrouted_emergencies(documents: Documents) -> Iterator[str]:
+    plan = documents.dialplan.model
+    missing = [n for n in plan.emergency if Dialplan(plan).route_outbound(n) is None]
+    if missing:
+        yield f"{documents.dialplan.path}: no trunk for emergency numbers {', '.join(missing)}: set emergency_trunks"
+
+
+def _silent_inbound(documents: Documents) -> Iterator[str]:
+    for rule in documents.dialplan.model.inbound:
+        trunk = documents.gateway.model.trunks.get(rule.trunk or "")
+        if trunk is not None and not trunk.networks:
+            yield f"{documents.dialplan.path}: rule {rule.id}: trunk {rule.trunk} has no networks, so it cannot call in"
+
+
+def _open_networks(gateway: Document[GatewayConfig]) -> Iterator[str]:
+    for name, trunk in gateway.model.trunks.items():
+        if any(ipaddress.ip_network(n).prefixlen == 0 for n in trunk.networks):
+            yield f"trunks.{name}.networks: every address may call in as this trunk"

@@ -1,0 +1,217 @@
+"""Cross-references: names exist, files match, addresses do not collide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.files import Files, make_certificate
+from tests.config.test_load import files, load, mistakes, only_mistake
+
+__all__ = ["files"]
+
+
+def rule(files: Files, text: str) -> None:
+    files.dialplan = files.dialplan.replace("inbound:\n", f"  - {text}\ninbound:\n")
+
+
+def test_a_trunk_a_rule_names_must_exist(files: Files) -> None:
+    rule(files, '{id: x, dialled: "2*", trunk: pxb}')
+    error = only_mistake(files)
+    assert (error.key, error.message) == ("outbound[2].trunk", "there is no trunk pxb")
+    assert error.line == 5
+    assert "pbx, carrier" in error.remedy
+
+
+def test_emergency_trunks_must_exist(files: Files) -> None:
+    files.dialplan = files.dialplan.replace("[carrier]", "[pbx, gone]")
+    assert only_mistake(files).key == "emergency_trunks[1]"
+
+
+def test_a_user_an_inbound_rule_names_must_exist(files: Files) -> None:
+    files.dialplan += '  - {id: bob, dialled: "101", user: bob}\n'
+    error = only_mistake(files)
+    assert (error.key, error.message) == ("inbound[1].user", "there is no user 'bob'")
+    assert "users add" in error.remedy
+
+
+def test_a_star_as_user_needs_no_user_of_that_name(files: Files) -> None:
+    files.dialplan += '  - {id: any, dialled: "2*", user: "*"}\n'
+    assert load(files).dialplan.inbound[1].user == "*"
+
+
+def test_rule_ids_are_unique_across_both_directions(files: Files) -> None:
+    files.dialplan += '  - {id: world, dialled: "101", user: alice}\n'
+    error = only_mistake(files)
+    assert (error.key, error.line) == ("inbound[1].id", 7)
+
+
+@pytest.mark.parametrize("dialled", ["+49*", "+*", "112"])
+def test_an_outbound_rule_that_can_never_match_is_told(files: Files, dialled: str) -> None:
+    rule(files, f'{{id: late, dialled: "{dialled}", trunk: pbx}}')
+    files.dialplan = files.dialplan.replace('dialled: "1*"', 'dialled: "11*"')
+    assert "can never match" in only_mistake(files).message
+
+
+def test_an_emergency_rule_below_a_broad_one_still_matches(files: Files) -> None:
+    rule(files, '{id: sos, dialled: "112", trunk: pbx, emergency: "true"}')
+    assert load(files).dialplan.outbound[2].emergency
+
+
+def test_an_inbound_rule_is_shadowed_only_by_one_for_the_same_calls(files: Files) -> None:
+    files.dialplan += '  - {id: b, dialled: "1*", user: alice}\n  - {id: c, dialled: "100", user: alice}\n'
+    assert only_mistake(files).key == "inbound[2].dialled"
+    files.dialplan = files.dialplan.replace('{id: c, dialled: "100"', '{id: c, dialled: "200"')
+    load(files)
+
+
+def test_a_network_belongs_to_one_trunk(files: Files) -> None:
+    files.gateway = files.gateway.replace("[198.51.100.0/24]", "[198.51.100.0/24, 192.0.2.10/32]")
+    error = only_mistake(files)
+    assert (error.key, error.message) == ("trunks.carrier.networks[1]", "trunk pbx has the same network")
+
+
+def test_a_wider_network_around_another_trunk_is_allowed(files: Files) -> None:
+    files.gateway = files.gateway.replace("[198.51.100.0/24]", "[192.0.2.0/24]")
+    load(files)
+
+
+def test_a_trunk_over_udp_needs_a_udp_listener(files: Files) -> None:
+    files.gateway = files.gateway.replace('"udp:127.0.0.1:5060", ', "")
+    error = only_mistake(files)
+    assert error.key == "trunks.carrier.target"
+    assert "udp: listener" in error.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("tcp:127.0.0.1:5060", "tcp:0.0.0.0:8443", "listen.sip[1]"),
+        ("tcp:127.0.0.1:5060", "udp:0.0.0.0:5060", "listen.sip[1]"),
+        ("20000-20099", "10001-10100", "media.trunk.ports"),
+        ("udp:127.0.0.1:5060", "udp:127.0.0.1:20010", "listen.sip[0]"),
+        ("udp:127.0.0.1:5060", "udp:0.0.0.0:10001", "listen.sip[0]"),
+    ],
+)
+def test_two_sockets_cannot_have_one_port(files: Files, old: str, new: str, key: str) -> None:
+    files.gateway = files.gateway.replace(old, new)
+    assert only_mistake(files).key == key
+
+
+def test_ports_on_other_addresses_do_not_collide(files: Files) -> None:
+    files.gateway = files.gateway.replace("udp:127.0.0.1:5060", "udp:127.0.0.2:20010")
+    files.gateway = files.gateway.replace("tcp:127.0.0.1:5060", "tcp:127.0.0.2:8443")
+    load(files)
+
+
+def test_both_ip_versions_may_listen_on_one_port(files: Files) -> None:
+    files.gateway = files.gateway.replace('"tcp:127.0.0.1:5060"', '"udp:[::]:5060"')
+    load(files)
+
+
+def test_a_user_of_another_realm_is_told(files: Files) -> None:
+    files.users = files.users.replace("realm: pbx.example.com", "realm: other.example.com")
+    error = only_mistake(files)
+    assert error.key == "users.alice.realm"
+    assert "--realm pbx.example.com" in error.remedy
+
+
+def test_a_user_name_nobody_could_dial_is_told(files: Files) -> None:
+    files.users += files.users.replace("users:\n", "").replace("alice", "al ice")
+    assert only_mistake(files).key == "users.al ice"
+
+
+def test_an_emergency_number_without_a_trunk_is_a_warning(files: Files) -> None:
+    files.dialplan = files.dialplan.replace("emergency_trunks: [carrier]\n", "")
+    (warning,) = load(files).warnings
+    assert "999" in warning
+    assert "112" not in warning
+
+
+def test_an_inbound_rule_for_a_trunk_that_cannot_call_in_is_a_warning(files: Files) -> None:
+    files.gateway = files.gateway.replace(", networks: [192.0.2.10/32]", "")
+    (warning,) = load(files).warnings
+    assert "trunk pbx has no networks" in warning
+
+
+def test_a_trunk_open_to_every_address_is_a_warning(files: Files) -> None:
+    files.gateway = files.gateway.replace("198.51.100.0/24", "0.0.0.0/0")
+    (warning,) = load(files).warnings
+    assert "every address" in warning
+
+
+def secured(files: Files, web: str) -> None:
+    files.gateway = files.gateway.replace("{address", f"{{{web}, address", 1)
+
+
+def test_a_matching_pair_is_accepted(files: Files) -> None:
+    make_certificate(files.directory)
+    secured(files, "certificate: server.pem, key: server.key")
+    assert load(files).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("days", "words"), [((-9, -1), "expired on 2026-05-31"), ((2, 90), "is not valid before 2026-06-03")]
+)
+def test_a_certificate_outside_its_time_is_refused(files: Files, days: tuple[int, int], words: str) -> None:
+    make_certificate(files.directory, days=days)
+    secured(files, "certificate: server.pem, key: server.key")
+    error = only_mistake(files)
+    assert error.key == "listen.web.certificate"
+    assert words in error.message
+    assert error.line == 3
+
+
+def test_a_certificate_about_to_expire_is_a_warning(files: Files) -> None:
+    make_certificate(files.directory, days=(-9, 13))
+    secured(files, "certificate: server.pem, key: server.key")
+    assert load(files).warnings == ("listen.web.certificate: the certificate expires on 2026-06-14",)
+
+
+def test_a_key_of_another_certificate_is_refused(files: Files) -> None:
+    make_certificate(files.directory)
+    make_certificate(files.directory, "other")
+    secured(files, "certificate: server.pem, key: other.key")
+    error = only_mistake(files)
+    assert (error.key, "does not belong" in error.message) == ("listen.web.key", True)
+
+
+def test_files_that_are_missing_or_no_pem_are_told_together(files: Files) -> None:
+    (files.directory / "junk.pem").write_text("junk")
+    secured(files, "certificate: junk.pem, key: gone.key")
+    first, second = mistakes(files)
+    assert (first.key, "no readable PEM" in first.message) == ("listen.web.certificate", True)
+    assert (second.key, "there is no file" in second.message) == ("listen.web.key", True)
+
+
+@pytest.mark.parametrize(
+    ("key_password", "given", "words"),
+    [("", ", key_password: x", "not encrypted, but a password"), ("secret", "", "is encrypted")],
+)
+def test_a_password_is_given_exactly_when_the_key_needs_it(
+    files: Files, key_password: str, given: str, words: str
+) -> None:
+    make_certificate(files.directory, password=key_password)
+    secured(files, "certificate: server.pem, key: server.key" + given)
+    assert words in only_mistake(files).message
+
+
+def test_listener_and_trunk_certificates_are_checked_too(files: Files) -> None:
+    make_certificate(files.directory, days=(-9, -1))
+    pair = "certificate: server.pem, key: server.key"
+    files.gateway = files.gateway.replace("media:\n", f"  tls: {{{pair}, client_ca: no.pem}}\nmedia:\n", 1)
+    files.gateway = files.gateway.replace("security: prefer", f"security: prefer\n    tls: {{{pair}, ca: no.pem}}")
+    assert [e.key for e in mistakes(files)] == [
+        "listen.tls.certificate",
+        "listen.tls.client_ca",
+        "trunks.carrier.tls.certificate",
+        "trunks.carrier.tls.ca",
+    ]
+
+
+def test_an_unreadable_certificate_is_told(files: Files) -> None:
+    secured(files, "certificate: server.pem, key: server.key")
+    (files.directory / "server.pem").write_bytes(b"x" * (5 << 20))
+    Path(files.directory / "server.key").mkdir()
+    assert ["larger than" in e.message or "no file" in e.message for e in mistakes(files)] == [True, True]

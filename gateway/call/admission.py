@@ -1,0 +1,233 @@
+"""From an INVITE to a call: identity, route, limits, policy. Whatever is refused here still leaves its two records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.base.counters import Counter
+from gateway.base.errors import SipError
+from gateway.base.termination import Termination
+from gateway.base.values import HostPort, TokenSource
+from gateway.call.browser_leg import BrowserLeg
+from gateway.call.leg import HOP_HEADER, MAX_FORWARDS, Leg
+from gateway.call.registrar import Binding, Registrar
+from gateway.call.runner import CallIndex, CallRunner
+from gateway.call.services import Services
+from gateway.call.state import CallContext, CallState
+from gateway.call.trunk_leg import TrunkLeg
+from gateway.config.schema import Profile, Trunk
+from gateway.policy.model import effective_policy
+from gateway.routing.admission import CallCaps
+from gateway.routing.dialplan import OutboundRoute
+from gateway.routing.numbers import normalise
+from gateway.sdp.keying import Setup
+from gateway.sip.address import NameAddr
+from gateway.sip.events import RequestReceived
+from gateway.sip.flow import Flow
+from gateway.sip.message import Request
+from gateway.sip.uri import SipUri
+
+UNROUTED = "-"
+"""Trunk name in the records of a call that never had one."""
+MAX_SESSION_ID = 0x7FFFFFFF
+_NO_TRUNK = Trunk(target="sip:invalid.invalid", security=Profile.STRICT)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where an INVITE goes, or why it goes nowhere."""
+
+    user: str
+    number: str
+    trunk_id: str
+    emergency: bool = False
+    alternatives: tuple[str, ...] = ()
+    binding: Binding | None = None
+    refused: Termination | None = None
+
+
+class Admission:
+    """Makes calls. Holds the caps and the token that finds loops."""
+
+    def __init__(self, services: Services, registrar: Registrar, index: CallIndex) -> None:
+        self._services, self._registrar, self._index = services, registrar, index
+        self._caps = CallCaps(services.config.limits.calls)
+        self._context = CallContext(
+            tokens=services.tokens,
+            new_key=services.new_key,
+            hop_token=services.tokens(24),
+            ring_seconds=services.config.limits.ring_seconds,
+            make_callee=self._make_callee,
+            trunks=services.config.trunks,
+        )
+
+    def admit(self, event: RequestReceived, user: str) -> None:
+        """Start a call for this INVITE; `user` is the browser user, or empty when a trunk calls."""
+        request = event.request
+        plan = self._plan_outbound(request, user) if user else self._plan_inbound(event)
+        refused = plan.refused or self._general_refusal(request, plan)
+        taken = refused is None and self._caps.take(plan.user, emergency=plan.emergency)
+        if refused is None and not taken:
+            self._services.counters.add(Counter.SIP_REJECTED)
+            refused = Termination.OVERLOADED
+        state = self._state(event, plan, outbound=bool(user))
+        runner = CallRunner(
+            state, self._services, self._index, lambda: self._caps.release(plan.user) if taken else None
+        )
+        runner.begin(refused)
+
+    def _general_refusal(self, request: Request, plan: Plan) -> Termination | None:
+        if request.headers.get(HOP_HEADER) == self._context.hop_token:
+            return Termination.LOOP_DETECTED
+        if not plan.emergency and not self._services.audit.accepting_calls:
+            return Termination.AUDIT_UNAVAILABLE
+        return None
+
+    def _plan_outbound(self, request: Request, user: str) -> Plan:
+        """A browser calls: From must be who the flow is; the dialplan knows the trunk."""
+        try:
+            number = normalise(_user_part(request.request_uri))
+        except SipError:
+            return Plan(user, "", UNROUTED, refused=Termination.NO_ROUTE)
+        if _user_part(request.from_.uri).lower() != user.lower():
+            return Plan(user, number, UNROUTED, refused=Termination.IDENTITY_MISMATCH)
+        route = self._services.dialplan.route_outbound(number)
+        if route is None:
+            return Plan(user, number, UNROUTED, refused=Termination.NO_ROUTE)
+        return self._routed(user, route)
+
+    def _routed(self, user: str, route: OutboundRoute) -> Plan:
+        return Plan(user, route.number, route.trunk, route.emergency, route.alternatives)
+
+    def _plan_inbound(self, event: RequestReceived) -> Plan:
+        """A trunk calls: the dialplan knows the user, the registrar the connection."""
+        trunk = event.flow.trunk or UNROUTED
+        try:
+            number = normalise(_user_part(event.request.request_uri))
+        except SipError:
+            return Plan("", "", trunk, refused=Termination.NO_ROUTE)
+        route = self._services.dialplan.route_inbound(trunk, number)
+        if route is None:
+            return Plan("", number, trunk, refused=Termination.NO_ROUTE)
+        binding = self._registrar.lookup(route.user, self._services.clock())
+        if binding is None:
+            return Plan(route.user, number, trunk, refused=Termination.USER_NOT_REGISTERED)
+        return Plan(route.user, number, trunk, binding=binding)
+
+    def _state(self, event: RequestReceived, plan: Plan, *, outbound: bool) -> CallState:
+        tokens = self._services.tokens
+        trunk = self._services.config.trunks.get(plan.trunk_id, _NO_TRUNK)
+        state = CallState(
+            id=f"c-{tokens(8)}",
+            uid=tokens(26),
+            outbound=outbound,
+            user=plan.user,
+            number=plan.number,
+            calling_number="" if outbound else _user_part(event.request.from_.uri),
+            trunk_id=plan.trunk_id,
+            trunk_config=trunk,
+            policy=effective_policy(trunk.security, plan.trunk_id, emergency=plan.emergency),
+            context=self._context,
+            caller=self._make_caller(event, plan, trunk, outbound=outbound),
+            alternatives=plan.alternatives,
+        )
+        state.max_forwards = _hops(event.request)
+        if plan.binding is not None:
+            state.callee_flow, state.callee_uri = plan.binding.flow, plan.binding.contact_uri
+        return state
+
+    def _make_caller(self, event: RequestReceived, plan: Plan, trunk: Trunk, *, outbound: bool) -> Leg:
+        request = event.request
+        remote, local = str(request.from_.uri), str(request.to.uri)
+        leg = (
+            self._browser_leg(event.flow, f"<{local}>", f"<{remote}>", is_caller=True)
+            if outbound
+            else self._trunk_leg(event.flow, plan.trunk_id, trunk, f"<{local}>", f"<{remote}>", is_caller=True)
+        )
+        leg.invite, leg.invite_key = request, event.key
+        return leg
+
+    def _make_callee(self, call: CallState, flow: Flow) -> Leg:
+        """The leg that will be called, now that there is a flow to it."""
+        realm = self._services.config.realm
+        if call.outbound:
+            host = _target_host(call.trunk_config.target)
+            local = f"<sip:{call.user}@{realm}>"
+            remote = f"<{_uri(call.number, host)}>"
+            return self._trunk_leg(flow, call.trunk_id, call.trunk_config, local, remote, is_caller=False)
+        leg = self._browser_leg(flow, _caller_identity(call, realm), f"<sip:{call.user}@{realm}>", is_caller=False)
+        leg.request_uri = call.callee_uri
+        return leg
+
+    def _browser_leg(self, flow: Flow, local: str, remote: str, *, is_caller: bool) -> BrowserLeg:
+        tokens = self._services.tokens
+        return BrowserLeg(
+            flow=flow,
+            is_caller=is_caller,
+            local_uri=local,
+            remote_uri=remote,
+            contact=f"<sip:gateway@{self._services.config.realm};transport=ws>",
+            session_id=_session_id(tokens),
+            local_tag=tokens(12),
+            fingerprint=self._services.identity.fingerprint,
+            setup_answer=Setup(self._services.config.media.browser.dtls_setup),
+        )
+
+    def _trunk_leg(
+        self, flow: Flow, trunk_id: str, trunk: Trunk, local: str, remote: str, *, is_caller: bool
+    ) -> TrunkLeg:
+        tokens = self._services.tokens
+        return TrunkLeg(
+            flow=flow,
+            is_caller=is_caller,
+            local_uri=local,
+            remote_uri=remote,
+            contact=f"<sip:gateway@{self._contact_host(flow, trunk)};transport={flow.transport}>",
+            session_id=_session_id(tokens),
+            local_tag=tokens(12),
+            trunk_id=trunk_id,
+            trunk=trunk,
+            new_key=self._services.new_key,
+        )
+
+    def _contact_host(self, flow: Flow, trunk: Trunk) -> HostPort:
+        """Where the trunk reaches us: the flow's own address, or the advertised one behind 1:1 NAT."""
+        media = self._services.config.media.trunk
+        own = trunk.media.advertise if trunk.media else media.advertise
+        host = own or flow.local.host
+        if host in ("0.0.0.0", "::"):
+            host = media.advertised
+        return HostPort(host, flow.local.port)
+
+
+def _session_id(tokens: TokenSource) -> int:
+    """A numeric SDP session id (RFC 8866 5.2) from the token source."""
+    return int.from_bytes(tokens(8).encode(), "big") & MAX_SESSION_ID
+
+
+def _user_part(uri: SipUri) -> str:
+    return uri.user_decoded or ""
+
+
+def _hops(request: Request) -> int:
+    """Max-Forwards as the next hop may count it on; the stack already answered 483 to zero."""
+    value = request.max_forwards
+    return MAX_FORWARDS if value is None else min(value, MAX_FORWARDS)
+
+
+def _target_host(target: str) -> str:
+    uri = SipUri.parse(target)
+    return str(uri.host) if uri.port is None else f"{uri.host}:{uri.port}"
+
+
+def _uri(user: str, host: str) -> str:
+    return f"sip:{user.replace('#', '%23')}@{host}"
+
+
+def _caller_identity(call: CallState, realm: str) -> str:
+    """What the browser sees in From: the number the trunk gave, in our own domain; nothing of the trunk's text."""
+    try:
+        number = normalise(call.calling_number)
+    except SipError:
+        number = "anonymous"
+    return str(NameAddr("", SipUri.parse(_uri(number, realm))))

@@ -1,0 +1,204 @@
+"""The B2BUA: one call as a machine without I/O. Events in, effects out, in the order they must happen.
+
+    call = Call(state)
+    for effect in call.begin(now): ...
+    for effect in call.handle(event, now): ...
+
+The verbs live beside it: `setup` (INVITE to answer), `change` (mid-call), `ending`; `security` judges and records.
+"""
+
+from __future__ import annotations
+
+from gateway.base.termination import Termination
+from gateway.call import change, ending, security, setup
+from gateway.call.effects import ClearTimer, Effect, Forget, Purpose, ReleaseDtlsKeys, Timer
+from gateway.call.events import (
+    AckIn,
+    AckMissing,
+    CancelIn,
+    DtlsConnected,
+    DtlsFailed,
+    Event,
+    Lost,
+    MediaFailed,
+    MediaOpened,
+    MediaStarted,
+    RequestFailed,
+    RequestIn,
+    ResponseIn,
+    SourceLearned,
+    SourceRejected,
+    TimerFired,
+    TrunkConnected,
+    TrunkFailed,
+)
+from gateway.call.state import CallState, Phase
+
+
+class Call:
+    """One call. Everything it knows is in `state`; everything it wants done comes back as effects."""
+
+    def __init__(self, state: CallState) -> None:
+        self.state = state
+
+    def begin(self, now: float) -> list[Effect]:
+        """The INVITE passed identification and routing."""
+        self.state.now = now
+        setup.start(self.state)
+        return self._drain()
+
+    def begin_refused(self, termination: Termination, now: float) -> list[Effect]:
+        """The INVITE is somebody's, but cannot be served: still one call.start and one call.final."""
+        self.state.now = now
+        self.state.emit(security.start_record(self.state))
+        ending.refuse(self.state, termination)
+        return self._drain()
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Advance the call by one event."""
+        call = self.state
+        call.now = now
+        if call.live or isinstance(event, _AFTER_THE_END):
+            self._dispatch(event)
+        return self._drain()
+
+    def _drain(self) -> list[Effect]:
+        out, self.state.out = self.state.out, []
+        return out
+
+    def _dispatch(self, event: Event) -> None:
+        call = self.state
+        match event:
+            case RequestIn():
+                change.request(call, event)
+            case ResponseIn():
+                self._response(event)
+            case RequestFailed():
+                self._request_failed(event)
+            case AckIn() | AckMissing() | CancelIn() | TimerFired():
+                self._caller_or_timer(event)
+            case TrunkConnected() | TrunkFailed() | MediaOpened() | MediaFailed():
+                self._preparation(event)
+            case _:
+                self._media(event)
+
+    def _preparation(self, event: TrunkConnected | TrunkFailed | MediaOpened | MediaFailed) -> None:
+        call = self.state
+        match event:
+            case TrunkConnected():
+                setup.trunk_connected(call, event)
+            case MediaOpened():
+                setup.media_opened(call, event)
+            case TrunkFailed():
+                setup.trunk_failed(call, event)
+            case MediaFailed():
+                ending.refuse(call, Termination.MEDIA_UNAVAILABLE)
+
+    def _media(self, event: Event) -> None:
+        call = self.state
+        match event:
+            case DtlsConnected():
+                self._dtls_connected(event)
+            case DtlsFailed():
+                self._dtls_failed(event)
+            case MediaStarted() if call.trunk is not None and event.leg is call.trunk.name:
+                if call.trunk.agreement is not None:
+                    security.record_leg(call, call.trunk)
+            case SourceLearned() | SourceRejected():
+                call.emit(security.source_record(call, event))
+            case Lost():
+                ending.terminate(call, event.termination)
+            case _:
+                pass
+
+    def _dtls_connected(self, event: DtlsConnected) -> None:
+        """Checkpoint P4: the browser leg is keyed; the record first, then the keys."""
+        call = self.state
+        browser = call.browser
+        if browser is None:
+            return
+        suite = event.suite
+        browser.set_keyed(suite.name, suite.key_bits, suite.tag_bits, event.version, event.fingerprint_algorithm)
+        if security.settle(call, browser):
+            call.emit(ClearTimer(Timer.KEYED), ReleaseDtlsKeys())
+
+    def _dtls_failed(self, event: DtlsFailed) -> None:
+        call = self.state
+        if call.browser is not None:
+            security.dtls_violation(call, call.browser, event.termination)
+        ending.terminate(call, event.termination)
+
+    def _response(self, event: ResponseIn) -> None:
+        call = self.state
+        leg = call.leg(event.leg)
+        if leg is None:
+            return
+        match event.purpose:
+            case Purpose.INVITE:
+                setup.invite_response(call, leg, event)
+            case Purpose.REINVITE:
+                change.response(call, leg, event)
+            case Purpose.BYE if event.response.status >= 200:
+                call.outstanding.discard((event.leg, Purpose.BYE))
+            case _:
+                pass
+        ending.settle(call)
+
+    def _request_failed(self, event: RequestFailed) -> None:
+        call = self.state
+        call.outstanding.discard((event.leg, event.purpose))
+        leg = call.leg(event.leg)
+        if event.purpose is Purpose.INVITE and leg is not None:
+            leg.invite_pending = False
+            ending.refuse(call, Termination.TRUNK_UNREACHABLE if event.transport else Termination.PEER_TIMEOUT)
+        elif event.purpose is Purpose.REINVITE:
+            call.reoffer = None
+            ending.terminate(call, Termination.PEER_TIMEOUT)
+        ending.settle(call)
+
+    def _caller_or_timer(self, event: AckIn | AckMissing | CancelIn | TimerFired) -> None:
+        call = self.state
+        match event:
+            case AckIn():
+                self._acknowledged(event)
+            case AckMissing():
+                call.caller.acked = True
+                ending.acknowledged(call)
+                ending.terminate(call, Termination.ACK_MISSING)
+            case CancelIn() if not call.caller.confirmed:
+                ending.terminate(call, Termination.CANCELLED, by=call.caller.name)
+            case TimerFired():
+                self._timer(event.name)
+            case _:
+                pass
+        ending.settle(call)
+
+    def _acknowledged(self, event: AckIn) -> None:
+        call = self.state
+        if event.key == call.caller.invite_key:
+            call.caller.acked = True
+            ending.acknowledged(call)
+            if call.phase is Phase.ANSWERED:
+                call.phase = Phase.ESTABLISHED
+        if call.live and event.key == call.ack_offer_key:
+            leg = call.leg(call.ack_offer_leg)
+            if leg is not None:
+                setup.late_answer(call, leg, event.request.body)
+        if call.live and call.reoffer_again is not None and call.reoffer is None:
+            change.again(call)
+
+    def _timer(self, name: Timer) -> None:
+        call = self.state
+        match name:
+            case Timer.RING:
+                ending.refuse(call, Termination.RING_TIMEOUT)
+            case Timer.KEYED:
+                ending.terminate(call, Termination.MEDIA_NOT_KEYED)
+            case Timer.GLARE:
+                change.again(call)
+            case Timer.LINGER:
+                call.emit(Forget())
+
+
+_AFTER_THE_END = (RequestIn, ResponseIn, RequestFailed, AckIn, AckMissing, TimerFired)
+"""Events an ended call still listens to: its transactions must close properly."""

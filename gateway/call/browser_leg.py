@@ -1,0 +1,190 @@
+"""The browser side of a call: ICE-lite, DTLS-SRTP and rtcp-mux, or nothing (RFC 8827, RFC 8835)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gateway.base.errors import SdpError
+from gateway.base.values import HostPort
+from gateway.call.effects import LegName
+from gateway.call.leg import Leg
+from gateway.policy.codes import Code
+from gateway.policy.posture import SecurityVector
+from gateway.sdp.build import build_answer, build_offer
+from gateway.sdp.codecs import Codec
+from gateway.sdp.description import SessionDescription
+from gateway.sdp.keying import Fingerprint, Setup
+from gateway.sdp.media import Direction, LocalAudio, Proto, RemoteAudio, read_audio
+from gateway.webrtc.ice_lite import IceCredentials
+
+OFFERED = (
+    Codec(111, "opus", 48000, 2, "minptime=10;useinbandfec=1"),
+    Codec(9, "G722", 8000),
+    Codec(0, "PCMU", 8000),
+    Codec(8, "PCMA", 8000),
+    Codec(110, "telephone-event", 48000, 1, "0-16"),
+    Codec(126, "telephone-event", 8000, 1, "0-16"),
+)
+"""What every browser can do; offered when the trunk sent no offer of its own."""
+
+
+class InsecureBrowserError(SdpError):
+    """The browser's description breaks a rule of RFC 8827; `code` says which (policy catalogue, brw.*)."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code.value, 488)
+        self.code = code
+
+
+def require_webrtc(remote: RemoteAudio) -> None:
+    """Refuse what a browser never sends: SDES, plain RTP, no ICE, no mux (RFC 8827 6.5, RFC 8834 4.5).
+
+    Raises:
+        InsecureBrowserError: with the policy code.
+    """
+    if remote.cryptos or remote.crypto_problems or not remote.proto.dtls or not remote.fingerprints:
+        raise InsecureBrowserError(Code.BRW_SDES_OR_AVP)
+    if not remote.rtcp_mux:
+        raise InsecureBrowserError(Code.BRW_NO_MUX)
+    if remote.ice is None:
+        raise InsecureBrowserError(Code.BRW_NO_ICE)
+    if remote.ice.lite:
+        raise InsecureBrowserError(Code.BRW_LITE)
+
+
+@dataclass
+class BrowserLeg(Leg):
+    """Offer and answer towards a browser."""
+
+    ice: IceCredentials | None = None
+    candidates: tuple[HostPort, ...] = ()
+    fingerprint: Fingerprint | None = None
+    setup_answer: Setup = Setup.PASSIVE
+    """Role we answer an actpass offer with; passive makes us the DTLS server, who picks the suite."""
+    keyed: SecurityVector | None = None
+    """The vector once DTLS has finished."""
+    description: SessionDescription | None = None
+    role: Setup | None = None
+    """Our role, fixed for the life of the association (RFC 8842 5.3)."""
+
+    @property
+    def name(self) -> LegName:
+        return LegName.BROWSER
+
+    @property
+    def usable_codecs(self) -> tuple[Codec, ...]:
+        return OFFERED
+
+    @property
+    def vector(self) -> SecurityVector:
+        if self.keyed is not None:
+            return self.keyed
+        secure = self.flow.transport == "wss"
+        return SecurityVector(
+            leg="browser",
+            sig_transport=self.flow.transport,
+            sig_tls_version=self.flow.tls.version if self.flow.tls else "",
+            sig_verified=secure,
+            keying="pending",
+            proto=Proto.DTLS_SAVPF.value,
+            suite="",
+            key_bits=0,
+            tag_bits=0,
+        )
+
+    def set_keyed(self, suite: str, key_bits: int, tag_bits: int, version: str, algorithm: str) -> None:
+        """DTLS has finished and the certificate matched the signalled fingerprint (RFC 5763 5)."""
+        self.keyed = replace(
+            self.vector,
+            keying="dtls",
+            suite=suite,
+            key_bits=key_bits,
+            tag_bits=tag_bits,
+            dtls_version=version,
+            fingerprint_algorithm=algorithm,
+            fingerprint_match=True,
+        )
+
+    def read_offer(self, body: bytes) -> RemoteAudio:
+        """Take the browser's offer.
+
+        Raises:
+            SdpError: malformed or unusable; `InsecureBrowserError` when it is not WebRTC.
+        """
+        description = SessionDescription.parse(body)
+        remote = read_audio(description)
+        require_webrtc(remote)
+        self._same_identity(remote)
+        self.description, self.remote = description, remote
+        if self.role is None:
+            self.role = Setup.PASSIVE if remote.setup is Setup.ACTIVE else self.setup_answer
+            if remote.setup is Setup.PASSIVE:
+                self.role = Setup.ACTIVE
+        return remote
+
+    def read_answer(self, body: bytes) -> RemoteAudio:
+        """Take the browser's answer to our offer.
+
+        Raises:
+            SdpError: as `read_offer`; also when it picks no DTLS role.
+        """
+        remote = read_audio(SessionDescription.parse(body))
+        require_webrtc(remote)
+        self._same_identity(remote)
+        if self.role is None:
+            if remote.setup not in (Setup.ACTIVE, Setup.PASSIVE):
+                raise SdpError("answer chooses no DTLS role")
+            self.role = Setup.PASSIVE if remote.setup is Setup.ACTIVE else Setup.ACTIVE
+        self.remote = remote
+        return remote
+
+    def _same_identity(self, remote: RemoteAudio) -> None:
+        """A new certificate in mid-call would be another peer: refused (RFC 8842 would need a new association)."""
+        if self.remote is not None and set(remote.fingerprints) != set(self.remote.fingerprints):
+            raise InsecureBrowserError(Code.DTLS_FP_MISMATCH)
+
+    def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
+        """Our offer; a re-offer says actpass again and repeats the ICE credentials, so nothing restarts."""
+        mid = self.local.mid if self.local else "0"
+        self.local = self._audio(codecs, direction, Setup.ACTPASS, mid)
+        self.version += 1
+        self.last_body = build_offer(self.local, session_id=self.session_id, version=self.version)
+        return self.last_body
+
+    def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
+        """Our answer to the offer last read."""
+        if self.description is None or self.remote is None:
+            raise SdpError("no offer to answer")
+        local = self._audio(codecs, direction, self.role or self.setup_answer, self.remote.mid)
+        if local != self.local or not self.last_body:
+            self.version += 1
+        self.local = local
+        self.last_body = build_answer(
+            local,
+            self.description,
+            audio_index=self.remote.index,
+            session_id=self.session_id,
+            version=self.version,
+        )
+        return self.last_body
+
+    def _audio(self, codecs: Sequence[Codec], direction: Direction, setup: Setup, mid: str | None) -> LocalAudio:
+        if self.ice is None or not self.candidates:
+            raise SdpError("no media session", 500)
+        first = self.candidates[0]
+        return LocalAudio(
+            proto=self.remote.proto if self.remote else Proto.DTLS_SAVPF,
+            address=first.host,
+            rtp_port=first.port,
+            rtcp_port=first.port,
+            rtcp_mux=True,
+            codecs=tuple(codecs),
+            direction=direction,
+            fingerprint=self.fingerprint,
+            setup=setup,
+            ice_ufrag=self.ice.ufrag,
+            ice_pwd=self.ice.pwd,
+            candidates=self.candidates,
+            mid=mid,
+        )

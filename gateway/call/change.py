@@ -1,0 +1,266 @@
+"""Mid-call: re-INVITE, UPDATE, hold and session refresh. Every offer is judged again before it is answered.
+
+A change is answered at once from what the other leg's peer wants; then the other leg is re-offered when its
+direction must follow. So hold works even where the other side refuses re-INVITEs.
+"""
+
+from __future__ import annotations
+
+from gateway.base.errors import SdpError, SipError
+from gateway.base.termination import Termination
+from gateway.call import direction, ending, security, setup
+from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
+from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, SendAck, SendRequest, SetTimer, Timer
+from gateway.call.events import RequestIn, ResponseIn
+from gateway.call.leg import ALLOW, Leg, warning
+from gateway.call.state import CallState, Phase
+from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
+from gateway.policy.codes import Code
+from gateway.sdp.media import Direction, RemoteAudio
+from gateway.sdp.negotiation import TrunkAgreement, common_codecs
+from gateway.sip.message import Request
+
+GLARE_SECONDS = 2.1
+"""RFC 3261 14.1: the owner of the Call-ID waits 2.1 to 4 s; the callee's Call-ID is always ours."""
+MAX_GLARE_RETRIES = 2
+MAX_WEAKENING_ATTEMPTS = 2
+"""POLICY A2 mid.crypto_removed: the first try is refused, the second ends the call."""
+
+
+def request(call: CallState, event: RequestIn) -> None:
+    """A request inside a dialog of the call."""
+    leg = call.leg(event.leg)
+    if leg is None:
+        return
+    if leg.dialog is not None:
+        try:
+            leg.dialog.accept_sequence(event.request)
+        except SipError as error:
+            call.emit(Respond(event.key, leg.respond(event.request, error.status)))
+            return
+    handler = _HANDLERS.get(event.request.method)
+    if handler is None:
+        response = leg.respond(event.request, 405, headers=(("Allow", ALLOW),))
+        call.emit(Respond(event.key, response))
+        return
+    handler(call, leg, event)
+
+
+def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
+    hung_up = Termination.HANGUP_BROWSER if leg.name is LegName.BROWSER else Termination.HANGUP_TRUNK
+    if not leg.confirmed:
+        hung_up = Termination.CANCELLED
+    ending.terminate(call, hung_up, by=leg.name)
+    call.emit(Respond(event.key, leg.respond(event.request, 200)))
+
+
+def _options(call: CallState, leg: Leg, event: RequestIn) -> None:
+    call.emit(Respond(event.key, leg.respond(event.request, 200, headers=(("Allow", ALLOW),))))
+
+
+def _offer(call: CallState, leg: Leg, event: RequestIn) -> None:
+    """A re-INVITE or UPDATE (RFC 3261 14.2, RFC 3311 5.2)."""
+    status = _not_now(call, leg, event.request)
+    if status:
+        retry = (("Retry-After", "2"),) if status == 500 else ()
+        call.emit(Respond(event.key, leg.respond(event.request, status, headers=retry)))
+        return
+    if leg.dialog is not None:
+        leg.dialog.refresh_target(event.request)
+    if not event.request.body:
+        _no_offer(call, leg, event)
+        return
+    if isinstance(leg, TrunkLeg):
+        _trunk_offer(call, leg, event)
+    else:
+        _browser_offer(call, leg, event)
+
+
+def _not_now(call: CallState, leg: Leg, request: Request) -> int:
+    """Status of a change that must wait, or 0 (glare table of RFC 3261 14.2 and RFC 3311 5.2)."""
+    if call.phase is Phase.ENDED:
+        return 481
+    if not request.body and request.method == "UPDATE":
+        return 0
+    if call.phase is not Phase.ESTABLISHED or call.reoffer is leg.name:
+        return 491
+    return 500 if call.ack_offer_key else 0
+
+
+def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
+    """A session refresh without a body is just agreed to; a re-INVITE without one gets our offer (RFC 3261 14.2)."""
+    if event.request.method == "UPDATE":
+        _accept(call, leg, event, b"")
+        return
+    try:
+        body = leg.build_offer(
+            leg.local.codecs if leg.local else leg.usable_codecs, direction.offer_from(call.other(leg))
+        )
+    except SdpError as error:
+        call.emit(Respond(event.key, leg.respond(event.request, error.status)))
+        return
+    call.ack_offer_key = event.key
+    call.ack_offer_leg = leg.name
+    _accept(call, leg, event, body)
+
+
+def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
+    headers = security.header(call) if isinstance(leg, BrowserLeg) else ()
+    call.emit(Respond(event.key, leg.respond(event.request, 200, body=body, headers=headers)))
+
+
+def _browser_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
+    try:
+        remote = leg.read_offer(event.request.body)
+    except InsecureBrowserError as error:
+        security.violation(call, leg, (error.code,), Termination.BROWSER_OFFER_INSECURE)
+        _unacceptable(call, leg, event, Termination.BROWSER_OFFER_INSECURE)
+        return
+    except SdpError:
+        _unacceptable(call, leg, event, Termination.BAD_SDP)
+        return
+    _answer(call, leg, event, remote)
+
+
+def _trunk_offer(call: CallState, leg: TrunkLeg, event: RequestIn) -> None:
+    """Checkpoint P5: an offer that weakens the leg is refused before anything of it is taken."""
+    try:
+        remote, agreement = leg.inspect_offer(event.request.body)
+    except TrunkKeyingError as error:
+        security.violation(call, leg, (error.code,), error.termination)
+        _unacceptable(call, leg, event, error.termination)
+        return
+    except SdpError:
+        _unacceptable(call, leg, event, Termination.BAD_SDP)
+        return
+    other = call.other(leg)
+    if other is None or other.remote is None or not common_codecs(remote.codecs, other.remote.codecs):
+        _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
+        return
+    if _allowed_change(call, leg, remote, agreement):
+        leg.take(remote, agreement)
+        security.record_leg(call, leg)
+        _answer(call, leg, event, remote)
+    else:
+        _weakening(call, leg, event)
+
+
+def _allowed_change(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreement: TrunkAgreement) -> bool:
+    after = leg.vector_of(agreement, remote)
+    verdict = security.judge_mid_call(call, leg.vector, after)
+    if not verdict.allowed:
+        security.violation(call, leg, verdict.codes, Termination.ENCRYPTION_REMOVED, after)
+    elif Code.MID_CRYPTO_REMOVED in verdict.codes:
+        leg.history = leg.history | {Code.MID_CRYPTO_REMOVED}
+    return verdict.allowed
+
+
+def _weakening(call: CallState, leg: TrunkLeg, event: RequestIn) -> None:
+    call.weakening_attempts += 1
+    _unacceptable(call, leg, event, Termination.ENCRYPTION_REMOVED)
+    if call.weakening_attempts >= MAX_WEAKENING_ATTEMPTS:
+        ending.terminate(call, Termination.ENCRYPTION_REMOVED)
+
+
+def _unacceptable(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> None:
+    """488: the session goes on as it was (RFC 3261 14.2)."""
+    call.emit(Respond(event.key, leg.respond(event.request, 488, headers=warning(why))))
+
+
+def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) -> None:
+    other = call.other(leg)
+    codecs = setup.agreed_codecs(leg, other) if other else ()
+    if other is None or not codecs:
+        _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
+        return
+    leg.note_offer(remote.direction)
+    try:
+        body = leg.build_answer(codecs, direction.answer_to(leg, other))
+    except SdpError:
+        _unacceptable(call, leg, event, Termination.BAD_SDP)
+        return
+    if isinstance(leg, TrunkLeg):
+        call.emit(*leg.media_effects())
+    setup.connect_media(call)
+    _accept(call, leg, event, body)
+    follow(call, other)
+
+
+def follow(call: CallState, leg: Leg) -> None:
+    """Re-offer this leg if its direction no longer says what the other side wants."""
+    wanted = direction.offer_from(call.other(leg))
+    if leg.local is None or not call.live or _same_for_peer(leg, wanted):
+        return
+    if call.reoffer is not None or call.phase is not Phase.ESTABLISHED:
+        call.reoffer_again = leg.name
+        return
+    reoffer(call, leg, wanted)
+
+
+def _same_for_peer(leg: Leg, wanted: Direction) -> bool:
+    """An answer narrowed by the peer's own hold does not count as a difference."""
+    now = leg.local.direction if leg.local else wanted
+    return (not leg.wants_to_receive or now.sends == wanted.sends) and (
+        not leg.wants_to_send or now.receives == wanted.receives
+    )
+
+
+def reoffer(call: CallState, leg: Leg, wanted: Direction) -> None:
+    """Send our own re-INVITE with the same codecs and keys and another direction."""
+    if leg.local is None:
+        return
+    try:
+        body = leg.build_offer(leg.local.codecs, wanted)
+    except SdpError:
+        return
+    headers = security.header(call) if isinstance(leg, BrowserLeg) else ()
+    request = leg.in_dialog("INVITE", body, headers)
+    call.reoffer = leg.name
+    call.outstanding.add((leg.name, Purpose.REINVITE))
+    call.emit(SendRequest(leg.name, request, leg.flow, Purpose.REINVITE))
+
+
+def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
+    """A response to our re-INVITE."""
+    status = event.response.status
+    if status < 200:
+        return
+    call.outstanding.discard((leg.name, Purpose.REINVITE))
+    call.reoffer = None
+    if status < 300:
+        _reoffer_answered(call, leg, event)
+    elif status == 491 and call.glare_retries < MAX_GLARE_RETRIES:
+        call.glare_retries += 1
+        call.reoffer_again = leg.name
+        call.emit(SetTimer(Timer.GLARE, GLARE_SECONDS))
+        return
+    elif status in (408, 481):
+        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.name)
+        return
+    _next(call)
+
+
+def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:
+    call.glare_retries = 0
+    if leg.dialog is None:
+        return
+    leg.dialog.refresh_target(event.response)
+    call.emit(SendAck(leg.name, leg.dialog.ack(event.response.cseq.number, leg.contact), leg.flow))
+    if call.live and setup.take_answer(call, leg, event.response.body):
+        call.emit(direction.relay(call))
+
+
+def again(call: CallState) -> None:
+    """The glare wait is over."""
+    _next(call)
+
+
+def _next(call: CallState) -> None:
+    name, call.reoffer_again = call.reoffer_again, None
+    leg = call.leg(name) if name else None
+    call.emit(ClearTimer(Timer.GLARE))
+    if leg is not None:
+        follow(call, leg)
+
+
+_HANDLERS = {"BYE": _bye, "INVITE": _offer, "UPDATE": _offer, "OPTIONS": _options}

@@ -1,0 +1,116 @@
+"""How calls end: one termination value, told to both sides, recorded exactly once."""
+
+from __future__ import annotations
+
+from gateway.base.termination import Termination
+from gateway.call.effects import (
+    CancelInvite,
+    ClearTimer,
+    Finished,
+    Forget,
+    LegName,
+    Purpose,
+    Respond,
+    SendRequest,
+    SetTimer,
+    Timer,
+)
+from gateway.call.leg import MAX_FORWARDS, Leg, reason, warning
+from gateway.call.state import CallState, Phase
+from gateway.sip.dialog import Dialog
+from gateway.sip.message import Request
+
+LINGER_SECONDS = 34.0
+"""A little over 64*T1: by then every transaction of the call has ended by itself."""
+
+
+def from_status(status: int) -> tuple[Termination, int]:
+    """What a final failure of the callee means for the caller, and the status the caller gets."""
+    if status in (401, 407):
+        return Termination.TRUNK_ERROR, 502
+    if status == 487:
+        return Termination.CANCELLED, 487
+    if status == 503:
+        return Termination.TRUNK_UNREACHABLE, 503
+    if status >= 600 or 400 <= status < 500:
+        return Termination.REJECTED, status
+    if status >= 500:
+        return Termination.TRUNK_ERROR, status
+    return Termination.TRUNK_ERROR, 480  # 3xx: redirection is not followed
+
+
+def refuse(call: CallState, termination: Termination, status: int = 0) -> None:
+    """End a call that was not answered."""
+    terminate(call, termination, status=status)
+
+
+def terminate(
+    call: CallState,
+    termination: Termination,
+    *,
+    by: LegName | None = None,
+    status: int = 0,
+) -> None:
+    """End the call for both sides. `by` names the leg that already knows. A second end changes nothing."""
+    if not call.live:
+        return
+    call.phase = Phase.ENDED
+    call.termination, call.status = termination, status or termination.status
+    call.emit(ClearTimer(Timer.RING), ClearTimer(Timer.KEYED), ClearTimer(Timer.GLARE))
+    call.emit(Finished(termination, call.status))
+    _end_caller(call, termination, by)
+    if call.callee is not None:
+        _end_callee(call, call.callee, termination, by)
+    call.emit(SetTimer(Timer.LINGER, LINGER_SECONDS))
+    settle(call)
+
+
+def _end_caller(call: CallState, termination: Termination, by: LegName | None) -> None:
+    caller = call.caller
+    if not caller.confirmed:
+        if caller.invite is not None:
+            failure = max(call.status, 400)
+            call.emit(Respond(caller.invite_key, caller.respond(caller.invite, failure, headers=warning(termination))))
+    elif by is not caller.name:
+        if caller.acked:
+            _bye(call, caller, termination)
+        else:
+            call.pending_bye = termination
+
+
+def _end_callee(call: CallState, callee: Leg, termination: Termination, by: LegName | None) -> None:
+    if callee.invite_pending:
+        call.emit(CancelInvite())
+    elif callee.confirmed and by is not callee.name:
+        _bye(call, callee, termination)
+
+
+def _bye(call: CallState, leg: Leg, termination: Termination) -> None:
+    if leg.dialog is None:
+        return
+    call.outstanding.add((leg.name, Purpose.BYE))
+    request = leg.in_dialog("BYE", headers=reason(termination))
+    call.emit(SendRequest(leg.name, request, leg.flow, Purpose.BYE))
+
+
+def release_dialog(call: CallState, leg: Leg, dialog: Dialog, termination: Termination) -> None:
+    """End a dialog the call does not want: a fork that lost, an answer that crossed our CANCEL."""
+    bye: Request = dialog.new_request("BYE", leg.contact, MAX_FORWARDS)
+    for name, value in reason(termination):
+        bye.headers.add(name, value)
+    call.outstanding.add((leg.name, Purpose.BYE))
+    call.emit(SendRequest(leg.name, bye, leg.flow, Purpose.BYE))
+
+
+def acknowledged(call: CallState) -> None:
+    """The caller's ACK is in: a BYE that waited for it may go."""
+    if call.pending_bye is not None:
+        termination, call.pending_bye = call.pending_bye, None
+        _bye(call, call.caller, termination)
+
+
+def settle(call: CallState) -> None:
+    """Drop the call once it has ended and nothing we sent waits for an answer."""
+    if call.live or call.outstanding or call.pending_bye is not None:
+        return
+    call.emit(ClearTimer(Timer.LINGER), Forget())

@@ -1,0 +1,164 @@
+"""What happens to a call: everything the manager feeds into the pure machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.base.crypto_suite import CryptoSuite
+from gateway.base.termination import Termination
+from gateway.base.values import HostPort
+from gateway.call.effects import LegName, Purpose, Timer
+from gateway.sip.flow import Flow
+from gateway.sip.message import Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class MediaOpened:
+    """The relay has a session for the call."""
+
+    candidates: tuple[HostPort, ...]
+    trunk_rtp: HostPort
+    trunk_rtcp: HostPort
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFailed:
+    """No relay session could be had."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkConnected:
+    """There is a flow to the trunk; its TLS peer is verified when the flow says so."""
+
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkFailed:
+    """The trunk cannot be reached, or `verification` says why its certificate was refused."""
+
+    why: str
+    verification: str
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsConnected:
+    """The handshake finished and the certificate matches the signalled fingerprint."""
+
+    suite: CryptoSuite
+    version: str
+    fingerprint_algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsFailed:
+    """The handshake failed for this reason."""
+
+    termination: Termination
+
+
+@dataclass(frozen=True, slots=True)
+class RequestIn:
+    """A request inside one of the call's dialogs."""
+
+    leg: LegName
+    key: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseIn:
+    """A response to a request the call sent."""
+
+    leg: LegName
+    purpose: Purpose
+    response: Response
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFailed:
+    """A request the call sent got no response, or its transport broke."""
+
+    leg: LegName
+    purpose: Purpose
+    transport: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AckIn:
+    """The ACK of a 2xx the call sent."""
+
+    key: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class AckMissing:
+    """A 2xx the call sent was never acknowledged."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelIn:
+    """The caller gave up; the CANCEL itself has been answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    name: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStarted:
+    """The first authenticated (or, on a plain leg, accepted) packet of a leg arrived."""
+
+    leg: LegName
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLearned:
+    """The relay learned another media source for the trunk leg (POLICY A2b)."""
+
+    address: HostPort
+    expected: HostPort
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRejected:
+    """Packets from a source that is not the leg's peer are dropped; told once per leg and code."""
+
+    leg: LegName
+    address: HostPort
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The call lost what it cannot live without: consent, the browser's connection, the relay worker, the gateway."""
+
+    termination: Termination
+
+
+Event = (
+    MediaOpened
+    | MediaFailed
+    | TrunkConnected
+    | TrunkFailed
+    | DtlsConnected
+    | DtlsFailed
+    | RequestIn
+    | ResponseIn
+    | RequestFailed
+    | AckIn
+    | AckMissing
+    | CancelIn
+    | TimerFired
+    | MediaStarted
+    | SourceLearned
+    | SourceRejected
+    | Lost
+)

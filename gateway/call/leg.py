@@ -1,0 +1,193 @@
+"""One side of a call as SIP sees it: its INVITE, its dialogs and the requests and responses made in them.
+
+What is negotiated in SDP is the business of the two subclasses in `browser_leg` and `trunk_leg`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.base.errors import SipError
+from gateway.base.termination import Termination
+from gateway.call.effects import LegName
+from gateway.policy.posture import SecurityVector
+from gateway.sdp.codecs import Codec
+from gateway.sdp.media import Direction, LocalAudio, RemoteAudio
+from gateway.sip.dialog import Dialog
+from gateway.sip.flow import Flow
+from gateway.sip.message import REASONS, Headers, Request, Response, create_response
+
+ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
+MAX_EARLY_DIALOGS = 8
+"""A forking trunk may ring this many phones; dialogs beyond are released when they answer."""
+MAX_FORWARDS = 70
+SDP = "application/sdp"
+HOP_HEADER = "Gateway-Hop"
+"""Carries this gateway's token on every INVITE it sends; one that comes back with it is a loop."""
+
+
+@dataclass
+class Leg(ABC):
+    """The SIP side of a leg. `caller` legs received the INVITE that made the call; `callee` legs were sent one."""
+
+    flow: Flow
+    is_caller: bool
+    local_uri: str
+    """`<sip:...>` we speak as, without tag."""
+    remote_uri: str
+    contact: str
+    session_id: int
+    request_uri: str = ""
+    """Where the initial INVITE of a callee goes when that is not `remote_uri`: a registered Contact."""
+    invite: Request | None = None
+    invite_key: str = ""
+    dialog: Dialog | None = None
+    early: dict[str, Dialog] = field(default_factory=dict)
+    local_tag: str = ""
+    acked: bool = False
+    confirmed: bool = False
+    """A 2xx ended the INVITE transaction, in whichever direction."""
+    invite_pending: bool = False
+    """Our INVITE has no final response yet (callee legs)."""
+    version: int = 0
+    last_body: bytes = b""
+    local: LocalAudio | None = None
+    remote: RemoteAudio | None = None
+    answer_tag: str = ""
+    """To-tag of the early dialog whose answer was taken from an 18x."""
+    recorded: SecurityVector | None = None
+    """What the audit log last said of this leg."""
+    wants_to_send: bool = True
+    wants_to_receive: bool = True
+    """The peer's own will; an answer to our hold offer does not change what it did not ask for itself."""
+
+    @property
+    @abstractmethod
+    def name(self) -> LegName: ...
+
+    @property
+    @abstractmethod
+    def vector(self) -> SecurityVector: ...
+
+    @property
+    @abstractmethod
+    def usable_codecs(self) -> tuple[Codec, ...]:
+        """Codecs to offer when the other side's are not known yet (delayed offer, RFC 3261 13.2.1)."""
+
+    @abstractmethod
+    def read_offer(self, body: bytes) -> RemoteAudio: ...
+
+    @abstractmethod
+    def read_answer(self, body: bytes) -> RemoteAudio: ...
+
+    @abstractmethod
+    def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes: ...
+
+    @abstractmethod
+    def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes: ...
+
+    def initial_invite(self, call_id: str, body: bytes, hop_token: str, max_forwards: int) -> Request:
+        """The INVITE that starts a callee leg (RFC 3261 8.1.1)."""
+        headers = Headers()
+        headers.add("Max-Forwards", str(max_forwards))
+        headers.add("From", f"{self.local_uri};tag={self.local_tag}")
+        headers.add("To", self.remote_uri)
+        headers.add("Call-ID", call_id)
+        headers.add("CSeq", f"{self._next_invite_sequence()} INVITE")
+        headers.add("Contact", self.contact)
+        headers.add("Allow", ALLOW)
+        headers.add(HOP_HEADER, hop_token)
+        headers.add("Content-Type", SDP)
+        return Request("INVITE", self.target_uri, headers, body)
+
+    def _next_invite_sequence(self) -> int:
+        return 1 if self.invite is None else self.invite.cseq.number + 1
+
+    @property
+    def target_uri(self) -> str:
+        """Request-URI of the initial INVITE."""
+        return self.request_uri or self.remote_uri.removeprefix("<").removesuffix(">")
+
+    def respond(
+        self,
+        request: Request,
+        status: int,
+        *,
+        body: bytes = b"",
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> Response:
+        """A response to a request on this leg, with our tag, our Contact and what we allow."""
+        extra = list(headers)
+        if status < 300 and request.method in ("INVITE", "UPDATE"):
+            extra = [("Contact", self.contact), ("Allow", ALLOW), *extra]
+        return create_response(
+            request,
+            status,
+            REASONS.get(status, ""),
+            to_tag=self.local_tag,
+            headers=extra,
+            body=body,
+            content_type=SDP if body else "",
+        )
+
+    def dialog_of(self, response: Response) -> Dialog | None:
+        """The dialog a response to our INVITE belongs to, made on first sight (RFC 3261 12.1.2); None at the limit."""
+        tag = response.to.tag or ""
+        if tag in self.early:
+            return self.early[tag]
+        if self.invite is None or not tag or len(self.early) >= MAX_EARLY_DIALOGS:
+            return None
+        try:
+            dialog = Dialog.uac(self.invite, response)
+        except SipError:
+            return None
+        self.early[tag] = dialog
+        return dialog
+
+    def note_offer(self, direction: Direction) -> None:
+        """The peer offered this direction (RFC 3264 6.1): its own will."""
+        self.wants_to_send, self.wants_to_receive = direction.sends, direction.receives
+
+    def note_answer(self, direction: Direction, offered: Direction) -> None:
+        """The peer answered our offer: it only tells about what we left open to it."""
+        if offered.receives:
+            self.wants_to_send = direction.sends
+        if offered.sends:
+            self.wants_to_receive = direction.receives
+
+    def confirm(self, dialog: Dialog) -> None:
+        """This dialog won: its siblings are forgotten."""
+        self.dialog, self.confirmed, self.invite_pending = dialog, True, False
+
+    def in_dialog(self, method: str, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> Request:
+        """A request inside the confirmed dialog.
+
+        Raises:
+            SipError: there is no dialog.
+        """
+        if self.dialog is None:
+            raise SipError("no dialog", 481)
+        request = self.dialog.new_request(method, self.contact, MAX_FORWARDS)
+        for name, value in headers:
+            request.headers.add(name, value)
+        if body:
+            request.headers.set("Allow", ALLOW)
+            request.headers.set("Content-Type", SDP)
+            request = Request(request.method, request.uri, request.headers, body)
+        return request
+
+
+def warning(termination: Termination) -> tuple[tuple[str, str], ...]:
+    """The Warning header that tells a person why (RFC 3261 20.43); the agent is a pseudonym, never a host name."""
+    if not termination.warning:
+        return ()
+    return (("Warning", f'{termination.warning} gw "{termination.words}"'),)
+
+
+def reason(termination: Termination) -> tuple[tuple[str, str], ...]:
+    """The Reason header of a BYE or CANCEL (RFC 3326); none for an ordinary hang-up."""
+    if termination.status == 200:
+        return ()
+    return (("Reason", f'SIP;cause={termination.status};text="{termination.words}"'),)

@@ -1,0 +1,221 @@
+"""The TU above the SIP stack: finds the call a message belongs to, or decides what a new request may do.
+
+stack event -> response, ACK, CANCEL, in-dialog request -> the call's runner
+            -> REGISTER, OPTIONS -> answered here
+            -> INVITE -> `admission`: identity, route, policy -> a new call
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from gateway.audit import record
+from gateway.base.counters import Counter
+from gateway.base.errors import SipError
+from gateway.base.termination import Termination
+from gateway.call import events
+from gateway.call.admission import Admission
+from gateway.call.effects import LegName
+from gateway.call.leg import ALLOW
+from gateway.call.registrar import Registrar
+from gateway.call.runner import CallIndex, CallRunner
+from gateway.call.services import Services
+from gateway.sip.auth import DigestServer
+from gateway.sip.events import (
+    AckReceived,
+    AckTimeout,
+    CancelReceived,
+    RequestReceived,
+    RequestTimeout,
+    ResponseReceived,
+    StackEvent,
+    TransportFailed,
+)
+from gateway.sip.flow import Flow
+from gateway.sip.message import Request, create_response
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 5.0
+"""How long a stopping gateway waits for its calls to say goodbye."""
+
+
+class CallManager:
+    """Owns the index of calls, the registrar and the digest server."""
+
+    def __init__(self, services: Services, digest: DigestServer) -> None:
+        self._services, self._digest = services, digest
+        self.registrar = Registrar()
+        self.index = CallIndex()
+        self._admission = Admission(services, self.registrar, self.index)
+
+    @property
+    def live_calls(self) -> int:
+        """Calls that are not forgotten yet."""
+        return len(self.index.runners)
+
+    async def stop(self) -> None:
+        """End every call and wait, within limits, until peers and log know."""
+        runners = list(self.index.runners)
+        for runner in runners:
+            runner.feed(events.Lost(Termination.SHUTDOWN))
+        if runners:
+            waiting = [asyncio.create_task(runner.finished()) for runner in runners]
+            await asyncio.wait(waiting, timeout=STOP_SECONDS)
+
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection has ended: its user is signed out, browser calls on it end."""
+        self.registrar.flow_closed(flow)
+        for runner in list(self.index.runners):
+            browser = runner.state.browser
+            if browser is not None and browser.flow.id == flow.id:
+                runner.feed(events.Lost(Termination.FLOW_LOST))
+
+    def on_event(self, event: StackEvent) -> None:
+        """Take one event of the SIP stack."""
+        match event:
+            case RequestReceived():
+                self._request(event)
+            case ResponseReceived():
+                self._response(event)
+            case RequestTimeout() | TransportFailed():
+                self._failed(event)
+            case AckReceived():
+                self._to_received(event.key, events.AckIn(event.key, event.request))
+            case AckTimeout():
+                self._to_received(event.key, events.AckMissing(event.key))
+            case CancelReceived():
+                self._to_received(event.key, events.CancelIn())
+
+    def _to_received(self, key: str, event: events.Event) -> None:
+        runner = self.index.received.get(key)
+        if runner is not None:
+            runner.feed(event)
+
+    def _response(self, event: ResponseReceived) -> None:
+        found = self.index.sent.get(event.key)
+        if found is None:
+            self._services.counters.add(Counter.SIP_UNMATCHED_RESPONSE)
+            return
+        runner, leg, purpose = found
+        runner.feed(events.ResponseIn(leg, purpose, event.response, event.flow))
+
+    def _failed(self, event: RequestTimeout | TransportFailed) -> None:
+        found = self.index.sent.get(event.key)
+        if found is not None:
+            runner, leg, purpose = found
+            runner.feed(events.RequestFailed(leg, purpose, isinstance(event, TransportFailed)))
+
+    def _request(self, event: RequestReceived) -> None:
+        try:
+            self._dispatch(event)
+        except SipError as error:
+            self._services.counters.add(Counter.SIP_REJECTED)
+            self._answer(event, error.status)
+
+    def _dispatch(self, event: RequestReceived) -> None:
+        request = event.request
+        if request.to.tag is not None:
+            self._in_dialog(event)
+        elif event.flow.trunk is not None:
+            self._from_trunk(event)
+        else:
+            self._from_browser(event)
+
+    def _in_dialog(self, event: RequestReceived) -> None:
+        """A dialog belongs to the connection (browser) or the trunk it was made with; guessing its tags is no use."""
+        request, flow = event.request, event.flow
+        key = (request.call_id, request.to.tag or "", request.from_.tag or "")
+        found = self.index.dialogs.get(key)
+        if found is None or not _owns(found[0], found[1], flow):
+            self._answer(event, 481)
+            return
+        runner, leg = found
+        runner.feed(events.RequestIn(leg, event.key, request))
+
+    def _from_trunk(self, event: RequestReceived) -> None:
+        method = event.request.method
+        if method == "INVITE":
+            self._invite(event, "")
+        elif method == "OPTIONS":
+            self._answer(event, 200, (("Allow", ALLOW), ("Accept", "application/sdp")))
+        else:
+            self._answer(event, 405, (("Allow", ALLOW),))
+
+    def _from_browser(self, event: RequestReceived) -> None:
+        """Every method is authenticated first (CVE-2021-37624, CVE-2021-41157)."""
+        user = self._authenticated(event)
+        if user is None:
+            return
+        method = event.request.method
+        if method == "REGISTER":
+            response = self.registrar.register(event.request, event.flow, user, self._services.clock())
+            self._services.sip.respond(event.key, response)
+        elif method == "INVITE":
+            self._invite(event, user)
+        elif method == "OPTIONS":
+            self._answer(event, 200, (("Allow", ALLOW), ("Accept", "application/sdp")))
+        else:
+            self._answer(event, 405, (("Allow", ALLOW),))
+
+    def _authenticated(self, event: RequestReceived) -> str | None:
+        """The user of the flow; else a challenge has been sent."""
+        known = self.registrar.identity(event.flow)
+        if known is not None:
+            return known
+        now = self._services.clock()
+        outcome = self._digest.verify(event.request, event.flow.id, self._services.users.get, now)
+        if outcome.user is not None and self.registrar.authenticate(event.flow, outcome.user):
+            log.info("user=%s signed in flow=%d", outcome.user, event.flow.id)
+            return outcome.user
+        if outcome.claimed and not outcome.stale:
+            self._auth_failed(event, outcome.claimed, outcome.reason)
+        challenges = self._digest.challenges(event.flow.id, now, stale=outcome.stale)
+        self._answer(event, 401, [("WWW-Authenticate", c) for c in challenges])
+        return None
+
+    def _auth_failed(self, event: RequestReceived, claimed: str, reason: str) -> None:
+        self._services.counters.add(Counter.AUTH_FAILED)
+        flow = event.flow
+        self._services.audit.write(
+            record.auth_fail(
+                user=claimed,
+                source=flow.remote,
+                transport=flow.transport,
+                reason=reason,
+                method=event.request.method,
+            )
+        )
+
+    def _invite(self, event: RequestReceived, user: str) -> None:
+        refused = _unsupported(event.request)
+        if refused:
+            self._answer(event, 420, (("Unsupported", ", ".join(refused)),))
+            return
+        self._admission.admit(event, user)
+
+    def _answer(
+        self,
+        event: RequestReceived,
+        status: int,
+        headers: tuple[tuple[str, str], ...] | list[tuple[str, str]] = (),
+    ) -> None:
+        tag = self._services.tokens(10)
+        self._services.sip.respond(event.key, create_response(event.request, status, to_tag=tag, headers=headers))
+
+
+SUPPORTED_EXTENSIONS: frozenset[str] = frozenset()
+"""Option tags we can be required to understand: none yet; 100rel gets 420 (RFC 3262 3)."""
+
+
+def _unsupported(request: Request) -> list[str]:
+    """Extensions the request insists on that we do not have (RFC 3261 8.2.2.3)."""
+    return sorted(request.tokens("Require") - SUPPORTED_EXTENSIONS)
+
+
+def _owns(runner: CallRunner, leg: LegName, flow: Flow) -> bool:
+    if leg is LegName.TRUNK:
+        return flow.trunk == runner.state.trunk_id
+    browser = runner.state.browser
+    return browser is not None and browser.flow.id == flow.id

@@ -1,0 +1,269 @@
+"""Runs one call: feeds events to the pure machine and carries out its effects, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from gateway.audit import record
+from gateway.base.counters import Counter
+from gateway.base.errors import MediaError, TransportError
+from gateway.base.termination import Termination
+from gateway.call import effects as fx
+from gateway.call import events, security
+from gateway.call.b2bua import Call
+from gateway.call.media_control import CallMedia
+from gateway.call.services import Services
+from gateway.call.state import CallState
+
+log = logging.getLogger(__name__)
+
+MAX_QUEUED_EVENTS = 256
+"""Events waiting for a call; a call that cannot keep up is ended by its timers, not by memory."""
+
+_RECORD_COUNTERS = {
+    "leg.secured": Counter.LEGS_SECURED,
+    "leg.downgraded": Counter.LEGS_DOWNGRADED,
+    "leg.violation": Counter.LEGS_REFUSED,
+}
+
+
+class CallIndex:
+    """Which call a transaction or dialog belongs to. Entries live exactly as long as their call."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, tuple[CallRunner, fx.LegName, fx.Purpose]] = {}
+        self.received: dict[str, CallRunner] = {}
+        self.dialogs: dict[tuple[str, str, str], tuple[CallRunner, fx.LegName]] = {}
+        self.runners: set[CallRunner] = set()
+
+    def drop(self, runner: CallRunner) -> None:
+        """Forget everything of one call."""
+        self.runners.discard(runner)
+        for sent in [k for k, v in self.sent.items() if v[0] is runner]:
+            del self.sent[sent]
+        for received in [k for k, v in self.received.items() if v is runner]:
+            del self.received[received]
+        for dialog in [k for k, d in self.dialogs.items() if d[0] is runner]:
+            del self.dialogs[dialog]
+
+
+class CallRunner:
+    """The asyncio side of one call. Owns its tasks, timers and media."""
+
+    def __init__(self, state: CallState, services: Services, index: CallIndex, on_end: Callable[[], None]) -> None:
+        self.state = state
+        self.call = Call(state)
+        self._services, self._index, self._on_end = services, index, on_end
+        self._media = CallMedia(services.pool, services.identity, self.feed)
+        self._loop = asyncio.get_running_loop()
+        self._timers: dict[fx.Timer, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._events: deque[events.Event] = deque()
+        self._effects: deque[fx.Effect] = deque()
+        self._invite_key = ""
+        self._busy = False
+        self._closing = False
+        index.runners.add(self)
+        index.received[state.caller.invite_key] = self
+
+    def begin(self, refused: Termination | None = None) -> None:
+        """Start the call, or record and refuse it."""
+        now = self._services.clock()
+        self._services.counters.add(Counter.CALLS_STARTED)
+        self._effects.extend(self.call.begin_refused(refused, now) if refused else self.call.begin(now))
+        self._work()
+
+    def feed(self, event: events.Event) -> None:
+        """Take an event; effects may cause further events, which wait their turn."""
+        if len(self._events) >= MAX_QUEUED_EVENTS:
+            log.warning("call=%s event queue full, %s dropped", self.state.id, type(event).__name__)
+            return
+        self._events.append(event)
+        self._work()
+
+    async def finished(self) -> None:
+        """Wait until every task of the call is done."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _work(self) -> None:
+        if self._busy or self._closing:
+            return
+        self._busy = True
+        try:
+            while (self._effects or self._events) and not self._closing:
+                if self._effects:
+                    self._carry_out(self._effects.popleft())
+                else:
+                    self._advance(self._events.popleft())
+        finally:
+            self._busy = False
+
+    def _advance(self, event: events.Event) -> None:
+        before = self.state.phase
+        self._effects.extend(self.call.handle(event, self._services.clock()))
+        if self.state.phase is not before:
+            log.info("call=%s state=%s->%s", self.state.id, before.name.lower(), self.state.phase.name.lower())
+
+    def _carry_out(self, effect: fx.Effect) -> None:
+        handler: Callable[[CallRunner, Any], None] = _EFFECTS[type(effect)]
+        handler(self, effect)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("call=%s task failed", self.state.id, exc_info=task.exception())
+            self.feed(events.Lost(Termination.INTERNAL_ERROR))
+
+    # Effects. One method each; the table below the class names them.
+
+    def _send_request(self, effect: fx.SendRequest) -> None:
+        key = self._services.sip.send_request(effect.request, effect.flow)
+        self._index.sent[key] = (self, effect.leg, effect.purpose)
+        if effect.purpose is fx.Purpose.INVITE:
+            self._invite_key = key
+
+    def _send_ack(self, effect: fx.SendAck) -> None:
+        self._services.sip.send_ack(effect.request, effect.flow)
+
+    def _cancel(self, _effect: fx.CancelInvite) -> None:
+        self._services.sip.cancel(self._invite_key)
+
+    def _respond(self, effect: fx.Respond) -> None:
+        self._index.received.setdefault(effect.key, self)
+        self._services.sip.respond(effect.key, effect.response)
+
+    def _track(self, effect: fx.TrackDialog) -> None:
+        self._index.dialogs[effect.key] = (self, effect.leg)
+
+    def _open_media(self, effect: fx.OpenMedia) -> None:
+        media, trunk = self._services.config.media.trunk, self._services.config.trunks[effect.trunk]
+        own = trunk.media
+        bind, advertise = (own.bind, own.advertise or own.bind) if own else (media.bind, media.advertised)
+        self._spawn(self._media.open(effect, bind, advertise))
+
+    def _connect(self, effect: fx.ConnectTrunk) -> None:
+        self._spawn(self._connect_trunk(effect.trunk))
+
+    async def _connect_trunk(self, trunk: str) -> None:
+        try:
+            flow = await self._services.sip.connect(trunk)
+        except TransportError as error:
+            log.warning("call=%s trunk=%s unreachable: %s %s", self.state.id, trunk, error.why, error.verification)
+            self.feed(events.TrunkFailed(error.why, error.verification))
+        else:
+            self.feed(events.TrunkConnected(flow))
+
+    def _start_dtls(self, effect: fx.StartDtls) -> None:
+        self._media.start_dtls(effect)
+
+    def _release_keys(self, _effect: fx.ReleaseDtlsKeys) -> None:
+        self._media.release_keys()
+
+    def _trunk_keys(self, effect: fx.SetTrunkKeys) -> None:
+        self._media.set_trunk_keys(effect)
+
+    def _trunk_media(self, effect: fx.SetTrunkMedia) -> None:
+        try:
+            self._media.set_trunk(effect, self.state.trunk_config.media_networks)
+        except MediaError:
+            self.feed(events.Lost(Termination.BAD_SDP))
+
+    def _payloads(self, effect: fx.SetPayloads) -> None:
+        self._media.set_payloads(effect)
+
+    def _direction(self, effect: fx.SetDirection) -> None:
+        self._media.set_direction(effect)
+
+    def _audit(self, effect: fx.WriteAudit) -> None:
+        kind = str(effect.record.get("type", ""))
+        if kind in _RECORD_COUNTERS:
+            self._services.counters.add(_RECORD_COUNTERS[kind])
+            log.info("call=%s %s codes=%s", self.state.id, kind, effect.record.get("codes"))
+        self._services.audit.write(effect.record)
+
+    def _set_timer(self, effect: fx.SetTimer) -> None:
+        self._clear(effect.name)
+        self._timers[effect.name] = self._loop.call_later(effect.seconds, self._timer_fired, effect.name)
+
+    def _clear_timer(self, effect: fx.ClearTimer) -> None:
+        self._clear(effect.name)
+
+    def _clear(self, name: fx.Timer) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _timer_fired(self, name: fx.Timer) -> None:
+        self._timers.pop(name, None)
+        self.feed(events.TimerFired(name))
+
+    def _finish(self, effect: fx.Finished) -> None:
+        """Media stops, then the final record is written, then the peers are told: nothing overtakes the record."""
+        self._closing = True
+        self._spawn(self._close(effect))
+
+    async def _close(self, effect: fx.Finished) -> None:
+        try:
+            counters = await self._media.close()
+            self._write_final(effect, counters)
+        finally:
+            self._closing = False
+            self._on_end()
+            self._work()
+
+    def _write_final(self, effect: fx.Finished, counters: dict[str, int]) -> None:
+        state = self.state
+        answered = state.answered_at
+        duration = self._services.clock() - answered if answered is not None else 0.0
+        browser = state.browser
+        codecs = [c.key[0] for c in browser.local.codecs] if browser and browser.local else []
+        final = record.call_final(
+            security.info(state),
+            state.policy,
+            state.posture,
+            effect.termination,
+            duration=duration,
+            sip_status=effect.status,
+            codecs=codecs,
+            counters=counters,
+        )
+        self._services.audit.write(final)
+        self._services.counters.add(Counter.CALLS_ENDED)
+        log.info("call=%s ended reason=%s status=%d", state.id, effect.termination.slug, effect.status)
+
+    def _forget(self, _effect: fx.Forget) -> None:
+        for name in list(self._timers):
+            self._clear(name)
+        self._index.drop(self)
+
+
+_EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
+    fx.SendRequest: CallRunner._send_request,
+    fx.SendAck: CallRunner._send_ack,
+    fx.CancelInvite: CallRunner._cancel,
+    fx.Respond: CallRunner._respond,
+    fx.TrackDialog: CallRunner._track,
+    fx.OpenMedia: CallRunner._open_media,
+    fx.ConnectTrunk: CallRunner._connect,
+    fx.StartDtls: CallRunner._start_dtls,
+    fx.ReleaseDtlsKeys: CallRunner._release_keys,
+    fx.SetTrunkKeys: CallRunner._trunk_keys,
+    fx.SetTrunkMedia: CallRunner._trunk_media,
+    fx.SetPayloads: CallRunner._payloads,
+    fx.SetDirection: CallRunner._direction,
+    fx.WriteAudit: CallRunner._audit,
+    fx.SetTimer: CallRunner._set_timer,
+    fx.ClearTimer: CallRunner._clear_timer,
+    fx.Finished: CallRunner._finish,
+    fx.Forget: CallRunner._forget,
+}

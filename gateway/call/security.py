@@ -1,0 +1,199 @@
+"""Judging the legs of a call and recording the verdict: the one place where a call meets policy and audit."""
+
+from __future__ import annotations
+
+import copy
+
+from gateway.audit import record
+from gateway.audit.clean import cleaned_text
+from gateway.audit.record import CallInfo, Checkpoint
+from gateway.base.termination import Termination
+from gateway.call import ending
+from gateway.call.browser_leg import BrowserLeg
+from gateway.call.effects import WriteAudit
+from gateway.call.events import SourceLearned, SourceRejected, TrunkFailed
+from gateway.call.leg import Leg
+from gateway.call.state import CallState, Phase
+from gateway.policy.codes import Code
+from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
+from gateway.policy.header import HEADER_NAME, call_security_header
+from gateway.policy.posture import SecurityVector, grade
+
+
+def info(call: CallState) -> CallInfo:
+    """Who and what the call's records are about."""
+    outgoing, caller_invite = call.outbound, call.caller.invite
+    caller_id = caller_invite.call_id if caller_invite else ""
+    return CallInfo(
+        call_uid=call.uid,
+        direction="out" if outgoing else "in",
+        trunk=call.trunk_id,
+        user=call.user,
+        caller=call.user if outgoing else call.calling_number,
+        called=call.number,
+        browser_call_id=caller_id if outgoing else call.callee_call_id,
+        trunk_call_id=call.callee_call_id if outgoing else caller_id,
+    )
+
+
+def start_record(call: CallState) -> WriteAudit:
+    """call.start: the first record of every call."""
+    flow, invite = call.caller.flow, call.caller.invite
+    agent = (invite.headers.get("User-Agent") or "") if invite else ""
+    return WriteAudit(
+        record.call_start(info(call), call.policy, source=flow.remote, transport=flow.transport, user_agent=agent)
+    )
+
+
+def checkpoint(call: CallState, leg: Leg) -> str:
+    """Where in the life of the call the leg is judged (POLICY A5 step 9)."""
+    if isinstance(leg, BrowserLeg) and leg.keyed is not None and leg.recorded is None:
+        return Checkpoint.KEYED
+    if call.phase is Phase.ESTABLISHED:
+        return Checkpoint.CHANGE
+    if leg is call.caller and call.phase is Phase.PREPARING:
+        return Checkpoint.OFFER_RECEIVED
+    return Checkpoint.PROVISIONAL if call.phase is Phase.CALLING and not leg.confirmed else Checkpoint.ANSWER
+
+
+def judge_vector(call: CallState, vector: SecurityVector) -> Verdict:
+    return judge(call.policy, vector)
+
+
+def judge_mid_call(call: CallState, before: SecurityVector, after: SecurityVector) -> Verdict:
+    return judge_change(call.policy, before, after)
+
+
+def record_leg(call: CallState, leg: Leg) -> None:
+    """Record an accepted leg, once per vector: leg.secured, or leg.downgraded with its codes."""
+    vector = leg.vector
+    call.posture.update(leg.name.value, vector)
+    if vector == leg.recorded:
+        return
+    verdict = judge(call.policy, vector)
+    call.emit(
+        WriteAudit(
+            record.leg_record(
+                info(call),
+                call.policy,
+                verdict,
+                vector,
+                checkpoint=checkpoint(call, leg),
+                before=leg.recorded,
+                source=leg.flow.remote,
+            )
+        )
+    )
+    leg.recorded = vector
+
+
+def settle(call: CallState, leg: Leg) -> bool:
+    """Judge a leg as it stands: record it, or record the violation and end the call."""
+    verdict = judge(call.policy, leg.vector)
+    if verdict.allowed:
+        record_leg(call, leg)
+        return True
+    termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
+    violation(call, leg, verdict.codes, termination)
+    ending.terminate(call, termination)
+    return False
+
+
+def violation(
+    call: CallState,
+    leg: Leg,
+    codes: tuple[Code, ...],
+    termination: Termination,
+    vector: SecurityVector | None = None,
+) -> None:
+    """Record that a leg, or a change of it, was refused; the refusal itself follows."""
+    found = vector or leg.vector
+    verdict = Verdict(False, grade(found), tuple(sorted(codes)), "D1", "leg.violation", termination)
+    call.emit(
+        WriteAudit(
+            record.leg_record(
+                info(call),
+                call.policy,
+                verdict,
+                found,
+                checkpoint=checkpoint(call, leg),
+                before=leg.recorded,
+                source=leg.flow.remote,
+            )
+        )
+    )
+
+
+def refused_offer(call: CallState, leg: Leg, refusal: Refusal) -> None:
+    """Record that policy said no before there was anything to grade."""
+    call.emit(
+        WriteAudit(
+            record.offer_refused(
+                info(call),
+                call.policy,
+                refusal,
+                leg=leg.name.value,
+                checkpoint=checkpoint(call, leg),
+                source=leg.flow.remote,
+            )
+        )
+    )
+
+
+def retry(call: CallState, plan: OfferPlan, status: int) -> None:
+    """Record that the secure offer was refused, before the weaker one leaves."""
+    call.emit(WriteAudit(record.offer_retry(info(call), call.policy, plan, refused_status=status)))
+
+
+def dtls_violation(call: CallState, leg: BrowserLeg, termination: Termination) -> None:
+    """Record a failed handshake; a certificate that is not the signalled one is never tolerable (RFC 5763 6.7.1)."""
+    mismatch = termination is Termination.FINGERPRINT_MISMATCH
+    codes = (Code.DTLS_FP_MISMATCH,) if mismatch else (Code.EARLY_UNKEYED,)
+    violation(call, leg, codes, termination)
+
+
+def unverified_record(call: CallState, event: TrunkFailed) -> WriteAudit:
+    """Record that the trunk's certificate was refused, with the verifier's reason."""
+    verdict = Refusal(Code.TLS_UNVERIFIED, Termination.TRUNK_UNVERIFIED)
+    refused = record.offer_refused(info(call), call.policy, verdict, leg="trunk", checkpoint=Checkpoint.BEFORE_OFFER)
+    return WriteAudit({**refused, "verification": cleaned_text(event.verification)})
+
+
+def source_record(call: CallState, event: SourceLearned | SourceRejected) -> WriteAudit:
+    """Record what the relay learned, or refused to learn, about where media comes from."""
+    if isinstance(event, SourceLearned):
+        expected = event.address == event.expected
+        return WriteAudit(record.media_latch(info(call), leg="trunk", address=event.address, expected=expected))
+    return WriteAudit(
+        record.media_latch(
+            info(call), leg=event.leg.value, address=event.address, expected=False, accepted=False, code=event.code
+        )
+    )
+
+
+def expect(call: CallState) -> None:
+    """At the answer, count the legs that are still being keyed as what they will be at best."""
+    for leg in (call.browser, call.trunk):
+        if leg is not None and call.posture.vector(leg.name.value) is None:
+            call.posture.update(leg.name.value, leg.vector)
+
+
+def header(call: CallState) -> tuple[tuple[str, str], ...]:
+    """The Call-Security header for the browser; legs not agreed yet count as what they will be at best."""
+    browser, trunk = call.browser, call.trunk
+    if browser is None:
+        return ()
+    posture = copy.deepcopy(call.posture)
+    for leg in (browser, trunk):
+        if leg is not None and posture.vector(leg.name.value) is None:
+            posture.update(leg.name.value, leg.vector)
+    call.header_seq += 1
+    value = call_security_header(
+        posture,
+        call.policy,
+        browser.vector,
+        trunk.vector if trunk else None,
+        seq=call.header_seq,
+        call_id=call.id,
+    )
+    return ((HEADER_NAME, value),)

@@ -1,0 +1,54 @@
+"""What calls need from the rest of the gateway, as narrow protocols and one bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.audit.log import AuditLog
+from gateway.base.counters import Counters
+from gateway.base.values import TokenSource
+from gateway.call.trunk_leg import KeySource
+from gateway.config.schema import GatewayConfig
+from gateway.media.relay_client import RelayPool
+from gateway.routing.dialplan import Dialplan
+from gateway.sip.auth import Credentials
+from gateway.sip.flow import Flow
+from gateway.sip.message import Request, Response
+from gateway.webrtc.dtls import DtlsIdentity
+
+
+class SipSender(Protocol):
+    """The SIP endpoint as calls use it; `net.endpoint.SipEndpoint` has this shape."""
+
+    def send_request(self, request: Request, flow: Flow) -> str: ...
+
+    def send_ack(self, request: Request, flow: Flow) -> None: ...
+
+    def respond(self, key: str, response: Response) -> None: ...
+
+    def cancel(self, key: str) -> None: ...
+
+    def forget(self, key: str) -> None: ...
+
+    def close_flow(self, flow: Flow) -> None: ...
+
+    async def connect(self, trunk_name: str) -> Flow: ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a call may use; made once by the composition root."""
+
+    config: GatewayConfig
+    users: Mapping[str, Credentials]
+    dialplan: Dialplan
+    sip: SipSender
+    pool: RelayPool
+    identity: DtlsIdentity
+    audit: AuditLog
+    counters: Counters
+    tokens: TokenSource
+    new_key: KeySource
+    clock: Callable[[], float]

@@ -1,0 +1,141 @@
+"""The facts of one call, shared by the verbs in `setup`, `change` and `ending`. Holds no behaviour of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from gateway.base.termination import Termination
+from gateway.base.values import TokenSource
+from gateway.call.browser_leg import BrowserLeg
+from gateway.call.effects import Effect, LegName, Purpose
+from gateway.call.events import MediaOpened
+from gateway.call.leg import Leg
+from gateway.call.trunk_leg import KeySource, TrunkLeg
+from gateway.config.schema import Trunk
+from gateway.policy.model import EffectivePolicy
+from gateway.policy.posture import CallPosture
+from gateway.sdp.codecs import Codec
+from gateway.sip.flow import Flow
+
+
+class Phase(Enum):
+    """How far a call has come."""
+
+    PREPARING = auto()
+    """Trunk being reached, media being opened."""
+    CALLING = auto()
+    """The callee's INVITE is out."""
+    ANSWERED = auto()
+    """The caller got its 200; the ACK is awaited."""
+    ESTABLISHED = auto()
+    ENDED = auto()
+
+
+@dataclass(frozen=True)
+class CallContext:
+    """What every call of this gateway is given: randomness and constants."""
+
+    tokens: TokenSource
+    new_key: KeySource
+    hop_token: str
+    ring_seconds: float
+    make_callee: Callable[[CallState, Flow], Leg]
+    trunks: Mapping[str, Trunk]
+
+
+@dataclass
+class CallState:
+    """One call between a browser and a trunk."""
+
+    id: str
+    """Short name in logs and headers."""
+    uid: str
+    """128-bit random identity in the audit log."""
+    outbound: bool
+    """True: the browser calls the trunk."""
+    user: str
+    number: str
+    """The number dialled, as the callee gets it."""
+    calling_number: str
+    """Inbound: who the trunk says is calling."""
+    trunk_id: str
+    trunk_config: Trunk
+    policy: EffectivePolicy
+    context: CallContext
+    caller: Leg
+    callee: Leg | None = None
+    callee_flow: Flow | None = None
+    """Known from the start for a browser; for a trunk it comes with `TrunkConnected`."""
+    callee_uri: str = ""
+    """Contact the browser registered."""
+    alternatives: tuple[str, ...] = ()
+    """Trunks an emergency call tries when its own fails."""
+    media: MediaOpened | None = None
+    phase: Phase = Phase.PREPARING
+    posture: CallPosture = field(default_factory=CallPosture)
+    out: list[Effect] = field(default_factory=list)
+    outstanding: set[tuple[LegName, Purpose]] = field(default_factory=set)
+    """Requests we sent that have no final response yet."""
+    max_forwards: int = 70
+    late_offer: bool = False
+    """The caller's INVITE had no offer: ours goes into the 200, its answer comes in the ACK."""
+    callee_call_id: str = ""
+    header_seq: int = 0
+    dtls_started: bool = False
+    answer_sent: bool = False
+    """The caller has seen an answer (early or final)."""
+    ack_offer_key: str = ""
+    """Key of an INVITE we answered with an offer: the ACK on `ack_offer_leg` carries the answer."""
+    ack_offer_leg: LegName = LegName.TRUNK
+    pending_bye: Termination | None = None
+    """A BYE to the caller waits for the ACK of our 200 (RFC 3261 15)."""
+    weakening_attempts: int = 0
+    reoffer: LegName | None = None
+    """Leg whose re-INVITE from us is unanswered."""
+    reoffer_again: LegName | None = None
+    """Leg that must be re-offered when that answer is in, or after glare."""
+    glare_retries: int = 0
+    termination: Termination | None = None
+    status: int = 0
+    answered_at: float | None = None
+    now: float = 0.0
+
+    def emit(self, *effects: Effect) -> None:
+        self.out.extend(effects)
+
+    @property
+    def browser(self) -> BrowserLeg | None:
+        """The browser leg, once it exists."""
+        for leg in (self.caller, self.callee):
+            if isinstance(leg, BrowserLeg):
+                return leg
+        return None
+
+    @property
+    def trunk(self) -> TrunkLeg | None:
+        """The trunk leg, once it exists."""
+        for leg in (self.caller, self.callee):
+            if isinstance(leg, TrunkLeg):
+                return leg
+        return None
+
+    def leg(self, name: LegName) -> Leg | None:
+        return self.browser if name is LegName.BROWSER else self.trunk
+
+    def other(self, leg: Leg) -> Leg | None:
+        return self.leg(leg.name.other)
+
+    @property
+    def caller_answered(self) -> bool:
+        return self.caller.confirmed
+
+    @property
+    def live(self) -> bool:
+        return self.phase is not Phase.ENDED
+
+    @property
+    def caller_codecs(self) -> tuple[Codec, ...]:
+        """What the caller can do, or what its kind of leg usually can when it sent no offer."""
+        return self.caller.remote.codecs if self.caller.remote else self.caller.usable_codecs

@@ -1,0 +1,241 @@
+"""The trunk side of a call: what is offered is built from policy, never edited from the browser's description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.base.crypto_suite import SUITES, CryptoSuite
+from gateway.base.errors import SdpError
+from gateway.base.termination import Termination
+from gateway.base.values import HostPort, Secret
+from gateway.call.effects import LegName, SetTrunkKeys, SetTrunkMedia
+from gateway.call.leg import Leg
+from gateway.config.schema import Trunk
+from gateway.policy.codes import Code
+from gateway.policy.evaluate import OfferPlan, Signalling
+from gateway.policy.posture import SecurityVector
+from gateway.sdp.build import build_answer, build_offer
+from gateway.sdp.codecs import Codec
+from gateway.sdp.description import SessionDescription
+from gateway.sdp.keying import CryptoAttribute
+from gateway.sdp.media import Direction, LocalAudio, Proto, RemoteAudio, audio_lines
+from gateway.sdp.negotiation import Keying, TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
+
+KeySource = Callable[[int], bytes]
+"""Gives that many octets of key material; injected, so that the leg itself has no randomness."""
+
+STANDARD = (
+    Codec(111, "opus", 48000, 2, "useinbandfec=1"),
+    Codec(9, "G722", 8000),
+    Codec(0, "PCMU", 8000),
+    Codec(8, "PCMA", 8000),
+    Codec(101, "telephone-event", 8000, 1, "0-16"),
+)
+NOWHERE = HostPort("", 0)
+PLAIN = TrunkAgreement(Keying.NONE, None, None, None, "")
+
+
+class TrunkKeyingError(SdpError):
+    """The trunk's description breaks a keying rule; `code` is the policy catalogue's."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code.value, 488)
+        self.code = code
+        ignored = code is Code.MEDIA_CRYPTO_IGNORED
+        self.termination = Termination.ENCRYPTION_IGNORED if ignored else Termination.BAD_SDP
+
+
+@dataclass
+class TrunkLeg(Leg):
+    """Offer and answer towards a trunk, and the keys agreed there."""
+
+    trunk_id: str = ""
+    trunk: Trunk | None = None
+    new_key: KeySource | None = None
+    rtp: HostPort = NOWHERE
+    rtcp: HostPort = NOWHERE
+    plan: OfferPlan | None = None
+    agreement: TrunkAgreement | None = None
+    description: SessionDescription | None = None
+    history: frozenset[Code] = frozenset()
+    """Codes of what happened on the way here: a retry, an ignored offer of keys."""
+    offered: LocalAudio | None = None
+    """Our offer that waits for its answer; the session stands on `local` until then."""
+
+    @property
+    def name(self) -> LegName:
+        return LegName.TRUNK
+
+    @property
+    def signalling(self) -> Signalling:
+        tls = self.flow.tls
+        return Signalling(self.flow.transport, tls.version if tls else "", bool(tls and tls.verified))
+
+    @property
+    def usable_codecs(self) -> tuple[Codec, ...]:
+        return self._allowed(STANDARD)
+
+    def _allowed(self, codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+        """Codecs this trunk may be offered, in the administrator's order."""
+        names = self.trunk.codecs if self.trunk else ()
+        return tuple(select_codecs(codecs, [n.lower() for n in names]))
+
+    @property
+    def vector(self) -> SecurityVector:
+        return self.vector_of(self.agreement, self.remote)
+
+    def vector_of(self, agreement: TrunkAgreement | None, remote: RemoteAudio | None) -> SecurityVector:
+        """The security vector this agreement would give the leg (POLICY A1)."""
+        suite = agreement.suite if agreement else None
+        planned = "pending" if self.plan is None or self.plan.with_crypto else Keying.NONE.value
+        return SecurityVector(
+            leg="trunk",
+            sig_transport=self.signalling.transport,
+            sig_tls_version=self.signalling.tls_version,
+            sig_verified=self.signalling.verified,
+            keying=agreement.keying.value if agreement else planned,
+            proto=remote.proto.value if remote else (self.plan.proto if self.plan else Proto.AVP.value),
+            suite=suite.name if suite else "",
+            key_bits=suite.key_bits if suite else 0,
+            tag_bits=suite.tag_bits if suite else 0,
+            extra_codes=self.history,
+        )
+
+    def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
+        """Our offer by the plan; in mid-call the active suite and key are offered again with their tag."""
+        if self.plan is None:
+            raise SdpError("no offer planned", 500)
+        agreed = self.agreement
+        if agreed is not None:
+            cryptos: tuple[CryptoAttribute, ...] = (agreed.local,) if agreed.local else ()
+            proto = self._proto_in_use()
+        else:
+            cryptos = self._fresh_cryptos() if self.plan.with_crypto else ()
+            proto = Proto(self.plan.proto)
+        self.offered = self._audio(proto, self._allowed(codecs), direction, cryptos)
+        self.version += 1
+        self.last_body = build_offer(self.offered, session_id=self.session_id, version=self.version)
+        return self.last_body
+
+    def _proto_in_use(self) -> Proto:
+        return self.remote.proto if self.remote else Proto.AVP
+
+    def _fresh_cryptos(self) -> tuple[CryptoAttribute, ...]:
+        return tuple(self._crypto(tag, suite) for tag, suite in enumerate(SUITES, start=1))
+
+    def _crypto(self, tag: int, suite: CryptoSuite) -> CryptoAttribute:
+        if self.new_key is None:
+            raise SdpError("no key source", 500)
+        return CryptoAttribute(tag, suite.name, Secret(self.new_key(suite.master_length)))
+
+    def inspect_answer(self, body: bytes) -> tuple[RemoteAudio, TrunkAgreement]:
+        """Read an answer without taking it: policy has the word first.
+
+        Raises:
+            SdpError: unusable; `TrunkKeyingError` when it breaks a keying rule.
+        """
+        if self.offered is None:
+            raise SdpError("answer without an offer")
+        lines = audio_lines(SessionDescription.parse(body))
+        usable = [line for line in lines if line.rtp is not None]
+        if not usable:
+            raise SdpError("audio refused")
+        agreement = check_trunk_answer(self.offered, usable[0])
+        if agreement.problem and agreement.problem != Code.MEDIA_OSRTP_FALLBACK:
+            raise TrunkKeyingError(Code(agreement.problem))
+        return usable[0], agreement
+
+    def inspect_offer(self, body: bytes, *, keyed_allowed: bool = True) -> tuple[RemoteAudio, TrunkAgreement]:
+        """Read an offer without taking it: the strongest audio line and the keys we would answer it with.
+
+        Raises:
+            SdpError: no audio line we can serve.
+        """
+        self.description = SessionDescription.parse(body)
+        usable = [line for line in audio_lines(self.description) if line.rtp is not None and not line.proto.dtls]
+        if not usable:
+            raise SdpError("no audio line this gateway can serve")
+        for line in sorted(usable, key=lambda a: not (a.proto.keyed or a.cryptos)):
+            chosen = choose_crypto(line.cryptos, SUITES) if keyed_allowed else None
+            if chosen is not None:
+                return line, self._agree(chosen)
+            if not line.proto.keyed:
+                return line, PLAIN
+        raise TrunkKeyingError(Code.MEDIA_CRYPTO_IGNORED)
+
+    def _agree(self, remote: CryptoAttribute) -> TrunkAgreement:
+        """Accept one crypto line: tag and suite echoed; our key is kept while its suite stays (ROC goes on)."""
+        suite = next(s for s in SUITES if s.name == remote.suite)
+        kept = self.agreement.local if self.agreement and self.agreement.suite == suite else None
+        fresh = self._crypto(remote.tag, suite)
+        local = CryptoAttribute(remote.tag, suite.name, kept.key) if kept else fresh
+        return TrunkAgreement(Keying.SDES, suite, local, remote, "")
+
+    def take(self, remote: RemoteAudio, agreement: TrunkAgreement) -> None:
+        """Policy agreed: the session stands on this from now on."""
+        self.remote, self.agreement = remote, agreement
+        if self.offered is not None:
+            self.local, self.offered = self.offered, None
+
+    def read_offer(self, body: bytes) -> RemoteAudio:
+        remote, agreement = self.inspect_offer(body)
+        self.take(remote, agreement)
+        return remote
+
+    def read_answer(self, body: bytes) -> RemoteAudio:
+        remote, agreement = self.inspect_answer(body)
+        self.take(remote, agreement)
+        return remote
+
+    def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
+        """Our answer to the offer last taken: its proto, one keying method, tag and suite echoed (RFC 4568 5.1.2)."""
+        if self.description is None or self.remote is None or self.agreement is None:
+            raise SdpError("no offer to answer", 500)
+        cryptos = (self.agreement.local,) if self.agreement.local else ()
+        local = self._audio(self.remote.proto, tuple(codecs), direction, cryptos, mux=self.remote.rtcp_mux)
+        if local != self.local or not self.last_body:
+            self.version += 1
+        self.local = local
+        self.last_body = build_answer(
+            local,
+            self.description,
+            audio_index=self.remote.index,
+            session_id=self.session_id,
+            version=self.version,
+        )
+        return self.last_body
+
+    def _audio(
+        self,
+        proto: Proto,
+        codecs: tuple[Codec, ...],
+        direction: Direction,
+        cryptos: tuple[CryptoAttribute, ...],
+        *,
+        mux: bool | None = None,
+    ) -> LocalAudio:
+        offer_mux = bool(self.trunk and self.trunk.rtcp_mux)
+        return LocalAudio(
+            proto=proto,
+            address=self.rtp.host,
+            rtp_port=self.rtp.port,
+            rtcp_port=self.rtcp.port,
+            rtcp_mux=offer_mux if mux is None else mux,
+            codecs=codecs,
+            direction=direction,
+            cryptos=cryptos,
+            mid=None,
+        )
+
+    def media_effects(self) -> tuple[SetTrunkKeys | SetTrunkMedia, ...]:
+        """What the relay must know of this leg now: keys first, then where the peer is."""
+        if self.remote is None or self.agreement is None or self.remote.rtp is None or self.local is None:
+            return ()
+        agreed = self.agreement
+        keys: tuple[SetTrunkKeys, ...] = ()
+        if agreed.suite and agreed.local and agreed.remote:
+            keys = (SetTrunkKeys(agreed.suite, agreed.local.key, agreed.remote.key),)
+        mux = self.remote.rtcp_mux and self.local.rtcp_mux
+        where = SetTrunkMedia(bool(keys), self.remote.rtp, None if mux else self.remote.rtcp, mux)
+        return (*keys, where)

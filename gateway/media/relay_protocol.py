@@ -103,8 +103,6 @@ class RejectCode(StrEnum):
     """Trunk leg: an allowed address tried to take over a stream that still flows, or that is locked."""
     PLAIN_ON_SECURE = "media.plain_on_secure"
     """A packet on a keyed leg failed authentication: plain, forged or protected with another key."""
-    UNKEYED = "early.unkeyed"
-    """A packet came before the keys of its leg, or before `SetTrunk`."""
 
 
 class FailureReason(StrEnum):
@@ -140,13 +138,14 @@ class SessionCounters:
     srtp_auth_failed: int = 0
     """Packets on a keyed leg that failed authentication."""
     srtp_replayed: int = 0
-    """Authentic packets seen before, or too old for the replay window."""
+    """SRTP or SRTCP with an index seen before or too old for the window; the library looks at that before the tag."""
     srtp_ssrc_limit: int = 0
     """Packets of one SSRC too many on a keyed leg."""
     srtp_unsendable: int = 0
     """Packets the SRTP library refused to protect, such as duplicates from a plain leg."""
     plain_dropped: int = 0
-    """Those of `srtp_auth_failed` that are plain beyond doubt. SRTP and plain RTP mostly look alike."""
+    """Those of `srtp_auth_failed` that are plain beyond doubt: plain RTCP, and what is too short to hold a tag. Other
+    plain RTP cannot be told from SRTP under another key."""
     source_rejected: int = 0
     """Trunk packets from a source that is not accepted."""
     source_pending: int = 0

@@ -1,0 +1,139 @@
+"""Where a trunk's media may come from and is sent to. Pure: time is an argument.
+
+RFC 7362 advises against latching where it can be abused. So nothing is learned from whoever comes first: media goes
+to the signalled address from the start, and another one replaces it only by the rules below, once, and is reported.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from enum import Enum
+
+WINDOW_SECONDS = 3.0
+"""After an offer or answer: time in which an address may be learned while the signalled one has sent nothing."""
+SILENCE_SECONDS = 3.0
+"""A source that sent so lately is not replaced."""
+CONSECUTIVE_PACKETS = 3
+"""Packets with one SSRC and sequence numbers in a row that a new plain source must show."""
+HOLD_DOWN_SECONDS = 2.0
+"""Time a new source of a keyed leg must send, and the old one be silent, before media is sent there."""
+
+Address = tuple[str, int]
+
+
+class Verdict(Enum):
+    """What becomes of a packet."""
+
+    ACCEPT = "from the source in use"
+    LEARNED = "its source is in use from now on"
+    PENDING = "its source may be learned later; the packet is dropped"
+    STRANGER = "its source is neither signalled nor in the trunk's networks"
+    INTRUDER = "its source is allowed, but another one is in use"
+
+
+class AllowedSources:
+    """The addresses that may be learned: the signalled host, any port, and the trunk's media networks.
+
+    Raises ValueError for a network that cannot be read.
+    """
+
+    def __init__(self, signalled: Address, networks: Sequence[str]) -> None:
+        self.signalled = signalled
+        self.reachable = is_reachable(signalled[0])
+        # A leg on hold by address (c=0.0.0.0) expects no media, so nothing may be learned either.
+        self._networks = [ipaddress.ip_network(n) for n in networks] if self.reachable else []
+
+    def __contains__(self, host: str) -> bool:
+        if host == self.signalled[0]:
+            return True
+        address = ipaddress.ip_address(host)
+        return any(address in network for network in self._networks)
+
+
+def is_reachable(host: str) -> bool:
+    """False for addresses media is never sent to: unspecified (RFC 3264 8.4 hold), multicast, broadcast."""
+    address = ipaddress.ip_address(host)
+    return not (address.is_unspecified or address.is_multicast or host == "255.255.255.255")
+
+
+class PlainLatch:
+    """The source rule of a leg without SRTP: the signalled address, or one that earned its place."""
+
+    def __init__(self, allowed: AllowedSources, now: float) -> None:
+        self.target = allowed.signalled
+        """Where media is sent to and accepted from."""
+        self._allowed = allowed
+        self._opened = now
+        self._quiet_since = now
+        self._heard = False
+        self._held = False
+        self._run: tuple[Address, bytes, int, int] | None = None
+
+    def hold(self, held: bool, now: float) -> None:
+        """While the trunk is not expected to send, its silence proves nothing and no source is learned."""
+        if self._held and not held:
+            self._quiet_since = self._opened = now
+        self._held = held
+        self._run = None
+
+    def judge(self, source: Address, ssrc: bytes, sequence: int, known: bool, now: float) -> Verdict:
+        """Judge an RTP packet; `known` says that its payload type was agreed."""
+        if source == self.target:
+            self._heard, self._quiet_since, self._run = True, now, None
+            return Verdict.ACCEPT
+        if source[0] not in self._allowed:
+            return Verdict.STRANGER
+        if not self._may_learn(source, now):
+            return Verdict.INTRUDER
+        return self._learn(source, ssrc, sequence, known, now)
+
+    def _may_learn(self, source: Address, now: float) -> bool:
+        if self._held:
+            return False
+        # Locked: only the signalled address itself may take its place back.
+        if self.target != self._allowed.signalled and source != self._allowed.signalled:
+            return False
+        in_window = not self._heard and now - self._opened <= WINDOW_SECONDS
+        return in_window or now - self._quiet_since >= SILENCE_SECONDS
+
+    def _learn(self, source: Address, ssrc: bytes, sequence: int, known: bool, now: float) -> Verdict:
+        if not known:
+            self._run = None
+            return Verdict.PENDING
+        count = 1
+        if self._run is not None and self._run[:3] == (source, ssrc, (sequence - 1) & 0xFFFF):
+            count = self._run[3] + 1
+        if count < CONSECUTIVE_PACKETS:
+            self._run = (source, ssrc, sequence, count)
+            return Verdict.PENDING
+        self.target, self._heard, self._quiet_since, self._run = source, True, now, None
+        return Verdict.LEARNED
+
+
+class KeyedLatch:
+    """The source rule of a leg with SRTP: told of authenticated packets only.
+
+    Such a packet is media wherever it came from; the question is only where to send.
+    """
+
+    def __init__(self, allowed: AllowedSources) -> None:
+        self.target = allowed.signalled
+        """Where media is sent to."""
+        self._allowed = allowed
+        self._candidate: tuple[Address, float] | None = None
+
+    def authenticated(self, source: Address, now: float) -> Verdict:
+        """Take note of an authenticated packet."""
+        if source == self.target:
+            self._candidate = None
+            return Verdict.ACCEPT
+        if source[0] not in self._allowed:
+            return Verdict.ACCEPT
+        if self._candidate is None or self._candidate[0] != source:
+            self._candidate = (source, now)
+            return Verdict.ACCEPT
+        if now - self._candidate[1] < HOLD_DOWN_SECONDS:
+            return Verdict.ACCEPT
+        self.target, self._candidate = source, None
+        return Verdict.LEARNED

@@ -1,0 +1,48 @@
+"""What a session tells the gateway about its media, each thing once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.base.values import HostPort
+from gateway.media.relay_protocol import (
+    Event,
+    Leg,
+    MediaStarted,
+    RejectCode,
+    SourceLearned,
+    SourceRejected,
+)
+from gateway.media.worker.latch import Address
+
+Emit = Callable[[Event], None]
+
+
+class Reports:
+    """The events of one session that are bounded to one per kind, so that no peer can flood the control plane."""
+
+    def __init__(self, session: int, emit: Emit) -> None:
+        self.session = session
+        self.emit = emit
+        self._started: set[Leg] = set()
+        self._rejected: set[tuple[Leg, RejectCode]] = set()
+
+    def started(self, leg: Leg) -> None:
+        """Media of a leg was accepted."""
+        if leg not in self._started:
+            self._started.add(leg)
+            self.emit(MediaStarted(self.session, leg))
+
+    def restarted(self, leg: Leg) -> None:
+        """The protection of a leg changed: its next media is news again."""
+        self._started.discard(leg)
+
+    def rejected(self, leg: Leg, source: Address, code: RejectCode) -> None:
+        """Media of a leg was dropped because of its source or its protection."""
+        if (leg, code) not in self._rejected:
+            self._rejected.add((leg, code))
+            self.emit(SourceRejected(self.session, leg, HostPort(*source), code.value))
+
+    def learned(self, source: Address, expected: Address) -> None:
+        """The trunk's media moved."""
+        self.emit(SourceLearned(self.session, HostPort(*source), HostPort(*expected)))

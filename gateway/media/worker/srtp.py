@@ -1,0 +1,155 @@
+"""SRTP and SRTCP (RFC 3711, RFC 7714) through pylibsrtp: the only file that knows the library.
+
+What the library leaves to its user is done here: suites come from the gateway's own table (the library would take the
+NULL cipher), the SSRCs a key may be used with are bounded, and every failure becomes a value.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import Enum
+from typing import TypeAlias, TypeVar
+
+from pylibsrtp import Error, Policy, Session
+
+from gateway.base.crypto_suite import BY_NAME, CryptoSuite
+from gateway.base.values import Secret
+
+REPLAY_WINDOW = 128
+"""Packets; RFC 3711 3.3.2 asks for 64 at least, 128 is 2.5 s of audio."""
+MAX_SSRCS = 8
+"""Contexts per key and direction. One that is forgotten could be replayed, so there is no eviction."""
+MAX_KEPT_KEYS = 4
+"""Contexts kept per direction after their key was replaced: going back to a key must not restart its packet index."""
+REKEY_GRACE_SECONDS = 2.0
+"""Packets under the previous key are taken this long: those on the way when the key changed."""
+_RTP_SSRC = slice(8, 12)
+_RTCP_SSRC = slice(4, 8)
+_REPLAY_ERROR = "replay check failed"
+
+
+class SrtpFailure(Enum):
+    """Why a packet was not let through."""
+
+    FORGED = "authentication failed or no SRTP at all"
+    REPLAYED = "index seen before or too old"
+    TOO_MANY_SSRCS = "one SSRC too many under this key"
+    UNSENDABLE = "refused by the library: too long or a duplicate"
+
+
+Result: TypeAlias = bytes | SrtpFailure
+
+
+def find_suite(name: str, *keys: Secret[bytes]) -> CryptoSuite | None:
+    """The suite of that name if the gateway carries it and every key has its length."""
+    suite = BY_NAME.get(name)
+    if suite is None or any(len(key.reveal()) != suite.master_length for key in keys):
+        return None
+    return suite
+
+
+def _session(suite: CryptoSuite, key: Secret[bytes], ssrc_type: int) -> Session:
+    policy = Policy(key=key.reveal(), ssrc_type=ssrc_type, srtp_profile=suite.srtp_profile)
+    policy.window_size = REPLAY_WINDOW
+    return Session(policy)
+
+
+class SrtpReceiver:
+    """Authenticates and decrypts under one key."""
+
+    __slots__ = ("_session", "_ssrcs", "tag")
+
+    def __init__(self, suite: CryptoSuite, key: Secret[bytes]) -> None:
+        self._session = _session(suite, key, Policy.SSRC_ANY_INBOUND)
+        self._ssrcs: set[bytes] = set()
+        self.tag = suite.tag_bits // 8
+
+    def unprotect(self, packet: bytes, rtcp: bool) -> Result:
+        ssrc = packet[_RTCP_SSRC if rtcp else _RTP_SSRC]
+        known = ssrc in self._ssrcs
+        if not known and len(self._ssrcs) >= MAX_SSRCS:
+            return SrtpFailure.TOO_MANY_SSRCS
+        try:
+            plain: bytes = self._session.unprotect_rtcp(packet) if rtcp else self._session.unprotect(packet)
+        except (Error, ValueError) as error:
+            return SrtpFailure.REPLAYED if str(error).startswith(_REPLAY_ERROR) else SrtpFailure.FORGED
+        if not known:
+            self._ssrcs.add(ssrc)
+        return plain
+
+
+class SrtpSender:
+    """Encrypts and authenticates under one key."""
+
+    __slots__ = ("_session", "_ssrcs")
+
+    def __init__(self, suite: CryptoSuite, key: Secret[bytes]) -> None:
+        self._session = _session(suite, key, Policy.SSRC_ANY_OUTBOUND)
+        self._ssrcs: set[bytes] = set()
+
+    def protect(self, packet: bytes, rtcp: bool) -> Result:
+        ssrc = packet[_RTCP_SSRC if rtcp else _RTP_SSRC]
+        known = ssrc in self._ssrcs
+        if not known and len(self._ssrcs) >= MAX_SSRCS:
+            return SrtpFailure.TOO_MANY_SSRCS
+        try:
+            protected: bytes = self._session.protect_rtcp(packet) if rtcp else self._session.protect(packet)
+        except (Error, ValueError):
+            return SrtpFailure.UNSENDABLE
+        if not known:
+            self._ssrcs.add(ssrc)
+        return protected
+
+
+C = TypeVar("C", SrtpReceiver, SrtpSender)
+
+
+class _Kept(OrderedDict[tuple[str, Secret[bytes]], C]):
+    """The latest contexts of one direction by their key."""
+
+    def context(self, suite: CryptoSuite, key: Secret[bytes], make: Callable[[CryptoSuite, Secret[bytes]], C]) -> C:
+        found = self.pop((suite.name, key), None) or make(suite, key)
+        self[suite.name, key] = found
+        if len(self) > MAX_KEPT_KEYS:
+            self.popitem(last=False)
+        return found
+
+
+class LegKeys:
+    """The SRTP contexts of one leg, both directions."""
+
+    def __init__(self) -> None:
+        self.sender: SrtpSender | None = None
+        self._receiver: SrtpReceiver | None = None
+        self._previous: SrtpReceiver | None = None
+        self._previous_until = 0.0
+        self._senders: _Kept[SrtpSender] = _Kept()
+        self._receivers: _Kept[SrtpReceiver] = _Kept()
+
+    @property
+    def ready(self) -> bool:
+        """True once the leg can receive."""
+        return self._receiver is not None
+
+    @property
+    def tag(self) -> int:
+        """Octets of the authentication tag expected."""
+        return self._receiver.tag if self._receiver else 0
+
+    def install(self, suite: CryptoSuite, tx: Secret[bytes], rx: Secret[bytes], now: float) -> None:
+        """Use these keys; an unchanged one keeps its context (roll-over counter, replay window)."""
+        self.sender = self._senders.context(suite, tx, SrtpSender)
+        receiver = self._receivers.context(suite, rx, SrtpReceiver)
+        if receiver is not self._receiver:
+            self._previous, self._previous_until = self._receiver, now + REKEY_GRACE_SECONDS
+            self._receiver = receiver
+
+    def unprotect(self, packet: bytes, rtcp: bool, now: float) -> Result:
+        """Authenticate and decrypt an SRTP or SRTCP packet; FORGED before the first key."""
+        if self._receiver is None:
+            return SrtpFailure.FORGED
+        result = self._receiver.unprotect(packet, rtcp)
+        if result is SrtpFailure.FORGED and self._previous is not None and now < self._previous_until:
+            return self._previous.unprotect(packet, rtcp)
+        return result

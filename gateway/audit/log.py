@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway.audit.clean import cleaned
 from gateway.audit.file import AuditFile, Tail
-from gateway.audit.record import cleaned
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError
 from gateway.config.schema import Audit

@@ -1,16 +1,17 @@
 """Builders of audit records: the facts of a call as plain dictionaries, ready to be one JSON line each.
 
 No builder has a parameter through which a key, password or message body could pass: they take grades, vectors,
-verdicts, addresses and short names. `cleaned` is the one place that makes text from peers harmless.
+verdicts, addresses and short names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Protocol
 
+from gateway.audit.clean import MAX_ITEMS, cleaned, cleaned_text
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, mask_number
 from gateway.policy import posture
@@ -18,18 +19,6 @@ from gateway.policy.codes import Code
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture, Grade, SecurityVector
-
-MAX_TEXT = 256
-"""Characters kept of one string: enough for a distinguished name, too few to fill a disk."""
-
-MAX_ITEMS = 64
-"""Entries kept of one list or mapping; no builder comes near."""
-
-MAX_DEPTH = 4
-"""Nesting kept; builders use two levels."""
-
-_KEY_MARK = "inline:"
-"""Whatever follows it in a text may be an SDES key that a peer put in the wrong place (RFC 4568 6.1)."""
 
 
 class Checkpoint(StrEnum):
@@ -83,28 +72,6 @@ class PeerIdentity(Protocol):
     def reason(self) -> str: ...
 
 
-def cleaned(value: object, depth: int = MAX_DEPTH) -> object:
-    """A JSON-safe, bounded copy: text made harmless, unknown objects reduced to the name of their type."""
-    if isinstance(value, Enum) and not isinstance(value, str):
-        return cleaned_text(value.name)
-    if isinstance(value, str):
-        return cleaned_text(value)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int | float):
-        return _number(value)
-    return _container(value, depth)
-
-
-def cleaned_text(text: str) -> str:
-    """Text in which every unprintable character (controls, line separators, bidi marks, lone surrogates) is escaped."""
-    kept = "".join(c if c.isprintable() else _escaped(c) for c in text[: MAX_TEXT + 1])
-    mark = kept.lower().find(_KEY_MARK)
-    if mark >= 0:
-        kept = kept[: mark + len(_KEY_MARK)] + "***"
-    return kept if len(kept) <= MAX_TEXT else kept[: MAX_TEXT - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
 def call_start(
     call: CallInfo,
     policy: EffectivePolicy,
@@ -133,14 +100,16 @@ def leg_record(
     checkpoint: str,
     before: SecurityVector | None = None,
     source: HostPort | None = None,
+    identity: PeerIdentity | None = None,
     sip_status: int = 0,
 ) -> dict[str, object]:
-    """The record the verdict asks for: leg.secured, leg.downgraded or leg.violation.
+    """The record the verdict asks for: leg.secured, leg.downgraded, leg.violation or leg.pending.
 
     Args:
         vector: the leg as it is now, or as a refused change would have made it.
         before: the leg before a mid-call change.
         source: the peer whose description was judged.
+        identity: what TLS told about that peer.
         sip_status: what is about to be answered, 0 when nothing is.
     """
     return {
@@ -155,6 +124,7 @@ def leg_record(
         "vector_before": _vector(before),
         "vector_after": _vector(vector),
         "source": _address(source),
+        "tls": _tls(identity) if identity is not None else None,
         "sip_sent": _sip_sent(verdict.termination, sip_status),
     }
 
@@ -228,7 +198,7 @@ def media_latch(
 def call_final(
     call: CallInfo,
     policy: EffectivePolicy,
-    posture_: CallPosture,
+    call_posture: CallPosture,
     termination: Termination,
     *,
     duration: float,
@@ -242,7 +212,7 @@ def call_final(
         duration: seconds from answer to end; 0 when it was never answered.
         sip_status: the status the call ended with where it differs from the termination's own.
     """
-    at_answer = posture_.at_answer
+    at_answer = call_posture.at_answer
     return {
         **_call("call.final", call, policy),
         "answered": at_answer is not None,
@@ -251,10 +221,10 @@ def call_final(
         "party": str(termination.party),
         "sip_status": sip_status or termination.status,
         "grade_at_answer": at_answer.name if at_answer is not None else None,
-        "grade_current": posture_.current.name if posture_.legs() else None,
-        "grade_worst": posture_.worst.name if posture_.legs() else None,
-        "legs": {leg: grade.name for leg, grade in posture_.legs().items()},
-        "codes": sorted(posture_.codes_seen),
+        "grade_current": call_posture.current.name if call_posture.legs() else None,
+        "grade_worst": call_posture.worst.name if call_posture.legs() else None,
+        "legs": {leg: _proved(call_posture, leg) for leg in call_posture.legs()},
+        "codes": sorted(call_posture.codes_seen),
         "codecs": cleaned(list(codecs)),
         "counters": cleaned(dict(counters or {})),
         "recorded": False,
@@ -282,13 +252,7 @@ def tls_peer(
         "trunk": cleaned_text(trunk),
         "address": cleaned_text(str(address)),
         "outgoing": outgoing,
-        "version": cleaned_text(identity.version),
-        "cipher": cleaned_text(identity.cipher),
-        "peer_subject": cleaned_text(identity.peer_subject),
-        "spki_sha256": cleaned_text(identity.spki_sha256),
-        "verified": identity.verified,
-        "verified_name": cleaned_text(identity.verified_name),
-        "reason": cleaned_text(identity.reason),
+        **_tls(identity),
         "codes": [] if identity.verified else [str(Code.TLS_UNVERIFIED)],
     }
 
@@ -339,6 +303,24 @@ def _vector(vector: SecurityVector | None) -> object:
     return cleaned(vector.as_dict()) if vector is not None else None
 
 
+def _proved(call_posture: CallPosture, leg: str) -> str:
+    """A leg that never got keys has no grade to its name: what it would have been at best proves nothing."""
+    vector = call_posture.vector(leg)
+    return "pending" if vector is None or vector.keying == "pending" else posture.grade(vector).name
+
+
+def _tls(identity: PeerIdentity) -> dict[str, object]:
+    return {
+        "version": cleaned_text(identity.version),
+        "cipher": cleaned_text(identity.cipher),
+        "peer_subject": cleaned_text(identity.peer_subject),
+        "spki_sha256": cleaned_text(identity.spki_sha256),
+        "verified": identity.verified,
+        "verified_name": cleaned_text(identity.verified_name),
+        "reason": cleaned_text(identity.reason),
+    }
+
+
 def _sip_sent(termination: Termination | None, sip_status: int) -> dict[str, object] | None:
     if termination is None:
         return {"code": sip_status} if sip_status else None
@@ -347,32 +329,3 @@ def _sip_sent(termination: Termination | None, sip_status: int) -> dict[str, obj
         "warning": termination.warning or None,
         "reason": termination.slug,
     }
-
-
-def _escaped(character: str) -> str:
-    point = ord(character)
-    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
-
-
-def _number(value: int | float) -> object:
-    """Numbers every JSON reader takes: no NaN, no infinity, nothing beyond 64 bits."""
-    if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**63 else "<int>"
-    return value if value == value and abs(value) != float("inf") else None
-
-
-def _container(value: object, depth: int) -> object:
-    if depth <= 0:
-        return f"<{type(value).__name__}>"
-    if isinstance(value, Mapping):
-        pairs = list(value.items())[:MAX_ITEMS]
-        return {_key(key): cleaned(item, depth - 1) for key, item in pairs}
-    if isinstance(value, list | tuple):
-        return [cleaned(item, depth - 1) for item in value[:MAX_ITEMS]]
-    if isinstance(value, set | frozenset):
-        return [cleaned(item, depth - 1) for item in sorted(value, key=str)[:MAX_ITEMS]]
-    return f"<{type(value).__name__}>"
-
-
-def _key(key: object) -> str:
-    return cleaned_text(key) if isinstance(key, str) else f"<{type(key).__name__}>"

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from gateway.audit.record import cleaned, cleaned_text
+from gateway.audit.clean import cleaned, cleaned_text
 
 MAX_RENDERED = 65536
 """Octets of a line that are looked at; the log never writes longer ones."""
@@ -34,6 +34,7 @@ class Severity(StrEnum):
 _BY_TYPE: dict[str, Severity] = {
     "call.start": Severity.INFO,
     "leg.secured": Severity.OK,
+    "leg.pending": Severity.INFO,
     "leg.violation": Severity.HIGH,
     "auth.fail": Severity.MEDIUM,
     "policy.loaded": Severity.INFO,
@@ -177,6 +178,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "leg.secured": _leg,
     "leg.downgraded": _leg,
     "leg.violation": _leg,
+    "leg.pending": _leg,
     "media.latch": _latch,
     "call.final": _final,
     "auth.fail": _auth_fail,

@@ -73,7 +73,8 @@ class Verdict:
     kind: str
     """D1 shortfall, D2 regression, D4 claim mismatch; empty for a leg that is secured."""
     record: str
-    """leg.secured, leg.downgraded (weaker and tolerated) or leg.violation (refused)."""
+    """leg.secured, leg.downgraded (weaker and tolerated), leg.violation (refused), or leg.pending: allowed, but without
+    keys yet, so there is nothing to prove."""
     termination: Termination | None
 
 
@@ -123,13 +124,14 @@ def accept_offer(
 def judge(policy: EffectivePolicy, vector: SecurityVector) -> Verdict:
     """The verdict on a leg as observed (checkpoints P2, P3, P4)."""
     found, grade = posture.codes(vector), posture.grade(vector)
-    refused = _refused(policy, found, grade)
-    if grade >= Grade.HOP_BY_HOP and not refused:
-        return Verdict(True, grade, _ordered(found), "", "leg.secured", None)
-    kind = "D4" if found & ABSOLUTE else "D1"
-    if refused:
+    if _refused(policy, found, grade):
+        kind = "D4" if found & ABSOLUTE else "D1"
         return Verdict(False, grade, _ordered(found), kind, "leg.violation", _termination(found))
-    return Verdict(True, grade, _ordered(found), kind, "leg.downgraded", None)
+    secured = grade >= Grade.HOP_BY_HOP
+    record = "leg.secured" if secured else "leg.downgraded"
+    if vector.keying == "pending":
+        record = "leg.pending"
+    return Verdict(True, grade, _ordered(found), "" if secured else "D1", record, None)
 
 
 def judge_change(policy: EffectivePolicy, before: SecurityVector, after: SecurityVector) -> Verdict:
@@ -140,7 +142,7 @@ def judge_change(policy: EffectivePolicy, before: SecurityVector, after: Securit
     if _crypto_removed(before, after):
         after = replace(after, extra_codes=after.extra_codes | {Code.MID_CRYPTO_REMOVED})
     verdict = judge(policy, after)
-    if _strength(after) >= _strength(before):
+    if not _is_weaker(before, after):
         return verdict
     removed = Code.MID_CRYPTO_REMOVED in verdict.codes and not verdict.allowed
     termination = Termination.ENCRYPTION_REMOVED if removed else verdict.termination
@@ -187,9 +189,12 @@ def _crypto_removed(before: SecurityVector, after: SecurityVector) -> bool:
     return str(before.keying) in ("sdes", "dtls") and str(after.keying) not in ("sdes", "dtls", "pending")
 
 
-def _strength(vector: SecurityVector) -> tuple[int, int, int]:
-    """Orders vectors of one leg: the grade first, then key and tag length."""
-    return (posture.grade(vector), *vector.strength)
+def _is_weaker(before: SecurityVector, after: SecurityVector) -> bool:
+    """Compares vectors of one leg: the grade first, then key and tag length as far as both are known."""
+    old, new = posture.grade(before), posture.grade(after)
+    if old != new or "pending" in (before.keying, after.keying):
+        return new < old
+    return any(ours < theirs for ours, theirs in zip(after.strength, before.strength, strict=True))
 
 
 def _termination(found: frozenset[Code]) -> Termination:

@@ -1,0 +1,72 @@
+"""Makes values harmless before they are written or shown: the one place that knows what peers can put into text.
+
+PURE, and idempotent: cleaning twice changes nothing, so builders, log and display may each clean what they handle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+MAX_TEXT = 256
+"""Characters kept of one string: enough for a distinguished name, too few to fill a disk."""
+
+MAX_ITEMS = 64
+"""Entries kept of one list or mapping; no builder comes near."""
+
+MAX_DEPTH = 4
+"""Nesting kept; builders use two levels."""
+
+_KEY_MARK = b"inline:"
+"""Whatever follows it in a text may be an SDES key that a peer put in the wrong place (RFC 4568 6.1)."""
+
+
+def cleaned(value: object, depth: int = MAX_DEPTH) -> object:
+    """A JSON-safe, bounded copy: text made harmless, unknown objects reduced to the name of their type."""
+    if isinstance(value, Enum) and not isinstance(value, str):
+        return cleaned_text(value.name)
+    if isinstance(value, str):
+        return cleaned_text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return _number(value)
+    return _container(value, depth)
+
+
+def cleaned_text(text: str) -> str:
+    """Text in which every unprintable character (controls, line separators, bidi marks, lone surrogates) is escaped."""
+    kept = "".join(c if c.isprintable() else _escaped(c) for c in text[: MAX_TEXT + 1])
+    mark = kept.encode("ascii", errors="replace").lower().find(_KEY_MARK)
+    if mark >= 0:
+        kept = kept[: mark + len(_KEY_MARK)] + "***"
+    return kept if len(kept) <= MAX_TEXT else kept[: MAX_TEXT - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _escaped(character: str) -> str:
+    point = ord(character)
+    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+
+
+def _number(value: int | float) -> object:
+    """Numbers every JSON reader takes: no NaN, no infinity, nothing beyond 64 bits."""
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**63 else "<int>"
+    return value if value == value and abs(value) != float("inf") else None
+
+
+def _container(value: object, depth: int) -> object:
+    if depth <= 0:
+        return f"<{type(value).__name__}>"
+    if isinstance(value, Mapping):
+        pairs = list(value.items())[:MAX_ITEMS]
+        return {_key(key): cleaned(item, depth - 1) for key, item in pairs}
+    if isinstance(value, list | tuple):
+        return [cleaned(item, depth - 1) for item in value[:MAX_ITEMS]]
+    if isinstance(value, set | frozenset):
+        return [cleaned(item, depth - 1) for item in sorted(value, key=str)[:MAX_ITEMS]]
+    return f"<{type(value).__name__}>"
+
+
+def _key(key: object) -> str:
+    return cleaned_text(key) if isinstance(key, str) else f"<{type(key).__name__}>"

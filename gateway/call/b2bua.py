@@ -63,6 +63,7 @@ class Call:
         return self._drain()
 
     def _drain(self) -> list[Effect]:
+        ending.settle(self.state)
         out, self.state.out = self.state.out, []
         return out
 
@@ -142,7 +143,6 @@ class Call:
                 call.outstanding.discard((event.leg, Purpose.BYE))
             case _:
                 pass
-        ending.settle(call)
 
     def _request_failed(self, event: RequestFailed) -> None:
         call = self.state
@@ -154,7 +154,6 @@ class Call:
         elif event.purpose is Purpose.REINVITE:
             call.reoffer = None
             ending.terminate(call, Termination.PEER_TIMEOUT)
-        ending.settle(call)
 
     def _caller_or_timer(self, event: AckIn | AckMissing | CancelIn | TimerFired) -> None:
         call = self.state
@@ -171,7 +170,6 @@ class Call:
                 self._timer(event.name)
             case _:
                 pass
-        ending.settle(call)
 
     def _acknowledged(self, event: AckIn) -> None:
         call = self.state

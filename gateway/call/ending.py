@@ -62,7 +62,6 @@ def terminate(
     if call.callee is not None:
         _end_callee(call, call.callee, termination, by)
     call.emit(SetTimer(Timer.LINGER, LINGER_SECONDS))
-    settle(call)
 
 
 def _end_caller(call: CallState, termination: Termination, by: LegName | None) -> None:
@@ -111,6 +110,7 @@ def acknowledged(call: CallState) -> None:
 
 def settle(call: CallState) -> None:
     """Drop the call once it has ended and nothing we sent waits for an answer."""
-    if call.live or call.outstanding or call.pending_bye is not None:
+    if call.live or call.forgotten or call.outstanding or call.pending_bye is not None:
         return
+    call.forgotten = True
     call.emit(ClearTimer(Timer.LINGER), Forget())

@@ -99,6 +99,7 @@ class CallState:
     glare_retries: int = 0
     termination: Termination | None = None
     status: int = 0
+    forgotten: bool = False
     answered_at: float | None = None
     now: float = 0.0
 

@@ -1,0 +1,199 @@
+"""The composition root: builds every object once, starts them bottom up and stops them top down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import logging
+import resource
+import secrets
+import signal
+import time
+from collections.abc import Callable
+
+from gateway import __version__
+from gateway.audit import record
+from gateway.audit.log import AuditLog
+from gateway.base.counters import Counters
+from gateway.base.errors import ConfigError, GatewayError, MediaError
+from gateway.base.values import HostPort, Secret
+from gateway.call.manager import CallManager
+from gateway.call.services import Services
+from gateway.config.load import LoadedConfig
+from gateway.config.schema import User, UsersFile
+from gateway.media.relay_client import RelayPool
+from gateway.net.endpoint import SipEndpoint
+from gateway.net.websocket import SipWebSocket
+from gateway.policy.model import effective_policy
+from gateway.routing.dialplan import Dialplan
+from gateway.sip.auth import Credentials, DigestServer
+from gateway.sip.events import StackEvent
+from gateway.sip.flow import Flow
+from gateway.sip.stack import SipStack
+from gateway.web.server import PageInfo, WebServer
+from gateway.webrtc.dtls import DtlsIdentity
+
+log = logging.getLogger(__name__)
+
+TOKEN_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"  # noqa: S105
+AUDIT_RETRY_SECONDS = 1.0
+"""How often records that wait in memory are tried again while nothing else is written."""
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def random_token(length: int) -> str:
+    """A token from the operating system's randomness (a `TokenSource`)."""
+    return "".join(secrets.choice(TOKEN_ALPHABET) for _ in range(length))
+
+
+class Gateway:
+    """One gateway process. `start` either brings everything up or leaves nothing behind."""
+
+    def __init__(self, loaded: LoadedConfig) -> None:
+        config = loaded.config
+        self.config = config
+        self.counters = Counters()
+        self.audit = AuditLog(config.audit, self.counters)
+        self.pool = RelayPool(config.media, self.counters)
+        self.stack = SipStack(random_token, self.counters)
+        self.endpoint = SipEndpoint(self.stack, self.counters, config.trunks, self._on_event)
+        self.endpoint.on_flow_closed = self._flow_closed
+        self.manager = CallManager(self._services(loaded), self._digest())
+        self.web = WebServer(
+            config.listen.web,
+            SipWebSocket(self.endpoint, config.listen.web, self.counters).handle,
+            PageInfo(config.realm),
+            self.counters,
+            gauges=self._gauges,
+        )
+        self._retry_timer: asyncio.TimerHandle | None = None
+
+    def _services(self, loaded: LoadedConfig) -> Services:
+        return Services(
+            config=loaded.config,
+            users=credentials(loaded.users),
+            dialplan=Dialplan(loaded.dialplan),
+            sip=self.endpoint,
+            pool=self.pool,
+            identity=DtlsIdentity.generate(datetime.datetime.now(datetime.UTC)),
+            audit=self.audit,
+            counters=self.counters,
+            tokens=random_token,
+            new_key=secrets.token_bytes,
+            clock=time.monotonic,
+        )
+
+    def _digest(self) -> DigestServer:
+        return DigestServer(self.config.realm, Secret(secrets.token_bytes(32)), random_token)
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "calls_live": self.manager.live_calls,
+            "users_registered": len(self.manager.registrar),
+            "relay_sessions": self.pool.session_count,
+            "audit_accepting_calls": float(self.audit.accepting_calls),
+        }
+
+    @property
+    def web_address(self) -> HostPort:
+        """Where the page is served."""
+        return self.web.address
+
+    def _on_event(self, event: StackEvent) -> None:
+        self.manager.on_event(event)
+
+    def _flow_closed(self, flow: Flow) -> None:
+        self.manager.flow_closed(flow)
+
+    async def start(self) -> None:
+        """Bring everything up.
+
+        Raises:
+            GatewayError: something the administrator can mend; nothing is left running.
+        """
+        raise_file_limit()
+        self.audit.open()
+        try:
+            self.audit.write(record.gateway_started(__version__))
+            policies = [effective_policy(t.security, name) for name, t in self.config.trunks.items()]
+            self.audit.write(record.policy_loaded(policies))
+            await self.pool.start()
+            await self.endpoint.start(self.config.listen)
+            await self.web.start()
+        except (GatewayError, OSError):
+            await self.stop("start failed")
+            raise
+        self._retry_audit()
+
+    async def stop(self, reason: str = "stopped") -> None:
+        """End every call with its record, then every socket, worker and file."""
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+            self._retry_timer = None
+        await self.manager.stop()
+        await self.web.stop()
+        await self.endpoint.stop()
+        await self.pool.stop()
+        self.audit.write(record.gateway_stopped(reason))
+        self.audit.close()
+
+    def _retry_audit(self) -> None:
+        self.audit.retry()
+        self._retry_timer = asyncio.get_running_loop().call_later(AUDIT_RETRY_SECONDS, self._retry_audit)
+
+
+def credentials(users: UsersFile) -> dict[str, Credentials]:
+    """The users file in the words of the digest server."""
+    return {name: _credential(user) for name, user in users.users.items()}
+
+
+def _credential(user: User) -> Credentials:
+    return Credentials(user.realm, user.ha1_md5, user.ha1_sha256)
+
+
+def raise_file_limit() -> None:
+    """As many file descriptors as the system allows without asking for more rights."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def serve(loaded: LoadedConfig, *, ready: Callable[[], None] | None = None) -> None:
+    """Run a gateway until SIGTERM or SIGINT; `ready` is called when it takes calls.
+
+    Raises:
+        GatewayError: it could not start; the message says what to do.
+    """
+    for warning in loaded.warnings:
+        log.warning("config %s", warning)
+    gateway = Gateway(loaded)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await gateway.start()
+    try:
+        log.info("gateway state=ready page=%s", gateway.web_address)
+        if ready is not None:
+            ready()
+        await stopped.wait()
+    finally:
+        log.info("gateway state=stopping calls=%d", gateway.manager.live_calls)
+        await gateway.stop("signal")
+
+
+def main(loaded: LoadedConfig) -> None:
+    """What `sip-gateway run` calls.
+
+    Raises:
+        ConfigError: the gateway cannot start with this configuration on this machine.
+    """
+    logging.basicConfig(level=loaded.config.log_level, format=LOG_FORMAT)
+    try:
+        asyncio.run(serve(loaded))
+    except MediaError as error:
+        raise ConfigError(str(error), key="media", remedy="free the ports or give others") from error
+    except OSError as error:
+        raise ConfigError(f"cannot start: {error.strerror or error}", remedy="see listen and media") from error

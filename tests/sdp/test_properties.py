@@ -28,7 +28,8 @@ ODD_LINES = st.sampled_from(
         "a=fingerprint: :", "a=fingerprint:sha-256 ", "a=setup:", "a=ice-ufrag:", "a=ice-pwd:", "a=candidate:",
         "a=rtcp:", "a=rtcp: IN IP4 ", "a=ptime:", "a=mid:", "a=group:", "a=group:BUNDLE", "c=", "c=IN IP4 ",
         "c=IN IP4 0.0.0.0", "c=IN IP6 ::", "m=", "m=audio", "m=audio 1 RTP/AVP", "m=audio 1/2 RTP/SAVP 0 0 x 128",
-        "a=", "a=:", "=", "a", "", "k=", "v=0", "b=", "a=sendrecv", "a=inactive", "a=rtcp-mux", "\udcff", "a=\udc80\u2028",
+        "a=", "a=:", "=", "a", "", "k=", "v=0", "b=", "a=sendrecv", "a=inactive", "a=rtcp-mux",
+        "\udcff", "a=\udc80\u2028",
     ]
 )  # fmt: skip
 

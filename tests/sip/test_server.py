@@ -1,0 +1,570 @@
+"""Requests received and answered (RFC 3261 8.2, 9.2, 17.2, 18.2; RFC 3581, 4320, 6026)."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.base.counters import Counter
+from gateway.base.errors import SipError
+from gateway.base.values import HostPort
+from gateway.sip import server
+from gateway.sip.flow import Flow
+from gateway.sip.message import Request, Response, create_response
+from gateway.sip.stack import (
+    AckReceived,
+    AckTimeout,
+    CancelReceived,
+    RequestReceived,
+    RequestTimeout,
+    TransportFailed,
+)
+from tests.sip.one_stack import Bench
+from tests.sip.wire import ALICE, BOB, request, stream, udp
+
+TCP_VIA = "SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bKa1"
+
+
+def _answered_invite(bench: Bench, status: int = 200, *, via: str = "") -> tuple[str, Request]:
+    invite = request("INVITE", via=via)
+    key = bench.take_request(invite)
+    bench.respond(key, invite, status)
+    bench.sent()
+    return key, invite
+
+
+def _ack(*, branch: str = "z9hG4bKack", to_tag: str = "bob", cseq: int = 1, from_tag: str = "alice") -> Request:
+    return request("ACK", branch=branch, to_tag=to_tag, cseq=cseq, from_tag=from_tag)
+
+
+# --- INVITE
+
+
+def test_an_invite_gets_100_at_once_and_goes_up() -> None:
+    bench = Bench()
+    invite = request("INVITE", extra=["Timestamp: 54"])
+    bench.receive(invite)
+    assert bench.event(RequestReceived).request is invite
+    (trying,) = bench.sent()
+    assert isinstance(trying, Response)
+    assert (trying.status, trying.to.tag, trying.headers.get("Timestamp")) == (100, None, "54")
+
+
+def test_a_retransmitted_invite_gets_the_last_provisional_response_and_does_not_go_up() -> None:
+    bench = Bench()
+    invite = request("INVITE")
+    key = bench.take_request(invite)
+    bench.receive(request("INVITE"))
+    assert bench.statuses() == [100]
+    bench.respond(key, invite, 180)
+    bench.receive(request("INVITE"))
+    assert bench.statuses() == [180, 180]
+    assert bench.events() == []
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_2xx_is_retransmitted_until_64_t1_and_then_the_missing_ack_is_reported(transport: str) -> None:
+    bench = Bench(udp() if transport == "udp" else stream())
+    key, _ = _answered_invite(bench)
+    assert bench.times(40) == [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
+    assert bench.event(AckTimeout).key == key
+    assert bench.idle()
+
+
+def test_an_ack_ends_the_retransmission_of_the_2xx_and_goes_up_once() -> None:
+    bench = Bench()
+    key, _ = _answered_invite(bench)
+    assert bench.times(1) == [0.5]
+    ack = _ack()
+    bench.receive(ack)
+    event = bench.event(AckReceived)
+    assert (event.key, event.request) == (key, ack)
+    bench.receive(_ack(branch="z9hG4bKanother"))
+    assert bench.events() == []
+    assert bench.times(40) == []
+    assert bench.idle()
+
+
+def test_a_retransmitted_invite_is_absorbed_while_accepted() -> None:
+    bench = Bench()
+    _answered_invite(bench)
+    bench.receive(request("INVITE"))
+    bench.receive(_ack())
+    bench.events()
+    bench.receive(request("INVITE"))
+    assert bench.sent() == []
+    assert bench.events() == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [_ack(to_tag="eve"), _ack(cseq=2), _ack(from_tag="eve"), _ack(to_tag="")], ids=lambda m: repr(m.to.tag)
+)
+def test_an_ack_with_other_tags_or_number_acknowledges_nothing(wrong: Request) -> None:
+    bench = Bench()
+    _answered_invite(bench)
+    bench.receive(wrong)
+    assert bench.events() == []
+    assert bench.count(Counter.SIP_REJECTED) == 1
+    assert bench.times(0.6) == [0.5]
+
+
+def test_an_ack_that_reuses_the_branch_of_its_invite_must_still_name_our_tag() -> None:
+    bench = Bench()
+    key, invite = _answered_invite(bench)
+    bench.receive(_ack(branch=invite.via.branch, to_tag="eve"))
+    assert bench.events() == []
+    bench.receive(_ack(branch=invite.via.branch))
+    assert bench.event(AckReceived).key == key
+
+
+def test_a_failure_is_retransmitted_until_its_ack_which_does_not_go_up() -> None:
+    bench = Bench()
+    _, invite = _answered_invite(bench, 486)
+    assert bench.times(4) == [0.5, 1.5, 3.5]
+    bench.receive(request("INVITE"))
+    assert bench.statuses() == [486]
+    bench.receive(_ack(branch=invite.via.branch))
+    bench.receive(_ack(branch=invite.via.branch))
+    bench.receive(request("INVITE"))
+    assert bench.sent() == []
+    assert bench.times(4.9) == []
+    assert not bench.idle()
+    bench.run(0.2)
+    assert bench.idle()
+    assert bench.events() == []
+
+
+def test_a_failure_nobody_acknowledges_is_given_up_silently_after_64_t1() -> None:
+    bench = Bench()
+    _answered_invite(bench, 486)
+    assert bench.times(40)[-1] == 31.5
+    assert bench.events() == []
+    assert bench.idle()
+
+
+def test_over_a_stream_a_failure_is_sent_once_and_gone_with_its_ack() -> None:
+    bench = Bench(stream())
+    _, invite = _answered_invite(bench, 486)
+    assert bench.times(10) == []
+    bench.receive(_ack(branch=invite.via.branch))
+    assert bench.idle()
+
+
+def test_only_the_first_final_response_counts() -> None:
+    bench = Bench()
+    key, invite = _answered_invite(bench)
+    for status in (180, 200, 487):
+        bench.respond(key, invite, status)
+    assert bench.sent() == []
+    bench.receive(_ack())
+    bench.events()
+    bench.respond(key, invite, 487)
+    assert bench.sent() == []
+
+
+def test_an_invite_the_user_never_answers_does_not_stay_for_ever() -> None:
+    bench = Bench()
+    invite = request("INVITE")
+    key = bench.take_request(invite)
+    bench.run(599)
+    bench.respond(key, invite, 180)
+    bench.run(599)
+    assert bench.events() == []
+    bench.run(2)
+    assert bench.event(RequestTimeout).key == key
+    assert bench.idle()
+
+
+# --- other requests
+
+
+def test_a_retransmitted_request_gets_the_same_answer_for_64_t1() -> None:
+    bench = Bench()
+    options = request()
+    key = bench.take_request(options)
+    bench.receive(request())
+    assert bench.sent() == []
+    bench.respond(key, options, 200)
+    bench.run(31.9)
+    bench.receive(request())
+    assert bench.statuses() == [200, 200]
+    bench.run(0.2)
+    assert bench.idle()
+    assert bench.events() == []
+
+
+def test_over_a_stream_an_answered_request_is_gone_at_once() -> None:
+    bench = Bench(stream())
+    options = request()
+    bench.respond(bench.take_request(options), options, 200)
+    assert bench.idle()
+    assert bench.stack.next_deadline() is None
+
+
+def test_a_slow_answer_is_announced_by_100_after_timer_e_reached_t2() -> None:
+    bench = Bench()
+    options = request()
+    key = bench.take_request(options)
+    assert [(moment, message.status) for moment, message in bench.run(10) if isinstance(message, Response)] == [
+        (3.5, 100)
+    ]
+    bench.receive(request())
+    bench.respond(key, options, 200)
+    assert bench.statuses() == [100, 200]
+
+
+def test_no_provisional_response_but_that_100_and_no_408_goes_to_a_non_invite_request() -> None:
+    bench = Bench()
+    options = request()
+    key = bench.take_request(options)
+    bench.respond(key, options, 180)
+    bench.respond(key, options, 100)
+    bench.respond(key, options, 408)
+    assert bench.sent() == []
+    assert bench.idle()
+
+
+def test_a_request_nobody_answers_is_forgotten_and_a_late_answer_stays_unsent() -> None:
+    bench = Bench()
+    options = request()
+    key = bench.take_request(options)
+    assert len(bench.run(33)) == 1
+    assert bench.idle()
+    assert bench.events() == []
+    bench.respond(key, options, 200)
+    bench.stack.forget(key)
+    assert bench.sent() == []
+
+
+# --- CANCEL
+
+
+def test_a_cancel_is_answered_200_and_the_user_answers_the_invite() -> None:
+    bench = Bench()
+    invite = request("INVITE")
+    key = bench.take_request(invite)
+    bench.respond(key, invite, 180)
+    bench.sent()
+    bench.receive(request("CANCEL"))
+    assert bench.event(CancelReceived).key == key
+    (ok,) = bench.sent()
+    assert isinstance(ok, Response)
+    assert (ok.status, str(ok.cseq), ok.to.tag) == (200, "1 CANCEL", "bob")
+    bench.respond(key, invite, 487)
+    assert bench.statuses() == [487]
+    bench.receive(_ack(branch=invite.via.branch))
+    bench.run(40)
+    assert bench.idle()
+
+
+@pytest.mark.parametrize("flow", [udp(), stream()], ids=["udp", "tcp"])
+def test_a_repeated_cancel_is_answered_again_but_told_once(flow: Flow) -> None:
+    bench = Bench(flow)
+    bench.take_request(request("INVITE"))
+    bench.receive(request("CANCEL"))
+    bench.receive(request("CANCEL"))
+    assert bench.statuses() == [200, 200]
+    assert isinstance(bench.event(CancelReceived), CancelReceived)
+
+
+def test_a_cancel_after_the_answer_changes_nothing() -> None:
+    bench = Bench()
+    _answered_invite(bench)
+    bench.receive(request("CANCEL"))
+    assert bench.statuses() == [200]
+    assert bench.events() == []
+    assert bench.times(1) == [0.5]
+
+
+def test_the_user_may_still_answer_a_cancelled_invite_with_200() -> None:
+    bench = Bench()
+    invite = request("INVITE")
+    key = bench.take_request(invite)
+    bench.receive(request("CANCEL"))
+    bench.receive(invite)
+    bench.respond(key, invite, 180)
+    bench.respond(key, invite, 200)
+    assert bench.statuses() == [200, 100, 200]
+    bench.events()
+    bench.receive(_ack())
+    assert bench.event(AckReceived).key == key
+
+
+def test_a_cancel_of_nothing_gets_481() -> None:
+    bench = Bench()
+    bench.take_request(request("INVITE"))
+    bench.receive(request("CANCEL", branch="z9hG4bKother"))
+    bench.receive(request("CANCEL", branch="z9hG4bKother"))
+    assert bench.statuses() == [481, 481]
+    assert bench.events() == []
+
+
+@pytest.mark.parametrize(
+    ("mine", "other"),
+    [
+        (udp(), udp(remote=HostPort("192.0.2.66", 5060))),
+        (stream("wss", number=1), stream("wss", number=2)),
+        (udp(trunk="pbx"), udp(trunk="carrier")),
+    ],
+    ids=["udp", "wss", "trunks"],
+)
+def test_nobody_can_cancel_or_answer_for_another_peers_call(mine: Flow, other: Flow) -> None:
+    bench = Bench(mine)
+    key = bench.take_request(request("INVITE"))
+    bench.receive(request("CANCEL"), other)
+    assert bench.statuses() == [481]
+    bench.respond(key, request("INVITE"), 486)
+    bench.receive(_ack(branch="z9hG4bKa1"), other)
+    assert not bench.idle()
+    bench.receive(_ack(branch="z9hG4bKa1"))
+    bench.run(5.1)
+    assert bench.stack.transaction_count == (0 if other.is_reliable else 1)  # that of the CANCEL
+
+
+def test_another_connection_of_the_same_trunk_may_cancel() -> None:
+    first, second = (Flow(n, "tcp", BOB, HostPort("192.0.2.1", 40000 + n), "pbx") for n in (1, 2))
+    bench = Bench(first)
+    key = bench.take_request(request("INVITE"))
+    bench.receive(request("CANCEL"), second)
+    assert bench.event(CancelReceived).key == key
+
+
+# --- refusals
+
+
+def test_the_second_way_of_a_forked_request_is_refused_482() -> None:
+    bench = Bench()
+    bench.take_request(request("INVITE"))
+    bench.receive(request("INVITE", branch="z9hG4bKb2"))
+    assert bench.statuses() == [482]
+    assert bench.events() == []
+    bench.receive(_ack(branch="z9hG4bKb2"))
+    bench.receive(request("INVITE", branch="z9hG4bKb2"))
+    assert bench.statuses() == []
+
+
+def test_other_numbers_other_calls_and_requests_in_a_dialog_are_not_merged() -> None:
+    bench = Bench()
+    bench.take_request(request(branch="z9hG4bK1"))
+    for i, other in enumerate((request(cseq=2), request(call_id="call-2"), request(from_tag="x"), request(to_tag="t"))):
+        other.headers.set("Via", f"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKo{i}")
+        assert bench.take_request(other)
+
+
+def test_a_request_is_no_merge_once_the_first_is_over() -> None:
+    bench = Bench(stream())
+    options = request()
+    bench.respond(bench.take_request(options), options, 200)
+    assert bench.take_request(request(branch="z9hG4bKb2"))
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "REGISTER"])
+def test_a_request_without_hops_left_is_refused_483(method: str) -> None:
+    bench = Bench()
+    bench.receive(request(method, extra=["Max-Forwards: 0"]))
+    assert bench.statuses() == [483]
+    assert bench.events() == []
+    assert bench.count(Counter.SIP_REJECTED) == 1
+
+
+def test_a_cancel_without_hops_left_still_cancels() -> None:
+    bench = Bench()
+    bench.take_request(request("INVITE"))
+    bench.receive(request("CANCEL", extra=["Max-Forwards: 0"]))
+    assert isinstance(bench.event(CancelReceived), CancelReceived)
+
+
+@pytest.mark.parametrize("branch", ["1", "z9hG4bK", "", "Z9HG4B"])
+def test_a_branch_without_the_magic_cookie_is_refused_400(branch: str) -> None:
+    bench = Bench()
+    via = "SIP/2.0/UDP 192.0.2.1:5060" + (f";branch={branch}" if branch else "")
+    bench.receive(request("INVITE", via=via))
+    assert bench.statuses() == [400]
+    bench.receive(request("ACK", via=via))
+    assert bench.statuses() == []
+    assert bench.events() == []
+    assert bench.count(Counter.SIP_MALFORMED) == 2
+    assert bench.idle()
+
+
+def test_a_stateless_refusal_has_the_same_tag_each_time() -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.receive(request(via="SIP/2.0/UDP 192.0.2.1:5060;branch=1"))
+    assert len({message.to.tag for message in bench.sent()}) == 1
+
+
+def test_a_via_that_cannot_be_written_back_is_dropped() -> None:
+    bench = Bench()
+    bench.receive(request(via='SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa1;x="\\\0"'))
+    assert bench.sent() == []
+    assert bench.events() == []
+    assert bench.count(Counter.SIP_MALFORMED) == 1
+
+
+# --- the way back
+
+
+@pytest.mark.parametrize(
+    ("via", "expected"),
+    [
+        ("192.0.2.1:5060;branch=z9hG4bK1", "192.0.2.1:5060;branch=z9hG4bK1"),
+        ("192.0.2.1:5060;rport;branch=z9hG4bK1", "192.0.2.1:5060;rport=5060;branch=z9hG4bK1;received=192.0.2.1"),
+        ("10.0.0.9;rport=99;branch=z9hG4bK1", "10.0.0.9;rport=5060;branch=z9hG4bK1;received=192.0.2.1"),
+        ("phone.example;branch=z9hG4bK1", "phone.example;branch=z9hG4bK1;received=192.0.2.1"),
+        (
+            "192.0.2.1;received=10.6.6.6;branch=z9hG4bK1",
+            "192.0.2.1;received=192.0.2.1;branch=z9hG4bK1",
+        ),
+    ],
+)
+def test_the_top_via_tells_where_the_request_came_from(via: str, expected: str) -> None:
+    bench = Bench()
+    bench.receive(request("INVITE", via=f"SIP/2.0/UDP {via}"))
+    (trying,) = bench.sent()
+    assert trying.headers.get_all("Via") == [f"SIP/2.0/UDP {expected}"]
+
+
+def test_other_vias_stay_in_their_order() -> None:
+    bench = Bench()
+    first, second = "SIP/2.0/UDP 192.0.2.1;rport;branch=z9hG4bK1", "SIP/2.0/TCP p.example;branch=z9hG4bK2"
+    invite = request("INVITE", via=f"{first}, {second}", extra=["v: SIP/2.0/UDP q.example;branch=z9hG4bK3"])
+    bench.receive(invite)
+    (trying,) = bench.sent()
+    assert [via.branch for via in trying.vias] == ["z9hG4bK1", "z9hG4bK2", "z9hG4bK3"]
+    assert trying.vias[0].rport == ALICE.port
+    assert invite.via.received is None
+
+
+def test_an_answer_goes_back_on_the_flow_of_the_request_even_if_a_copy_came_from_elsewhere() -> None:
+    bench = Bench()
+    first = udp(remote=HostPort("192.0.2.1", 40001))
+    bench.receive(request("INVITE"), first)
+    bench.receive(request("INVITE"), udp(remote=HostPort("192.0.2.1", 40002)))
+    assert {flow for flow, _ in bench.stack.take_transmissions()} == {first}
+    assert len(bench.events()) == 1
+
+
+# --- limits
+
+
+def test_a_source_beyond_its_share_gets_503_and_others_are_served() -> None:
+    bench = Bench()
+    for i in range(server.MAX_PER_SOURCE):
+        bench.take_request(request("INVITE", branch=f"z9hG4bK{i}", call_id=f"c{i}"))
+    bench.receive(request("INVITE", branch="z9hG4bKmore", call_id="more"))
+    assert bench.statuses() == [503]
+    assert bench.events() == []
+    assert bench.count(Counter.SIP_TRANSACTIONS_FULL) == 1
+    bench.take_request(request("INVITE"), udp(remote=HostPort("192.0.2.9", 5060)))
+
+
+def test_a_cancel_works_at_the_limit_and_makes_room() -> None:
+    bench = Bench()
+    keys = []
+    for i in range(server.MAX_PER_SOURCE):
+        invite = request("INVITE", branch=f"z9hG4bK{i}", call_id=f"c{i}")
+        keys.append((bench.take_request(invite), invite))
+    bench.receive(request("CANCEL", branch="z9hG4bK7", call_id="c7"))
+    assert bench.statuses() == [200]
+    assert bench.event(CancelReceived).key == keys[7][0]
+    bench.respond(*keys[7], 487)
+    bench.sent()
+    bench.take_request(request("INVITE", branch="z9hG4bKmore", call_id="more"))
+
+
+def test_the_limit_of_all_sources_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_SERVER_TRANSACTIONS", 3)
+    bench = Bench()
+    for i in range(4):
+        bench.receive(request(call_id=f"c{i}"), udp(remote=HostPort(f"192.0.2.{i + 1}", 5060)))
+    assert bench.statuses() == [503]
+    assert len(bench.events()) == 3
+
+
+def test_answered_requests_count_against_a_limit_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_PER_SOURCE", 1)
+    monkeypatch.setattr(server, "MAX_ANSWERED_PER_SOURCE", 3)
+    bench = Bench()
+    for i in range(3):
+        options = request(branch=f"z9hG4bK{i}", call_id=f"c{i}")
+        bench.respond(bench.take_request(options), options, 200)
+    bench.sent()
+    bench.receive(request(call_id="more"))
+    assert bench.statuses() == [503]
+    bench.run(33)
+    assert bench.idle()
+    bench.take_request(request(call_id="more"))
+
+
+def test_a_trunk_has_a_larger_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_PER_SOURCE", 1)
+    bench = Bench(udp(trunk="pbx"))
+    for i in range(3):
+        bench.take_request(request(branch=f"z9hG4bK{i}", call_id=f"c{i}"))
+
+
+# --- ends
+
+
+def test_a_closed_flow_ends_its_transactions_and_only_those() -> None:
+    bench = Bench(stream(number=1))
+    waiting = bench.take_request(request("INVITE"))
+    accepted = bench.take_request(request("INVITE", branch="z9hG4bK2", call_id="c2"))
+    bench.respond(accepted, request("INVITE", call_id="c2"), 200)
+    refused = bench.take_request(request("INVITE", branch="z9hG4bK3", call_id="c3"))
+    bench.respond(refused, request("INVITE", call_id="c3"), 486)
+    other = bench.take_request(request("INVITE", call_id="c4"), stream(number=2))
+    bench.sent()
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.events() == [TransportFailed(waiting), TransportFailed(accepted)]
+    assert bench.stack.transaction_count == 1
+    bench.stack.flow_closed(stream(number=2), bench.now)
+    assert bench.events() == [TransportFailed(other)]
+    assert bench.idle()
+    assert bench.times(60) == []
+
+
+def test_a_forgotten_transaction_is_silent() -> None:
+    bench = Bench()
+    key, _ = _answered_invite(bench)
+    bench.stack.forget(key)
+    assert bench.times(60) == []
+    assert bench.events() == []
+    assert bench.idle()
+
+
+@pytest.mark.parametrize("missing", ["To", "From", "Call-ID", "CSeq"])
+def test_a_response_that_cannot_be_written_leaves_the_transaction_as_it_was(missing: str) -> None:
+    bench = Bench()
+    invite = request("INVITE")
+    key = bench.take_request(invite)
+    broken = create_response(invite, 200, to_tag="first")
+    broken.headers.remove(missing)
+    with pytest.raises(SipError):
+        bench.stack.respond(key, broken, bench.now)
+    mangled = create_response(invite, 200, to_tag="second")
+    mangled.reason = "O\nK"
+    with pytest.raises(SipError):
+        bench.stack.respond(key, mangled, bench.now)
+    assert bench.sent() == []
+    bench.respond(key, invite, 200)
+    bench.receive(_ack())
+    assert bench.event(AckReceived).key == key
+    bench.run(40)
+    assert bench.idle()
+
+
+def test_a_thousand_transactions_leave_nothing_behind() -> None:
+    bench = Bench(udp(trunk="pbx"))
+    for i in range(1000):
+        method = ("INVITE", "OPTIONS", "BYE")[i % 3]
+        message = request(method, branch=f"z9hG4bK{i}", call_id=f"c{i}")
+        key = bench.take_request(message)
+        if i % 7:
+            bench.respond(key, message, 200 if i % 5 else 486, to_tag=f"t{i}")
+        if i % 2:
+            bench.receive(request("ACK", branch=f"z9hG4bK{i}" if i % 5 == 0 else "z9hG4bKx", call_id=f"c{i}"))
+    bench.run(700)
+    assert bench.idle()
+    assert bench.stack.transaction_count == 0
+    assert bench.stack.next_deadline() is None

@@ -305,7 +305,7 @@ class Limits(Model):
 
 
 class GatewayConfig(Model):
-    """The whole `gateway.yaml`."""
+    """The gateway file: addresses, trunks, and where the other files are."""
 
     realm: Host
     """SIP domain of the browser users and digest realm, for example pbx.example.com."""

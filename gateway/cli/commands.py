@@ -1,0 +1,205 @@
+"""The commands of `sip-gateway`. Each is a few lines: what it does lives in the module it calls.
+
+Modules that open sockets or need the demo's packages are imported by the command that uses them, so that `check`
+and `users` start fast and work where those packages are missing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from gateway.base.errors import ConfigError, SipError
+from gateway.cli.output import Commands, FilePath, show, warn
+from gateway.config.load import load_config, read_dialplan, read_users
+
+MAX_PASSWORD_INPUT = 1024
+"""Characters read from standard input; a password line is shorter."""
+
+PROGRAM = "sip-gateway"
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
+@click.version_option(package_name="sip-gateway", prog_name=PROGRAM)
+def cli() -> None:
+    """SIP-to-WebRTC security gateway: enforces, shows and proves how well every leg of every call is protected."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli(prog_name=PROGRAM)
+
+
+@cli.command()
+@click.option("-c", "--config", "path", type=FilePath(), required=True, help="The gateway file (gateway.yaml).")
+def run(path: Path) -> None:
+    """Run the gateway until it is told to stop (SIGTERM or Ctrl-C)."""
+    loaded = load_config(path)
+    from gateway.app import main as run_gateway
+
+    run_gateway(loaded)
+
+
+@cli.command()
+@click.argument("path", metavar="FILE", type=FilePath())
+def check(path: Path) -> None:
+    """Check a configuration and print what each trunk will offer.
+
+    Every mistake is told with file, line, key and remedy, and the exit code is 2.
+    """
+    loaded = load_config(path)
+    from gateway.cli.report import report
+
+    for line in report(loaded):
+        show(line)
+    for warning in loaded.warnings:
+        warn(warning)
+
+
+@cli.command()
+@click.pass_context
+def demo(ctx: click.Context) -> None:
+    """Start a demonstration on this machine: gateway, PBX and softphone page."""
+    from gateway.demo import main as run_demo
+
+    ctx.exit(run_demo() or 0)
+
+
+@cli.group(cls=Commands)
+def users() -> None:
+    """Who may sign in from a browser."""
+
+
+@users.command("add")
+@click.argument("path", metavar="FILE", type=FilePath())
+@click.argument("name", metavar="USER")
+@click.option("--realm", required=True, help="The gateway's realm, for example pbx.example.com.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+def users_add(path: Path, name: str, realm: str, password_stdin: bool) -> None:
+    """Add USER to the users file, or give USER another password.
+
+    The file gets digests of the password, never the password, and is made with mode 0600.
+    """
+    from gateway.cli import users as store
+
+    store.check_name(name)
+    known = store.load_users(path)
+    changed = name in known
+    known[name] = store.make_user(name, store.check_realm(realm), _password(password_stdin))
+    store.save_users(path, known)
+    show(f"{'changed' if changed else 'added'} {name} in {path}")
+
+
+@users.command("remove")
+@click.argument("path", metavar="FILE", type=FilePath())
+@click.argument("name", metavar="USER")
+def users_remove(path: Path, name: str) -> None:
+    """Remove USER from the users file."""
+    from gateway.cli import users as store
+
+    known = store.load_users(path)
+    if name not in known:
+        raise ConfigError(f"there is no user {name!r}", file=str(path), remedy="see sip-gateway users list")
+    del known[name]
+    store.save_users(path, known)
+    show(f"removed {name} from {path}")
+
+
+@users.command("list")
+@click.argument("path", metavar="FILE", type=FilePath())
+def users_list(path: Path) -> None:
+    """List the users of a file with their realm."""
+    for name, user in sorted(read_users(path, os.environ).model.users.items()):
+        show(f"{name}@{user.realm}")
+
+
+@cli.group(cls=Commands)
+def dialplan() -> None:
+    """Where calls go."""
+
+
+@dialplan.command("explain")
+@click.argument("path", metavar="FILE", type=FilePath())
+@click.argument("number", metavar="NUMBER")
+@click.option("--from-trunk", "trunk", metavar="TRUNK", help="Explain a call that comes in from this trunk.")
+def dialplan_explain(path: Path, number: str, trunk: str | None) -> None:
+    """Print, rule by rule, where a call to NUMBER goes."""
+    from gateway.routing.dialplan import Dialplan
+    from gateway.routing.numbers import normalise
+
+    plan = Dialplan(read_dialplan(path))
+    try:
+        dialled = normalise(number)
+    except SipError as error:
+        raise ConfigError(
+            error.why, remedy="numbers have digits, +, *, # and separators; names a-z 0-9 . _ -"
+        ) from None
+    if dialled != number:
+        show(f"{number} is read as {dialled}")
+    for line in plan.explain_inbound(trunk, dialled) if trunk else plan.explain_outbound(dialled):
+        show(line)
+
+
+@cli.group(cls=Commands)
+def audit() -> None:
+    """Read the audit log. FILE is the log or its directory."""
+
+
+@audit.command("show")
+@click.argument("path", metavar="FILE", type=FilePath())
+def audit_show(path: Path) -> None:
+    """Print every record, one line each."""
+    from gateway.cli.audit import show_log
+
+    for line in show_log(path):
+        show(line)
+
+
+@audit.command("follow")
+@click.argument("path", metavar="FILE", type=FilePath())
+def audit_follow(path: Path) -> None:
+    """Print records as they are written, until Ctrl-C."""
+    from gateway.cli.audit import follow_log
+
+    try:
+        for line in follow_log(path):
+            show(line)
+    except KeyboardInterrupt:
+        return
+
+
+@cli.group(cls=Commands)
+def certs() -> None:
+    """Certificates for development."""
+
+
+@certs.command("dev")
+@click.argument("directory", metavar="DIR", type=FilePath())
+@click.option("--host", "hosts", multiple=True, help="A further name or address of the web server; may be repeated.")
+def certs_dev(directory: Path, hosts: tuple[str, ...]) -> None:
+    """Make a development CA and certificates in DIR. Never for use beyond one machine."""
+    from gateway.demo.certificates import create
+
+    made = create(directory, hosts)
+    for pair in (made.ca, made.web, made.pbx, made.gateway):
+        show(f"{pair.certificate}  {pair.key}")
+
+
+@cli.command(hidden=True)
+def reference() -> None:
+    """Print docs/configuration.md, made from the schema."""
+    from gateway.config.reference import reference as text
+
+    click.echo(text(), nl=False)
+
+
+def _password(from_standard_input: bool) -> str:
+    if from_standard_input:
+        return sys.stdin.readline(MAX_PASSWORD_INPUT).rstrip("\r\n")
+    typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return typed

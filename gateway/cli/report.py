@@ -1,0 +1,127 @@
+"""What `check` says about a configuration: per trunk what it will offer, accept and refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from gateway.base.crypto_suite import SUITES
+from gateway.config.load import LoadedConfig
+from gateway.config.schema import GatewayConfig, Trunk
+from gateway.policy.evaluate import OfferPlan, Refusal, Signalling, plan_offer, plan_retry
+from gateway.policy.model import EffectivePolicy, effective_policy
+from gateway.policy.posture import Grade, SecurityVector, grade
+from gateway.trunks.target import TrunkTarget
+
+LABEL_WIDTH = 12
+
+NOT_ACCEPTABLE = 488
+"""The answer of a peer that refuses encryption (RFC 3261 21.4.26)."""
+
+_TLS_VERSION = "1.3"
+"""What the plan assumes of a TLS connection; 1.2 is judged alike and anything older is not connected."""
+
+
+def report(loaded: LoadedConfig) -> Iterator[Text]:
+    """The lines `check` prints for a configuration without mistakes."""
+    yield from _gateway(loaded)
+    for name, trunk in loaded.config.trunks.items():
+        yield Text("")
+        yield from _trunk(name, trunk)
+
+
+def _gateway(loaded: LoadedConfig) -> Iterator[Text]:
+    config = loaded.config
+    yield Text(f"realm {config.realm}", style="bold")
+    yield from _listeners(config)
+    browser, trunk = config.media.browser, config.media.trunk
+    yield _line(
+        "media", f"browsers {', '.join(browser.advertised)} ports {browser.ports}, workers {config.media.workers}"
+    )
+    yield _line("", f"trunks {trunk.advertised} ports {trunk.ports}")
+    rules = f"{len(loaded.dialplan.outbound)} outbound rules, {len(loaded.dialplan.inbound)} inbound rules"
+    yield _line("dialplan", f"{rules}, emergency {', '.join(loaded.dialplan.emergency) or 'none'}")
+    yield _line("users", str(len(loaded.users.users)))
+    yield _line("audit", f"{config.audit.directory}, when unavailable {config.audit.on_unavailable}")
+
+
+def _listeners(config: GatewayConfig) -> Iterator[Text]:
+    web = config.listen.web
+    scheme = "https" if web.certificate else "http"
+    origins = ", ".join(web.origins) or "none: no browser may connect"
+    yield _line("web", f"{scheme}://{_address(web.address.host, web.address.port)}, origins {origins}")
+    listeners = [f"{s.transport}:{_address(s.address.host, s.address.port)}" for s in config.listen.sip]
+    yield _line("sip", ", ".join(listeners) or "no listener: trunks are only called, over TCP or TLS")
+
+
+def _trunk(name: str, trunk: Trunk) -> Iterator[Text]:
+    target = TrunkTarget.parse(trunk.target)
+    policy = effective_policy(trunk.security, name)
+    verified = target.transport == "tls"
+    signalling = Signalling(target.transport, _TLS_VERSION if verified else "", verified)
+    yield Text.assemble((f"trunk {name}", "bold"), f", security {trunk.security}")
+    yield _line("signalling", _signalling(target, trunk))
+    yield from _offer(policy, signalling)
+    yield _line("calls in", _calls_in(policy, trunk))
+
+
+def _signalling(target: TrunkTarget, trunk: Trunk) -> str:
+    where = f"{target.transport} to {_address(target.host, target.port)}"
+    if target.transport != "tls":
+        return f"{where}, not verified"
+    names = " or ".join(trunk.tls.names or (target.host,))
+    return f"{where}, verified: the certificate must name {names} (CA: {trunk.tls.ca or 'system'})"
+
+
+def _offer(policy: EffectivePolicy, signalling: Signalling) -> Iterator[Text]:
+    plan = plan_offer(policy, signalling)
+    if isinstance(plan, Refusal):
+        yield _line("calls out", f"REFUSED: {plan.code}: {plan.termination.words}", "bold red")
+        yield _line("remedy", "use transport=tls, or a weaker security profile for this trunk")
+        return
+    best = grade(_vector(signalling, plan))
+    yield _line("offer", _media(plan))
+    yield _line("at best", best.name, "green" if best >= Grade.HOP_BY_HOP else "yellow")
+    retry = plan_retry(policy, NOT_ACCEPTABLE)
+    yield _line("if refused", f"a second INVITE with {_media(retry)}, logged" if retry else "the call ends")
+    worst = policy.rules.require
+    yield _line("at worst", f"{worst.name}; anything weaker is refused", "green" if worst == best else "yellow")
+
+
+def _vector(signalling: Signalling, plan: OfferPlan) -> SecurityVector:
+    """The trunk leg if the peer takes our first suite."""
+    suite = SUITES[0]
+    keyed = plan.with_crypto
+    return SecurityVector(
+        leg="trunk",
+        sig_transport=signalling.transport,
+        sig_tls_version=signalling.tls_version,
+        sig_verified=signalling.verified,
+        keying="sdes" if keyed else "plain",
+        proto=plan.proto,
+        suite=suite.name if keyed else "",
+        key_bits=suite.key_bits if keyed else 0,
+        tag_bits=suite.tag_bits if keyed else 0,
+    )
+
+
+def _media(plan: OfferPlan) -> str:
+    return (
+        f"{plan.proto} with " + ", ".join(s.name for s in SUITES) if plan.with_crypto else f"{plan.proto} without keys"
+    )
+
+
+def _calls_in(policy: EffectivePolicy, trunk: Trunk) -> str:
+    if not trunk.networks:
+        return "none: the trunk has no networks"
+    kind = "encrypted or plain, keyed when offered" if policy.rules.accepts_plain else "encrypted offers only"
+    return f"from {', '.join(trunk.networks)}; {kind}"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _line(label: str, words: str, style: str = "") -> Text:
+    return Text.assemble((f"  {label:<{LABEL_WIDTH}}", "dim"), (words, style))

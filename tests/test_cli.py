@@ -1,0 +1,343 @@
+"""The command line: results on standard output, mistakes on standard error with exit code 2, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway import app
+from gateway.base.errors import MediaError
+from gateway.cli.audit import follow_log
+from gateway.cli.commands import cli
+from gateway.config.load import LoadedConfig
+from gateway.config.reference import reference
+from gateway.sip.auth import compute_ha1
+from tests.config.files import Files
+
+ROOT = Path(__file__).parents[1]
+
+
+def sip_gateway(*arguments: str | Path, typed: str = "") -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments], input=typed, prog_name="sip-gateway")
+
+
+def refused(result: Result) -> str:
+    """What a user is told; a mistake ends with exit code 2 and without a traceback."""
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    return result.stderr
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "users.yaml"
+
+
+def add(store: Path, name: str = "alice", typed: str = "wonderland", realm: str = "pbx.example.com") -> Result:
+    return sip_gateway("users", "add", store, name, "--realm", realm, "--password-stdin", typed=typed + "\n")
+
+
+def test_check_prints_what_each_trunk_will_offer(files: Files) -> None:
+    result = sip_gateway("check", files.write())
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    suites = "AEAD_AES_256_GCM, AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80"
+    start, second = lines.index("trunk pbx, security strict"), lines.index("trunk carrier, security prefer")
+    assert lines[start + 1 : second - 1] == [
+        "signalling tls to pbx.example.com:5061, verified: the certificate must name pbx.example.com (CA: system)",
+        f"offer RTP/SAVP with {suites}",
+        "at best HOP_BY_HOP",
+        "if refused the call ends",
+        "at worst HOP_BY_HOP; anything weaker is refused",
+        "calls in from 192.0.2.10/32; encrypted offers only",
+    ]
+    assert lines[second + 1 :] == [
+        "signalling udp to sip.carrier.example:5060, not verified",
+        f"offer RTP/SAVP with {suites}",
+        "at best KEY_EXPOSED",
+        "if refused a second INVITE with RTP/AVP without keys, logged",
+        "at worst CLEARTEXT; anything weaker is refused",
+        "calls in from 198.51.100.0/24; encrypted or plain, keyed when offered",
+    ]
+
+
+def test_check_says_that_a_strict_trunk_over_udp_is_refused(files: Files) -> None:
+    files.gateway = files.gateway.replace("prefer", "strict")
+    result = sip_gateway("check", files.write())
+    assert result.exit_code == 0
+    assert "REFUSED: key.sdes_cleartext" in result.stdout
+
+
+@pytest.mark.parametrize(("profile", "offer"), [("legacy", "RTP/AVP without keys"), ("osrtp", "RTP/AVP with AEAD")])
+def test_check_shows_the_offer_of_the_profile(files: Files, profile: str, offer: str) -> None:
+    files.gateway = files.gateway.replace("prefer", profile)
+    assert offer in sip_gateway("check", files.write()).stdout
+
+
+def test_check_does_not_wrap_or_style_what_is_piped(files: Files) -> None:
+    files.gateway = files.gateway.replace("pbx.example.com;", "a-rather-long-name-" * 6 + "x.example.com;")
+    out = sip_gateway("check", files.write()).stdout
+    assert "x.example.com:5061, verified" in out
+    assert "\x1b" not in out
+
+
+def test_check_tells_warnings_and_succeeds(files: Files) -> None:
+    files.dialplan = files.dialplan.replace("emergency_trunks: [carrier]\n", "")
+    result = sip_gateway("check", files.write())
+    assert result.exit_code == 0
+    assert "warning: " in result.stderr
+    assert "999" in result.stderr
+
+
+def test_check_tells_every_mistake_with_place_and_remedy(files: Files) -> None:
+    files.gateway = files.gateway.replace("prefer", "maybe").replace("directory:", "folder:")
+    told = refused(sip_gateway("check", files.write()))
+    assert "gateway.yaml:14: trunks.carrier.security: should be 'strict', 'prefer'" in told
+    assert "gateway.yaml:16: audit.folder: unknown key" in told
+    assert told.count("remedy:") == told.count("error:")
+    assert f"{told.count('error:')} mistakes" in told
+
+
+def test_check_of_a_missing_file_names_it(tmp_path: Path) -> None:
+    assert "absent.yaml: the file cannot be read" in refused(sip_gateway("check", tmp_path / "absent.yaml"))
+
+
+def test_markup_in_a_message_is_only_text(files: Files) -> None:
+    files.gateway += "'[red]boo[/nothing]': 1\n"
+    assert "[red]boo[/nothing]" in refused(sip_gateway("check", files.write()))
+
+
+def test_run_hands_the_configuration_to_the_gateway(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[LoadedConfig] = []
+    monkeypatch.setattr(app, "main", handed.append)
+    assert sip_gateway("run", "-c", files.write()).exit_code == 0
+    assert handed[0].config.realm == "pbx.example.com"
+
+
+def test_run_tells_mistakes_before_anything_starts(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "main", lambda loaded: pytest.fail("started"))
+    files.gateway = files.gateway.replace("prefer", "maybe")
+    assert "trunks.carrier.security" in refused(sip_gateway("run", "-c", files.write()))
+
+
+def test_a_failure_that_is_no_mistake_of_the_user_has_exit_code_1(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(loaded: LoadedConfig) -> None:
+        raise MediaError("no worker came up")
+
+    monkeypatch.setattr(app, "main", fail)
+    result = sip_gateway("run", "-c", files.write())
+    assert (result.exit_code, result.stderr) == (1, "error: no worker came up\n")
+
+
+def test_users_add_writes_digests_and_never_the_password(store: Path) -> None:
+    assert add(store).exit_code == 0
+    text = store.read_text()
+    assert compute_ha1("alice", "pbx.example.com", "wonderland", "MD5") in text
+    assert compute_ha1("alice", "pbx.example.com", "wonderland", "SHA-256") in text
+    assert "wonderland" not in text
+
+
+def test_users_add_makes_a_file_only_its_owner_can_read(store: Path) -> None:
+    before = os.umask(0)
+    try:
+        add(store)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(store.stat().st_mode) == 0o600
+    assert [p.name for p in store.parent.iterdir()] == ["users.yaml"]
+
+
+def test_users_add_asks_for_the_password_twice(store: Path) -> None:
+    result = sip_gateway("users", "add", store, "bob", "--realm", "pbx.example.com", typed="wonderland\nwonderland\n")
+    assert result.exit_code == 0
+    assert result.stdout == f"added bob in {store}\n"
+    assert compute_ha1("bob", "pbx.example.com", "wonderland", "MD5") in store.read_text()
+
+
+def test_users_add_keeps_the_other_users_and_changes_a_known_one(store: Path) -> None:
+    add(store)
+    add(store, "no", "looking-glass")
+    before = store.read_text()
+    assert add(store, "alice", "another-one").stdout == f"changed alice in {store}\n"
+    after = store.read_text()
+    assert sip_gateway("users", "list", store).stdout == "alice@pbx.example.com\nno@pbx.example.com\n"
+    assert before != after
+    assert compute_ha1("no", "pbx.example.com", "looking-glass", "MD5") in after
+
+
+def test_the_realm_of_a_digest_is_spelt_as_the_configuration_has_it(store: Path) -> None:
+    add(store, realm="PBX.Example.com")
+    assert compute_ha1("alice", "pbx.example.com", "wonderland", "MD5") in store.read_text()
+
+
+def test_users_remove_takes_one_user_out(store: Path) -> None:
+    add(store)
+    add(store, "bob")
+    assert sip_gateway("users", "remove", store, "alice").exit_code == 0
+    assert sip_gateway("users", "list", store).stdout == "bob@pbx.example.com\n"
+    assert sip_gateway("users", "remove", store, "bob").exit_code == 0
+    assert sip_gateway("users", "list", store).stdout == ""
+    assert "no user 'bob'" in refused(sip_gateway("users", "remove", store, "bob"))
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "realm", "words"),
+    [
+        ("al ice", "wonderland", "pbx.example.com", "a user name has"),
+        ("+49 30", "wonderland", "pbx.example.com", "a user name has"),
+        ("alice", "tiny!", "pbx.example.com", "shorter than 8"),
+        ("alice", "", "pbx.example.com", "shorter than 8"),
+        ("alice", "wonder\x07land", "pbx.example.com", "cannot be typed"),
+        ("alice", "wonderland", 'pbx"x', "realm is a domain name"),
+    ],
+)
+def test_users_add_refuses_what_could_not_sign_in(
+    store: Path, name: str, password: str, realm: str, words: str
+) -> None:
+    told = refused(add(store, name, password, realm))
+    assert words in told
+    assert not store.exists()
+    assert not password or password not in told
+
+
+def test_users_add_refuses_a_file_others_can_read(store: Path) -> None:
+    add(store)
+    store.chmod(0o644)
+    before = store.read_text()
+    assert f"chmod 600 {store}" in refused(add(store, "bob"))
+    assert store.read_text() == before
+
+
+def test_users_add_into_a_directory_that_is_missing_is_told(tmp_path: Path) -> None:
+    assert "cannot be written" in refused(add(tmp_path / "no" / "users.yaml"))
+
+
+def test_a_users_file_written_here_is_one_check_accepts(files: Files) -> None:
+    path = files.write()
+    (files.directory / "users.yaml").unlink()
+    add(files.directory / "users.yaml")
+    assert sip_gateway("check", path).exit_code == 0
+
+
+def test_dialplan_explain_prints_the_way_of_a_call(files: Files) -> None:
+    files.write()
+    plan = files.directory / "plan.yaml"
+    assert sip_gateway("dialplan", "explain", plan, "+49 30-1").stdout.splitlines() == [
+        "+49 30-1 is read as +49301",
+        "rule world (+*): matches",
+        "trunk carrier gets +49301",
+    ]
+    inbound = sip_gateway("dialplan", "explain", plan, "100", "--from-trunk", "pbx")
+    assert inbound.stdout.splitlines()[-1] == "user alice rings"
+    assert "cannot be dialled" in refused(sip_gateway("dialplan", "explain", plan, "a;b"))
+
+
+RECORD = {"type": "leg.violation", "ts": "2030-01-02T03:04:05.678901Z", "leg": "trunk", "codes": ["media.plain_rtp"]}
+
+
+def test_audit_show_prints_one_line_per_record(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    log.write_text(json.dumps(RECORD) + "\n" + "torn\x1b[31m\n")
+    for path in (log, tmp_path):
+        shown = sip_gateway("audit", "show", path).stdout
+        assert len(shown.splitlines()) == 2
+        assert "media.plain_rtp" in shown
+        assert "unreadable line: torn" in shown
+        assert "\x1b" not in shown
+
+
+def test_audit_show_of_a_missing_file_is_told(tmp_path: Path) -> None:
+    assert "cannot be read" in refused(sip_gateway("audit", "show", tmp_path / "absent"))
+
+
+def test_audit_follow_prints_new_records_and_survives_rotation(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    log.write_text(json.dumps({"type": "call.start"}) + "\n")
+
+    def steps() -> Iterator[None]:
+        with log.open("a") as stream:
+            stream.write(json.dumps(RECORD)[:20])
+            stream.flush()
+            yield
+            stream.write(json.dumps(RECORD)[20:] + "\n")
+        yield
+        log.rename(tmp_path / "audit.1")
+        yield
+        log.write_text(json.dumps({"type": "call.final"}) + "\n")
+        yield
+
+    step = steps()
+    lines = follow_log(log, wait=lambda seconds: next(step))
+    assert "leg.violation" in next(lines).plain
+    assert "call.final" in next(lines).plain
+    lines.close()
+
+
+def test_certs_dev_makes_a_ca_and_certificates(tmp_path: Path) -> None:
+    result = sip_gateway("certs", "dev", tmp_path / "certs", "--host", "gw.example.com")
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 4
+    assert all(Path(name).is_file() for line in result.stdout.splitlines() for name in line.split())
+
+
+def test_the_configuration_reference_is_current() -> None:
+    result = sip_gateway("reference")
+    assert result.stdout == reference()
+    assert (ROOT / "docs" / "configuration.md").read_text() == reference(), "run `make docs`"
+
+
+def test_the_reference_names_every_key_with_a_meaning() -> None:
+    rows = [line for line in reference().splitlines() if line.startswith("| `")]
+    assert len(rows) > 50
+    assert not [row for row in rows if row.split(" | ")[-1] in ("|", " |")]
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        yield (*path, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+@pytest.mark.parametrize("path", list(commands(cli)), ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
+    result = sip_gateway(*path, "--help")
+    assert result.exit_code == 0
+    assert "Usage: sip-gateway" in result.stdout
+
+
+def test_a_wrong_option_is_a_mistake_of_the_user() -> None:
+    assert "No such option" in refused(sip_gateway("check", "--nonsense"))
+
+
+def test_the_program_ends_with_words_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text("realm: [\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "check", str(tmp_path / "gateway.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "gateway.yaml:2: this is not YAML" in done.stderr
+    assert "Traceback" not in done.stderr

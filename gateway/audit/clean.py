@@ -43,6 +43,12 @@ def cleaned_text(text: str) -> str:
     return kept if len(kept) <= MAX_TEXT else kept[: MAX_TEXT - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def cleaned_mapping(value: Mapping[str, object], depth: int = MAX_DEPTH) -> dict[str, object]:
+    """A whole record or a part of one, made harmless with its names."""
+    pairs = list(value.items())[:MAX_ITEMS]
+    return {_key(key): cleaned(item, depth - 1) for key, item in pairs}
+
+
 def _escaped(character: str) -> str:
     point = ord(character)
     return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
@@ -59,8 +65,7 @@ def _container(value: object, depth: int) -> object:
     if depth <= 0:
         return f"<{type(value).__name__}>"
     if isinstance(value, Mapping):
-        pairs = list(value.items())[:MAX_ITEMS]
-        return {_key(key): cleaned(item, depth - 1) for key, item in pairs}
+        return cleaned_mapping(value, depth)
     if isinstance(value, list | tuple):
         return [cleaned(item, depth - 1) for item in value[:MAX_ITEMS]]
     if isinstance(value, set | frozenset):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.audit.clean import cleaned
+from gateway.audit.clean import cleaned_mapping
 from gateway.audit.file import AuditFile, Tail
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError
@@ -211,8 +211,7 @@ class AuditLog:
         now = datetime.fromtimestamp(self._clock(), tz=UTC).isoformat(timespec="microseconds")
         envelope = {"v": VERSION, "seq": seq, "ts": now.removesuffix("+00:00") + "Z", "mono_ns": self._monotonic_ns()}
         envelope |= self._envelope
-        body = cleaned(record)
-        fields = envelope | (body if isinstance(body, dict) else {}) | envelope
+        fields = envelope | cleaned_mapping(record) | envelope
         return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
 
     def _config_error(self, why: str) -> ConfigError:

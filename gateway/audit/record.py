@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from gateway.audit.clean import MAX_ITEMS, cleaned, cleaned_text
+from gateway.audit.clean import MAX_ITEMS, cleaned_mapping, cleaned_text
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, mask_number
 from gateway.policy import posture
@@ -81,14 +81,14 @@ def call_start(
     user_agent: str = "",
 ) -> dict[str, object]:
     """A call came in; which policy holds for it is settled (checkpoint P0)."""
-    return {
-        **_call("call.start", call, policy),
+    fields: dict[str, object] = {
         "source": _address(source),
         "transport": transport,
-        "user_agent": cleaned_text(user_agent),
+        "user_agent": user_agent,
         "require": policy.rules.require.name,
         "prefer": policy.rules.prefer.name,
     }
+    return _call("call.start", call, policy, fields)
 
 
 def leg_record(
@@ -112,8 +112,7 @@ def leg_record(
         identity: what TLS told about that peer.
         sip_status: what is about to be answered, 0 when nothing is.
     """
-    return {
-        **_call(verdict.record, call, policy),
+    fields: dict[str, object] = {
         "leg": vector.leg,
         "checkpoint": str(checkpoint),
         "decision": "allowed" if verdict.allowed else "refused",
@@ -127,6 +126,7 @@ def leg_record(
         "tls": _tls(identity) if identity is not None else None,
         "sip_sent": _sip_sent(verdict.termination, sip_status),
     }
+    return _call(verdict.record, call, policy, fields)
 
 
 leg_secured = leg_downgraded = leg_violation = leg_record
@@ -143,8 +143,7 @@ def offer_refused(
     source: HostPort | None = None,
 ) -> dict[str, object]:
     """A call was refused before there was anything to grade (leg.violation without a vector)."""
-    return {
-        **_call("leg.violation", call, policy),
+    fields: dict[str, object] = {
         "leg": leg,
         "checkpoint": str(checkpoint),
         "decision": "refused",
@@ -153,12 +152,12 @@ def offer_refused(
         "source": _address(source),
         "sip_sent": _sip_sent(refusal.termination, 0),
     }
+    return _call("leg.violation", call, policy, fields)
 
 
 def offer_retry(call: CallInfo, policy: EffectivePolicy, plan: OfferPlan, *, refused_status: int) -> dict[str, object]:
     """The secure offer was refused and a weaker one is about to be sent (leg.downgraded, written before the retry)."""
-    return {
-        **_call("leg.downgraded", call, policy),
+    fields: dict[str, object] = {
         "leg": "trunk",
         "checkpoint": str(Checkpoint.BEFORE_OFFER),
         "decision": "allowed",
@@ -168,6 +167,7 @@ def offer_retry(call: CallInfo, policy: EffectivePolicy, plan: OfferPlan, *, ref
         "refused_status": refused_status,
         "proto": plan.proto,
     }
+    return _call("leg.downgraded", call, policy, fields)
 
 
 def media_latch(
@@ -185,14 +185,14 @@ def media_latch(
         expected: the source is the one the signalling named.
         code: why it was refused, for example media.latch_mismatch.
     """
-    return {
-        **_call("media.latch", call, None),
+    fields: dict[str, object] = {
         "leg": leg,
-        "address": cleaned_text(str(address)),
+        "address": str(address),
         "expected": expected,
         "decision": "allowed" if accepted else "refused",
-        "codes": [cleaned_text(code)] if code else [],
+        "codes": [code] if code else [],
     }
+    return _call("media.latch", call, None, fields)
 
 
 def call_final(
@@ -213,8 +213,7 @@ def call_final(
         sip_status: the status the call ended with where it differs from the termination's own.
     """
     at_answer = call_posture.at_answer
-    return {
-        **_call("call.final", call, policy),
+    fields: dict[str, object] = {
         "answered": at_answer is not None,
         "duration": round(max(duration, 0.0), 3),
         "termination": termination.slug,
@@ -225,66 +224,71 @@ def call_final(
         "grade_worst": call_posture.worst.name if call_posture.legs() else None,
         "legs": {leg: _proved(call_posture, leg) for leg in call_posture.legs()},
         "codes": sorted(call_posture.codes_seen),
-        "codecs": cleaned(list(codecs)),
-        "counters": cleaned(dict(counters or {})),
+        "codecs": list(codecs),
+        "counters": dict(counters or {}),
         "recorded": False,
     }
+    return _call("call.final", call, policy, fields)
 
 
 def auth_fail(*, user: str, source: HostPort, transport: str, reason: str, method: str = "") -> dict[str, object]:
     """Somebody could not prove who they are; neither password, nonce nor digest is kept."""
-    return {
-        "type": "auth.fail",
+    fields: dict[str, object] = {
         "user": _party(user),
         "source": _address(source),
-        "transport": cleaned_text(transport),
-        "method": cleaned_text(method),
-        "reason": cleaned_text(reason),
+        "transport": transport,
+        "method": method,
+        "reason": reason,
     }
+    return _record("auth.fail", fields)
 
 
 def tls_peer(
     *, trunk: str, address: HostPort | str, identity: PeerIdentity, outgoing: bool = True
 ) -> dict[str, object]:
     """What a TLS peer proved about itself (RFC 5922); one record per connection."""
-    return {
-        "type": "tls.peer",
-        "trunk": cleaned_text(trunk),
-        "address": cleaned_text(str(address)),
+    fields: dict[str, object] = {
+        "trunk": trunk,
+        "address": str(address),
         "outgoing": outgoing,
         **_tls(identity),
         "codes": [] if identity.verified else [str(Code.TLS_UNVERIFIED)],
     }
+    return _record("tls.peer", fields)
 
 
 def policy_loaded(policies: Iterable[EffectivePolicy]) -> dict[str, object]:
     """Which policy each trunk's calls run under from now on."""
-    listed = [{"trunk": cleaned_text(p.trunk), "profile": str(p.profile), "sha256": p.sha256} for p in policies]
-    return {"type": "policy.loaded", "trunks": len(listed), "policies": listed[:MAX_ITEMS]}
+    listed = [{"trunk": p.trunk, "profile": str(p.profile), "sha256": p.sha256} for p in policies]
+    return _record("policy.loaded", {"trunks": len(listed), "policies": listed[:MAX_ITEMS]})
 
 
 def gateway_started(version: str) -> dict[str, object]:
     """The gateway begins to take calls."""
-    return {"type": "admin.start", "version": cleaned_text(version)}
+    return _record("admin.start", {"version": version})
 
 
 def gateway_stopped(reason: str) -> dict[str, object]:
     """The gateway ends on purpose; a log that ends without this ended otherwise."""
-    return {"type": "admin.stop", "reason": cleaned_text(reason)}
+    return _record("admin.stop", {"reason": reason})
 
 
-def _call(kind: str, call: CallInfo, policy: EffectivePolicy | None) -> dict[str, object]:
-    record: dict[str, object] = {
-        "type": kind,
-        "call_uid": cleaned_text(call.call_uid),
-        "sip_call_id": {"browser": cleaned_text(call.browser_call_id), "trunk": cleaned_text(call.trunk_call_id)},
+def _record(kind: str, fields: Mapping[str, object]) -> dict[str, object]:
+    """Every builder ends here: whatever a peer put into a name is harmless from now on."""
+    return cleaned_mapping({"type": kind, **fields})
+
+
+def _call(kind: str, call: CallInfo, policy: EffectivePolicy | None, fields: Mapping[str, object]) -> dict[str, object]:
+    common = {
+        "call_uid": call.call_uid,
+        "sip_call_id": {"browser": call.browser_call_id, "trunk": call.trunk_call_id},
         "dir": call.direction,
-        "trunk": cleaned_text(call.trunk),
+        "trunk": call.trunk,
         "user": _party(call.user),
         "from": _party(call.caller),
         "to": _party(call.called),
     }
-    return record | (_policy(policy) if policy is not None else {})
+    return _record(kind, {**common, **(_policy(policy) if policy is not None else {}), **fields})
 
 
 def _policy(policy: EffectivePolicy) -> dict[str, object]:
@@ -296,11 +300,11 @@ def _party(text: str) -> str:
 
 
 def _address(address: HostPort | None) -> str | None:
-    return cleaned_text(str(address)) if address is not None else None
+    return str(address) if address is not None else None
 
 
 def _vector(vector: SecurityVector | None) -> object:
-    return cleaned(vector.as_dict()) if vector is not None else None
+    return vector.as_dict() if vector is not None else None
 
 
 def _proved(call_posture: CallPosture, leg: str) -> str:
@@ -311,13 +315,13 @@ def _proved(call_posture: CallPosture, leg: str) -> str:
 
 def _tls(identity: PeerIdentity) -> dict[str, object]:
     return {
-        "version": cleaned_text(identity.version),
-        "cipher": cleaned_text(identity.cipher),
-        "peer_subject": cleaned_text(identity.peer_subject),
-        "spki_sha256": cleaned_text(identity.spki_sha256),
+        "version": identity.version,
+        "cipher": identity.cipher,
+        "peer_subject": identity.peer_subject,
+        "spki_sha256": identity.spki_sha256,
         "verified": identity.verified,
-        "verified_name": cleaned_text(identity.verified_name),
-        "reason": cleaned_text(identity.reason),
+        "verified_name": identity.verified_name,
+        "reason": identity.reason,
     }
 
 

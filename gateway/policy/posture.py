@@ -149,8 +149,7 @@ class SecurityVector:
     def summary(self) -> str:
         """`keying,suite,signalling[,verified]` in fixed places, as the Call-Security header shows it."""
         keying = _best_keying(self) if self.keying == "pending" else str(self.keying)
-        suite = "pending" if self.keying == "pending" else self.suite or "none"
-        parts = [keying, suite, _signalling_words(self)]
+        parts = [keying, _suite_words(self), _signalling_words(self)]
         if self.sig_transport == "tls":
             parts.append("verified" if signalling_verified(self) else "unverified")
         return ",".join(parts)
@@ -271,6 +270,15 @@ def _signalling_codes(vector: SecurityVector) -> Iterable[Code]:
 
 def _tls_is_old(vector: SecurityVector) -> bool:
     return bool(vector.sig_tls_version) and tls_number(vector.sig_tls_version) not in MODERN_TLS
+
+
+def _suite_words(vector: SecurityVector) -> str:
+    """Only names from our own tables are shown to a browser."""
+    if vector.keying == "pending":
+        return "pending"
+    if vector.suite in BY_NAME or vector.suite in SHORT_TAG_SUITES:
+        return vector.suite
+    return "unknown" if vector.suite else "none"
 
 
 def _signalling_words(vector: SecurityVector) -> str:

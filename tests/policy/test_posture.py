@@ -106,6 +106,7 @@ def test_a_tls_version_is_read_however_the_library_writes_it(version: str, numbe
         (trunk("sdes", "tls-unverified"), "sdes,AES_CM_128_HMAC_SHA1_80,tls1.3,unverified"),
         (trunk("sdes", "udp"), "sdes,AES_CM_128_HMAC_SHA1_80,udp"),
         (trunk("plain", "tcp"), "plain,none,tcp"),
+        (trunk("sdes", "udp", suite="x inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"), "sdes,unknown,udp"),
         (browser(), "dtls,AEAD_AES_256_GCM,wss"),
         (browser(keying="pending"), "dtls,pending,wss"),
         (replace(trunk("sdes", "udp"), keying="pending"), "sdes,pending,udp"),

@@ -1,0 +1,86 @@
+"""One record of every type, as a call writes them."""
+
+from __future__ import annotations
+
+from gateway.audit import record
+from gateway.audit.record import CallInfo, Checkpoint
+from gateway.base.termination import Termination
+from gateway.base.values import HostPort
+from gateway.config.schema import Profile
+from gateway.policy.codes import Code
+from gateway.policy.evaluate import OfferPlan, Refusal, Signalling, judge, judge_change, plan_offer
+from gateway.policy.model import effective_policy
+from gateway.policy.posture import CallPosture
+from gateway.sip.flow import TlsInfo
+from tests.policy.vectors import browser, trunk
+
+CALL = CallInfo(
+    call_uid="c81f00d2",
+    direction="out",
+    trunk="pbx",
+    user="alice",
+    caller="alice",
+    called="+4930123456",
+    browser_call_id="one@browser",
+    trunk_call_id="two@gateway",
+)
+STRICT = effective_policy(Profile.STRICT, "pbx")
+PREFER = effective_policy(Profile.PREFER, "carrier")
+SOURCE = HostPort("192.0.2.10", 5061)
+TLS = TlsInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", "CN=pbx.example.com", "ab" * 32, True, "pbx.example.com", "")
+
+
+def answered() -> CallPosture:
+    """A call whose both legs are secured."""
+    posture = CallPosture()
+    posture.update("browser", browser())
+    posture.update("trunk", trunk("sdes"))
+    posture.mark_answered()
+    return posture
+
+
+def refusal() -> Refusal:
+    """Strict over UDP."""
+    plan = plan_offer(STRICT, Signalling("udp"))
+    assert isinstance(plan, Refusal)
+    return plan
+
+
+def every_record() -> list[dict[str, object]]:
+    """One record of each type and shape."""
+    secured, plain = trunk("sdes"), trunk("plain", "udp")
+    removed = judge_change(STRICT, secured, plain)
+    retry = OfferPlan("RTP/AVP", with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+    at = Checkpoint.ANSWER
+    return [
+        record.gateway_started("0.1.0"),
+        record.policy_loaded([STRICT, PREFER]),
+        record.call_start(CALL, STRICT, source=SOURCE, transport="wss", user_agent="JsSIP 3.10"),
+        record.leg_secured(CALL, STRICT, judge(STRICT, secured), secured, checkpoint=at, source=SOURCE, identity=TLS),
+        record.leg_downgraded(CALL, PREFER, judge(PREFER, plain), plain, checkpoint=at),
+        record.leg_violation(
+            CALL, STRICT, removed, plain, checkpoint=Checkpoint.CHANGE, before=secured, sip_status=488
+        ),
+        record.leg_record(
+            CALL, STRICT, judge(STRICT, browser(keying="pending")), browser(keying="pending"), checkpoint=at
+        ),
+        record.offer_refused(CALL, STRICT, refusal(), leg="trunk", checkpoint=Checkpoint.BEFORE_OFFER, source=SOURCE),
+        record.offer_retry(CALL, PREFER, retry, refused_status=488),
+        record.media_latch(
+            CALL, leg="trunk", address=SOURCE, expected=False, accepted=False, code="media.latch_mismatch"
+        ),
+        record.media_latch(CALL, leg="trunk", address=SOURCE, expected=True),
+        record.call_final(
+            CALL,
+            STRICT,
+            answered(),
+            Termination.HANGUP_BROWSER,
+            duration=12.3456,
+            codecs=["opus", "telephone-event"],
+            counters={"srtp_auth_failed": 3},
+        ),
+        record.call_final(CALL, STRICT, CallPosture(), Termination.ENCRYPTION_IMPOSSIBLE, duration=0.0),
+        record.auth_fail(user="mallory", source=SOURCE, transport="wss", reason="wrong digest", method="REGISTER"),
+        record.tls_peer(trunk="pbx", address=SOURCE, identity=TLS),
+        record.gateway_stopped("SIGTERM"),
+    ]

@@ -47,7 +47,11 @@ def merge_id(request: Request) -> MergeId:
 
 
 def ack_id(message: Request | Response) -> AckId:
-    """Dialog identifiers and CSeq number, equal for an ACK and the 2xx it acknowledges (RFC 3261 13.3.1.4)."""
+    """Dialog identifiers and CSeq number, equal for an ACK and the 2xx it acknowledges (RFC 3261 13.3.1.4).
+
+    Raises:
+        SipError: one of the header fields every message must have is missing (RFC 3261 8.1.1).
+    """
     return message.call_id, message.from_.tag or "", message.to.tag or "", message.cseq.number
 
 

@@ -256,8 +256,9 @@ class ServerSide:
             del self._by_ack[transaction.ack_id]
 
     def _send(self, transaction: ServerTransaction, response: Response) -> None:
+        _, _, to_tag, _ = ack_id(response)  # raises before anything is sent of a response that lacks its identifiers
         transaction.wire = bytes(with_top_via(response, transaction.via))
-        transaction.to_tag = response.to.tag or transaction.to_tag
+        transaction.to_tag = to_tag or transaction.to_tag
         self._layer.transmit(transaction.flow, transaction.wire)
 
 

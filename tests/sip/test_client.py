@@ -387,6 +387,16 @@ def test_requests_in_flight_are_limited(monkeypatch: pytest.MonkeyPatch) -> None
     _start(bench, "OPTIONS")
 
 
+@pytest.mark.parametrize("missing", ["To", "From", "Call-ID", "CSeq"])
+def test_a_request_without_its_identifiers_starts_nothing(missing: str) -> None:
+    bench = Bench()
+    ours = _ours()
+    ours.headers.remove(missing)
+    with pytest.raises(SipError):
+        bench.stack.send_request(ours, bench.flow, bench.now)
+    assert bench.idle()
+
+
 def test_a_request_that_cannot_be_written_starts_nothing() -> None:
     bench = Bench()
     ours = _ours()

@@ -534,6 +534,20 @@ def test_a_forgotten_transaction_is_silent() -> None:
 
 
 @pytest.mark.parametrize("missing", ["To", "From", "Call-ID", "CSeq"])
+def test_a_response_without_its_identifiers_is_not_sent(missing: str) -> None:
+    bench = Bench()
+    options = request()
+    key = bench.take_request(options)
+    broken = create_response(options, 200)
+    broken.headers.remove(missing)
+    with pytest.raises(SipError):
+        bench.stack.respond(key, broken, bench.now)
+    assert bench.sent() == []
+    bench.respond(key, options, 200)
+    assert bench.statuses() == [200]
+
+
+@pytest.mark.parametrize("missing", ["To", "From", "Call-ID", "CSeq"])
 def test_a_response_that_cannot_be_written_leaves_the_transaction_as_it_was(missing: str) -> None:
     bench = Bench()
     invite = request("INVITE")

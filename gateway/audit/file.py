@@ -89,11 +89,12 @@ class AuditFile:
 
     def _ensure_open(self) -> None:
         """Follow a rotated or restored file; a record written to a deleted one would be no record."""
-        if self._fd >= 0 and self._is_current():
-            if self._torn_at >= 0:
+        current = self._fd >= 0 and self._is_current()
+        if self._torn_at >= 0:
+            with contextlib.nullcontext() if current else contextlib.suppress(OSError):
                 self._cut(self._torn_at)
-            return
-        self.open()
+        if not current:
+            self.open()
 
     def _is_current(self) -> bool:
         try:

@@ -97,7 +97,7 @@ def test_a_trunk_answer_to_an_offer_full_of_browser_attributes_repeats_none() ->
 
 def test_sdes_keys_never_go_to_a_browser() -> None:
     for audio in (browser_audio(), browser_audio(Setup.ACTPASS)):
-        with pytest.raises(SdpError) as caught:
+        with pytest.raises(SdpError, match="never sent to a browser") as caught:
             offer(replace(audio, cryptos=ALL_SUITES))
         assert caught.value.status == 500
         with pytest.raises(SdpError):
@@ -219,6 +219,20 @@ def test_one_offered_key_is_answered_with_its_tag_and_suite() -> None:
 def test_an_answer_that_does_not_fit_the_offer_is_never_sent(audio: LocalAudio) -> None:
     with pytest.raises(SdpError):
         build_answer(audio, describe(KEY_LINE, proto="RTP/SAVP"), audio_index=0, session_id=1, version=1)
+
+
+def test_only_one_of_several_offered_keys_is_answered() -> None:
+    second = f"a=crypto:4 {CM_80} inline:{key_text(CM_80, 60)}"
+    both = trunk_audio(Proto.SAVP, (crypto(3, CM_80, 9), crypto(4, CM_80, 90)))
+    with pytest.raises(SdpError, match="exactly one"):
+        build_answer(both, describe(KEY_LINE, second, proto="RTP/SAVP"), audio_index=0, session_id=1, version=1)
+
+
+def test_a_trunk_is_not_told_the_mids_of_refused_lines_either() -> None:
+    desc = parse_lines(
+        "v=0", "c=IN IP4 192.0.2.9", "m=audio 4000 RTP/AVP 0", "a=mid:a", "m=video 4002 RTP/AVP 96", "a=mid:v"
+    )
+    assert b"mid" not in build_answer(trunk_audio(), desc, audio_index=0, session_id=1, version=1)
 
 
 @pytest.mark.parametrize("index", [-1, 1, 99])

@@ -103,6 +103,21 @@ def test_a_line_that_is_not_fully_understood_is_unusable(value: str, code: Code)
 
 
 @pytest.mark.parametrize(
+    ("tail", "why"),
+    [
+        ("|1:4", "MKI"),
+        ("|2^20|1:4", "MKI"),
+        (f";inline:{KEY}", "exactly one inline key"),
+        ("|2^20 KDR=1", "unsupported session parameter"),
+        (" UNENCRYPTED_SRTP", "switches protection off"),
+    ],
+)
+def test_the_reason_for_refusing_a_line_is_told(tail: str, why: str) -> None:
+    with pytest.raises(CryptoError, match=why):
+        CryptoAttribute.parse(f"1 {CM_80} inline:{KEY}{tail}")
+
+
+@pytest.mark.parametrize(
     ("text", "lifetime"),
     [("", None), ("|2^20", 1 << 20), ("|2^48", 1 << 48), ("|1048576", 1 << 20), ("|1", 1), ("|2^0", 1)],
 )

@@ -111,6 +111,7 @@ PAIRS = [
     Pair("OSRTP with a tag never offered", OSRTP, "RTP/AVP", (line(9),), IGNORED),
     # two methods, one key
     Pair("crypto and fingerprint", SAVP, "RTP/SAVP", (line(3), FP), MIXED),
+    Pair("unusable crypto and fingerprint", SAVP, "RTP/SAVP", ("crypto:junk", FP), MIXED),
     Pair("OSRTP, crypto and fingerprint", OSRTP, "RTP/AVP", (line(3), FP), MIXED),
     Pair("our key echoed", SAVP, "RTP/SAVP", (line(3, fill=201),), REUSE),
     Pair("our key of another line echoed", trunk_audio(Proto.SAVP, (crypto(1, GCM_128, 5), crypto(2, CM_80, 200))),

@@ -8,7 +8,7 @@ from gateway.base.values import TokenSource
 from gateway.sip.events import ResponseReceived
 from gateway.sip.flow import Flow
 from gateway.sip.layer import TransactionLayer
-from gateway.sip.matching import ack_id, client_key, same_path
+from gateway.sip.matching import client_key, require_identifiers, same_path
 from gateway.sip.message import Headers, Message, Request, Response
 from gateway.sip.transaction import (
     INVITE_CLIENT,
@@ -53,7 +53,7 @@ class ClientSide:
         """Start a client transaction and return its key."""
         if self._count >= MAX_CLIENT_TRANSACTIONS:
             raise SipError("Too many requests in flight", 503)
-        ack_id(request)  # raises when the response could not be matched to anything by the user
+        require_identifiers(request)
         branch = self._new_branch()
         return self._start(with_via(request, flow, branch), branch, flow, now)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from gateway.base.errors import SipError
 from gateway.sip.flow import Flow
-from gateway.sip.message import Request, Response
+from gateway.sip.message import Message, Request
 from gateway.sip.via import MAGIC_COOKIE, Via
+
+IDENTIFIERS = ("From", "To", "Call-ID", "CSeq")
+"""Header fields without which no message can be matched to anything (RFC 3261 8.1.1)."""
 
 AckId = tuple[str, str, str, int]
 """Call-ID, From tag, To tag and CSeq number: what an ACK for a 2xx has in common with its INVITE."""
@@ -41,17 +44,24 @@ def client_key(branch: str, method: str) -> str:
     return f"client {method} {branch}"
 
 
+def require_identifiers(message: Message) -> None:
+    """Refuse to send what its receiver could match to nothing.
+
+    Raises:
+        SipError: 500, the user built a message without one of `IDENTIFIERS`.
+    """
+    for name in IDENTIFIERS:
+        if name not in message.headers:
+            raise SipError(f"Message without {name}", 500)
+
+
 def merge_id(request: Request) -> MergeId:
     """What tells that two requests are copies of one that was forked on its way to us."""
     return request.call_id, request.from_.tag or "", str(request.cseq)
 
 
-def ack_id(message: Request | Response) -> AckId:
-    """Dialog identifiers and CSeq number, equal for an ACK and the 2xx it acknowledges (RFC 3261 13.3.1.4).
-
-    Raises:
-        SipError: one of the header fields every message must have is missing (RFC 3261 8.1.1).
-    """
+def ack_id(message: Message) -> AckId:
+    """Dialog identifiers and CSeq number, equal for an ACK and the 2xx it acknowledges (RFC 3261 13.3.1.4)."""
     return message.call_id, message.from_.tag or "", message.to.tag or "", message.cseq.number
 
 

@@ -12,7 +12,7 @@ from gateway.base.values import TokenSource
 from gateway.sip.events import AckReceived, RequestReceived
 from gateway.sip.flow import Flow
 from gateway.sip.layer import TransactionLayer
-from gateway.sip.matching import AckId, MergeId, ack_id, merge_id, scope, server_key, stamped
+from gateway.sip.matching import AckId, MergeId, ack_id, merge_id, require_identifiers, scope, server_key, stamped
 from gateway.sip.message import Message, Request, Response, create_response
 from gateway.sip.transaction import (
     INVITE_SERVER,
@@ -83,8 +83,9 @@ class ServerSide:
     def receive(self, request: Request, flow: Flow, now: float) -> None:
         """Take a request in: absorb, refuse, or start a transaction (RFC 3261 8.2, 17.2.3)."""
         try:
-            key = server_key(request.via, request.method, scope(flow))
-            arrival = Arrival(request, flow, now, key, stamped(request.via, flow))
+            via = request.via
+            key = server_key(via, request.method, scope(flow))
+            arrival = Arrival(request, flow, now, key, stamped(via, flow))
         except SipError as error:
             self._refuse_malformed(request, error, flow)
             return
@@ -256,7 +257,8 @@ class ServerSide:
             del self._by_ack[transaction.ack_id]
 
     def _send(self, transaction: ServerTransaction, response: Response) -> None:
-        _, _, to_tag, _ = ack_id(response)  # raises before anything is sent of a response that lacks its identifiers
+        require_identifiers(response)
+        to_tag = response.to.tag
         transaction.wire = bytes(with_top_via(response, transaction.via))
         transaction.to_tag = to_tag or transaction.to_tag
         self._layer.transmit(transaction.flow, transaction.wire)

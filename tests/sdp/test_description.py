@@ -210,7 +210,7 @@ def test_a_hostile_description_is_read_in_linear_time() -> None:
         HEAD + "m=audio 1 RTP/AVP" + " " * 60000,
         "v=0\n" + "b=\n" * 900,
     ]
-    started = time.perf_counter()
+    started = time.process_time()
     for text in texts:
         parse(text)
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2

@@ -23,12 +23,12 @@ _KEY_MARK = b"inline:"
 
 def cleaned(value: object, depth: int = MAX_DEPTH) -> object:
     """A JSON-safe, bounded copy: text made harmless, unknown objects reduced to the name of their type."""
-    if isinstance(value, Enum) and not isinstance(value, str):
-        return cleaned_text(value.name)
     if isinstance(value, str):
         return cleaned_text(value)
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, Enum):
+        return cleaned_text(value.name)
     if isinstance(value, int | float):
         return _number(value)
     return _container(value, depth)
@@ -36,6 +36,8 @@ def cleaned(value: object, depth: int = MAX_DEPTH) -> object:
 
 def cleaned_text(text: str) -> str:
     """Text in which every unprintable character (controls, line separators, bidi marks, lone surrogates) is escaped."""
+    if len(text) <= MAX_TEXT and text.isprintable() and ":" not in text:
+        return str(text)  # nearly every text; str() because an enumeration member is to become plain text
     kept = "".join(c if c.isprintable() else _escaped(c) for c in text[: MAX_TEXT + 1])
     mark = kept.encode("ascii", errors="replace").lower().find(_KEY_MARK)
     if mark >= 0:

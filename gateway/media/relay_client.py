@@ -327,17 +327,21 @@ class RelayPool:
     async def _open(
         self, ufrag: str, password: Secret[str], bind: str, advertise: str, listener: Listener
     ) -> RelaySession:
-        refusal = MediaError("no relay worker is running")
-        for slot in await self._by_load():
-            number = next(self._numbers)
-            try:
-                return await self._open_in(slot, OpenSession(number, ufrag, password, bind), advertise, listener)
-            except MediaError as error:
-                refusal = error
-        raise refusal
+        while True:
+            refusal, died = MediaError("no relay worker is running"), False
+            for slot in await self._by_load():
+                number = next(self._numbers)
+                try:
+                    return await self._open_in(slot, OpenSession(number, ufrag, password, bind), advertise, listener)
+                except MediaError as error:
+                    refusal, died = error, died or not slot.ready
+            if not died:
+                raise refusal
 
     async def _by_load(self) -> list[_Slot]:
         while not any(slot.ready for slot in self._slots):
+            if not self._keepers:
+                raise MediaError("the relay is not running")
             self._ready.clear()
             await self._ready.wait()
         return sorted((slot for slot in self._slots if slot.ready), key=lambda slot: len(slot.sessions))

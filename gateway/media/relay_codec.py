@@ -89,9 +89,9 @@ def _decode(packet: bytes, types: Mapping[str, type[M]]) -> M:
     return message
 
 
-def _build(kind: type[M], header: dict[str, object], octets: _Octets) -> M:
+def _build(kind: type[M], header: object, octets: _Octets) -> M:
     readers = _FIELDS[kind]
-    if header.keys() != readers.keys():
+    if not isinstance(header, dict) or header.keys() != readers.keys():
         raise ValueError("fields do not match")
     return kind(**{name: read(header[name], octets) for name, read in readers.items()})
 

@@ -1,0 +1,22 @@
+"""One relay worker for all tests of this folder that do not end it; every test has a call of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from gateway.media.relay_client import RelayPool
+from tests.media.peers import Call, media, new_call, running_pool
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def pool() -> AsyncIterator[RelayPool]:
+    async with running_pool(media(), quarantine_seconds=0.0) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def call(pool: RelayPool) -> AsyncIterator[Call]:
+    async with new_call(pool) as fresh:
+        yield fresh

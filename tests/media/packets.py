@@ -1,0 +1,40 @@
+"""RTP, RTCP and DTLS-looking bytes for the media tests."""
+
+from __future__ import annotations
+
+import struct
+
+CLIENT_HELLO = bytes.fromhex("16feff0000000000000000") + b"\x00\x38\x01" + bytes(55)
+"""The first octets of a DTLS ClientHello; all the relay looks at is the first."""
+
+
+def rtp(
+    sequence: int,
+    *,
+    payload_type: int = 0,
+    ssrc: int = 0x1111,
+    marker: bool = False,
+    payload: bytes = b"\xd5" * 160,
+    csrc: tuple[int, ...] = (),
+    extension: bytes | None = None,
+    padding: bytes = b"",
+) -> bytes:
+    """An RTP packet (RFC 3550 5.1)."""
+    first = 0x80 | len(csrc) | (0x10 if extension is not None else 0) | (0x20 if padding else 0)
+    head = struct.pack("!BBHII", first, marker << 7 | payload_type, sequence & 0xFFFF, sequence * 160, ssrc)
+    head += b"".join(struct.pack("!I", source) for source in csrc)
+    if extension is not None:
+        head += struct.pack("!HH", 0xBEDE, len(extension) // 4) + extension
+    return head + payload + padding
+
+
+def receiver_report(ssrc: int = 0x1111) -> bytes:
+    return struct.pack("!BBHI", 0x80, 201, 1, ssrc)
+
+
+def sender_report(ssrc: int = 0x1111) -> bytes:
+    return struct.pack("!BBHI", 0x80, 200, 6, ssrc) + bytes(20)
+
+
+def app(ssrc: int = 0x1111) -> bytes:
+    return struct.pack("!BBHI4s", 0x80, 204, 2, ssrc, b"test")

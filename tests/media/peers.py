@@ -1,0 +1,305 @@
+"""A browser and a trunk on loopback, and a call between them through a real relay worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from aioice import stun
+from pylibsrtp import Policy, Session
+
+from gateway.base.counters import Counters
+from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, CryptoSuite
+from gateway.base.values import HostPort, Secret
+from gateway.config.schema import BrowserMedia, Media, PortRange, TrunkMedia
+from gateway.media.relay_client import RelayPool, RelaySession
+from gateway.media.relay_protocol import RelayEvent, SessionCounters
+
+_NET = f"127.{20 + os.getpid() % 200}.{os.getpid() // 200 % 250}"
+"""A corner of loopback of our own: test runs side by side do not meet."""
+LOOPBACK = f"{_NET}.1"
+SECOND_LOOPBACK = f"{_NET}.2"
+TRUNK_BIND = f"{_NET}.3"
+BROWSER_HOST = f"{_NET}.10"
+TRUNK_HOST = f"{_NET}.20"
+MEDIA_NETWORK = f"{_NET}.32/28"
+IN_MEDIA_NETWORK = f"{_NET}.33"
+ATTACKER = f"{_NET}.66"
+
+WAIT_SECONDS = 3.0
+BROWSER_PORT = 10000
+PAYLOADS = {0: 8, 111: 96, 101: 110}
+"""Browser to trunk; 101 and 110 stand for telephone-event."""
+BACK = {to: source for source, to in PAYLOADS.items()}
+
+E = TypeVar("E")
+
+
+def media(*, workers: int = 1, trunk_ports: tuple[int, int] = (20000, 20999), first_port: int = BROWSER_PORT) -> Media:
+    return Media(
+        browser=BrowserMedia(
+            bind=(LOOPBACK, SECOND_LOOPBACK),
+            advertise=("203.0.113.1", "203.0.113.2"),
+            ports=PortRange(first=first_port, last=first_port + workers - 1),
+        ),
+        trunk=TrunkMedia(bind=TRUNK_BIND, ports=PortRange(first=trunk_ports[0], last=trunk_ports[1])),
+        workers=workers,
+    )
+
+
+@asynccontextmanager
+async def running_pool(config: Media, counters: Counters | None = None, **options: float) -> AsyncIterator[RelayPool]:
+    pool = RelayPool(config, counters or Counters(), **options)
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+
+
+def free_pair(host: str = LOOPBACK) -> int:
+    """An even port that is free together with the next one."""
+    while True:
+        with _udp(host) as first:
+            port: int = first.getsockname()[1]
+            if port % 2:
+                continue
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second:
+                second.bind((host, port + 1))
+                return port
+
+
+def _udp(host: str, port: int = 0) -> socket.socket:
+    own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    own.setblocking(False)
+    own.bind((host, port))
+    return own
+
+
+def new_key(suite: CryptoSuite = AES_CM_128_HMAC_SHA1_80) -> Secret[bytes]:
+    return Secret(secrets.token_bytes(suite.master_length))
+
+
+class Keys:
+    """SRTP keys of one leg and the peer's two sessions over them."""
+
+    def __init__(self, suite: CryptoSuite = AES_CM_128_HMAC_SHA1_80) -> None:
+        self.suite = suite
+        self.from_peer, self.to_peer = new_key(suite), new_key(suite)
+        self.sender = self._session(self.from_peer, Policy.SSRC_ANY_OUTBOUND)
+        self.receiver = self._session(self.to_peer, Policy.SSRC_ANY_INBOUND)
+
+    def _session(self, key: Secret[bytes], kind: int) -> Session:
+        return Session(Policy(key=key.reveal(), ssrc_type=kind, srtp_profile=self.suite.srtp_profile))
+
+    def protect(self, packet: bytes) -> bytes:
+        is_rtcp = 64 <= packet[1] & 0x7F <= 95
+        return bytes(self.sender.protect_rtcp(packet) if is_rtcp else self.sender.protect(packet))
+
+    def unprotect(self, packet: bytes) -> bytes:
+        is_rtcp = 64 <= packet[1] & 0x7F <= 95
+        return bytes(self.receiver.unprotect_rtcp(packet) if is_rtcp else self.receiver.unprotect(packet))
+
+
+class Peer:
+    """A UDP socket with an address of its own."""
+
+    def __init__(self, host: str, port: int = 0) -> None:
+        self.socket = _udp(host, port)
+        self.address = HostPort(*self.socket.getsockname())
+
+    def send(self, data: bytes, to: HostPort) -> None:
+        self.socket.sendto(data, (to.host, to.port))
+
+    async def receive(self) -> bytes:
+        return (await self.receive_from())[0]
+
+    async def receive_from(self) -> tuple[bytes, HostPort]:
+        async with asyncio.timeout(WAIT_SECONDS):
+            data, source = await asyncio.get_running_loop().sock_recvfrom(self.socket, 4096)
+        return data, HostPort(*source)
+
+    def pending(self) -> list[bytes]:
+        """What has arrived and was not read."""
+        arrived = []
+        while True:
+            try:
+                arrived.append(self.socket.recv(4096))
+            except BlockingIOError:
+                return arrived
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class BrowserPeer(Peer):
+    """A browser: checks, and SRTP under the keys of its leg."""
+
+    def __init__(self, call: Call, host: str = BROWSER_HOST) -> None:
+        super().__init__(host)
+        self.call = call
+        self.keys = Keys()
+        self.server = HostPort(LOOPBACK, BROWSER_PORT)
+
+    def request(self, *, nominate: bool = True, role: str = "ICE-CONTROLLING", password: str | None = None) -> bytes:
+        attributes: dict[str, Any] = {"USERNAME": f"{self.call.ufrag}:theirs", "PRIORITY": 1, role: 7}
+        if nominate:
+            attributes["USE-CANDIDATE"] = None
+        message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
+        message.add_message_integrity((password or self.call.password).encode())
+        return bytes(message)
+
+    async def check(self, *, nominate: bool = True, role: str = "ICE-CONTROLLING") -> stun.Message:
+        """Send a check and wait for its answer."""
+        self.send(self.request(nominate=nominate, role=role), self.server)
+        data, source = await self.receive_from()
+        assert source == self.server, "the answer comes from where the check was sent to"
+        answer = stun.parse_message(data)
+        assert answer.check_message_integrity(self.call.password.encode())
+        return answer
+
+    def send_media(self, packet: bytes) -> None:
+        self.send(self.keys.protect(packet), self.server)
+
+    async def receive_media(self) -> bytes:
+        return self.keys.unprotect(await self.receive())
+
+
+class TrunkPeer:
+    """A trunk: an RTP and an RTCP socket, and SRTP if it has keys."""
+
+    def __init__(self, call: Call, host: str = TRUNK_HOST) -> None:
+        self.call = call
+        self.rtp, self.rtcp = Peer(host), Peer(host)
+        self.keys: Keys | None = None
+
+    def send_media(self, packet: bytes) -> None:
+        self.rtp.send(self._sealed(packet), self.call.trunk_rtp)
+
+    def send_rtcp(self, packet: bytes) -> None:
+        self.rtcp.send(self._sealed(packet), self.call.trunk_rtcp)
+
+    async def receive_media(self) -> bytes:
+        return self._opened(await self.rtp.receive())
+
+    async def receive_rtcp(self) -> bytes:
+        return self._opened(await self.rtcp.receive())
+
+    def _sealed(self, packet: bytes) -> bytes:
+        return self.keys.protect(packet) if self.keys else packet
+
+    def _opened(self, packet: bytes) -> bytes:
+        return self.keys.unprotect(packet) if self.keys else packet
+
+    def close(self) -> None:
+        self.rtp.close()
+        self.rtcp.close()
+
+
+class Call:
+    """A relay session with a browser and a trunk."""
+
+    def __init__(self) -> None:
+        self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(12)
+        self.events: list[RelayEvent] = []
+        self._news = asyncio.Event()
+        self.session: RelaySession
+        self.browser, self.trunk = BrowserPeer(self), TrunkPeer(self)
+        self._others: list[Peer] = []
+
+    async def open(self, pool: RelayPool) -> None:
+        self.session = await pool.open(
+            ice_ufrag=self.ufrag,
+            ice_pwd=self.password,
+            trunk_bind=TRUNK_BIND,
+            trunk_advertise=TRUNK_BIND,
+            listener=self._listen,
+        )
+
+    def _listen(self, event: RelayEvent) -> None:
+        self.events.append(event)
+        self._news.set()
+
+    @property
+    def trunk_rtp(self) -> HostPort:
+        return self.session.trunk_rtp
+
+    @property
+    def trunk_rtcp(self) -> HostPort:
+        return self.session.trunk_rtcp
+
+    def key_browser(self) -> None:
+        keys = self.browser.keys
+        self.session.set_keys("browser", keys.suite, keys.to_peer, keys.from_peer)
+
+    def key_trunk(self, suite: CryptoSuite = AES_CM_128_HMAC_SHA1_80) -> None:
+        self.trunk.keys = Keys(suite)
+        self.session.set_keys("trunk", suite, self.trunk.keys.to_peer, self.trunk.keys.from_peer)
+
+    def signal_trunk(self, *, keyed: bool = False, mux: bool = False, sources: tuple[str, ...] = ()) -> None:
+        self.session.set_trunk(
+            keyed=keyed,
+            rtp=self.trunk.rtp.address,
+            rtcp=None if mux else self.trunk.rtcp.address,
+            rtcp_mux=mux,
+            sources=sources,
+        )
+
+    async def connect(
+        self, *, suite: CryptoSuite | None = None, mux: bool = False, sources: tuple[str, ...] = ()
+    ) -> None:
+        """Check, keys, trunk and payload types; with a suite the trunk leg is keyed."""
+        await self.browser.check()
+        self.key_browser()
+        if suite is not None:
+            self.key_trunk(suite)
+        self.signal_trunk(keyed=suite is not None, mux=mux, sources=sources)
+        self.session.set_payloads(PAYLOADS, BACK)
+        await self.session.counters()
+
+    def peer(self, host: str) -> Peer:
+        """One more socket that is closed with the call."""
+        self._others.append(Peer(host))
+        return self._others[-1]
+
+    async def event(self, kind: type[E]) -> E:
+        """The first event of that kind, waited for if need be."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                for event in self.events:
+                    if isinstance(event, kind):
+                        return event
+                self._news.clear()
+                await self._news.wait()
+
+    async def until(self, reached: Callable[[SessionCounters], bool]) -> SessionCounters:
+        """Wait until the counters say so."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                counters = await self.session.counters()
+                if reached(counters):
+                    return counters
+                await asyncio.sleep(0.002)
+
+    def close_peers(self) -> None:
+        self.browser.close()
+        self.trunk.close()
+        for peer in self._others:
+            peer.close()
+
+
+@asynccontextmanager
+async def new_call(pool: RelayPool) -> AsyncIterator[Call]:
+    """A fresh session in a pool, closed at the end."""
+    call = Call()
+    try:
+        await call.open(pool)
+        yield call
+        await call.session.close()
+    finally:
+        call.close_peers()

@@ -1,0 +1,379 @@
+"""The pool: opening, failing, ending and restarting, against real workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.base.counters import Counter, Counters
+from gateway.base.errors import MediaError
+from gateway.base.values import HostPort
+from gateway.media import relay_client
+from gateway.media.relay_client import RelayPool, slice_ports
+from gateway.media.relay_protocol import RelayEvent, SendDtls, SessionCounters, WorkerConfig, WorkerLost
+from gateway.media.relay_worker import MAX_BACKLOG, RelayWorker
+from tests.media import packets
+from tests.media.peers import (
+    BROWSER_PORT,
+    LOOPBACK,
+    TRUNK_BIND,
+    WAIT_SECONDS,
+    Call,
+    media,
+    new_call,
+    running_pool,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PORT = BROWSER_PORT + 20
+
+
+def _descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def _ignore(_: RelayEvent) -> None:
+    """A listener that does not care."""
+
+
+async def _restarted(counters: Counters, times: int = 1) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while counters[Counter.WORKER_RESTARTED] < times:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_a_session_tells_where_it_is_reached(call: Call) -> None:
+    assert call.session.browser_candidates == (
+        HostPort("203.0.113.1", BROWSER_PORT),
+        HostPort("203.0.113.2", BROWSER_PORT),
+    )
+    assert call.trunk_rtp.host == TRUNK_BIND
+    assert call.trunk_rtp.port % 2 == 0
+    assert 20000 <= call.trunk_rtp.port <= 20998
+    assert call.trunk_rtcp == HostPort(TRUNK_BIND, call.trunk_rtp.port + 1)
+
+
+async def test_the_final_counters_come_with_the_end_and_closing_again_changes_nothing(call: Call) -> None:
+    await call.connect()
+    call.browser.send_media(packets.rtp(1))
+    await call.trunk.receive_media()
+    final = await call.session.close()
+    assert (final.browser_rx, final.trunk_tx, final.stun_rx) == (1, 1, 1)
+    assert await call.session.close() == final
+    with pytest.raises(MediaError):
+        await call.session.counters()
+
+
+async def test_a_closed_session_takes_no_commands_and_relays_nothing(call: Call, pool: RelayPool) -> None:
+    await call.connect()
+    await call.session.close()
+    call.session.send_dtls(b"\x16late")
+    call.browser.send(call.browser.request(), call.browser.server)
+    call.browser.send_media(packets.rtp(1))
+    # The next call's check comes after them on the same port.
+    async with new_call(pool) as other:
+        await other.browser.check()
+    assert call.browser.pending() == []
+    assert call.trunk.rtp.pending() == []
+
+
+async def test_two_sessions_with_one_user_name_are_refused(call: Call, pool: RelayPool) -> None:
+    with pytest.raises(MediaError, match="duplicate"):
+        await pool.open(
+            ice_ufrag=call.ufrag, ice_pwd="x" * 24, trunk_bind=TRUNK_BIND, trunk_advertise="", listener=_ignore
+        )
+
+
+async def test_a_bind_address_that_is_not_ours_is_refused(pool: RelayPool) -> None:
+    before = pool.session_count
+    with pytest.raises(MediaError, match="bad_address"):
+        await pool.open(
+            ice_ufrag="abcdefgh", ice_pwd="x" * 24, trunk_bind="192.0.2.1", trunk_advertise="", listener=_ignore
+        )
+    assert pool.session_count == before
+
+
+async def test_without_a_free_port_a_session_is_refused_until_quarantine_is_over() -> None:
+    config = media(first_port=PORT, trunk_ports=(22000, 22001))
+    waiting = Call()
+    async with running_pool(config, quarantine_seconds=0.2) as small:
+        async with new_call(small):
+            with pytest.raises(MediaError, match="no media port"):
+                await waiting.open(small)
+        with pytest.raises(MediaError, match="no media port"):
+            await waiting.open(small)
+        await asyncio.sleep(0.2)
+        await waiting.open(small)
+        await waiting.session.close()
+        waiting.close_peers()
+
+
+async def test_two_hundred_sessions_give_their_descriptors_and_ports_back() -> None:
+    config = media(first_port=PORT + 1, trunk_ports=(23000, 23399))
+    async with running_pool(config, quarantine_seconds=0.0) as own:
+        (pid,) = own.worker_pids
+        before = _descriptors(pid)
+        for _ in range(2):
+            sessions = await asyncio.gather(
+                *(
+                    own.open(
+                        ice_ufrag=f"ufrag{n:03}",
+                        ice_pwd="x" * 24,
+                        trunk_bind=TRUNK_BIND,
+                        trunk_advertise=TRUNK_BIND,
+                        listener=_ignore,
+                    )
+                    for n in range(200)
+                )
+            )
+            assert len({s.trunk_rtp for s in sessions}) == 200
+            assert own.session_count == 200
+            assert _descriptors(pid) == before + 400
+            await asyncio.gather(*(s.close() for s in sessions))
+            assert own.session_count == 0
+            assert _descriptors(pid) == before
+
+
+async def test_sessions_go_to_the_least_loaded_worker() -> None:
+    config = media(workers=2, first_port=PORT + 2, trunk_ports=(24000, 24019))
+    async with running_pool(config) as two:
+        calls = [Call() for _ in range(4)]
+        for call in calls:
+            await call.open(two)
+        assert sorted(c.session.browser_candidates[0].port for c in calls) == [
+            PORT + 2,
+            PORT + 2,
+            PORT + 3,
+            PORT + 3,
+        ]
+        for call in calls:
+            await call.session.close()
+            call.close_peers()
+
+
+async def test_a_killed_worker_ends_its_calls_only_and_comes_back(call: Call) -> None:
+    counters = Counters()
+    config = media(workers=2, first_port=PORT + 4, trunk_ports=(25000, 25019))
+    async with running_pool(config, counters) as two:
+        first, second = Call(), Call()
+        await first.open(two)
+        await second.open(two)
+        assert first.session.browser_candidates != second.session.browser_candidates
+        second.browser.server = HostPort(LOOPBACK, second.session.browser_candidates[0].port)
+        await second.connect()
+        os.kill(two.worker_pids[0], signal.SIGKILL)
+        assert (await first.event(WorkerLost)).session == first.session.id
+        with pytest.raises(MediaError):
+            await first.session.counters()
+        first.session.send_dtls(b"\x16nobody hears this")
+        assert await first.session.close() == SessionCounters()
+        second.browser.send_media(packets.rtp(1))
+        assert await second.trunk.receive_media() == packets.rtp(1, payload_type=8)
+        assert not any(isinstance(e, WorkerLost) for e in second.events)
+        await _restarted(counters)
+        third = Call()
+        await third.open(two)
+        assert third.session.browser_candidates[0].port in (PORT + 4, PORT + 5)
+        for ended in (second, third):
+            await ended.session.close()
+        for ended in (first, second, third):
+            ended.close_peers()
+
+
+async def test_a_caller_waits_for_the_restart_rather_than_failing() -> None:
+    counters = Counters()
+    async with running_pool(media(first_port=PORT + 6, trunk_ports=(26000, 26009)), counters) as own:
+        os.kill(own.worker_pids[0], signal.SIGKILL)
+        async with new_call(own) as lost:
+            assert lost.trunk_rtp.port >= 26000
+        assert counters[Counter.WORKER_RESTARTED] == 1
+
+
+async def test_counters_known_before_the_loss_are_the_final_ones() -> None:
+    async with running_pool(media(first_port=PORT + 7, trunk_ports=(26010, 26019))) as own:
+        call = Call()
+        await call.open(own)
+        call.browser.server = HostPort(LOOPBACK, PORT + 7)
+        await call.browser.check()
+        known = await call.session.counters()
+        os.kill(own.worker_pids[0], signal.SIGKILL)
+        await call.event(WorkerLost)
+        assert await call.session.close() == known
+        assert known.stun_rx == 1
+        call.close_peers()
+
+
+async def test_a_stopped_worker_is_a_media_error_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_client, "OPEN_SECONDS", 0.2)
+    monkeypatch.setattr(relay_client, "ANSWER_SECONDS", 0.2)
+    async with running_pool(media(first_port=PORT + 8, trunk_ports=(26020, 26029))) as own:
+        (pid,) = own.worker_pids
+        call = Call()
+        await call.open(own)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(MediaError, match="in time"):
+                await own.open(
+                    ice_ufrag="abcdefgh", ice_pwd="x" * 24, trunk_bind=TRUNK_BIND, trunk_advertise="", listener=_ignore
+                )
+            with pytest.raises(MediaError, match="does not answer"):
+                await call.session.counters()
+            assert own.session_count == 1
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        monkeypatch.undo()
+        assert await call.session.counters() == SessionCounters()
+        # What the worker opened for nobody was closed again: only this call's two sockets are left.
+        assert _descriptors(pid) == 9
+        await call.session.close()
+        assert _descriptors(pid) == 7
+        call.close_peers()
+
+
+async def test_a_worker_that_never_reads_is_given_up_and_replaced() -> None:
+    counters = Counters()
+    async with running_pool(media(first_port=PORT + 9, trunk_ports=(26030, 26039)), counters) as own:
+        call = Call()
+        await call.open(own)
+        (pid,) = own.worker_pids
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(MAX_BACKLOG + 2000):
+            call.session.send_dtls(bytes(1000))
+        os.kill(pid, signal.SIGCONT)
+        await call.event(WorkerLost)
+        await _restarted(counters)
+        call.close_peers()
+
+
+async def test_a_gateway_that_does_not_read_costs_dtls_datagrams_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_pool(media(first_port=PORT + 10, trunk_ports=(26040, 26049))) as own, new_call(own) as call:
+        call.browser.server = HostPort(LOOPBACK, PORT + 10)
+        await call.connect()
+        # The event loop is busy here: nothing is read while this runs.
+        for n in range(150):
+            call.browser.send(packets.CLIENT_HELLO + bytes(1400), call.browser.server)
+            call.browser.send_media(packets.rtp(n))
+        counters = await call.until(lambda c: c.dtls_rx == 150)
+        assert counters.trunk_tx == 150
+
+
+async def test_stopping_tells_open_sessions_and_leaves_no_process() -> None:
+    pool = RelayPool(media(first_port=PORT + 11, trunk_ports=(26050, 26059)), Counters())
+    await pool.start()
+    (pid,) = pool.worker_pids
+    call = Call()
+    await call.open(pool)
+    await pool.stop()
+    assert isinstance(await call.event(WorkerLost), WorkerLost)
+    assert pool.session_count == 0
+    assert not _exists(pid)
+    with pytest.raises(MediaError, match="not running"):
+        await call.open(pool)
+    call.close_peers()
+
+
+async def test_a_worker_ignores_the_signals_of_the_terminal(pool: RelayPool) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(pool.worker_pids[0], number)
+    async with new_call(pool) as call:
+        assert call.trunk_rtp.port
+
+
+async def test_a_browser_port_in_use_fails_the_start_and_leaves_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((LOOPBACK, PORT + 13))
+        pool = RelayPool(media(workers=2, first_port=PORT + 12, trunk_ports=(26060, 26069)), Counters())
+        with pytest.raises(MediaError):
+            await pool.start()
+    assert f"cannot bind UDP port {PORT + 13}" in capfd.readouterr().err
+    for pid in pool.worker_pids:
+        assert not _exists(pid)
+
+
+async def test_a_worker_inherits_no_secrets_and_no_descriptors(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+    monkeypatch.setenv("CARRIER_PASSWORD", "canary-password")
+    with ExitStack() as stack:
+        stack.enter_context(socket.socket())
+        async with running_pool(media(first_port=PORT + 14, trunk_ports=(26070, 26079))) as own:
+            (pid,) = own.worker_pids
+            process = Path(f"/proc/{pid}")
+            assert b"canary" not in (process / "environ").read_bytes()
+            assert b"canary" not in (process / "cmdline").read_bytes()
+            # 0-2, control socket, two browser sockets, epoll.
+            assert _descriptors(pid) == 7
+            soft, hard = (process / "limits").read_text().split("Max open files")[1].split()[:2]
+            assert soft == hard
+
+
+async def test_the_ports_are_shared_out_in_whole_pairs() -> None:
+    slices = slice_ports(media(workers=3, trunk_ports=(20001, 20012)))
+    assert slices == [(20002, 20003), (20004, 20007), (20008, 20011)]
+    with pytest.raises(MediaError):
+        slice_ports(media(workers=2, trunk_ports=(20001, 20004)))
+
+
+@pytest.mark.parametrize("argument", ["", "{}", "nonsense"])
+async def test_a_worker_without_a_configuration_says_so(argument: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway.media.worker", argument, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert errors == b"relay worker: malformed worker configuration\n"
+
+
+async def test_a_message_the_gateway_cannot_read_ends_the_worker(call: Call) -> None:
+    worker = RelayWorker(WorkerConfig(-1, (LOOPBACK,), PORT + 15, 26080, 26089), _fail)
+    await worker.start()
+    worker._received(b"nonsense")
+    await asyncio.wait_for(worker.lost(), WAIT_SECONDS)
+    assert not worker.alive
+    worker.send(SendDtls(1, b"\x16"))
+    await worker.stop()
+
+
+def _fail(event: object) -> None:
+    raise AssertionError(event)
+
+
+async def test_a_command_a_worker_cannot_read_is_counted_and_ignored(pool: RelayPool, call: Call) -> None:
+    (before,) = await pool.worker_counters()
+    slot = call.session._slot
+    assert slot.worker._socket is not None
+    slot.worker._socket.send(b"nonsense")
+    (after,) = await pool.worker_counters()
+    assert after.control_rejected == before.control_rejected + 1
+
+
+async def test_a_listener_that_fails_does_not_keep_others_from_their_events() -> None:
+    loop = asyncio.get_running_loop()
+    problems: list[object] = []
+    loop.set_exception_handler(lambda _, context: problems.append(context["exception"]))
+    try:
+        async with running_pool(media(first_port=PORT + 16, trunk_ports=(26090, 26099))) as own:
+            await own.open(
+                ice_ufrag="abcdefgh", ice_pwd="x" * 24, trunk_bind=TRUNK_BIND, trunk_advertise="", listener=_fail
+            )
+            call = Call()
+            await call.open(own)
+            os.kill(own.worker_pids[0], signal.SIGKILL)
+            await call.event(WorkerLost)
+            call.close_peers()
+    finally:
+        loop.set_exception_handler(None)
+    assert len(problems) == 1
+    assert isinstance(problems[0], AssertionError)

@@ -1,0 +1,214 @@
+"""SRTP through the one adapter: suites, contexts, replay, bounds."""
+
+from __future__ import annotations
+
+import os
+
+import pylibsrtp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.base.crypto_suite import SUITES, CryptoSuite
+from gateway.base.values import Secret
+from gateway.media.worker.srtp import (
+    MAX_KEPT_KEYS,
+    MAX_SSRCS,
+    REKEY_GRACE_SECONDS,
+    LegKeys,
+    SrtpFailure,
+    SrtpReceiver,
+    SrtpSender,
+    find_suite,
+)
+from tests.media import packets
+
+SUITE = SUITES[0]
+
+
+def _key(suite: CryptoSuite = SUITE) -> Secret[bytes]:
+    return Secret(os.urandom(suite.master_length))
+
+
+def _pair(suite: CryptoSuite = SUITE) -> tuple[SrtpSender, SrtpReceiver]:
+    key = _key(suite)
+    return SrtpSender(suite, key), SrtpReceiver(suite, key)
+
+
+def _protect(sender: SrtpSender, packet: bytes, rtcp: bool = False) -> bytes:
+    result = sender.protect(packet, rtcp)
+    assert isinstance(result, bytes)
+    return result
+
+
+every_suite = pytest.mark.parametrize("suite", SUITES, ids=lambda s: s.name)
+
+
+@every_suite
+def test_what_is_protected_is_unprotected(suite: CryptoSuite) -> None:
+    sender, receiver = _pair(suite)
+    protected = _protect(sender, packets.rtp(1))
+    assert len(protected) == len(packets.rtp(1)) + suite.tag_bits // 8
+    assert receiver.unprotect(protected, False) == packets.rtp(1)
+    assert receiver.unprotect(_protect(sender, packets.receiver_report(), True), True) == packets.receiver_report()
+
+
+@every_suite
+def test_a_replay_is_told_from_a_forgery(suite: CryptoSuite) -> None:
+    sender, receiver = _pair(suite)
+    first = _protect(sender, packets.rtp(1))
+    report = _protect(sender, packets.receiver_report(), True)
+    receiver.unprotect(first, False)
+    receiver.unprotect(report, True)
+    assert receiver.unprotect(first, False) is SrtpFailure.REPLAYED
+    assert receiver.unprotect(report, True) is SrtpFailure.REPLAYED
+    forged = bytearray(_protect(sender, packets.rtp(2)))
+    forged[20] ^= 1
+    assert receiver.unprotect(bytes(forged), False) is SrtpFailure.FORGED
+
+
+@every_suite
+def test_plain_packets_are_forgeries(suite: CryptoSuite) -> None:
+    _, receiver = _pair(suite)
+    assert receiver.unprotect(packets.rtp(1), False) is SrtpFailure.FORGED
+    assert receiver.unprotect(packets.receiver_report(), True) is SrtpFailure.FORGED
+    assert receiver.unprotect(packets.sender_report(), True) is SrtpFailure.FORGED
+
+
+def test_a_packet_older_than_the_window_is_a_replay() -> None:
+    sender, receiver = _pair()
+    old = _protect(sender, packets.rtp(1))
+    for n in range(2, 132):
+        receiver.unprotect(_protect(sender, packets.rtp(n)), False)
+    assert receiver.unprotect(old, False) is SrtpFailure.REPLAYED
+
+
+def test_reordered_packets_inside_the_window_are_taken() -> None:
+    sender, receiver = _pair()
+    protected = [_protect(sender, packets.rtp(n)) for n in range(1, 100)]
+    assert all(isinstance(receiver.unprotect(p, False), bytes) for p in reversed(protected))
+
+
+def test_only_eight_sources_get_a_context_and_only_by_authenticating() -> None:
+    sender, receiver = _pair()
+    for n in range(100):
+        receiver.unprotect(packets.rtp(1, ssrc=9000 + n), False)
+    for n in range(MAX_SSRCS):
+        assert isinstance(receiver.unprotect(_protect(sender, packets.rtp(1, ssrc=n)), False), bytes)
+    other = SrtpSender(SUITE, _key())
+    assert receiver.unprotect(_protect(other, packets.rtp(1, ssrc=99)), False) is SrtpFailure.TOO_MANY_SSRCS
+    assert isinstance(receiver.unprotect(_protect(sender, packets.rtp(2, ssrc=3)), False), bytes)
+
+
+def test_a_sender_has_at_most_eight_contexts() -> None:
+    sender, _ = _pair()
+    for n in range(MAX_SSRCS):
+        _protect(sender, packets.rtp(1, ssrc=n))
+    assert sender.protect(packets.rtp(1, ssrc=99), False) is SrtpFailure.TOO_MANY_SSRCS
+    _protect(sender, packets.rtp(2, ssrc=0))
+
+
+def test_an_index_is_never_sent_twice() -> None:
+    sender, _ = _pair()
+    _protect(sender, packets.rtp(1))
+    assert sender.protect(packets.rtp(1, payload=b"other"), False) is SrtpFailure.UNSENDABLE
+
+
+def test_what_the_library_cannot_carry_is_unsendable() -> None:
+    sender, _ = _pair()
+    assert sender.protect(packets.rtp(1, payload=bytes(1400)), False) is SrtpFailure.UNSENDABLE
+    assert sender.protect(b"\x80\xc9", True) is SrtpFailure.UNSENDABLE
+
+
+@given(st.binary(max_size=1600), st.booleans())
+def test_any_octets_fail_as_a_value(data: bytes, rtcp: bool) -> None:
+    assert isinstance(_RECEIVER.unprotect(data, rtcp), SrtpFailure)
+    assert isinstance(_SENDER.protect(data, rtcp), bytes | SrtpFailure)
+
+
+_SENDER, _RECEIVER = SrtpSender(SUITE, _key()), SrtpReceiver(SUITE, _key())
+
+
+def test_only_suites_of_the_table_with_keys_of_their_length_are_used() -> None:
+    assert find_suite(SUITE.name, _key(), _key()) is SUITE
+    assert find_suite("NULL_HMAC_SHA1_80", Secret(bytes(30)), Secret(bytes(30))) is None
+    assert find_suite("AES_CM_128_HMAC_SHA1_32", Secret(bytes(30)), Secret(bytes(30))) is None
+    assert find_suite(SUITE.name, _key(), Secret(bytes(43))) is None
+    assert find_suite(SUITE.name, Secret(bytes(45)), _key()) is None
+
+
+def test_the_profile_numbers_of_the_table_are_those_of_the_library() -> None:
+    numbers = {
+        "AEAD_AES_256_GCM": pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
+        "AEAD_AES_128_GCM": pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
+        "AES_CM_128_HMAC_SHA1_80": pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+    }
+    assert {suite.name: suite.srtp_profile for suite in SUITES} == numbers
+
+
+def test_before_its_keys_a_leg_opens_nothing() -> None:
+    keys = LegKeys()
+    assert not keys.ready
+    assert keys.sender is None
+    assert keys.unprotect(packets.rtp(1), False, 0.0) is SrtpFailure.FORGED
+
+
+def test_the_same_key_again_keeps_the_context_and_its_replay_window() -> None:
+    keys, tx, rx = LegKeys(), _key(), _key()
+    keys.install(SUITE, tx, rx, 0.0)
+    peer = SrtpSender(SUITE, rx)
+    # The sequence number wraps: a context that started anew would not know the roll-over counter.
+    for n in range(0xFFF0, 0x10010):
+        packet = _protect(peer, packets.rtp(n))
+        assert isinstance(keys.unprotect(packet, False, 0.0), bytes)
+    sender = keys.sender
+    keys.install(SUITE, Secret(tx.reveal()), Secret(rx.reveal()), 1.0)
+    assert keys.sender is sender
+    assert keys.unprotect(packet, False, 1.0) is SrtpFailure.REPLAYED
+    assert isinstance(keys.unprotect(_protect(peer, packets.rtp(0x10010)), False, 100.0), bytes)
+
+
+def test_a_new_receiving_key_does_not_restart_the_sending_one() -> None:
+    keys, tx = LegKeys(), _key()
+    keys.install(SUITE, tx, _key(), 0.0)
+    assert keys.sender is not None
+    _protect(keys.sender, packets.rtp(1))
+    keys.install(SUITE, tx, _key(), 1.0)
+    assert keys.sender is not None
+    assert keys.sender.protect(packets.rtp(1), False) is SrtpFailure.UNSENDABLE
+
+
+def test_packets_under_the_previous_key_are_taken_for_a_short_while() -> None:
+    keys, old = LegKeys(), _key()
+    keys.install(SUITE, _key(), old, 0.0)
+    keys.install(SUITE, _key(), _key(), 10.0)
+    peer = SrtpSender(SUITE, old)
+    assert isinstance(keys.unprotect(_protect(peer, packets.rtp(1)), False, 10.0 + REKEY_GRACE_SECONDS - 0.1), bytes)
+    late = keys.unprotect(_protect(peer, packets.rtp(2)), False, 10.0 + REKEY_GRACE_SECONDS)
+    assert late is SrtpFailure.FORGED
+
+
+def test_going_back_to_an_earlier_key_does_not_restart_its_packet_index() -> None:
+    keys, first = LegKeys(), _key()
+    keys.install(SUITE, first, _key(), 0.0)
+    assert keys.sender is not None
+    _protect(keys.sender, packets.rtp(1))
+    for _ in range(MAX_KEPT_KEYS - 1):
+        keys.install(SUITE, _key(), _key(), 1.0)
+    keys.install(SUITE, first, _key(), 2.0)
+    assert keys.sender is not None
+    assert keys.sender.protect(packets.rtp(1, payload=b"other"), False) is SrtpFailure.UNSENDABLE
+
+
+def test_the_number_of_kept_keys_is_bounded() -> None:
+    keys = LegKeys()
+    for _ in range(3 * MAX_KEPT_KEYS):
+        keys.install(SUITE, _key(), _key(), 0.0)
+    assert len(keys._senders) == len(keys._receivers) == MAX_KEPT_KEYS
+
+
+def test_the_errors_of_the_library_still_read_as_the_adapter_expects() -> None:
+    assert [e for e in pylibsrtp.ERRORS if e.startswith("replay check failed")] == [
+        "replay check failed (bad index)",
+        "replay check failed (index too old)",
+    ]

@@ -1,0 +1,65 @@
+# GNU make and bash. Every target does its own set-up: .venv from pyproject.toml, Debian packages where it needs them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+SOFTPHONE := gateway/web/softphone
+
+# Peers the tests call: a browser, a capture, a phone and a load generator.
+PEERS := chromium:chromium tcpdump:tcpdump baresip:baresip-core sipp:sip-tester
+
+# Seconds per target of `make fuzz`; `make test` gives each a few.
+FUZZ_SECONDS ?= 300
+
+.PHONY: help setup peers run test test-interop test-attacks fuzz bench lint types imports format docs softphone
+
+help: ## What the targets do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+
+setup: ## .venv with the project and what it needs
+	@.ci/setup
+
+peers: setup
+	@.ci/need $(PEERS)
+
+run: setup ## The demonstration: gateway, PBX and softphone page on this machine
+	@$(BIN)/sip-gateway demo
+
+test: peers ## All tests but the slow ones, real peers included; under 10 minutes
+	$(PYTEST) tests -m "not slow"
+
+test-interop: peers ## Calls between real peers: Chromium, pjsua2, baresip, sipp
+	$(PYTEST) tests/interop
+
+test-attacks: peers ## Attacks on a running gateway
+	$(PYTEST) tests/attacks
+
+fuzz: setup ## Mutated messages for FUZZ_SECONDS per target
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/fuzz
+
+bench: peers ## The load generator
+	$(BIN)/python -m bench
+
+lint: setup ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## Types, strictly
+	$(BIN)/mypy
+
+imports: setup ## Import directions between the layers
+	$(BIN)/lint-imports
+
+format: setup ## Put everything into the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: setup ## docs/configuration.md from the schema
+	$(BIN)/sip-gateway reference > docs/configuration.md.new
+	mv docs/configuration.md.new docs/configuration.md
+
+softphone: ## The softphone's bundle (gateway/web/softphone/dist), which is committed
+	@.ci/need node:nodejs npm:npm
+	cd $(SOFTPHONE) && npm ci --no-audit --no-fund && npm run build

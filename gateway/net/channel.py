@@ -1,0 +1,66 @@
+"""What the endpoint and its sockets know of each other: a channel carries one flow, the endpoint takes what came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.sip.flow import Flow
+
+MAX_WRITE_BUFFER = 256 * 1024
+"""Octets waiting for a peer that does not read: four of the largest messages; then the connection is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """How long and how often a TCP or TLS peer may try our patience; tests take smaller ones."""
+
+    handshake: float = 5.0
+    """Seconds for a TLS handshake, and for an outgoing connection altogether."""
+    message: float = 10.0
+    """Seconds from the first octet of a message to its last."""
+    first_message: float = 30.0
+    """Seconds an inbound connection may live without ever completing a message."""
+    closing: float = 5.0
+    """Seconds the last octets of a connection we close may take."""
+    per_source: int = 32
+    """Connections of one source address."""
+    total: int = 2000
+    """Inbound connections of all sources."""
+
+
+class Channel(Protocol):
+    """A connection that carries one flow."""
+
+    flow: Flow
+
+    def send(self, data: bytes) -> None:
+        """Queue one message; a peer that does not read is cut off rather than waited for."""
+
+    def close(self) -> None:
+        """End the connection after what is queued has gone out."""
+
+    def abort(self) -> None:
+        """End the connection now."""
+
+    def check_limits(self, now: float) -> None:
+        """Cut the connection when it exceeds a time limit."""
+
+
+class Pump(Protocol):
+    """The endpoint as its channels see it."""
+
+    def next_flow_id(self) -> int:
+        """A number no other flow has or had."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def channel_opened(self, channel: Channel) -> None:
+        """A connection is ready to carry messages."""
+
+    def receive(self, flow: Flow, data: bytes, *, stream: bool) -> None:
+        """One complete message came in."""
+
+    def channel_closed(self, channel: Channel) -> None:
+        """The connection is gone; nothing can be sent on its flow any more."""

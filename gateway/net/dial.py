@@ -1,0 +1,139 @@
+"""Connections to trunks: one per trunk, opened on demand, over TLS only to a verified peer (RFC 5922).
+
+A failed verification is told with its X.509 reason and never followed by another try without TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.base.counters import Counters
+from gateway.base.errors import TransportError
+from gateway.base.values import HostPort
+from gateway.config.schema import Trunk
+from gateway.net.admission import TrunkSources, normal_host
+from gateway.net.channel import Pump, StreamLimits
+from gateway.net.stream import StreamChannel
+from gateway.sip.flow import Flow
+from gateway.trunks.target import TrunkTarget
+from gateway.trunks.tls import client_context, trunk_names
+
+MAX_ADDRESSES = 8
+"""Addresses of one target that are tried."""
+TLS_SHUTDOWN = 1.0
+"""Seconds a peer has to answer our close_notify."""
+
+log = logging.getLogger(__name__)
+
+
+class Dialer:
+    """Opens and keeps the connections of the gateway to its trunks."""
+
+    def __init__(
+        self, pump: Pump, counters: Counters, limits: StreamLimits, trunks: Mapping[str, Trunk], sources: TrunkSources
+    ) -> None:
+        self._pump, self._counters, self._limits = pump, counters, limits
+        self._sources = sources
+        self._names = {name: trunk_names(trunk) for name, trunk in trunks.items()}
+        self.targets = {name: TrunkTarget.parse(trunk.target) for name, trunk in trunks.items()}
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._live: dict[str, StreamChannel] = {}
+        self._locks = {name: asyncio.Lock() for name in trunks}
+
+    def load(self, trunks: Mapping[str, Trunk]) -> None:
+        """Read the certificates of all TLS trunks, so that a bad file is told at start and not at the first call.
+
+        Raises:
+            ConfigError: a file cannot be read or used.
+        """
+        self._contexts = {n: client_context(t) for n, t in trunks.items() if self.targets[n].transport == "tls"}
+
+    async def resolve(self, trunk: str) -> list[HostPort]:
+        """The addresses of a trunk's target.
+
+        Raises:
+            TransportError: the name has none, or the resolver does not answer in time.
+        """
+        target = self.targets[trunk]
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._limits.handshake):
+                found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise TransportError(f"trunk {trunk}: {target.host} cannot be resolved") from error
+        except TimeoutError as error:
+            raise TransportError(f"trunk {trunk}: resolving {target.host} took too long") from error
+        addresses = [HostPort(normal_host(str(entry[4][0])), target.port) for entry in found[:MAX_ADDRESSES]]
+        for address in addresses:
+            self._sources.learn(trunk, address.host)
+        return addresses
+
+    async def connect(self, trunk: str) -> Flow:
+        """The flow of a live connection to the trunk, opened if there is none.
+
+        Raises:
+            TransportError: no address can be reached, or none proves to be the trunk (`verification` says why).
+        """
+        async with self._locks[trunk]:
+            live = self._live.get(trunk)
+            if live is None or not live.is_usable:
+                live = self._live[trunk] = await self._open(trunk)
+            return live.flow
+
+    async def _open(self, trunk: str) -> StreamChannel:
+        failures: list[TransportError] = []
+        for address in await self.resolve(trunk):
+            try:
+                return await self._try(trunk, address)
+            except TransportError as error:
+                log.warning("trunk=%s address=%s failed=%s", trunk, address, error.why)
+                failures.append(error)
+        failures.sort(key=lambda error: not error.verification)  # an unverified peer says more than a dead one
+        raise failures[0] if failures else TransportError(f"trunk {trunk}: the name has no address")
+
+    async def _try(self, trunk: str, address: HostPort) -> StreamChannel:
+        channel = StreamChannel(
+            self._pump,
+            self._counters,
+            self._limits,
+            remote=address,
+            trunk=trunk,
+            names=self._names[trunk],
+            initiated=True,
+        )
+        try:
+            async with asyncio.timeout(self._limits.handshake):
+                await self._shake_hands(trunk, channel, address)
+        except ssl.SSLCertVerificationError as error:
+            reason = error.verify_message
+            raise TransportError(f"trunk {trunk}: the certificate is not valid", verification=reason) from error
+        except TimeoutError as error:
+            raise TransportError(f"trunk {trunk}: {address} did not answer in time") from error
+        except OSError as error:
+            raise TransportError(f"trunk {trunk}: {address}: {_why(error)}") from error
+        if channel.rejection:
+            raise TransportError(f"trunk {trunk}: the certificate is not valid", verification=channel.rejection)
+        return channel
+
+    async def _shake_hands(self, trunk: str, channel: StreamChannel, address: HostPort) -> None:
+        loop = asyncio.get_running_loop()
+        secured: dict[str, Any] = {}
+        if self.targets[trunk].transport == "tls":
+            secured = {
+                "ssl": self._contexts[trunk],
+                "server_hostname": self.targets[trunk].host,
+                "ssl_handshake_timeout": self._limits.handshake,
+                "ssl_shutdown_timeout": TLS_SHUTDOWN,
+            }
+        await loop.create_connection(lambda: channel, address.host, address.port, **secured)
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"TLS handshake failed: {error.reason or type(error).__name__}"
+    return error.strerror or type(error).__name__

@@ -1,0 +1,343 @@
+"""The pump between sockets and the SIP stack: bytes -> admission -> parser -> stack -> events and transmissions.
+
+It owns every SIP flow of the gateway and one timer, which serves the stack's transactions and the time limits of the
+connections alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from gateway.base.counters import Counter, Counters
+from gateway.base.errors import ConfigError, SipError, TransportError
+from gateway.base.values import HostPort
+from gateway.config.schema import Listen, SipListener, Trunk
+from gateway.net.admission import TrunkSources
+from gateway.net.channel import Channel, StreamLimits
+from gateway.net.datagram import DatagramListener
+from gateway.net.dial import Dialer
+from gateway.net.listener import StreamListener
+from gateway.net.sockets import family_of
+from gateway.sip.flow import Flow
+from gateway.sip.message import Message, Request, Response, create_response, parse_message, salvage_error_response
+from gateway.sip.stack import SipStack, StackEvent
+from gateway.trunks.tls import server_context, trunk_names
+
+SWEEP = 1.0
+"""Seconds between two looks at the time limits of the connections."""
+STOP_LIMIT = 2.0
+"""Seconds the connections have to send what is queued when the gateway stops."""
+DEFAULT_SIP_PORT = 5060
+"""Where a response goes when Via names no port (RFC 3261 18.2.2)."""
+OVERSIZE = frozenset({413, 513})
+
+log = logging.getLogger(__name__)
+
+
+def _nothing(_flow: Flow) -> None:
+    """Until somebody wants to know of closed flows."""
+
+
+class SipEndpoint:
+    """Every SIP socket of the gateway, and what goes between them and the stack."""
+
+    def __init__(
+        self,
+        stack: SipStack,
+        counters: Counters,
+        trunks: Mapping[str, Trunk],
+        on_event: Callable[[StackEvent], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        limits: StreamLimits | None = None,
+    ) -> None:
+        self._stack, self._counters, self._trunks, self._on_event = stack, counters, trunks, on_event
+        self._clock, self._limits = clock, limits or StreamLimits()
+        self.on_flow_closed: Callable[[Flow], None] = _nothing
+        """Told once of each connection that is gone; UDP flows do not end."""
+        self._sources = TrunkSources(trunks)
+        self._dialer = Dialer(self, counters, self._limits, trunks, self._sources)
+        self._names = {name: trunk_names(trunk) for name, trunk in trunks.items()}
+        self._flow_ids = itertools.count(1)
+        self._datagrams: list[DatagramListener] = []
+        self._streams: list[StreamListener] = []
+        self._channels: dict[int, Channel] = {}
+        self._events: deque[StackEvent] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._sweep_at: float | None = None
+        self._pumping = False
+        self._stopping = False
+        self._drained = asyncio.Event()
+
+    # --- start and stop
+
+    async def start(self, listen: Listen) -> None:
+        """Open every listener of the configuration.
+
+        Raises:
+            ConfigError: an address cannot be bound or a certificate cannot be used; nothing is left open then.
+        """
+        self._stopping = False
+        try:
+            self._dialer.load(self._trunks)
+            for listener in listen.sip:
+                await self._listen(listener, listen)
+        except ConfigError:
+            await self.stop()
+            raise
+
+    async def _listen(self, listener: SipListener, listen: Listen) -> None:
+        address = HostPort(listener.address.host, listener.address.port)
+        try:
+            if listener.transport == "udp":
+                self._datagrams.append(await DatagramListener.open(self, address))
+                return
+            context = server_context(listen.tls) if listener.transport == "tls" and listen.tls else None
+            stream = StreamListener(self, self._counters, self._limits, context)
+            stream.open(address)
+            self._streams.append(stream)
+        except OSError as error:
+            place = f"{listener.transport}:{address}"
+            remedy = "stop what uses the address, or choose another one"
+            raise ConfigError(f"cannot listen on {place}: {error.strerror}", key="listen.sip", remedy=remedy) from error
+
+    @property
+    def addresses(self) -> list[HostPort]:
+        """Where the listeners are, UDP first; a configured port 0 shows as the one chosen."""
+        return [listener.local for listener in self._datagrams] + [listener.local for listener in self._streams]
+
+    async def stop(self) -> None:
+        """Close every listener and connection; after that nothing of the endpoint runs."""
+        self._stopping = True
+        for stream in self._streams:
+            await stream.close()
+        await self._close_channels()
+        for listener in self._datagrams:
+            await listener.close()
+        self._streams, self._datagrams = [], []
+        self._disarm()
+
+    async def _close_channels(self) -> None:
+        for channel in list(self._channels.values()):
+            channel.close()
+        if not await self._drain():
+            for channel in list(self._channels.values()):
+                channel.abort()
+            await self._drain()
+
+    async def _drain(self) -> bool:
+        """Whether every connection ended in time."""
+        try:
+            async with asyncio.timeout(STOP_LIMIT):
+                while self._channels:
+                    self._drained.clear()
+                    await self._drained.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # --- what the gateway sends
+
+    async def connect(self, trunk_name: str) -> Flow:
+        """The flow to reach a trunk on: a connection for TCP and TLS, opened within 5 s; a listener's for UDP.
+
+        Raises:
+            TransportError: it cannot be reached, or its certificate is not the trunk's (`verification` says why).
+        """
+        if self._dialer.targets[trunk_name].transport != "udp":
+            return await self._dialer.connect(trunk_name)
+        for address in await self._dialer.resolve(trunk_name):
+            for listener in self._datagrams:
+                if listener.family is family_of(address.host):
+                    return listener.flow_to(address, trunk_name)
+        raise TransportError(f"trunk {trunk_name}: no udp: listener can reach it")
+
+    def send_request(self, request: Request, flow: Flow) -> str:
+        """Send a request and return its transaction key (see `SipStack.send_request`)."""
+        key = self._stack.send_request(request, flow, self.now())
+        self._pump()
+        return key
+
+    def send_ack(self, request: Request, flow: Flow) -> None:
+        """Send the ACK of a 2xx."""
+        self._stack.send_ack(request, flow, self.now())
+        self._pump()
+
+    def respond(self, key: str, response: Response) -> None:
+        """Answer a request."""
+        self._stack.respond(key, response, self.now())
+        self._pump()
+
+    def cancel(self, key: str) -> None:
+        """Cancel an INVITE of ours."""
+        self._stack.cancel(key, self.now())
+        self._pump()
+
+    def forget(self, key: str) -> None:
+        """Drop a transaction without a word."""
+        self._stack.forget(key)
+        self._pump()
+
+    def close_flow(self, flow: Flow) -> None:
+        """End the connection of a flow after what is queued has gone out; a UDP flow stays."""
+        if channel := self._channels.get(flow.id):
+            channel.close()
+
+    # --- what the sockets bring
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._clock()
+
+    def next_flow_id(self) -> int:
+        """A number no other flow has or had."""
+        return next(self._flow_ids)
+
+    def admit(self, host: str) -> tuple[str, Sequence[str]] | None:
+        """The trunk a connection from `host` belongs to and the names it may prove, or None."""
+        trunk = self._sources.find(host)
+        return None if trunk is None else (trunk, self._names[trunk])
+
+    def channel_opened(self, channel: Channel) -> None:
+        """A connection is ready to carry messages."""
+        self._channels[channel.flow.id] = channel
+        if self._stopping:
+            channel.abort()
+        self._arm()
+
+    def channel_closed(self, channel: Channel) -> None:
+        """The connection is gone: its transactions end, and `on_flow_closed` is told."""
+        if self._channels.pop(channel.flow.id, None) is None:
+            return
+        self._stack.flow_closed(channel.flow, self.now())
+        self.on_flow_closed(channel.flow)
+        self._drained.set()
+        self._pump()
+
+    def receive_datagram(self, listener: DatagramListener, data: bytes, source: HostPort) -> None:
+        """One datagram: of unknown sources not a byte is read; keepalives (RFC 5626 3.5.1) end here."""
+        trunk = self._sources.find(source.host)
+        if trunk is None:
+            self._counters.add(Counter.SIP_UNKNOWN_SOURCE)
+        elif data.strip(b"\r\n\0 "):
+            self.receive(listener.flow_to(source, trunk), data, stream=False)
+
+    def receive(self, flow: Flow, data: bytes, *, stream: bool) -> None:
+        """One complete message; what cannot be parsed is answered at once if that can be done safely."""
+        try:
+            message = parse_message(data, stream=stream)
+            flow = self._return_flow(flow, message)
+        except SipError as error:
+            self._counters.add(Counter.SIP_OVERSIZE if error.status in OVERSIZE else Counter.SIP_MALFORMED)
+            if answer := salvage_error_response(data, error):
+                self._transmit(flow, answer)
+            return
+        if self._may_begin(flow, message):
+            self._stack.receive(flow, message, self.now())
+        else:
+            self._forbid(flow, message)
+        self._pump()
+
+    def _return_flow(self, flow: Flow, message: Message) -> Flow:
+        """Where a datagram's answer goes: without rport to the port Via names (RFC 3261 18.2.2, RFC 3581 4)."""
+        if flow.transport != "udp" or not isinstance(message, Request) or "rport" in message.via.params:
+            return flow
+        port = message.via.port or DEFAULT_SIP_PORT
+        listener = self._listener_of(flow)
+        if listener is None or port == flow.remote.port:
+            return flow
+        return listener.flow_to(HostPort(flow.remote.host, port), flow.trunk)
+
+    def _may_begin(self, flow: Flow, message: Message) -> bool:
+        """False for requests that begin something new from a trunk address outside of `networks`."""
+        if flow.trunk is None or not isinstance(message, Request) or message.method in ("ACK", "CANCEL"):
+            return True
+        return message.to.tag is not None or self._sources.may_call_in(flow.trunk, flow.remote.host)
+
+    def _forbid(self, flow: Flow, message: Message) -> None:
+        self._counters.add(Counter.SIP_REJECTED)
+        if isinstance(message, Request):
+            self._transmit(flow, bytes(create_response(message, 403, to_tag=secrets.token_hex(8))))
+
+    # --- the pump
+
+    def _pump(self) -> None:
+        """Send and tell until there is nothing left; what a listener of events does in turn joins the same round."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._send_pending() or self._tell_pending():
+                pass
+        finally:
+            self._pumping = False
+            self._arm()
+
+    def _send_pending(self) -> bool:
+        transmissions = self._stack.take_transmissions()
+        for flow, data in transmissions:
+            self._transmit(flow, data)
+        return bool(transmissions)
+
+    def _tell_pending(self) -> bool:
+        self._events.extend(self._stack.take_events())
+        if not self._events:
+            return False
+        self._on_event(self._events.popleft())
+        return True
+
+    def _transmit(self, flow: Flow, data: bytes) -> None:
+        if flow.transport == "udp":
+            if listener := self._listener_of(flow):
+                listener.send(flow, data)
+        elif channel := self._channels.get(flow.id):
+            channel.send(data)
+        else:
+            self._stack.flow_closed(flow, self.now())
+
+    def _listener_of(self, flow: Flow) -> DatagramListener | None:
+        return next((listener for listener in self._datagrams if listener.carries(flow)), None)
+
+    # --- the one timer
+
+    def _arm(self) -> None:
+        if self._stopping:
+            self._disarm()
+            return
+        self._sweep_at = (self._sweep_at or self.now() + self._sweep_interval) if self._channels else None
+        pending = self.now() if self._events else None
+        due = [t for t in (pending, self._stack.next_deadline(), self._sweep_at) if t is not None]
+        if not due:
+            self._disarm()
+        elif self._timer is None or min(due) != self._timer_at:
+            self._disarm()
+            self._timer_at = min(due)
+            delay = max(0.0, self._timer_at - self.now())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    @property
+    def _sweep_interval(self) -> float:
+        limits = self._limits
+        return min(SWEEP, min(limits.message, limits.first_message, limits.closing) / 2)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self.now()
+        if self._sweep_at is not None and now >= self._sweep_at:
+            self._sweep_at = None
+            for channel in list(self._channels.values()):
+                channel.check_limits(now)
+        self._stack.handle_timers(now)
+        self._pump()

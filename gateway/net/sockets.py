@@ -1,0 +1,37 @@
+"""Sockets bound the way every listener here wants them."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from gateway.base.values import HostPort
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def is_unspecified(host: str) -> bool:
+    """Whether `host` means all interfaces."""
+    return ipaddress.ip_address(host).is_unspecified
+
+
+def bind(address: HostPort, kind: socket.SocketKind) -> socket.socket:
+    """A non-blocking socket bound to `address`; IPv6 ones speak IPv6 only, so that an address has one spelling.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    sock = socket.socket(family_of(address.host), kind)
+    try:
+        sock.setblocking(False)
+        if kind is socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family is socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address.host, address.port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,147 @@
+"""SIP over one TCP or TLS connection (RFC 3261 18, RFC 5626 4.4.1): framed, answered, and cut when it stalls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from gateway.base.counters import Counter, Counters
+from gateway.base.errors import SipError
+from gateway.base.values import HostPort
+from gateway.net.admission import normal_host
+from gateway.net.channel import MAX_WRITE_BUFFER, Pump, StreamLimits
+from gateway.sip.flow import Flow
+from gateway.sip.framing import PING, PONG, StreamFramer
+from gateway.sip.message import salvage_error_response
+from gateway.trunks.tls import inspect_peer
+
+log = logging.getLogger(__name__)
+
+
+class StreamChannel(asyncio.Protocol):
+    """One TCP or TLS connection, from the finished handshake to its end."""
+
+    def __init__(
+        self,
+        pump: Pump,
+        counters: Counters,
+        limits: StreamLimits,
+        *,
+        remote: HostPort,
+        trunk: str,
+        names: Sequence[str],
+        initiated: bool = False,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._pump, self._counters, self._limits = pump, counters, limits
+        self._remote, self._trunk, self._names = remote, trunk, names
+        self._initiated, self._on_end = initiated, on_end
+        self._framer = StreamFramer()
+        self._transport: asyncio.Transport | None = None
+        self._opened_at = pump.now()
+        self._closing_since: float | None = None
+        self._had_message = False
+        self.flow: Flow
+        self.rejection = ""
+        """Why the peer of a connection we opened was not believed, else ""."""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the connection came to be; then its end is reported through `on_end`."""
+        return self._transport is not None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether something sent now has a chance to arrive."""
+        return self._transport is not None and not self._transport.is_closing() and not self.rejection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.flow = self._make_flow(self._transport)
+        tls = self.flow.tls
+        if self._initiated and tls is not None and not tls.verified:
+            self.rejection = tls.reason
+            self._transport.abort()
+            return
+        log.debug("flow=%s state=open", self.flow)
+        self._pump.channel_opened(self)
+
+    def _make_flow(self, transport: asyncio.Transport) -> Flow:
+        host, port = transport.get_extra_info("sockname")[:2]
+        ssl_object: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        return Flow(
+            self._pump.next_flow_id(),
+            "tcp" if ssl_object is None else "tls",
+            HostPort(normal_host(host), port),
+            self._remote,
+            self._trunk,
+            None if ssl_object is None else inspect_peer(ssl_object, self._names),
+            self._initiated,
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_end()
+        if not self.rejection:
+            log.debug("flow=%s state=closed", self.flow)
+            self._pump.channel_closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing_since is not None or self.rejection:
+            return
+        try:
+            messages = self._framer.feed(data, self._pump.now())
+        except SipError as error:
+            self._refuse(data, error)
+            return
+        for message in messages:
+            self._take(message)
+
+    def _take(self, message: bytes) -> None:
+        if message == PING:
+            self.send(PONG)
+        elif self._closing_since is None:
+            self._had_message = True
+            self._pump.receive(self.flow, message, stream=True)
+
+    def _refuse(self, data: bytes, error: SipError) -> None:
+        """After broken framing nothing on this connection can be believed: answer if possible, then close."""
+        self._counters.add(Counter.SIP_OVERSIZE if error.status in (413, 513) else Counter.SIP_MALFORMED)
+        log.info("flow=%s state=closing reason=%s", self.flow, error.why)
+        if answer := salvage_error_response(data, error):
+            self.send(answer)
+        self.close()
+
+    def send(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > MAX_WRITE_BUFFER:
+            self._cut("the peer does not read")
+
+    def close(self) -> None:
+        if self._transport is not None and self._closing_since is None:
+            self._closing_since = self._pump.now()
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def check_limits(self, now: float) -> None:
+        """Cut a connection that closes, sends or begins too slowly."""
+        begun, limits = self._framer.pending_since, self._limits
+        if self._closing_since is not None:
+            if now - self._closing_since > limits.closing:
+                self.abort()
+        elif begun is not None and now - begun > limits.message:
+            self._cut("the message did not come to its end in time")
+        elif not self._had_message and not self._initiated and now - self._opened_at > limits.first_message:
+            self._cut("no message came in time")
+
+    def _cut(self, reason: str) -> None:
+        self._counters.add(Counter.CONNECTION_TIMEOUT)
+        log.info("flow=%s state=closing reason=%s", self.flow, reason)
+        self.abort()

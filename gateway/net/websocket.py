@@ -1,0 +1,245 @@
+"""SIP over WebSocket (RFC 7118): browsers of allowed origins only, one SIP message per frame, answered on its flow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter as Tally
+from collections import deque
+
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+
+from gateway.base.counters import Counter, Counters
+from gateway.base.values import HostPort
+from gateway.config.schema import Web
+from gateway.net.admission import normal_host
+from gateway.net.channel import MAX_WRITE_BUFFER, Pump
+from gateway.sip.flow import Flow
+from gateway.sip.framing import PING, PONG
+from gateway.trunks.tls import inspect_peer
+
+SUBPROTOCOL = "sip"
+"""RFC 7118 4.1."""
+MAX_MESSAGE = 64 * 1024
+"""Octets of one WebSocket message, in however many frames."""
+MAX_PER_ADDRESS = 32
+"""WebSockets of one address: an office behind one NAT has that many browsers, an attacker no more."""
+MAX_WEBSOCKETS = 4000
+"""WebSockets of all addresses."""
+PING_INTERVAL = 25.0
+"""Seconds of silence before we ask whether the browser is still there: below the idle time of common NATs."""
+PONG_DEADLINE = 10.0
+"""Seconds it has to show any sign of life then."""
+CLOSE_LIMIT = 1.0
+"""Seconds a browser has to answer our close frame."""
+
+log = logging.getLogger(__name__)
+
+
+class WebSocketChannel:
+    """One open WebSocket: what the endpoint sends is queued here, and written by a task of the handler."""
+
+    def __init__(self, flow: Flow, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+        self.flow, self._socket, self._transport = flow, socket, transport
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._wake = asyncio.Event()
+        self._closing = False
+
+    def send(self, data: bytes) -> None:
+        if self._closing:
+            return
+        self._queue.append(data)
+        self._queued += len(data)
+        self._wake.set()
+        if self._queued > MAX_WRITE_BUFFER:
+            log.info("flow=%s state=closing reason=the peer does not read", self.flow)
+            self.abort()
+
+    def close(self) -> None:
+        self._closing = True
+        self._wake.set()
+
+    def abort(self) -> None:
+        self._queue.clear()
+        self.close()
+        self._transport.abort()
+
+    def check_limits(self, now: float) -> None:
+        """Silence is noticed by the handler's ping."""
+
+    async def write(self) -> None:
+        """Write what is queued until `close`, then close the WebSocket, which wakes its reader."""
+        try:
+            while await self._has_more():
+                data = self._queue.popleft()
+                await self._send(data)
+                self._queued -= len(data)
+        except ConnectionError as error:
+            log.debug("flow=%s write=%s", self.flow, type(error).__name__)
+        await self._socket.close(code=WSCloseCode.GOING_AWAY)
+
+    async def _has_more(self) -> bool:
+        while not self._queue and not self._closing:
+            self._wake.clear()
+            await self._wake.wait()
+        return bool(self._queue)
+
+    async def _send(self, data: bytes) -> None:
+        """As text when it is UTF-8, else as binary (RFC 7118 5.1)."""
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            await self._socket.send_bytes(data)
+        else:
+            await self._socket.send_str(text)
+
+
+class SipWebSocket:
+    """The `/ws` resource: admits browsers, and carries each one's flow until either side ends it."""
+
+    def __init__(
+        self,
+        endpoint: Pump,
+        settings: Web,
+        counters: Counters,
+        *,
+        ping_interval: float = PING_INTERVAL,
+        pong_deadline: float = PONG_DEADLINE,
+        per_address: int = MAX_PER_ADDRESS,
+    ) -> None:
+        self._endpoint, self._settings, self._counters = endpoint, settings, counters
+        self._ping_interval, self._pong_deadline, self._limit = ping_interval, pong_deadline, per_address
+        self._per_address: Tally[str] = Tally()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serve one WebSocket from its handshake to its end (RFC 6455 4.2, RFC 7118 4)."""
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the browser is gone")
+        remote = _address(transport, "peername")
+        socket = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,),
+            compress=False,
+            autoping=False,
+            max_msg_size=MAX_MESSAGE + 1,  # aiohttp refuses a message of just this size
+            timeout=CLOSE_LIMIT,
+        )
+        if refusal := self._refusal(request, transport, remote) or _not_sip(request, socket):
+            self._counters.add(Counter.WEBSOCKET_REFUSED)
+            log.info("peer=%s websocket=refused status=%d reason=%s", remote, refusal.status, refusal.text)
+            return refusal
+        self._per_address[remote.host] += 1
+        try:
+            await socket.prepare(request)
+            await self._serve(socket, transport, remote)
+        finally:
+            self._release(remote.host)
+        return socket
+
+    def _refusal(self, request: web.Request, transport: asyncio.Transport, remote: HostPort) -> web.Response | None:
+        """Why this browser may not open a WebSocket here, as the response that says so; None when it may."""
+        if transport.get_extra_info("ssl_object") is None and not remote.is_loopback:
+            return web.Response(status=403, text="WebSocket needs TLS")
+        if not self._is_allowed_origin(request.headers.getall("Origin", [])):
+            return web.Response(status=403, text="Origin not allowed")
+        if self._per_address[remote.host] >= self._limit or self._per_address.total() >= MAX_WEBSOCKETS:
+            return web.Response(status=503, text="Too many connections")
+        return None
+
+    def _is_allowed_origin(self, origins: list[str]) -> bool:
+        """Exactly one of the configured ones (RFC 6455 10.2); scripts of other sites must not speak for the user."""
+        if not origins:
+            return self._settings.allow_missing_origin
+        return len(origins) == 1 and origins[0] in self._settings.origins
+
+    def _release(self, host: str) -> None:
+        self._per_address[host] -= 1
+        if not self._per_address[host]:
+            del self._per_address[host]
+
+    async def _serve(self, socket: web.WebSocketResponse, transport: asyncio.Transport, remote: HostPort) -> None:
+        channel = WebSocketChannel(self._make_flow(transport, remote), socket, transport)
+        writing = asyncio.create_task(channel.write())
+        try:
+            self._endpoint.channel_opened(channel)
+            log.debug("flow=%s state=open", channel.flow)
+            await self._read(channel, socket)
+        finally:
+            channel.close()
+            self._endpoint.channel_closed(channel)
+            log.debug("flow=%s state=closed", channel.flow)
+            await _finish(writing)
+
+    def _make_flow(self, transport: asyncio.Transport, remote: HostPort) -> Flow:
+        ssl_object = transport.get_extra_info("ssl_object")
+        return Flow(
+            self._endpoint.next_flow_id(),
+            "ws" if ssl_object is None else "wss",
+            _address(transport, "sockname"),
+            remote,
+            tls=None if ssl_object is None else inspect_peer(ssl_object, ()),
+        )
+
+    async def _read(self, channel: WebSocketChannel, socket: web.WebSocketResponse) -> None:
+        while (message := await self._receive(channel, socket)) is not None:
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                data = message.data.encode() if message.type is WSMsgType.TEXT else message.data
+                self._take(channel, data)
+            elif message.type is WSMsgType.PING:
+                await socket.pong(message.data)
+            elif message.type is not WSMsgType.PONG:
+                self._note_end(channel, message)
+                return
+
+    async def _receive(self, channel: WebSocketChannel, socket: web.WebSocketResponse) -> WSMessage | None:
+        """The next message; after a silence the browser is asked for a sign of life, and None means it gave none."""
+        try:
+            async with asyncio.timeout(self._ping_interval):
+                return await socket.receive()
+        except TimeoutError:
+            log.debug("flow=%s ping", channel.flow)
+        try:
+            async with asyncio.timeout(self._pong_deadline):
+                await socket.ping()
+                return await socket.receive()
+        except (TimeoutError, ConnectionError):
+            self._counters.add(Counter.WEBSOCKET_DEAD)
+            log.info("flow=%s state=closing reason=no sign of life", channel.flow)
+            channel.abort()
+            return None
+
+    def _take(self, channel: WebSocketChannel, data: bytes) -> None:
+        """One SIP message per WebSocket message (RFC 7118 5.2); line ends alone are keepalives (RFC 5626 4.4.1)."""
+        if data.strip(PONG):
+            self._endpoint.receive(channel.flow, data, stream=False)
+        elif data.startswith(PING):
+            channel.send(PONG)
+
+    def _note_end(self, channel: WebSocketChannel, message: WSMessage) -> None:
+        if message.type is WSMsgType.ERROR:
+            oversize = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
+            self._counters.add(Counter.SIP_OVERSIZE if oversize else Counter.SIP_MALFORMED)
+            log.info("flow=%s state=closing reason=%s", channel.flow, type(message.data).__name__)
+
+
+def _not_sip(request: web.Request, socket: web.WebSocketResponse) -> web.Response | None:
+    """Refuses, before the upgrade, what is no WebSocket handshake or does not offer the subprotocol (RFC 7118 4.1)."""
+    offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    if SUBPROTOCOL not in offered:
+        return web.Response(status=400, text="WebSocket subprotocol sip required")
+    if not socket.can_prepare(request).ok:
+        return web.Response(status=400, text="Not a WebSocket handshake")
+    return None
+
+
+def _address(transport: asyncio.Transport, which: str) -> HostPort:
+    host, port = transport.get_extra_info(which)[:2]
+    return HostPort(normal_host(host), port)
+
+
+async def _finish(task: asyncio.Task[None]) -> None:
+    """Let a task end by itself for a moment, then cancel it; nothing of it is left behind."""
+    await asyncio.wait({task}, timeout=CLOSE_LIMIT)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable
 
 from gateway.base.counters import Counter, Counters
-from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort, Secret
 from gateway.config.schema import Media
@@ -22,154 +19,25 @@ from gateway.media.relay_protocol import (
     Command,
     CountersReport,
     Event,
-    FailureReason,
     GetCounters,
-    Leg,
     OpenSession,
-    RelayEvent,
-    SendDtls,
-    SessionClosed,
     SessionCounters,
-    SessionFailed,
     SessionOpened,
-    SetDirection,
-    SetKeys,
-    SetPayloads,
-    SetTrunk,
     WorkerConfig,
     WorkerLost,
     WorkerReady,
 )
+from gateway.media.relay_session import ANSWER_SECONDS, Listener, RelaySession, settle
 from gateway.media.relay_worker import RelayWorker
 
 OPEN_SECONDS = 2.0
 """A call is refused rather than kept waiting for the relay."""
-ANSWER_SECONDS = 2.0
-"""Longest wait for counters and for the end of a session."""
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
 HEALTHY_SECONDS = 60.0
 """A worker that lived this long is restarted without back-off."""
 
-Listener = Callable[[RelayEvent], None]
-
-T = TypeVar("T")
-
-
-class RelaySession:
-    """One call in a relay worker. Made by `RelayPool.open` only; commands after the end are dropped."""
-
-    def __init__(self, slot: _Slot, number: int, listener: Listener) -> None:
-        self.id = number
-        self.browser_candidates: tuple[HostPort, ...] = ()
-        """Where the browser reaches us, advertised addresses first to last."""
-        self.trunk_rtp = HostPort("", 0)
-        self.trunk_rtcp = HostPort("", 0)
-        self._slot, self._listener = slot, listener
-        self._opened: asyncio.Future[SessionOpened] = asyncio.get_running_loop().create_future()
-        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._reports: list[asyncio.Future[SessionCounters]] = []
-        self._last = SessionCounters()
-        self._closing = False
-
-    def set_keys(self, leg: Leg, suite: CryptoSuite, tx: Secret[bytes], rx: Secret[bytes]) -> None:
-        """Install the SRTP keys of a leg; a direction with an unchanged key keeps its context (RFC 3711 3.2.1)."""
-        self._send(SetKeys(self.id, leg, suite.name, tx, rx))
-
-    def set_trunk(
-        self,
-        *,
-        keyed: bool,
-        rtp: HostPort,
-        rtcp: HostPort | None = None,
-        rtcp_mux: bool = False,
-        sources: Sequence[str] = (),
-    ) -> None:
-        """Say where the trunk's media comes from and goes to; raises MediaError unless the hosts are IP addresses."""
-        for address in (rtp, rtcp):
-            _require_ip(address)
-        self._send(SetTrunk(self.id, keyed, rtp, rtcp, rtcp_mux, tuple(sources)))
-
-    def set_payloads(self, to_trunk: Mapping[int, int], to_browser: Mapping[int, int]) -> None:
-        """Say which payload types are relayed, and as what (RFC 3264 5.1: each side chooses its own numbers)."""
-        self._send(SetPayloads(self.id, dict(to_trunk), dict(to_browser)))
-
-    def set_direction(self, *, to_trunk: bool, to_browser: bool) -> None:
-        """Open or close RTP per direction (hold, RFC 3264 8.4); RTCP is not held."""
-        self._send(SetDirection(self.id, to_trunk, to_browser))
-
-    def send_dtls(self, data: bytes) -> None:
-        """Send a DTLS datagram to the browser."""
-        self._send(SendDtls(self.id, data))
-
-    async def counters(self) -> SessionCounters:
-        """The counters now; once it returns, every earlier command is in effect. Raises MediaError when lost."""
-        if self._closing or self._closed.done():
-            raise MediaError("the relay session has ended")
-        report: asyncio.Future[SessionCounters] = asyncio.get_running_loop().create_future()
-        self._reports.append(report)
-        self._send(GetCounters(self.id))
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await report
-        except TimeoutError as error:
-            raise MediaError("the relay worker does not answer") from error
-
-    async def close(self) -> SessionCounters:
-        """End the session and give its final counters: the last known ones when its worker is lost. Idempotent."""
-        if not self._closing:
-            self._closing = True
-            self._send(CloseSession(self.id))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await asyncio.shield(self._closed)
-        self._end()
-        return self._last
-
-    async def opened(self) -> SessionOpened:
-        """Wait for the worker's answer; raises MediaError with its reason."""
-        return await self._opened
-
-    def deliver(self, event: Event | WorkerLost) -> None:
-        """Take one event of this session from the pool."""
-        if isinstance(event, SessionOpened):
-            _settle(self._opened, event)
-        elif isinstance(event, CountersReport):
-            self._report(event.counters)
-        elif isinstance(event, SessionClosed):
-            self._last = event.counters
-            self._end()
-        elif isinstance(event, SessionFailed | WorkerLost) and not self._opened.done():
-            self._opened.set_exception(MediaError(_why(event)))
-            self._opened.exception()
-            self._end()
-        else:
-            self._pass_on(event)
-
-    def _pass_on(self, event: Event | WorkerLost) -> None:
-        if isinstance(event, WorkerLost):
-            self._end()
-        if not self._closing and isinstance(event, RelayEvent):
-            self._listener(event)
-
-    def _report(self, counters: SessionCounters) -> None:
-        self._last = counters
-        if self._reports:
-            # One report per request, in order; also when whoever asked no longer waits.
-            _settle(self._reports.pop(0), counters)
-
-    def _end(self) -> None:
-        """Nothing more will come for this session."""
-        self._slot.sessions.pop(self.id, None)
-        _settle(self._closed, None)
-        for report in self._reports:
-            if not report.done():
-                report.set_exception(MediaError("the relay session has ended"))
-        self._reports.clear()
-
-    def _send(self, command: Command) -> None:
-        if not self._closed.done():
-            self._slot.send(command)
+__all__ = ["RelayPool", "RelaySession"]
 
 
 class _Slot:
@@ -189,12 +57,15 @@ class _Slot:
         self.worker.send(command)
 
     async def totals(self) -> SessionCounters:
-        """What the worker counted outside of sessions."""
+        """What the worker counted outside of sessions; raises MediaError when it does not answer."""
         report: asyncio.Future[SessionCounters] = asyncio.get_running_loop().create_future()
         self._totals.append(report)
         self.send(GetCounters(WORKER))
-        async with asyncio.timeout(ANSWER_SECONDS):
-            return await report
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await report
+        except TimeoutError as error:
+            raise MediaError("the relay worker does not answer") from error
 
     async def keep_running(self) -> None:
         """Restart the worker whenever it is lost, with back-off; until cancelled."""
@@ -233,7 +104,7 @@ class _Slot:
             # Nobody waits for it any more.
             self.send(CloseSession(event.session))
         elif isinstance(event, CountersReport) and event.session == WORKER and self._totals:
-            _settle(self._totals.pop(0), event.counters)
+            settle(self._totals.pop(0), event.counters)
 
 
 class RelayPool:
@@ -321,7 +192,7 @@ class RelayPool:
             raise MediaError("no relay worker answered in time") from error
 
     async def worker_counters(self) -> list[SessionCounters]:
-        """What each worker dropped that belonged to no session."""
+        """What each running worker dropped that belonged to no session; raises MediaError when one does not answer."""
         return [await slot.totals() for slot in self._slots if slot.ready]
 
     async def _open(
@@ -375,25 +246,3 @@ def slice_ports(media: Media) -> list[tuple[int, int]]:
         raise MediaError("media.trunk.ports has fewer port pairs than media.workers")
     bounds = [first + 2 * (pairs * index // media.workers) for index in range(media.workers + 1)]
     return [(start, end - 1) for start, end in itertools.pairwise(bounds)]
-
-
-def _settle(future: asyncio.Future[T], value: T) -> None:
-    if not future.done():
-        future.set_result(value)
-
-
-def _why(event: SessionFailed | WorkerLost) -> str:
-    if isinstance(event, WorkerLost):
-        return "the relay worker died"
-    if event.reason == FailureReason.NO_PORT:
-        return "no media port is free"
-    return f"the relay refused the session: {event.reason}"
-
-
-def _require_ip(address: HostPort | None) -> None:
-    if address is None:
-        return
-    try:
-        ipaddress.ip_address(address.host)
-    except ValueError:
-        raise MediaError("a media address must be an IP address") from None

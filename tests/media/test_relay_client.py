@@ -15,8 +15,8 @@ import pytest
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort
-from gateway.media import relay_client
-from gateway.media.relay_client import RelayPool, slice_ports
+from gateway.media import relay_client, relay_session
+from gateway.media.relay_client import RelayPool, _Slot, slice_ports
 from gateway.media.relay_protocol import RelayEvent, SendDtls, SessionCounters, WorkerConfig, WorkerLost
 from gateway.media.relay_worker import MAX_BACKLOG, RelayWorker
 from tests.media import packets
@@ -217,7 +217,7 @@ async def test_counters_known_before_the_loss_are_the_final_ones() -> None:
 
 async def test_a_stopped_worker_is_a_media_error_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_client, "OPEN_SECONDS", 0.2)
-    monkeypatch.setattr(relay_client, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(relay_session, "ANSWER_SECONDS", 0.2)
     async with running_pool(media(first_port=PORT + 8, trunk_ports=(26020, 26029))) as own:
         (pid,) = own.worker_pids
         call = Call()
@@ -352,7 +352,8 @@ def _fail(event: object) -> None:
 
 async def test_a_command_a_worker_cannot_read_is_counted_and_ignored(pool: RelayPool, call: Call) -> None:
     (before,) = await pool.worker_counters()
-    slot = call.session._slot
+    slot = call.session._home
+    assert isinstance(slot, _Slot)
     assert slot.worker._socket is not None
     slot.worker._socket.send(b"nonsense")
     (after,) = await pool.worker_counters()

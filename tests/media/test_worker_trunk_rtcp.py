@@ -1,0 +1,92 @@
+"""RTCP between the legs through a real worker: its port, its source, its limits."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, CryptoSuite
+from gateway.media.relay_protocol import SourceRejected
+from gateway.media.worker.session import MAX_RTCP_PER_SECOND
+from tests.media import packets
+from tests.media.peers import ATTACKER, TRUNK_HOST, Call, Peer, free_pair
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SUITE = AES_CM_128_HMAC_SHA1_80
+
+
+@pytest.mark.parametrize("suite", [None, SUITE], ids=["plain", "keyed"])
+async def test_rtcp_has_its_own_port_without_muxing(call: Call, suite: CryptoSuite | None) -> None:
+    await call.connect(suite=suite)
+    call.browser.send_media(packets.sender_report())
+    assert await call.trunk.receive_rtcp() == packets.sender_report()
+    call.trunk.send_rtcp(packets.receiver_report(9))
+    assert await call.browser.receive_media() == packets.receiver_report(9)
+    counters = await call.session.counters()
+    assert (counters.rtcp_rx, counters.rtcp_tx, counters.trunk_tx, counters.browser_tx) == (2, 2, 0, 0)
+
+
+@pytest.mark.parametrize("suite", [None, SUITE], ids=["plain", "keyed"])
+async def test_rtcp_shares_the_rtp_port_with_muxing(call: Call, suite: CryptoSuite | None) -> None:
+    await call.connect(suite=suite, mux=True)
+    call.browser.send_media(packets.sender_report())
+    data, source = await call.trunk.rtp.receive_from()
+    assert source == call.trunk_rtp
+    assert (call.trunk.keys.unprotect(data) if call.trunk.keys else data) == packets.sender_report()
+    call.trunk.send_media(packets.receiver_report(9))
+    assert await call.browser.receive_media() == packets.receiver_report(9)
+    call.trunk.send_rtcp(packets.receiver_report(9))
+    await call.until(lambda c: c.rtcp_rejected == 1)
+
+
+async def test_without_muxing_rtcp_on_the_rtp_port_is_dropped(call: Call) -> None:
+    await call.connect()
+    call.trunk.send_media(packets.receiver_report())
+    await call.until(lambda c: c.rtcp_rejected == 1)
+    assert call.browser.pending() == []
+
+
+async def test_rtp_on_the_rtcp_port_is_dropped(call: Call) -> None:
+    await call.connect()
+    call.trunk.send_rtcp(packets.rtp(1, payload_type=8))
+    await call.until(lambda c: c.rtcp_rejected == 1)
+    assert call.browser.pending() == []
+
+
+@pytest.mark.parametrize(
+    "packet", [b"\x80\xc8\x00\x06" + bytes(8), b"\x80\xc9", packets.app(), packets.receiver_report() + b"\x80"]
+)
+async def test_short_or_private_rtcp_is_dropped_cve_2017_14099(call: Call, packet: bytes) -> None:
+    await call.connect()
+    call.trunk.send_rtcp(packet)
+    await call.until(lambda c: c.rtcp_rejected == 1)
+    assert call.browser.pending() == []
+
+
+async def test_rtcp_from_a_stranger_is_dropped(call: Call) -> None:
+    await call.connect()
+    for host in (ATTACKER, TRUNK_HOST):
+        call.peer(host).send(packets.receiver_report(), call.trunk_rtcp)
+    await call.until(lambda c: c.source_rejected == 2)
+    assert call.browser.pending() == []
+    (rejected,) = [e for e in call.events if isinstance(e, SourceRejected)]
+    assert rejected.address.host == ATTACKER
+
+
+async def test_an_rtcp_storm_is_capped(call: Call) -> None:
+    await call.connect()
+    for _ in range(MAX_RTCP_PER_SECOND + 20):
+        call.trunk.send_rtcp(packets.receiver_report())
+    counters = await call.until(lambda c: c.rtcp_rx == MAX_RTCP_PER_SECOND + 20)
+    assert counters.rtcp_rejected > 0
+
+
+async def test_without_an_rtcp_address_the_port_above_rtp_is_used(call: Call) -> None:
+    await call.connect()
+    call.trunk.close()
+    port = free_pair(TRUNK_HOST)
+    call.trunk.rtp, call.trunk.rtcp = Peer(TRUNK_HOST, port), Peer(TRUNK_HOST, port + 1)
+    call.session.set_trunk(keyed=False, rtp=call.trunk.rtp.address)
+    await call.session.counters()
+    call.browser.send_media(packets.sender_report())
+    assert await call.trunk.receive_rtcp() == packets.sender_report()

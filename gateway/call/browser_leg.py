@@ -43,7 +43,7 @@ def require_webrtc(remote: RemoteAudio) -> None:
     Raises:
         InsecureBrowserError: with the policy code.
     """
-    if remote.cryptos or remote.crypto_problems or not remote.proto.dtls or not remote.fingerprints:
+    if remote.crypto_lines or not remote.proto.dtls or not remote.has_keys:
         raise InsecureBrowserError(Code.BRW_SDES_OR_AVP)
     if not remote.rtcp_mux:
         raise InsecureBrowserError(Code.BRW_NO_MUX)

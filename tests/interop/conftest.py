@@ -1,0 +1,122 @@
+"""One gateway, one Chromium and phones on demand for the calls of this folder."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.rig.audio import write_tone
+from tests.rig.capture import Capture
+from tests.rig.chromium import SoftphonePage, launch
+from tests.rig.gateway import GatewayProcess, GatewaySetup, free_port
+from tests.rig.phone import Phone
+
+BROWSER_HERTZ = 1000.0
+TRUNK_HERTZ = 440.0
+
+TRUNKS = {
+    # number: (name, host, transport, profile)
+    "600": ("plain", "127.0.1.1", "udp", "legacy"),
+    "601": ("sdes", "127.0.1.2", "tls", "strict"),
+    "602": ("osrtp", "127.0.1.3", "tcp", "osrtp"),
+    "603": ("prefer", "127.0.1.4", "udp", "prefer"),
+    "604": ("strict488", "127.0.1.5", "tls", "strict"),
+    "605": ("strictignored", "127.0.1.6", "tls", "strict"),
+    "606": ("closed", "127.0.1.7", "tcp", "legacy"),
+    "607": ("badcert", "127.0.1.8", "tls", "strict"),
+}
+
+
+class Stage:
+    """The gateway and everything that can be put around it."""
+
+    def __init__(self, directory: Path, **overrides: Any) -> None:
+        self.directory = directory
+        self.ports = {number: free_port() for number in TRUNKS}
+        self.setup = GatewaySetup(directory / "gateway", trunks={}, outbound=[], **overrides)
+        certificates = self.setup.certificates
+        for number, (name, host, transport, profile) in TRUNKS.items():
+            suffix = "" if transport == "udp" else f";transport={transport}"
+            self.setup.trunks[name] = {
+                "target": f"sip:{host}:{self.ports[number]}{suffix}",
+                "security": profile,
+                "networks": [f"{host}/32"],
+            }
+            if transport == "tls":
+                name_in_certificate = "wrong.demo.test" if name == "badcert" else "pbx.demo.test"
+                self.setup.trunks[name]["tls"] = {
+                    "ca": str(certificates.ca.certificate),
+                    "names": [name_in_certificate],
+                }
+            self.setup.outbound.append({"id": name, "dialled": number, "trunk": name})
+        self.tone = write_tone(directory / "trunk.wav", TRUNK_HERTZ, rate=16000, seconds=20)
+        self.gateway = GatewayProcess(self.setup)
+        self._names = itertools.count(1)
+
+    def phone(self, number: str, **options: Any) -> Phone:
+        """The phone behind a number; plays the trunk's tone and records unless told otherwise."""
+        name, host, transport, _ = TRUNKS[number]
+        if transport == "tls":
+            pair = self.setup.certificates.pbx
+            options = {"certificate": pair.certificate, "key": pair.key} | options
+        options = {"play": self.tone} | options
+        label = f"{name}-{next(self._names)}"
+        return Phone(
+            self.directory / "phones", label, host=host, port=self.ports[number], transport=transport, **options
+        )
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium that speaks a 1000 Hz tone."""
+    tone = write_tone(tmp_path_factory.mktemp("tone") / "browser.wav", BROWSER_HERTZ, rate=48000, seconds=20)
+    with sync_playwright() as playwright:
+        browser = launch(playwright, tone)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A running gateway with the trunks of this folder."""
+    made = Stage(tmp_path_factory.mktemp("stage"))
+    made.gateway.start()
+    yield made
+    assert made.gateway.stop() == 0
+
+
+@pytest.fixture
+def page(stage: Stage, chromium: Browser) -> Iterator[SoftphonePage]:
+    """A signed-in softphone page."""
+    opened = SoftphonePage(chromium, stage.gateway.url).sign_in()
+    yield opened
+    opened.close()
+    assert opened.errors == []
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Iterator[Capture]:
+    """Records the wire once started; stopped in any case."""
+    made = Capture(tmp_path / "wire.pcap")
+    yield made
+    made.abandon()
+
+
+@pytest.fixture
+def phones(stage: Stage) -> Iterator[Callable[..., Phone]]:
+    """Starts phones; they end with the test."""
+    started: list[Phone] = []
+
+    def start(number: str, **options: Any) -> Phone:
+        phone = stage.phone(number, **options).start()
+        started.append(phone)
+        return phone
+
+    yield start
+    for phone in started:
+        phone.stop()

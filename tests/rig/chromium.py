@@ -1,0 +1,140 @@
+"""A real Chromium with the gateway's own softphone page."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Browser, Page, Playwright
+
+from tests.rig.audio import Samples
+from tests.rig.gateway import PASSWORD
+
+EXECUTABLE = "/usr/bin/chromium"
+RATE = 16000
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+    "--ignore-certificate-errors",
+)
+FAKE_UI = "--use-fake-ui-for-media-stream"
+
+# Taps the stream the page plays, as 16-bit samples at 16 kHz, without touching the page's own code.
+_LISTEN = """async () => {
+  const context = new AudioContext({sampleRate: 16000});
+  const source = context.createMediaStreamSource(document.querySelector('#remote-audio').srcObject);
+  const tap = context.createScriptProcessor(2048, 1, 1);
+  const kept = [];
+  tap.onaudioprocess = (event) => kept.push(new Float32Array(event.inputBuffer.getChannelData(0)));
+  source.connect(tap);
+  tap.connect(context.destination);
+  window.__tap = {context, kept, tap, source};
+}"""
+_HEARD = """async () => {
+  const {context, kept, tap, source} = window.__tap;
+  source.disconnect();
+  tap.disconnect();
+  await context.close();
+  const samples = new Int16Array(kept.reduce((n, block) => n + block.length, 0));
+  let at = 0;
+  for (const block of kept) for (const value of block) samples[at++] = Math.max(-1, Math.min(1, value)) * 32767;
+  const bytes = new Uint8Array(samples.buffer);
+  let text = '';
+  for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+  return btoa(text);
+}"""
+
+
+def launch(playwright: Playwright, tone: Path, *flags: str, fake_ui: bool = True) -> Browser:
+    """Chromium whose microphone is a WAV file."""
+    arguments = [*FLAGS, f"--use-file-for-fake-audio-capture={tone}", *([FAKE_UI] if fake_ui else []), *flags]
+    return playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=arguments)
+
+
+class SoftphonePage:
+    """What a person does with the page, and what they see."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._context = browser.new_context(ignore_https_errors=True)
+        self.page: Page = self._context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(url)
+
+    def close(self) -> None:
+        self._context.close()
+
+    def sign_in(self, user: str = "alice", password: str = PASSWORD) -> SoftphonePage:
+        self.page.fill("#user", user)
+        self.page.fill("#password", password)
+        self.page.click("#sign-in")
+        self.page.wait_for_selector("#registration[data-state=registered]", timeout=10000)
+        return self
+
+    def dial(self, number: str) -> None:
+        self.page.fill("#number", number)
+        self.page.click("#call")
+
+    def wait_state(self, state: str, seconds: float = 15) -> None:
+        try:
+            self.page.wait_for_selector(f"#call-state[data-state={state}]", timeout=seconds * 1000)
+        except Exception as error:
+            raise AssertionError(f"state is {self.state}, wanted {state}; reason {self.text('reason')!r}") from error
+
+    def wait_connected(self, seconds: float = 10) -> None:
+        """The peer connection is up: media may flow."""
+        self.page.wait_for_function(
+            "() => window.softphone.session()?.connection?.connectionState === 'connected'", timeout=seconds * 1000
+        )
+
+    def call(self, number: str) -> SoftphonePage:
+        """Dial and wait until the call stands."""
+        self.dial(number)
+        self.wait_state("in-call")
+        self.wait_connected()
+        return self
+
+    def click(self, name: str) -> None:
+        self.page.click(f"#{name}")
+
+    def text(self, name: str) -> str:
+        return (self.page.text_content(f"#{name}") or "").strip()
+
+    @property
+    def state(self) -> str:
+        return self.page.get_attribute("#call-state", "data-state") or ""
+
+    @property
+    def grade(self) -> str:
+        return self.page.get_attribute("#security", "data-grade") or ""
+
+    @property
+    def colour(self) -> str:
+        return self.page.get_attribute("#security", "data-colour") or ""
+
+    def listen(self, seconds: float) -> Samples:
+        """What the person hears during that time, as samples at `RATE`."""
+        self.page.evaluate(_LISTEN)
+        self.page.wait_for_timeout(seconds * 1000)
+        raw = base64.b64decode(self.page.evaluate(_HEARD))
+        return np.frombuffer(raw, "<i2").astype(float)
+
+    def stats(self) -> dict[str, Any]:
+        """getStats() of the transport."""
+        report: dict[str, Any] = self.page.evaluate(
+            """async () => {
+              const stats = await window.softphone.session().connection.getStats();
+              for (const value of stats.values()) if (value.type === 'transport') return value;
+              return {};
+            }"""
+        )
+        return report

@@ -1,0 +1,240 @@
+"""A gateway as an administrator runs it: files in a directory, a process, its log and its audit log."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gateway.demo.certificates import Certificates, create
+from gateway.sip.auth import compute_ha1
+
+REALM = "demo.test"
+PASSWORD = "canary-password-Zq7"
+READY_SECONDS = 20.0
+POLL_SECONDS = 0.02
+Record = dict[str, Any]
+
+
+def free_port(kind: int = socket.SOCK_DGRAM, host: str = "127.0.0.1") -> int:
+    """A port nobody uses now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def free_range(size: int, host: str = "127.0.0.1") -> str:
+    """A range of UDP ports nobody uses now, starting even; below the ephemeral ports so that nobody wanders in."""
+    for first in range(20000 + (os.getpid() * 37) % 8000 // 2 * 2, 32000, size + size % 2):
+        if all(_is_free(port, host) for port in range(first, first + size)):
+            return f"{first}-{first + size - 1}"
+    raise RuntimeError("no free port range")
+
+
+def _is_free(port: int, host: str) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def local_address() -> str:
+    """The machine's own non-loopback address, or loopback when it has none. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+@dataclass
+class GatewaySetup:
+    """What is written to disk before a gateway starts; change what a test needs, keep the rest."""
+
+    directory: Path
+    trunks: dict[str, dict[str, Any]]
+    outbound: list[dict[str, Any]]
+    inbound: list[dict[str, Any]] = field(default_factory=lambda: [{"id": "alice", "dialled": "100", "user": "alice"}])
+    users: tuple[str, ...] = ("alice", "bob")
+    dtls_setup: str = "passive"
+    browser_bind: tuple[str, ...] = ("127.0.0.1",)
+    sip: tuple[str, ...] = ("udp", "tcp")
+    tls_web: bool = True
+    allow_missing_origin: bool = True
+    overrides: dict[str, Any] = field(default_factory=dict)
+    workers: int = 1
+    log_level: str = "DEBUG"
+    web_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
+    sip_port: int = field(default_factory=free_port)
+    sip_tls_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
+    browser_port: int = field(default_factory=free_port)
+
+    @property
+    def certificates(self) -> Certificates:
+        return create(self.directory / "certs", [local_address()])
+
+    @property
+    def origin(self) -> str:
+        return f"{'https' if self.tls_web else 'http'}://127.0.0.1:{self.web_port}"
+
+    def write(self) -> Path:
+        """Write every file; returns the path of gateway.yaml."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._write_users()
+        (self.directory / "dialplan.yaml").write_text(
+            yaml.safe_dump({"outbound": _texts(self.outbound), "inbound": _texts(self.inbound)})
+        )
+        path = self.directory / "gateway.yaml"
+        path.write_text(yaml.safe_dump(_texts(self._document()), sort_keys=False))
+        return path
+
+    def _write_users(self) -> None:
+        users = {
+            name: {
+                "realm": REALM,
+                "ha1_md5": compute_ha1(name, REALM, PASSWORD, "MD5"),
+                "ha1_sha256": compute_ha1(name, REALM, PASSWORD, "SHA-256"),
+            }
+            for name in self.users
+        }
+        path = self.directory / "users.yaml"
+        path.write_text(yaml.safe_dump({"users": users}))
+        path.chmod(0o600)
+
+    def _document(self) -> dict[str, Any]:
+        files = self.certificates
+        web: dict[str, Any] = {
+            "address": f"127.0.0.1:{self.web_port}",
+            "origins": [self.origin],
+            "allow_missing_origin": self.allow_missing_origin,
+        }
+        if self.tls_web:
+            web |= {"certificate": str(files.web.certificate), "key": str(files.web.key)}
+        ports = {"udp": self.sip_port, "tcp": self.sip_port, "tls": self.sip_tls_port}
+        listen: dict[str, Any] = {"web": web, "sip": [f"{t}:127.0.0.1:{ports[t]}" for t in self.sip]}
+        if "tls" in self.sip:
+            listen["tls"] = {
+                "certificate": str(files.gateway.certificate),
+                "key": str(files.gateway.key),
+                "client_ca": str(files.ca.certificate),
+            }
+        document = {
+            "realm": REALM,
+            "listen": listen,
+            "media": {
+                "browser": {
+                    "bind": list(self.browser_bind),
+                    "ports": f"{self.browser_port}-{self.browser_port + self.workers - 1}",
+                    "dtls_setup": self.dtls_setup,
+                },
+                "trunk": {"bind": "127.0.0.1", "ports": free_range(200)},
+                "workers": self.workers,
+            },
+            "users": "users.yaml",
+            "dialplan": "dialplan.yaml",
+            "audit": {"directory": "audit"},
+            "trunks": self.trunks,
+            "log_level": self.log_level,
+        }
+        return document | self.overrides
+
+
+def _texts(value: Any) -> Any:
+    """YAML booleans and numbers as the text the gateway reads."""
+    if isinstance(value, Mapping):
+        return {k: _texts(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_texts(v) for v in value]
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+class GatewayProcess:
+    """A running `python -m gateway run`."""
+
+    def __init__(self, setup: GatewaySetup) -> None:
+        self.setup = setup
+        self.config = setup.write()
+        self.log_path = setup.directory / "gateway.log"
+        self.audit_path = setup.directory / "audit" / "audit.jsonl"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> GatewayProcess:
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gateway", "run", "-c", str(self.config)], stdout=log, stderr=log
+            )
+        self.wait_log("state=ready", READY_SECONDS)
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        return f"{self.setup.origin}/?raw=1"
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def wait_log(self, text: str, seconds: float = 10.0) -> None:
+        """Wait until the log says so."""
+        wait_for(
+            lambda: text in self.log, seconds, lambda: f"log never said {text!r}:\n{self.log[-3000:]}", self._alive
+        )
+
+    def _alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def records(self, kind: str = "", call_uid: str = "") -> list[Record]:
+        """Audit records so far, of one type and one call if asked."""
+        if not self.audit_path.exists():
+            return []
+        lines = self.audit_path.read_text().splitlines()
+        found = [json.loads(line) for line in lines if line.endswith("}")]
+        return [r for r in found if kind in ("", r["type"]) and call_uid in ("", r.get("call_uid"))]
+
+    def wait_records(self, kind: str, count: int = 1, seconds: float = 10.0) -> list[Record]:
+        """Wait until the audit log holds that many records of a type."""
+        wait_for(
+            lambda: len(self.records(kind)) >= count,
+            seconds,
+            lambda: f"{len(self.records(kind))} of {count} {kind}: {[r['type'] for r in self.records()]}",
+        )
+        return self.records(kind)
+
+
+def wait_for(condition: Any, seconds: float, why: Any, alive: Any = lambda: True) -> None:
+    """Poll a condition that lives in another process."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline or not alive():
+            raise AssertionError(why() if callable(why) else why)
+        time.sleep(POLL_SECONDS)

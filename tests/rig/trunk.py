@@ -1,0 +1,137 @@
+"""A trunk that answers as the test says: for what no honest phone does."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+
+from gateway.demo.certificates import Pair
+from gateway.sip.framing import StreamFramer
+from gateway.sip.message import Request, Response, create_response, parse_message
+
+Answer = tuple[int, bytes]
+"""Status and body."""
+Script = Callable[[Request], Sequence[Answer]]
+
+
+def description(host: str, *lines: str, proto: str = "RTP/AVP", port: int = 4002, direction: str = "sendrecv") -> bytes:
+    """A PCMU phone's session description."""
+    head = [
+        "v=0",
+        f"o=- 1 1 IN IP4 {host}",
+        "s=-",
+        f"c=IN IP4 {host}",
+        "t=0 0",
+        f"m=audio {port} {proto} 0 101",
+        "a=rtpmap:0 PCMU/8000",
+        "a=rtpmap:101 telephone-event/8000",
+        f"a={direction}",
+    ]
+    return ("\r\n".join([*head, *lines]) + "\r\n").encode()
+
+
+class FakeTrunk:
+    """Listens on one address; INVITEs go to `script`, everything else is 200. Keeps every request it saw."""
+
+    def __init__(
+        self, host: str, port: int, script: Script, *, transport: str = "udp", pair: Pair | None = None
+    ) -> None:
+        self.host, self.port, self.script, self.transport = host, port, script, transport
+        self.seen: list[Request] = []
+        self.responses: list[Response] = []
+        self._context: ssl.SSLContext | None = None
+        if transport == "tls" and pair is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(pair.certificate, pair.key)
+        self._stop = threading.Event()
+        self._sends: dict[int, Callable[[bytes], None]] = {}
+        self._last: Callable[[bytes], None] | None = None
+        kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+        self._socket = socket.socket(socket.AF_INET, kind)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((host, port))
+        self._socket.settimeout(0.1)
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> FakeTrunk:
+        if self.transport != "udp":
+            self._socket.listen(16)
+        self._run(self._datagrams if self.transport == "udp" else self._accept)
+        return self
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(5)
+        self._socket.close()
+
+    def methods(self) -> list[str]:
+        return [request.method for request in self.seen]
+
+    def send(self, data: bytes) -> None:
+        """Something of our own on the connection the gateway opened last."""
+        assert self._last is not None
+        self._last(data)
+
+    def _run(self, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _datagrams(self) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                data, source = self._socket.recvfrom(65535)
+                self._message(data, lambda out, to=source: self._datagram(out, to), stream=False)  # type: ignore[misc]
+
+    def _datagram(self, data: bytes, to: tuple[str, int]) -> None:
+        self._socket.sendto(data, to)
+
+    def _accept(self) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError, OSError):
+                connection, _ = self._socket.accept()
+                self._run(lambda c=connection: self._serve(c))  # type: ignore[misc]
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stream = self._context.wrap_socket(connection, server_side=True) if self._context else connection
+            stack.enter_context(stream)
+            stream.settimeout(0.1)
+            framer = StreamFramer()
+            while not self._stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    data = stream.recv(65535)
+                    if not data:
+                        return
+                    for message in framer.feed(data, 0.0):
+                        self._message(message, stream.sendall, stream=True)
+
+    def _message(self, data: bytes, send: Callable[[bytes], None], *, stream: bool) -> None:
+        if not data.strip():
+            return
+        self._last = send
+        message = parse_message(data, stream=stream)
+        if isinstance(message, Response):
+            self.responses.append(message)
+            return
+        self.seen.append(message)
+        if message.method == "ACK":
+            return
+        answers = self.script(message) if message.method == "INVITE" else [(200, b"")]
+        for status, body in answers:
+            send(bytes(self.answer(message, status, body)))
+
+    def answer(self, request: Request, status: int, body: bytes) -> Response:
+        suffix = "" if self.transport == "udp" else f";transport={self.transport}"
+        return create_response(
+            request,
+            status,
+            to_tag="" if status == 100 else "faketrunk",
+            headers=(("Contact", f"<sip:trunk@{self.host}:{self.port}{suffix}>"),),
+            body=body,
+            content_type="application/sdp" if body else "",
+        )

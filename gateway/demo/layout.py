@@ -1,0 +1,183 @@
+"""The files of the demonstration: certificates, gateway.yaml, users.yaml, dialplan.yaml and the password."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from gateway.base.errors import ConfigError
+from gateway.base.values import HostPort
+from gateway.demo.certificates import PBX_NAME, Certificates, create, write_private
+from gateway.demo.machine import free_port, local_address
+from gateway.demo.roles import CALLBACK_NUMBER, ROLES, Role
+from gateway.sip.auth import compute_ha1
+
+REALM: Final = "demo.test"
+USER: Final = "alice"
+LOOPBACK: Final = "127.0.0.1"
+SIP_PORT: Final = 5060
+BROWSER_MEDIA_PORT: Final = 10000
+TRUNK_MEDIA_PORTS: Final = "20000-20999"
+PASSWORD_OCTETS: Final = 12
+"""Randomness of the user's password: more than anybody guesses offline from a digest."""
+MAX_PASSWORD: Final = 256
+HEADER: Final = "# Written by `sip-gateway demo`, and written again at each start: change a copy, not this file.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where everything listens."""
+
+    web: int
+    sip: int
+    browser_media: int
+
+    def moved(self, wanted: int) -> list[str]:
+        """What could not have its usual port, in words."""
+        usual = [
+            ("web", wanted, self.web),
+            ("SIP", SIP_PORT, self.sip),
+            ("browser media", BROWSER_MEDIA_PORT, self.browser_media),
+        ]
+        return [f"{name} port {want} is taken, using {got}" for name, want, got in usual if want != got]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Everything the demonstration runs on."""
+
+    directory: Path
+    web_host: str
+    media_hosts: tuple[str, ...]
+    """Addresses browsers send media to: loopback, and the machine's own for browsers that do no ICE to loopback."""
+    ports: Ports
+    roles: tuple[Role, ...]
+    certificates: Certificates
+    password: str
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "gateway.yaml"
+
+    @property
+    def audit(self) -> Path:
+        return self.directory / "audit"
+
+    @property
+    def url(self) -> str:
+        return f"https://{HostPort(self.web_host, self.ports.web)}/"
+
+    @property
+    def sip(self) -> HostPort:
+        return HostPort(LOOPBACK, self.ports.sip)
+
+
+def prepare(directory: Path, web_host: str, web_port: int) -> Layout:
+    """Choose ports, make certificates and password where they are missing, and write the configuration."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        layout = _choose(directory.resolve(), _checked(web_host), web_port)
+        for name, content in _files(layout).items():
+            write_private(layout.directory / name, (HEADER + _to_yaml(content)).encode())
+    except OSError as error:
+        raise ConfigError(f"cannot write {error.filename or directory}: {error.strerror}") from error
+    return layout
+
+
+def _checked(host: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(host))
+    except ValueError:
+        raise ConfigError(f"{host} is not an IPv4 address of this machine", remedy="leave it at 127.0.0.1") from None
+
+
+def _choose(directory: Path, web_host: str, web_port: int) -> Layout:
+    found = [address for address in (LOOPBACK, local_address(), web_host) if address]
+    media_hosts = tuple(dict.fromkeys(host for host in found if host != "0.0.0.0"))
+    ports = Ports(
+        web=free_port((web_host,), web_port, "tcp"),
+        sip=free_port((LOOPBACK,), SIP_PORT, "udp", "tcp"),
+        browser_media=free_port(media_hosts, BROWSER_MEDIA_PORT, "udp"),
+    )
+    certificates = create(directory / "certs", media_hosts)
+    return Layout(directory, web_host, media_hosts, ports, ROLES, certificates, _password(directory / "password"))
+
+
+def _password(path: Path) -> str:
+    """The one of the last start, so that a page left open signs in again."""
+    if path.exists():
+        kept = path.read_text(encoding="utf-8")[:MAX_PASSWORD].strip()
+        if len(kept) >= PASSWORD_OCTETS and kept.isprintable():
+            return kept
+    made = secrets.token_urlsafe(PASSWORD_OCTETS)
+    write_private(path, f"{made}\n".encode())
+    return made
+
+
+def _files(layout: Layout) -> dict[str, dict[str, object]]:
+    return {"gateway.yaml": _gateway(layout), "users.yaml": _users(layout), "dialplan.yaml": _dialplan(layout)}
+
+
+def _to_yaml(content: dict[str, object]) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _gateway(layout: Layout) -> dict[str, object]:
+    names = dict.fromkeys(["127.0.0.1", "localhost", *layout.media_hosts])
+    return {
+        "realm": REALM,
+        "listen": {
+            "web": {
+                "address": f"{layout.web_host}:{layout.ports.web}",
+                "certificate": "certs/web.pem",
+                "key": "certs/web.key",
+                "origins": [f"https://{name}:{layout.ports.web}" for name in names],
+            },
+            "sip": [f"udp:{layout.sip}", f"tcp:{layout.sip}"],
+        },
+        "media": {
+            "browser": {"bind": list(layout.media_hosts), "ports": str(layout.ports.browser_media)},
+            "trunk": {"bind": LOOPBACK, "ports": TRUNK_MEDIA_PORTS},
+            "workers": 1,
+        },
+        "users": "users.yaml",
+        "trunks": {role.name: _trunk(role) for role in layout.roles},
+        "dialplan": "dialplan.yaml",
+        "audit": {"directory": "audit"},
+    }
+
+
+def _trunk(role: Role) -> dict[str, object]:
+    trunk: dict[str, object] = {
+        "target": role.target,
+        "security": role.security.value,
+        "networks": [f"{role.address.host}/32"],
+    }
+    if role.transport == "tls":
+        trunk["tls"] = {"ca": "certs/ca.pem", "names": [PBX_NAME]}
+    return trunk
+
+
+def _users(layout: Layout) -> dict[str, object]:
+    def digest(algorithm: str) -> str:
+        return compute_ha1(USER, REALM, layout.password, algorithm)
+
+    return {"users": {USER: {"realm": REALM, "ha1_md5": digest("MD5"), "ha1_sha256": digest("SHA-256")}}}
+
+
+def _dialplan(layout: Layout) -> dict[str, object]:
+    return {
+        "emergency": [],
+        "outbound": _outbound(layout.roles),
+        "inbound": [{"id": "callback", "dialled": CALLBACK_NUMBER, "user": USER, "trunk": "callback"}],
+    }
+
+
+def _outbound(roles: Sequence[Role]) -> list[dict[str, str]]:
+    return [{"id": f"to-{role.name}", "dialled": role.number, "trunk": role.name} for role in roles]

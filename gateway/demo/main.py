@@ -1,0 +1,179 @@
+"""The demonstration: a gateway, its softphone page and five phones to call, all on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from gateway.audit.render import MAX_RENDERED, Severity, parse_line, render_line, severity
+from gateway.demo.layout import LOOPBACK, USER, Layout, prepare
+from gateway.demo.phones import Phones
+
+Ready = Callable[[], None]
+ServeFile = Callable[[Path, Ready], Awaitable[None]]
+"""Runs the gateway of a configuration file until SIGINT or SIGTERM; calls the second once it takes calls.
+
+Handed in by the command line: the composition root stands beside the demonstration, not below it.
+"""
+
+DIRECTORY: Final = Path("run/demo")
+WEB_PORT: Final = 8443
+AUDIT_FILE: Final = "audit.jsonl"
+POLL_SECONDS: Final = 0.25
+"""How often the audit log is looked at for new records."""
+
+STYLES: Final = {
+    Severity.OK: "green",
+    Severity.INFO: "",
+    Severity.LOW: "yellow",
+    Severity.MEDIUM: "dark_orange",
+    Severity.HIGH: "bold red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the command line may choose."""
+
+    directory: Path = DIRECTORY
+    port: int = WEB_PORT
+    address: str = LOOPBACK
+    """Where the page is served: another address of this machine lets other machines in."""
+
+
+def main(options: DemoOptions, serve_file: ServeFile) -> int:
+    """Run until Ctrl-C; the exit status.
+
+    Raises:
+        GatewayError: it could not start; the message says what to do.
+    """
+    console = Console(highlight=False)
+    try:
+        asyncio.run(run(options, serve_file, console))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def run(options: DemoOptions, serve_file: ServeFile, console: Console) -> None:
+    """Start the phones, then the gateway; end both together."""
+    layout = prepare(options.directory, options.address, options.port)
+    for sentence in layout.ports.moved(options.port):
+        _warn(console, sentence)
+    phones = Phones(layout, lambda sentence: _warn(console, sentence))
+    try:
+        await phones.start()
+        for sentence in _problems(phones):
+            _warn(console, sentence)
+        await _serve(layout, serve_file, console, phones)
+    finally:
+        await phones.stop()
+
+
+def _problems(phones: Phones) -> list[str]:
+    if phones.problem:
+        return [phones.problem]
+    return [f"phone {p.role.number} cannot be called: {p.problem}" for p in phones.phones if p.problem]
+
+
+async def _serve(layout: Layout, serve_file: ServeFile, console: Console, phones: Phones) -> None:
+    async with following(layout.audit / AUDIT_FILE, console):
+        await serve_file(layout.config, lambda: _welcome(layout, console, phones))
+    console.print("Demonstration ended.")
+
+
+@contextlib.asynccontextmanager
+async def following(path: Path, console: Console) -> AsyncIterator[None]:
+    """Prints the audit records written meanwhile, the last ones included."""
+    log = AuditTail(path)
+    task = asyncio.get_running_loop().create_task(_follow(log, console))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        _print_records(log, console)
+
+
+async def _follow(log: AuditTail, console: Console) -> None:
+    while True:
+        _print_records(log, console)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _print_records(log: AuditTail, console: Console) -> None:
+    for line in log.read():
+        console.print(rendered(line), soft_wrap=True)
+
+
+class AuditTail:
+    """The lines added to the audit log since this object was made; whole ones only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = path.stat().st_size if path.exists() else 0
+
+    def read(self) -> list[bytes]:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read(MAX_RENDERED)
+        except FileNotFoundError:  # the gateway makes it when it starts
+            return []
+        whole, newline, _ = data.rpartition(b"\n")
+        if not newline and len(data) == MAX_RENDERED:  # longer than any record: show it as it is
+            whole, newline = data, b""
+        self._offset += len(whole) + len(newline)
+        return whole.split(b"\n") if whole else []
+
+
+def rendered(line: bytes) -> Text:
+    """One audit record in the colour of its severity."""
+    record = parse_line(line)
+    return Text(render_line(line), style=STYLES[Severity.HIGH if record is None else severity(record)])
+
+
+def _welcome(layout: Layout, console: Console, phones: Phones) -> None:
+    console.print()
+    console.print(f"Open      [bold]{layout.url}[/bold]  (development certificate: let the browser go on, or trust")
+    console.print(f"          {escape(str(layout.certificates.ca.certificate))})", soft_wrap=True)
+    console.print(f"User      [bold]{USER}[/bold]")
+    console.print(f"Password  [bold]{escape(layout.password)}[/bold]")
+    console.print()
+    console.print(_table(phones))
+    for sentence in _hints(layout):
+        console.print(escape(sentence), soft_wrap=True)
+    console.print("\nAudit log, one line for each record; Ctrl-C ends everything:\n")
+
+
+def _table(phones: Phones) -> Table:
+    table = Table(title="What to dial", title_justify="left", title_style="bold")
+    for heading in ("Number", "Trunk", "Profile", "What happens"):
+        table.add_column(heading)
+    for phone in phones.phones:
+        role = phone.role
+        happens = role.what if not (phone.problem or phones.problem) else "not running"
+        table.add_row(role.number, escape(role.target), role.security.value, happens)
+    return table
+
+
+def _hints(layout: Layout) -> list[str]:
+    if layout.web_host != LOOPBACK:
+        return []
+    other = next((host for host in layout.media_hosts if host != LOOPBACK), None)
+    if other is None:
+        return ["This machine has no address besides loopback: Firefox does no ICE to loopback, Chromium does."]
+    return [f"For other machines too: sip-gateway demo --address {other}"]
+
+
+def _warn(console: Console, sentence: str) -> None:
+    console.print(Text.assemble(("warning: ", "yellow"), sentence), soft_wrap=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter as _Tally
 from enum import StrEnum
 
+from gateway.base.termination import Termination
+
 
 class Counter(StrEnum):
     """Everything that is counted outside of a call."""
@@ -39,9 +41,16 @@ class Counters:
 
     def __init__(self) -> None:
         self._tally: _Tally[str] = _Tally()
+        self.endings: _Tally[Termination] = _Tally()
+        """Calls ended, by the reason that response, log and audit record carry too."""
 
     def add(self, name: Counter, amount: int = 1) -> None:
         self._tally[name] += amount
+
+    def end_call(self, termination: Termination) -> None:
+        """Count a call that has ended, and why."""
+        self.add(Counter.CALLS_ENDED)
+        self.endings[termination] += 1
 
     def __getitem__(self, name: Counter) -> int:
         return self._tally[name]

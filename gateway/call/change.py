@@ -217,7 +217,7 @@ def reoffer(call: CallState, leg: Leg, wanted: Direction) -> None:
     request = leg.in_dialog("INVITE", body, headers)
     call.reoffer = leg.name
     call.outstanding.add((leg.name, Purpose.REINVITE))
-    call.emit(SendRequest(leg.name, request, leg.flow, Purpose.REINVITE))
+    call.emit(SendRequest(leg.name, request, leg.next_hop(), Purpose.REINVITE))
 
 
 def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
@@ -245,7 +245,7 @@ def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:
     if leg.dialog is None:
         return
     leg.dialog.refresh_target(event.response)
-    call.emit(SendAck(leg.name, leg.dialog.ack(event.response.cseq.number, leg.contact), leg.flow))
+    call.emit(SendAck(leg.name, leg.dialog.ack(event.response.cseq.number, leg.contact), leg.next_hop()))
     if call.live and setup.take_answer(call, leg, event.response.body):
         call.emit(direction.relay(call))
 

@@ -89,7 +89,7 @@ def _bye(call: CallState, leg: Leg, termination: Termination) -> None:
         return
     call.outstanding.add((leg.name, Purpose.BYE))
     request = leg.in_dialog("BYE", headers=reason(termination))
-    call.emit(SendRequest(leg.name, request, leg.flow, Purpose.BYE))
+    call.emit(SendRequest(leg.name, request, leg.next_hop(), Purpose.BYE))
 
 
 def release_dialog(call: CallState, leg: Leg, dialog: Dialog, termination: Termination) -> None:
@@ -98,7 +98,7 @@ def release_dialog(call: CallState, leg: Leg, dialog: Dialog, termination: Termi
     for name, value in reason(termination):
         bye.headers.add(name, value)
     call.outstanding.add((leg.name, Purpose.BYE))
-    call.emit(SendRequest(leg.name, bye, leg.flow, Purpose.BYE))
+    call.emit(SendRequest(leg.name, bye, leg.next_hop(dialog), Purpose.BYE))
 
 
 def acknowledged(call: CallState) -> None:

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
+from gateway.base.values import HostPort
 from gateway.call.effects import LegName
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.codecs import Codec
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio
-from gateway.sip.dialog import Dialog
+from gateway.sip.dialog import Dialog, InviteDialogs
 from gateway.sip.flow import Flow
 from gateway.sip.message import REASONS, Headers, Request, Response, create_response
+from gateway.sip.uri import SipUri
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
-MAX_EARLY_DIALOGS = 8
-"""A forking trunk may ring this many phones; dialogs beyond are released when they answer."""
+DEFAULT_PORT = 5060
 MAX_FORWARDS = 70
 SDP = "application/sdp"
 HOP_HEADER = "Gateway-Hop"
@@ -44,7 +45,8 @@ class Leg(ABC):
     invite: Request | None = None
     invite_key: str = ""
     dialog: Dialog | None = None
-    early: dict[str, Dialog] = field(default_factory=dict)
+    dialogs: InviteDialogs | None = None
+    """Dialogs our INVITE created, early ones included (callee legs)."""
     local_tag: str = ""
     acked: bool = False
     confirmed: bool = False
@@ -133,18 +135,34 @@ class Leg(ABC):
         )
 
     def dialog_of(self, response: Response) -> Dialog | None:
-        """The dialog a response to our INVITE belongs to, made on first sight (RFC 3261 12.1.2); None at the limit."""
-        tag = response.to.tag or ""
-        if tag in self.early:
-            return self.early[tag]
-        if self.invite is None or not tag or len(self.early) >= MAX_EARLY_DIALOGS:
+        """The dialog a 1xx or 2xx to our INVITE belongs to: one per To tag (RFC 3261 12.1.2)."""
+        if self.dialogs is None:
             return None
         try:
-            dialog = Dialog.uac(self.invite, response)
+            return self.dialogs.take(response)
         except SipError:
             return None
-        self.early[tag] = dialog
-        return dialog
+
+    def next_hop(self, dialog: Dialog | None = None) -> Flow:
+        """Where requests inside a dialog go: the connection they belong to, or on UDP where the peer's Contact points.
+
+        A Contact is followed only to the address the call is signalled with (or to the trunk's own networks, see
+        `TrunkLeg`): a peer must not make us send to somebody else.
+        """
+        dialog = dialog or self.dialog
+        if self.flow.transport != "udp" or dialog is None:
+            return self.flow
+        try:
+            uri = SipUri.parse(dialog.next_hop)
+        except SipError:
+            return self.flow
+        if not self.may_send_to(uri.host):
+            return self.flow
+        return replace(self.flow, remote=HostPort(uri.host, uri.port or DEFAULT_PORT))
+
+    def may_send_to(self, host: str) -> bool:
+        """Whether a Contact on this host is followed."""
+        return host == self.flow.remote.host
 
     def note_offer(self, direction: Direction) -> None:
         """The peer offered this direction (RFC 3264 6.1): its own will."""

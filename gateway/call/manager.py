@@ -67,6 +67,7 @@ class CallManager:
     def flow_closed(self, flow: Flow) -> None:
         """A connection has ended: its user is signed out, browser calls on it end."""
         self.registrar.flow_closed(flow)
+        self.index.recorded_peers.discard(flow.id)
         for runner in list(self.index.runners):
             browser = runner.state.browser
             if browser is not None and browser.flow.id == flow.id:

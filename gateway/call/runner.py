@@ -18,6 +18,7 @@ from gateway.call.b2bua import Call
 from gateway.call.media_control import CallMedia
 from gateway.call.services import Services
 from gateway.call.state import CallState
+from gateway.sip.flow import Flow
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class CallIndex:
         self.received: dict[str, CallRunner] = {}
         self.dialogs: dict[tuple[str, str, str], tuple[CallRunner, fx.LegName]] = {}
         self.runners: set[CallRunner] = set()
+        self.recorded_peers: set[int] = set()
+        """Flows to trunks whose TLS peer is in the audit log; emptied as they close."""
 
     def drop(self, runner: CallRunner) -> None:
         """Forget everything of one call."""
@@ -161,7 +164,14 @@ class CallRunner:
             log.warning("call=%s trunk=%s unreachable: %s %s", self.state.id, trunk, error.why, error.verification)
             self.feed(events.TrunkFailed(error.why, error.verification))
         else:
+            self._record_peer(trunk, flow)
             self.feed(events.TrunkConnected(flow))
+
+    def _record_peer(self, trunk: str, flow: Flow) -> None:
+        """One tls.peer record per connection, however many calls use it."""
+        if flow.tls is not None and flow.id not in self._index.recorded_peers:
+            self._index.recorded_peers.add(flow.id)
+            self._services.audit.write(record.tls_peer(trunk=trunk, address=flow.remote, identity=flow.tls))
 
     def _start_dtls(self, effect: fx.StartDtls) -> None:
         self._media.start_dtls(effect)
@@ -238,7 +248,7 @@ class CallRunner:
             counters=counters,
         )
         self._services.audit.write(final)
-        self._services.counters.add(Counter.CALLS_ENDED)
+        self._services.counters.end_call(effect.termination)
         log.info("call=%s ended reason=%s status=%d", state.id, effect.termination.slug, effect.status)
 
     def _forget(self, _effect: fx.Forget) -> None:

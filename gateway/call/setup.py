@@ -33,7 +33,7 @@ from gateway.policy.evaluate import Refusal, accept_offer, plan_offer, plan_retr
 from gateway.policy.model import effective_policy
 from gateway.sdp.codecs import Codec
 from gateway.sdp.negotiation import common_codecs, payload_map
-from gateway.sip.dialog import Dialog
+from gateway.sip.dialog import Dialog, InviteDialogs
 from gateway.sip.message import Response
 from gateway.webrtc.ice_lite import IceCredentials
 
@@ -171,7 +171,7 @@ def send_invite(call: CallState, callee: Leg) -> None:
         for name, value in security.header(call):
             invite.headers.add(name, value)
     callee.invite, callee.invite_pending = invite, True
-    callee.early.clear()
+    callee.dialogs = InviteDialogs(invite)
     call.outstanding.add((callee.name, Purpose.INVITE))
     call.emit(SendRequest(callee.name, invite, callee.flow, Purpose.INVITE))
 
@@ -241,7 +241,6 @@ def _success(call: CallState, callee: Leg, event: ResponseIn) -> None:
     dialog = callee.dialog_of(event.response)
     if dialog is None:
         return
-    dialog.refresh_target(event.response)
     if callee.dialog is not None and dialog.key == callee.dialog.key:
         _acknowledge(call, callee, dialog, event.response)  # our ACK was lost
         return
@@ -256,7 +255,8 @@ def _success(call: CallState, callee: Leg, event: ResponseIn) -> None:
 
 
 def _acknowledge(call: CallState, callee: Leg, dialog: Dialog, response: Response) -> None:
-    call.emit(SendAck(callee.name, dialog.ack(response.cseq.number, callee.contact), callee.flow))
+    ack = dialog.ack(response.cseq.number, callee.contact)
+    call.emit(SendAck(callee.name, ack, callee.next_hop(dialog)))
 
 
 def _accept_answer(call: CallState, callee: Leg, response: Response) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -66,6 +67,9 @@ class TrunkLeg(Leg):
     @property
     def name(self) -> LegName:
         return LegName.TRUNK
+
+    def may_send_to(self, host: str) -> bool:
+        return super().may_send_to(host) or _within(host, self.trunk.networks if self.trunk else ())
 
     @property
     def signalling(self) -> Signalling:
@@ -144,9 +148,10 @@ class TrunkLeg(Leg):
         agreement = check_trunk_answer(self.offered, usable[0])
         if agreement.problem and agreement.problem != Code.MEDIA_OSRTP_FALLBACK:
             raise TrunkKeyingError(Code(agreement.problem))
+        self._check_address(usable[0])
         return usable[0], agreement
 
-    def inspect_offer(self, body: bytes, *, keyed_allowed: bool = True) -> tuple[RemoteAudio, TrunkAgreement]:
+    def inspect_offer(self, body: bytes) -> tuple[RemoteAudio, TrunkAgreement]:
         """Read an offer without taking it: the strongest audio line and the keys we would answer it with.
 
         Raises:
@@ -157,12 +162,22 @@ class TrunkLeg(Leg):
         if not usable:
             raise SdpError("no audio line this gateway can serve")
         for line in sorted(usable, key=lambda a: not (a.proto.keyed or a.cryptos)):
-            chosen = choose_crypto(line.cryptos, SUITES) if keyed_allowed else None
-            if chosen is not None:
-                return line, self._agree(chosen)
-            if not line.proto.keyed:
-                return line, PLAIN
+            chosen = choose_crypto(line.cryptos, SUITES)
+            if chosen is None and line.proto.keyed:
+                continue
+            self._check_address(line)
+            return line, self._agree(chosen) if chosen else PLAIN
         raise TrunkKeyingError(Code.MEDIA_CRYPTO_IGNORED)
+
+    def _check_address(self, remote: RemoteAudio) -> None:
+        """Media goes only where a trunk's media can be: `c=` must not aim us at this host, a group or a name.
+
+        Raises:
+            SdpError: the address is not a unicast IP address, or is local while the trunk is not.
+        """
+        for place in (remote.rtp, remote.rtcp):
+            if place is not None and not _is_media_address(place.host, self.flow.remote.host):
+                raise SdpError("media address not allowed")
 
     def _agree(self, remote: CryptoAttribute) -> TrunkAgreement:
         """Accept one crypto line: tag and suite echoed; our key is kept while its suite stays (ROC goes on)."""
@@ -236,6 +251,29 @@ class TrunkLeg(Leg):
         keys: tuple[SetTrunkKeys, ...] = ()
         if agreed.suite and agreed.local and agreed.remote:
             keys = (SetTrunkKeys(agreed.suite, agreed.local.key, agreed.remote.key),)
+        if ipaddress.ip_address(self.remote.rtp.host).is_unspecified:
+            return keys  # old-style hold (RFC 2543): nothing is to be sent, the address known so far stays
         mux = self.remote.rtcp_mux and self.local.rtcp_mux
         where = SetTrunkMedia(bool(keys), self.remote.rtp, None if mux else self.remote.rtcp, mux)
         return (*keys, where)
+
+
+def _within(host: str, networks: Sequence[str]) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(network) for network in networks)
+
+
+def _is_media_address(host: str, peer: str) -> bool:
+    """A unicast address; loopback and link-local only for a peer that is itself there (no SSRF by SDP)."""
+    try:
+        address, signalled = ipaddress.ip_address(host), ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    if address.is_multicast or address.is_reserved or str(address) == "255.255.255.255":
+        return False
+    if address.is_loopback or address.is_link_local:
+        return (address.is_loopback, address.is_link_local) == (signalled.is_loopback, signalled.is_link_local)
+    return True

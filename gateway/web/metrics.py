@@ -28,8 +28,16 @@ class CountersCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         for name, value in self._counters.snapshot().items():
             yield CounterMetricFamily(PREFIX + name, describe(name), value=value)
+        yield self._endings()
         for name, number in (self._gauges() if self._gauges else {}).items():
             yield GaugeMetricFamily(PREFIX + name, describe(name), value=number)
+
+    def _endings(self) -> Metric:
+        """Why calls ended; the label is one of the fixed terminations."""
+        family = CounterMetricFamily(PREFIX + "call_endings", "Calls ended, by reason", labels=("reason",))
+        for termination, number in self._counters.endings.items():
+            family.add_metric([termination.slug], number)
+        return family
 
 
 class Metrics:

@@ -4,13 +4,14 @@
     for effect in call.begin(now): ...
     for effect in call.handle(event, now): ...
 
-The verbs live beside it: `setup` (INVITE to answer), `change` (mid-call), `ending`; `security` judges and records.
+The verbs live beside it: `setup` (INVITE to INVITE), `responses`, `answering`, `change` (mid-call), `ending`.
+`security` judges and records; `wiring` joins the media of the two sides.
 """
 
 from __future__ import annotations
 
 from gateway.base.termination import Termination
-from gateway.call import change, ending, security, setup
+from gateway.call import answering, change, ending, responses, security, setup
 from gateway.call.effects import ClearTimer, Effect, Forget, Purpose, ReleaseDtlsKeys, Timer
 from gateway.call.events import (
     AckIn,
@@ -136,7 +137,7 @@ class Call:
             return
         match event.purpose:
             case Purpose.INVITE:
-                setup.invite_response(call, leg, event)
+                responses.invite_response(call, leg, event)
             case Purpose.REINVITE:
                 change.response(call, leg, event)
             case Purpose.BYE if event.response.status >= 200:
@@ -181,7 +182,7 @@ class Call:
         if call.live and event.key == call.ack_offer_key:
             leg = call.leg(call.ack_offer_leg)
             if leg is not None:
-                setup.late_answer(call, leg, event.request.body)
+                answering.late_answer(call, leg, event.request.body)
         if call.live and call.reoffer_again is not None and call.reoffer is None:
             change.again(call)
 

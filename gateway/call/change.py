@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
-from gateway.call import direction, ending, security, setup
+from gateway.call import answering, direction, ending, security, wiring
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
 from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, SendAck, SendRequest, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
@@ -169,7 +169,7 @@ def _unacceptable(call: CallState, leg: Leg, event: RequestIn, why: Termination)
 
 def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) -> None:
     other = call.other(leg)
-    codecs = setup.agreed_codecs(leg, other) if other else ()
+    codecs = wiring.agreed_codecs(leg, other) if other else ()
     if other is None or not codecs:
         _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
         return
@@ -181,7 +181,7 @@ def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) ->
         return
     if isinstance(leg, TrunkLeg):
         call.emit(*leg.media_effects())
-    setup.connect_media(call)
+    wiring.connect_media(call)
     _accept(call, leg, event, body)
     follow(call, other)
 
@@ -246,7 +246,7 @@ def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:
         return
     leg.dialog.refresh_target(event.response)
     call.emit(SendAck(leg.name, leg.dialog.ack(event.response.cseq.number, leg.contact), leg.next_hop()))
-    if call.live and setup.take_answer(call, leg, event.response.body):
+    if call.live and answering.take_answer(call, leg, event.response.body):
         call.emit(direction.relay(call))
 
 

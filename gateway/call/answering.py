@@ -1,0 +1,131 @@
+"""Answers: taking the callee's when policy allows it, giving the caller its own.
+
+An answer is read, judged and recorded before anything of it is used.
+"""
+
+from __future__ import annotations
+
+from gateway.base.errors import SdpError
+from gateway.base.termination import Termination
+from gateway.call import direction, ending, security, wiring
+from gateway.call.browser_leg import InsecureBrowserError
+from gateway.call.effects import (
+    Respond,
+    SetTimer,
+    Timer,
+    TrackDialog,
+)
+from gateway.call.leg import Leg
+from gateway.call.state import CallState, Phase
+from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
+from gateway.policy.codes import Code
+from gateway.sip.dialog import Dialog
+
+KEYED_SECONDS = 10.0
+"""POLICY A5 checkpoint P4: media must be keyed this soon after the answer."""
+
+
+def take_answer(call: CallState, leg: Leg, body: bytes) -> bool:
+    """Judge and take the answer to our offer on `leg`; False when the call was ended over it."""
+    try:
+        if isinstance(leg, TrunkLeg):
+            return _take_trunk_answer(call, leg, body)
+        remote = leg.read_answer(body)
+        offered = leg.local.direction if leg.local else remote.direction
+        leg.note_answer(remote.direction, offered)
+        wiring.start_dtls(call)
+    except InsecureBrowserError as error:
+        security.violation(call, leg, (error.code,), Termination.BROWSER_OFFER_INSECURE)
+        ending.terminate(call, Termination.BROWSER_OFFER_INSECURE)
+        return False
+    except SdpError:
+        ending.terminate(call, Termination.BAD_SDP)
+        return False
+    return True
+
+
+def _take_trunk_answer(call: CallState, leg: TrunkLeg, body: bytes) -> bool:
+    if leg.offered is None:
+        leg.offered = leg.local  # a 200 repeats or replaces the answer of an earlier 18x
+    try:
+        remote, agreement = leg.inspect_answer(body)
+    except TrunkKeyingError as error:
+        security.violation(call, leg, (error.code,), error.termination)
+        ending.terminate(call, error.termination)
+        return False
+    if agreement.problem:
+        leg.history = leg.history | {Code(agreement.problem)}
+    offered = leg.offered.direction if leg.offered else remote.direction
+    verdict = security.judge_vector(call, leg.vector_of(agreement, remote))
+    if not verdict.allowed:
+        termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
+        security.violation(call, leg, verdict.codes, termination, leg.vector_of(agreement, remote))
+        ending.terminate(call, termination)
+        return False
+    leg.take(remote, agreement)
+    leg.note_answer(remote.direction, offered)
+    security.record_leg(call, leg)
+    call.emit(*leg.media_effects())
+    return True
+
+
+def late_answer(call: CallState, leg: Leg, body: bytes) -> None:
+    """The ACK brought the answer to the offer in our 200."""
+    call.ack_offer_key = ""
+    other = call.other(leg)
+    if other is None or not take_answer(call, leg, body):
+        return
+    if not wiring.agreed_codecs(leg, other):
+        ending.terminate(call, Termination.NO_COMMON_CODEC)
+        return
+    wiring.connect_media(call)
+
+
+def offer_in_answer(call: CallState, callee: Leg) -> None:
+    """The caller sent no offer: ours goes into the 200 (RFC 3261 13.3.1.4)."""
+    codecs = callee.remote.codecs if callee.remote else ()
+    try:
+        body = call.caller.build_offer(codecs, direction.offer_from(callee))
+    except SdpError:
+        ending.terminate(call, Termination.NO_COMMON_CODEC)
+        return
+    call.ack_offer_key = call.caller.invite_key
+    call.ack_offer_leg = call.caller.name
+    _send_success(call, body)
+
+
+def answer_caller(call: CallState, callee: Leg, status: int) -> None:
+    codecs = wiring.agreed_codecs(call.caller, callee)
+    if not codecs:
+        ending.terminate(call, Termination.NO_COMMON_CODEC)
+        return
+    try:
+        body = call.caller.build_answer(codecs, direction.answer_to(call.caller, callee))
+    except SdpError:
+        ending.terminate(call, Termination.BAD_SDP)
+        return
+    call.emit(*call.trunk.media_effects() if call.trunk else ())
+    wiring.connect_media(call)
+    if status == 200:
+        _send_success(call, body)
+    elif call.caller.invite is not None:
+        call.answer_sent = True
+        response = call.caller.respond(call.caller.invite, status, body=body, headers=security.header(call))
+        call.emit(Respond(call.caller.invite_key, response))
+
+
+def _send_success(call: CallState, body: bytes) -> None:
+    caller = call.caller
+    if caller.invite is None:
+        return
+    headers = security.header(call) if call.outbound else ()
+    response = caller.respond(caller.invite, 200, body=body, headers=headers)
+    caller.dialog = Dialog.uas(caller.invite, caller.local_tag)
+    caller.confirmed, call.answer_sent, call.phase = True, True, Phase.ANSWERED
+    call.answered_at = call.now
+    security.expect(call)
+    call.posture.mark_answered()
+    call.emit(TrackDialog(caller.name, caller.dialog.key))
+    if call.browser is not None and call.browser.keyed is None:
+        call.emit(SetTimer(Timer.KEYED, KEYED_SECONDS))
+    call.emit(Respond(caller.invite_key, response))

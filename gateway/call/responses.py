@@ -1,0 +1,141 @@
+"""What the callee says to its INVITE: ringing, early media, forks, the answer, a refusal and the one retry."""
+
+from __future__ import annotations
+
+from gateway.base.errors import SdpError
+from gateway.base.termination import Termination
+from gateway.call import answering, ending, security, setup
+from gateway.call.effects import (
+    ClearTimer,
+    Purpose,
+    Respond,
+    SendAck,
+    Timer,
+    TrackDialog,
+)
+from gateway.call.events import ResponseIn
+from gateway.call.leg import Leg
+from gateway.call.state import CallState, Phase
+from gateway.call.trunk_leg import TrunkLeg
+from gateway.policy.codes import Code
+from gateway.policy.evaluate import plan_retry
+from gateway.sdp.negotiation import common_codecs
+from gateway.sip.dialog import Dialog
+from gateway.sip.message import Response
+
+UNACCEPTABLE = (415, 488, 606)
+"""Answers that can mean "no SRTP here" (POLICY A3)."""
+
+
+def invite_response(call: CallState, callee: Leg, event: ResponseIn) -> None:
+    """A response to the callee's INVITE."""
+    status = event.response.status
+    if status < 200:
+        if call.phase is Phase.CALLING and status > 100:
+            _provisional(call, callee, event.response)
+    elif status < 300:
+        _success(call, callee, event)
+    else:
+        call.outstanding.discard((callee.name, Purpose.INVITE))
+        callee.invite_pending = False
+        if call.phase is Phase.CALLING:
+            _failure(call, callee, status)
+
+
+def _provisional(call: CallState, callee: Leg, response: Response) -> None:
+    dialog = callee.dialog_of(response)
+    if dialog is not None:
+        call.emit(TrackDialog(callee.name, dialog.key))
+    early = bool(response.body) and isinstance(callee, TrunkLeg) and not call.late_offer
+    if early and isinstance(callee, TrunkLeg) and _early_media(call, callee, response):
+        answering.answer_caller(call, callee, 183)
+    else:
+        _relay_provisional(call, response.status)
+
+
+def _early_media(call: CallState, callee: TrunkLeg, response: Response) -> bool:
+    """Checkpoint P2: early media that policy would not accept as an answer is not played; the caller hears ringing.
+
+    The offer stays open: another fork, or the 200, may answer it better (POLICY A2 early.plain, fork.mixed).
+    """
+    offered = callee.offered or callee.local
+    try:
+        callee.offered = offered
+        remote, agreement = callee.inspect_answer(response.body)
+    except SdpError:
+        return False
+    if not security.judge_vector(call, callee.vector_of(agreement, remote)).allowed:
+        callee.offered = offered
+        return False
+    if not common_codecs(call.caller_codecs, remote.codecs):
+        return False
+    callee.take(remote, agreement)
+    callee.answer_tag = response.to.tag or ""
+    security.record_leg(call, callee)
+    call.emit(*callee.media_effects())
+    return True
+
+
+def _relay_provisional(call: CallState, status: int) -> None:
+    """Ringing stays ringing; early dialogs of forks share our one tag towards the caller."""
+    if call.caller.invite is None or call.caller.confirmed:
+        return
+    status = 180 if status in (180, 183) else status
+    if status not in (180, 181, 182):
+        return
+    headers = security.header(call) if call.outbound else ()
+    call.emit(Respond(call.caller.invite_key, call.caller.respond(call.caller.invite, status, headers=headers)))
+
+
+def _success(call: CallState, callee: Leg, event: ResponseIn) -> None:
+    call.outstanding.discard((callee.name, Purpose.INVITE))
+    dialog = callee.dialog_of(event.response)
+    if dialog is None:
+        return
+    if callee.dialog is not None and dialog.key == callee.dialog.key:
+        _acknowledge(call, callee, dialog, event.response)  # our ACK was lost
+        return
+    if callee.confirmed or call.phase is not Phase.CALLING:
+        _acknowledge(call, callee, dialog, event.response)
+        ending.release_dialog(call, callee, dialog, Termination.CANCELLED)
+        return
+    callee.confirm(dialog)
+    call.emit(ClearTimer(Timer.RING), TrackDialog(callee.name, dialog.key))
+    _acknowledge(call, callee, dialog, event.response)
+    _accept_answer(call, callee, event.response)
+
+
+def _acknowledge(call: CallState, callee: Leg, dialog: Dialog, response: Response) -> None:
+    ack = dialog.ack(response.cseq.number, callee.contact)
+    call.emit(SendAck(callee.name, ack, callee.next_hop(dialog)))
+
+
+def _accept_answer(call: CallState, callee: Leg, response: Response) -> None:
+    """Checkpoint P3: the callee answered; the caller hears of it only if policy accepts both legs."""
+    answered_early = not response.body and callee.answer_tag == (response.to.tag or "")
+    if not answered_early and not answering.take_answer(call, callee, response.body):
+        return
+    caller = call.caller
+    if isinstance(caller, TrunkLeg) and not call.late_offer and not security.settle(call, caller):
+        return
+    if call.late_offer:
+        answering.offer_in_answer(call, callee)
+    else:
+        answering.answer_caller(call, callee, 200)
+
+
+def _failure(call: CallState, callee: Leg, status: int) -> None:
+    """The callee refused: try weaker only where policy says so, else tell the caller."""
+    if isinstance(callee, TrunkLeg) and status in UNACCEPTABLE:
+        plan = plan_retry(call.policy, status, callee.plan)
+        if plan is not None:
+            security.retry(call, plan, status)
+            callee.plan, callee.offered = plan, None
+            callee.history = callee.history | plan.codes
+            setup.send_invite(call, callee)
+            return
+        if callee.plan and callee.plan.proto == "RTP/SAVP":
+            security.violation(call, callee, (Code.MEDIA_PLAIN_RTP,), Termination.ENCRYPTION_REQUIRED)
+            ending.refuse(call, Termination.ENCRYPTION_REQUIRED, status=488)
+            return
+    ending.refuse(call, *ending.from_status(status))

@@ -1,0 +1,59 @@
+"""Joins the two sides: common codecs, payload types mapped both ways, directions, the handshake started once."""
+
+from __future__ import annotations
+
+from gateway.call import direction
+from gateway.call.effects import (
+    SetPayloads,
+    StartDtls,
+)
+from gateway.call.leg import Leg
+from gateway.call.state import CallState
+from gateway.sdp.codecs import Codec
+from gateway.sdp.negotiation import common_codecs, payload_map
+
+
+def agreed_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
+    """Codecs for our answer on `leg`: the first audio codec both sides have, and what accompanies it."""
+    if leg.remote is None or other.remote is None:
+        return ()
+    common = common_codecs(leg.remote.codecs, other.remote.codecs)
+    if not common:
+        return ()
+    rate = common[0].clock_rate
+    return (common[0], *(c for c in common[1:] if c.is_companion and c.clock_rate == rate))
+
+
+def connect_media(call: CallState) -> None:
+    """Both sides are known: map payload types, open the directions, start the handshake."""
+    browser, trunk = call.browser, call.trunk
+    if browser is None or trunk is None:
+        return
+    if browser.local and browser.remote and trunk.local and trunk.remote:
+        call.emit(
+            SetPayloads(
+                _both_numberings(browser, trunk.remote.codecs),
+                _both_numberings(trunk, browser.remote.codecs),
+            )
+        )
+    call.emit(direction.relay(call))
+    start_dtls(call)
+
+
+def _both_numberings(source: Leg, destination: tuple[Codec, ...]) -> tuple[tuple[int, int], ...]:
+    """Map by our own description first (RFC 3264 6.1: it rules what we receive), then by the peer's, which many use."""
+    numbers: dict[int, int] = {}
+    for codecs in (source.local.codecs if source.local else (), source.remote.codecs if source.remote else ()):
+        for number, mapped in payload_map(codecs, destination).items():
+            numbers.setdefault(number, mapped)
+    return tuple(numbers.items())
+
+
+def start_dtls(call: CallState) -> None:
+    """Begin the handshake as soon as both fingerprints are known; once per call."""
+    browser = call.browser
+    if call.dtls_started or browser is None or browser.remote is None or browser.role is None:
+        return
+    call.dtls_started = True
+    role = "client" if browser.role.value == "active" else "server"
+    call.emit(StartDtls(role, browser.remote.fingerprints))

@@ -1,0 +1,75 @@
+"""Which trunk an address belongs to."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.schema import Trunk
+from gateway.net.admission import MAX_LEARNED, TrunkSources, normal_host
+
+
+def trunk(*networks: str) -> Trunk:
+    return Trunk(target="sip:pbx.example.com", networks=networks)
+
+
+SOURCES = {
+    "wide": trunk("10.0.0.0/8", "2001:db8::/32"),
+    "narrow": trunk("10.1.2.0/24"),
+    "host": trunk("10.1.2.3/32", "2001:db8::5/128"),
+    "mute": trunk(),
+}
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("10.9.9.9", "wide"),
+        ("10.1.2.9", "narrow"),
+        ("10.1.2.3", "host"),
+        ("2001:db8::5", "host"),
+        ("2001:db8::6", "wide"),
+        ("192.0.2.1", None),
+        ("2001:db9::1", None),
+        ("not an address", None),
+    ],
+)
+def test_the_most_specific_network_wins(host: str, name: str | None) -> None:
+    assert TrunkSources(SOURCES).find(host) == name
+
+
+def test_a_resolved_target_is_heard_but_may_not_call_in() -> None:
+    sources = TrunkSources(SOURCES)
+    sources.learn("mute", "192.0.2.1")
+    assert sources.find("192.0.2.1") == "mute"
+    assert not sources.may_call_in("mute", "192.0.2.1")
+    assert sources.may_call_in("host", "10.1.2.3")
+    assert not sources.may_call_in("wide", "10.1.2.3")
+
+
+def test_a_network_outranks_a_resolved_target() -> None:
+    sources = TrunkSources(SOURCES)
+    sources.learn("mute", "10.1.2.3")
+    assert sources.find("10.1.2.3") == "host"
+
+
+def test_only_the_latest_addresses_of_a_target_are_remembered() -> None:
+    sources = TrunkSources(SOURCES)
+    hosts = [f"192.0.2.{n}" for n in range(MAX_LEARNED + 1)]
+    for host in hosts:
+        sources.learn("mute", host)
+    assert sources.find(hosts[0]) is None
+    assert all(sources.find(host) == "mute" for host in hosts[1:])
+
+
+@pytest.mark.parametrize(
+    ("host", "normal"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("pbx.example.com", "pbx.example.com"),
+    ],
+)
+def test_an_address_has_one_spelling(host: str, normal: str) -> None:
+    assert normal_host(host) == normal

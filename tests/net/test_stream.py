@@ -1,0 +1,366 @@
+"""SIP over TCP on loopback sockets: framing, keepalive, and the patience a peer is shown (RFC 3261 18.3, RFC 5626)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import time
+
+import pytest
+
+from gateway.base.counters import Counter
+from gateway.base.errors import TransportError
+from gateway.base.values import HostPort
+from gateway.config.schema import Trunk
+from gateway.net.channel import MAX_WRITE_BUFFER, StreamLimits
+from gateway.sip.message import Request, parse_message
+from gateway.sip.stack import RequestReceived, TransportFailed
+from tests.net.harness import MALFORMED, PATIENCE, PBX, Gateway, Peer, options, until
+
+pytestmark = pytest.mark.asyncio
+
+TCP = "tcp:127.0.0.1:0"
+
+
+def trunk_at(address: HostPort, **settings: object) -> Trunk:
+    return Trunk.model_validate({"target": f"sip:{address};transport=tcp", **settings})
+
+
+# --- framing -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_message_may_come_octet_by_octet() -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        for octet in options():
+            peer.send(bytes([octet]))
+            await asyncio.sleep(0)
+        assert (await peer.response()).status == 200
+        await peer.close()
+
+
+async def test_one_segment_may_hold_two_messages_and_a_half() -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        third = options(call_id="c3", body="hello")
+        peer.send(options(call_id="c1") + options(call_id="c2", body="hi") + third[:-3])
+        assert [r.call_id for r in await peer.responses(2)] == ["c1", "c2"]
+        peer.send(third[-3:])
+        assert (await peer.response()).call_id == "c3"
+        assert len({event.flow for event in gateway.requests}) == 1
+        await peer.close()
+
+
+async def test_a_double_line_end_is_answered_by_one() -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(b"\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            assert await peer.reader.readexactly(2) == b"\r\n"
+        peer.send(options())
+        assert (await peer.response()).status == 200
+        await peer.close()
+
+
+async def test_a_malformed_request_is_answered_within_50_ms_and_the_connection_stays() -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        begin = time.monotonic()
+        peer.send(MALFORMED)
+        response = await peer.response()
+        assert time.monotonic() - begin < 0.05
+        assert (response.status, response.call_id) == (400, "bad")
+        assert gateway.counters[Counter.SIP_MALFORMED] == 1
+        peer.send(options())
+        assert (await peer.response()).status == 200
+        await peer.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "status", "counter"),
+    [
+        (options().replace(b"Content-Length: 0\r\n", b""), b"400", Counter.SIP_MALFORMED),
+        (options().replace(b"Content-Length: 0", b"Content-Length: -1"), b"400", Counter.SIP_MALFORMED),
+        (options().replace(b"Content-Length: 0", b"Content-Length: 99999"), b"413", Counter.SIP_OVERSIZE),
+        (b"\x16\x03\x01\x02\x00\x01\x00", b"", Counter.SIP_MALFORMED),
+        (b"OPTIONS sip:x SIP/2.0\r\nX: " + b"x" * 40_000, b"", Counter.SIP_OVERSIZE),
+    ],
+    ids=["no length", "bad length", "oversize", "TLS on the TCP port", "endless head"],
+)
+async def test_broken_framing_is_answered_if_possible_and_ends_the_connection(
+    broken: bytes, status: bytes, counter: Counter
+) -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(broken)
+        rest = await peer.rest()
+        assert rest[8:11] == status
+        assert gateway.counters[counter] == 1
+        await until(lambda: gateway.closed)
+        await peer.close()
+
+
+async def test_nothing_after_broken_framing_is_believed() -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(options().replace(b"Content-Length: 0\r\n", b""), options(call_id="smuggled"))
+        await peer.rest()
+        assert not gateway.requests
+        await peer.close()
+
+
+# --- patience ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_message_that_takes_too_long_ends_the_connection() -> None:
+    async with Gateway(TCP, limits=StreamLimits(message=0.1)) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(options(call_id="whole"), options()[:40])
+        assert b"200 OK" in await peer.rest()
+        assert gateway.counters[Counter.CONNECTION_TIMEOUT] == 1
+        await peer.close()
+
+
+async def test_a_trickle_does_not_extend_the_limit() -> None:
+    async with Gateway(TCP, limits=StreamLimits(message=0.1)) as gateway:
+        peer = await Peer.connect(gateway.address)
+        begin = time.monotonic()
+        for octet in options()[:-1]:
+            peer.send(bytes([octet]))
+            await asyncio.sleep(0.005)
+            if peer.reader.at_eof():
+                break
+        await peer.rest()
+        assert time.monotonic() - begin < 1.0
+        assert gateway.counters[Counter.CONNECTION_TIMEOUT] == 1
+        await peer.close()
+
+
+async def test_a_connection_without_a_first_message_ends_even_when_it_pings() -> None:
+    async with Gateway(TCP, limits=StreamLimits(first_message=0.1)) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(b"\r\n\r\n")
+        assert await peer.rest() == b"\r\n"
+        assert gateway.counters[Counter.CONNECTION_TIMEOUT] == 1
+        await peer.close()
+
+
+async def test_after_a_message_a_connection_may_idle() -> None:
+    async with Gateway(TCP, limits=StreamLimits(first_message=0.1, message=0.1)) as gateway:
+        peer, probe = await Peer.connect(gateway.address), await Peer.connect(gateway.address)
+        peer.send(options())
+        await peer.response()
+        await probe.rest()  # the silent one was cut, so the limits have been looked at
+        peer.send(options(call_id="later"))
+        assert (await peer.response()).call_id == "later"
+        await peer.close()
+        await probe.close()
+
+
+async def test_a_peer_that_does_not_read_is_cut_at_the_high_water_mark() -> None:
+    async with Gateway(TCP, answers=False) as gateway:
+        peer = await Peer.connect(gateway.address, limit=1)
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        peer.send(options())
+        await until(lambda: gateway.requests)
+        flow = gateway.requests[0].flow
+        (channel,) = gateway.endpoint._channels.values()
+        for _ in range(400):  # more than loopback's own buffers take
+            channel.send(bytes(MAX_WRITE_BUFFER // 8))
+        await until(lambda: gateway.closed == [flow])
+        assert gateway.counters[Counter.CONNECTION_TIMEOUT] >= 1
+        await peer.close()
+
+
+# --- who may connect ---------------------------------------------------------------------------------------------
+
+
+async def test_an_unknown_source_is_closed_at_accept() -> None:
+    trunks = {"pbx": Trunk(target="sip:127.0.0.9;transport=tcp", networks=("127.0.0.9/32",))}
+    async with Gateway(TCP, trunks=trunks) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(options())
+        assert await peer.rest() == b""
+        assert gateway.counters[Counter.SIP_UNKNOWN_SOURCE] == 1
+        assert not gateway.events
+        await peer.close()
+
+
+async def test_a_source_has_a_limit_of_connections_and_each_end_makes_room() -> None:
+    async with Gateway(TCP, limits=StreamLimits(per_source=2)) as gateway:
+        peers = [await Peer.connect(gateway.address) for _ in range(2)]
+        for number, peer in enumerate(peers):
+            peer.send(options(call_id=str(number)))
+            await peer.response()
+        extra = await Peer.connect(gateway.address)
+        assert await extra.rest() == b""
+        assert gateway.counters[Counter.CONNECTION_REFUSED] == 1
+        await peers[0].close()
+        await until(lambda: gateway.closed)
+        again = await Peer.connect(gateway.address)
+        again.send(options(call_id="again"))
+        assert (await again.response()).status == 200
+        for peer in (peers[1], extra, again):
+            await peer.close()
+
+
+async def test_all_sources_together_have_a_limit() -> None:
+    trunks = {"pbx": Trunk(target="sip:127.0.0.9;transport=tcp", networks=("127.0.0.0/8",))}
+    async with Gateway(TCP, trunks=trunks, limits=StreamLimits(total=1)) as gateway:
+        first = await Peer.connect(gateway.address)
+        first.send(options())
+        await first.response()
+        second = await Peer.connect(gateway.address, local_addr=("127.0.0.2", 0))
+        assert await second.rest() == b""
+        for peer in (first, second):
+            await peer.close()
+
+
+# --- flows -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_closed_connection_is_told_once_and_its_transactions_fail() -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(options())
+        await peer.response()
+        flow = gateway.requests[0].flow
+        request = parse_message(options(call_id="ours"), stream=True)
+        assert isinstance(request, Request)
+        request.headers.remove("Via")
+        key = gateway.endpoint.send_request(request, flow)
+        await peer.close()
+        await until(lambda: gateway.closed)
+        assert gateway.closed == [flow]
+        assert TransportFailed(key) in gateway.events
+        late = gateway.endpoint.send_request(request, flow)
+        assert TransportFailed(late) in gateway.events
+
+
+async def test_the_owner_may_close_a_flow_after_the_answer_went_out() -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(options())
+        await until(lambda: gateway.requests)
+        gateway.endpoint.close_flow(gateway.requests[0].flow)
+        assert b"200 OK" in await peer.rest()
+        await until(lambda: gateway.closed)
+        await peer.close()
+
+
+async def test_flow_numbers_are_not_used_again() -> None:
+    async with Gateway("udp:127.0.0.1:0", TCP) as gateway:
+        ids = []
+        for number in range(3):
+            peer = await Peer.connect(gateway.endpoint.addresses[1])
+            peer.send(options(call_id=str(number)))
+            await peer.response()
+            ids.append(gateway.requests[-1].flow.id)
+            await peer.close()
+        assert len(set(ids)) == 3
+
+
+# --- connections we open -----------------------------------------------------------------------------------------
+
+
+class Accepting:
+    """A peer that counts connections and keeps what they send."""
+
+    def __init__(self) -> None:
+        self.peers: list[Peer] = []
+
+    async def __aenter__(self) -> Accepting:
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        self.address = HostPort(*self._server.sockets[0].getsockname()[:2])
+        return self
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.peers.append(Peer(reader, writer))
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for peer in self.peers:
+            await peer.close()
+
+
+async def test_one_connection_serves_all_that_want_the_trunk() -> None:
+    async with Accepting() as pbx, Gateway(trunks={"pbx": trunk_at(pbx.address)}) as gateway:
+        flows = await asyncio.gather(*(gateway.endpoint.connect("pbx") for _ in range(5)))
+        assert len(set(flows)) == 1
+        assert flows[0].initiated
+        assert (flows[0].transport, flows[0].trunk, flows[0].remote) == ("tcp", "pbx", pbx.address)
+        await until(lambda: pbx.peers)
+        await pbx.peers[0].close()
+        await until(lambda: gateway.closed)
+        assert (await gateway.endpoint.connect("pbx")).id != flows[0].id
+
+
+async def test_requests_come_in_on_the_connection_we_opened() -> None:
+    async with (
+        Accepting() as pbx,
+        Gateway(trunks={"pbx": trunk_at(pbx.address, networks=("127.0.0.1/32",))}) as gateway,
+    ):
+        flow = await gateway.endpoint.connect("pbx")
+        await until(lambda: pbx.peers)
+        pbx.peers[0].send(options())
+        assert (await pbx.peers[0].response()).status == 200
+        assert isinstance(gateway.events[0], RequestReceived)
+        assert gateway.events[0].flow == flow
+
+
+async def test_a_trunk_without_networks_cannot_call_in_on_the_connection_we_opened() -> None:
+    async with Accepting() as pbx, Gateway(trunks={"pbx": trunk_at(pbx.address)}) as gateway:
+        await gateway.endpoint.connect("pbx")
+        await until(lambda: pbx.peers)
+        pbx.peers[0].send(options())
+        assert (await pbx.peers[0].response()).status == 403
+        assert not gateway.events
+
+
+async def test_a_refused_connection_is_told() -> None:
+    async with Accepting() as pbx:
+        dead = pbx.address
+    async with Gateway(trunks={"pbx": trunk_at(dead)}) as gateway:
+        with pytest.raises(TransportError) as caught:
+            await gateway.endpoint.connect("pbx")
+        assert caught.value.verification == ""
+
+
+# --- stop --------------------------------------------------------------------------------------------------------
+
+
+async def test_stop_leaves_no_task_socket_or_timer() -> None:
+    gc.collect()
+    tasks, files = asyncio.all_tasks(), len(os.listdir("/proc/self/fd"))
+    async with Accepting() as pbx:
+        gateway = Gateway("udp:127.0.0.1:0", TCP, trunks={"pbx": trunk_at(pbx.address), "in": PBX}, answers=False)
+        async with gateway:
+            peers = [await Peer.connect(gateway.endpoint.addresses[1]) for _ in range(5)]
+            for number, peer in enumerate(peers):
+                peer.send(options(call_id=str(number)))
+            await until(lambda: len(gateway.requests) == 5)
+            await gateway.endpoint.connect("pbx")
+        assert len(gateway.closed) == 6
+        assert gateway.endpoint._timer is None
+        for peer in peers:
+            assert await peer.rest() == b""
+            await peer.close()
+    await until(lambda: asyncio.all_tasks() == tasks)
+    await until(lambda: len(os.listdir("/proc/self/fd")) == files)
+
+
+async def test_stop_does_not_wait_for_a_peer_that_does_not_read() -> None:
+    gateway = Gateway(TCP, answers=False)
+    await gateway.endpoint.start(gateway.listen)
+    peer = await Peer.connect(gateway.address, limit=1)
+    peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    peer.send(options())
+    await until(lambda: gateway.requests)
+    (channel,) = gateway.endpoint._channels.values()
+    while not channel._transport.get_write_buffer_size():  # type: ignore[attr-defined]
+        channel.send(bytes(MAX_WRITE_BUFFER // 8))
+    async with asyncio.timeout(PATIENCE):
+        await gateway.endpoint.stop()
+    assert len(gateway.closed) == 1
+    await peer.close()

@@ -104,8 +104,7 @@ class ServerSide:
         if not isinstance(transaction, ServerTransaction):
             return
         if transaction.machine is NON_INVITE_SERVER and response.status == 408:
-            # The client has given up by itself at this time; the response could only be a stray (RFC 4320 4.2).
-            self._layer.end(transaction)
+            # The client gives up by itself; until then its retransmissions are still absorbed (RFC 4320 4.2).
             return
         self._layer.feed(transaction, response_event(response.status), now, response)
 

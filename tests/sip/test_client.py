@@ -115,7 +115,7 @@ def test_a_provisional_response_prolongs_the_wait_which_silence_ends() -> None:
     for _ in range(3):
         _answer(bench, sent, 180)
         bench.run(590)
-    bench.events()
+    assert len(bench.events()) == 3
     bench.run(11)
     assert bench.event(RequestTimeout).key == key
     assert bench.idle()
@@ -335,6 +335,7 @@ def test_an_invite_cancelled_but_never_answered_times_out_by_timer_b() -> None:
     bench.stack.cancel(key, bench.now)
     assert bench.times(33) == [0.5, 1.5, 3.5, 7.5, 15.5, 31.5]
     assert bench.event(RequestTimeout).key == key
+    assert bench.idle()
 
 
 def test_only_an_invite_that_lives_can_be_cancelled() -> None:
@@ -344,6 +345,104 @@ def test_only_an_invite_that_lives_can_be_cancelled() -> None:
     bench.stack.cancel(key, bench.now)
     bench.stack.cancel("client INVITE unknown", bench.now)
     assert bench.sent() == []
+
+
+# --- each state, each way on
+
+BEFORE_FINAL = pytest.mark.parametrize(
+    "steps",
+    [(), ("cancel",), (100,), (100, 180), (100, "cancel"), ("cancel", 100)],
+    ids=["calling", "cancel-pending", "proceeding", "ringing", "cancelling", "cancelled"],
+)
+
+
+def _reach(bench: Bench, steps: tuple[int | str, ...]) -> tuple[str, Request]:
+    key, sent = _start(bench)
+    for step in steps:
+        if isinstance(step, int):
+            _answer(bench, sent, step)
+        else:
+            bench.stack.cancel(key, bench.now)
+    bench.events()
+    bench.sent()
+    return key, sent
+
+
+def _told(bench: Bench) -> list[int]:
+    return [event.response.status for event in bench.events() if isinstance(event, ResponseReceived)]
+
+
+@BEFORE_FINAL
+def test_an_answer_is_accepted_in_each_state(steps: tuple[int | str, ...]) -> None:
+    bench = Bench()
+    key, sent = _reach(bench, steps)
+    _answer(bench, sent, 183)
+    _answer(bench, sent, 200)
+    bench.sent()
+    _answer(bench, sent, 180)
+    _answer(bench, sent, 486)
+    bench.stack.cancel(key, bench.now)
+    _answer(bench, sent, 200)
+    assert _told(bench) == [183, 200, 200]
+    assert bench.requests() == []
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.events() == []
+    assert bench.idle()
+
+
+@BEFORE_FINAL
+def test_a_failure_is_acknowledged_in_each_state(steps: tuple[int | str, ...]) -> None:
+    bench = Bench()
+    key, sent = _reach(bench, steps)
+    _answer(bench, sent, 486)
+    _answer(bench, sent, 180)
+    _answer(bench, sent, 200)
+    bench.stack.cancel(key, bench.now)
+    _answer(bench, sent, 486)
+    assert _told(bench) == [486]
+    assert [message.method for message in bench.requests()] == ["ACK", "ACK"]
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.events() == []
+    assert bench.idle()
+
+
+@BEFORE_FINAL
+def test_a_lost_flow_is_told_in_each_state(steps: tuple[int | str, ...]) -> None:
+    bench = Bench()
+    key, _ = _reach(bench, steps)
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.event(TransportFailed).key == key
+    assert bench.idle()
+
+
+@pytest.mark.parametrize("provisional", [False, True])
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_final_response_is_told_once_in_each_state_of_a_non_invite_request(provisional: bool, status: int) -> None:
+    bench = Bench()
+    _, sent = _start(bench, "OPTIONS")
+    if provisional:
+        _answer(bench, sent, 100)
+        bench.events()
+    for _ in range(3):
+        for repeated in (status, 100, 200, 404):
+            _answer(bench, sent, repeated)
+    assert _told(bench) == [status]
+    assert bench.count(Counter.SIP_UNMATCHED_RESPONSE) == 0
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.events() == []
+    assert bench.idle()
+
+
+@pytest.mark.parametrize("provisional", [False, True])
+def test_a_lost_flow_is_told_in_each_state_of_a_non_invite_request(provisional: bool) -> None:
+    bench = Bench()
+    key, sent = _start(bench, "OPTIONS")
+    if provisional:
+        _answer(bench, sent, 100)
+        bench.events()
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.event(TransportFailed).key == key
+    assert bench.idle()
 
 
 # --- ends

@@ -219,7 +219,10 @@ def test_no_provisional_response_but_that_100_and_no_408_goes_to_a_non_invite_re
     bench.respond(key, options, 180)
     bench.respond(key, options, 100)
     bench.respond(key, options, 408)
+    bench.receive(request())
     assert bench.sent() == []
+    assert bench.events() == []
+    assert [message.status for _, message in bench.run(33) if isinstance(message, Response)] == [100]
     assert bench.idle()
 
 
@@ -501,6 +504,122 @@ def test_a_trunk_has_a_larger_share(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(udp(trunk="pbx"))
     for i in range(3):
         bench.take_request(request(branch=f"z9hG4bK{i}", call_id=f"c{i}"))
+
+
+# --- each state, each way on
+
+INVITE_STATES = pytest.mark.parametrize("cancelled", [False, True], ids=["proceeding", "cancelled"])
+
+
+def _undecided(bench: Bench, cancelled: bool) -> tuple[str, Request]:
+    invite = request("INVITE")
+    key = bench.take_request(invite)
+    if cancelled:
+        bench.receive(request("CANCEL"))
+        bench.events()
+        bench.sent()
+    return key, invite
+
+
+def _disturb(bench: Bench, key: str, invite: Request, *, ack: bool = True) -> None:
+    """Whatever may still come from either side once the outcome is fixed."""
+    for status in (180, 200, 486):
+        bench.respond(key, invite, status)
+    bench.receive(request("CANCEL"))
+    bench.sent()
+    if ack:
+        bench.receive(_ack(branch=invite.via.branch))
+
+
+@INVITE_STATES
+def test_an_ack_before_the_answer_means_nothing(cancelled: bool) -> None:
+    bench = Bench()
+    key, invite = _undecided(bench, cancelled)
+    bench.receive(_ack(branch=invite.via.branch))
+    bench.respond(key, invite, 200)
+    assert bench.statuses() == [200]
+
+
+@INVITE_STATES
+def test_a_lost_flow_is_told_before_the_answer(cancelled: bool) -> None:
+    bench = Bench(stream())
+    key, _ = _undecided(bench, cancelled)
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.event(TransportFailed).key == key
+    assert bench.idle()
+
+
+@INVITE_STATES
+def test_an_undecided_invite_is_given_up_in_the_end(cancelled: bool) -> None:
+    bench = Bench()
+    key, _ = _undecided(bench, cancelled)
+    bench.run(601)
+    assert bench.event(RequestTimeout).key == key
+    assert bench.idle()
+
+
+@INVITE_STATES
+def test_a_failure_stays_the_outcome_whatever_comes_before_and_after_its_ack(cancelled: bool) -> None:
+    bench = Bench()
+    key, invite = _undecided(bench, cancelled)
+    bench.respond(key, invite, 487)
+    _disturb(bench, key, invite, ack=False)
+    bench.receive(request("INVITE"))
+    assert bench.statuses() == [487]
+    bench.receive(_ack(branch=invite.via.branch))
+    _disturb(bench, key, invite)
+    bench.receive(request("INVITE"))
+    assert bench.sent() == []
+    assert bench.events() == []
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.events() == []
+    assert bench.idle()
+
+
+@INVITE_STATES
+def test_an_answer_stays_the_outcome_whatever_comes_before_and_after_its_ack(cancelled: bool) -> None:
+    bench = Bench()
+    key, invite = _undecided(bench, cancelled)
+    bench.respond(key, invite, 200)
+    _disturb(bench, key, invite, ack=False)
+    assert bench.times(0.6) == [0.5]
+    bench.receive(_ack())
+    assert bench.event(AckReceived).key == key
+    _disturb(bench, key, invite)
+    bench.receive(_ack())
+    bench.receive(request("INVITE"))
+    assert bench.sent() == []
+    assert bench.events() == []
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.events() == []
+    assert bench.idle()
+
+
+@pytest.mark.parametrize("waited", [0, 4], ids=["trying", "proceeding"])
+def test_a_non_invite_request_takes_one_answer_in_each_state(waited: float) -> None:
+    bench = Bench()
+    options = request()
+    key = bench.take_request(options)
+    bench.run(waited)
+    bench.respond(key, options, 180)
+    for status in (404, 200, 100, 408, 404):
+        bench.respond(key, options, status)
+    assert bench.statuses() == [404]
+    bench.receive(request())
+    assert bench.statuses() == [404]
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.events() == []
+    assert bench.idle()
+
+
+@pytest.mark.parametrize("waited", [0, 4], ids=["trying", "proceeding"])
+def test_a_lost_flow_is_told_while_a_non_invite_request_waits(waited: float) -> None:
+    bench = Bench()
+    key = bench.take_request(request())
+    bench.run(waited)
+    bench.stack.flow_closed(bench.flow, bench.now)
+    assert bench.event(TransportFailed).key == key
+    assert bench.idle()
 
 
 # --- ends

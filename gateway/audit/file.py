@@ -17,8 +17,8 @@ MODE = 0o600
 TAIL_WINDOW = 262144
 """Octets looked at from the end when the file is opened: four of the longest lines."""
 
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""O_NONBLOCK so that a FIFO in the file's place cannot hang the gateway; regular files ignore it."""
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+"""O_RDWR to read the tail, and because a FIFO in the file's place then cannot hang the gateway."""
 
 
 @dataclass(frozen=True, slots=True)

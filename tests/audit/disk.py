@@ -17,6 +17,8 @@ class FailingDisk:
         """errno of every write; 0 for none."""
         self.room: int | None = None
         """Octets that still fit; a write beyond them is short, the next one fails."""
+        self.good_writes: int | None = None
+        """Writes that still succeed before `error` strikes."""
         self.truncate_error = 0
         self.writes: list[bytes] = []
 
@@ -26,7 +28,9 @@ class FailingDisk:
     def write(self, fd: int, data: bytes) -> int:
         """Like os.write on a disk in this state."""
         self.writes.append(data)
-        if self.error:
+        if self.good_writes:
+            self.good_writes -= 1
+        elif self.error:
             raise OSError(self.error, os.strerror(self.error))
         if self.room is None:
             return os.write(fd, data)

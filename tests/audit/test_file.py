@@ -134,6 +134,16 @@ def test_a_rotated_file_is_followed(path: Path) -> None:
     assert path.with_suffix(".1").read_bytes() == b"one\n"
 
 
+def test_a_file_put_in_place_by_the_rotation_is_taken_over(path: Path) -> None:
+    file = opened(path)
+    file.append(b"one\n")
+    path.rename(path.with_suffix(".1"))
+    path.write_bytes(b"")
+    file.append(b"two\n")
+    assert path.read_bytes() == b"two\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_line_that_went_into_a_file_deleted_meanwhile_was_not_written(
     path: Path, disk: FailingDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -277,6 +277,45 @@ def test_rotation_loses_nothing_and_is_no_outage(bench: Bench) -> None:
     assert json.loads(rotated.read_bytes())["seq"] == 1
 
 
+def test_a_file_restored_with_a_torn_line_is_mended_while_running(bench: Bench) -> None:
+    bench.log.write({"type": "one"})
+    (bench.directory / FILE_NAME).rename(bench.directory / "moved")
+    (bench.directory / FILE_NAME).write_bytes(b'{"seq":40,"type":"old"}\n{"seq":41')
+    assert bench.log.write({"type": "two"})
+    assert bench.log.write({"type": "three"})
+    assert bench.types() == ["old", "two", "log.recovered", "three"]
+    assert [record["seq"] for record in bench.records] == [40, 2, 41, 42]
+
+
+def test_a_loss_is_reported_once_even_if_the_disk_fails_between_the_reports(bench: Bench, disk: FailingDisk) -> None:
+    disk.error = errno.EIO
+    assert not bench.log.write({"type": "x", "wide": [["\U0001f600" * 256] * 10]})
+    assert bench.counters[Counter.AUDIT_DROPPED] == 1
+    disk.good_writes = 1
+    assert not bench.log.retry()
+    assert bench.types() == ["log.dropped"]
+    disk.error = 0
+    assert bench.log.retry()
+    assert bench.types() == ["log.dropped", "log.recovered"]
+    assert [record["seq"] for record in bench.records] == [2, 3], "reports that failed leave no gap of their own"
+
+
+def test_one_lost_record_is_enough_to_refuse_new_calls(bench: Bench, disk: FailingDisk) -> None:
+    disk.error = errno.EIO
+    assert not bench.log.write({"type": "x", "wide": [["\U0001f600" * 256] * 10]})
+    assert not bench.accepts()
+
+
+def test_a_second_outage_has_the_whole_buffer_again(bench: Bench, disk: FailingDisk) -> None:
+    disk.error = errno.EIO
+    first = fill(bench.log)
+    disk.error = 0
+    assert bench.log.retry()
+    bench.clock.seconds += 5
+    disk.error = errno.EIO
+    assert abs(fill(bench.log) - first) <= 1
+
+
 def test_a_disk_that_fills_up_in_the_middle_of_a_line_leaves_no_half_line(bench: Bench, disk: FailingDisk) -> None:
     bench.log.write({"type": "one"})
     disk.room = 10
@@ -472,4 +511,4 @@ class LogLife(RuleBasedStateMachine):
 
 
 TestLogLife = LogLife.TestCase
-TestLogLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLogLife.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

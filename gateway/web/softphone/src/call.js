@@ -43,6 +43,7 @@ export class Call {
     this.reportOverdue = false;
     this.observed = null;
     this.answeredAt = 0;
+    this.hadEarlyMedia = false;
     this.#listen();
   }
 
@@ -160,9 +161,14 @@ export class Call {
 
   #progress(response) {
     if (this.answered || this.ended) return;
-    if (response.body) this.state = 'early';
+    if (response.body) this.#hearEarlyMedia();
     else if (response.status_code === 180 && this.state !== 'early') this.state = 'ringing';
     this.#read(response);
+  }
+
+  #hearEarlyMedia() {
+    this.state = 'early';
+    this.hadEarlyMedia = true;
   }
 
   #accepted(response) {

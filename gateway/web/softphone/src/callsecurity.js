@@ -1,4 +1,5 @@
 // Reads the Call-Security header and says in words who could listen. No DOM, no network: pure functions.
+import { table } from './table.js';
 
 export const HEADER = 'Call-Security';
 
@@ -7,16 +8,16 @@ const MAX_HEADER = 2048; // a header longer than this is not ours
 /** Grades in order, weakest first, as the gateway names them. */
 export const GRADES = ['CLEARTEXT', 'KEY_EXPOSED', 'PARTIAL', 'UNAUTHENTICATED', 'HOP_BY_HOP', 'END_TO_END'];
 
-const COLOURS = {
+const COLOURS = table({
   CLEARTEXT: 'red',
   KEY_EXPOSED: 'red',
   PARTIAL: 'amber',
   UNAUTHENTICATED: 'amber',
   HOP_BY_HOP: 'green',
   END_TO_END: 'green',
-};
+});
 
-const TITLES = {
+const TITLES = table({
   CLEARTEXT: 'Not encrypted all the way',
   KEY_EXPOSED: 'Encrypted, but the key was visible',
   PARTIAL: 'Only partly protected',
@@ -24,25 +25,25 @@ const TITLES = {
   HOP_BY_HOP: 'Encrypted on every hop',
   END_TO_END: 'Encrypted end to end',
   UNKNOWN: 'Protection unknown',
-};
+});
 
-const SUITES = {
+const SUITES = table({
   AEAD_AES_256_GCM: 'AES-256-GCM',
   AEAD_AES_128_GCM: 'AES-128-GCM',
   AES_CM_256_HMAC_SHA1_80: 'AES-256 with an 80-bit tag',
   AES_CM_128_HMAC_SHA1_80: 'AES-128 with an 80-bit tag',
   AES_CM_128_HMAC_SHA1_32: 'AES-128 with a 32-bit tag',
-};
+});
 
-const TRANSPORTS = {
+const TRANSPORTS = table({
   udp: 'signalling over UDP, not encrypted',
   tcp: 'signalling over TCP, not encrypted',
   tls: 'signalling over TLS',
   ws: 'signalling over an unencrypted WebSocket',
   wss: 'signalling over a secure WebSocket',
-};
+});
 
-const TLS_VERSIONS = { 'tls1.2': 'TLS 1.2', 'tls1.3': 'TLS 1.3' };
+const TLS_VERSIONS = table({ 'tls1.2': 'TLS 1.2', 'tls1.3': 'TLS 1.3' });
 
 /** Splits `a=1;b="x;y"` at the semicolons outside of quotes. */
 function splitParameters(text) {

@@ -1,7 +1,8 @@
 // What the browser itself observed of its own leg, to compare with what the gateway claims. Pure functions.
 import { suiteName, suiteWords } from './callsecurity.js';
+import { table } from './table.js';
 
-const DTLS_VERSIONS = { FEFF: 'DTLS 1.0', FEFD: 'DTLS 1.2', FEFC: 'DTLS 1.3' };
+const DTLS_VERSIONS = table({ FEFF: 'DTLS 1.0', FEFD: 'DTLS 1.2', FEFC: 'DTLS 1.3' });
 
 /** {state, suite, version} of the DTLS transport in an RTCStatsReport, or null when there is none yet. */
 export function readTransport(report) {

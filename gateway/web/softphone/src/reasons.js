@@ -1,10 +1,11 @@
 // Why a call or a registration failed, in words: from SIP status, reason phrase, Warning (RFC 3261 20.43) and
 // Reason (RFC 3326). Pure functions; what the peer wrote is only ever shown as text.
 import { unquote } from './callsecurity.js';
+import { table } from './table.js';
 
 const MAX_WORDS = 200;
 
-const STATUS_WORDS = {
+const STATUS_WORDS = table({
   400: 'The request was not understood',
   401: 'Wrong user name or password',
   403: 'The call is not allowed',
@@ -25,9 +26,9 @@ const STATUS_WORDS = {
   600: 'The line is busy',
   603: 'The call was declined',
   606: 'The two sides could not agree on how to carry the call',
-};
+});
 
-const CAUSE_WORDS = {
+const CAUSE_WORDS = table({
   'Connection Error': 'The connection to the gateway was lost',
   'Request Timeout': 'The gateway did not answer in time',
   Canceled: 'The call was cancelled',
@@ -42,7 +43,7 @@ const CAUSE_WORDS = {
   'No ACK': 'The answer was never acknowledged',
   'Dialog Error': 'The call is no longer known to the gateway',
   'RTP Timeout': 'No audio arrived any more',
-};
+});
 
 // Warn-codes that speak of protection: 302 transport protocol, 380/381 SIPS (RFC 5630), 399 as the gateway uses it.
 const SECURITY_WARNINGS = new Set([302, 380, 381]);

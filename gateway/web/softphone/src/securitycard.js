@@ -34,7 +34,7 @@ function refusedCard(call) {
     ...IDLE,
     grade: call.report?.grade ?? 'UNKNOWN',
     title: 'Call refused to protect you',
-    words: `${call.refusal}. Nothing was sent, so nobody could listen.`,
+    words: call.hadEarlyMedia ? `${call.refusal}.` : `${call.refusal}. Nothing was sent, so nobody could listen.`,
     browser: { words: 'Not set up', colour: 'grey' },
     trunk: call.report?.trunk ? leg(call.report.trunk) : { words: 'Refused', colour: 'grey' },
     scope: scopeOf(call),
@@ -68,7 +68,11 @@ function reportCard(call, now) {
   };
 }
 
-const tense = (call) => (call.answered ? '' : 'Expected: ');
+function tense(call) {
+  if (!call.answered) return 'Expected: ';
+  return call.ended ? 'Last call: ' : '';
+}
+
 const scopeOf = (call) => call.report?.scope.replace(/^to /, '') ?? '';
 const leg = (value) => ({ words: describeLeg(value), colour: legColour(value) });
 

@@ -1,0 +1,252 @@
+"""The softphone's pure modules, run by Node.js: what the header, the statistics and the failures say in words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.policy.header import call_security_header
+from gateway.policy.model import effective_policy
+from gateway.policy.posture import CallPosture, Grade, SecurityVector
+
+SOURCES = Path(__file__).resolve().parents[2] / "gateway" / "web" / "softphone" / "src"
+NODE = shutil.which("node")
+
+pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js is not installed; the committed bundle does not need it")
+
+
+def run_module(module: str, expression: str, *arguments: object) -> Any:
+    """The value of a JavaScript expression in which `m` is the module and `a` the list of arguments."""
+    program = (
+        f"import * as m from {json.dumps((SOURCES / module).as_uri())};"
+        f"const a = {json.dumps(arguments)};"
+        f"process.stdout.write(JSON.stringify(({expression}) ?? null));"
+    )
+    command = [str(NODE), "--input-type=module", "-e", program]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout)
+
+
+def parse(header: object) -> Any:
+    return run_module("callsecurity.js", "m.parseCallSecurity(a[0])", header)
+
+
+HEADER = (
+    'grade=HOP_BY_HOP;worst=CLEARTEXT;scope="to pbx";browser="dtls,pending,wss";'
+    'trunk="sdes,AES_CM_128_HMAC_SHA1_80,tls1.3,verified";rec=yes;seq=2;policy="strict/9f3c";id=c-81f'
+)
+
+
+def test_header_gives_grade_legs_and_qualifiers() -> None:
+    report = parse(HEADER)
+    assert (report["grade"], report["worst"], report["scope"]) == ("HOP_BY_HOP", "CLEARTEXT", "to pbx")
+    assert (report["recorded"], report["sequence"], report["policy"]) == (True, 2, "strict/9f3c")
+    assert report["browser"] == {
+        "keying": "dtls",
+        "pending": True,
+        "suite": "",
+        "transport": "wss",
+        "tls": "",
+        "verified": None,
+    }
+    assert report["trunk"]["suite"] == "AES_CM_128_HMAC_SHA1_80"
+    assert (report["trunk"]["tls"], report["trunk"]["verified"]) == ("tls1.3", True)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "grade",
+        "grade=",
+        "grade=GREEN",
+        "grade=hop_by_hop",
+        'scope="grade=HOP_BY_HOP"',
+        'x="a;grade=HOP_BY_HOP',
+        "grade=HOP_BY_HOP;" + "x" * 3000,
+        "constructor=1;__proto__=2",
+    ],
+)
+def test_header_without_a_known_grade_is_no_report(header: str | None) -> None:
+    assert parse(header) is None
+
+
+def test_semicolon_and_escape_inside_quotes_belong_to_the_value() -> None:
+    assert parse(r'scope="a;b \"c\" \\";grade=PARTIAL')["scope"] == 'a;b "c" \\'
+
+
+def test_unknown_worst_grade_counts_as_the_grade() -> None:
+    assert parse("grade=PARTIAL;worst=SPLENDID")["worst"] == "PARTIAL"
+
+
+def test_leg_of_words_nobody_knows_is_grey() -> None:
+    leg = parse('grade=HOP_BY_HOP;trunk="constructor,toString,__proto__"')["trunk"]
+    assert (leg["keying"], leg["suite"], leg["transport"], leg["tls"]) == ("", "", "", "")
+    assert run_module("callsecurity.js", "m.legColour(a[0])", leg) == "grey"
+
+
+BROWSER = SecurityVector(
+    leg="browser", sig_transport="wss", sig_tls_version="TLSv1.3", sig_verified=True, keying="pending"
+)
+
+
+def trunk(keying: str, suite: str, transport: str, *, verified: bool = False, version: str = "") -> SecurityVector:
+    return SecurityVector(
+        leg="trunk",
+        sig_transport=transport,
+        sig_tls_version=version,
+        sig_verified=verified,
+        keying=keying,
+        suite=suite,
+        proto="RTP/AVP" if keying == "plain" else "RTP/SAVP",
+    )
+
+
+SUITE = "AEAD_AES_256_GCM"
+
+
+@pytest.mark.parametrize(
+    ("vector", "colour", "words"),
+    [
+        (trunk("plain", "", "udp"), "red", "Plain RTP"),
+        (trunk("sdes", SUITE, "tls", verified=True, version="TLSv1.3"), "green", "TLS 1.3, certificate verified"),
+        (trunk("sdes", SUITE, "tls", verified=False, version="TLSv1.2"), "amber", "TLS 1.2, certificate not verified"),
+        (trunk("sdes", SUITE, "tcp"), "red", "signalling over TCP, not encrypted"),
+        (trunk("pending", "", "tls", verified=True, version="TLSv1.3"), "grey", "keys not agreed yet"),
+    ],
+)
+def test_header_as_the_gateway_writes_it_is_understood(vector: SecurityVector, colour: str, words: str) -> None:
+    posture = CallPosture()
+    posture.update("browser", BROWSER)
+    posture.update("trunk", vector)
+    policy = effective_policy("legacy", "pbx")  # type: ignore[arg-type]
+    header = call_security_header(posture, policy, BROWSER, vector, seq=1, call_id="c-1")
+    expression = "(r => [r.grade, m.legColour(r.trunk), m.describeLeg(r.trunk), m.describeLeg(r.browser)])"
+    grade, shown, trunk_words, browser_words = run_module(
+        "callsecurity.js", f"{expression}(m.parseCallSecurity(a[0]))", header
+    )
+    assert grade == posture.current.name
+    assert shown == colour
+    assert words in trunk_words
+    assert browser_words == "SRTP, keys not agreed yet (DTLS); signalling over a secure WebSocket."
+
+
+def test_only_the_two_best_grades_are_green() -> None:
+    colours = run_module("callsecurity.js", "a[0].map(m.colourOf)", [grade.name for grade in Grade])
+    assert colours == ["red", "red", "amber", "amber", "green", "green"]
+    assert run_module("callsecurity.js", "[m.colourOf('UNKNOWN'), m.colourOf('constructor')]") == ["grey", "grey"]
+
+
+def test_page_knows_exactly_the_gateways_grades() -> None:
+    assert run_module("callsecurity.js", "m.GRADES") == [grade.name for grade in Grade]
+
+
+@pytest.mark.parametrize(
+    ("grade", "words"),
+    [
+        ("CLEARTEXT", "Anyone on the network path between this gateway and pbx could listen."),
+        ("KEY_EXPOSED", "the key crossed the network unprotected"),
+        ("PARTIAL", "could hear or forge parts"),
+        ("UNAUTHENTICATED", "did not prove who it is"),
+        ("HOP_BY_HOP", "Only this gateway and whoever carries the call beyond pbx."),
+        ("END_TO_END", "Nobody but the two of you."),
+        ("UNKNOWN", "Treat it as if anyone could listen."),
+    ],
+)
+def test_every_grade_says_who_could_listen(grade: str, words: str) -> None:
+    report = {"grade": grade, "scope": "to pbx", "browser": None, "trunk": None}
+    assert words in run_module("callsecurity.js", "m.whoCouldListen(a[0])", report)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("AES_CM_128_HMAC_SHA1_80", "SRTP_AES128_CM_HMAC_SHA1_80"),
+        ("AES_CM_128_HMAC_SHA1_80", "SRTP_AES128_CM_SHA1_80"),
+        ("AES_CM_256_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_80"),
+        ("AEAD_AES_256_GCM", "SRTP_AEAD_AES_256_GCM"),
+    ],
+)
+def test_names_of_one_suite_are_equal(one: str, other: str) -> None:
+    assert run_module("callsecurity.js", "m.suiteName(a[0]) === m.suiteName(a[1])", one, other)
+    assert not run_module("callsecurity.js", "m.suiteName(a[0]) === m.suiteName('AES_CM_128_HMAC_SHA1_32')", one)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "observed", "verdict"),
+    [
+        ("AEAD_AES_256_GCM", {"state": "connected", "suite": "AEAD_AES_256_GCM"}, "confirmed"),
+        ("", {"state": "connected", "suite": "AEAD_AES_256_GCM"}, "confirmed"),
+        ("AEAD_AES_256_GCM", {"state": "connected", "suite": "AES_CM_128_HMAC_SHA1_80"}, "contradicted"),
+        ("AEAD_AES_256_GCM", {"state": "failed", "suite": ""}, "contradicted"),
+        ("AEAD_AES_256_GCM", {"state": "connected", "suite": ""}, "unknown"),
+        ("AEAD_AES_256_GCM", None, "unknown"),
+    ],
+)
+def test_claim_of_the_gateway_is_checked_against_the_browser(
+    claimed: str, observed: dict[str, str] | None, verdict: str
+) -> None:
+    assert run_module("mediastats.js", "m.crossCheck(a[0], a[1])", {"suite": claimed}, observed) == verdict
+
+
+MESSAGE = "{status_code: a[0], reason_phrase: a[1], getHeader: name => a[2][name]}"
+
+
+def failure(status: int, phrase: str, headers: dict[str, str], cause: str = "", originator: str = "remote") -> Any:
+    event = f"{{originator: a[3], cause: a[4], message: a[0] ? {MESSAGE} : null}}"
+    return run_module("reasons.js", f"m.describeFailure({event})", status, phrase, headers, originator, cause)
+
+
+def test_warning_text_is_the_reason_and_names_the_status() -> None:
+    told = failure(488, "Not Acceptable Here", {"Warning": '302 gw "Encryption is required and was refused"'})
+    assert told["words"] == "Encryption is required and was refused (488 Not Acceptable Here)."
+    assert told["security"] == "Encryption is required and was refused"
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase", "words"),
+    [
+        (404, "Not Found", "This number is not known (404 Not Found)."),
+        (486, "Busy Here", "The line is busy (486 Busy Here)."),
+        (499, "Odd", "Odd (499 Odd)."),
+    ],
+)
+def test_status_without_warning_is_told_in_words(status: int, phrase: str, words: str) -> None:
+    assert failure(status, phrase, {}) == {"words": words, "security": ""}
+
+
+@pytest.mark.parametrize(
+    "warning", ["", "302", "302 gw", '302 gw "open', "abc gw 'x'", '99999 gw "x"', "\x00", '302 "gw"']
+)
+def test_malformed_warning_falls_back_to_the_status(warning: str) -> None:
+    assert failure(486, "Busy Here", {"Warning": warning})["words"] == "The line is busy (486 Busy Here)."
+
+
+def test_very_long_text_of_a_peer_is_cut() -> None:
+    assert len(failure(486, "B" * 5000, {"Warning": f'399 gw "{"W" * 5000}"'})["words"]) < 450
+
+
+def test_own_decisions_are_told_as_such() -> None:
+    assert failure(0, "", {}, "Canceled", "local")["words"] == "You cancelled the call."
+    assert failure(0, "", {}, "Rejected", "local")["words"] == "You declined the call."
+    assert "microphone" in failure(0, "", {}, "User Denied Media Access", "local")["words"]
+
+
+@pytest.mark.parametrize(
+    ("originator", "cause", "reason", "words"),
+    [
+        ("remote", "Terminated", 'SIP;cause=488;text="encryption removed"', "Encryption removed (SIP 488)."),
+        ("remote", "Terminated", "", "The other side hung up."),
+        ("local", "Terminated", "", "You hung up."),
+        ("remote", "Terminated", "Q.850;cause=16", "The other side hung up."),
+        ("system", "RTP Timeout", "", "No audio arrived any more."),
+    ],
+)
+def test_end_of_a_call_is_told_with_its_reason(originator: str, cause: str, reason: str, words: str) -> None:
+    event = "{originator: a[0], cause: a[1], message: {getHeader: () => a[2]}}"
+    assert run_module("reasons.js", f"m.describeEnd({event})", originator, cause, reason) == words

@@ -216,8 +216,8 @@ class DigestServer:
 
     def _proves(self, answer: DigestAnswer, request: Request, lookup: Callable[[str], Credentials | None]) -> bool:
         found = lookup(answer.username)
-        known = found is not None and found.realm == self._realm
-        credentials = found if known and found is not None else self._decoy
+        usable = found if found is not None and found.realm == self._realm else None
+        credentials = usable or self._decoy
         expected = compute_response(
             credentials.ha1(answer.hash_name),
             request.method,
@@ -228,7 +228,7 @@ class DigestServer:
             answer.hash_name,
         )
         matches = hmac.compare_digest(expected.encode(), answer.response.lower().encode("utf-8", "surrogateescape"))
-        return matches and known
+        return matches and usable is not None
 
     def _spend(self, answer: DigestAnswer, flow_id: int, now: float) -> bool:
         """True when the nonce is ours, of this flow, alive, and this count of it is new."""

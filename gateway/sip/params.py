@@ -95,7 +95,8 @@ def _pieces(parts: list[str]) -> list[str]:
 def _is_header_value(value: str) -> bool:
     if value[:1] != '"':
         return PARAM_VALUE_CHARS.issuperset(value)
-    return "\r" not in value and "\n" not in value and end_of_quoted(value, 0) == len(value)
+    # RFC 3261 lets a quoted string hold an escaped NUL; refused here, so that what was parsed can be written again.
+    return not any(char in value for char in "\r\n\0") and end_of_quoted(value, 0) == len(value)
 
 
 def _header_param(text: str) -> Param:

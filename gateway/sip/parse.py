@@ -92,6 +92,8 @@ def _check(message: Message) -> None:
     _ = (message.max_forwards, message.content_type)
     for value in message.record_route:
         NameAddr.parse(value)
+        if "\0" in value:
+            raise SipError("NUL in Record-Route")
     if isinstance(message, Request) and message.cseq.method != message.method:
         raise SipError("CSeq does not match the method")
     _ = message.cseq

@@ -186,7 +186,24 @@ def test_parameters_are_changed_in_place_or_appended() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ";", "a;", ";a", "a;;b", "a b", "a=b c", "=1", 'a="x', 'a="x"y', "a=<x>", "a=x@y", "ä=1", "a=ö", "a=1;A=2"],
+    [
+        "",
+        ";",
+        "a;",
+        ";a",
+        "a;;b",
+        "a b",
+        "a=b c",
+        "=1",
+        'a="x',
+        'a="x"y',
+        "a=<x>",
+        "a=x@y",
+        "ä=1",
+        "a=ö",
+        "a=1;A=2",
+        'a="\\\0"',
+    ],
 )
 def test_bad_parameters_are_refused(text: str) -> None:
     with pytest.raises(SipError) as caught:

@@ -16,7 +16,7 @@ from gateway.base.errors import SipError
 from gateway.base.values import Secret
 from gateway.sip.auth import DigestServer
 from gateway.sip.framing import StreamFramer
-from gateway.sip.message import Request, create_response, parse_message, salvage_error_response
+from gateway.sip.message import Headers, Request, create_response, parse_message, salvage_error_response
 from tests.sip.samples import VECTORS, jssip_capture, raw, request
 
 MAX_SECONDS = 0.05
@@ -39,6 +39,11 @@ def read_everything(data: bytes) -> None:
     _ = (message.contact, message.contact_star, message.route, message.record_route, message.max_forwards)
     _ = (message.expires, message.content_type, message.tokens("Require"))
     assert bytes(parse_message(bytes(message), stream=True)) == bytes(message)
+    # And what was understood can be said again in a message of our own.
+    for value in (message.via, message.from_, message.to, message.call_id, message.cseq, *message.record_route):
+        Headers([("X", str(value))])
+    for address in (*message.contacts, *message.route):
+        Headers([("X", str(address))])
     if isinstance(message, Request):
         read_request(message)
 

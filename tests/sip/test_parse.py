@@ -47,6 +47,7 @@ from tests.sip.samples import datagram, raw, request, status_of
         ("Contact", "<sip:a@b>,,<sip:c@d>"),
         ("Route", "sip"),
         ("Record-Route", "<sip:a@b"),
+        ("Record-Route", '"\\\0" <sip:a@b>'),
         ("Content-Length", "-1"),
         ("Content-Length", "+0"),
         ("Content-Length", "5_0"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import click
@@ -20,6 +21,8 @@ from gateway.cli.audit import follow_log
 from gateway.cli.commands import cli
 from gateway.config.load import LoadedConfig
 from gateway.config.reference import reference
+from gateway.demo import main as demo
+from gateway.demo.main import DemoOptions
 from gateway.sip.auth import compute_ha1
 from tests.config.files import Files
 
@@ -134,6 +137,35 @@ def test_run_tells_mistakes_before_anything_starts(files: Files, monkeypatch: py
     monkeypatch.setattr(app, "main", lambda loaded: pytest.fail("started"))
     files.gateway = files.gateway.replace("prefer", "maybe")
     assert "trunks.carrier.security" in refused(sip_gateway("run", "-c", files.write()))
+
+
+def test_demo_hands_its_options_and_a_way_to_serve(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[DemoOptions] = []
+    served: list[str] = []
+
+    async def serve(loaded: LoadedConfig, *, ready: Callable[[], None]) -> None:
+        served.append(loaded.config.realm)
+        ready()
+
+    def run_demo(options: DemoOptions, serve_file: demo.ServeFile) -> int:
+        handed.append(options)
+        asyncio.run(_awaited(serve_file(files.write(), lambda: served.append("ready"))))
+        return 3
+
+    monkeypatch.setattr(app, "serve", serve)
+    monkeypatch.setattr(demo, "main", run_demo)
+    result = sip_gateway("demo", "--port", "9443", "--directory", tmp_path)
+    assert result.exit_code == 3
+    assert handed == [DemoOptions(directory=tmp_path, port=9443)]
+    assert served == ["pbx.example.com", "ready"]
+    assert sip_gateway("demo").exit_code == 3
+    assert handed[1] == DemoOptions()
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
 
 
 def test_a_failure_that_is_no_mistake_of_the_user_has_exit_code_1(

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from rich.text import Text
 
 from gateway.audit.log import FILE_NAME
-from gateway.audit.render import MAX_RENDERED, Severity, render_line
+from gateway.audit.render import MAX_RENDERED, Severity, parse_line, render_line, severity
 from gateway.base.errors import ConfigError
 
 POLL_SECONDS = 0.2
@@ -54,10 +54,9 @@ def follow_log(path: Path, *, wait: Callable[[float], None] = time.sleep) -> Gen
 
 
 def rendered(line: bytes) -> Text:
-    """One record in its colour."""
-    text = render_line(line)
-    found = next((s for s in Severity if f"  {s:<6}  " in text), Severity.INFO)
-    return Text(text, style=STYLES[found])
+    """One record in the colour of its severity."""
+    record = parse_line(line)
+    return Text(render_line(line), style=STYLES[Severity.HIGH if record is None else severity(record)])
 
 
 def _file(path: Path) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -62,12 +63,20 @@ def check(path: Path) -> None:
 
 
 @cli.command()
+@click.option("--directory", type=FilePath(), default="run/demo", show_default=True, help="Where its files are made.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8443, show_default=True, help="Port of the page.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address of the page; another lets others in.")
 @click.pass_context
-def demo(ctx: click.Context) -> None:
-    """Start a demonstration on this machine: gateway, PBX and softphone page."""
-    from gateway.demo import main as run_demo
+def demo(ctx: click.Context, /, directory: Path, port: int, address: str) -> None:
+    """Start a demonstration on this machine: gateway, phones to call and softphone page."""
+    from gateway.app import serve
+    from gateway.demo.main import DemoOptions
+    from gateway.demo.main import main as run_demo
 
-    ctx.exit(run_demo() or 0)
+    async def serve_file(path: Path, ready: Callable[[], None]) -> None:
+        await serve(load_config(path), ready=ready)
+
+    ctx.exit(run_demo(DemoOptions(directory, port, address), serve_file))
 
 
 @cli.group(cls=Commands)

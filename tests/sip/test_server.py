@@ -9,7 +9,7 @@ from gateway.base.errors import SipError
 from gateway.base.values import HostPort
 from gateway.sip import server
 from gateway.sip.flow import Flow
-from gateway.sip.message import Request, Response, create_response
+from gateway.sip.message import Headers, Request, Response, create_response
 from gateway.sip.stack import (
     AckReceived,
     AckTimeout,
@@ -396,9 +396,13 @@ def test_a_stateless_refusal_has_the_same_tag_each_time() -> None:
     assert len({message.to.tag for message in bench.sent()}) == 1
 
 
-def test_a_via_that_cannot_be_written_back_is_dropped() -> None:
+@pytest.mark.parametrize("via", ["", "nonsense", "SIP/2.0/UDP", 'SIP/2.0/UDP h;branch=z9hG4bKa1;x="\0"'])
+def test_a_request_that_escaped_the_parser_without_a_usable_via_is_dropped(via: str) -> None:
     bench = Bench()
-    bench.receive(request(via='SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa1;x="\\\0"'))
+    broken = request()
+    broken.headers.remove("Via")
+    broken.headers = Headers.received([("Via", via), *broken.headers.items()])
+    bench.receive(broken)
     assert bench.sent() == []
     assert bench.events() == []
     assert bench.count(Counter.SIP_MALFORMED) == 1

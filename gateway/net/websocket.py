@@ -228,9 +228,14 @@ def _not_sip(request: web.Request, socket: web.WebSocketResponse) -> web.Respons
     offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if SUBPROTOCOL not in offered:
         return web.Response(status=400, text="WebSocket subprotocol sip required")
-    if not socket.can_prepare(request).ok:
-        return web.Response(status=400, text="Not a WebSocket handshake")
-    return None
+    return None if _is_handshake(request, socket) else web.Response(status=400, text="Not a WebSocket handshake")
+
+
+def _is_handshake(request: web.Request, socket: web.WebSocketResponse) -> bool:
+    try:
+        return socket.can_prepare(request).ok
+    except ValueError:  # a Sec-WebSocket-Key beyond ASCII gets out of aiohttp's own check
+        return False
 
 
 def _address(transport: asyncio.Transport, which: str) -> HostPort:

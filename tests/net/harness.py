@@ -131,7 +131,7 @@ class Peer:
         async with asyncio.timeout(PATIENCE):
             try:
                 return await self.reader.read()
-            except ConnectionResetError:
+            except OSError:  # a reset or a TLS alert
                 return b""
 
     async def close(self) -> None:

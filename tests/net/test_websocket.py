@@ -1,0 +1,474 @@
+"""SIP over WebSocket on loopback sockets, spoken frame by frame (RFC 6455, RFC 7118)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+from aiohttp import web
+
+from gateway.base.counters import Counter
+from gateway.base.values import HostPort
+from gateway.config.schema import Web
+from gateway.net.channel import MAX_WRITE_BUFFER
+from gateway.net.websocket import MAX_MESSAGE, SipWebSocket
+from gateway.sip.message import Response, parse_message
+from tests.certificates import dns, make_certificate
+from tests.net.harness import MALFORMED, PATIENCE, Gateway, options, until
+
+pytestmark = pytest.mark.asyncio
+
+ORIGIN = "https://pbx.example.com"
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+MASK = b"\x01\x02\x03\x04"
+
+
+def browser_options(call_id: str = "c1", body: str = "") -> bytes:
+    return options(call_id=call_id, transport="WS", via="df7jal23ls0d.invalid", body=body)
+
+
+class Served(Gateway):
+    """The endpoint with its WebSocket resource behind a real HTTP server."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None, missing_origin: bool = False, **patience: Any) -> None:
+        super().__init__(trunks={})
+        self._tls = tls
+        settings = Web.model_validate(
+            {"address": "127.0.0.1:0", "origins": [ORIGIN], "allow_missing_origin": missing_origin}
+        )
+        self.resource = SipWebSocket(self.endpoint, settings, self.counters, **patience)
+        application = web.Application()
+        application.router.add_get("/ws", self.resource.handle)
+        self._runner = web.AppRunner(application)
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
+        await site.start()
+        self.web = HostPort(*self._runner.addresses[0][:2])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await super().__aexit__(kind, error, trace)
+        await self._runner.cleanup()
+
+
+class Browser:
+    """A WebSocket client that sends just the octets a test wants."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.status, self.head = 0, ""
+
+    @classmethod
+    async def open(
+        cls,
+        address: HostPort,
+        *,
+        origin: str | None = ORIGIN,
+        subprotocol: str | None = "sip",
+        extra: tuple[str, ...] = (),
+        key: str = base64.b64encode(bytes(16)).decode(),
+        **transport: Any,
+    ) -> Self:
+        browser = cls(*await asyncio.open_connection(address.host, address.port, **transport))
+        lines = ["GET /ws HTTP/1.1", f"Host: {address}", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += [f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", *extra]
+        lines += [f"Origin: {origin}"] if origin is not None else []
+        lines += [f"Sec-WebSocket-Protocol: {subprotocol}"] if subprotocol is not None else []
+        browser.writer.write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(PATIENCE):
+            browser.head = (await browser.reader.readuntil(b"\r\n\r\n")).decode()
+        browser.status = int(browser.head.split(" ")[1])
+        return browser
+
+    def send(self, payload: bytes, opcode: int = TEXT, *, final: bool = True) -> None:
+        length = len(payload)
+        if length < 126:
+            size = bytes([0x80 | length])
+        elif length <= 0xFFFF:
+            size = bytes([0x80 | 126]) + struct.pack(">H", length)
+        else:
+            size = bytes([0x80 | 127]) + struct.pack(">Q", length)
+        masked = bytes(octet ^ MASK[i % 4] for i, octet in enumerate(payload))
+        self.writer.write(bytes([opcode | (0x80 if final else 0)]) + size + MASK + masked)
+
+    async def frame(self) -> tuple[int, bytes]:
+        async with asyncio.timeout(PATIENCE):
+            first, second = await self.reader.readexactly(2)
+            length = second & 0x7F
+            if length == 126:
+                (length,) = struct.unpack(">H", await self.reader.readexactly(2))
+            elif length == 127:
+                (length,) = struct.unpack(">Q", await self.reader.readexactly(8))
+            return first & 0x0F, await self.reader.readexactly(length)
+
+    async def response(self) -> Response:
+        opcode, payload = await self.frame()
+        assert opcode in (TEXT, BINARY), (opcode, payload)
+        message = parse_message(payload, stream=False)
+        assert isinstance(message, Response)
+        return message
+
+    async def closed_with(self) -> int:
+        """The code of the close frame that comes next."""
+        opcode, payload = await self.frame()
+        assert opcode == CLOSE, (opcode, payload)
+        return int.from_bytes(payload[:2], "big")
+
+    async def close(self) -> None:
+        self.writer.close()
+        try:
+            await self.writer.wait_closed()
+        except OSError:
+            return
+
+
+# --- the handshake -----------------------------------------------------------------------------------------------
+
+
+async def test_an_allowed_origin_with_the_sip_subprotocol_is_let_in() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(
+            gateway.web, subprotocol="chat, sip", extra=("Sec-WebSocket-Extensions: permessage-deflate",)
+        )
+        assert browser.status == 101
+        assert "Sec-WebSocket-Protocol: sip\r\n" in browser.head
+        assert "Extensions" not in browser.head
+        await browser.close()
+
+
+@pytest.mark.parametrize("subprotocol", [None, "", "chat", "SIP", "sipx", "xmpp, mqtt"])
+async def test_without_the_sip_subprotocol_there_is_no_upgrade(subprotocol: str | None) -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web, subprotocol=subprotocol)
+        assert browser.status == 400
+        assert gateway.counters[Counter.WEBSOCKET_REFUSED] == 1
+        assert not gateway.endpoint._channels
+        await browser.close()
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://pbx.example.com",
+        "https://pbx.example.com:8443",
+        "https://pbx.example.com.evil.example",
+        "https://PBX.example.com",
+        "https://pbx.example.com/",
+        "null",
+        "",
+        None,
+    ],
+)
+async def test_any_other_origin_is_forbidden(origin: str | None) -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web, origin=origin)
+        assert browser.status == 403
+        assert gateway.counters[Counter.WEBSOCKET_REFUSED] == 1
+        await browser.close()
+
+
+async def test_two_origins_are_one_too_many() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web, extra=(f"Origin: {ORIGIN}",))
+        assert browser.status == 403
+        await browser.close()
+
+
+async def test_a_missing_origin_is_let_in_only_when_configured_so() -> None:
+    async with Served(missing_origin=True) as gateway:
+        nobody = await Browser.open(gateway.web, origin=None)
+        evil = await Browser.open(gateway.web, origin="https://evil.example")
+        assert (nobody.status, evil.status) == (101, 403)
+        await nobody.close()
+        await evil.close()
+
+
+@pytest.mark.parametrize("key", ["", "AAAA", "!!!", base64.b64encode(bytes(17)).decode(), "é"])
+async def test_a_broken_handshake_is_refused_and_frees_its_place(key: str) -> None:
+    async with Served(per_address=1) as gateway:
+        browser = await Browser.open(gateway.web, key=key)
+        assert browser.status == 400
+        good = await Browser.open(gateway.web)
+        assert good.status == 101
+        await browser.close()
+        await good.close()
+
+
+async def test_plain_websocket_is_for_loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Served() as gateway:
+        far = HostPort("192.0.2.7", 4711)
+        monkeypatch.setattr("gateway.net.websocket._address", lambda _transport, _which: far)
+        browser = await Browser.open(gateway.web)
+        assert browser.status == 403
+        await browser.close()
+
+
+async def test_an_address_has_a_limit_of_websockets_and_each_end_makes_room() -> None:
+    async with Served(per_address=2) as gateway:
+        browsers = [await Browser.open(gateway.web) for _ in range(2)]
+        extra = await Browser.open(gateway.web)
+        assert extra.status == 503
+        await browsers[0].close()
+        await until(lambda: len(gateway.endpoint._channels) == 1)
+        await until(lambda: gateway.resource._per_address["127.0.0.1"] == 1)
+        again = await Browser.open(gateway.web)
+        assert again.status == 101
+        for browser in (browsers[1], extra, again):
+            await browser.close()
+
+
+async def test_a_secure_websocket_is_a_secure_flow(tmp_path: Path) -> None:
+    certificate, key = make_certificate(alternative_names=dns("gw.example")).write(tmp_path, "web")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, key)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.load_verify_locations(certificate)
+    async with Served(tls=server) as gateway:
+        browser = await Browser.open(gateway.web, ssl=client)
+        browser.send(browser_options())
+        assert (await browser.response()).status == 200
+        flow = gateway.requests[0].flow
+        assert (flow.transport, flow.trunk, flow.local) == ("wss", None, gateway.web)
+        assert flow.tls is not None
+        assert flow.tls.version == "TLSv1.3"
+        assert not flow.tls.verified  # the browser verified us, not we it
+        await browser.close()
+        await until(lambda: gateway.closed)
+
+
+# --- messages ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY], ids=["text", "binary"])
+async def test_a_message_may_be_text_or_binary_and_is_answered_on_its_flow(opcode: int) -> None:
+    async with Served() as gateway:
+        browser, other = await Browser.open(gateway.web), await Browser.open(gateway.web)
+        browser.send(browser_options(), opcode)
+        assert (await browser.response()).call_id == "c1"
+        other.send(browser_options("c2"), opcode)
+        assert (await other.response()).call_id == "c2"
+        first, second = (event.flow for event in gateway.requests)
+        assert first != second
+        assert (first.transport, first.trunk, first.local) == ("ws", None, gateway.web)
+        await browser.close()
+        await other.close()
+
+
+async def test_octets_that_are_no_utf_8_pass_in_binary_both_ways() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        latin = browser_options().replace(b"From: <", b'From: "J\xfcrgen" <')
+        browser.send(latin, BINARY)
+        opcode, payload = await browser.frame()
+        assert opcode == BINARY
+        assert b'"J\xfcrgen"' in payload
+        await browser.close()
+
+
+async def test_content_length_may_be_left_out() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(browser_options().replace(b"Content-Length: 0\r\n", b""))
+        assert (await browser.response()).status == 200
+        await browser.close()
+
+
+async def test_a_message_in_fragments_is_one_message() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        request = browser_options(body="x" * 1000)
+        browser.send(request[:10], TEXT, final=False)
+        browser.send(request[10:500], CONTINUATION, final=False)
+        browser.send(b"between", PING)
+        browser.send(request[500:], CONTINUATION)
+        assert await browser.frame() == (PONG, b"between")
+        assert (await browser.response()).status == 200
+        await browser.close()
+
+
+async def test_only_the_first_of_two_messages_in_a_frame_counts() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(browser_options("first") + browser_options("second"))
+        browser.send(browser_options("third"))
+        assert [(await browser.response()).call_id for _ in range(2)] == ["first", "third"]
+        await browser.close()
+
+
+async def test_a_malformed_request_is_answered_and_counted_and_the_flow_stays() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(MALFORMED)
+        assert (await browser.response()).status == 400
+        browser.send(b'{"not": "sip"}')
+        browser.send(browser_options())
+        assert (await browser.response()).status == 200
+        assert gateway.counters[Counter.SIP_MALFORMED] == 2
+        await browser.close()
+
+
+async def test_a_message_of_64_kb_passes_and_a_larger_one_ends_the_connection() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        room = MAX_MESSAGE - len(browser_options(body="x" * 10_000)) + 10_000
+        browser.send(browser_options(body="x" * room))
+        assert (await browser.response()).status == 200
+        browser.send(b"x" * (MAX_MESSAGE + 1))
+        assert await browser.closed_with() == 1009
+        await until(lambda: gateway.closed)
+        assert gateway.counters[Counter.SIP_OVERSIZE] == 1
+        await browser.close()
+
+
+async def test_fragments_do_not_get_around_the_size_limit() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        for number in range(5):
+            browser.send(b"x" * (MAX_MESSAGE // 4), TEXT if number == 0 else CONTINUATION, final=False)
+        assert await browser.closed_with() == 1009
+        await browser.close()
+
+
+async def test_text_that_is_no_utf_8_ends_the_connection() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(browser_options().replace(b"From: <", b'From: "\xff" <'))
+        assert await browser.closed_with() == 1007
+        assert gateway.counters[Counter.SIP_MALFORMED] == 1
+        await browser.close()
+
+
+@pytest.mark.parametrize("raw", [b"\xf1\x80", b"\x83\x80" + MASK, b"\x81\x05hello", b"\x89\xfe\x00\x80" + MASK])
+async def test_frames_that_break_the_protocol_end_the_connection(raw: bytes) -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.writer.write(raw + bytes(200))
+        async with asyncio.timeout(PATIENCE):
+            await browser.reader.read()
+        await until(lambda: gateway.closed)
+        await browser.close()
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+async def test_a_keepalive_of_line_ends_is_answered_by_one(opcode: int) -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(b"\r\n", opcode)
+        browser.send(b"\r\n\r\n", opcode)
+        assert await browser.frame() == (TEXT, b"\r\n")
+        browser.send(b"", opcode)
+        browser.send(browser_options(), opcode)
+        assert (await browser.response()).status == 200
+        assert gateway.counters[Counter.SIP_MALFORMED] == 0
+        await browser.close()
+
+
+# --- liveness and the end ----------------------------------------------------------------------------------------
+
+
+async def test_a_silent_browser_is_asked_and_cut_when_it_gives_no_sign() -> None:
+    async with Served(ping_interval=0.05, pong_deadline=0.05) as gateway:
+        browser = await Browser.open(gateway.web)
+        assert (await browser.frame())[0] == PING
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await browser.frame()
+        assert gateway.counters[Counter.WEBSOCKET_DEAD] == 1
+        assert len(gateway.closed) == 1
+        await browser.close()
+
+
+async def test_a_browser_that_pongs_stays() -> None:
+    async with Served(ping_interval=0.02, pong_deadline=2.0) as gateway:
+        browser = await Browser.open(gateway.web)
+        for _ in range(3):
+            opcode, payload = await browser.frame()
+            assert opcode == PING
+            browser.send(payload, PONG)
+        assert gateway.counters[Counter.WEBSOCKET_DEAD] == 0
+        assert not gateway.closed
+        await browser.close()
+
+
+async def test_a_browser_that_closes_is_answered_and_its_flow_is_told_once() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(browser_options())
+        await browser.response()
+        browser.send((1000).to_bytes(2, "big"), CLOSE)
+        assert await browser.closed_with() == 1000
+        await until(lambda: gateway.closed)
+        assert gateway.closed == [gateway.requests[0].flow]
+        await browser.close()
+        assert len(gateway.closed) == 1
+
+
+async def test_a_lost_connection_frees_the_flow() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(browser_options())
+        await browser.response()
+        browser.writer.transport.abort()
+        await until(lambda: gateway.closed)
+        assert not gateway.endpoint._channels
+
+
+async def test_the_owner_may_close_a_flow_after_the_answer_went_out() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(browser_options())
+        await until(lambda: gateway.requests)
+        gateway.endpoint.close_flow(gateway.requests[0].flow)
+        assert (await browser.response()).status == 200
+        assert await browser.closed_with() == 1001
+        await browser.close()
+        await until(lambda: gateway.closed)
+
+
+async def test_a_browser_that_does_not_read_is_cut_at_the_high_water_mark() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web, limit=1024)
+        browser.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        (channel,) = gateway.endpoint._channels.values()
+        for _ in range(200):
+            channel.send(b"x" * (MAX_WRITE_BUFFER // 4))
+            await asyncio.sleep(0)
+        await until(lambda: gateway.closed)
+        await browser.close()
+
+
+async def test_a_failing_listener_of_events_ends_the_flow_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Served() as gateway:
+        bad, good = await Browser.open(gateway.web), await Browser.open(gateway.web)
+        with monkeypatch.context() as patched:
+            patched.setattr("tests.net.harness.create_response", None)
+            bad.send(browser_options("bad"))
+            await until(lambda: gateway.closed)
+        good.send(browser_options("good"))
+        assert (await good.response()).status == 200
+        await bad.close()
+        await good.close()
+
+
+async def test_stop_closes_every_websocket() -> None:
+    tasks = asyncio.all_tasks()
+    async with Served() as gateway:
+        browsers = [await Browser.open(gateway.web) for _ in range(3)]
+    assert len(gateway.closed) == 3
+    for browser in browsers:
+        assert await browser.closed_with() == 1001
+        await browser.close()
+    await until(lambda: asyncio.all_tasks() == tasks)

@@ -48,7 +48,6 @@ STRONG_HASHES = frozenset({"sha-256", "sha-384", "sha-512"})
 
 CAPS: dict[Code, Grade] = {
     Code.MEDIA_PLAIN_RTP: Grade.CLEARTEXT,
-    Code.MEDIA_OSRTP_FALLBACK: Grade.CLEARTEXT,
     Code.MEDIA_CRYPTO_IGNORED: Grade.CLEARTEXT,
     Code.MEDIA_KEYING_UNKNOWN: Grade.CLEARTEXT,
     Code.SUITE_NULL: Grade.CLEARTEXT,
@@ -70,7 +69,8 @@ CAPS: dict[Code, Grade] = {
     Code.DTLS_FP_WEAK: Grade.UNAUTHENTICATED,
     Code.BRW_WS_INSECURE: Grade.UNAUTHENTICATED,
 }
-"""The best grade a leg can have while it carries the code; codes not listed do not change who can hear the call."""
+"""The best grade a leg can have while it carries the code. Codes not listed tell what happened, not who can hear the
+call: after media.osrtp_fallback it is the missing key, media.plain_rtp, that makes the leg CLEARTEXT."""
 
 _OF_SKIPPED_LINES = frozenset(
     {

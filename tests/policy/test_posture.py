@@ -79,8 +79,14 @@ def test_a_skipped_crypto_line_says_nothing_about_the_agreed_suite() -> None:
 
 def test_what_negotiation_found_lowers_the_grade_even_if_the_vector_does_not_show_it() -> None:
     assert grade(replace(trunk("sdes"), extra_codes=frozenset({Code.EARLY_PLAIN}))) is Grade.PARTIAL
-    assert grade(replace(trunk("sdes"), extra_codes=frozenset({Code.MEDIA_OSRTP_FALLBACK}))) is Grade.CLEARTEXT
-    assert grade(replace(trunk("sdes"), extra_codes=frozenset({Code.MEDIA_SAVP_RETRY}))) is Grade.HOP_BY_HOP
+    assert grade(replace(trunk("sdes"), extra_codes=frozenset({Code.FORK_MIXED}))) is Grade.PARTIAL
+
+
+@pytest.mark.parametrize("code", [Code.MEDIA_OSRTP_FALLBACK, Code.MEDIA_SAVP_RETRY, Code.MID_CRYPTO_REMOVED])
+def test_a_leg_that_was_clear_once_and_is_keyed_now_has_the_grade_of_now_and_the_code_of_then(code: Code) -> None:
+    vector = replace(trunk("sdes"), extra_codes=frozenset({code}))
+    assert grade(vector) is Grade.HOP_BY_HOP
+    assert codes(vector) == {code}
 
 
 @pytest.mark.parametrize(

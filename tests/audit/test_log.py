@@ -5,64 +5,19 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.audit import file as file_module
 from gateway.audit.log import FILE_NAME, MAX_LINE, NEW_CALL_SHARE, AuditLog
-from gateway.base.counters import Counter, Counters
+from gateway.base.counters import Counter
 from gateway.base.errors import ConfigError
-from gateway.config.schema import Audit
+from tests.audit.bench import BUFFER_MB, Bench
 from tests.audit.disk import FailingDisk
 from tests.audit.samples import every_record
 from tests.audit.test_clean import ANY_TEXT, ANYTHING
-
-BUFFER_MB = 0.01
-"""Ten kilobytes: some thirty short records."""
-
-
-class Clock:
-    """Wall and monotonic time that stand still until told."""
-
-    def __init__(self) -> None:
-        self.seconds = 0
-
-    def wall(self) -> float:
-        return 1_900_000_000.25 + self.seconds
-
-    def monotonic_ns(self) -> int:
-        return (1000 + self.seconds) * 1_000_000_000
-
-
-class Bench:
-    """An audit log with everything around it that a test looks at."""
-
-    def __init__(self, directory: Path, **settings: Any) -> None:
-        self.clock, self.counters = Clock(), Counters()
-        self.directory = directory
-        config = Audit(directory=directory, **{"buffer_mb": BUFFER_MB, **settings})
-        self.log = AuditLog(config, self.counters, clock=self.clock.wall, monotonic_ns=self.clock.monotonic_ns)
-
-    @property
-    def lines(self) -> list[bytes]:
-        return (self.directory / FILE_NAME).read_bytes().splitlines(keepends=True)
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.lines]
-
-    def accepts(self) -> bool:
-        """A call, so that a type checker does not take the second answer for the first."""
-        return self.log.accepting_calls
-
-    def types(self) -> list[str]:
-        return [record["type"] for record in self.records]
 
 
 @pytest.fixture
@@ -423,92 +378,3 @@ def test_hostile_text_stays_in_its_line(bench: Bench, text: str) -> None:
     assert len(line.decode("utf-8").splitlines()) == 1
     assert len(line) < 4096
     json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8")  # no lone surrogate is left to choke a reader
-
-
-class LogLife(RuleBasedStateMachine):
-    """Whatever the disk does: whole lines, in order, and each number is in the file or told of as dropped."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.home = tempfile.TemporaryDirectory()
-        self.disk = FailingDisk()
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(file_module, "os", self.disk)
-        self.bench = Bench(Path(self.home.name), buffer_mb=0.002)
-        self.bench.log.open()
-        self.rotated: list[Path] = []
-        self.written = 0
-        self.may_be_torn = False
-
-    def teardown(self) -> None:
-        self.heal()
-        assert self.bench.log.retry()
-        self.check_all()
-        self.bench.log.close()
-        self.patch.undo()
-        self.home.cleanup()
-
-    @rule(size=st.integers(0, 200))
-    def write(self, size: int) -> None:
-        self.bench.log.write({"type": "x", "n": self.written, "pad": "p" * size})
-        self.written += 1
-
-    @rule(failure=st.sampled_from([errno.ENOSPC, errno.EIO, errno.EROFS]))
-    def break_disk(self, failure: int) -> None:
-        self.disk.error = failure
-
-    @rule(room=st.integers(0, 900))
-    def fill_disk(self, room: int) -> None:
-        self.disk.room = room
-
-    @rule()
-    def break_truncation(self) -> None:
-        self.disk.truncate_error = errno.EIO
-        self.may_be_torn = True
-
-    @rule()
-    def heal(self) -> None:
-        self.disk.error, self.disk.room, self.disk.truncate_error = 0, None, 0
-
-    @rule()
-    def ask(self) -> None:
-        self.bench.clock.seconds += 1
-        if self.bench.counters[Counter.AUDIT_BUFFERED] == 0:
-            assert self.bench.accepts() or self.written
-
-    @rule()
-    def tick(self) -> None:
-        if self.bench.log.retry() and not self.disk.truncate_error:
-            self.may_be_torn = False
-
-    @precondition(lambda self: not (self.disk.truncate_error or self.disk.error) and self.disk.room is None)
-    @rule()
-    def rotate(self) -> None:
-        target = self.bench.directory / f"audit.jsonl.{len(self.rotated)}"
-        if (self.bench.directory / FILE_NAME).exists():
-            (self.bench.directory / FILE_NAME).rename(target)
-            self.rotated.append(target)
-        self.tick()
-
-    @invariant()
-    def whole_lines(self) -> None:
-        current = self.bench.directory / FILE_NAME
-        data = current.read_bytes() if current.exists() else b""
-        assert self.may_be_torn or not data or data.endswith(b"\n")
-
-    def check_all(self) -> None:
-        current = self.bench.directory / FILE_NAME
-        files = [*self.rotated, *([current] if current.exists() else [])]
-        records = [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
-        seqs = [record["seq"] for record in records]
-        assert seqs == sorted(set(seqs))
-        dropped = sum(record["dropped"] for record in records if record["type"] == "log.dropped")
-        assert sum(record["type"] == "x" for record in records) + dropped == self.written
-        missing = set(range(1, max(seqs, default=0) + 1)) - set(seqs)
-        assert len(missing) == dropped == self.bench.counters[Counter.AUDIT_DROPPED]
-        spans = [(r["first_seq"], r["last_seq"]) for r in records if r["type"] == "log.dropped"]
-        assert all(any(low <= seq <= high for low, high in spans) for seq in missing)
-
-
-TestLogLife = LogLife.TestCase
-TestLogLife.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

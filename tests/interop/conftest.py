@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.rig.audio import write_tone
 from tests.rig.capture import Capture
@@ -38,7 +38,7 @@ class Stage:
     def __init__(self, directory: Path, **overrides: Any) -> None:
         self.directory = directory
         self.ports = {number: free_port() for number in TRUNKS}
-        self.setup = GatewaySetup(directory / "gateway", trunks={}, outbound=[], **overrides)
+        self.setup = GatewaySetup(directory / "gateway", trunks={}, outbound=[], sip=("udp", "tcp", "tls"), **overrides)
         certificates = self.setup.certificates
         for number, (name, host, transport, profile) in TRUNKS.items():
             suffix = "" if transport == "udp" else f";transport={transport}"
@@ -55,6 +55,7 @@ class Stage:
                 }
             self.setup.outbound.append({"id": name, "dialled": number, "trunk": name})
         self.tone = write_tone(directory / "trunk.wav", TRUNK_HERTZ, rate=16000, seconds=20)
+        self.long_tone = write_tone(directory / "long.wav", TRUNK_HERTZ, rate=16000, seconds=130)
         self.gateway = GatewayProcess(self.setup)
         self._names = itertools.count(1)
 
@@ -72,13 +73,19 @@ class Stage:
 
 
 @pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def playwright_of_session() -> Iterator[Playwright]:
+    """Playwright's synchronous API allows one instance."""
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright_of_session: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium that speaks a 1000 Hz tone."""
     tone = write_tone(tmp_path_factory.mktemp("tone") / "browser.wav", BROWSER_HERTZ, rate=48000, seconds=20)
-    with sync_playwright() as playwright:
-        browser = launch(playwright, tone)
-        yield browser
-        browser.close()
+    browser = launch(playwright_of_session, tone)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -63,8 +63,10 @@ def launch(playwright: Playwright, tone: Path, *flags: str, fake_ui: bool = True
 class SoftphonePage:
     """What a person does with the page, and what they see."""
 
-    def __init__(self, browser: Browser, url: str) -> None:
+    def __init__(self, browser: Browser, url: str, *, init_script: str = "") -> None:
         self._context = browser.new_context(ignore_https_errors=True)
+        if init_script:
+            self._context.add_init_script(init_script)
         self.page: Page = self._context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

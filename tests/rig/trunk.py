@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from gateway.demo.certificates import Pair
 from gateway.sip.framing import StreamFramer
@@ -33,6 +34,16 @@ def description(host: str, *lines: str, proto: str = "RTP/AVP", port: int = 4002
     return ("\r\n".join([*head, *lines]) + "\r\n").encode()
 
 
+@dataclass
+class TrunkDialog:
+    """A call the trunk makes."""
+
+    call_id: str
+    caller: str = "4930123"
+    number: int = 1
+    to_tag: str = ""
+
+
 class FakeTrunk:
     """Listens on one address; INVITEs go to `script`, everything else is 200. Keeps every request it saw."""
 
@@ -42,6 +53,7 @@ class FakeTrunk:
         self.host, self.port, self.script, self.transport = host, port, script, transport
         self.seen: list[Request] = []
         self.responses: list[Response] = []
+        self._ringing: dict[str, Request] = {}
         self._context: ssl.SSLContext | None = None
         if transport == "tls" and pair is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -75,6 +87,32 @@ class FakeTrunk:
         """Something of our own on the connection the gateway opened last."""
         assert self._last is not None
         self._last(data)
+
+    def request(
+        self, method: str, number: str, gateway: tuple[str, int], call: TrunkDialog, body: bytes = b""
+    ) -> None:
+        """Call in, or say something in such a call, over UDP."""
+        lines = [
+            f"{method} sip:{number}@{gateway[0]}:{gateway[1]} SIP/2.0",
+            f"Via: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK{call.call_id}{call.number}{method[:3]};rport",
+            "Max-Forwards: 70",
+            f"From: <sip:{call.caller}@{self.host}>;tag=in{call.call_id}",
+            f"To: <sip:{number}@{gateway[0]}>{call.to_tag}",
+            f"Call-ID: {call.call_id}",
+            f"CSeq: {call.number} {method}",
+            f"Contact: <sip:trunk@{self.host}:{self.port}>",
+            *(["Content-Type: application/sdp"] if body else []),
+            f"Content-Length: {len(body)}",
+        ]
+        self._socket.sendto(("\r\n".join(lines) + "\r\n\r\n").encode() + body, gateway)
+
+    def answers(self, call: TrunkDialog) -> list[Response]:
+        """What the gateway answered to the INVITE of such a call; notes its tag."""
+        found = [r for r in self.responses if r.call_id == call.call_id and r.cseq.method == "INVITE"]
+        for response in found:
+            if response.to.tag:
+                call.to_tag = f";tag={response.to.tag}"
+        return found
 
     def _run(self, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, daemon=True)
@@ -124,6 +162,10 @@ class FakeTrunk:
         answers = self.script(message) if message.method == "INVITE" else [(200, b"")]
         for status, body in answers:
             send(bytes(self.answer(message, status, body)))
+        if message.method == "INVITE" and all(status < 200 for status, _ in answers):
+            self._ringing[message.call_id] = message
+        if message.method == "CANCEL" and message.call_id in self._ringing:
+            send(bytes(self.answer(self._ringing.pop(message.call_id), 487, b"")))
 
     def answer(self, request: Request, status: int, body: bytes) -> Response:
         suffix = "" if self.transport == "udp" else f";transport={self.transport}"

@@ -68,6 +68,21 @@ Session
     `SessionFailed`       The session could not be opened, or a command for it was refused; `reason` is a
                           `FailureReason`. A refused command changes nothing.
     ====================  ==========================================================================================
+
+Rules a worker keeps whatever it is told
+    - Browser port: only STUN is read from an address that has not passed an authenticated check. STUN that is not
+      authenticated is never answered. DTLS is handed up and SRTP opened only from validated addresses; media is sent
+      only to the nominated one, from the socket its checks come in on.
+    - A datagram that is empty, longer than `MAX_DATAGRAM` or of no known kind is dropped and counted.
+    - A packet on a keyed leg is authenticated before anything else is concluded from it. At most 8 SSRCs per key and
+      direction. An earlier key that is set again goes on where it was: a packet index is never used twice.
+    - Plain trunk leg: only the signalled address is heard, until another port of its host, or an address in `sources`,
+      earns its place: the signalled one silent for 3 s (or not heard at all since `SetTrunk`) and not on hold, then
+      three packets in sequence with one SSRC and an agreed payload type. Then no other is learned.
+    - Keyed trunk leg: authenticated packets are heard from anywhere; the address sent to moves only to an allowed one
+      that has sent for 2 s while the present one was silent.
+    - RTP leaves with the mapped payload type and without header extension. RTCP leaves in whole compounds of the types
+      of RFC 3550 (without APP), RFC 4585 and RFC 3611, at most 50 a second.
 """
 
 from __future__ import annotations

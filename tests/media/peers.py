@@ -31,7 +31,7 @@ MEDIA_NETWORK = f"{_NET}.32/28"
 IN_MEDIA_NETWORK = f"{_NET}.33"
 ATTACKER = f"{_NET}.66"
 
-WAIT_SECONDS = 3.0
+WAIT_SECONDS = 10.0
 BROWSER_PORT = 10000
 PAYLOADS = {0: 8, 111: 96, 101: 110}
 """Browser to trunk; 101 and 110 stand for telephone-event."""
@@ -75,7 +75,7 @@ def free_pair(host: str = LOOPBACK) -> int:
 
 
 def _udp(host: str, port: int = 0) -> socket.socket:
-    own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    own = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     own.setblocking(False)
     own.bind((host, port))
     return own
@@ -111,7 +111,7 @@ class Peer:
 
     def __init__(self, host: str, port: int = 0) -> None:
         self.socket = _udp(host, port)
-        self.address = HostPort(*self.socket.getsockname())
+        self.address = HostPort(*self.socket.getsockname()[:2])
 
     def send(self, data: bytes, to: HostPort) -> None:
         self.socket.sendto(data, (to.host, to.port))
@@ -122,7 +122,7 @@ class Peer:
     async def receive_from(self) -> tuple[bytes, HostPort]:
         async with asyncio.timeout(WAIT_SECONDS):
             data, source = await asyncio.get_running_loop().sock_recvfrom(self.socket, 4096)
-        return data, HostPort(*source)
+        return data, HostPort(*source[:2])
 
     def pending(self) -> list[bytes]:
         """What has arrived and was not read."""
@@ -204,20 +204,20 @@ class TrunkPeer:
 class Call:
     """A relay session with a browser and a trunk."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "") -> None:
         self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(12)
         self.events: list[RelayEvent] = []
         self._news = asyncio.Event()
         self.session: RelaySession
-        self.browser, self.trunk = BrowserPeer(self), TrunkPeer(self)
+        self.browser, self.trunk = BrowserPeer(self, host or BROWSER_HOST), TrunkPeer(self, host or TRUNK_HOST)
         self._others: list[Peer] = []
 
-    async def open(self, pool: RelayPool) -> None:
+    async def open(self, pool: RelayPool, bind: str = TRUNK_BIND) -> None:
         self.session = await pool.open(
             ice_ufrag=self.ufrag,
             ice_pwd=self.password,
-            trunk_bind=TRUNK_BIND,
-            trunk_advertise=TRUNK_BIND,
+            trunk_bind=bind,
+            trunk_advertise=bind,
             listener=self._listen,
         )
 

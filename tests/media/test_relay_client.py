@@ -15,6 +15,7 @@ import pytest
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort
+from gateway.config.schema import BrowserMedia, Media, PortRange, TrunkMedia
 from gateway.media import relay_client, relay_session
 from gateway.media.relay_client import RelayPool, _Slot, slice_ports
 from gateway.media.relay_protocol import RelayEvent, SendDtls, SessionCounters, WorkerConfig, WorkerLost
@@ -192,7 +193,8 @@ async def test_a_killed_worker_ends_its_calls_only_and_comes_back(call: Call) ->
             ended.close_peers()
 
 
-async def test_a_caller_waits_for_the_restart_rather_than_failing() -> None:
+async def test_a_caller_waits_for_the_restart_rather_than_failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_client, "OPEN_SECONDS", 10.0)  # a busy machine starts processes slowly
     counters = Counters()
     async with running_pool(media(first_port=PORT + 6, trunk_ports=(26000, 26009)), counters) as own:
         os.kill(own.worker_pids[0], signal.SIGKILL)
@@ -378,3 +380,59 @@ async def test_a_listener_that_fails_does_not_keep_others_from_their_events() ->
         loop.set_exception_handler(None)
     assert len(problems) == 1
     assert isinstance(problems[0], AssertionError)
+
+
+_GATEWAY_THAT_DIES = """
+import asyncio, os, sys
+from gateway.base.counters import Counters
+from gateway.media.relay_client import RelayPool
+from tests.media.peers import media
+
+async def main():
+    pool = RelayPool(media(first_port=int(sys.argv[1]), trunk_ports=(27000, 27009)), Counters())
+    await pool.start()
+    print(*pool.worker_pids, flush=True)
+    os._exit(9)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_worker_does_not_outlive_the_gateway() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _GATEWAY_THAT_DIES, str(PORT + 17), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 9
+    pid = int(output)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while _runs(pid):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    """True unless the process is gone, or waits for somebody to read its exit status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_ipv6_works_on_both_legs() -> None:
+    config = Media(
+        browser=BrowserMedia(bind=("::1",), ports=PortRange(first=PORT + 18, last=PORT + 18)),
+        trunk=TrunkMedia(bind="::1", ports=PortRange(first=27010, last=27019)),
+    )
+    call = Call("::1")
+    async with running_pool(config) as own:
+        await call.open(own, bind="::1")
+        call.browser.server = call.session.browser_candidates[0]
+        await call.connect(sources=("2001:db8::/32",))
+        call.browser.send_media(packets.rtp(1))
+        assert await call.trunk.receive_media() == packets.rtp(1, payload_type=8)
+        call.trunk.send_media(packets.rtp(2, payload_type=8))
+        assert await call.browser.receive_media() == packets.rtp(2)
+        call.trunk.send_rtcp(packets.receiver_report())
+        assert await call.browser.receive_media() == packets.receiver_report()
+        await call.session.close()
+    call.close_peers()

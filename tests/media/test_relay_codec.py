@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.base.errors import MediaError
@@ -163,6 +163,7 @@ def test_a_malformed_message_is_a_media_error_that_quotes_nothing(packet: bytes)
     assert str(caught.value) == "malformed control message"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_octets_are_a_message_or_a_media_error(data: bytes) -> None:
     for packet in (data, len(data).to_bytes(4) + data):
@@ -171,6 +172,7 @@ def test_any_octets_are_a_message_or_a_media_error(data: bytes) -> None:
                 decode(packet)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(COMMANDS), st.integers(0, 300), st.integers(0, 255))
 def test_a_damaged_message_is_a_message_or_a_media_error(command: Command, at: int, octet: int) -> None:
     packet = bytearray(encode(command))

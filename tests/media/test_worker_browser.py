@@ -61,6 +61,7 @@ async def test_a_peer_in_the_controlled_role_is_told_to_switch_and_validates_not
     assert answer.attributes["ERROR-CODE"][0] == 487
     call.browser.send(packets.CLIENT_HELLO, call.browser.server)
     await call.browser.check()
+    await call.session.counters()
     assert call.events == [IceValidated(call.session.id, call.browser.address)]
 
 

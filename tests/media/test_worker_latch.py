@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.media.worker.latch import (
@@ -170,6 +170,7 @@ _SOURCES = st.sampled_from([SIGNALLED, OTHER_PORT, IN_NETWORK, STRANGER, ("203.0
 _PACKETS = st.tuples(_SOURCES, st.integers(0, 3), st.integers(0, 5), st.booleans(), st.floats(0, 2))
 
 
+@settings(deadline=None)
 @given(st.lists(_PACKETS, max_size=60))
 def test_whatever_arrives_media_is_only_ever_sent_to_an_allowed_address(
     packets: list[tuple[Address, int, int, bool, float]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.base.errors import MediaError
@@ -40,6 +40,7 @@ def test_the_port_longest_unused_is_given_first() -> None:
     assert [pool.acquire(1.0) for _ in range(3)] == [20002, 20004, 20000]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=80))
 def test_no_port_is_given_twice_and_none_is_lost(steps: list[tuple[bool, float]]) -> None:
     ports = even_ports(20000, 20009)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.media.worker import rtcp, rtp
@@ -59,6 +59,7 @@ def test_what_does_not_fit_its_own_header_is_no_rtp(packet: bytes) -> None:
     assert rtp.header_ends(packet) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=64), st.dictionaries(st.integers(0, 127), st.integers(0, 127)))
 def test_any_octets_are_rejected_or_rewritten_without_an_extension(data: bytes, payloads: dict[int, int]) -> None:
     ends = rtp.header_ends(data)
@@ -111,6 +112,7 @@ def test_rtcp_whose_lengths_do_not_add_up_is_dropped_cve_2017_14099(packet: byte
     assert rtcp.relayable(packet) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120))
 def test_any_octets_are_dropped_or_a_valid_compound(data: bytes) -> None:
     clean = rtcp.relayable(data)

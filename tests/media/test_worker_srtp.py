@@ -6,7 +6,7 @@ import os
 
 import pylibsrtp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.base.crypto_suite import SUITES, CryptoSuite
@@ -120,6 +120,7 @@ def test_what_the_library_cannot_carry_is_unsendable() -> None:
     assert sender.protect(b"\x80\xc9", True) is SrtpFailure.UNSENDABLE
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=1600), st.booleans())
 def test_any_octets_fail_as_a_value(data: bytes, rtcp: bool) -> None:
     assert isinstance(_RECEIVER.unprotect(data, rtcp), SrtpFailure)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aioice import stun
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.media.worker.stun import MAX_ATTRIBUTES, is_indication, read_check
@@ -153,6 +153,7 @@ def test_too_many_attributes_are_refused() -> None:
     assert read_check(_seal(plain[:2] + struct.pack("!H", len(body)) + plain[4:20] + body)) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_any_octets_are_a_check_or_nothing(data: bytes) -> None:
     for packet in (data, b"\x00\x01" + len(data).to_bytes(2) + b"\x21\x12\xa4\x42" + bytes(12) + data):
@@ -160,6 +161,7 @@ def test_any_octets_are_a_check_or_nothing(data: bytes) -> None:
         assert check is None or not check.is_authentic(PASSWORD)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(1, 255))
 def test_a_damaged_check_is_never_authentic_for_what_it_did_not_say(at: int, flip: int) -> None:
     good = bytes(_request({"USE-CANDIDATE": None}))

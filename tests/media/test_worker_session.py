@@ -1,0 +1,121 @@
+"""Hostile octets against a session in this process: an error in the worker would end every call it carries."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.base.crypto_suite import SUITES
+from gateway.base.values import HostPort, Secret
+from gateway.media.relay_protocol import (
+    Event,
+    OpenSession,
+    SetDirection,
+    SetKeys,
+    SetPayloads,
+    SetTrunk,
+    SourceRejected,
+    WorkerConfig,
+)
+from gateway.media.worker.demux import BrowserPort
+from gateway.media.worker.session import Session
+from gateway.media.worker.srtp import SrtpSender
+from gateway.media.worker.trunk_sockets import TrunkSockets, open_udp
+from tests.media import packets
+from tests.media.peers import LOOPBACK
+
+SUITE = SUITES[2]
+BROWSER_KEY, TRUNK_KEY, OUR_KEY = (Secret(bytes([n]) * SUITE.master_length) for n in (1, 2, 3))
+TRUNK = ("127.0.0.9", 40000)
+
+
+class Rig:
+    """A browser port and a session whose sockets send to nobody."""
+
+    def __init__(self, *, keyed: bool, mux: bool) -> None:
+        self.events: list[Event] = []
+        self.port = BrowserPort(WorkerConfig(-1, (LOOPBACK,), 0, 20000, 20001))
+        sockets = TrunkSockets(open_udp(LOOPBACK, 0, 1000), open_udp(LOOPBACK, 0, 1000), 20000)
+        self.session = Session(OpenSession(1, "ufrag", Secret("password"), LOOPBACK), sockets, 30.0, self.events.append)
+        self.port.add(self.session)
+        self.path = (self.port.sockets[0], ("127.0.0.8", 50000))
+        self.port._owners[self.path] = self.session
+        self.session.browser.paths.confirm(self.path, True, 0.0)
+        self.session.set_keys(SetKeys(1, "browser", SUITE.name, OUR_KEY, BROWSER_KEY), 0.0)
+        self.session.set_keys(SetKeys(1, "trunk", SUITE.name, OUR_KEY, TRUNK_KEY), 0.0)
+        self.session.set_trunk(SetTrunk(1, keyed, HostPort(*TRUNK), None, mux, ("127.0.0.0/29",)), 0.0)
+        self.session.set_payloads(SetPayloads(1, {0: 0, 101: 96}, {0: 0, 96: 101}))
+
+    def close(self) -> None:
+        self.session.close()
+        for own in self.port.sockets:
+            own.close()
+
+
+@pytest.fixture(params=[(False, False), (False, True), (True, False), (True, True)], ids=str)
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    keyed, mux = request.param
+    made = Rig(keyed=keyed, mux=mux)
+    yield made
+    made.close()
+
+
+_HEADS = st.sampled_from(
+    [b"", b"\x80\x00", b"\x90\x00", b"\xbf\xe5", b"\x80\xc8", b"\x81\xca", b"\x00\x01", b"\x16\xfe"]
+)
+_OCTETS = st.builds(lambda head, rest: head + rest, _HEADS, st.binary(max_size=80))
+_SOURCES = st.sampled_from([TRUNK, ("127.0.0.9", 40001), ("127.0.0.1", 1), ("203.0.113.1", 65535)])
+_bounded = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@_bounded
+@given(data=_OCTETS, source=_SOURCES, now=st.floats(0, 100))
+def test_any_octets_to_any_port_are_relayed_or_counted(
+    rig: Rig, data: bytes, source: tuple[str, int], now: float
+) -> None:
+    rig.session.from_trunk(data, source, now)
+    rig.session.rtcp_from_trunk(data, source, now)
+    rig.port._take(data, rig.path, now)
+    rig.port._take(data, (rig.path[0], source), now)
+    assert len([e for e in rig.events if isinstance(e, SourceRejected)]) <= 4
+
+
+_BROWSER, _TRUNK = SrtpSender(SUITE, BROWSER_KEY), SrtpSender(SUITE, TRUNK_KEY)
+
+
+@_bounded
+@given(data=st.binary(min_size=12, max_size=80), rtcp=st.booleans(), to_trunk=st.booleans())
+def test_any_octets_an_authenticated_peer_sends_are_relayed_or_counted(
+    rig: Rig, data: bytes, rtcp: bool, to_trunk: bool
+) -> None:
+    rig.session.set_direction(SetDirection(1, to_trunk, True), 0.0)
+    head = b"\x80\xc9" if rtcp else bytes((data[0] & 0x3F | 0x80, data[1]))
+    for sender, leg in ((_BROWSER, "browser"), (_TRUNK, "trunk")):
+        sealed = sender.protect(head + data[2:], rtcp)
+        if not isinstance(sealed, bytes):
+            continue
+        if leg == "browser":
+            rig.port._take(sealed, rig.path, 1.0)
+        else:
+            rig.session.from_trunk(sealed, TRUNK, 1.0)
+            rig.session.rtcp_from_trunk(sealed, TRUNK, 1.0)
+
+
+def test_a_full_socket_buffer_is_counted_and_nothing_more() -> None:
+    rig = Rig(keyed=False, mux=False)
+
+    class Full(socket.socket):
+        def sendto(self, *_: object) -> int:
+            raise BlockingIOError
+
+    with Full(socket.AF_INET, socket.SOCK_DGRAM) as full:
+        rig.session.browser.paths.confirm((full, ("127.0.0.8", 1)), True, 0.0)
+        rig.session.from_trunk(packets.rtp(1), TRUNK, 0.0)
+        rig.session.browser.send_dtls(b"\x16")
+    assert rig.session.tally.unsent == 2
+    assert rig.session.tally.browser_tx == 0
+    rig.close()

@@ -71,9 +71,14 @@ class Files:
 
 
 def make_certificate(
-    directory: Path, name: str = "server", *, days: tuple[int, int] = (-1, 365), password: str = ""
+    directory: Path,
+    name: str = "server",
+    *,
+    days: tuple[int, int] = (-1, 365),
+    password: str = "",
+    now: datetime.datetime = NOW,
 ) -> tuple[Path, Path]:
-    """A self-signed certificate valid from and to so many days around NOW, and its key."""
+    """A self-signed certificate valid from and to so many days around now, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pbx.example.com")])
     built = (
@@ -82,8 +87,8 @@ def make_certificate(
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(NOW + datetime.timedelta(days=days[0]))
-        .not_valid_after(NOW + datetime.timedelta(days=days[1]))
+        .not_valid_before(now + datetime.timedelta(days=days[0]))
+        .not_valid_after(now + datetime.timedelta(days=days[1]))
         .sign(key, hashes.SHA256())
     )
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()

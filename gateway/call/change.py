@@ -149,7 +149,7 @@ def _allowed_change(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreeme
     after = leg.vector_of(agreement, remote)
     verdict = security.judge_mid_call(call, leg.vector, after)
     if not verdict.allowed:
-        security.violation(call, leg, verdict.codes, Termination.ENCRYPTION_REMOVED, after)
+        security.violation(call, leg, verdict.codes, Termination.ENCRYPTION_REMOVED, after, kind=verdict.kind)
     elif Code.MID_CRYPTO_REMOVED in verdict.codes:
         leg.history = leg.history | {Code.MID_CRYPTO_REMOVED}
     return verdict.allowed

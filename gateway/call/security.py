@@ -70,21 +70,24 @@ def record_leg(call: CallState, leg: Leg) -> None:
     call.posture.update(leg.name.value, vector)
     if vector == leg.recorded:
         return
-    verdict = judge(call.policy, vector)
-    call.emit(
-        WriteAudit(
-            record.leg_record(
-                info(call),
-                call.policy,
-                verdict,
-                vector,
-                checkpoint=checkpoint(call, leg),
-                before=leg.recorded,
-                source=leg.flow.remote,
-            )
+    verdict = judge_change(call.policy, leg.recorded, vector) if leg.recorded else judge(call.policy, vector)
+    call.emit(_leg_record(call, leg, verdict, vector))
+    leg.recorded = vector
+
+
+def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVector) -> WriteAudit:
+    return WriteAudit(
+        record.leg_record(
+            info(call),
+            call.policy,
+            verdict,
+            vector,
+            checkpoint=checkpoint(call, leg),
+            before=leg.recorded,
+            source=leg.flow.remote,
+            identity=leg.flow.tls,
         )
     )
-    leg.recorded = vector
 
 
 def settle(call: CallState, leg: Leg) -> bool:
@@ -105,23 +108,17 @@ def violation(
     codes: tuple[Code, ...],
     termination: Termination,
     vector: SecurityVector | None = None,
+    *,
+    kind: str = "D1",
 ) -> None:
-    """Record that a leg, or a change of it, was refused; the refusal itself follows."""
+    """Record that a leg, or a change of it, was refused; the refusal itself follows.
+
+    Args:
+        kind: D1 shortfall, D2 regression in mid-call, D4 signalling and media disagree (POLICY A1).
+    """
     found = vector or leg.vector
-    verdict = Verdict(False, grade(found), tuple(sorted(codes)), "D1", "leg.violation", termination)
-    call.emit(
-        WriteAudit(
-            record.leg_record(
-                info(call),
-                call.policy,
-                verdict,
-                found,
-                checkpoint=checkpoint(call, leg),
-                before=leg.recorded,
-                source=leg.flow.remote,
-            )
-        )
-    )
+    verdict = Verdict(False, grade(found), tuple(sorted(codes)), kind, "leg.violation", termination)
+    call.emit(_leg_record(call, leg, verdict, found))
 
 
 def refused_offer(call: CallState, leg: Leg, refusal: Refusal) -> None:
@@ -146,10 +143,10 @@ def retry(call: CallState, plan: OfferPlan, status: int) -> None:
 
 
 def dtls_violation(call: CallState, leg: BrowserLeg, termination: Termination) -> None:
-    """Record a failed handshake; a certificate that is not the signalled one is never tolerable (RFC 5763 6.7.1)."""
+    """Record a failed handshake; a certificate that is not the signalled one is never tolerable (RFC 5763 5)."""
     mismatch = termination is Termination.FINGERPRINT_MISMATCH
     codes = (Code.DTLS_FP_MISMATCH,) if mismatch else (Code.EARLY_UNKEYED,)
-    violation(call, leg, codes, termination)
+    violation(call, leg, codes, termination, kind="D4")
 
 
 def unverified_record(call: CallState, event: TrunkFailed) -> WriteAudit:

@@ -88,7 +88,7 @@ class ScriptedGateway:
         self.register_status = (200, "OK")
         self.script: Script | None = None
         self.requests: list[SipText] = []
-        self.connected = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._socket: web.WebSocketResponse | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: dict[str, ScriptedCall] = {}
@@ -105,6 +105,18 @@ class ScriptedGateway:
     async def send(self, message: SipText) -> None:
         if self._socket is not None and not self._socket.closed:
             await self._socket.send_str(str(message))
+
+    async def wait_for(self, start: str) -> None:
+        """Until the page has sent a message that starts like this."""
+        async with asyncio.timeout(5):
+            while not any(message.start.startswith(start) for message in self.requests):
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    async def drop(self) -> None:
+        """Closes the page's connection as a dying network would."""
+        if self._socket is not None:
+            await self._socket.close(code=1011)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -130,6 +142,7 @@ class ScriptedGateway:
 
     async def _receive(self, message: SipText) -> None:
         self.requests.append(message)
+        self._arrived.set()
         if message.method == "REGISTER":
             await self.send(respond(message, *self.register_status, ("Contact", message.get("Contact"))))
         elif message.method == "INVITE":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import shutil
 import subprocess
@@ -20,15 +22,33 @@ NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js is not installed; the committed bundle does not need it")
 
 
+RUNNER = """
+import { createInterface } from 'node:readline';
+for await (const line of createInterface({ input: process.stdin })) {
+  const [module, expression, given] = JSON.parse(line);
+  const value = new Function('m', 'a', `return (${expression});`)(await import(module), given);
+  process.stdout.write(`${JSON.stringify(value ?? null)}\\n`);
+}
+"""
+
+
+@functools.cache
+def node() -> subprocess.Popen[str]:
+    """One Node.js for all tests: starting it takes longer than they do."""
+    command = [str(NODE), "--input-type=module", "-e", RUNNER]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.communicate)  # the end of its input ends it
+    return process
+
+
 def run_module(module: str, expression: str, *arguments: object) -> Any:
     """The value of a JavaScript expression in which `m` is the module and `a` the list of arguments."""
-    program = (
-        f"import * as m from {json.dumps((SOURCES / module).as_uri())};"
-        f"const a = {json.dumps(arguments)};"
-        f"process.stdout.write(JSON.stringify(({expression}) ?? null));"
-    )
-    command = [str(NODE), "--input-type=module", "-e", program]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout)
+    process = node()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps([(SOURCES / module).as_uri(), expression, arguments]) + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
 
 
 def parse(header: object) -> Any:

@@ -1,0 +1,351 @@
+"""The softphone in Chromium, against a gateway that answers just as each test says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import aioice.ice
+import pytest
+import pytest_asyncio
+from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from gateway.base.counters import Counters
+from gateway.config.schema import Web
+from gateway.web.server import PageInfo, WebServer
+from tests.web.scripted_gateway import Header, ScriptedCall, ScriptedGateway
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+FLAGS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+MARKUP = '<img src=x onerror="document.title=1">'
+GREEN = "sdes,AES_CM_128_HMAC_SHA1_80,tls1.3,verified"
+
+
+def security(grade: str, trunk: str = GREEN, *, browser: str = "dtls,pending,wss", worst: str = "") -> Header:
+    legs = f'browser="{browser}";trunk="{trunk}"'
+    value = f'grade={grade};worst={worst or grade};scope="to pbx";{legs};rec=no;seq=1;policy="strict/9f3c";id=c-1'
+    return ("Call-Security", value)
+
+
+class Stage:
+    """A page signed in to a scripted gateway."""
+
+    def __init__(self, page: Page, gateway: ScriptedGateway) -> None:
+        self.page, self.gateway, self.problems = page, gateway, list[str]()
+        self._peers: list[RTCPeerConnection] = []
+        page.on("console", lambda message: self.problems.append(message.text))
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+
+    async def sign_in(self) -> None:
+        await self.page.fill("#user", "alice")
+        await self.page.fill("#password", "secret")
+        await self.page.press("#password", "Enter")
+
+    async def dial(self, script: Callable[[ScriptedCall], Awaitable[None]], number: str = "601") -> None:
+        self.gateway.script = script
+        await self.page.fill("#number", number)
+        await self.page.press("#number", "Enter")
+
+    async def answer(self, call: ScriptedCall, *headers: Header) -> None:
+        peer = await self._peer()
+        await peer.setRemoteDescription(RTCSessionDescription(call.invite.body, "offer"))
+        peer.addTrack(AudioStreamTrack())
+        await peer.setLocalDescription(await peer.createAnswer())
+        await call.respond(200, "OK", *headers, sdp=peer.localDescription.sdp)
+
+    async def offer(self) -> str:
+        peer = await self._peer()
+        peer.addTransceiver("audio")
+        await peer.setLocalDescription(await peer.createOffer())
+        sdp: str = peer.localDescription.sdp
+        return sdp
+
+    async def _peer(self) -> RTCPeerConnection:
+        self._peers.append(RTCPeerConnection())
+        return self._peers[-1]
+
+    async def shows(self, element: str, **data: str) -> None:
+        for name, value in data.items():
+            await expect(self.page.locator(f"#{element}")).to_have_attribute(f"data-{name}", value, timeout=8000)
+
+    async def says(self, element: str, text: str) -> None:
+        await expect(self.page.locator(f"#{element}")).to_contain_text(text, timeout=8000)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(peer.close() for peer in self._peers))
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        await started.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visit(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    """The page, not yet signed in."""
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+    gateway = ScriptedGateway()
+    config = Web.model_validate({"address": "127.0.0.1:0"})
+    server = WebServer(config, gateway.handle, PageInfo("example.com"), Counters())
+    await server.start()
+    page = await browser.new_page()
+    stage = Stage(page, gateway)
+    await page.goto(f"http://{server.address}/")
+    yield stage
+    await page.close()
+    await stage.close()
+    await gateway.stop()
+    await server.stop()
+    assert stage.problems == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(visit: Stage) -> Stage:
+    """The page, signed in."""
+    await visit.sign_in()
+    await visit.shows("registration", state="registered")
+    return visit
+
+
+async def test_signs_in_as_the_realm_the_gateway_names_and_out_again(visit: Stage) -> None:
+    await visit.shows("registration", state="offline")
+    await visit.sign_in()
+    await visit.says("registration", "Signed in as alice")
+    register = visit.gateway.requests[0]
+    assert register.get("To") == "<sip:alice@example.com>"
+    assert await visit.page.input_value("#password") == ""
+    await visit.page.click("#sign-out")
+    await visit.shows("registration", state="offline")
+    await expect(visit.page.locator("#phone-card")).to_be_hidden()
+
+
+async def test_refused_registration_is_told_and_not_repeated(visit: Stage) -> None:
+    visit.gateway.register_status = (403, "Forbidden")
+    await visit.sign_in()
+    await visit.shows("registration", state="failed")
+    await visit.says("sign-in-problem", "Wrong user name or password (403).")
+    await asyncio.sleep(0.5)
+    assert len(visit.gateway.requests) == 1
+
+
+async def test_page_expects_a_grade_while_it_rings_and_cancels(stage: Stage) -> None:
+    async def ring(call: ScriptedCall) -> None:
+        await call.respond(180, "Ringing", security("HOP_BY_HOP"))
+        await call.ended.wait()
+        await call.respond(487, "Request Terminated")
+
+    await stage.dial(ring)
+    await stage.shows("call-state", state="ringing")
+    await stage.says("security-title", "Expected: Encrypted on every hop")
+    await stage.page.click("#hangup")
+    await stage.shows("call-state", state="ended")
+    await stage.says("reason", "You cancelled the call.")
+
+
+async def test_early_media_is_a_state_of_its_own(stage: Stage) -> None:
+    async def early(call: ScriptedCall) -> None:
+        peer = await stage._peer()
+        await peer.setRemoteDescription(RTCSessionDescription(call.invite.body, "offer"))
+        peer.addTrack(AudioStreamTrack())
+        await peer.setLocalDescription(await peer.createAnswer())
+        await call.respond(183, "Session Progress", security("HOP_BY_HOP"), sdp=peer.localDescription.sdp)
+        await call.respond(180, "Ringing")
+
+    await stage.dial(early)
+    await stage.shows("call-state", state="early")
+    await expect(stage.page.locator("#remote-audio")).to_have_js_property("paused", False)
+
+
+async def test_green_needs_the_grade_and_the_browsers_own_confirmation(stage: Stage) -> None:
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
+    await stage.shows("call-state", state="in-call")
+    await stage.says("leg-browser", "Your browser confirms it (AES-128 with an 80-bit tag, DTLS 1.2).")
+    await stage.says("leg-trunk", "TLS 1.3, certificate verified")
+    await stage.shows("security", grade="HOP_BY_HOP", colour="green")
+    await stage.says("security-words", "Only this gateway and whoever carries the call beyond pbx.")
+    assert await stage.page.evaluate("softphone.session().isEstablished()")
+
+
+async def test_claim_the_browser_does_not_confirm_is_not_green(stage: Stage) -> None:
+    header = security("HOP_BY_HOP", browser="dtls,AEAD_AES_256_GCM,wss")
+    await stage.dial(lambda call: stage.answer(call, header))
+    await stage.shows("security", grade="HOP_BY_HOP", colour="amber")
+    await stage.says("security-title", "Your browser does not confirm this")
+    await stage.says("leg-browser", "it uses AES-128 with an 80-bit tag")
+
+
+@pytest.mark.parametrize(
+    ("grade", "trunk", "colour"),
+    [
+        ("CLEARTEXT", "plain,none,udp", "red"),
+        ("KEY_EXPOSED", "sdes,AEAD_AES_256_GCM,udp", "red"),
+        ("PARTIAL", "sdes,AEAD_AES_256_GCM,tls1.3,verified", "amber"),
+        ("UNAUTHENTICATED", "sdes,AEAD_AES_256_GCM,tls1.2,unverified", "amber"),
+    ],
+)
+async def test_each_weaker_grade_has_its_colour(stage: Stage, grade: str, trunk: str, colour: str) -> None:
+    await stage.dial(lambda call: stage.answer(call, security(grade, trunk)))
+    await stage.shows("call-state", state="in-call")
+    await stage.shows("security", grade=grade, colour=colour)
+
+
+@pytest.mark.parametrize("headers", [(), (("Call-Security", "grade=PERFECT"),)])
+async def test_call_without_a_usable_report_is_unknown_after_three_seconds(
+    stage: Stage, headers: tuple[Header, ...]
+) -> None:
+    await stage.dial(lambda call: stage.answer(call, *headers))
+    await stage.shows("call-state", state="in-call")
+    await stage.says("security-title", "Not known yet")
+    await stage.says("security-title", "Protection unknown")
+    await stage.shows("security", grade="UNKNOWN", colour="grey")
+    await stage.says("security-words", "Treat it as if anyone could listen.")
+
+
+async def test_refused_call_says_why_in_both_places(stage: Stage) -> None:
+    warning = ("Warning", '302 gw "Encryption is required and the other side refused it"')
+    await stage.dial(lambda call: call.respond(488, "Not Acceptable Here", warning))
+    await stage.shows("call-state", state="ended")
+    await stage.says("reason", "Encryption is required and the other side refused it (488 Not Acceptable Here).")
+    await stage.says("security-title", "Call refused to protect you")
+    await stage.says("security-words", "Encryption is required and the other side refused it.")
+    assert await stage.page.evaluate("softphone.session()") is None
+
+
+async def test_busy_is_no_matter_of_security(stage: Stage) -> None:
+    await stage.dial(lambda call: call.respond(486, "Busy Here"))
+    await stage.says("reason", "The line is busy (486 Busy Here).")
+    await stage.says("security-title", "No call")
+
+
+async def test_reason_of_a_bye_is_shown(stage: Stage) -> None:
+    async def script(call: ScriptedCall) -> None:
+        await stage.answer(call, security("HOP_BY_HOP"))
+        await stage.shows("call-state", state="in-call")
+        await call.bye(("Reason", 'SIP;cause=488;text="encryption removed"'), security("CLEARTEXT", "plain,none,udp"))
+
+    await stage.dial(script)
+    await stage.says("reason", "Encryption removed (SIP 488).")
+    await stage.shows("security", grade="CLEARTEXT", colour="red")
+
+
+async def test_earlier_weakness_stays_visible(stage: Stage) -> None:
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP", worst="CLEARTEXT")))
+    await stage.says("security-notes", "Earlier in this call: not encrypted all the way.")
+
+
+async def test_text_of_a_peer_is_never_markup(stage: Stage) -> None:
+    quoted = MARKUP.replace('"', '\\"')
+    warning = ("Warning", f'302 gw "{quoted}"')
+    header = ("Call-Security", f'grade=CLEARTEXT;scope="to {quoted}";trunk="plain,{MARKUP[:10]},udp";policy="{quoted}"')
+    await stage.dial(lambda call: call.respond(488, "Not Acceptable Here", warning, header))
+    await stage.says("reason", MARKUP)
+    await stage.gateway.invite(await stage.offer(), header, caller=f'"{quoted}" <sip:%3Cb%3E@example.com>')
+    await stage.shows("call-state", state="incoming")
+    await stage.says("peer", MARKUP)
+    assert await stage.page.title() == "Softphone"
+    assert await stage.page.locator("img, b:not(#keypad b)").count() == 0
+
+
+async def test_incoming_call_shows_its_grade_before_it_is_answered_and_can_be_declined(stage: Stage) -> None:
+    await stage.gateway.invite(await stage.offer(), security("CLEARTEXT", "plain,none,udp"))
+    await stage.shows("call-state", state="incoming")
+    await stage.says("peer", "Carol (carol)")
+    await stage.says("security-title", "Expected: Not encrypted all the way")
+    await expect(stage.page.locator("#answer")).to_be_focused()
+    await stage.page.click("#reject")
+    await stage.says("reason", "You declined the call.")
+    await stage.gateway.wait_for("SIP/2.0 603")
+
+
+async def test_name_cannot_be_faked_by_direction_marks(stage: Stage) -> None:
+    await stage.gateway.invite(await stage.offer(), caller='"\u202eecila\u200b" <sip:mallory@example.com>')
+    await stage.says("peer", "ecila (mallory)")
+
+
+async def test_second_caller_hears_busy(stage: Stage) -> None:
+    await stage.dial(lambda call: call.respond(180, "Ringing"))
+    await stage.shows("call-state", state="ringing")
+    await stage.gateway.invite(await stage.offer())
+    await stage.gateway.wait_for("SIP/2.0 486")
+    await stage.shows("call-state", state="ringing")
+
+
+async def test_typed_digits_fill_the_number_and_enter_dials(stage: Stage) -> None:
+    await stage.dial(lambda call: call.respond(404, "Not Found"), number="600")
+    await stage.shows("call-state", state="ended")
+    await stage.page.fill("#number", "")
+    await stage.page.click('[data-digit="6"]')
+    await stage.page.keyboard.press("0")
+    await stage.page.keyboard.press("#")
+    assert await stage.page.input_value("#number") == "60#"
+
+
+async def test_digits_wait_for_the_connection_and_go_as_telephone_events(stage: Stage) -> None:
+    await stage.page.evaluate(
+        """() => {
+          window.tones = [];
+          RTCDTMFSender.prototype.insertDTMF = function (tones) { window.tones.push(tones); };
+        }"""
+    )
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
+    await stage.shows("call-state", state="in-call")
+    await stage.page.keyboard.press("5")
+    await stage.page.click('[data-digit="#"]')
+    await stage.page.wait_for_function("window.tones.join('') === '5#'")
+    assert await stage.page.evaluate("softphone.session().connection.connectionState") == "connected"
+    assert not any(message.method == "INFO" for message in stage.gateway.requests)
+
+
+async def test_hold_mute_and_their_words(stage: Stage) -> None:
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
+    await stage.shows("call-state", state="in-call")
+    await stage.page.click("#mute")
+    await stage.says("call-state", "In call, microphone muted")
+    assert await stage.page.evaluate("softphone.session().connection.getSenders()[0].track.enabled") is False
+    await stage.page.click("#mute")
+    await stage.page.click("#hold")
+    await stage.shows("call-state", state="held")
+    await expect(stage.page.locator("#hold")).to_have_text("Resume")
+
+
+async def test_microphone_is_processed_unless_raw_is_asked_for(stage: Stage) -> None:
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
+    await stage.shows("call-state", state="in-call")
+    track = "softphone.session().connection.getSenders()[0].track.getSettings().echoCancellation"
+    assert await stage.page.evaluate(track) is True
+    await stage.page.goto(stage.page.url + "?raw=1")
+    await stage.sign_in()
+    await stage.shows("registration", state="registered")
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
+    await stage.shows("call-state", state="in-call")
+    assert await stage.page.evaluate(track) is False
+
+
+async def test_lost_connection_is_told_and_comes_back(stage: Stage) -> None:
+    await stage.gateway.drop()
+    await stage.shows("registration", state="connecting")
+    await expect(stage.page.locator("#phone-card")).to_be_visible()
+    await stage.shows("registration", state="registered")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_page_fits_360_pixels(stage: Stage, scheme: str) -> None:
+    await stage.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    await stage.page.set_viewport_size({"width": 360, "height": 640})
+    await stage.dial(lambda call: stage.answer(call, security("CLEARTEXT", "plain,none,udp")))
+    await stage.shows("call-state", state="in-call")
+    assert await stage.page.evaluate("document.documentElement.scrollWidth") == 360

@@ -266,7 +266,9 @@ def test_a_repeated_cancel_is_answered_again_but_told_once(flow: Flow) -> None:
     bench.receive(request("CANCEL"))
     bench.receive(request("CANCEL"))
     assert bench.statuses() == [200, 200]
-    assert isinstance(bench.event(CancelReceived), CancelReceived)
+    key = bench.event(CancelReceived).key
+    bench.respond(key, request("INVITE"), 487)
+    assert bench.statuses() == [487]
 
 
 def test_a_cancel_after_the_answer_changes_nothing() -> None:
@@ -276,6 +278,16 @@ def test_a_cancel_after_the_answer_changes_nothing() -> None:
     assert bench.statuses() == [200]
     assert bench.events() == []
     assert bench.times(1) == [0.5]
+
+
+def test_a_cancel_after_a_refusal_and_its_ack_changes_nothing() -> None:
+    bench = Bench()
+    _, invite = _answered_invite(bench, 486)
+    bench.receive(_ack(branch=invite.via.branch))
+    bench.receive(request("CANCEL"))
+    bench.receive(request("INVITE"))
+    assert bench.statuses() == [200]
+    assert bench.events() == []
 
 
 def test_the_user_may_still_answer_a_cancelled_invite_with_200() -> None:

@@ -20,7 +20,7 @@ from gateway.net.admission import TrunkSources, normal_host
 from gateway.net.channel import Pump, StreamLimits
 from gateway.net.stream import StreamChannel
 from gateway.sip.flow import Flow
-from gateway.trunks.target import TrunkTarget
+from gateway.trunks.target import TrunkTarget, is_ip_literal
 from gateway.trunks.tls import client_context, trunk_names
 
 MAX_ADDRESSES = 8
@@ -60,18 +60,21 @@ class Dialer:
             TransportError: the name has none, or the resolver does not answer in time.
         """
         target = self.targets[trunk]
+        hosts = [target.host] if is_ip_literal(target.host) else await self._look_up(trunk, target.host)
+        for host in hosts:
+            self._sources.learn(trunk, host)
+        return [HostPort(host, target.port) for host in hosts]
+
+    async def _look_up(self, trunk: str, host: str) -> list[str]:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._limits.handshake):
-                found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            raise TransportError(f"trunk {trunk}: {target.host} cannot be resolved") from error
+                found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except TimeoutError as error:
-            raise TransportError(f"trunk {trunk}: resolving {target.host} took too long") from error
-        addresses = [HostPort(normal_host(str(entry[4][0])), target.port) for entry in found[:MAX_ADDRESSES]]
-        for address in addresses:
-            self._sources.learn(trunk, address.host)
-        return addresses
+            raise TransportError(f"trunk {trunk}: resolving {host} took too long") from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: no host name at all (IDNA)
+            raise TransportError(f"trunk {trunk}: {host} cannot be resolved") from error
+        return [normal_host(str(entry[4][0])) for entry in found[:MAX_ADDRESSES]]
 
     async def connect(self, trunk: str) -> Flow:
         """The flow of a live connection to the trunk, opened if there is none.
@@ -79,24 +82,30 @@ class Dialer:
         Raises:
             TransportError: no address can be reached, or none proves to be the trunk (`verification` says why).
         """
-        async with self._locks[trunk]:
-            live = self._live.get(trunk)
-            if live is None or not live.is_usable:
-                live = self._live[trunk] = await self._open(trunk)
-            return live.flow
+        if trunk not in self._locks:
+            raise TransportError(f"there is no trunk {trunk}")
+        try:
+            async with asyncio.timeout(self._limits.handshake), self._locks[trunk]:
+                live = self._live.get(trunk)
+                if live is None or not live.is_usable:
+                    live = self._live[trunk] = await self._open(trunk)
+                return live.flow
+        except TimeoutError as error:
+            raise TransportError(f"trunk {trunk}: no connection in time") from error
 
     async def _open(self, trunk: str) -> StreamChannel:
         failures: list[TransportError] = []
-        for address in await self.resolve(trunk):
+        addresses = await self.resolve(trunk)
+        for address in addresses:
             try:
-                return await self._try(trunk, address)
+                return await self._try(trunk, address, self._limits.handshake / len(addresses))
             except TransportError as error:
                 log.warning("trunk=%s address=%s failed=%s", trunk, address, error.why)
                 failures.append(error)
         failures.sort(key=lambda error: not error.verification)  # an unverified peer says more than a dead one
         raise failures[0] if failures else TransportError(f"trunk {trunk}: the name has no address")
 
-    async def _try(self, trunk: str, address: HostPort) -> StreamChannel:
+    async def _try(self, trunk: str, address: HostPort, patience: float) -> StreamChannel:
         channel = StreamChannel(
             self._pump,
             self._counters,
@@ -107,18 +116,23 @@ class Dialer:
             initiated=True,
         )
         try:
-            async with asyncio.timeout(self._limits.handshake):
+            async with asyncio.timeout(patience):
                 await self._shake_hands(trunk, channel, address)
         except ssl.SSLCertVerificationError as error:
             reason = error.verify_message
             raise TransportError(f"trunk {trunk}: the certificate is not valid", verification=reason) from error
         except TimeoutError as error:
             raise TransportError(f"trunk {trunk}: {address} did not answer in time") from error
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that TLS cannot ask for
             raise TransportError(f"trunk {trunk}: {address}: {_why(error)}") from error
         if channel.rejection:
             raise TransportError(f"trunk {trunk}: the certificate is not valid", verification=channel.rejection)
         return channel
+
+    def _server_name(self, trunk: str) -> str:
+        """What the TLS hello asks for (RFC 6066 3): the target's host, or the domain when the target is an address."""
+        host = self.targets[trunk].host
+        return self._names[trunk][0] if is_ip_literal(host) else host
 
     async def _shake_hands(self, trunk: str, channel: StreamChannel, address: HostPort) -> None:
         loop = asyncio.get_running_loop()
@@ -126,14 +140,14 @@ class Dialer:
         if self.targets[trunk].transport == "tls":
             secured = {
                 "ssl": self._contexts[trunk],
-                "server_hostname": self.targets[trunk].host,
+                "server_hostname": self._server_name(trunk),
                 "ssl_handshake_timeout": self._limits.handshake,
                 "ssl_shutdown_timeout": TLS_SHUTDOWN,
             }
         await loop.create_connection(lambda: channel, address.host, address.port, **secured)
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | ValueError) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS handshake failed: {error.reason or type(error).__name__}"
-    return error.strerror or type(error).__name__
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

@@ -151,7 +151,8 @@ class SipEndpoint:
         Raises:
             TransportError: it cannot be reached, or its certificate is not the trunk's (`verification` says why).
         """
-        if self._dialer.targets[trunk_name].transport != "udp":
+        target = self._dialer.targets.get(trunk_name)
+        if target is None or target.transport != "udp":
             return await self._dialer.connect(trunk_name)
         for address in await self._dialer.resolve(trunk_name):
             for listener in self._datagrams:

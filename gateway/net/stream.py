@@ -13,6 +13,7 @@ from gateway.base.errors import SipError
 from gateway.base.values import HostPort
 from gateway.net.admission import normal_host
 from gateway.net.channel import MAX_WRITE_BUFFER, Pump, StreamLimits
+from gateway.net.sockets import notice_dead_peer
 from gateway.sip.flow import Flow
 from gateway.sip.framing import PING, PONG, StreamFramer
 from gateway.sip.message import salvage_error_response
@@ -60,6 +61,7 @@ class StreamChannel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        notice_dead_peer(transport)
         self.flow = self._make_flow(self._transport)
         tls = self.flow.tls
         if self._initiated and tls is not None and not tls.verified:
@@ -70,7 +72,7 @@ class StreamChannel(asyncio.Protocol):
         self._pump.channel_opened(self)
 
     def _make_flow(self, transport: asyncio.Transport) -> Flow:
-        host, port = transport.get_extra_info("sockname")[:2]
+        host, port = (transport.get_extra_info("sockname") or ("", 0))[:2]
         ssl_object: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         return Flow(
             self._pump.next_flow_id(),
@@ -102,7 +104,7 @@ class StreamChannel(asyncio.Protocol):
     def _take(self, message: bytes) -> None:
         if message == PING:
             self.send(PONG)
-        elif self._closing_since is None:
+        elif self._closing_since is None and self.is_usable:
             self._had_message = True
             self._pump.receive(self.flow, message, stream=True)
 

@@ -239,8 +239,10 @@ def _is_handshake(request: web.Request, socket: web.WebSocketResponse) -> bool:
 
 
 def _address(transport: asyncio.Transport, which: str) -> HostPort:
-    host, port = transport.get_extra_info(which)[:2]
-    return HostPort(normal_host(host), port)
+    name = transport.get_extra_info(which)
+    if name is None:
+        raise ConnectionResetError("the browser is gone")
+    return HostPort(normal_host(name[0]), name[1])
 
 
 async def _finish(task: asyncio.Task[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Literal, NamedTuple
 
 from gateway.sip.uri import SipUri
@@ -38,6 +39,15 @@ class TrunkTarget(NamedTuple):
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"sip:{host}:{self.port};transport={self.transport}"
+
+
+def is_ip_literal(host: str) -> bool:
+    """Whether `host` is an IP address, with or without brackets, and no name."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _transport(uri: SipUri) -> TrunkTransport:

@@ -22,7 +22,7 @@ from gateway.base.errors import ConfigError
 from gateway.base.values import Secret
 from gateway.config.schema import ListenTls, Trunk
 from gateway.sip.flow import TlsInfo
-from gateway.trunks.target import TrunkTarget
+from gateway.trunks.target import TrunkTarget, is_ip_literal
 
 SIP_DOMAIN_USAGE = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.20")
 """id-kp-sipDomain (RFC 5924 3)."""
@@ -53,9 +53,9 @@ def match_sip_domain(certificate: x509.Certificate, names: Sequence[str]) -> str
 def _identities(certificate: x509.Certificate) -> frozenset[str]:
     names = _alternative_names(certificate)
     if names is None:
-        return _normalised(name for name in _common_names(certificate) if not _is_ip(name))
+        return _normalised(name for name in _common_names(certificate) if not is_ip_literal(name))
     domains = [d for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if (d := _sip_domain(uri))]
-    domains += [d for d in names.get_values_for_type(x509.DNSName) if not _is_ip(d)]
+    domains += [d for d in names.get_values_for_type(x509.DNSName) if not is_ip_literal(d)]
     addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     return _normalised(domains + addresses)
 
@@ -81,7 +81,7 @@ def _sip_domain(uri: str) -> str:
     if scheme.lower() != "sip" or "@" in rest:
         return ""
     host = rest.partition(";")[0].partition("?")[0].partition(":")[0]
-    return "" if _is_ip(host) else host
+    return "" if is_ip_literal(host) else host
 
 
 def _normal(name: str) -> str:
@@ -90,12 +90,6 @@ def _normal(name: str) -> str:
         return str(ipaddress.ip_address(name.strip("[]")))
     # Lower-casing text beyond ASCII could turn a foreign letter into one of the name's.
     return name.lower().removesuffix(".") if name.isascii() and "*" not in name else ""
-
-
-def _is_ip(name: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return bool(ipaddress.ip_address(name.strip("[]")))
-    return False
 
 
 def allows_sip(certificate: x509.Certificate, usages: frozenset[x509.ObjectIdentifier] = SIP_USAGES) -> bool:
@@ -139,6 +133,8 @@ def server_context(tls: ListenTls) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context)
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0  # a resumed session would not look at the client certificate again
     _load_chain(context, tls.certificate, tls.key, tls.key_password)
     if tls.client_ca is not None:
         context.verify_mode = ssl.CERT_OPTIONAL

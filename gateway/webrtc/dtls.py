@@ -17,7 +17,7 @@ from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL, crypto
 
 from gateway.base.crypto_suite import BY_DTLS_NAME, SUITES, CryptoSuite
@@ -59,6 +59,9 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha-256": hashes.SHA256(),
 }
 """Fingerprint algorithms accepted, strongest first; SHA-1 and MD5 are unknown here on purpose (RFC 8122 5)."""
+
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class DtlsState(Enum):
@@ -113,9 +116,7 @@ def _verify(connection: SSL.Connection, certificate: crypto.X509, _error: int, d
 class DtlsIdentity:
     """Certificate, key and SSL context: one per process, because a context per call costs half a handshake."""
 
-    def __init__(
-        self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, suites: Sequence[CryptoSuite] = SUITES
-    ) -> None:
+    def __init__(self, certificate: x509.Certificate, key: PrivateKey, suites: Sequence[CryptoSuite] = SUITES) -> None:
         self.certificate = certificate
         self.context = _context(certificate, key, suites)
 
@@ -142,9 +143,7 @@ class DtlsIdentity:
         return Fingerprint("sha-256", self.certificate.fingerprint(hashes.SHA256()))
 
 
-def _context(
-    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, suites: Sequence[CryptoSuite]
-) -> SSL.Context:
+def _context(certificate: x509.Certificate, key: PrivateKey, suites: Sequence[CryptoSuite]) -> SSL.Context:
     context = SSL.Context(SSL.DTLS_METHOD)
     context.set_min_proto_version(DTLS_1_2)
     # OpenSSL 4.1 would begin to negotiate DTLS 1.3 here by itself; untested until then.
@@ -196,9 +195,11 @@ class DtlsEndpoint:
         if self.state is not DtlsState.NEW:
             return
         self.state, self._limit_at = DtlsState.HANDSHAKE, now + HANDSHAKE_LIMIT
-        if not self._accepted:
+        if self._accepted:
+            self._pump(now)
+        else:
             self._fail(DtlsFailure.FINGERPRINT_MISMATCH, "no fingerprint with a known hash was signalled")
-        self._pump(now)
+            self._release()
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take one datagram of the ICE-validated peer; whatever cannot be a DTLS record is ignored."""

@@ -330,6 +330,25 @@ async def test_a_refused_connection_is_told() -> None:
         assert caught.value.verification == ""
 
 
+async def test_all_addresses_of_a_name_are_tried_and_together_get_the_time_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def addresses(*_args: object, **_options: object) -> list[tuple[object, ...]]:
+        return [(0, 0, 0, "", (host, 0)) for host in ("127.0.0.2", "127.0.0.1")]
+
+    async with Accepting() as pbx:
+        trunks = {"pbx": Trunk(target=f"sip:pbx.example.com:{pbx.address.port};transport=tcp")}
+        async with Gateway(trunks=trunks) as gateway:
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
+            assert (await gateway.endpoint.connect("pbx")).remote == pbx.address
+
+
+async def test_an_unknown_trunk_is_told() -> None:
+    async with Gateway() as gateway:
+        with pytest.raises(TransportError, match="no trunk"):
+            await gateway.endpoint.connect("nobody")
+
+
 # --- stop --------------------------------------------------------------------------------------------------------
 
 

@@ -472,3 +472,13 @@ async def test_stop_closes_every_websocket() -> None:
         assert await browser.closed_with() == 1001
         await browser.close()
     await until(lambda: asyncio.all_tasks() == tasks)
+
+
+async def test_a_server_that_stops_first_frees_the_flows_too() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        gateway._runner._shutdown_timeout = 0.05
+        await gateway._runner.cleanup()
+        assert len(gateway.closed) == 1
+        assert not gateway.endpoint._channels
+        await browser.close()

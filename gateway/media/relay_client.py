@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 from collections.abc import Callable
 
 from gateway.base.counters import Counter, Counters
@@ -38,6 +39,8 @@ HEALTHY_SECONDS = 60.0
 """A worker that lived this long is restarted without back-off."""
 
 __all__ = ["RelayPool", "RelaySession"]
+
+_log = logging.getLogger(__name__)
 
 
 class _Slot:
@@ -74,9 +77,15 @@ class _Slot:
         started = loop.time()
         while True:
             await self.worker.lost()
-            self.abandon()
             if loop.time() - started > HEALTHY_SECONDS:
                 backoff = FIRST_BACKOFF_SECONDS
+            _log.error(
+                "worker=%d state=running->lost sessions=%d restart=%.1fs",
+                self._config.browser_port,
+                len(self.sessions),
+                backoff,
+            )
+            self.abandon()
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
             self._counters.add(Counter.WORKER_RESTARTED)
@@ -157,7 +166,11 @@ class RelayPool:
 
     async def start(self) -> None:
         """Start every worker; raises MediaError, with none left running, when one does not start."""
-        started = await asyncio.gather(*(slot.worker.start() for slot in self._slots), return_exceptions=True)
+        try:
+            started = await asyncio.gather(*(slot.worker.start() for slot in self._slots), return_exceptions=True)
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
         for outcome in started:
             if isinstance(outcome, BaseException):
                 await self.stop()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,10 @@ PORT = BROWSER_PORT + 20
 
 def _descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _proc(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text()
 
 
 def _exists(pid: int) -> bool:
@@ -306,19 +310,26 @@ async def test_a_browser_port_in_use_fails_the_start_and_leaves_nothing(capfd: p
         assert not _exists(pid)
 
 
-async def test_a_worker_inherits_no_secrets_and_no_descriptors(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+async def test_a_worker_inherits_no_secrets_and_no_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARRIER_PASSWORD", "canary-password")
-    with ExitStack() as stack:
-        stack.enter_context(socket.socket())
+    with socket.socket():
         async with running_pool(media(first_port=PORT + 14, trunk_ports=(26070, 26079))) as own:
             (pid,) = own.worker_pids
-            process = Path(f"/proc/{pid}")
-            assert b"canary" not in (process / "environ").read_bytes()
-            assert b"canary" not in (process / "cmdline").read_bytes()
+            assert "canary" not in _proc(pid, "environ")
+            assert "canary" not in _proc(pid, "cmdline")
             # 0-2, control socket, two browser sockets, epoll.
             assert _descriptors(pid) == 7
-            soft, hard = (process / "limits").read_text().split("Max open files")[1].split()[:2]
-            assert soft == hard
+
+
+async def test_a_worker_raises_its_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, soft), hard))
+    try:
+        async with running_pool(media(first_port=PORT + 19, trunk_ports=(26070, 26079))) as own:
+            limits = _proc(own.worker_pids[0], "limits").split("Max open files")[1].split()[:2]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert limits == [str(hard), str(hard)]
 
 
 async def test_the_ports_are_shared_out_in_whole_pairs() -> None:

@@ -101,6 +101,7 @@ def test_a_private_packet_stays_on_its_leg() -> None:
         packets.receiver_report() + b"\x80\xc9\x00\x05",
         b"\x00" + packets.receiver_report()[1:],
         struct.pack("!BBHI", 0x80, 200, 1, 1),
+        struct.pack("!BBHI", 0x80, 201, 5, 1) + bytes(8),
         struct.pack("!BBH", 0x80, 201, 0),
         struct.pack("!BBHI", 0xA0, 201, 1, 1) + packets.receiver_report(),
         packets.receiver_report() * (rtcp.MAX_PACKETS + 1),

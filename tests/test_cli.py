@@ -67,7 +67,7 @@ def test_check_prints_what_each_trunk_will_offer(files: Files) -> None:
         f"offer RTP/SAVP with {suites}",
         "at best HOP_BY_HOP",
         "if refused the call ends",
-        "at worst HOP_BY_HOP; anything weaker is refused",
+        "at worst HOP_BY_HOP, anything weaker is refused",
         "calls in from 192.0.2.10/32; encrypted offers only",
     ]
     assert lines[second + 1 :] == [
@@ -75,7 +75,7 @@ def test_check_prints_what_each_trunk_will_offer(files: Files) -> None:
         f"offer RTP/SAVP with {suites}",
         "at best KEY_EXPOSED",
         "if refused a second INVITE with RTP/AVP without keys, logged",
-        "at worst CLEARTEXT; anything weaker is refused",
+        "at worst CLEARTEXT, logged and shown to the user",
         "calls in from 198.51.100.0/24; encrypted or plain, keyed when offered",
     ]
 

@@ -40,8 +40,8 @@ def _gateway(loaded: LoadedConfig) -> Iterator[Text]:
         "media", f"browsers {', '.join(browser.advertised)} ports {browser.ports}, workers {config.media.workers}"
     )
     yield _line("", f"trunks {trunk.advertised} ports {trunk.ports}")
-    rules = f"{len(loaded.dialplan.outbound)} outbound rules, {len(loaded.dialplan.inbound)} inbound rules"
-    yield _line("dialplan", f"{rules}, emergency {', '.join(loaded.dialplan.emergency) or 'none'}")
+    rules = f"rules: {len(loaded.dialplan.outbound)} outbound, {len(loaded.dialplan.inbound)} inbound"
+    yield _line("dialplan", f"{rules}; emergency: {', '.join(loaded.dialplan.emergency) or 'none'}")
     yield _line("users", str(len(loaded.users.users)))
     yield _line("audit", f"{config.audit.directory}, when unavailable {config.audit.on_unavailable}")
 
@@ -82,11 +82,22 @@ def _offer(policy: EffectivePolicy, signalling: Signalling) -> Iterator[Text]:
         return
     best = grade(_vector(signalling, plan))
     yield _line("offer", _media(plan))
-    yield _line("at best", best.name, "green" if best >= Grade.HOP_BY_HOP else "yellow")
+    yield _line("at best", best.name, _colour(best))
     retry = plan_retry(policy, NOT_ACCEPTABLE)
     yield _line("if refused", f"a second INVITE with {_media(retry)}, logged" if retry else "the call ends")
     worst = policy.rules.require
-    yield _line("at worst", f"{worst.name}; anything weaker is refused", "green" if worst == best else "yellow")
+    yield _line("at worst", f"{worst.name}, {_consequence(policy)}", _colour(worst))
+
+
+def _consequence(policy: EffectivePolicy) -> str:
+    return "anything weaker is refused" if policy.demands_protection else "logged and shown to the user"
+
+
+def _colour(best: Grade) -> str:
+    """The colours of the softphone."""
+    if best >= Grade.HOP_BY_HOP:
+        return "green"
+    return "yellow" if best >= Grade.PARTIAL else "red"
 
 
 def _vector(signalling: Signalling, plan: OfferPlan) -> SecurityVector:

@@ -106,7 +106,7 @@ class PortRange(Model):
         return self.last - self.first + 1
 
     def __str__(self) -> str:
-        return f"{self.first}-{self.last}"
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
 class Web(Model):

@@ -82,7 +82,7 @@ def playwright_of_session() -> Iterator[Playwright]:
 @pytest.fixture(scope="session")
 def chromium(playwright_of_session: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium that speaks a 1000 Hz tone."""
-    tone = write_tone(tmp_path_factory.mktemp("tone") / "browser.wav", BROWSER_HERTZ, rate=48000, seconds=20)
+    tone = write_tone(tmp_path_factory.mktemp("tone") / "browser.wav", BROWSER_HERTZ, rate=48000, seconds=130)
     browser = launch(playwright_of_session, tone)
     yield browser
     browser.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.interop.conftest import BROWSER_HERTZ, TRUNK_HERTZ, Stage
-from tests.rig.audio import heard, longest_gap, peak, read_wav
+from tests.rig.audio import gaps, heard, peak, read_wav
 from tests.rig.capture import Capture, clear_tone, rtp_flows
 from tests.rig.chromium import RATE, SoftphonePage
 from tests.rig.phone import Phone
@@ -35,7 +35,7 @@ def hear(samples: object, rate: int, hertz: float) -> None:
     assert len(sound) > (TALK_SECONDS - 1.5) * rate
     frequency, _ = peak(sound, rate)
     assert frequency == pytest.approx(hertz, abs=15)
-    assert longest_gap(sound, rate) <= MAX_GAP
+    assert gaps(sound, rate, MAX_GAP) == []
 
 
 def call_uid(stage: Stage) -> str:

@@ -42,18 +42,17 @@ def peak(samples: Samples, rate: int) -> tuple[float, float]:
     return float(frequencies[strongest]), float(power[near].sum() / max(power.sum(), 1e-9))
 
 
-def longest_gap(samples: Samples, rate: int) -> float:
-    """Seconds of the longest stretch below a tenth of the usual loudness, once sound has begun and until it ends."""
+def gaps(samples: Samples, rate: int, least: float) -> list[tuple[float, float]]:
+    """(start, length) in seconds of every stretch below a tenth of the usual loudness that is longer than `least`."""
     window = int(rate * WINDOW_SECONDS)
     frames = samples[: len(samples) // window * window].reshape(-1, window)
     loudness = np.sqrt((frames**2).mean(axis=1))
     if not len(loudness) or loudness.max() <= 0:
-        return float("inf")
-    loud = loudness > np.median(loudness[loudness > loudness.max() / 10]) / 10
-    heard = np.flatnonzero(loud)
-    if not len(heard):
-        return float("inf")
-    return float(np.diff(heard).max(initial=1) - 1) * WINDOW_SECONDS
+        return [(0.0, float("inf"))]
+    loud = np.flatnonzero(loudness > np.median(loudness[loudness > loudness.max() / 10]) / 10)
+    steps = np.diff(loud) - 1
+    found = [(float(loud[i] + 1) * WINDOW_SECONDS, float(steps[i]) * WINDOW_SECONDS) for i in np.flatnonzero(steps)]
+    return [(round(start, 2), round(length, 2)) for start, length in found if length > least]
 
 
 def heard(samples: Samples, rate: int) -> Samples:

@@ -23,6 +23,7 @@ from gateway.call.services import Services
 from gateway.config.load import LoadedConfig
 from gateway.config.schema import User, UsersFile
 from gateway.media.relay_client import RelayPool
+from gateway.media.relay_protocol import CONSENT_SECONDS
 from gateway.net.endpoint import SipEndpoint
 from gateway.net.websocket import SipWebSocket
 from gateway.policy.model import effective_policy
@@ -48,14 +49,19 @@ def random_token(length: int) -> str:
 
 
 class Gateway:
-    """One gateway process. `start` either brings everything up or leaves nothing behind."""
+    """One gateway process. `start` either brings everything up or leaves nothing behind.
 
-    def __init__(self, loaded: LoadedConfig) -> None:
+    Args:
+        loaded: what the configuration files say.
+        consent_seconds: life of a browser's consent to media (RFC 7675 5.1); shorter in tests.
+    """
+
+    def __init__(self, loaded: LoadedConfig, *, consent_seconds: float = CONSENT_SECONDS) -> None:
         config = loaded.config
         self.config = config
         self.counters = Counters()
         self.audit = AuditLog(config.audit, self.counters)
-        self.pool = RelayPool(config.media, self.counters)
+        self.pool = RelayPool(config.media, self.counters, consent_seconds=consent_seconds)
         self.stack = SipStack(random_token, self.counters)
         self.endpoint = SipEndpoint(self.stack, self.counters, config.trunks, self._on_event)
         self.endpoint.on_flow_closed = self._flow_closed

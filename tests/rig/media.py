@@ -17,6 +17,7 @@ FROM_TRUNK = b"spoken-by-the-trunk-9876543210-x"
 FRAME = 160
 PACKET_SECONDS = 0.02
 WAIT_SECONDS = 5.0
+MIRROR = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 Address = tuple[str, int]
 
 
@@ -140,7 +141,7 @@ class TrunkMedia(MediaEnd):
     def inline(self) -> str:
         return base64.b64encode(self.key).decode()
 
-    def answer(self, request: Request, *, direction: str = "sendrecv", signalled: Address | None = None) -> bytes:
+    def answer(self, request: Request, *, signalled: Address | None = None) -> bytes:
         """The answer to the gateway's offer; afterwards the end knows where to talk to and with which keys."""
         offer = request.body.decode()
         host, port = line(offer, "c=").split()[-1], int(line(offer, "m=audio").split()[0])
@@ -151,7 +152,8 @@ class TrunkMedia(MediaEnd):
             if self.srtp is None or self.srtp.receive_key != keyed:
                 self.srtp = Srtp(self.profile, self.key, keyed)
             lines = [f"a=crypto:{tag} {suite} inline:{self.inline}"]
-        return self.body(*lines, direction=direction, signalled=signalled)
+        asked = next((found for found in lines_of(offer, "a=") if found in MIRROR), "")
+        return self.body(*lines, direction=MIRROR.get(asked, "sendrecv"), signalled=signalled)
 
     def _offered(self, offer: str) -> tuple[str, str, bytes]:
         assert self.profile is not None

@@ -88,9 +88,7 @@ class FakeTrunk:
         assert self._last is not None
         self._last(data)
 
-    def request(
-        self, method: str, number: str, gateway: tuple[str, int], call: TrunkDialog, body: bytes = b""
-    ) -> None:
+    def request(self, method: str, number: str, gateway: tuple[str, int], call: TrunkDialog, body: bytes = b"") -> None:
         """Call in, or say something in such a call, over UDP."""
         lines = [
             f"{method} sip:{number}@{gateway[0]}:{gateway[1]} SIP/2.0",

@@ -1,0 +1,165 @@
+"""RTP from whoever is not the peer (CVE-2017-14099, CVE-2025-53399): never relayed, never given the stream."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.sip.message import Request
+from tests.attacks.conftest import Strangers
+from tests.rig.browser import BrowserCall, ScriptedBrowser
+from tests.rig.gateway import Record
+from tests.rig.media import FROM_BROWSER, FROM_TRUNK, MediaEnd, frame, rtp
+from tests.rig.scene import ATTACKER_HOST, PLAIN, PLAIN_HOST, SDES, SDES_HOST, Scene, both_hear
+from tests.rig.trunk import Answer
+
+pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
+
+INJECTED = b"injected-by-a-stranger-123456789"
+PACKETS = 60
+
+
+async def inject(attacker: MediaEnd, target: tuple[str, int], count: int = PACKETS) -> None:
+    """A well-formed stream of our own towards the gateway's trunk port."""
+    attacker.target = target
+    for _ in range(count):
+        attacker.say()
+        await asyncio.sleep(0.005)
+
+
+def latches(scene: Scene, uid: str) -> list[tuple[str, str, tuple[str, ...]]]:
+    found: list[Record] = scene.host.records("media.latch", uid)
+    return [(r["address"], r["decision"], tuple(r["codes"])) for r in found]
+
+
+@pytest.mark.parametrize(
+    ("number", "host", "code", "counter"),
+    [
+        (PLAIN, ATTACKER_HOST, "media.latch_mismatch", "source_rejected"),
+        (PLAIN, PLAIN_HOST, "media.mid_relatch", "source_rejected"),
+        (SDES, ATTACKER_HOST, "media.plain_on_secure", "srtp_auth_failed"),
+        (SDES, SDES_HOST, "media.plain_on_secure", "srtp_auth_failed"),
+    ],
+    ids=["plain, other address", "plain, other port", "sdes, other address", "sdes, other port"],
+)
+async def test_a_stranger_is_not_relayed_and_not_given_the_stream_that_flows(
+    scene: Scene, alice: ScriptedBrowser, stranger: Strangers, number: str, host: str, code: str, counter: str
+) -> None:
+    call, trunk, uid = await scene.call(alice, number)
+    await both_hear(call, trunk)
+    assert trunk.target is not None
+    attacker = stranger(host)
+    await inject(attacker, trunk.target)
+    await both_hear(call, trunk)
+    nothing_of(INJECTED, call)
+    assert attacker.heard == []
+    (latch,) = latches(scene, uid)
+    assert latch == (f"{host}:{attacker.address[1]}", "refused", (code,))
+    await call.hang_up()
+    assert (await scene.host.final(uid))["counters"][counter] >= PACKETS
+
+
+async def test_a_packet_of_the_trunks_own_stream_from_elsewhere_does_not_move_it(
+    scene: Scene, alice: ScriptedBrowser, stranger: Strangers
+) -> None:
+    call, trunk, uid = await scene.call(alice, PLAIN)
+    await both_hear(call, trunk)
+    assert trunk.target is not None
+    attacker = stranger(ATTACKER_HOST)
+    for ahead in range(1, PACKETS):
+        attacker.send(rtp(trunk.sent + ahead, frame(INJECTED, ahead), ssrc=trunk.ssrc), trunk.target)
+    await both_hear(call, trunk)
+    nothing_of(INJECTED, call)
+    assert attacker.heard == []
+    await call.hang_up()
+    assert (await scene.host.final(uid))["counters"]["source_rejected"] >= PACKETS - 1
+
+
+async def test_a_spray_over_all_trunk_ports_before_and_after_the_answer_gets_no_stream(
+    scene: Scene, alice: ScriptedBrowser, stranger: Strangers
+) -> None:
+    first, last = (int(p) for p in str(scene.host.gateway.config.media.trunk.ports).split("-"))
+    attacker = stranger(ATTACKER_HOST)
+
+    def spray() -> None:
+        for port in range(first, last + 1):
+            for sequence in range(1, 5):
+                attacker.send(rtp(sequence, frame(INJECTED, sequence)), ("127.0.0.1", port))
+
+    loop = asyncio.get_running_loop()
+    trunk = scene.answer_with(PLAIN)
+
+    def slow(request: Request) -> list[Answer]:
+        loop.call_soon_threadsafe(spray)
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), loop).result()
+        return [(200, trunk.answer(request))]
+
+    scene.scripts[PLAIN] = slow
+    call = await alice.dial(PLAIN)
+    uid = scene.host.last_call()
+    spray()
+    await both_hear(call, trunk)
+    spray()
+    await both_hear(call, trunk)
+    nothing_of(INJECTED, call)
+    assert attacker.heard == []
+    await call.hang_up()
+    assert (await scene.host.final(uid))["counters"]["source_rejected"] >= 4
+    assert ("refused", ("media.latch_mismatch",)) in [found[1:] for found in latches(scene, uid)]
+
+
+async def test_another_port_of_the_trunk_is_learned_while_the_signalled_one_is_silent_and_told(
+    scene: Scene, alice: ScriptedBrowser, stranger: Strangers
+) -> None:
+    call, trunk, uid = await scene.call(alice, PLAIN)
+    assert trunk.target is not None
+    natted = stranger(PLAIN_HOST, FROM_TRUNK)
+    thief = stranger(ATTACKER_HOST)
+    await asyncio.gather(inject(natted, trunk.target), inject(thief, trunk.target))
+    natted.talk()
+    call.media.talk()
+    await asyncio.gather(call.media.hears(FROM_TRUNK), natted.hears(FROM_BROWSER))
+    nothing_of(INJECTED, call)
+    assert thief.heard == []
+    assert (f"{PLAIN_HOST}:{natted.address[1]}", "allowed", ()) in latches(scene, uid)
+    await call.hang_up()
+    await scene.host.final(uid)
+
+
+@pytest.mark.parametrize("leg", ["trunk", "browser"])
+async def test_replayed_srtp_is_dropped_and_counted(scene: Scene, alice: ScriptedBrowser, leg: str) -> None:
+    call, trunk, uid = await scene.call(alice, SDES)
+    await both_hear(call, trunk, 20)
+    sender, receiver = (trunk, call.media) if leg == "trunk" else (call.media, trunk)
+    replayed = sender.wire[-15:]
+    for packet in replayed:
+        sender.send(packet)
+    await both_hear(call, trunk)
+    heard = [p for p in receiver.payloads() if p.startswith(sender.mark)]
+    assert len(heard) == len(set(heard))
+    await call.hang_up()
+    assert (await scene.host.final(uid))["counters"]["srtp_replayed"] == len(replayed)
+
+
+@pytest.mark.parametrize("leg", ["trunk", "browser"])
+async def test_plain_rtp_from_the_peer_itself_is_dropped_on_a_keyed_leg(
+    scene: Scene, alice: ScriptedBrowser, leg: str
+) -> None:
+    call, trunk, uid = await scene.call(alice, SDES)
+    await both_hear(call, trunk)
+    sender, receiver = (trunk, call.media) if leg == "trunk" else (call.media, trunk)
+    assert sender.target is not None
+    for sequence in range(PACKETS):
+        sender.send(rtp(30000 + sequence, frame(INJECTED, sequence), ssrc=sender.ssrc))
+    await both_hear(call, trunk)
+    assert not any(INJECTED in found.raw for found in receiver.heard)
+    assert (f"{leg}", ["media.plain_on_secure"]) in [
+        (r["leg"], r["codes"]) for r in scene.host.records("media.latch", uid)
+    ]
+    await call.hang_up()
+    assert (await scene.host.final(uid))["counters"]["srtp_auth_failed"] == PACKETS
+
+
+def nothing_of(mark: bytes, call: BrowserCall) -> None:
+    assert not any(mark in payload for payload in call.media.payloads())

@@ -294,19 +294,27 @@ async def test_typed_digits_fill_the_number_and_enter_dials(stage: Stage) -> Non
     assert await stage.page.input_value("#number") == "60#"
 
 
+RECORD_TONES = """() => {
+  window.tones = [];
+  RTCDTMFSender.prototype.insertDTMF = function (tones) { window.tones.push(tones); };
+  const state = () => (window.connectionIsUp ? 'connected' : 'connecting');
+  Object.defineProperty(RTCPeerConnection.prototype, 'connectionState', { get: state });
+}"""
+CONNECT = """() => {
+  window.connectionIsUp = true;
+  softphone.session().connection.dispatchEvent(new Event('connectionstatechange'));
+}"""
+
+
 async def test_digits_wait_for_the_connection_and_go_as_telephone_events(stage: Stage) -> None:
-    await stage.page.evaluate(
-        """() => {
-          window.tones = [];
-          RTCDTMFSender.prototype.insertDTMF = function (tones) { window.tones.push(tones); };
-        }"""
-    )
+    await stage.page.evaluate(RECORD_TONES)
     await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
     await stage.shows("call-state", state="in-call")
     await stage.page.keyboard.press("5")
     await stage.page.click('[data-digit="#"]')
-    await stage.page.wait_for_function("window.tones.join('') === '5#'")
-    assert await stage.page.evaluate("softphone.session().connection.connectionState") == "connected"
+    assert await stage.page.evaluate("window.tones") == []
+    await stage.page.evaluate(CONNECT)
+    assert await stage.page.evaluate("window.tones") == ["5#"]
     assert not any(message.method == "INFO" for message in stage.gateway.requests)
 
 

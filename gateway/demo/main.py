@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -144,25 +143,27 @@ def rendered(line: bytes) -> Text:
 
 def _welcome(layout: Layout, console: Console, phones: Phones) -> None:
     console.print()
-    console.print(f"Open      [bold]{layout.url}[/bold]  (development certificate: let the browser go on, or trust")
-    console.print(f"          {escape(str(layout.certificates.ca.certificate))})", soft_wrap=True)
-    console.print(f"User      [bold]{USER}[/bold]")
-    console.print(f"Password  [bold]{escape(layout.password)}[/bold]")
-    console.print()
+    for name, value in (("Open", layout.url), ("User", USER), ("Password", layout.password)):
+        console.print(Text.assemble(f"{name:<10}", (value, "bold")), soft_wrap=True)
+    console.print(
+        f"The browser warns of the certificate: go on, or trust {layout.certificates.ca.certificate}\n",
+        soft_wrap=True,
+        markup=False,
+    )
     console.print(_table(phones))
     for sentence in _hints(layout):
-        console.print(escape(sentence), soft_wrap=True)
+        console.print(sentence, soft_wrap=True, markup=False)
     console.print("\nAudit log, one line for each record; Ctrl-C ends everything:\n")
 
 
 def _table(phones: Phones) -> Table:
     table = Table(title="What to dial", title_justify="left", title_style="bold")
-    for heading in ("Number", "Trunk", "Profile", "What happens"):
-        table.add_column(heading)
+    for heading in ("Number", "Profile", "What happens", "Trunk"):
+        table.add_column(heading, overflow="fold")
     for phone in phones.phones:
         role = phone.role
         happens = role.what if not (phone.problem or phones.problem) else "not running"
-        table.add_row(role.number, escape(role.target), role.security.value, happens)
+        table.add_row(role.number, role.security.value, Text(happens), Text(role.target))
     return table
 
 

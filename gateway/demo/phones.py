@@ -80,6 +80,7 @@ class Phones:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
+                start_new_session=True,  # Ctrl-C is for this process; it ends the phones in order
                 limit=MAX_LINE,
             )
         phone.problem = await _wait_ready(phone.process)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Callable
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +21,20 @@ from gateway.demo import layout as layout_module
 from gateway.demo import phones as phones_module
 from gateway.demo.main import AuditTail, DemoOptions, following, rendered, run
 from gateway.demo.phones import NO_PJSUA2
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from gateway.app import serve
+from gateway.config.load import load_config
+from gateway.demo import layout
+from gateway.demo.main import DemoOptions, main
+layout.SIP_PORT, layout.BROWSER_MEDIA_PORT, layout.TRUNK_MEDIA_PORTS = 15760, 15710, "15720-15739"
+layout.local_address = lambda: None
+async def serve_file(path, ready):
+    await serve(load_config(path), ready=ready)
+sys.exit(main(DemoOptions(Path(sys.argv[1]), 15743), serve_file))
+"""
 
 RECORD = {
     "v": 1,
@@ -140,3 +160,40 @@ def test_endless_line_is_shown_in_pieces_instead_of_waiting_for_ever(tmp_path: P
 def test_records_have_the_colour_of_their_severity() -> None:
     assert rendered(line()).style == "dark_orange"
     assert rendered(b"not a record").style == "bold red"
+
+
+@pytest.fixture
+def demonstration(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The whole demonstration with the real gateway, in a process group of its own."""
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "demo")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def children_of(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_gateway_and_phones_and_nothing_is_left(
+    demonstration: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    assert demonstration.stdout is not None
+    before = next(line for line in demonstration.stdout if line.startswith("Open"))
+    assert "https://127.0.0.1:15743/" in before
+    page = ssl.create_default_context(cafile=tmp_path / "demo" / "certs" / "ca.pem")
+    with urllib.request.urlopen("https://127.0.0.1:15743/config.json", context=page, timeout=10) as response:
+        assert json.load(response)["realm"] == "demo.test"
+    children = children_of(demonstration.pid)
+    os.killpg(demonstration.pid, number)  # a terminal sends Ctrl-C to the whole group
+    rest = demonstration.stdout.read()
+    assert demonstration.wait(20) == 0
+    assert "Demonstration ended." in rest
+    assert "ended by itself" not in rest
+    assert children
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]

@@ -22,6 +22,7 @@ from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
 from gateway.config.schema import Web
 from gateway.web.assets import Asset, load_assets
+from gateway.web.gate import Gate
 from gateway.web.metrics import Gauges, Metrics
 
 logger = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ class WebServer:
         self._config = config
         self._websocket_handler = websocket_handler
         self._info = info
+        self._counters = counters
         self._metrics = Metrics(counters, gauges)
         self._assets = load_assets(info.to_json())
         self._tls = server_tls(config)
@@ -169,7 +171,7 @@ class WebServer:
         if runner.server is None:  # setup() has just made it
             raise RuntimeError("the HTTP runner has no server")
         return await asyncio.get_running_loop().create_server(
-            runner.server,
+            Gate(runner.server, self._counters),
             self._config.address.host,
             self._config.address.port,
             ssl=self._tls,

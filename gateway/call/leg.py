@@ -66,6 +66,11 @@ class Leg(ABC):
     """The peer's own will; an answer to our hold offer does not change what it did not ask for itself."""
 
     @property
+    def early_media(self) -> bool:
+        """An answer was taken from an 18x and the callee has not picked up yet."""
+        return bool(self.answer_tag) and not self.confirmed
+
+    @property
     @abstractmethod
     def name(self) -> LegName: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 from gateway.audit import record
 from gateway.audit.clean import cleaned_text
@@ -53,7 +54,7 @@ def checkpoint(call: CallState, leg: Leg) -> str:
         return Checkpoint.CHANGE
     if leg is call.caller and call.phase is Phase.PREPARING:
         return Checkpoint.OFFER_RECEIVED
-    return Checkpoint.PROVISIONAL if call.phase is Phase.CALLING and not leg.confirmed else Checkpoint.ANSWER
+    return Checkpoint.PROVISIONAL if leg.early_media else Checkpoint.ANSWER
 
 
 def judge_vector(call: CallState, vector: SecurityVector) -> Verdict:
@@ -117,6 +118,7 @@ def violation(
         kind: D1 shortfall, D2 regression in mid-call, D4 signalling and media disagree (POLICY A1).
     """
     found = vector or leg.vector
+    found = replace(found, extra_codes=found.extra_codes | frozenset(codes))  # graded as what was refused would be
     verdict = Verdict(False, grade(found), tuple(sorted(codes)), kind, "leg.violation", termination)
     call.emit(_leg_record(call, leg, verdict, found))
 

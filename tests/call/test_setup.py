@@ -273,3 +273,17 @@ def test_copies_of_call_security_from_the_trunk_never_reach_the_browser() -> Non
     values = scene.responses[-1].headers.get_all("Call-Security")
     assert len(values) == 1
     assert "CLEARTEXT" in values[0]
+
+
+def test_a_refused_leg_is_graded_as_what_was_refused() -> None:
+    scene = Scene().calling().reply(488)
+    violation = scene.record("leg.violation")
+    assert (violation["grade_after"], violation["checkpoint"]) == ("CLEARTEXT", "P3")
+    ignored = Scene().calling().reply(200, answer("RTP/SAVP")).record("leg.violation")
+    assert ignored["grade_after"] == "CLEARTEXT"
+
+
+def test_early_media_is_recorded_at_its_own_checkpoint() -> None:
+    scene = Scene().calling()
+    scene.reply(183, sdes_answer(scene.invite.body))
+    assert scene.record("leg.secured")["checkpoint"] == "P2"

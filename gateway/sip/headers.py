@@ -99,7 +99,7 @@ class Headers:
         return [field.value for field in self._fields if field.key == key]
 
     def values(self, name: str) -> list[str]:
-        """Every value of a list header over all its lines, split at commas outside of quotes and brackets."""
+        """Every value of a list header over all its lines; `SipError` for an empty one or a quote that stays open."""
         lines = [value for value in self.get_all(name) if value]
         return lines if canonical(name) in NOT_LISTS else parse_list(lines)
 

@@ -83,6 +83,7 @@ def test_an_ipv6_received_does_not_break_a_response() -> None:
         ("0", 0),
         ("00060", 60),
         ("99999999999999", 2**32 - 1),
+        ("", None),
         ("-1", None),
         ("soon", None),
         ("\u0663", None),

@@ -43,6 +43,10 @@ from tests.sip.samples import datagram, raw, request, status_of
         ("Max-Forwards", "256"),
         ("Max-Forwards", "x"),
         ("Content-Type", "sdp"),
+        ("Content-Type", "a/"),
+        ("Content-Type", "/b"),
+        ("Content-Type", "a b/c"),
+        ("Call-ID", " "),
         ("Contact", "<sip:a@b"),
         ("Contact", "<sip:a@b>,,<sip:c@d>"),
         ("Route", "sip"),
@@ -121,6 +125,7 @@ def test_bare_line_ends_nul_and_broken_lines_are_refused(extra: str) -> None:
         ("", 400),
         ("SIP/2.0", 400),
         ("SIP/2.0 99 x", 400),
+        ("SIP/2.0 099 x", 400),
         ("SIP/2.0 700 x", 400),
         ("SIP/2.0 2000 x", 400),
         ("SIP/2.0 0200 x", 400),
@@ -133,6 +138,20 @@ def test_bare_line_ends_nul_and_broken_lines_are_refused(extra: str) -> None:
 )
 def test_a_bad_start_line_is_refused(start: str, status: int) -> None:
     assert status_of(raw(start)) == status
+
+
+def test_a_status_line_may_end_behind_the_status() -> None:
+    assert [datagram(raw(f"SIP/2.0 200{end}")).headers.get("CSeq") for end in ("", " ")] == ["1 INVITE"] * 2
+    assert bytes(datagram(raw("SIP/2.0 200"))).startswith(b"SIP/2.0 200 \r\n")
+
+
+def test_a_response_has_a_method_in_its_cseq() -> None:
+    assert status_of(raw("SIP/2.0 200 OK", CSeq="1 IN(VITE")) == 400
+
+
+def test_a_head_without_its_empty_line_is_refused() -> None:
+    for missing in (1, 2, 3, 4):
+        assert status_of(raw()[:-missing]) == 400
 
 
 def test_a_folded_start_line_is_refused() -> None:
@@ -194,9 +213,18 @@ def test_the_limits_of_size() -> None:
     assert status_of(raw(body=b"x" * MAX_MESSAGE)) == 413
     assert status_of(raw(extra="\r\n".join(["X: " + "y" * 8000] * 5))) == 513
     assert status_of(b"INVITE " + b"x" * (MAX_HEAD + 1)) == 513
-    assert status_of(raw(extra="X: " + "y" * MAX_LINE)) == 513
+    assert status_of(raw(extra="X: " + "y" * (MAX_LINE - 2))) == 513
     assert status_of(raw(extra="X: y" + "\r\n " * MAX_LINE)) == 513
     assert status_of(raw("INVITE sip:" + "a" * MAX_LINE + " SIP/2.0")) == 513
     assert status_of(raw(extra="\r\n".join(["X: y"] * MAX_HEADERS))) == 513
     assert status_of(raw(Contact="<sip:a@b>" + "".join(f";p{n}" for n in range(65)))) == 513
     assert status_of(raw(Contact=",".join(["<sip:a@b>"] * (MAX_LIST_VALUES + 1)))) == 513
+
+
+def test_what_is_exactly_at_the_limits_is_read() -> None:
+    own = datagram(raw())
+    assert len(datagram(raw(extra="\r\n".join(["Z: y"] * (MAX_HEADERS - len(own.headers))))).headers) == MAX_HEADERS
+    assert len(datagram(raw(extra="X: " + "y" * (MAX_LINE - 3))).headers.get("X") or "") == MAX_LINE - 3
+    assert len(request(raw(Contact=",".join(["<sip:a@b>"] * MAX_LIST_VALUES))).contacts) == MAX_LIST_VALUES
+    assert len(datagram(raw(body=b"x" * (MAX_MESSAGE - len(raw())))).body) == MAX_MESSAGE - len(raw())
+    assert status_of(raw(body=b"x" * (MAX_MESSAGE - len(raw()) + 1))) == 413

@@ -23,7 +23,6 @@ from gateway.media.relay_protocol import (
     GetCounters,
     OpenSession,
     SessionCounters,
-    SessionOpened,
     WorkerConfig,
     WorkerLost,
     WorkerReady,
@@ -109,9 +108,6 @@ class _Slot:
         session = self.sessions.get(event.session)
         if session is not None:
             session.deliver(event)
-        elif isinstance(event, SessionOpened):
-            # Nobody waits for it any more.
-            self.send(CloseSession(event.session))
         elif isinstance(event, CountersReport) and event.session == WORKER and self._totals:
             settle(self._totals.pop(0), event.counters)
 

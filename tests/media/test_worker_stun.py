@@ -122,8 +122,9 @@ def test_a_fingerprint_that_is_not_last_is_refused() -> None:
 
 
 def test_another_magic_cookie_is_refused() -> None:
-    data = bytes(_request())
-    assert read_check(data[:4] + b"\x00\x00\x00\x00" + data[8:]) is None
+    plain = bytes(_request(password=None))
+    assert read_check(_seal(plain)) is not None
+    assert read_check(_seal(plain[:4] + b"\x00\x00\x00\x00" + plain[8:])) is None
 
 
 @pytest.mark.parametrize("kind", [stun.Class.RESPONSE, stun.Class.ERROR, stun.Class.INDICATION])

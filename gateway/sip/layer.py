@@ -77,10 +77,9 @@ class TransactionLayer:
         self._set_timers(transaction, now)
 
     def end(self, transaction: Transaction) -> None:
-        """Forget a transaction with all that belongs to it."""
+        """Forget a transaction that lives, with all that belongs to it."""
         transaction.state = State.TERMINATED
-        if self._transactions.pop(transaction.key, None) is None:
-            return
+        del self._transactions[transaction.key]
         for timer in list(transaction.timers):
             self._stop(transaction, timer)
         flow_key = _flow_key(transaction.flow)

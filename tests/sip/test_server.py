@@ -246,6 +246,7 @@ def test_a_cancel_is_answered_200_and_the_user_answers_the_invite() -> None:
     invite = request("INVITE")
     key = bench.take_request(invite)
     bench.respond(key, invite, 180)
+    bench.respond(key, invite, 182, to_tag="")
     bench.sent()
     bench.receive(request("CANCEL"))
     assert bench.event(CancelReceived).key == key
@@ -355,6 +356,25 @@ def test_the_second_way_of_a_forked_request_is_refused_482() -> None:
     bench.receive(_ack(branch="z9hG4bKb2"))
     bench.receive(request("INVITE", branch="z9hG4bKb2"))
     assert bench.statuses() == []
+
+
+def test_a_forked_request_stays_refused_after_the_refusal_of_another_copy_is_over() -> None:
+    bench = Bench()
+    bench.take_request(request("INVITE"))
+    bench.receive(request("INVITE", branch="z9hG4bKb2"))
+    bench.receive(_ack(branch="z9hG4bKb2"))
+    bench.run(40)
+    assert bench.stack.transaction_count == 1
+    bench.receive(request("INVITE", branch="z9hG4bKb3"))
+    assert 482 in bench.statuses()
+    assert bench.events() == []
+
+
+def test_equal_branches_of_different_senders_are_different_requests() -> None:
+    bench = Bench(udp(trunk="pbx"))
+    bench.take_request(request())
+    assert bench.take_request(request(call_id="c2", via="SIP/2.0/UDP 192.0.2.77:5060;branch=z9hG4bKa1"))
+    assert bench.take_request(request("REGISTER", call_id="c3"))
 
 
 def test_other_numbers_other_calls_and_requests_in_a_dialog_are_not_merged() -> None:
@@ -486,6 +506,7 @@ def test_a_cancel_works_at_the_limit_and_makes_room() -> None:
     bench.receive(request("CANCEL", branch="z9hG4bK7", call_id="c7"))
     assert bench.statuses() == [200]
     assert bench.event(CancelReceived).key == keys[7][0]
+    assert bench.stack.transaction_count == server.MAX_PER_SOURCE
     bench.respond(*keys[7], 487)
     bench.sent()
     bench.take_request(request("INVITE", branch="z9hG4bKmore", call_id="more"))
@@ -500,9 +521,10 @@ def test_the_limit_of_all_sources_holds(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(bench.events()) == 3
 
 
-def test_answered_requests_count_against_a_limit_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", ["MAX_ANSWERED", "MAX_ANSWERED_PER_SOURCE"])
+def test_answered_requests_count_against_limits_of_their_own(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setattr(server, "MAX_PER_SOURCE", 1)
-    monkeypatch.setattr(server, "MAX_ANSWERED_PER_SOURCE", 3)
+    monkeypatch.setattr(server, limit, 3)
     bench = Bench()
     for i in range(3):
         options = request(branch=f"z9hG4bK{i}", call_id=f"c{i}")

@@ -161,9 +161,13 @@ class SipEndpoint:
         raise TransportError(f"trunk {trunk_name}: no udp: listener can reach it")
 
     def send_request(self, request: Request, flow: Flow) -> str:
-        """Send a request and return its transaction key (see `SipStack.send_request`)."""
+        """Send a request and return its transaction key (see `SipStack.send_request`).
+
+        What becomes of it, even that its connection is gone already, is told after this returned: not before the
+        caller can know the key.
+        """
         key = self._stack.send_request(request, flow, self.now())
-        self._pump()
+        self._pump(tell=False)
         return key
 
     def send_ack(self, request: Request, flow: Flow) -> None:
@@ -269,14 +273,15 @@ class SipEndpoint:
 
     # --- the pump
 
-    def _pump(self) -> None:
+    def _pump(self, *, tell: bool = True) -> None:
         """Send and tell until there is nothing left; what a listener of events does in turn joins the same round."""
         if self._pumping:
             return
         self._pumping = True
         try:
-            while self._send_pending() or self._tell_pending():
+            while self._send_pending() or (tell and self._tell_pending()):
                 pass
+            self._events.extend(self._stack.take_events())
         finally:
             self._pumping = False
             self._arm()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import time
 
 import pytest
@@ -238,7 +239,7 @@ async def test_a_closed_connection_is_told_once_and_its_transactions_fail() -> N
         assert gateway.closed == [flow]
         assert TransportFailed(key) in gateway.events
         late = gateway.endpoint.send_request(request, flow)
-        assert TransportFailed(late) in gateway.events
+        await until(lambda: TransportFailed(late) in gateway.events)
 
 
 async def test_the_owner_may_close_a_flow_after_the_answer_went_out() -> None:
@@ -370,6 +371,28 @@ async def test_stop_leaves_no_task_socket_or_timer() -> None:
             await peer.close()
     await until(lambda: asyncio.all_tasks() == tasks)
     await until(lambda: len(os.listdir("/proc/self/fd")) == files)
+
+
+async def test_nothing_runs_after_stop() -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(options())
+        await peer.response()
+    request = parse_message(options(call_id="late"), stream=True)
+    assert isinstance(request, Request)
+    request.headers.remove("Via")
+    gateway.endpoint.send_request(request, gateway.requests[0].flow)
+    assert gateway.endpoint._timer is None
+    await peer.close()
+
+
+async def test_stop_closes_a_connection_that_was_just_accepted() -> None:
+    async with Gateway(TCP) as gateway:
+        (listener,) = gateway.endpoint._streams
+        ours, theirs = socket.socketpair()
+        listener._admit(ours, HostPort("127.0.0.1", 4711))
+    assert ours.fileno() == -1
+    theirs.close()
 
 
 async def test_stop_does_not_wait_for_a_peer_that_does_not_read() -> None:

@@ -450,6 +450,17 @@ async def test_a_browser_that_does_not_read_is_cut_at_the_high_water_mark() -> N
         await browser.close()
 
 
+async def test_a_browser_that_reads_may_get_any_amount() -> None:
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        (channel,) = gateway.endpoint._channels.values()
+        for _ in range(8):
+            channel.send(b"x" * (MAX_WRITE_BUFFER // 4))
+            assert len((await browser.frame())[1]) == MAX_WRITE_BUFFER // 4
+        assert not gateway.closed
+        await browser.close()
+
+
 async def test_a_failing_listener_of_events_ends_the_flow_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Served() as gateway:
         bad, good = await Browser.open(gateway.web), await Browser.open(gateway.web)

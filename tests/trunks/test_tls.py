@@ -72,6 +72,8 @@ def test_a_certificate_speaks_for_each_name_it_lists(alternative_names: list[x50
         ([uri("sips:example.com")], "example.com"),
         ([uri("https:example.com")], "example.com"),
         (sip("user@example.com"), "example.com"),
+        (sip("example.com:secret@evil.example"), "example.com"),
+        (sip("example.com;x=y@evil.example"), "example.com"),
         ([x509.RFC822Name("root@example.com")], "example.com"),
         (dns("192.0.2.1"), "192.0.2.1"),
         (sip("192.0.2.1"), "192.0.2.1"),
@@ -255,6 +257,62 @@ def test_nothing_older_than_tls_1_2_is_spoken(tmp_path: Path, old_side: str) -> 
     old.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.raises(ssl.SSLError):
         Handshake(client, server).run()
+
+
+class Shaken:
+    """The outcome of a handshake whose library checked less than ours does."""
+
+    server_side = False
+
+    def __init__(self, peer: Credential, context: ssl.SSLContext) -> None:
+        self.context, self._peer = context, peer
+
+    def getpeercert(self, binary_form: bool) -> bytes:
+        assert binary_form
+        return self._peer.certificate.public_bytes(Encoding.DER)
+
+    def version(self) -> str:
+        return "TLSv1.3"
+
+    def cipher(self) -> tuple[str, str, int]:
+        return ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
+
+
+def inspect_shaken(peer: Credential, mode: ssl.VerifyMode) -> TlsInfo:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = mode
+    return inspect_peer(Shaken(peer, context), (DOMAIN,))  # type: ignore[arg-type]
+
+
+def test_a_chain_nobody_verified_proves_nothing() -> None:
+    peer = make_certificate(alternative_names=dns(DOMAIN))
+    info = inspect_shaken(peer, ssl.CERT_NONE)
+    assert not info.verified
+    assert info.reason == "the certificate chain was not verified"
+    assert info.verified_name == ""
+
+
+def test_a_certificate_for_another_usage_proves_nothing() -> None:
+    peer = make_certificate(alternative_names=dns(DOMAIN), usages=[ExtendedKeyUsageOID.CODE_SIGNING])
+    assert inspect_shaken(peer, ssl.CERT_REQUIRED).reason == "the extended key usage does not allow SIP"
+
+
+def test_a_certificate_that_cannot_be_read_proves_nothing() -> None:
+    class Garbled(Shaken):
+        def getpeercert(self, binary_form: bool) -> bytes:
+            return b"\x30\x03\x02\x01\x00"
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    info = inspect_peer(Garbled(make_certificate("x"), context), (DOMAIN,))  # type: ignore[arg-type]
+    assert not info.verified
+    assert info.reason == "the certificate is malformed"
+
+
+def test_a_session_is_never_resumed_past_the_client_certificate(tmp_path: Path) -> None:
+    server = listener(tmp_path, make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY), AUTHORITY)
+    assert server.num_tickets == 0
+    assert server.options & ssl.OP_NO_TICKET
 
 
 # --- files -------------------------------------------------------------------------------------------------------

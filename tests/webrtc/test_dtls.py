@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import random
 from collections.abc import Callable, Sequence
@@ -11,12 +12,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from OpenSSL import SSL
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM, AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_80, SUITES, CryptoSuite
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls import (
+    DTLS_1_2,
     HANDSHAKE_LIMIT,
     MAX_QUEUED,
+    OP_NO_QUERY_MTU,
     RELEASE_AFTER,
     DtlsEndpoint,
     DtlsFailure,
@@ -24,7 +28,8 @@ from gateway.webrtc.dtls import (
     DtlsState,
     preferred_fingerprints,
 )
-from gateway.webrtc.dtls_record import MAX_DATAGRAM, pack_records, split_records
+from gateway.webrtc.dtls_record import MAX_DATAGRAM, split_records
+from tests.certificates import make_certificate
 
 NOW = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 OURS = DtlsIdentity.generate(NOW)
@@ -230,12 +235,6 @@ def test_no_datagram_is_larger_than_a_webrtc_path_carries() -> None:
     assert max(len(d) for _, _, d in wire.sent) <= MAX_DATAGRAM
 
 
-def test_packing_keeps_records_whole() -> None:
-    record = bytes([HANDSHAKE]) + b"\xfe\xfd" + bytes(8) + (500).to_bytes(2, "big") + bytes(500)
-    datagrams = pack_records(record * 5)
-    assert [len(d) for d in datagrams] == [1026, 1026, 513]
-
-
 def test_a_handshake_without_a_peer_times_out_after_ten_seconds() -> None:
     server, client = make_pair()
     wire = Wire(server, client, lambda _d, _r: [])
@@ -269,6 +268,46 @@ def test_a_certificate_that_is_not_the_signalled_one_ends_the_handshake(our_role
     assert ours.failure is DtlsFailure.FINGERPRINT_MISMATCH
     assert ours.keys is None
     assert theirs.keys is None  # the alert reached the peer before it could believe in a connection
+
+
+def lenient() -> DtlsIdentity:
+    """An identity whose context believes any certificate and renegotiates: a peer's, or ours with a layer missing."""
+    credential = make_certificate("lenient")
+    context = SSL.Context(SSL.DTLS_METHOD)
+    context.set_max_proto_version(DTLS_1_2)
+    context.set_options(OP_NO_QUERY_MTU)
+    context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+    context.use_certificate(credential.certificate)
+    context.use_privatekey(credential.key)
+    context.set_tlsext_use_srtp(b"SRTP_AEAD_AES_256_GCM")
+    identity = DtlsIdentity(credential.certificate, credential.key)
+    identity.context = context
+    return identity
+
+
+@pytest.mark.parametrize("our_role", ROLES)
+def test_the_fingerprint_is_checked_again_when_the_handshake_is_done(our_role: str) -> None:
+    ours = lenient()
+    if our_role == "server":
+        end, peer = make_pair(server=ours, server_expects=(STRANGER.fingerprint,))
+        connect(end, peer)
+    else:
+        peer, end = make_pair(client=ours, client_expects=(STRANGER.fingerprint,))
+        connect(peer, end)
+    assert end.failure is DtlsFailure.FINGERPRINT_MISMATCH
+    assert end.keys is None
+
+
+def test_a_client_without_a_certificate_is_refused_within_the_handshake() -> None:
+    nameless = SSL.Context(SSL.DTLS_METHOD)
+    nameless.set_tlsext_use_srtp(b"SRTP_AEAD_AES_256_GCM")
+    nameless.set_verify(SSL.VERIFY_NONE, lambda *_: True)
+    peer = DtlsIdentity.generate(NOW)
+    peer.context = nameless
+    server, client = make_pair(client=peer)
+    connect(server, client)
+    assert server.failure is DtlsFailure.HANDSHAKE
+    assert server.keys is None
 
 
 @pytest.mark.parametrize("fingerprints", [(), (Fingerprint("sha-1", bytes(20)),)], ids=["none", "sha-1 only"])
@@ -495,6 +534,22 @@ def test_a_second_hello_on_a_connected_endpoint_changes_nothing() -> None:
         server.receive(datagram, 6.0)
     assert server.state is DtlsState.CONNECTED
     assert server.keys is keys
+
+
+@pytest.mark.parametrize("our_role", ROLES)
+def test_renegotiation_is_refused_and_changes_nothing(our_role: str) -> None:
+    server, client = make_pair(client=lenient()) if our_role == "server" else make_pair(server=lenient())
+    wire = connect(server, client)
+    ours, peer = (server, client) if our_role == "server" else (client, server)
+    keys, connection = ours.keys, peer._connection
+    assert connection is not None
+    connection.renegotiate()
+    with contextlib.suppress(SSL.WantReadError):
+        connection.do_handshake()
+    ours.receive(connection.bio_read(4096), wire.now)
+    assert [datagram[0] for datagram in ours.take_datagrams()] == [ALERT]
+    assert ours.state is DtlsState.CONNECTED
+    assert ours.keys is keys
 
 
 # --- the end -----------------------------------------------------------------------------------------------------

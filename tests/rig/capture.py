@@ -42,7 +42,9 @@ class Capture:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Capture:
-        command = ["tcpdump", "-i", "lo", "-n", "-U", "-B", "8192", "-s", "0", "-w", str(self.path), self._expression]
+        # without immediate mode the last second is still with the kernel when tcpdump ends
+        options = ["-n", "-U", "--immediate-mode", "-B", "8192", "-s", "0"]
+        command = ["tcpdump", "-i", "lo", *options, "-w", str(self.path), self._expression]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE)
         assert self._process.stderr is not None
         line = self._process.stderr.readline()  # "listening on lo": packets are recorded from here on

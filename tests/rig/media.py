@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from gateway.sip.message import Request
 from tests.rig.srtp import CM_80, Profile, Srtp
 
-FROM_BROWSER = b"spoken-by-the-browser-0123456789"
-FROM_TRUNK = b"spoken-by-the-trunk-9876543210-x"
+_RUN = secrets.token_hex(5)
+FROM_BROWSER = f"spoken-by-the-browser-{_RUN}".encode()
+FROM_TRUNK = f"spoken-by-the-trunk--{_RUN}".encode()
+"""What each side says: nobody else on this machine says the same, not even another run of these tests."""
 FRAME = 160
 PACKET_SECONDS = 0.02
 WAIT_SECONDS = 5.0

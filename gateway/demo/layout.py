@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -37,15 +37,18 @@ class Ports:
     web: int
     sip: int
     browser_media: int
+    phones: tuple[tuple[HostPort, HostPort], ...] = ()
+    """Usual and chosen address of every phone."""
 
     def moved(self, wanted: int) -> list[str]:
         """What could not have its usual port, in words."""
-        usual = [
+        wishes = [
             ("web", wanted, self.web),
             ("SIP", SIP_PORT, self.sip),
             ("browser media", BROWSER_MEDIA_PORT, self.browser_media),
+            *((f"phone {chosen.host}", usual.port, chosen.port) for usual, chosen in self.phones),
         ]
-        return [f"{name} port {want} is taken, using {got}" for name, want, got in usual if want != got]
+        return [f"{name} port {want} is taken, using {got}" for name, want, got in wishes if want != got]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +103,22 @@ def _checked(host: str) -> str:
 def _choose(directory: Path, web_host: str, web_port: int) -> Layout:
     found = [address for address in (LOOPBACK, local_address(), web_host) if address]
     media_hosts = tuple(dict.fromkeys(host for host in found if host != "0.0.0.0"))
+    roles = tuple(_placed(role) for role in ROLES)
     ports = Ports(
         web=free_port((web_host,), web_port, "tcp"),
         sip=free_port((LOOPBACK,), SIP_PORT, "udp", "tcp"),
         browser_media=free_port(media_hosts, BROWSER_MEDIA_PORT, "udp"),
+        phones=tuple((usual.address, role.address) for usual, role in zip(ROLES, roles, strict=True)),
     )
     certificates = create(directory / "certs", media_hosts)
-    return Layout(directory, web_host, media_hosts, ports, ROLES, certificates, _password(directory / "password"))
+    return Layout(directory, web_host, media_hosts, ports, roles, certificates, _password(directory / "password"))
+
+
+def _placed(role: Role) -> Role:
+    """The phone on its own address, on a port that is free."""
+    host, port = role.address.host, role.address.port
+    chosen = free_port((host,), port, "udp" if role.transport == "udp" else "tcp")
+    return replace(role, address=HostPort(host, chosen))
 
 
 def _password(path: Path) -> str:

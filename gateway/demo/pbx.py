@@ -137,7 +137,7 @@ class PhoneAccount(pj.Account):  # type: ignore[misc]
 class Phone:
     """A PJSIP endpoint with one transport, one account and one behaviour."""
 
-    def __init__(self, options: Options, directory: Path) -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
         self.role = options.role
         self.schedule = Schedule()
@@ -146,8 +146,7 @@ class Phone:
         self._endpoint = start_endpoint(options)
         self.account = PhoneAccount(self)
         self.account.create(account_config(options))
-        self.tone = pj.AudioMediaPlayer()
-        self.tone.createPlayer(str(write_tone(directory / "tone.wav")))
+        self.tone = open_tone()
 
     def incoming(self, call_id: int) -> None:
         """Ring, answer, and with the callback phone hang up and call back."""
@@ -256,6 +255,14 @@ def codec_priority(codec_id: str) -> int:
     return 255 - CODECS.index(name) if name in CODECS else 0
 
 
+def open_tone() -> pj.AudioMediaPlayer:
+    """A player of the tone. PJSIP keeps the file open, so its name can go at once: nothing stays, however we end."""
+    player = pj.AudioMediaPlayer()
+    with tempfile.TemporaryDirectory(prefix="sip-gateway-pbx-") as directory:
+        player.createPlayer(str(write_tone(Path(directory) / "tone.wav")))
+    return player
+
+
 def write_tone(path: Path) -> Path:
     """One second of a sine with a whole number of periods, so that it loops without a click."""
     level = TONE_LEVEL * 32767
@@ -314,15 +321,13 @@ def main() -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, frame: stopping.append(received))
     die_with(parent)
-    with tempfile.TemporaryDirectory(prefix="sip-gateway-pbx-") as directory:
-        status = serve(options, Path(directory), lambda: not stopping)
-    os._exit(status)  # the binding's destructors crash once the library is destroyed
+    os._exit(serve(options, lambda: not stopping))  # the binding's destructors crash once the library is destroyed
 
 
-def serve(options: Options, directory: Path, running: Callable[[], bool]) -> int:
+def serve(options: Options, running: Callable[[], bool]) -> int:
     """Exit status: 0 after a normal stop, 1 when the phone could not start."""
     try:
-        phone = Phone(options, directory)
+        phone = Phone(options)
     except pj.Error as error:
         announce(f"error: {error.title or 'start'}: {error.reason}")
         return 1

@@ -14,7 +14,7 @@ from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
 from gateway.config.load import LoadedConfig, load_config
 from gateway.demo import layout as layout_module
-from gateway.demo.layout import USER, Layout, Ports, prepare
+from gateway.demo.layout import USER, Layout, prepare
 from gateway.demo.machine import free_port, is_free, local_address
 from gateway.demo.roles import CALLBACK_NUMBER, ROLES
 from gateway.routing.dialplan import Dialplan
@@ -41,9 +41,9 @@ def test_written_configuration_has_no_mistake_and_no_warning(tmp_path: Path) -> 
 
 
 def test_each_number_leads_to_its_phone_under_its_profile(tmp_path: Path) -> None:
-    _, loaded = prepared(tmp_path)
+    layout, loaded = prepared(tmp_path)
     plan = Dialplan(loaded.dialplan)
-    for role in ROLES:
+    for role in layout.roles:
         route = plan.route_outbound(role.number)
         assert route is not None
         trunk = loaded.config.trunks[role.name]
@@ -111,11 +111,22 @@ def occupied(port: int, kind: socket.SocketKind) -> Iterator[None]:
 def test_taken_ports_are_passed_over_and_told(tmp_path: Path) -> None:
     with occupied(WEB_PORT, socket.SOCK_STREAM), occupied(15460, socket.SOCK_DGRAM):
         layout, _ = prepared(tmp_path)
-    assert layout.ports == Ports(web=WEB_PORT + 1, sip=15461, browser_media=15410)
-    assert layout.ports.moved(WEB_PORT) == [
+    assert (layout.ports.web, layout.ports.sip, layout.ports.browser_media) == (WEB_PORT + 1, 15461, 15410)
+    assert layout.ports.moved(WEB_PORT)[:2] == [
         f"web port {WEB_PORT} is taken, using {WEB_PORT + 1}",
         "SIP port 15460 is taken, using 15461",
     ]
+
+
+def test_phone_moves_from_a_taken_port_and_its_trunk_with_it(tmp_path: Path) -> None:
+    taken = prepare(tmp_path, "127.0.0.1", WEB_PORT).roles[0].address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((taken.host, taken.port))
+        layout, loaded = prepared(tmp_path)
+    moved = layout.roles[0].address
+    assert (moved.host, moved.port > taken.port) == (taken.host, True)
+    assert loaded.config.trunks["echo"].target == f"sip:{moved}"
+    assert f"phone {moved.host} port 5070 is taken, using {moved.port}" in layout.ports.moved(WEB_PORT)
 
 
 def test_sip_port_must_be_free_for_both_transports() -> None:

@@ -36,12 +36,14 @@ async def test_all_phones_start_together_and_end_with_the_demonstration(tmp_path
 
 @pytest.mark.asyncio
 async def test_phone_whose_port_is_taken_says_so_and_the_others_start(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.11", 5070))
-        phones = Phones(prepare(tmp_path, "127.0.0.1", 15643), lambda sentence: None)
+    layout = prepare(tmp_path, "127.0.0.1", 15643)
+    address = layout.roles[0].address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:  # between the choice of the port and the start
+        taken.bind((address.host, address.port))
+        phones = Phones(layout, lambda sentence: None)
         try:
             await phones.start()
-            assert [phone.problem for phone in phones.phones] == ["127.0.0.11:5070 is taken", "", "", "", ""]
+            assert [phone.problem for phone in phones.phones] == [f"{address} is taken", "", "", "", ""]
         finally:
             await phones.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -31,6 +32,15 @@ def free_port(kind: int = socket.SOCK_DGRAM, host: str = "127.0.0.1") -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def free_sip_port(host: str = "127.0.0.1") -> int:
+    """A port nobody uses now, neither over UDP nor over TCP."""
+    while True:
+        port = free_port(host=host)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((host, port))
+            return port
 
 
 def free_range(size: int, host: str = "127.0.0.1") -> str:
@@ -78,7 +88,7 @@ class GatewaySetup:
     workers: int = 1
     log_level: str = "DEBUG"
     web_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
-    sip_port: int = field(default_factory=free_port)
+    sip_port: int = field(default_factory=free_sip_port)
     sip_tls_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
     browser_port: int = field(default_factory=free_port)
 

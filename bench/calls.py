@@ -54,9 +54,8 @@ async def _measure(directory: Path, count: int) -> None:
         media.close()
     print(f"calls: {count} of each kind, one after the other; CPU of the gateway process")
     print(f"  {'refused by the dialplan (404)':40s} {refused * 1e3:6.2f} ms/call")
-    print(
-        f"  {'DTLS-SRTP to SDES over TLS, answered':40s} {answered * 1e3:6.2f} ms/call  {answered / refused:.2f} x refused"
-    )
+    ratio = answered / refused
+    print(f"  {'DTLS-SRTP to SDES over TLS, answered':40s} {answered * 1e3:6.2f} ms/call  {ratio:.2f} x refused")
     median, worst = statistics.median(waits) * 1e3, max(waits) * 1e3
     print(f"  {'INVITE to media keyed at the browser':40s} {median:6.2f} ms median, {worst:.1f} ms worst")
 

@@ -28,6 +28,7 @@ def test_an_escaped_quote_does_not_end_the_display_name() -> None:
     ("text", "name", "uri", "params"),
     [
         ("<sip:a@b>", "", "sip:a@b", ""),
+        (" \t<sip:a@b> ", "", "sip:a@b", ""),
         ("sip:a@b", "", "sip:a@b", ""),
         ("sip:a@b;tag=1", "", "sip:a@b", ";tag=1"),
         ("sip:a@b ; tag = 1", "", "sip:a@b", ";tag=1"),

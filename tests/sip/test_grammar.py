@@ -182,6 +182,8 @@ def test_parameters_are_changed_in_place_or_appended() -> None:
     assert str(params.without("A")) == ";b;c=3"
     assert str(params) == ";a=1;b;c=3"
     assert len({params, Params.parse("a=1;b;c=3")}) == 1
+    assert params != (("a", "1"), ("b", None), ("c", "3"))
+    assert str(Params.parse("A=1;B").with_("a", "2").without("b")) == ";A=2"
 
 
 @pytest.mark.parametrize(
@@ -226,3 +228,5 @@ def test_too_many_parameters_are_too_large() -> None:
 def test_our_own_parameters_cannot_break_out(value: str) -> None:
     with pytest.raises(SipError):
         Params().with_("p", value)
+    with pytest.raises(SipError):
+        Params().with_(value, "1")

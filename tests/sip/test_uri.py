@@ -105,6 +105,7 @@ def test_an_unknown_scheme_is_416_where_we_have_to_use_it(text: str) -> None:
         "sip:a@b;",
         "sip:a@b;;x",
         "sip:a@b;=1",
+        "sip:a@b;x,y=1",
         "sip:a@b;x=1;X=2",
         "sip:a@b?",
         "sip:a@b;x=a,b",

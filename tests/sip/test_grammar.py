@@ -230,3 +230,8 @@ def test_our_own_parameters_cannot_break_out(value: str) -> None:
         Params().with_("p", value)
     with pytest.raises(SipError):
         Params().with_(value, "1")
+
+
+@pytest.mark.parametrize("text", ["", '"', '"a', 'a"', "a", 'a"b"'])
+def test_text_that_is_no_quoted_string_is_not_unquoted(text: str) -> None:
+    assert unquote(text) == text

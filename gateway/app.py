@@ -138,8 +138,8 @@ class Gateway:
             self._retry_timer.cancel()
             self._retry_timer = None
         await self.manager.stop()
+        await self.endpoint.stop()  # before the web server, which would wait for its WebSockets
         await self.web.stop()
-        await self.endpoint.stop()
         await self.pool.stop()
         self.audit.write(record.gateway_stopped(reason))
         self.audit.close()

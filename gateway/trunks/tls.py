@@ -41,10 +41,9 @@ MAX_SUBJECT = 200
 def match_sip_domain(certificate: x509.Certificate, names: Sequence[str]) -> str | None:
     """The first of `names` the certificate speaks for, or None (RFC 5922 7.1 and 7.2).
 
-    `sip:` URIs of the subjectAltName count first, then its DNS names. RFC 5922 7.1 would have DNS names count only when
-    there is no `sip:` URI; we go on to them, because a CA vouches for each entry alike and carriers list the domain as
-    one and the host as the other. The common name counts only without any subjectAltName. Wildcards never match, and
-    an IP literal matches an iPAddress entry only.
+    `sip:` URIs of the subjectAltName say for which domains the certificate stands; its DNS names count only when there
+    is no `sip:` URI, the common name only without any subjectAltName. Wildcards never match, and an IP literal matches
+    an iPAddress entry only.
     """
     identities = _identities(certificate)
     return next((name for name in names if _normal(name) in identities), None)
@@ -55,7 +54,8 @@ def _identities(certificate: x509.Certificate) -> frozenset[str]:
     if names is None:
         return _normalised(name for name in _common_names(certificate) if not is_ip_literal(name))
     domains = [d for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if (d := _sip_domain(uri))]
-    domains += [d for d in names.get_values_for_type(x509.DNSName) if not is_ip_literal(d)]
+    if not domains:
+        domains = [d for d in names.get_values_for_type(x509.DNSName) if not is_ip_literal(d)]
     addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     return _normalised(domains + addresses)
 

@@ -50,7 +50,6 @@ def uri(text: str) -> x509.GeneralName:
         (dns("example.com"), "EXAMPLE.com"),
         (dns("example.com"), "example.com."),
         (dns("other.example", "example.com"), "example.com"),
-        (sip("other.example") + dns("example.com"), "example.com"),
         ([ip("192.0.2.1")], "192.0.2.1"),
         ([ip("2001:db8::1")], "2001:DB8:0::1"),
     ],
@@ -63,6 +62,7 @@ def test_a_certificate_speaks_for_each_name_it_lists(alternative_names: list[x50
 @pytest.mark.parametrize(
     ("alternative_names", "name"),
     [
+        (sip("other.example") + dns("example.com"), "example.com"),
         (dns("*.example.com"), "pbx.example.com"),
         (dns("*.example.com"), "*.example.com"),
         (sip("*.example.com"), "pbx.example.com"),

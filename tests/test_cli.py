@@ -250,6 +250,15 @@ def test_users_add_refuses_what_could_not_sign_in(
     assert not password or password not in told
 
 
+@pytest.mark.parametrize("line", [b"x" * 5000 + b"\n", b"wonder\xffland\n", b""])
+def test_a_password_line_that_is_no_password_is_refused(store: Path, line: bytes) -> None:
+    arguments = ["users", "add", str(store), "alice", "--realm", "pbx.example.com", "--password-stdin"]
+    told = refused(CliRunner().invoke(cli, arguments, input=line))
+    assert "password" in told
+    assert "xxx" not in told
+    assert not store.exists()
+
+
 def test_users_add_refuses_a_file_others_can_read(store: Path) -> None:
     add(store)
     store.chmod(0o644)

@@ -150,7 +150,7 @@ def dialplan_explain(path: Path, number: str, trunk: str | None) -> None:
         ) from None
     if dialled != number:
         show(f"{number} is read as {dialled}")
-    for line in plan.explain_inbound(trunk, dialled) if trunk else plan.explain_outbound(dialled):
+    for line in plan.explain(dialled, trunk=trunk):
         show(line)
 
 
@@ -209,6 +209,17 @@ def reference() -> None:
 
 def _password(from_standard_input: bool) -> str:
     if from_standard_input:
-        return sys.stdin.readline(MAX_PASSWORD_INPUT).rstrip("\r\n")
+        return _password_line()
     typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return typed
+
+
+def _password_line() -> str:
+    remedy = "give the password on one line of UTF-8 text"
+    try:
+        line = sys.stdin.readline(MAX_PASSWORD_INPUT)
+    except UnicodeDecodeError:
+        raise ConfigError("the password is not UTF-8 text", remedy=remedy) from None
+    if len(line) == MAX_PASSWORD_INPUT:
+        raise ConfigError(f"the password has {MAX_PASSWORD_INPUT} characters or more", remedy=remedy)
+    return line.rstrip("\r\n")

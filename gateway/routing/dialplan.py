@@ -86,13 +86,9 @@ class Dialplan:
             return None
         return InboundRoute(rule.id, number if rule.user == SAME_USER else rule.user)
 
-    def explain_outbound(self, number: str) -> tuple[str, ...]:
-        """Line by line, why a number dialled in a browser goes where it goes."""
-        return tuple(self._outbound_steps(number))
-
-    def explain_inbound(self, trunk: str, number: str) -> tuple[str, ...]:
-        """Line by line, why a call from a trunk rings whom it rings."""
-        return tuple(self._inbound_steps(trunk, number))
+    def explain(self, number: str, *, trunk: str | None = None) -> tuple[str, ...]:
+        """Line by line, why a call goes where it goes: one dialled in a browser, or one that comes from `trunk`."""
+        return tuple(self._outbound_steps(number) if trunk is None else self._inbound_steps(trunk, number))
 
     def _outbound_steps(self, number: str) -> Iterator[str]:
         route = self.route_outbound(number)

@@ -138,19 +138,19 @@ def test_the_explanation_ends_with_the_route_that_is_taken() -> None:
         inbound("y", "2*", "bob"),
         trunks=("carrier", "pbx"),
     )
-    assert routes.explain_outbound("030") == (
+    assert routes.explain("030") == (
         "rule a (+49*): no match",
         "rule b (0*): matches",
         "trunk pbx gets +4930",
     )
-    assert routes.explain_outbound("7")[-1] == "no route: the call is refused with 404"
-    assert routes.explain_outbound("112") == (
+    assert routes.explain("7")[-1] == "no route: the call is refused with 404"
+    assert routes.explain("112") == (
         "112 is an emergency number: the call always connects",
         "emergency_trunks: trunk carrier gets 112, then pbx is tried",
     )
-    assert routes.explain_inbound("carrier", "200") == (
+    assert routes.explain("200", trunk="carrier") == (
         "rule x (1*): only for trunk pbx",
         "rule y (2*): matches",
         "user bob rings",
     )
-    assert routes.explain_inbound("pbx", "3")[-1] == "no route: the call is refused with 404"
+    assert routes.explain("3", trunk="pbx")[-1] == "no route: the call is refused with 404"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
+import socket
 from typing import Any
 
 import aiohttp
@@ -148,7 +149,7 @@ class ScriptedBrowser:
             message = parse_message(data, stream=False)
             if isinstance(message, Response):
                 queue = self._answers.get(str(message.via.params.get("branch")))
-                if queue is not None:
+                if queue is not None and message.cseq.method != "CANCEL":
                     queue.put_nowait(message)
             else:
                 await self._request(message)
@@ -164,6 +165,12 @@ class ScriptedBrowser:
             await call.request_in(request)
         elif request.method != "ACK":
             await self.write(bytes(create_response(request, 481)))
+
+    async def vanish(self) -> None:
+        """Be gone without a close frame, as after a crash or in a tunnel."""
+        assert self._socket is not None
+        self._socket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        await self.close()
 
     async def close(self) -> None:
         """Sign off without a word, as a closed tab does."""

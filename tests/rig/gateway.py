@@ -86,6 +86,7 @@ class GatewaySetup:
     allow_missing_origin: bool = True
     overrides: dict[str, Any] = field(default_factory=dict)
     workers: int = 1
+    trunk_ports: int = 200
     log_level: str = "DEBUG"
     web_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
     sip_port: int = field(default_factory=free_sip_port)
@@ -150,7 +151,7 @@ class GatewaySetup:
                     "ports": f"{self.browser_port}-{self.browser_port + self.workers - 1}",
                     "dtls_setup": self.dtls_setup,
                 },
-                "trunk": {"bind": "127.0.0.1", "ports": free_range(200)},
+                "trunk": {"bind": "127.0.0.1", "ports": free_range(self.trunk_ports)},
                 "workers": self.workers,
             },
             "users": "users.yaml",

@@ -39,7 +39,9 @@ def bind(address: HostPort, kind: socket.SocketKind) -> socket.socket:
     Raises:
         OSError: the address cannot be bound.
     """
-    sock = socket.socket(family_of(address.host), kind)
+    # Named, TCP lets asyncio switch Nagle's algorithm off on accepted connections: a TLS answer would wait for 40 ms.
+    protocol = socket.IPPROTO_TCP if kind is socket.SOCK_STREAM else socket.IPPROTO_UDP
+    sock = socket.socket(family_of(address.host), kind, protocol)
     try:
         sock.setblocking(False)
         if kind is socket.SOCK_STREAM:

@@ -86,7 +86,7 @@ class Admission:
     def _plan_outbound(self, request: Request, user: str) -> Plan:
         """A browser calls: From must be who the flow is; the dialplan knows the trunk."""
         try:
-            number = normalise(_user_part(request.request_uri))
+            number = _dialled(request.request_uri)
         except SipError:
             return Plan(user, "", UNROUTED, refused=Termination.NO_ROUTE)
         if _user_part(request.from_.uri).lower() != user.lower():
@@ -103,7 +103,7 @@ class Admission:
         """A trunk calls: the dialplan knows the user, the registrar the connection."""
         trunk = event.flow.trunk or UNROUTED
         try:
-            number = normalise(_user_part(event.request.request_uri))
+            number = _dialled(event.request.request_uri)
         except SipError:
             return Plan("", "", trunk, refused=Termination.NO_ROUTE)
         route = self._services.dialplan.route_inbound(trunk, number)
@@ -203,6 +203,17 @@ class Admission:
 def _session_id(tokens: TokenSource) -> int:
     """A numeric SDP session id (RFC 8866 5.2) from the token source."""
     return int.from_bytes(tokens(8).encode(), "big") & MAX_SESSION_ID
+
+
+def _dialled(uri: SipUri) -> str:
+    """The number a Request-URI names.
+
+    Raises:
+        SipError: it cannot be dialled, or counts in a context of its own (RFC 3966 5.1.5): another number than ours.
+    """
+    if "phone-context" in uri.params:
+        raise SipError("number of another context", 404)
+    return normalise(_user_part(uri))
 
 
 def _user_part(uri: SipUri) -> str:

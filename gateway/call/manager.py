@@ -17,7 +17,7 @@ from gateway.base.termination import Termination
 from gateway.call import events
 from gateway.call.admission import Admission
 from gateway.call.effects import LegName
-from gateway.call.leg import ALLOW
+from gateway.call.leg import ALLOW, SDP
 from gateway.call.registrar import Registrar
 from gateway.call.runner import CallIndex, CallRunner
 from gateway.call.services import Services
@@ -33,12 +33,17 @@ from gateway.sip.events import (
     TransportFailed,
 )
 from gateway.sip.flow import Flow
-from gateway.sip.message import Request, create_response
+from gateway.sip.message import Response, create_response
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
 """How long a stopping gateway waits for its calls to say goodbye."""
+TAG_LENGTH = 10
+SUPPORTED_EXTENSIONS: frozenset[str] = frozenset()
+"""Option tags we can be required to understand: none yet; 100rel gets 420 (RFC 3262 3)."""
+OFFER_METHODS = frozenset({"INVITE", "UPDATE"})
+"""Requests whose body is an offer; what others carry is not looked at."""
 
 
 class CallManager:
@@ -112,15 +117,13 @@ class CallManager:
         try:
             self._dispatch(event)
         except SipError as error:
-            self._services.counters.add(Counter.SIP_REJECTED)
             self._answer(event, error.status)
 
     def _dispatch(self, event: RequestReceived) -> None:
-        request = event.request
-        if request.to.tag is not None:
+        if event.request.to.tag is not None:
             self._in_dialog(event)
         elif event.flow.trunk is not None:
-            self._from_trunk(event)
+            self._serve(event, "")
         else:
             self._from_browser(event)
 
@@ -132,33 +135,32 @@ class CallManager:
         if found is None or not _owns(found[0], found[1], flow):
             self._answer(event, 481)
             return
-        runner, leg = found
-        runner.feed(events.RequestIn(leg, event.key, request))
-
-    def _from_trunk(self, event: RequestReceived) -> None:
-        method = event.request.method
-        if method == "INVITE":
-            self._invite(event, "")
-        elif method == "OPTIONS":
-            self._answer(event, 200, (("Allow", ALLOW), ("Accept", "application/sdp")))
-        else:
-            self._answer(event, 405, (("Allow", ALLOW),))
+        if self._is_understood(event):
+            runner, leg = found
+            runner.feed(events.RequestIn(leg, event.key, request))
 
     def _from_browser(self, event: RequestReceived) -> None:
         """Every method is authenticated first (CVE-2021-37624, CVE-2021-41157)."""
         user = self._authenticated(event)
-        if user is None:
-            return
+        if user is not None:
+            self._serve(event, user)
+
+    def _serve(self, event: RequestReceived, user: str) -> None:
+        """Look at a request in the order of RFC 3261 8.2: method, Request-URI, Require, body."""
         method = event.request.method
-        if method == "REGISTER":
-            response = self.registrar.register(event.request, event.flow, user, self._services.clock())
-            self._services.sip.respond(event.key, response)
-        elif method == "INVITE":
-            self._invite(event, user)
-        elif method == "OPTIONS":
-            self._answer(event, 200, (("Allow", ALLOW), ("Accept", "application/sdp")))
-        else:
+        if method not in ("INVITE", "OPTIONS") and not (user and method == "REGISTER"):
             self._answer(event, 405, (("Allow", ALLOW),))
+            return
+        _ = event.request.request_uri  # 416 or 400, when it is of no use
+        if not self._is_understood(event):
+            return
+        if method == "INVITE":
+            self._admission.admit(event, user)
+        elif method == "OPTIONS":
+            self._answer(event, 200, (("Allow", ALLOW), ("Accept", SDP)))
+        else:
+            response = self.registrar.register(event.request, event.flow, user, self._services.clock())
+            self._respond(event, response)
 
     def _authenticated(self, event: RequestReceived) -> str | None:
         """The user of the flow; else a challenge has been sent."""
@@ -189,12 +191,19 @@ class CallManager:
             )
         )
 
-    def _invite(self, event: RequestReceived, user: str) -> None:
-        refused = _unsupported(event.request)
-        if refused:
-            self._answer(event, 420, (("Unsupported", ", ".join(refused)),))
-            return
-        self._admission.admit(event, user)
+    def _is_understood(self, event: RequestReceived) -> bool:
+        """Whether we can do what the request insists on; else it has been refused (RFC 3261 8.2.2.3 and 8.2.3)."""
+        request = event.request
+        unsupported = sorted(request.tokens("Require") - SUPPORTED_EXTENSIONS)
+        if unsupported:
+            self._answer(event, 420, (("Unsupported", ", ".join(unsupported)),))
+        elif (request.headers.get("Content-Encoding") or "identity").lower() != "identity":
+            self._answer(event, 415, (("Accept-Encoding", "identity"),))
+        elif request.body and request.method in OFFER_METHODS and request.content_type != SDP:
+            self._answer(event, 415, (("Accept", SDP),))
+        else:
+            return True
+        return False
 
     def _answer(
         self,
@@ -202,17 +211,14 @@ class CallManager:
         status: int,
         headers: tuple[tuple[str, str], ...] | list[tuple[str, str]] = (),
     ) -> None:
-        tag = self._services.tokens(10)
-        self._services.sip.respond(event.key, create_response(event.request, status, to_tag=tag, headers=headers))
+        self._respond(event, create_response(event.request, status, headers=headers))
 
-
-SUPPORTED_EXTENSIONS: frozenset[str] = frozenset()
-"""Option tags we can be required to understand: none yet; 100rel gets 420 (RFC 3262 3)."""
-
-
-def _unsupported(request: Request) -> list[str]:
-    """Extensions the request insists on that we do not have (RFC 3261 8.2.2.3)."""
-    return sorted(request.tokens("Require") - SUPPORTED_EXTENSIONS)
+    def _respond(self, event: RequestReceived, response: Response) -> None:
+        if response.to.tag is None:  # each answer but 100 has one (RFC 3261 8.2.6.2)
+            response.headers.append_to_value("To", f";tag={self._services.tokens(TAG_LENGTH)}")
+        if response.status >= 300 and response.status != 401:  # a challenge refuses nobody
+            self._services.counters.add(Counter.SIP_REJECTED)
+        self._services.sip.respond(event.key, response)
 
 
 def _owns(runner: CallRunner, leg: LegName, flow: Flow) -> bool:

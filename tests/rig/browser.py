@@ -27,15 +27,18 @@ class ScriptedBrowser:
         self.origin, self.user, self.password = origin, user, password
         self.incoming: asyncio.Queue[BrowserCall] = asyncio.Queue()
         self.calls: dict[str, BrowserCall] = {}
+        self.authorizations: list[str] = []
+        """Every Authorization header sent."""
         self._answers: dict[str, asyncio.Queue[Response]] = {}
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
 
-    async def open(self) -> ScriptedBrowser:
+    async def open(self, *, query: str = "", headers: dict[str, str] | None = None) -> ScriptedBrowser:
+        """Open the WebSocket, with that query and those HTTP headers."""
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False))
-        url = self.origin.replace("http", "ws", 1) + "/ws"
-        self._socket = await self._session.ws_connect(url, protocols=["sip"], origin=self.origin)
+        url = self.origin.replace("http", "ws", 1) + f"/ws{query}"
+        self._socket = await self._session.ws_connect(url, protocols=["sip"], origin=self.origin, headers=headers)
         self._reader = asyncio.create_task(self._read())
         return self
 
@@ -54,7 +57,8 @@ class ScriptedBrowser:
         if response.status != 401:
             return response
         challenge = next(c for c in response.headers.get_all("WWW-Authenticate") if "MD5" in c)
-        headers = [*common, ("Authorization", self._authorization(challenge))]
+        self.authorizations.append(self._authorization(challenge))
+        headers = [*common, ("Authorization", self.authorizations[-1])]
         return await self.exchange("REGISTER", f"sip:{REALM}", call_id, 2, f"<{aor}>;tag={tag}", f"<{aor}>", headers)
 
     def _authorization(self, challenge: str) -> str:

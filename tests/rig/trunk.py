@@ -121,9 +121,10 @@ class FakeTrunk:
         while not self._stop.is_set():
             with contextlib.suppress(TimeoutError, ConnectionError):
                 data, source = self._socket.recvfrom(65535)
-                self._message(data, lambda out, to=source: self._datagram(out, to), stream=False)  # type: ignore[misc]
+                self._message(data, lambda out, to=source: self.datagram(out, to), stream=False)  # type: ignore[misc]
 
-    def _datagram(self, data: bytes, to: tuple[str, int]) -> None:
+    def datagram(self, data: bytes, to: tuple[str, int]) -> None:
+        """Anything at all, over UDP."""
         self._socket.sendto(data, to)
 
     def _accept(self) -> None:

@@ -28,7 +28,7 @@ run: setup ## The demonstration: gateway, PBX and softphone page on this machine
 	@$(BIN)/sip-gateway demo
 
 test: peers ## All tests but the slow ones, real peers included; under 10 minutes
-	$(PYTEST) tests -m "not slow"
+	@.ci/test
 
 test-interop: peers ## Calls between real peers: Chromium, pjsua2, baresip, sipp
 	$(PYTEST) tests/interop

@@ -162,3 +162,20 @@ Event = (
     | SourceRejected
     | Lost
 )
+
+
+def describe(event: Event) -> str:
+    """The event in a few words for the debug log: never a body, a header or a key."""
+    match event:
+        case RequestIn():
+            return f"{event.leg} {event.request.method}"
+        case ResponseIn():
+            return f"{event.leg} {event.response.status} {event.purpose}"
+        case RequestFailed():
+            return f"{event.leg} no answer to {event.purpose}"
+        case TimerFired():
+            return f"timer {event.name}"
+        case Lost() | DtlsFailed():
+            return event.termination.slug
+        case _:
+            return type(event).__name__

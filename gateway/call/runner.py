@@ -108,6 +108,7 @@ class CallRunner:
 
     def _advance(self, event: events.Event) -> None:
         before = self.state.phase
+        log.debug("call=%s event=%s", self.state.id, events.describe(event))
         self._effects.extend(self.call.handle(event, self._services.clock()))
         if self.state.phase is not before:
             log.info("call=%s state=%s->%s", self.state.id, before.name.lower(), self.state.phase.name.lower())
@@ -143,6 +144,7 @@ class CallRunner:
 
     def _respond(self, effect: fx.Respond) -> None:
         self._index.received.setdefault(effect.key, self)
+        log.debug("call=%s sent=%d %s", self.state.id, effect.response.status, effect.response.cseq.method)
         self._services.sip.respond(effect.key, effect.response)
 
     def _track(self, effect: fx.TrackDialog) -> None:

@@ -18,9 +18,6 @@ from tests.rig.phone import Phone
 
 pytestmark = pytest.mark.interop
 
-LONG_CALL_SECONDS = 100
-"""JsSIP refreshes its session after 45 s and again after 90 s with an UPDATE that has no body."""
-
 # A microphone that is no microphone: pages that never ask for one get mDNS candidates only.
 _OSCILLATOR = """
 navigator.mediaDevices.getUserMedia = async () => {
@@ -33,19 +30,6 @@ navigator.mediaDevices.getUserMedia = async () => {
   return out.stream;
 };
 """
-
-
-def test_a_call_of_100_seconds_outlives_its_session_refreshes(
-    stage: Stage, page: SoftphonePage, phones: Callable[..., Phone]
-) -> None:
-    phone = phones("601", srtp="mandatory", play=stage.long_tone)
-    page.call("601")
-    page.page.wait_for_timeout(LONG_CALL_SECONDS * 1000)
-    assert page.state == "in-call"
-    talk_both_ways(page, phone)
-    (final,) = stage.gateway.records("call.final", call_uid(stage))
-    assert final["duration"] >= LONG_CALL_SECONDS
-    assert final["termination"] == "hangup-browser"
 
 
 @pytest.mark.parametrize(("number", "options"), [("600", {}), ("601", {"srtp": "mandatory"})])

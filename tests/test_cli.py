@@ -16,9 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway import app
-from gateway.base.errors import MediaError
+from gateway.base.errors import ConfigError, MediaError
 from gateway.cli.audit import follow_log
 from gateway.cli.commands import cli
+from gateway.cli.users import save_users
 from gateway.config.load import LoadedConfig
 from gateway.config.reference import reference
 from gateway.demo import main as demo
@@ -267,6 +268,21 @@ def test_users_add_refuses_a_file_others_can_read(store: Path) -> None:
     assert store.read_text() == before
 
 
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "users.yaml").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        save_users(tmp_path / "users.yaml", {})
+    assert [p.name for p in tmp_path.iterdir()] == ["users.yaml"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write another user's file")
+def test_the_owner_of_the_users_file_stays_its_owner(store: Path) -> None:
+    add(store)
+    os.chown(store, 65534, 65534)
+    add(store, "bob")
+    assert (store.stat().st_uid, stat.S_IMODE(store.stat().st_mode)) == (65534, 0o600)
+
+
 def test_users_add_into_a_directory_that_is_missing_is_told(tmp_path: Path) -> None:
     assert "cannot be written" in refused(add(tmp_path / "no" / "users.yaml"))
 
@@ -322,7 +338,7 @@ def test_audit_follow_prints_new_records_and_survives_rotation(tmp_path: Path) -
         yield
         log.rename(tmp_path / "audit.1")
         yield
-        log.write_text(json.dumps({"type": "call.final"}) + "\n")
+        log.write_text(json.dumps({"type": "call.final", "to": "x" * 1000}) + "\n")
         yield
 
     step = steps()

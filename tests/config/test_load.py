@@ -242,7 +242,12 @@ def test_a_billion_laughs_configuration_is_refused(files: Files) -> None:
 
 @pytest.mark.parametrize(
     ("emergency", "words"),
-    [('["*"]', "one emergency number"), ('["+49*"]', "one emergency number"), ('["0123456789"]', "at most 8 digits")],
+    [
+        ('["١١٢"]', "one emergency number"),
+        ('["*"]', "one emergency number"),
+        ('["+49*"]', "one emergency number"),
+        ('["0123456789"]', "at most 8 digits"),
+    ],
 )
 def test_no_pattern_passes_as_an_emergency_number(files: Files, emergency: str, words: str) -> None:
     files.dialplan = f"emergency: {emergency}\n" + files.dialplan

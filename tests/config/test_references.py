@@ -66,6 +66,13 @@ def test_an_inbound_rule_is_shadowed_only_by_one_for_the_same_calls(files: Files
     load(files)
 
 
+def test_the_same_number_from_another_trunk_is_another_call(files: Files) -> None:
+    files.dialplan += '  - {id: b, dialled: "100", user: alice, trunk: carrier}\n'
+    assert len(load(files).dialplan.inbound) == 2
+    files.dialplan += '  - {id: c, dialled: "100", user: alice, trunk: pbx}\n'
+    assert only_mistake(files).key == "inbound[2].dialled"
+
+
 def test_a_network_belongs_to_one_trunk(files: Files) -> None:
     files.gateway = files.gateway.replace("[198.51.100.0/24]", "[198.51.100.0/24, 192.0.2.10/32]")
     error = only_mistake(files)

@@ -72,18 +72,18 @@ class Stage:
         )
 
 
-@pytest.fixture(scope="session")
-def playwright_of_session() -> Iterator[Playwright]:
-    """Playwright's synchronous API allows one instance."""
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """For one module: its event loop must be gone before tests that bring their own."""
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
-def chromium(playwright_of_session: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def chromium(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium that speaks a 1000 Hz tone."""
     tone = write_tone(tmp_path_factory.mktemp("tone") / "browser.wav", BROWSER_HERTZ, rate=48000, seconds=130)
-    browser = launch(playwright_of_session, tone)
+    browser = launch(playwright, tone)
     yield browser
     browser.close()
 

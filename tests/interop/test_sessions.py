@@ -169,10 +169,10 @@ def test_the_gateway_as_dtls_client_gets_the_browsers_choice_on_a_non_loopback_a
 
 
 def test_a_browser_with_mdns_candidates_only_is_heard_both_ways(
-    stage: Stage, playwright_of_session: Playwright, phones: Callable[..., Phone], tmp_path: Path
+    stage: Stage, playwright: Playwright, phones: Callable[..., Phone], tmp_path: Path
 ) -> None:
     phone = phones("600")
-    browser = launch(playwright_of_session, stage.tone, fake_ui=False)
+    browser = launch(playwright, stage.tone, fake_ui=False)
     assert FAKE_UI
     page = SoftphonePage(browser, stage.gateway.url, init_script=_OSCILLATOR).sign_in()
     page.call("600")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import pytest_asyncio
 
+from tests.attacks.target import Target
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.hosted import until
 from tests.rig.media import MediaEnd
@@ -55,3 +56,11 @@ async def stranger() -> AsyncIterator[Strangers]:
     yield make
     for end in made:
         end.close()
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """The gateway of a module as a process of its own; whatever was done to it, it stops in order with a clean log."""
+    made = Target(tmp_path_factory.mktemp("target")).start()
+    yield made
+    made.stop()

@@ -44,13 +44,6 @@ class Times:
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    made = Target(tmp_path_factory.mktemp("table")).start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
 def times() -> Times:
     return Times()
 

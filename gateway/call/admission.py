@@ -65,12 +65,12 @@ class Admission:
         """Start a call for this INVITE; `user` is the browser user, or empty when a trunk calls."""
         request = event.request
         plan = self._plan_outbound(request, user) if user else self._plan_inbound(event)
+        state = self._state(event, plan, outbound=bool(user))
         refused = plan.refused or self._general_refusal(request, plan)
         taken = refused is None and self._caps.take(plan.user, emergency=plan.emergency)
         if refused is None and not taken:
             self._services.counters.add(Counter.SIP_REJECTED)
             refused = Termination.OVERLOADED
-        state = self._state(event, plan, outbound=bool(user))
         runner = CallRunner(
             state, self._services, self._index, lambda: self._caps.release(plan.user) if taken else None
         )

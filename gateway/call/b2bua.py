@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from gateway.base.termination import Termination
 from gateway.call import answering, change, ending, responses, security, setup
-from gateway.call.effects import ClearTimer, Effect, Forget, Purpose, ReleaseDtlsKeys, Timer
+from gateway.call.effects import ClearTimer, Effect, Forget, LegName, Purpose, ReleaseDtlsKeys, Timer
 from gateway.call.events import (
     AckIn,
     AckMissing,
@@ -33,6 +33,7 @@ from gateway.call.events import (
     TrunkConnected,
     TrunkFailed,
 )
+from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 
 
@@ -61,6 +62,12 @@ class Call:
         call.now = now
         if call.live or isinstance(event, _AFTER_THE_END):
             self._dispatch(event)
+        return self._drain()
+
+    def fail(self, now: float) -> list[Effect]:
+        """A step raised what it did not declare: the call ends, and what it had decided before still happens."""
+        self.state.now = now
+        ending.terminate(self.state, Termination.INTERNAL_ERROR)
         return self._drain()
 
     def _drain(self) -> list[Effect]:
@@ -151,7 +158,7 @@ class Call:
         leg = call.leg(event.leg)
         if event.purpose is Purpose.INVITE and leg is not None:
             leg.invite_pending = False
-            ending.refuse(call, Termination.TRUNK_UNREACHABLE if event.transport else Termination.PEER_TIMEOUT)
+            ending.refuse(call, _lost(leg) if event.transport else Termination.PEER_TIMEOUT)
         elif event.purpose is Purpose.REINVITE:
             call.reoffer = None
             ending.terminate(call, Termination.PEER_TIMEOUT)
@@ -162,15 +169,20 @@ class Call:
             case AckIn():
                 self._acknowledged(event)
             case AckMissing():
-                call.caller.acked = True
-                ending.acknowledged(call)
-                ending.terminate(call, Termination.ACK_MISSING)
+                self._unacknowledged(event)
             case CancelIn() if not call.caller.confirmed:
                 ending.terminate(call, Termination.CANCELLED, by=call.caller.name)
             case TimerFired():
                 self._timer(event.name)
             case _:
                 pass
+
+    def _unacknowledged(self, event: AckMissing) -> None:
+        """No ACK within 64*T1 (RFC 3261 13.3.1.4), or the caller's connection closed, perhaps while it still rang."""
+        call = self.state
+        call.caller.acked = call.caller.confirmed
+        ending.acknowledged(call)
+        ending.terminate(call, _lost(call.caller) if event.transport else Termination.ACK_MISSING)
 
     def _acknowledged(self, event: AckIn) -> None:
         call = self.state
@@ -197,6 +209,11 @@ class Call:
                 change.again(call)
             case Timer.LINGER:
                 call.emit(Forget())
+
+
+def _lost(leg: Leg) -> Termination:
+    """What it means that the transport of a leg broke."""
+    return Termination.TRUNK_UNREACHABLE if leg.name is LegName.TRUNK else Termination.FLOW_LOST
 
 
 _AFTER_THE_END = (RequestIn, ResponseIn, RequestFailed, AckIn, AckMissing, TimerFired)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.call.effects import (
     CancelInvite,
@@ -57,11 +58,10 @@ def terminate(
     call.phase = Phase.ENDED
     call.termination, call.status = termination, status or termination.status
     call.emit(ClearTimer(Timer.RING), ClearTimer(Timer.KEYED), ClearTimer(Timer.GLARE))
-    call.emit(Finished(termination, call.status))
+    call.emit(Finished(termination, call.status), SetTimer(Timer.LINGER, LINGER_SECONDS))
     _end_caller(call, termination, by)
     if call.callee is not None:
         _end_callee(call, call.callee, termination, by)
-    call.emit(SetTimer(Timer.LINGER, LINGER_SECONDS))
 
 
 def _end_caller(call: CallState, termination: Termination, by: LegName | None) -> None:
@@ -85,10 +85,11 @@ def _end_callee(call: CallState, callee: Leg, termination: Termination, by: LegN
 
 
 def _bye(call: CallState, leg: Leg, termination: Termination) -> None:
-    if leg.dialog is None:
-        return
+    try:
+        request = leg.in_dialog("BYE", headers=reason(termination))
+    except SipError:
+        return  # no dialog, or one that cannot be written to any more: there is nobody left to tell
     call.outstanding.add((leg.name, Purpose.BYE))
-    request = leg.in_dialog("BYE", headers=reason(termination))
     call.emit(SendRequest(leg.name, request, leg.next_hop(), Purpose.BYE))
 
 

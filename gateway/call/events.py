@@ -97,9 +97,10 @@ class AckIn:
 
 @dataclass(frozen=True, slots=True)
 class AckMissing:
-    """A 2xx the call sent was never acknowledged."""
+    """A 2xx the call sent was never acknowledged; with `transport`, the connection of the INVITE closed before that."""
 
     key: str
+    transport: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from gateway.sip.events import (
     TransportFailed,
 )
 from gateway.sip.flow import Flow
-from gateway.sip.message import Response, create_response
+from gateway.sip.message import Request, Response, create_response
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,9 @@ class CallManager:
                 self._to_received(event.key, events.CancelIn())
 
     def _to_received(self, key: str, event: events.Event) -> None:
-        runner = self.index.received.get(key)
+        """Tell the call of an INVITE it answered or will answer; after an ACK, or none, nothing more comes for it."""
+        ends = isinstance(event, events.AckIn | events.AckMissing)
+        runner = self.index.received.pop(key, None) if ends else self.index.received.get(key)
         if runner is not None:
             runner.feed(event)
 
@@ -105,13 +107,16 @@ class CallManager:
             self._services.counters.add(Counter.SIP_UNMATCHED_RESPONSE)
             return
         runner, leg, purpose = found
+        self.index.answered(event.key, event.response.status)
         runner.feed(events.ResponseIn(leg, purpose, event.response, event.flow))
 
     def _failed(self, event: RequestTimeout | TransportFailed) -> None:
-        found = self.index.sent.get(event.key)
-        if found is not None:
-            runner, leg, purpose = found
-            runner.feed(events.RequestFailed(leg, purpose, isinstance(event, TransportFailed)))
+        found = self.index.sent.pop(event.key, None)
+        if found is None:
+            self._to_received(event.key, events.AckMissing(event.key, transport=True))
+            return
+        runner, leg, purpose = found
+        runner.feed(events.RequestFailed(leg, purpose, isinstance(event, TransportFailed)))
 
     def _request(self, event: RequestReceived) -> None:
         try:
@@ -155,6 +160,8 @@ class CallManager:
         if not self._is_understood(event):
             return
         if method == "INVITE":
+            if not _reachable(event.request):
+                raise SipError("Missing Contact")
             self._admission.admit(event, user)
         elif method == "OPTIONS":
             self._answer(event, 200, (("Allow", ALLOW), ("Accept", SDP)))
@@ -219,6 +226,12 @@ class CallManager:
         if response.status >= 300 and response.status != 401:  # a challenge refuses nobody
             self._services.counters.add(Counter.SIP_REJECTED)
         self._services.sip.respond(event.key, response)
+
+
+def _reachable(request: Request) -> bool:
+    """An INVITE names where requests inside its dialog go (RFC 3261 8.1.1.8)."""
+    contact = request.contact
+    return contact is not None and contact.uri.scheme in ("sip", "sips")
 
 
 def _owns(runner: CallRunner, leg: LegName, flow: Flow) -> bool:

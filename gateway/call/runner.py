@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.audit import record
 from gateway.base.counters import Counter
-from gateway.base.errors import MediaError, TransportError
+from gateway.base.errors import GatewayError, MediaError, TransportError
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events, security
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MAX_QUEUED_EVENTS = 256
 """Events waiting for a call; a call that cannot keep up is ended by its timers, not by memory."""
+MAX_REINVITES_KEPT = 4
+"""Re-INVITEs of ours whose 2xx may still be repeated (RFC 3261 13.2.2.4); older ones were acknowledged long ago."""
 
 _RECORD_COUNTERS = {
     "leg.secured": Counter.LEGS_SECURED,
@@ -53,6 +55,12 @@ class CallIndex:
         for dialog in [k for k, d in self.dialogs.items() if d[0] is runner]:
             del self.dialogs[dialog]
 
+    def answered(self, key: str, status: int) -> None:
+        """After a final response nothing more comes for a request of ours; only the 2xx of an INVITE is repeated."""
+        found = self.sent.get(key)
+        if found is not None and (status >= 300 or (status >= 200 and found[2] is fx.Purpose.BYE)):
+            del self.sent[key]
+
 
 class CallRunner:
     """The asyncio side of one call. Owns its tasks, timers and media."""
@@ -68,6 +76,7 @@ class CallRunner:
         self._events: deque[events.Event] = deque()
         self._effects: deque[fx.Effect] = deque()
         self._invite_key = ""
+        self._reinvites: deque[str] = deque()
         self._busy = False
         self._closing = False
         index.runners.add(self)
@@ -77,7 +86,7 @@ class CallRunner:
         """Start the call, or record and refuse it."""
         now = self._services.clock()
         self._services.counters.add(Counter.CALLS_STARTED)
-        self._effects.extend(self.call.begin_refused(refused, now) if refused else self.call.begin(now))
+        self._decide(lambda: self.call.begin_refused(refused, now) if refused else self.call.begin(now))
         self._work()
 
     def feed(self, event: events.Event) -> None:
@@ -109,13 +118,31 @@ class CallRunner:
     def _advance(self, event: events.Event) -> None:
         before = self.state.phase
         log.debug("call=%s event=%s", self.state.id, events.describe(event))
-        self._effects.extend(self.call.handle(event, self._services.clock()))
+        self._decide(lambda: self.call.handle(event, self._services.clock()))
         if self.state.phase is not before:
             log.info("call=%s state=%s->%s", self.state.id, before.name.lower(), self.state.phase.name.lower())
 
+    def _decide(self, step: Callable[[], list[fx.Effect]]) -> None:
+        """Let the machine decide; what it did not foresee ends this call and no other."""
+        try:
+            self._effects.extend(step())
+        except GatewayError as error:
+            log.error("call=%s failed: %s", self.state.id, error, exc_info=error)
+            self._effects.extend(self.call.fail(self._services.clock()))
+
     def _carry_out(self, effect: fx.Effect) -> None:
         handler: Callable[[CallRunner, Any], None] = _EFFECTS[type(effect)]
-        handler(self, effect)
+        try:
+            handler(self, effect)
+        except GatewayError as error:
+            log.error("call=%s cannot %s: %s", self.state.id, type(effect).__name__, error)
+            self._not_carried_out(effect)
+
+    def _not_carried_out(self, effect: fx.Effect) -> None:
+        """The call cannot go on as decided; a request that never left gets no response either."""
+        self.feed(events.Lost(Termination.INTERNAL_ERROR))
+        if isinstance(effect, fx.SendRequest):
+            self.feed(events.RequestFailed(effect.leg, effect.purpose, transport=True))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -135,6 +162,10 @@ class CallRunner:
         self._index.sent[key] = (self, effect.leg, effect.purpose)
         if effect.purpose is fx.Purpose.INVITE:
             self._invite_key = key
+        elif effect.purpose is fx.Purpose.REINVITE:
+            self._reinvites.append(key)
+            if len(self._reinvites) > MAX_REINVITES_KEPT:
+                self._index.sent.pop(self._reinvites.popleft(), None)
 
     def _send_ack(self, effect: fx.SendAck) -> None:
         self._services.sip.send_ack(effect.request, effect.flow)
@@ -143,7 +174,8 @@ class CallRunner:
         self._services.sip.cancel(self._invite_key)
 
     def _respond(self, effect: fx.Respond) -> None:
-        self._index.received.setdefault(effect.key, self)
+        if effect.response.cseq.method == "INVITE" and 200 <= effect.response.status < 300:
+            self._index.received.setdefault(effect.key, self)  # only there something follows: an ACK, or none
         log.debug("call=%s sent=%d %s", self.state.id, effect.response.status, effect.response.cseq.method)
         self._services.sip.respond(effect.key, effect.response)
 
@@ -225,10 +257,11 @@ class CallRunner:
         self._spawn(self._close(effect))
 
     async def _close(self, effect: fx.Finished) -> None:
+        counters: dict[str, int] = {}
         try:
             counters = await self._media.close()
-            self._write_final(effect, counters)
         finally:
+            self._write_final(effect, counters)
             self._closing = False
             self._on_end()
             self._work()

@@ -1,0 +1,224 @@
+"""A call manager with everything below it replaced: SIP that only remembers, relay sessions of no process."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+from gateway.audit.log import AuditLog
+from gateway.base.counters import Counters
+from gateway.base.errors import GatewayError, MediaError, TransportError
+from gateway.base.values import HostPort
+from gateway.call.manager import CallManager
+from gateway.call.services import Services
+from gateway.config.schema import DialplanFile, GatewayConfig
+from gateway.media.relay_client import RelayPool
+from gateway.media.relay_protocol import SessionCounters
+from gateway.routing.dialplan import Dialplan
+from gateway.sip.auth import DigestServer
+from gateway.sip.events import RequestReceived, ResponseReceived
+from gateway.sip.flow import Flow
+from gateway.sip.message import Headers, Request, Response, create_response
+from gateway.webrtc.dtls import DtlsIdentity
+from tests.call.scene import BROWSER_FLOW, trunk_flow, vector
+
+IDENTITY = DtlsIdentity.generate(datetime.datetime.now(datetime.UTC))
+
+
+def config(directory: Path) -> GatewayConfig:
+    """A gateway with one strict trunk on TLS, one legacy trunk on UDP, and room for two calls."""
+    return GatewayConfig.model_validate(
+        {
+            "realm": "example.test",
+            "listen": {
+                "web": {"address": "127.0.0.1:8443", "origins": ["https://example.test"]},
+                "sip": ["udp:127.0.0.1:5060"],
+            },
+            "media": {
+                "browser": {"bind": "127.0.0.1", "ports": "10000-10001"},
+                "trunk": {"bind": "127.0.0.1", "ports": "20000-20099"},
+            },
+            "users": "users.yaml",
+            "dialplan": "plan.yaml",
+            "audit": {"directory": str(directory)},
+            "limits": {"calls": 2},
+            "trunks": {
+                "pbx": {"target": "sip:pbx.example;transport=tls", "networks": ["127.0.0.2/32"]},
+                "old": {"target": "sip:127.0.0.3", "networks": ["127.0.0.3/32"], "security": "legacy"},
+            },
+        }
+    )
+
+
+class Sip:
+    """What `SipEndpoint` is to calls. `broken` makes the named method raise."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, tuple[Request, Flow]] = {}
+        self.acks: list[Request] = []
+        self.answers: list[tuple[str, Response]] = []
+        self.cancelled: list[str] = []
+        self.broken: dict[str, GatewayError] = {}
+        self.flows: dict[str, Flow] = {}
+        self._keys = itertools.count(1)
+
+    def _check(self, name: str) -> None:
+        if name in self.broken:
+            raise self.broken[name]
+
+    def send_request(self, request: Request, flow: Flow) -> str:
+        self._check("send_request")
+        self._check(request.method)
+        key = f"sent-{next(self._keys)}"
+        self.sent[key] = (request, flow)
+        return key
+
+    def send_ack(self, request: Request, flow: Flow) -> None:
+        self._check("send_ack")
+        self.acks.append(request)
+
+    def respond(self, key: str, response: Response) -> None:
+        self._check(f"respond {response.status}")
+        self.answers.append((key, response))
+
+    def cancel(self, key: str) -> None:
+        self.cancelled.append(key)
+
+    def forget(self, key: str) -> None: ...
+
+    def close_flow(self, flow: Flow) -> None: ...
+
+    async def connect(self, trunk_name: str) -> Flow:
+        if trunk_name not in self.flows:
+            raise TransportError("refused")
+        return self.flows[trunk_name]
+
+
+class Session:
+    """A relay session without a worker; remembers its commands by name."""
+
+    browser_candidates = (HostPort("192.0.2.1", 10000),)
+    trunk_rtp, trunk_rtcp = HostPort("127.0.0.1", 20000), HostPort("127.0.0.1", 20001)
+
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+        self.close_fails: Exception | None = None
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_args, **_named: self.commands.append(name)
+
+    async def close(self) -> SessionCounters:
+        self.commands.append("close")
+        if self.close_fails is not None:
+            raise self.close_fails
+        return SessionCounters()
+
+
+class Pool:
+    """Gives the session it was made with, or none."""
+
+    def __init__(self) -> None:
+        self.session = Session()
+        self.full = False
+
+    async def open(self, **_wanted: object) -> Session:
+        if self.full:
+            raise MediaError("no port")
+        return self.session
+
+
+class Audit:
+    """A log that keeps its records in memory."""
+
+    accepting_calls = True
+
+    def __init__(self) -> None:
+        self.records: list[Mapping[str, object]] = []
+
+    def write(self, record: Mapping[str, object]) -> bool:
+        self.records.append(record)
+        return True
+
+    def types(self) -> list[object]:
+        return [record["type"] for record in self.records]
+
+
+class Office:
+    """A manager on its own: say what SIP brings, look at what it answers."""
+
+    def __init__(self, directory: Path) -> None:
+        self.sip, self.pool, self.audit = Sip(), Pool(), Audit()
+        self.sip.flows = {"pbx": trunk_flow(), "old": trunk_flow("udp")}
+        numbers = itertools.count(1)
+        self.plan = DialplanFile.model_validate(
+            {
+                "outbound": [
+                    {"id": "old", "dialled": "7*", "trunk": "old"},
+                    {"id": "all", "dialled": "6*", "trunk": "pbx"},
+                ],
+                "inbound": [{"id": "alice", "dialled": "100", "user": "alice"}],
+            }
+        )
+        self.services = Services(
+            config=config(directory),
+            users={},
+            dialplan=Dialplan(self.plan),
+            sip=self.sip,
+            pool=cast(RelayPool, self.pool),
+            identity=IDENTITY,
+            audit=cast(AuditLog, self.audit),
+            counters=Counters(),
+            tokens=lambda length: f"{next(numbers):0{length}d}"[-length:],
+            new_key=lambda length: next(numbers).to_bytes(1, "big") * length,
+            clock=time.monotonic,
+        )
+        self.manager = CallManager(self.services, cast(DigestServer, None))
+        self.manager.registrar.authenticate(BROWSER_FLOW, "alice")
+
+    def request(self, request: Request, *, key: str = "in-1", flow: Flow = BROWSER_FLOW) -> None:
+        self.manager.on_event(RequestReceived(key, request, flow))
+
+    def call(self, number: str = "600", *, key: str = "in-1", call_id: str = "call-1") -> None:
+        """The browser calls."""
+        self.request(invite(number, call_id=call_id), key=key)
+
+    def reply(self, method: str, status: int, body: bytes = b"", *, tag: str = "callee") -> None:
+        """The peer of the last request of that method answers it."""
+        key, (request, flow) = [(k, v) for k, v in self.sip.sent.items() if v[0].method == method][-1]
+        contact = (("Contact", "<sip:callee@127.0.0.2:5061>"),)
+        kind = "application/sdp" if body else ""
+        response = create_response(request, status, to_tag=tag, headers=contact, body=body, content_type=kind)
+        self.manager.on_event(ResponseReceived(key, response, flow))
+
+    def statuses(self, key: str) -> list[int]:
+        """What the sender of a request was answered."""
+        return [response.status for k, response in self.sip.answers if k == key]
+
+    @property
+    def methods(self) -> list[str]:
+        return [request.method for request, _ in self.sip.sent.values()]
+
+    async def settle(self) -> None:
+        """Let the tasks of the calls run to their next wait."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+def invite(number: str = "600", *, call_id: str = "call-1", contact: str = "<sip:alice@client.invalid>") -> Request:
+    """The INVITE of a browser."""
+    headers = Headers()
+    headers.add("Via", f"SIP/2.0/WSS client.invalid;branch=z9hG4bK{call_id}")
+    headers.add("Max-Forwards", "70")
+    headers.add("From", "<sip:alice@example.test>;tag=caller")
+    headers.add("To", f"<sip:{number}@example.test>")
+    headers.add("Call-ID", call_id)
+    headers.add("CSeq", "1 INVITE")
+    if contact:
+        headers.add("Contact", contact)
+    headers.add("Content-Type", "application/sdp")
+    return Request("INVITE", f"sip:{number}@example.test", headers, vector("chromium_offer"))

@@ -1,0 +1,32 @@
+"""What the manager answers before there is a call, or when there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.call.office import Office, invite
+from tests.call.scene import request
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
+
+
+@pytest.mark.parametrize("contact", ["", "<tel:+4930123>", "<mailto:a@example.test>"])
+async def test_an_invite_that_says_not_where_its_dialog_goes_is_400_and_no_call(office: Office, contact: str) -> None:
+    """RFC 3261 8.1.1.8 and 12.1.1."""
+    office.request(invite(contact=contact), key="in-1")
+    await office.settle()
+    assert office.statuses("in-1") in ([400], [416])
+    assert office.audit.types() == []
+    assert office.manager.live_calls == 0
+
+
+async def test_a_request_in_a_dialog_nobody_has_is_481(office: Office) -> None:
+    office.request(request("BYE", to_tag="nobody"), key="bye")
+    assert office.statuses("bye") == [481]

@@ -10,27 +10,20 @@ from typing import BinaryIO
 
 from rich.text import Text
 
+from gateway.audit.coloured import coloured
 from gateway.audit.log import FILE_NAME
-from gateway.audit.render import MAX_RENDERED, Severity, parse_line, render_line, severity
+from gateway.audit.render import MAX_RENDERED
 from gateway.base.errors import ConfigError
 
 POLL_SECONDS = 0.2
 """How often a growing file is looked at: soon enough to watch a call."""
-
-STYLES = {
-    Severity.OK: "green",
-    Severity.INFO: "",
-    Severity.LOW: "yellow",
-    Severity.MEDIUM: "yellow",
-    Severity.HIGH: "bold red",
-}
 
 
 def show_log(path: Path) -> Iterator[Text]:
     """Every record in the file, or in the audit log of the directory."""
     with _open(path) as stream:
         while line := stream.readline(MAX_RENDERED):
-            yield rendered(line)
+            yield coloured(line)
 
 
 def follow_log(path: Path, *, wait: Callable[[float], None] = time.sleep) -> Generator[Text]:
@@ -42,7 +35,7 @@ def follow_log(path: Path, *, wait: Callable[[float], None] = time.sleep) -> Gen
         while True:
             held += stream.readline(MAX_RENDERED - len(held))
             if held.endswith(b"\n") or len(held) >= MAX_RENDERED:
-                yield rendered(held)
+                yield coloured(held)
                 held = b""
             elif _replaced(stream, path):
                 stream.close()
@@ -51,12 +44,6 @@ def follow_log(path: Path, *, wait: Callable[[float], None] = time.sleep) -> Gen
                 wait(POLL_SECONDS)
     finally:
         stream.close()
-
-
-def rendered(line: bytes) -> Text:
-    """One record in the colour of its severity."""
-    record = parse_line(line)
-    return Text(render_line(line), style=STYLES[Severity.HIGH if record is None else severity(record)])
 
 
 def _file(path: Path) -> Path:

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.audit.render import MAX_RENDERED, Severity, parse_line, render_line, severity
+from gateway.audit.coloured import coloured
+from gateway.audit.render import MAX_RENDERED
 from gateway.demo.layout import LOOPBACK, USER, Layout, prepare
 from gateway.demo.phones import Phones
 
@@ -29,14 +30,6 @@ WEB_PORT: Final = 8443
 AUDIT_FILE: Final = "audit.jsonl"
 POLL_SECONDS: Final = 0.25
 """How often the audit log is looked at for new records."""
-
-STYLES: Final = {
-    Severity.OK: "green",
-    Severity.INFO: "",
-    Severity.LOW: "yellow",
-    Severity.MEDIUM: "dark_orange",
-    Severity.HIGH: "bold red",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +104,7 @@ async def _follow(log: AuditTail, console: Console) -> None:
 
 def _print_records(log: AuditTail, console: Console) -> None:
     for line in log.read():
-        console.print(rendered(line), soft_wrap=True)
+        console.print(coloured(line), soft_wrap=True)
 
 
 class AuditTail:
@@ -133,12 +126,6 @@ class AuditTail:
             whole, newline = data, b""
         self._offset += len(whole) + len(newline)
         return whole.split(b"\n") if whole else []
-
-
-def rendered(line: bytes) -> Text:
-    """One audit record in the colour of its severity."""
-    record = parse_line(line)
-    return Text(render_line(line), style=STYLES[Severity.HIGH if record is None else severity(record)])
 
 
 def _welcome(layout: Layout, console: Console, phones: Phones) -> None:

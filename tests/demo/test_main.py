@@ -19,7 +19,7 @@ from rich.console import Console
 
 from gateway.demo import layout as layout_module
 from gateway.demo import phones as phones_module
-from gateway.demo.main import AuditTail, DemoOptions, following, rendered, run
+from gateway.demo.main import AuditTail, DemoOptions, following, run
 from gateway.demo.phones import NO_PJSUA2
 
 PROGRAM = """
@@ -155,11 +155,6 @@ def test_endless_line_is_shown_in_pieces_instead_of_waiting_for_ever(tmp_path: P
     tail = AuditTail(tmp_path / "audit.jsonl")
     (tmp_path / "audit.jsonl").write_bytes(b"x" * 100_000)
     assert len(tail.read()[0]) == 65536
-
-
-def test_records_have_the_colour_of_their_severity() -> None:
-    assert rendered(line()).style == "dark_orange"
-    assert rendered(b"not a record").style == "bold red"
 
 
 @pytest.fixture

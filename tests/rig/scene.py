@@ -15,9 +15,9 @@ from tests.rig.srtp import CM_80, Profile
 from tests.rig.trunk import Answer, FakeTrunk
 
 PLAIN_HOST, SDES_HOST, ATTACKER_HOST = "127.0.2.1", "127.0.2.2", "127.0.2.66"
-PLAIN, SDES, MORE = "700", "701", "71"
+PLAIN, SDES, MORE, EMERGENCY = "700", "701", "71", "112"
 """The numbers of the trunk in clear over UDP and of the one with SDES over verified TLS; numbers that begin with
-`MORE` go to the first one too."""
+`MORE` and the emergency number go to the first one too."""
 
 
 class Scene:
@@ -35,6 +35,7 @@ class Scene:
         setup.outbound = [
             {"id": "plain", "dialled": PLAIN, "trunk": "plain"},
             {"id": "sdes", "dialled": SDES, "trunk": "sdes"},
+            {"id": "sos", "dialled": EMERGENCY, "trunk": "plain", "emergency": True},
             {"id": "more", "dialled": f"{MORE}*", "trunk": "plain"},
         ]
         self.setup = setup

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from gateway.base.counters import Counters
 from gateway.base.errors import ConfigError
@@ -26,6 +27,8 @@ from gateway.web.gate import Gate
 from gateway.web.metrics import Gauges, Metrics
 
 logger = logging.getLogger(__name__)
+http_logger = logging.getLogger(f"{__name__}.http")
+"""What aiohttp has to tell of connections."""
 
 WebSocketHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -110,6 +113,22 @@ def server_tls(config: Web) -> ssl.SSLContext | None:
     return context
 
 
+class PeerErrors(logging.Filter):
+    """Broken HTTP is a peer's fault: one line that repeats none of its octets, in place of aiohttp's traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args = "http=refused status=%d reason=%s", (error.code, type(error).__name__)
+        record.exc_info = record.exc_text = None
+        return http_logger.isEnabledFor(logging.INFO)
+
+
+http_logger.addFilter(PeerErrors())
+
+
 class WebServer:
     """Serves the softphone, `/config.json`, `/metrics` and hands `/ws` to the SIP-over-WebSocket handler.
 
@@ -153,6 +172,7 @@ class WebServer:
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
+            logger=http_logger,
             handle_signals=False,
             keepalive_timeout=IDLE_SECONDS,
             shutdown_timeout=SHUTDOWN_SECONDS,

@@ -17,8 +17,11 @@ from gateway.call.effects import (
 )
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
-from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
+from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg, refuse_broken_keying
 from gateway.policy.codes import Code
+from gateway.policy.evaluate import Verdict
+from gateway.sdp.media import RemoteAudio
+from gateway.sdp.negotiation import TrunkAgreement
 from gateway.sip.dialog import Dialog
 
 KEYED_SECONDS = 10.0
@@ -45,40 +48,56 @@ def take_answer(call: CallState, leg: Leg, body: bytes) -> bool:
 
 
 def _take_trunk_answer(call: CallState, leg: TrunkLeg, body: bytes) -> bool:
-    if leg.offered is None:
-        leg.offered = leg.local  # a 200 repeats or replaces the answer of an earlier 18x
+    leg.offered = leg.offered or leg.local  # a 200 repeats or replaces the answer of an earlier 18x
+    remote, agreement = leg.inspect_answer(body)
     try:
-        remote, agreement = leg.inspect_answer(body)
+        verdict = judge_answer(call, leg, remote, agreement)
     except TrunkKeyingError as error:
         security.violation(call, leg, (error.code,), error.termination)
         ending.terminate(call, error.termination)
         return False
-    if agreement.problem:
-        leg.history = leg.history | {Code(agreement.problem)}
-    offered = leg.offered.direction if leg.offered else remote.direction
-    verdict = security.judge_vector(call, leg.vector_of(agreement, remote))
     if not verdict.allowed:
         termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
         security.violation(call, leg, verdict.codes, termination, leg.vector_of(agreement, remote))
         ending.terminate(call, termination)
         return False
+    use_answer(call, leg, remote, agreement)
+    return True
+
+
+def judge_answer(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreement: TrunkAgreement) -> Verdict:
+    """What policy says of an answer; for an emergency call even broken keying is only noted (POLICY A3).
+
+    Raises:
+        TrunkKeyingError: the answer breaks a keying rule.
+    """
+    if not call.policy.emergency:
+        refuse_broken_keying(agreement)
+    if agreement.problem:
+        leg.history = leg.history | {Code(agreement.problem)}
+    return security.judge_vector(call, leg.vector_of(agreement, remote))
+
+
+def use_answer(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreement: TrunkAgreement) -> None:
+    """Policy accepts: the record first, then the relay."""
+    offered = leg.offered.direction if leg.offered else remote.direction
     leg.take(remote, agreement)
     leg.note_answer(remote.direction, offered)
     security.record_leg(call, leg)
     call.emit(*leg.media_effects())
-    return True
 
 
-def late_answer(call: CallState, leg: Leg, body: bytes) -> None:
-    """The ACK brought the answer to the offer in our 200."""
+def late_answer(call: CallState, leg: Leg, body: bytes) -> bool:
+    """The ACK brought the answer to the offer in our 200; False when the call was ended over it."""
     call.ack_offer_key = ""
     other = call.other(leg)
     if other is None or not take_answer(call, leg, body):
-        return
+        return False
     if not wiring.agreed_codecs(leg, other):
         ending.terminate(call, Termination.NO_COMMON_CODEC)
-        return
+        return False
     wiring.connect_media(call)
+    return True
 
 
 def offer_in_answer(call: CallState, callee: Leg) -> None:

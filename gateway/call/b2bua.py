@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from gateway.base.termination import Termination
 from gateway.call import answering, change, ending, responses, security, setup
-from gateway.call.effects import ClearTimer, Effect, Forget, LegName, Purpose, ReleaseDtlsKeys, Timer
+from gateway.call.effects import ClearTimer, Effect, LegName, Purpose, ReleaseDtlsKeys, Timer
 from gateway.call.events import (
     AckIn,
     AckMissing,
@@ -93,6 +93,8 @@ class Call:
 
     def _preparation(self, event: TrunkConnected | TrunkFailed | MediaOpened | MediaFailed) -> None:
         call = self.state
+        if call.phase is not Phase.PREPARING:
+            return
         match event:
             case TrunkConnected():
                 setup.trunk_connected(call, event)
@@ -124,7 +126,7 @@ class Call:
         """Checkpoint P4: the browser leg is keyed; the record first, then the keys."""
         call = self.state
         browser = call.browser
-        if browser is None:
+        if browser is None or browser.keyed is not None or not call.dtls_started:
             return
         suite = event.suite
         browser.set_keyed(suite.name, suite.key_bits, suite.tag_bits, event.version, event.fingerprint_algorithm)
@@ -193,22 +195,24 @@ class Call:
                 call.phase = Phase.ESTABLISHED
         if call.live and event.key == call.ack_offer_key:
             leg = call.leg(call.ack_offer_leg)
-            if leg is not None:
-                answering.late_answer(call, leg, event.request.body)
-        if call.live and call.reoffer_again is not None and call.reoffer is None:
+            if leg is not None and answering.late_answer(call, leg, event.request.body):
+                change.follow_other(call, leg)
+        if call.live:
             change.again(call)
 
     def _timer(self, name: Timer) -> None:
         call = self.state
         match name:
-            case Timer.RING:
+            case Timer.RING if call.phase is Phase.CALLING:
                 ending.refuse(call, Termination.RING_TIMEOUT)
-            case Timer.KEYED:
+            case Timer.KEYED if call.answered_at is not None and call.browser and call.browser.keyed is None:
                 ending.terminate(call, Termination.MEDIA_NOT_KEYED)
             case Timer.GLARE:
                 change.again(call)
             case Timer.LINGER:
-                call.emit(Forget())
+                ending.forget(call)
+            case _:
+                pass
 
 
 def _lost(leg: Leg) -> Termination:

@@ -136,7 +136,7 @@ class BrowserLeg(Leg):
             if remote.setup not in (Setup.ACTIVE, Setup.PASSIVE):
                 raise SdpError("answer chooses no DTLS role")
             self.role = Setup.PASSIVE if remote.setup is Setup.ACTIVE else Setup.ACTIVE
-        self.remote = remote
+        self.remote, self.standing = remote, None
         return remote
 
     def _same_identity(self, remote: RemoteAudio) -> None:
@@ -147,27 +147,24 @@ class BrowserLeg(Leg):
     def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
         """Our offer; a re-offer says actpass again and repeats the ICE credentials, so nothing restarts."""
         mid = self.local.mid if self.local else "0"
-        self.local = self._audio(codecs, direction, Setup.ACTPASS, mid)
-        self.version += 1
-        self.last_body = build_offer(self.local, session_id=self.session_id, version=self.version)
-        return self.last_body
+        local = self._audio(codecs, direction, Setup.ACTPASS, mid)
+        body = self._publish(lambda version: build_offer(local, session_id=self.session_id, version=version))
+        self.standing, self.local = self.standing or self.local, local
+        return body
 
     def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
         """Our answer to the offer last read."""
         if self.description is None or self.remote is None:
             raise SdpError("no offer to answer")
+        description, index = self.description, self.remote.index
         local = self._audio(codecs, direction, self.role or self.setup_answer, self.remote.mid)
-        if local != self.local or not self.last_body:
-            self.version += 1
-        self.local = local
-        self.last_body = build_answer(
-            local,
-            self.description,
-            audio_index=self.remote.index,
-            session_id=self.session_id,
-            version=self.version,
+        body = self._publish(
+            lambda version: build_answer(
+                local, description, audio_index=index, session_id=self.session_id, version=version
+            )
         )
-        return self.last_body
+        self.local, self.standing = local, None
+        return body
 
     def _audio(self, codecs: Sequence[Codec], direction: Direction, setup: Setup, mid: str | None) -> LocalAudio:
         if self.ice is None or not self.candidates:

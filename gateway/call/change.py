@@ -18,6 +18,7 @@ from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
 from gateway.policy.codes import Code
 from gateway.sdp.media import Direction, RemoteAudio
 from gateway.sdp.negotiation import TrunkAgreement, common_codecs
+from gateway.sip.dialog import request_dialog_key
 from gateway.sip.message import Request
 
 GLARE_SECONDS = 2.1
@@ -33,6 +34,9 @@ def request(call: CallState, event: RequestIn) -> None:
     if leg is None:
         return
     if leg.dialog is not None:
+        if request_dialog_key(event.request) != leg.dialog.key:
+            _of_a_lost_fork(call, leg, event)
+            return
         try:
             leg.dialog.accept_sequence(event.request)
         except SipError as error:
@@ -44,6 +48,12 @@ def request(call: CallState, event: RequestIn) -> None:
         call.emit(Respond(event.key, response))
         return
     handler(call, leg, event)
+
+
+def _of_a_lost_fork(call: CallState, leg: Leg, event: RequestIn) -> None:
+    """A dialog our INVITE made besides the one that won: it may end, the call goes on."""
+    status = 200 if event.request.method == "BYE" else 481
+    call.emit(Respond(event.key, leg.respond(event.request, status)))
 
 
 def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
@@ -65,15 +75,13 @@ def _offer(call: CallState, leg: Leg, event: RequestIn) -> None:
         retry = (("Retry-After", "2"),) if status == 500 else ()
         call.emit(Respond(event.key, leg.respond(event.request, status, headers=retry)))
         return
-    if leg.dialog is not None:
-        leg.dialog.refresh_target(event.request)
     if not event.request.body:
         _no_offer(call, leg, event)
         return
-    if isinstance(leg, TrunkLeg):
-        _trunk_offer(call, leg, event)
-    else:
-        _browser_offer(call, leg, event)
+    memory = leg.remember()
+    taken = _trunk_offer(call, leg, event) if isinstance(leg, TrunkLeg) else _browser_offer(call, leg, event)
+    if not taken:
+        leg.restore(memory)
 
 
 def _not_now(call: CallState, leg: Leg, request: Request) -> int:
@@ -106,43 +114,39 @@ def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
 
 def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
     headers = security.header(call) if isinstance(leg, BrowserLeg) else ()
+    if leg.dialog is not None:
+        leg.dialog.refresh_target(event.request)  # only what is accepted moves the target (RFC 6141 4.2)
     call.emit(Respond(event.key, leg.respond(event.request, 200, body=body, headers=headers)))
 
 
-def _browser_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
+def _browser_offer(call: CallState, leg: Leg, event: RequestIn) -> bool:
+    """Whether the offer was taken."""
     try:
         remote = leg.read_offer(event.request.body)
     except InsecureBrowserError as error:
         security.violation(call, leg, (error.code,), Termination.BROWSER_OFFER_INSECURE)
-        _unacceptable(call, leg, event, Termination.BROWSER_OFFER_INSECURE)
-        return
+        return _weakening(call, leg, event, Termination.BROWSER_OFFER_INSECURE)
     except SdpError:
-        _unacceptable(call, leg, event, Termination.BAD_SDP)
-        return
-    _answer(call, leg, event, remote)
+        return _unacceptable(call, leg, event, Termination.BAD_SDP)
+    return _answer(call, leg, event, remote)
 
 
-def _trunk_offer(call: CallState, leg: TrunkLeg, event: RequestIn) -> None:
+def _trunk_offer(call: CallState, leg: TrunkLeg, event: RequestIn) -> bool:
     """Checkpoint P5: an offer that weakens the leg is refused before anything of it is taken."""
     try:
         remote, agreement = leg.inspect_offer(event.request.body)
     except TrunkKeyingError as error:
         security.violation(call, leg, (error.code,), error.termination)
-        _unacceptable(call, leg, event, error.termination)
-        return
+        return _weakening(call, leg, event, error.termination)
     except SdpError:
-        _unacceptable(call, leg, event, Termination.BAD_SDP)
-        return
+        return _unacceptable(call, leg, event, Termination.BAD_SDP)
     other = call.other(leg)
     if other is None or other.remote is None or not common_codecs(remote.codecs, other.remote.codecs):
-        _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
-        return
-    if _allowed_change(call, leg, remote, agreement):
-        leg.take(remote, agreement)
-        security.record_leg(call, leg)
-        _answer(call, leg, event, remote)
-    else:
-        _weakening(call, leg, event)
+        return _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
+    if not _allowed_change(call, leg, remote, agreement):
+        return _weakening(call, leg, event, Termination.ENCRYPTION_REMOVED)
+    leg.take(remote, agreement)
+    return _answer(call, leg, event, remote)
 
 
 def _allowed_change(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreement: TrunkAgreement) -> bool:
@@ -155,46 +159,58 @@ def _allowed_change(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreeme
     return verdict.allowed
 
 
-def _weakening(call: CallState, leg: TrunkLeg, event: RequestIn) -> None:
+def _weakening(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> bool:
+    """An insecure change is refused once; whoever insists ends the call, unless nothing may end it (POLICY A2)."""
     call.weakening_attempts += 1
-    _unacceptable(call, leg, event, Termination.ENCRYPTION_REMOVED)
-    if call.weakening_attempts >= MAX_WEAKENING_ATTEMPTS:
-        ending.terminate(call, Termination.ENCRYPTION_REMOVED)
+    _unacceptable(call, leg, event, why)
+    if call.weakening_attempts >= MAX_WEAKENING_ATTEMPTS and not call.policy.emergency:
+        ending.terminate(call, why)
+    return False
 
 
-def _unacceptable(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> None:
+def _unacceptable(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> bool:
     """488: the session goes on as it was (RFC 3261 14.2)."""
     call.emit(Respond(event.key, leg.respond(event.request, 488, headers=warning(why))))
+    return False
 
 
-def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) -> None:
+def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) -> bool:
+    """Answer an offer policy accepts: the record first, then the relay, then the peer, then the other side."""
     other = call.other(leg)
     codecs = wiring.agreed_codecs(leg, other) if other else ()
     if other is None or not codecs:
-        _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
-        return
+        return _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
     leg.note_offer(remote.direction)
     try:
         body = leg.build_answer(codecs, direction.answer_to(leg, other))
     except SdpError:
-        _unacceptable(call, leg, event, Termination.BAD_SDP)
-        return
+        return _unacceptable(call, leg, event, Termination.BAD_SDP)
     if isinstance(leg, TrunkLeg):
+        security.record_leg(call, leg)
         call.emit(*leg.media_effects())
     wiring.connect_media(call)
     _accept(call, leg, event, body)
     follow(call, other)
+    return True
 
 
 def follow(call: CallState, leg: Leg) -> None:
-    """Re-offer this leg if its direction no longer says what the other side wants."""
-    wanted = direction.offer_from(call.other(leg))
-    if leg.local is None or not call.live or _same_for_peer(leg, wanted):
+    """Re-offer this leg if its direction or codec no longer is what the other side has."""
+    other = call.other(leg)
+    wanted = direction.offer_from(other)
+    if leg.local is None or other is None or not call.live:
         return
-    if call.reoffer is not None or call.phase is not Phase.ESTABLISHED:
-        call.reoffer_again = leg.name
-        return
-    reoffer(call, leg, wanted)
+    if call.reoffer is not None or call.ack_offer_key or call.phase is not Phase.ESTABLISHED:
+        call.reoffer_again.add(leg.name)  # looked at again when the change under way has come to its end
+    elif not (_same_for_peer(leg, wanted) and wiring.have_common(leg, other)):
+        reoffer(call, leg, wanted)
+
+
+def follow_other(call: CallState, leg: Leg) -> None:
+    """This leg's peer has spoken: does the other one have to hear of it?"""
+    other = call.other(leg)
+    if other is not None:
+        follow(call, other)
 
 
 def _same_for_peer(leg: Leg, wanted: Direction) -> bool:
@@ -206,61 +222,85 @@ def _same_for_peer(leg: Leg, wanted: Direction) -> bool:
 
 
 def reoffer(call: CallState, leg: Leg, wanted: Direction) -> None:
-    """Send our own re-INVITE with the same codecs and keys and another direction."""
-    if leg.local is None:
-        return
+    """Send our own re-INVITE with the same keys and another direction, or with codecs the other side has too."""
+    other = call.other(leg)
+    codecs = leg.local.codecs if leg.local else ()
+    if other is not None and not wiring.have_common(leg, other):
+        codecs = wiring.possible_codecs(leg, other)
     try:
-        body = leg.build_offer(leg.local.codecs, wanted)
+        body = leg.build_offer(codecs, wanted)
     except SdpError:
         return
     headers = security.header(call) if isinstance(leg, BrowserLeg) else ()
     request = leg.in_dialog("INVITE", body, headers)
-    call.reoffer = leg.name
+    call.reoffer, call.reoffer_sequence = leg.name, request.cseq.number
     call.outstanding.add((leg.name, Purpose.REINVITE))
     call.emit(SendRequest(leg.name, request, leg.next_hop(), Purpose.REINVITE))
 
 
 def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
-    """A response to our re-INVITE."""
+    """A response to our re-INVITE; a 2xx that is repeated is acknowledged again and means nothing more."""
     status = event.response.status
     if status < 200:
         return
+    if status < 300:
+        _acknowledge(call, leg, event)
+    if call.reoffer is not leg.name or event.response.cseq.number != call.reoffer_sequence:
+        return
     call.outstanding.discard((leg.name, Purpose.REINVITE))
     call.reoffer = None
+    if not call.live:
+        return
+    if status == 491 and call.glare_retries < MAX_GLARE_RETRIES:
+        _wait_for_glare(call, leg)
+        return
     if status < 300:
         _reoffer_answered(call, leg, event)
-    elif status == 491 and call.glare_retries < MAX_GLARE_RETRIES:
-        call.glare_retries += 1
-        call.reoffer_again = leg.name
-        call.emit(SetTimer(Timer.GLARE, GLARE_SECONDS))
-        return
-    elif status in (408, 481):
-        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.name)
-        return
-    _next(call)
+    else:
+        _reoffer_refused(call, leg, status)
+    if call.reoffer_again:
+        _next(call)
+
+
+def _acknowledge(call: CallState, leg: Leg, event: ResponseIn) -> None:
+    if leg.dialog is not None:
+        leg.dialog.refresh_target(event.response)
+        call.emit(SendAck(leg.name, leg.dialog.ack(event.response.cseq.number, leg.contact), leg.next_hop()))
 
 
 def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:
     call.glare_retries = 0
-    if leg.dialog is None:
-        return
-    leg.dialog.refresh_target(event.response)
-    call.emit(SendAck(leg.name, leg.dialog.ack(event.response.cseq.number, leg.contact), leg.next_hop()))
-    if call.live and answering.take_answer(call, leg, event.response.body):
-        call.emit(direction.relay(call))
+    if answering.take_answer(call, leg, event.response.body):
+        wiring.connect_media(call)
+
+
+def _wait_for_glare(call: CallState, leg: Leg) -> None:
+    leg.withdraw_offer()
+    call.glare_retries += 1
+    call.reoffer_again.add(leg.name)
+    call.emit(SetTimer(Timer.GLARE, GLARE_SECONDS))
+
+
+def _reoffer_refused(call: CallState, leg: Leg, status: int) -> None:
+    leg.withdraw_offer()
+    if status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
+        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.name if status == 481 else None)
 
 
 def again(call: CallState) -> None:
-    """The glare wait is over."""
-    _next(call)
+    """The glare wait is over, or the peer has acknowledged its own change."""
+    if call.reoffer is None and call.reoffer_again:
+        _next(call)
 
 
 def _next(call: CallState) -> None:
-    name, call.reoffer_again = call.reoffer_again, None
-    leg = call.leg(name) if name else None
+    """What had to wait while another change was under way."""
+    names, call.reoffer_again = sorted(call.reoffer_again), set()
     call.emit(ClearTimer(Timer.GLARE))
-    if leg is not None:
-        follow(call, leg)
+    for name in names:
+        leg = call.leg(name)
+        if leg is not None:
+            follow(call, leg)
 
 
 _HANDLERS = {"BYE": _bye, "INVITE": _offer, "UPDATE": _offer, "OPTIONS": _options}

@@ -111,7 +111,13 @@ def acknowledged(call: CallState) -> None:
 
 def settle(call: CallState) -> None:
     """Drop the call once it has ended and nothing we sent waits for an answer."""
-    if call.live or call.forgotten or call.outstanding or call.pending_bye is not None:
+    if not call.outstanding and call.pending_bye is None:
+        forget(call)
+
+
+def forget(call: CallState) -> None:
+    """Nothing more is awaited, or it was awaited long enough."""
+    if call.live or call.forgotten:
         return
     call.forgotten = True
     call.emit(ClearTimer(Timer.LINGER), Forget())

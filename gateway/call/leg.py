@@ -6,7 +6,7 @@ What is negotiated in SDP is the business of the two subclasses in `browser_leg`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.base.errors import SipError
@@ -56,6 +56,8 @@ class Leg(ABC):
     version: int = 0
     last_body: bytes = b""
     local: LocalAudio | None = None
+    standing: LocalAudio | None = None
+    """What `local` was before an offer of ours that is not answered yet."""
     remote: RemoteAudio | None = None
     answer_tag: str = ""
     """To-tag of the early dialog whose answer was taken from an 18x."""
@@ -94,6 +96,26 @@ class Leg(ABC):
 
     @abstractmethod
     def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes: ...
+
+    def remember(self) -> dict[str, object]:
+        """The leg as it is, for `restore` when an offer comes to nothing."""
+        return dict(vars(self))
+
+    def restore(self, memory: Mapping[str, object]) -> None:
+        """An offer was refused: the session stands on what it was (RFC 3261 14.2)."""
+        vars(self).update(memory)
+
+    def withdraw_offer(self) -> None:
+        """Our offer was refused: its version is used up, its contents count for nothing (RFC 3261 14.1)."""
+        if self.standing is not None:
+            self.local, self.standing = self.standing, None
+
+    def _publish(self, write: Callable[[int], bytes]) -> bytes:
+        """Our next description: `o=` counts up by one if anything in it changed, else it is the same (RFC 3264 8)."""
+        if not self.last_body or write(self.version) != self.last_body:
+            self.version += 1
+            self.last_body = write(self.version)
+        return self.last_body
 
     def initial_invite(self, call_id: str, body: bytes, hop_token: str, max_forwards: int) -> Request:
         """The INVITE that starts a callee leg (RFC 3261 8.1.1)."""
@@ -147,6 +169,10 @@ class Leg(ABC):
             return self.dialogs.take(response)
         except SipError:
             return None
+
+    def remembers(self, dialog: Dialog) -> bool:
+        """Whether this early dialog is kept: a callee cannot make us follow any number of forks."""
+        return self.dialogs is not None and dialog in self.dialogs
 
     def next_hop(self, dialog: Dialog | None = None) -> Flow:
         """Where requests inside a dialog go: the connection they belong to, or on UDP where the peer's Contact points.

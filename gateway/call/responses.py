@@ -44,7 +44,7 @@ def invite_response(call: CallState, callee: Leg, event: ResponseIn) -> None:
 
 def _provisional(call: CallState, callee: Leg, response: Response) -> None:
     dialog = callee.dialog_of(response)
-    if dialog is not None:
+    if dialog is not None and callee.remembers(dialog):
         call.emit(TrackDialog(callee.name, dialog.key))
     early = bool(response.body) and isinstance(callee, TrunkLeg) and not call.late_offer
     if early and isinstance(callee, TrunkLeg) and _early_media(call, callee, response):
@@ -58,21 +58,18 @@ def _early_media(call: CallState, callee: TrunkLeg, response: Response) -> bool:
 
     The offer stays open: another fork, or the 200, may answer it better (POLICY A2 early.plain, fork.mixed).
     """
-    offered = callee.offered or callee.local
+    memory = callee.remember()
+    callee.offered = callee.offered or callee.local
     try:
-        callee.offered = offered
         remote, agreement = callee.inspect_answer(response.body)
+        allowed = answering.judge_answer(call, callee, remote, agreement).allowed
     except SdpError:
+        allowed = False
+    if not allowed or not common_codecs(call.caller_codecs, remote.codecs):
+        callee.restore(memory)
         return False
-    if not security.judge_vector(call, callee.vector_of(agreement, remote)).allowed:
-        callee.offered = offered
-        return False
-    if not common_codecs(call.caller_codecs, remote.codecs):
-        return False
-    callee.take(remote, agreement)
     callee.answer_tag = response.to.tag or ""
-    security.record_leg(call, callee)
-    call.emit(*callee.media_effects())
+    answering.use_answer(call, callee, remote, agreement)
     return True
 
 
@@ -97,7 +94,8 @@ def _success(call: CallState, callee: Leg, event: ResponseIn) -> None:
         return
     if callee.confirmed or call.phase is not Phase.CALLING:
         _acknowledge(call, callee, dialog, event.response)
-        ending.release_dialog(call, callee, dialog, Termination.CANCELLED)
+        if dialog.local_seq == event.response.cseq.number:  # else our BYE is out already
+            ending.release_dialog(call, callee, dialog, call.termination or Termination.CANCELLED)
         return
     callee.confirm(dialog)
     call.emit(ClearTimer(Timer.RING), TrackDialog(callee.name, dialog.key))
@@ -130,8 +128,7 @@ def _failure(call: CallState, callee: Leg, status: int) -> None:
         plan = plan_retry(call.policy, status, callee.plan)
         if plan is not None:
             security.retry(call, plan, status)
-            callee.plan, callee.offered = plan, None
-            callee.history = callee.history | plan.codes
+            callee.start_over(plan)
             setup.send_invite(call, callee)
             return
         if callee.plan and callee.plan.proto == "RTP/SAVP":

@@ -99,6 +99,8 @@ def _plan(call: CallState, leg: TrunkLeg) -> bool:
 
 def trunk_connected(call: CallState, event: TrunkConnected) -> None:
     """The trunk can be reached; what it may be offered depends on how well it proved itself."""
+    if call.callee is not None:
+        return
     call.callee_flow = event.flow
     call.callee = call.context.make_callee(call, event.flow)
     if isinstance(call.callee, TrunkLeg) and not _plan(call, call.callee):

@@ -94,8 +94,10 @@ class CallState:
     weakening_attempts: int = 0
     reoffer: LegName | None = None
     """Leg whose re-INVITE from us is unanswered."""
-    reoffer_again: LegName | None = None
-    """Leg that must be re-offered when that answer is in, or after glare."""
+    reoffer_sequence: int = 0
+    """CSeq number of that re-INVITE: what answers another one is late."""
+    reoffer_again: set[LegName] = field(default_factory=set)
+    """Legs that must be re-offered when that answer is in, or after glare."""
     glare_retries: int = 0
     termination: Termination | None = None
     status: int = 0

@@ -108,22 +108,28 @@ class TrunkLeg(Leg):
 
     def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
         """Our offer by the plan; in mid-call the active suite and key are offered again with their tag."""
+        proto, cryptos = self._keys_to_offer()
+        offered = self._audio(proto, self._allowed(codecs), direction, cryptos)
+        body = self._publish(lambda version: build_offer(offered, session_id=self.session_id, version=version))
+        self.offered = offered
+        return body
+
+    def withdraw_offer(self) -> None:
+        self.offered = None
+
+    def start_over(self, plan: OfferPlan) -> None:
+        """The offer was refused as a whole: nothing an early answer said counts for the next one."""
+        self.plan, self.offered, self.local, self.remote, self.agreement = plan, None, None, None, None
+        self.answer_tag, self.wants_to_send, self.wants_to_receive = "", True, True
+        self.history = self.history | plan.codes
+
+    def _keys_to_offer(self) -> tuple[Proto, tuple[CryptoAttribute, ...]]:
+        """What the session stands on; before there is one, what was planned."""
+        if self.agreement is not None and self.remote is not None:
+            return self.remote.proto, (self.agreement.local,) if self.agreement.local else ()
         if self.plan is None:
             raise SdpError("no offer planned", 500)
-        agreed = self.agreement
-        if agreed is not None:
-            cryptos: tuple[CryptoAttribute, ...] = (agreed.local,) if agreed.local else ()
-            proto = self._proto_in_use()
-        else:
-            cryptos = self._fresh_cryptos() if self.plan.with_crypto else ()
-            proto = Proto(self.plan.proto)
-        self.offered = self._audio(proto, self._allowed(codecs), direction, cryptos)
-        self.version += 1
-        self.last_body = build_offer(self.offered, session_id=self.session_id, version=self.version)
-        return self.last_body
-
-    def _proto_in_use(self) -> Proto:
-        return self.remote.proto if self.remote else Proto.AVP
+        return Proto(self.plan.proto), self._fresh_cryptos() if self.plan.with_crypto else ()
 
     def _fresh_cryptos(self) -> tuple[CryptoAttribute, ...]:
         return tuple(self._crypto(tag, suite) for tag, suite in enumerate(SUITES, start=1))
@@ -134,10 +140,10 @@ class TrunkLeg(Leg):
         return CryptoAttribute(tag, suite.name, Secret(self.new_key(suite.master_length)))
 
     def inspect_answer(self, body: bytes) -> tuple[RemoteAudio, TrunkAgreement]:
-        """Read an answer without taking it: policy has the word first.
+        """Read an answer without taking it: `refuse_broken_keying` and policy have the word first.
 
         Raises:
-            SdpError: unusable; `TrunkKeyingError` when it breaks a keying rule.
+            SdpError: unusable.
         """
         if self.offered is None:
             raise SdpError("answer without an offer")
@@ -145,11 +151,8 @@ class TrunkLeg(Leg):
         usable = [line for line in lines if line.rtp is not None]
         if not usable:
             raise SdpError("audio refused")
-        agreement = check_trunk_answer(self.offered, usable[0])
-        if agreement.problem and agreement.problem != Code.MEDIA_OSRTP_FALLBACK:
-            raise TrunkKeyingError(Code(agreement.problem))
         self._check_address(usable[0])
-        return usable[0], agreement
+        return usable[0], check_trunk_answer(self.offered, usable[0])
 
     def inspect_offer(self, body: bytes) -> tuple[RemoteAudio, TrunkAgreement]:
         """Read an offer without taking it: the strongest audio line and the keys we would answer it with.
@@ -200,6 +203,7 @@ class TrunkLeg(Leg):
 
     def read_answer(self, body: bytes) -> RemoteAudio:
         remote, agreement = self.inspect_answer(body)
+        refuse_broken_keying(agreement)
         self.take(remote, agreement)
         return remote
 
@@ -208,18 +212,15 @@ class TrunkLeg(Leg):
         if self.description is None or self.remote is None or self.agreement is None:
             raise SdpError("no offer to answer", 500)
         cryptos = (self.agreement.local,) if self.agreement.local else ()
+        description, index = self.description, self.remote.index
         local = self._audio(self.remote.proto, tuple(codecs), direction, cryptos, mux=self.remote.rtcp_mux)
-        if local != self.local or not self.last_body:
-            self.version += 1
-        self.local = local
-        self.last_body = build_answer(
-            local,
-            self.description,
-            audio_index=self.remote.index,
-            session_id=self.session_id,
-            version=self.version,
+        body = self._publish(
+            lambda version: build_answer(
+                local, description, audio_index=index, session_id=self.session_id, version=version
+            )
         )
-        return self.last_body
+        self.local = local
+        return body
 
     def _audio(
         self,
@@ -256,6 +257,16 @@ class TrunkLeg(Leg):
         mux = self.remote.rtcp_mux and self.local.rtcp_mux
         where = SetTrunkMedia(bool(keys), self.remote.rtp, None if mux else self.remote.rtcp, mux)
         return (*keys, where)
+
+
+def refuse_broken_keying(agreement: TrunkAgreement) -> None:
+    """An answer that breaks a keying rule is no agreement; one that took no keys of an optional offer is.
+
+    Raises:
+        TrunkKeyingError: with the policy code.
+    """
+    if agreement.problem and agreement.problem != Code.MEDIA_OSRTP_FALLBACK:
+        raise TrunkKeyingError(Code(agreement.problem))
 
 
 def _within(host: str, networks: Sequence[str]) -> bool:

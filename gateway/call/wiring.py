@@ -14,14 +14,35 @@ from gateway.sdp.negotiation import common_codecs, payload_map
 
 
 def agreed_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
-    """Codecs for our answer on `leg`: the first audio codec both sides have, and what accompanies it."""
-    if leg.remote is None or other.remote is None:
-        return ()
-    common = common_codecs(leg.remote.codecs, other.remote.codecs)
+    """Codecs for our answer on `leg`: one audio codec both sides have, and what accompanies it.
+
+    The one the other side uses already comes first, so that it need not be asked again.
+    """
+    common = possible_codecs(leg, other)
     if not common:
         return ()
-    rate = common[0].clock_rate
-    return (common[0], *(c for c in common[1:] if c.is_companion and c.clock_rate == rate))
+    used = {codec.key for codec in _in_use(other)}
+    first = next((c for c in common if c.key in used and not c.is_companion), common[0])
+    return (first, *(c for c in common if c.is_companion and c.clock_rate == first.clock_rate))
+
+
+def possible_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
+    """What both peers said they can do, in the numbering of `leg`."""
+    if leg.remote is None or other.remote is None:
+        return ()
+    return common_codecs(leg.remote.codecs, other.remote.codecs)
+
+
+def have_common(leg: Leg, other: Leg) -> bool:
+    """Whether packets of one side are of a codec agreed on the other: they are relayed, not transcoded."""
+    return bool(common_codecs(_in_use(leg), _in_use(other)))
+
+
+def _in_use(leg: Leg) -> tuple[Codec, ...]:
+    """What offer and answer of this leg have in common."""
+    if leg.local is None or leg.remote is None:
+        return ()
+    return common_codecs(leg.remote.codecs, leg.local.codecs)
 
 
 def connect_media(call: CallState) -> None:

@@ -172,6 +172,10 @@ class InviteDialogs:
     def __len__(self) -> int:
         return len(self._by_tag)
 
+    def __contains__(self, dialog: Dialog) -> bool:
+        """Whether this dialog is kept, see `MAX_EARLY_DIALOGS`."""
+        return self._by_tag.get(dialog.remote_tag) is dialog
+
     def take(self, response: Response) -> Dialog | None:
         """The dialog of a 1xx or 2xx, made or confirmed by it; None for 100, failures and a 1xx without tag."""
         tag = response.to.tag or ""

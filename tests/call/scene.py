@@ -178,6 +178,10 @@ class Scene:
     ) -> Scene:
         """The callee answers the request sent last."""
         sent = [e for e in self.all if isinstance(e, fx.SendRequest) and e.purpose is purpose][-1]
+        return self.feed(self.answer_to(sent, status, body, tag=tag))
+
+    def answer_to(self, sent: fx.SendRequest, status: int, body: bytes = b"", *, tag: str = "callee") -> events.Event:
+        """A response to any request that went out."""
         response = create_response(
             sent.request,
             status,
@@ -186,10 +190,23 @@ class Scene:
             body=body,
             content_type="application/sdp" if body else "",
         )
-        return self.feed(events.ResponseIn(sent.leg, purpose, response, sent.flow))
+        return events.ResponseIn(sent.leg, sent.purpose, response, sent.flow)
 
     def ack(self, body: bytes = b"") -> Scene:
         return self.feed(events.AckIn("invite-key", request("ACK", body, to_tag="gw-browser")))
+
+    def inside(self, leg: fx.LegName, method: str, body: bytes = b"", *, cseq: int, tag: str = "") -> Scene:
+        """A request of a peer inside its dialog, or inside that of another fork with this tag."""
+        found = request(method, body, cseq=cseq, to_tag=f"gw-{leg}")
+        side = self.state.leg(leg)
+        if side is not None and not side.is_caller:
+            found.headers.set("Call-ID", self.state.callee_call_id)
+            found.headers.set("From", f"<sip:callee@127.0.0.2>;tag={tag or 'callee'}")
+        return self.feed(events.RequestIn(leg, f"{leg}-{cseq}", found))
+
+    def ack_of(self, leg: fx.LegName, cseq: int, body: bytes = b"") -> Scene:
+        """The ACK of a re-INVITE that `inside` sent."""
+        return self.feed(events.AckIn(f"{leg}-{cseq}", request("ACK", body, cseq=cseq, to_tag=f"gw-{leg}")))
 
     @property
     def responses(self) -> list[Response]:

@@ -30,9 +30,7 @@ def from_browser(scene: Scene, method: str, body: bytes = b"", cseq: int = 2) ->
 
 
 def from_trunk(scene: Scene, method: str, body: bytes = b"", cseq: int = 900) -> Scene:
-    return scene.feed(
-        events.RequestIn(fx.LegName.TRUNK, f"t{cseq}", request(method, body, cseq=cseq, to_tag="gw-trunk"))
-    )
+    return scene.inside(fx.LegName.TRUNK, method, body, cseq=cseq)
 
 
 def held(direction: bytes) -> bytes:

@@ -1,0 +1,47 @@
+"""What the documents name must exist, and what exists must be named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gateway.base.counters import Counter
+from gateway.base.termination import Termination
+from gateway.config.schema import GatewayConfig
+
+ROOT = Path(__file__).parents[1]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("termination", Termination)
+def test_every_reason_a_call_can_end_for_is_explained(termination: Termination) -> None:
+    assert f"`{termination.slug}`" in OPERATIONS
+
+
+@pytest.mark.parametrize("counter", Counter)
+def test_every_counter_is_explained(counter: Counter) -> None:
+    assert f"`{counter.value}`" in OPERATIONS
+
+
+def test_the_readmes_configuration_is_one_the_gateway_reads() -> None:
+    text = README.split("```yaml\n")[1].split("```")[0]
+    config = GatewayConfig.model_validate(yaml.load(text, Loader=yaml.BaseLoader))  # noqa: S506 - text only
+    assert set(config.trunks) == {"pbx", "old"}
+
+
+@pytest.mark.parametrize("command", ["make run", "make test"])
+def test_the_readme_names_the_two_commands(command: str) -> None:
+    assert command in README
+
+
+@pytest.mark.parametrize(
+    "document", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name
+)
+def test_relative_links_lead_somewhere(document: Path) -> None:
+    for part in document.read_text().split("](")[1:]:
+        target = part.split(")")[0].split("#")[0]
+        if target and "://" not in target:
+            assert (document.parent / target).exists(), target

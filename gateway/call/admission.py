@@ -66,7 +66,7 @@ class Admission:
         request = event.request
         plan = self._plan_outbound(request, user) if user else self._plan_inbound(event)
         state = self._state(event, plan, outbound=bool(user))
-        refused = plan.refused or self._general_refusal(request, plan)
+        refused = plan.refused or self._looped(request)
         taken = refused is None and self._caps.take(plan.user, emergency=plan.emergency)
         if refused is None and not taken:
             self._services.counters.add(Counter.SIP_REJECTED)
@@ -76,12 +76,10 @@ class Admission:
         )
         runner.begin(refused)
 
-    def _general_refusal(self, request: Request, plan: Plan) -> Termination | None:
-        if request.headers.get(HOP_HEADER) == self._context.hop_token:
-            return Termination.LOOP_DETECTED
-        if not plan.emergency and not self._services.audit.accepting_calls:
-            return Termination.AUDIT_UNAVAILABLE
-        return None
+    def _looped(self, request: Request) -> Termination | None:
+        """An INVITE that carries our own hop token has been here before."""
+        looped = request.headers.get(HOP_HEADER) == self._context.hop_token
+        return Termination.LOOP_DETECTED if looped else None
 
     def _plan_outbound(self, request: Request, user: str) -> Plan:
         """A browser calls: From must be who the flow is; the dialplan knows the trunk."""

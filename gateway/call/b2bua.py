@@ -1,7 +1,7 @@
 """The B2BUA: one call as a machine without I/O. Events in, effects out, in the order they must happen.
 
     call = Call(state)
-    for effect in call.begin(now): ...
+    for effect in call.open(now) + call.begin(now): ...
     for effect in call.handle(event, now): ...
 
 The verbs live beside it: `setup` (INVITE to INVITE), `responses`, `answering`, `change` (mid-call), `ending`.
@@ -43,16 +43,21 @@ class Call:
     def __init__(self, state: CallState) -> None:
         self.state = state
 
+    def open(self, now: float) -> list[Effect]:
+        """The INVITE is somebody's: from here on there is one call.start and there will be one call.final."""
+        self.state.now = now
+        self.state.emit(security.start_record(self.state))
+        return self._drain()
+
     def begin(self, now: float) -> list[Effect]:
-        """The INVITE passed identification and routing."""
+        """The INVITE passed identification, routing and limits."""
         self.state.now = now
         setup.start(self.state)
         return self._drain()
 
     def begin_refused(self, termination: Termination, now: float) -> list[Effect]:
-        """The INVITE is somebody's, but cannot be served: still one call.start and one call.final."""
+        """The INVITE cannot be served."""
         self.state.now = now
-        self.state.emit(security.start_record(self.state))
         ending.refuse(self.state, termination)
         return self._drain()
 

@@ -83,9 +83,13 @@ class CallRunner:
         index.received[state.caller.invite_key] = self
 
     def begin(self, refused: Termination | None = None) -> None:
-        """Start the call, or record and refuse it."""
+        """Record the start; then begin the call, or refuse it. Without a record only an emergency call goes on."""
         now = self._services.clock()
         self._services.counters.add(Counter.CALLS_STARTED)
+        self._decide(lambda: self.call.open(now))
+        self._work()
+        if refused is None and not (self.state.policy.emergency or self._services.audit.accepting_calls):
+            refused = Termination.AUDIT_UNAVAILABLE
         self._decide(lambda: self.call.begin_refused(refused, now) if refused else self.call.begin(now))
         self._work()
 

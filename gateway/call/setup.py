@@ -30,7 +30,6 @@ from gateway.webrtc.ice_lite import IceCredentials
 
 def start(call: CallState) -> None:
     """The INVITE is in and routed: read its offer, then find the other side."""
-    call.emit(security.start_record(call))
     if not _read_caller_offer(call):
         return
     if call.outbound:

@@ -138,7 +138,7 @@ class Scene:
         self.all.extend(effects)
 
     def begin(self) -> Scene:
-        self._keep(self.call.begin(self.now))
+        self._keep(self.call.open(self.now) + self.call.begin(self.now))
         return self
 
     def feed(self, event: events.Event) -> Scene:
@@ -182,11 +182,13 @@ class Scene:
 
     def answer_to(self, sent: fx.SendRequest, status: int, body: bytes = b"", *, tag: str = "callee") -> events.Event:
         """A response to any request that went out."""
+        browser = sent.leg is fx.LegName.BROWSER
+        contact = "<sip:alice@client.invalid;transport=ws>" if browser else "<sip:callee@127.0.0.2:5061>"
         response = create_response(
             sent.request,
             status,
             to_tag=tag,
-            headers=(("Contact", "<sip:callee@127.0.0.2:5061>"),),
+            headers=(("Contact", contact),),
             body=body,
             content_type="application/sdp" if body else "",
         )

@@ -1,0 +1,188 @@
+"""What must be true of every call, whatever happens to it: a watcher that sees each step of the machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from gateway.call import effects as fx
+from gateway.call import events
+from gateway.call.effects import LegName, Purpose
+from gateway.config.schema import Profile
+from gateway.policy.posture import Grade
+from gateway.sip.message import Request, Response
+from tests.call.scene import Scene
+
+MEDIA = (fx.SetTrunkKeys, fx.SetTrunkMedia, fx.ReleaseDtlsKeys, fx.StartDtls, fx.SetPayloads, fx.SetDirection)
+ACCEPTED = ("leg.secured", "leg.downgraded")
+BROWSER_SECRETS = (b"ice-ufrag", b"a=candidate", b"a=fingerprint", b"192.0.2.", b"msid", b"Call-Security")
+TRUNK_SECRETS = (b"a=crypto", b"inline:", b"127.0.0.", b"pbx.example")
+
+
+class Watcher:
+    """Looks at the effects of each event and remembers what a later one must agree with."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.records: list[str] = []
+        self.finished = self.forgotten = 0
+        self.finals: Counter[str] = Counter()
+        """Final responses by request key."""
+        self.agreed: dict[str, str] = {}
+        """Keying of each leg as its last accepting record says."""
+        self.reinvites: set[tuple[str, int]] = set()
+        self.answered: set[str] = set()
+        """To tags the callee answered with."""
+        self.byes: Counter[str] = Counter()
+        """To tags we said goodbye to."""
+        self.worst = Grade.END_TO_END
+
+    def see(self, event: events.Event | None, effects: Sequence[fx.Effect]) -> None:
+        """Judge one step: the event, and what the machine wanted done."""
+        if isinstance(event, events.ResponseIn) and event.response.status >= 200:
+            self._change_answered(event, effects)
+        for effect in effects:
+            self._one(effect)
+        self._posture()
+        if isinstance(event, events.ResponseIn):
+            self._response(event, effects)
+        elif isinstance(event, events.RequestIn):
+            assert self.finals[event.key] == 1, "each request is answered at once and once"
+            if self._is_of_a_lost_fork(event):
+                assert [type(e) for e in effects] == [fx.Respond], "a fork that lost is no part of the call"
+
+    def _change_answered(self, event: events.ResponseIn, effects: Sequence[fx.Effect]) -> None:
+        present = (event.leg, event.response.cseq.number)
+        if event.purpose is Purpose.REINVITE and present not in self.reinvites:
+            assert all(isinstance(e, fx.SendAck) for e in effects), "an answer that comes again means nothing more"
+        self.reinvites.discard(present)
+
+    def _is_of_a_lost_fork(self, event: events.RequestIn) -> bool:
+        leg = self.scene.state.leg(event.leg)
+        won = leg.dialog.remote_tag if leg is not None and leg.dialog is not None else None
+        return won is not None and event.request.from_.tag != won
+
+    def _one(self, effect: fx.Effect) -> None:
+        assert self.records or isinstance(effect, fx.WriteAudit), "nothing happens before call.start"
+        match effect:
+            case fx.WriteAudit():
+                self._record(effect.record)
+            case fx.Finished():
+                self.finished += 1
+                assert self.finished == 1
+            case fx.Forget():
+                self.forgotten += 1
+                assert self.finished == self.forgotten == 1
+            case fx.Respond():
+                self._respond(effect)
+            case fx.SendRequest():
+                self._send(effect)
+            case fx.SendAck():
+                self._to(effect.leg, effect.request)
+            case fx.OpenMedia() | fx.ConnectTrunk() | fx.TrackDialog():
+                pass
+            case _ if isinstance(effect, MEDIA):
+                self._media(effect)
+            case _:
+                pass
+
+    def _record(self, record: dict[str, object]) -> None:
+        kind = str(record["type"])
+        assert (kind == "call.start") == (not self.records), "call.start is the first record and the only one"
+        self.records.append(kind)
+        vector = record.get("vector_after")
+        if kind in ACCEPTED and isinstance(vector, dict):
+            self.agreed[str(record["leg"])] = str(vector["keying"])
+
+    def _media(self, effect: fx.Effect) -> None:
+        assert not self.finished, "the media is closed"
+        match effect:
+            case fx.SetTrunkKeys():
+                assert self.agreed.get("trunk") == "sdes"
+            case fx.SetTrunkMedia():
+                assert self.agreed.get("trunk") == ("sdes" if effect.keyed else "plain")
+                assert effect.keyed or not self._strict
+            case fx.ReleaseDtlsKeys():
+                assert self.agreed.get("browser") == "dtls"
+            case _:
+                pass
+
+    @property
+    def _strict(self) -> bool:
+        return self.scene.profile is Profile.STRICT and not self.scene.emergency
+
+    def _respond(self, effect: fx.Respond) -> None:
+        response = effect.response
+        leg = self._asker(effect.key)
+        self._to(leg, response)
+        assert self.finals[effect.key] == 0, "nothing follows a final response"
+        if response.status >= 200:
+            self.finals[effect.key] += 1
+        if effect.key == "invite-key" and response.status == 200 and not self.scene.state.late_offer:
+            assert "trunk" in self.agreed, "the record stands before the answer"
+        if self._strict and response.status == 200 and response.body and leg is LegName.TRUNK:
+            assert b"a=crypto" in response.body
+
+    def _asker(self, key: str) -> LegName:
+        return self.scene.state.caller.name if key == "invite-key" else LegName(key.partition("-")[0])
+
+    def _send(self, effect: fx.SendRequest) -> None:
+        request = effect.request
+        self._to(effect.leg, request)
+        if effect.purpose is Purpose.REINVITE:
+            self.reinvites.add((effect.leg, request.cseq.number))
+            assert len(self.reinvites) == 1, "one change at a time"
+            assert not self.finished
+        elif effect.purpose is Purpose.BYE:
+            assert self.finished or effect.leg is not self.scene.state.caller.name
+            if effect.leg is not self.scene.state.caller.name:
+                self.byes[request.to.tag or ""] += 1
+                assert self.byes[request.to.tag or ""] == 1, "one BYE for each dialog"
+
+    def _to(self, leg: LegName, message: Request | Response) -> None:
+        """Nothing of one side shows on the other."""
+        secrets = BROWSER_SECRETS if leg is LegName.TRUNK else TRUNK_SECRETS
+        text = bytes(message) if isinstance(message, Request) else message.body
+        for secret in secrets:
+            assert secret not in text
+        if leg is LegName.TRUNK:
+            assert "Call-Security" not in message.headers
+
+    def _posture(self) -> None:
+        posture = self.scene.state.posture
+        if posture.legs():
+            assert posture.worst <= self.worst
+            assert posture.worst <= posture.current
+            self.worst = posture.worst
+
+    def _response(self, event: events.ResponseIn, effects: Sequence[fx.Effect]) -> None:
+        response, number = event.response, event.response.cseq.number
+        acks = [e.request for e in effects if isinstance(e, fx.SendAck)]
+        if 200 <= response.status < 300 and event.purpose is not Purpose.BYE:
+            assert [(a.cseq.number, a.to.tag) for a in acks] == [(number, response.to.tag)], "each 2xx is acknowledged"
+        else:
+            assert acks == []
+        if 200 <= response.status < 300 and event.purpose is Purpose.INVITE:
+            self.answered.add(response.to.tag or "")
+            self._unwanted_is_ended()
+
+    def _unwanted_is_ended(self) -> None:
+        """Every dialog the callee confirmed either is the call, or has our BYE."""
+        state = self.scene.state
+        callee = state.callee
+        winner = callee.dialog.remote_tag if callee is not None and callee.dialog is not None else None
+        for tag in self.answered:
+            assert self.byes[tag] or (tag == winner and (state.live or self.ended_by_callee))
+
+    @property
+    def ended_by_callee(self) -> bool:
+        """The callee knows already: it said BYE, or that there is no dialog."""
+        return self.finished == 1
+
+    def over(self) -> None:
+        """The call has been brought to its end."""
+        assert self.finished == 1
+        assert self.forgotten == 1
+        assert self.finals["invite-key"] == 1, "the caller has its one final response"
+        assert not self.reinvites
+        self._unwanted_is_ended()

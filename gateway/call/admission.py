@@ -24,6 +24,7 @@ from gateway.sdp.keying import Setup
 from gateway.sip.address import NameAddr
 from gateway.sip.events import RequestReceived
 from gateway.sip.flow import Flow
+from gateway.sip.grammar import escape_user
 from gateway.sip.message import Request
 from gateway.sip.uri import SipUri
 
@@ -230,7 +231,7 @@ def _target_host(target: str) -> str:
 
 
 def _uri(user: str, host: str) -> str:
-    return f"sip:{user.replace('#', '%23')}@{host}"
+    return f"sip:{escape_user(user)}@{host}"
 
 
 def _caller_identity(call: CallState, realm: str) -> str:

@@ -131,10 +131,6 @@ class CallState:
         return self.leg(leg.name.other)
 
     @property
-    def caller_answered(self) -> bool:
-        return self.caller.confirmed
-
-    @property
     def live(self) -> bool:
         return self.phase is not Phase.ENDED
 

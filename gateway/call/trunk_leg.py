@@ -20,7 +20,7 @@ from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import Codec
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import CryptoAttribute
-from gateway.sdp.media import Direction, LocalAudio, Proto, RemoteAudio, audio_lines
+from gateway.sdp.media import Direction, LocalAudio, Proto, RemoteAudio, audio_lines, strongest
 from gateway.sdp.negotiation import Keying, TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
 
 KeySource = Callable[[int], bytes]
@@ -135,9 +135,12 @@ class TrunkLeg(Leg):
         return tuple(self._crypto(tag, suite) for tag, suite in enumerate(SUITES, start=1))
 
     def _crypto(self, tag: int, suite: CryptoSuite) -> CryptoAttribute:
+        return CryptoAttribute(tag, suite.name, self._key(suite))
+
+    def _key(self, suite: CryptoSuite) -> Secret[bytes]:
         if self.new_key is None:
             raise SdpError("no key source", 500)
-        return CryptoAttribute(tag, suite.name, Secret(self.new_key(suite.master_length)))
+        return Secret(self.new_key(suite.master_length))
 
     def inspect_answer(self, body: bytes) -> tuple[RemoteAudio, TrunkAgreement]:
         """Read an answer without taking it: `refuse_broken_keying` and policy have the word first.
@@ -164,13 +167,12 @@ class TrunkLeg(Leg):
         usable = [line for line in audio_lines(self.description) if line.rtp is not None and not line.proto.dtls]
         if not usable:
             raise SdpError("no audio line this gateway can serve")
-        for line in sorted(usable, key=lambda a: not (a.proto.keyed or a.cryptos)):
-            chosen = choose_crypto(line.cryptos, SUITES)
-            if chosen is None and line.proto.keyed:
-                continue
-            self._check_address(line)
-            return line, self._agree(chosen) if chosen else PLAIN
-        raise TrunkKeyingError(Code.MEDIA_CRYPTO_IGNORED)
+        line = strongest(usable)
+        chosen = choose_crypto(line.cryptos, SUITES)
+        if chosen is None and line.proto.keyed:
+            raise TrunkKeyingError(Code.MEDIA_CRYPTO_IGNORED)
+        self._check_address(line)
+        return line, self._agree(chosen) if chosen else PLAIN
 
     def _check_address(self, remote: RemoteAudio) -> None:
         """Media goes only where a trunk's media can be: `c=` must not aim us at this host, a group or a name.
@@ -184,11 +186,10 @@ class TrunkLeg(Leg):
 
     def _agree(self, remote: CryptoAttribute) -> TrunkAgreement:
         """Accept one crypto line: tag and suite echoed; our key is kept while its suite stays (ROC goes on)."""
-        suite = next(s for s in SUITES if s.name == remote.suite)
+        suite = remote.crypto_suite
         kept = self.agreement.local if self.agreement and self.agreement.suite == suite else None
-        fresh = self._crypto(remote.tag, suite)
-        local = CryptoAttribute(remote.tag, suite.name, kept.key) if kept else fresh
-        return TrunkAgreement(Keying.SDES, suite, local, remote, "")
+        key = kept.key if kept else self._key(suite)
+        return TrunkAgreement(Keying.SDES, suite, remote.with_key(key), remote, "")
 
     def take(self, remote: RemoteAudio, agreement: TrunkAgreement) -> None:
         """Policy agreed: the session stands on this from now on."""

@@ -109,6 +109,8 @@ class CallMachine(RuleBasedStateMachine):
         if stage != "nothing":
             self.everything_goes_well_up_to_the_callee()
         if stage == "established" and self.sent(Purpose.INVITE):
+            for tag in data.draw(st.lists(TAGS, max_size=2)):
+                self._respond(self.sent(Purpose.INVITE)[-1], 180, tag, b"")
             self.callee_answers_well("callee")
 
     def _step(self, event: events.Event | None, effects: list[fx.Effect]) -> None:
@@ -169,6 +171,12 @@ class CallMachine(RuleBasedStateMachine):
         sent = self.sent(Purpose.REINVITE)[-1 if newest else 0]
         body = self._body(data, sent.leg) if data.draw(st.booleans()) else self._good_answer(sent)
         self._respond(sent, status, "callee", body if status < 300 else b"")
+
+    @precondition(lambda self: self.sent(Purpose.REINVITE))
+    @rule(newest=st.booleans())
+    def peer_agrees_to_our_change(self, newest: bool) -> None:
+        sent = self.sent(Purpose.REINVITE)[-1 if newest else 0]
+        self._respond(sent, 200, "callee", self._good_answer(sent))
 
     @precondition(lambda self: self.sent(Purpose.BYE))
     @rule(status=st.sampled_from([100, 200, 481, 500]))

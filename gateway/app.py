@@ -40,6 +40,18 @@ log = logging.getLogger(__name__)
 TOKEN_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"  # noqa: S105
 AUDIT_RETRY_SECONDS = 1.0
 """How often records that wait in memory are tried again while nothing else is written."""
+RELAY_COUNTERS_SECONDS = 5.0
+"""How old the workers' own counters may be at `/metrics`."""
+UNASSIGNED_COUNTERS = (
+    "stun_rejected",
+    "dtls_rejected",
+    "unvalidated_dropped",
+    "unknown_dropped",
+    "oversize_dropped",
+    "empty_dropped",
+    "control_rejected",
+)
+"""What can come to a browser port without belonging to any call."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -74,6 +86,8 @@ class Gateway:
             gauges=self._gauges,
         )
         self._retry_timer: asyncio.TimerHandle | None = None
+        self._relay_watch: asyncio.Task[None] | None = None
+        self._relay_totals: dict[str, float] = {}
 
     def _services(self, loaded: LoadedConfig) -> Services:
         return Services(
@@ -99,6 +113,7 @@ class Gateway:
             "users_registered": len(self.manager.registrar),
             "relay_sessions": self.pool.session_count,
             "audit_accepting_calls": float(self.audit.accepting_calls),
+            **self._relay_totals,
         }
 
     @property
@@ -131,12 +146,28 @@ class Gateway:
             await self.stop("start failed")
             raise
         self._retry_audit()
+        self._relay_watch = asyncio.get_running_loop().create_task(self._watch_relay())
+
+    async def _watch_relay(self) -> None:
+        """Keep at hand for `/metrics` what the workers dropped outside of calls; a scrape never waits for them."""
+        while True:
+            with contextlib.suppress(MediaError, TimeoutError):
+                workers = await self.pool.worker_counters()
+                self._relay_totals = {
+                    f"relay_{name}": float(sum(getattr(worker, name) for worker in workers))
+                    for name in UNASSIGNED_COUNTERS
+                }
+            await asyncio.sleep(RELAY_COUNTERS_SECONDS)
 
     async def stop(self, reason: str = "stopped") -> None:
         """End every call with its record, then every socket, worker and file."""
         if self._retry_timer is not None:
             self._retry_timer.cancel()
             self._retry_timer = None
+        if self._relay_watch is not None:
+            self._relay_watch.cancel()
+            await asyncio.gather(self._relay_watch, return_exceptions=True)
+            self._relay_watch = None
         await self.manager.stop()
         await self.endpoint.stop()  # before the web server, which would wait for its WebSockets
         await self.web.stop()

@@ -39,7 +39,7 @@ class Watcher:
 
     def see(self, event: events.Event | None, effects: Sequence[fx.Effect]) -> None:
         """Judge one step: the event, and what the machine wanted done."""
-        if isinstance(event, events.ResponseIn) and event.response.status >= 200:
+        if isinstance(event, events.ResponseIn) and event.response.status >= 200 and event.purpose is Purpose.REINVITE:
             self._change_answered(event, effects)
         for effect in effects:
             self._one(effect)
@@ -53,7 +53,7 @@ class Watcher:
 
     def _change_answered(self, event: events.ResponseIn, effects: Sequence[fx.Effect]) -> None:
         present = (event.leg, event.response.cseq.number)
-        if event.purpose is Purpose.REINVITE and present not in self.reinvites:
+        if present not in self.reinvites:
             assert all(isinstance(e, fx.SendAck) for e in effects), "an answer that comes again means nothing more"
         self.reinvites.discard(present)
 

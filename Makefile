@@ -36,8 +36,9 @@ test-interop: peers ## Calls between real peers: Chromium, pjsua2, baresip, sipp
 test-attacks: peers ## Attacks on a running gateway
 	$(PYTEST) tests/attacks
 
-fuzz: setup ## Mutated messages for FUZZ_SECONDS per target
+fuzz: setup ## Mutated messages for FUZZ_SECONDS per target, and every generated case with fresh randomness
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/fuzz
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) $$(grep -rlw hypothesis --include=test_*.py tests)
 
 bench: peers ## The load generator
 	$(BIN)/python -m bench

@@ -13,7 +13,7 @@ PEERS := chromium:chromium tcpdump:tcpdump baresip:baresip-core sipp:sip-tester
 # Seconds per target of `make fuzz`; `make test` gives each a few.
 FUZZ_SECONDS ?= 300
 
-.PHONY: help setup peers run test test-interop test-attacks fuzz bench lint types imports format docs softphone
+.PHONY: help setup peers run test test-interop test-attacks fuzz bench lint types imports format docs softphone sipjs
 
 help: ## What the targets do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,10 @@ format: setup ## Put everything into the house style
 docs: setup ## docs/configuration.md from the schema
 	$(BIN)/sip-gateway reference > docs/configuration.md.new
 	mv docs/configuration.md.new docs/configuration.md
+
+sipjs: ## The bundle of the tests' SIP.js page (tests/interop/sipjs/dist), which is committed
+	@.ci/need node:nodejs npm:npm
+	cd tests/interop/sipjs && npm ci --no-audit --no-fund && npm run build
 
 softphone: ## The softphone's bundle (gateway/web/softphone/dist), which is committed
 	@.ci/need node:nodejs npm:npm

@@ -28,9 +28,9 @@ FLAGS = (
 )
 FAKE_UI = "--use-fake-ui-for-media-stream"
 
-# Taps the stream the page plays, as 16-bit samples at 16 kHz, without touching the page's own code.
-_LISTEN = """async () => {
-  const context = new AudioContext({sampleRate: 16000});
+# Taps the stream the page plays, as 16-bit samples, without touching the page's own code; gives the rate.
+LISTEN = """async (sampleRate) => {
+  const context = new AudioContext(sampleRate ? {sampleRate} : {});
   const source = context.createMediaStreamSource(document.querySelector('#remote-audio').srcObject);
   const tap = context.createScriptProcessor(2048, 1, 1);
   const kept = [];
@@ -38,8 +38,9 @@ _LISTEN = """async () => {
   source.connect(tap);
   tap.connect(context.destination);
   window.__tap = {context, kept, tap, source};
+  return context.sampleRate;
 }"""
-_HEARD = """async () => {
+HEARD = """async () => {
   const {context, kept, tap, source} = window.__tap;
   source.disconnect();
   tap.disconnect();
@@ -58,6 +59,18 @@ def launch(playwright: Playwright, tone: Path, *flags: str, fake_ui: bool = True
     """Chromium whose microphone is a WAV file."""
     arguments = [*FLAGS, f"--use-file-for-fake-audio-capture={tone}", *([FAKE_UI] if fake_ui else []), *flags]
     return playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=arguments)
+
+
+def listen(page: Page, seconds: float) -> Samples:
+    """What the page plays during that time, as samples at `RATE`."""
+    page.evaluate(LISTEN, RATE)
+    page.wait_for_timeout(seconds * 1000)
+    return decode(page.evaluate(HEARD))
+
+
+def decode(text: str) -> Samples:
+    """What `HEARD` gave."""
+    return np.frombuffer(base64.b64decode(text), "<i2").astype(float)
 
 
 class SoftphonePage:
@@ -125,10 +138,7 @@ class SoftphonePage:
 
     def listen(self, seconds: float) -> Samples:
         """What the person hears during that time, as samples at `RATE`."""
-        self.page.evaluate(_LISTEN)
-        self.page.wait_for_timeout(seconds * 1000)
-        raw = base64.b64decode(self.page.evaluate(_HEARD))
-        return np.frombuffer(raw, "<i2").astype(float)
+        return listen(self.page, seconds)
 
     def stats(self) -> dict[str, Any]:
         """getStats() of the transport."""

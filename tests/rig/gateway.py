@@ -84,6 +84,7 @@ class GatewaySetup:
     sip: tuple[str, ...] = ("udp", "tcp")
     tls_web: bool = True
     allow_missing_origin: bool = True
+    more_origins: tuple[str, ...] = ()
     overrides: dict[str, Any] = field(default_factory=dict)
     workers: int = 1
     trunk_ports: int = 200
@@ -129,7 +130,7 @@ class GatewaySetup:
         files = self.certificates
         web: dict[str, Any] = {
             "address": f"127.0.0.1:{self.web_port}",
-            "origins": [self.origin],
+            "origins": [self.origin, *self.more_origins],
             "allow_missing_origin": self.allow_missing_origin,
         }
         if self.tls_web:

@@ -165,6 +165,8 @@ class Call:
         leg = call.leg(event.leg)
         if event.purpose is Purpose.INVITE and leg is not None:
             leg.invite_pending = False
+            if call.phase is Phase.CALLING and setup.try_next_trunk(call):
+                return
             ending.refuse(call, _lost(leg) if event.transport else Termination.PEER_TIMEOUT)
         elif event.purpose is Purpose.REINVITE:
             call.reoffer = None

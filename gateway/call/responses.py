@@ -25,6 +25,8 @@ from gateway.sip.message import Response
 
 UNACCEPTABLE = (415, 488, 606)
 """Answers that can mean "no SRTP here" (POLICY A3)."""
+SPOKEN = (486, 487, 600, 603)
+"""Answers of the callee itself: another trunk would lead to the same person."""
 
 
 def invite_response(call: CallState, callee: Leg, event: ResponseIn) -> None:
@@ -135,4 +137,5 @@ def _failure(call: CallState, callee: Leg, status: int) -> None:
             security.violation(call, callee, (Code.MEDIA_PLAIN_RTP,), Termination.ENCRYPTION_REQUIRED)
             ending.refuse(call, Termination.ENCRYPTION_REQUIRED, status=488)
             return
-    ending.refuse(call, *ending.from_status(status))
+    if status in SPOKEN or not setup.try_next_trunk(call):
+        ending.refuse(call, *ending.from_status(status))

@@ -11,6 +11,7 @@ from gateway.base.values import Secret
 from gateway.call import direction, ending, security
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
 from gateway.call.effects import (
+    ClearTimer,
     ConnectTrunk,
     OpenMedia,
     Purpose,
@@ -104,20 +105,34 @@ def trunk_connected(call: CallState, event: TrunkConnected) -> None:
     call.callee = call.context.make_callee(call, event.flow)
     if isinstance(call.callee, TrunkLeg) and not _plan(call, call.callee):
         return
-    _open_media(call)
+    if call.media is None:
+        _open_media(call)
+    else:
+        media_opened(call, call.media)  # the session of the trunk tried before
 
 
 def trunk_failed(call: CallState, event: TrunkFailed) -> None:
     """No flow to the trunk. An emergency call tries the next trunk; it never falls back from TLS to clear."""
     if event.verification:
         call.emit(security.unverified_record(call, event))
-    if call.alternatives:
-        call.trunk_id, call.alternatives = call.alternatives[0], call.alternatives[1:]
-        call.trunk_config = call.context.trunks[call.trunk_id]
-        call.policy = effective_policy(call.trunk_config.security, call.trunk_id, emergency=True)
-        call.emit(ConnectTrunk(call.trunk_id))
-        return
-    ending.refuse(call, Termination.TRUNK_UNVERIFIED if event.verification else Termination.TRUNK_UNREACHABLE)
+    if not try_next_trunk(call):
+        ending.refuse(call, Termination.TRUNK_UNVERIFIED if event.verification else Termination.TRUNK_UNREACHABLE)
+
+
+def try_next_trunk(call: CallState) -> bool:
+    """Go on with the next trunk of an emergency call, before or after the first one was called; False: none is left.
+
+    Once there is a relay session, a trunk that wants its media at another address cannot take over.
+    """
+    for index, name in enumerate(call.alternatives):
+        config = call.context.trunks[name]
+        if call.media is None or config.media == call.trunk_config.media:
+            call.trunk_id, call.trunk_config, call.alternatives = name, config, call.alternatives[index + 1 :]
+            call.policy = effective_policy(config.security, name, emergency=True)
+            call.callee, call.callee_flow, call.phase = None, None, Phase.PREPARING
+            call.emit(ClearTimer(Timer.RING), ConnectTrunk(name))
+            return True
+    return False
 
 
 def _open_media(call: CallState) -> None:

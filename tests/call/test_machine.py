@@ -100,6 +100,8 @@ class CallMachine(RuleBasedStateMachine):
         good = "good" if outbound else data.draw(st.sampled_from(["keyed", "plain", "optional keys", "nothing"]))
         body = bodies[data.draw(st.sampled_from(sorted(bodies))) if offer else good]
         self.scene = Scene(profile=profile, outbound=outbound, emergency=emergency and outbound, flow=flow, offer=body)
+        if self.scene.emergency:
+            self.scene.state.alternatives = ("pbx",) * data.draw(st.integers(0, 2))
         self.watcher = Watcher(self.scene)
         self.numbers = itertools.count(2)
         self.failed: set[int] = set()

@@ -231,6 +231,9 @@ def main(loaded: LoadedConfig) -> None:
     try:
         asyncio.run(serve(loaded))
     except MediaError as error:
-        raise ConfigError(str(error), key="media", remedy="free the ports or give others") from error
+        remedy = "free media.browser.ports or give others"
+        raise loaded.placed(ConfigError(str(error), key="media", remedy=remedy)) from error
+    except ConfigError as error:
+        raise loaded.placed(error) from error
     except OSError as error:
         raise ConfigError(f"cannot start: {error.strerror or error}", remedy="see listen and media") from error

@@ -6,6 +6,7 @@ are counted instead. When the file can be written again it is told how much wait
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -89,7 +90,7 @@ class AuditLog:
             self._config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file.open()
         except OSError as error:
-            raise self._config_error(error.strerror or type(error).__name__) from error
+            raise self._config_error(error.strerror or type(error).__name__, error.errno) from error
         self._absorb_tail()
         if self._outage is not None:
             raise self._config_error(self._outage.reason)
@@ -214,8 +215,10 @@ class AuditLog:
         fields = envelope | cleaned_mapping(record) | envelope
         return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
 
-    def _config_error(self, why: str) -> ConfigError:
+    def _config_error(self, why: str, number: int | None = None) -> ConfigError:
         remedy = f"make {self._config.directory} writable for the gateway alone, with room on its disk"
+        if number == errno.EBUSY:
+            remedy = "a gateway runs already: stop it, or give each its own audit.directory"
         return ConfigError(f"the audit log cannot be written: {why}", key="audit.directory", remedy=remedy)
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
-from gateway.base.errors import ConfigError, SipError
+from gateway.base.errors import ConfigError, ConfigErrors, SipError
 from gateway.cli.output import Commands, FilePath, show, warn
-from gateway.config.load import load_config, read_dialplan, read_users
+from gateway.config.load import LoadedConfig, load_config, read_dialplan, read_users
 
 MAX_PASSWORD_INPUT = 1024
 """Characters read from standard input; a password line is shorter."""
@@ -42,22 +42,34 @@ def run(path: Path) -> None:
     """Run the gateway until it is told to stop (SIGTERM or Ctrl-C)."""
     loaded = load_config(path)
     from gateway.app import main as run_gateway
+    from gateway.cli.preflight import preflight
 
+    found = preflight(loaded.config)
+    _refuse(loaded, (*found.wrong, *found.busy))
     run_gateway(loaded)
 
 
 @cli.command()
 @click.argument("path", metavar="FILE", type=FilePath())
-def check(path: Path) -> None:
+@click.option(
+    "--elsewhere", is_flag=True, help="For another machine: do not try addresses, ports and the audit log here."
+)
+def check(path: Path, elsewhere: bool) -> None:
     """Check a configuration and print what each trunk will offer.
 
-    Every mistake is told with file, line, key and remedy, and the exit code is 2.
+    Every mistake is told with file, line, key and remedy, and the exit code is 2. A port that is in use is only a
+    warning: the gateway itself may be running.
     """
     loaded = load_config(path)
+    from gateway.cli.preflight import Findings, preflight
     from gateway.cli.report import report
 
+    found = Findings((), ()) if elsewhere else preflight(loaded.config)
+    _refuse(loaded, found.wrong)
     for line in report(loaded):
         show(line)
+    for mistake in found.busy:
+        warn(str(loaded.placed(mistake)))
     for warning in loaded.warnings:
         warn(warning)
 
@@ -205,6 +217,11 @@ def reference() -> None:
     from gateway.config.reference import reference as text
 
     click.echo(text(), nl=False)
+
+
+def _refuse(loaded: LoadedConfig, found: Sequence[ConfigError]) -> None:
+    if found:
+        raise ConfigErrors([loaded.placed(mistake) for mistake in found])
 
 
 def _password(from_standard_input: bool) -> str:

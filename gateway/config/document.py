@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.config.explain import explain
 from gateway.config.scalars import Model
-from gateway.config.yaml import Location, Mapping, Node, Scalar, dotted, known_part, read_yaml
+from gateway.config.yaml import Location, Mapping, Node, Scalar, dotted, known_part, lines, read_yaml
 
 MAX_SECRET_BYTES = 64 << 10
 """A secret file above 64 KB is not a password."""
@@ -42,6 +42,13 @@ class Document(Generic[M]):
     def error(self, location: Location, message: str, remedy: str = "") -> ConfigError:
         """A mistake at a key; the line is that of the longest part of the location that stands in the file."""
         return _located(self.path, self.root, location, message, remedy)
+
+    def place(self, error: ConfigError) -> ConfigError:
+        """The same mistake with the file and line of its key; one that has a file is left as it is."""
+        if error.file:
+            return error
+        line = next((line for key, line in lines(self.root) if key == error.key), 0)
+        return ConfigError(error.message, file=str(self.path), line=line, key=error.key, remedy=error.remedy)
 
 
 class FileResolver:

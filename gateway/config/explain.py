@@ -11,10 +11,21 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.yaml import Location, Node, dotted, known_part
+from gateway.config.yaml import SEE, Location, Mapping, Node, Sequence, dotted, known_part
 
 MAX_SUGGESTED_KEYS = 12
 """More known keys than this help nobody in an error message."""
+
+WORDS = {
+    "bool_parsing": "expected yes or no",
+    "dict_type": "expected keys with values, `key: value`",
+    "float_parsing": "expected a number",
+    "int_parsing": "expected a whole number",
+    "model_type": "expected keys with values, `key: value`",
+    "string_type": "expected one value, not a list or keys",
+    "tuple_type": "expected a list, `[one, two]`",
+}
+"""What pydantic says in the language of Python, told in that of YAML."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +52,29 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], root: Node) -> Proble
     if detail["type"] == "missing":
         return Problem(location, "a required key is missing", f"add it: {_description(model, location)}")
     known, _ = known_part(root, location)
-    message = _words(detail["msg"])
+    message = WORDS.get(detail["type"]) or _words(detail["msg"])
     rest = dotted(location[len(known) :]).removesuffix("[key]").removesuffix(".")
-    return Problem(known, f"{rest}: {message}" if rest else message, _description(model, location))
+    return Problem(known, f"{rest}: {message}" if rest else message, _remedy(detail, model, root))
+
+
+def _remedy(detail: ErrorDetails, model: type[BaseModel], root: Node) -> str:
+    """The meaning of the key; a mistake between several keys has no single one."""
+    location = detail["loc"]
+    if detail["type"] == "value_error" and isinstance(_node(root, location), Mapping):
+        return f"change the keys under `{dotted(location)}`, {SEE}" if location else SEE
+    return _description(model, location)
+
+
+def _node(node: Node, location: Location) -> Node | None:
+    """What stands in the file at a location."""
+    for part in location:
+        if isinstance(node, Mapping) and str(part) in node.entries:
+            node = node.entries[str(part)]
+        elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
+            node = node.items[part]
+        else:
+            return None
+    return node
 
 
 def _words(message: str) -> str:
@@ -55,9 +86,22 @@ def _known_keys(detail: ErrorDetails, model: type[BaseModel]) -> str:
     near = _suggestion(detail, model)
     if near:
         return f"did you mean `{near[0]}`?"
+    owner = next(_owners(model, str(detail["loc"][-1])), None)
+    if owner:
+        return f"this is a key of `{owner}`: look at the indentation"
     holder = _holder(model, detail["loc"])
     names = list(holder.model_fields) if holder else []
     return "known keys here: " + ", ".join(names[:MAX_SUGGESTED_KEYS]) if names else "remove it"
+
+
+def _owners(model: type[BaseModel], name: str, prefix: Location = ()) -> Iterator[str]:
+    """Where in the file a key of that name belongs."""
+    for key, field in model.model_fields.items():
+        if key == name and prefix:
+            yield dotted(prefix)
+        inner = _bare(field.annotation)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _owners(inner, name, (*prefix, key))
 
 
 def _suggestion(detail: ErrorDetails, model: type[BaseModel]) -> list[str]:
@@ -70,7 +114,7 @@ def _suggestion(detail: ErrorDetails, model: type[BaseModel]) -> list[str]:
 def _description(model: type[BaseModel], location: Location) -> str:
     """The text of the deepest key along the location that has one."""
     texts = [text for text in _texts(model, location) if text]
-    return " ".join(texts[-1].split()) if texts else "see docs/configuration.md"
+    return " ".join(texts[-1].split()) if texts else SEE
 
 
 def _texts(model: type[BaseModel], location: Location) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.config.document import Document, read_document
-from gateway.config.references import Documents, check_references
+from gateway.config.references import Documents, check_named_files, check_references
 from gateway.config.schema import DialplanFile, GatewayConfig, UsersFile
 
 OTHERS_MAY = 0o066
@@ -32,6 +32,12 @@ class LoadedConfig:
     dialplan: DialplanFile
     warnings: tuple[str, ...] = ()
     """What is allowed but probably not meant; told by `check` and at the start."""
+    gateway: Document[GatewayConfig] | None = None
+    """The gateway file itself, for mistakes that only the machine it runs on can show."""
+
+    def placed(self, error: ConfigError) -> ConfigError:
+        """The same mistake with file and line, when it is one of a key of the gateway file."""
+        return self.gateway.place(error) if self.gateway and error.key else error
 
 
 def load_config(
@@ -49,6 +55,9 @@ def load_config(
     gateway = _collect(lambda: read_document(path, GatewayConfig, variables), errors)
     if gateway is None:
         raise ConfigErrors(errors)
+    errors += check_named_files(gateway)
+    if errors:
+        raise ConfigErrors(errors)
     users = _collect(lambda: read_users(gateway.model.users, variables), errors)
     dialplan = _collect(lambda: read_document(gateway.model.dialplan, DialplanFile, variables), errors)
     if users is None or dialplan is None:
@@ -57,7 +66,7 @@ def load_config(
     errors, warnings = check_references(Documents(gateway, users, dialplan), present)
     if errors:
         raise ConfigErrors(errors)
-    return LoadedConfig(gateway.model, users.model, dialplan.model, tuple(warnings))
+    return LoadedConfig(gateway.model, users.model, dialplan.model, tuple(warnings), gateway)
 
 
 def read_users(path: Path, environ: Mapping[str, str]) -> Document[UsersFile]:

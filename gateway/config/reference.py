@@ -35,7 +35,8 @@ Three YAML files: the gateway file, which names the other two, the users file an
 `sip-gateway check gateway.yaml` reads all of them, tells every mistake with file, line, key and remedy, and prints
 what each trunk will offer.
 
-- Values are text and typed by the key: `no`, `0900`, `+4930123` and `12:30` stay what they are.
+- Values are text and typed by the key: `no`, `0900`, `+4930123` and `12:30` stay what they are, and a number is
+  decimal, `012` is twelve.
 - Unknown keys, duplicate keys, tags, merge keys and aliases that grow beyond 100,000 values are errors.
   A file has at most 1 MB.
 - `${NAME}` in a value is replaced from the environment; a missing variable is an error. `$${` writes `${`.

@@ -6,15 +6,24 @@ import datetime
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from gateway.base.errors import ConfigError, SipError
 from gateway.config.certificates import Finding, KeyPair, check_ca, check_pair
 from gateway.config.document import Document
-from gateway.config.schema import DialplanFile, GatewayConfig, InboundRule, ListenTls, Trunk, UsersFile, Web
-from gateway.config.yaml import Location, dotted
+from gateway.config.schema import DialplanFile, GatewayConfig, InboundRule, ListenTls, Profile, Trunk, UsersFile, Web
+from gateway.config.yaml import Location
 from gateway.routing.dialplan import SAME_USER, Dialplan, covers
 from gateway.routing.numbers import normalise
 from gateway.trunks.target import TrunkTarget
+
+CODECS = ("opus", "G722", "PCMU", "PCMA")
+"""What browsers offer: the mandatory ones (RFC 7874 3) and G.722."""
+BROWSER_CODECS = frozenset(name.lower() for name in CODECS)
+OTHER_CODECS = frozenset({"amr", "amr-wb", "evs", "g723", "g729", "gsm", "ilbc", "isac", "l16", "speex"})
+"""What other WebRTC clients may have; any other name is a spelling that SDP does not know, such as `alaw`."""
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ def check_references(documents: Documents, now: datetime.datetime) -> tuple[list
     """Every mistake, and every warning, that shows only when all files are read together."""
     errors = [
         *_check_targets(documents.gateway),
+        *_check_codecs(documents.gateway),
         *_check_trunk_networks(documents.gateway),
         *_check_listeners(documents.gateway),
         *_check_media_ports(documents.gateway),
@@ -39,14 +49,33 @@ def check_references(documents: Documents, now: datetime.datetime) -> tuple[list
         *_check_trunk_names(documents),
         *_check_inbound_users(documents),
     ]
-    warnings = [*_unrouted_emergencies(documents), *_silent_inbound(documents), *_open_networks(documents.gateway)]
+    warnings = [
+        *_unrouted_emergencies(documents),
+        *_silent_inbound(documents),
+        *_open_networks(documents.gateway),
+        *_foreign_origins(documents.gateway),
+    ]
     for location, finding in _findings(documents.gateway.model, now):
         where = (*location, finding.key)
         if finding.warning:
-            warnings.append(f"{dotted(where)}: {finding.message}")
+            warnings.append(str(documents.gateway.error(where, finding.message)))
         else:
             errors.append(documents.gateway.error(where, finding.message, finding.remedy))
     return errors, warnings
+
+
+def check_named_files(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+    """The users file and the dialplan are told by the key that names them when they are not there."""
+    config = gateway.model
+    make_user = f"make it: sip-gateway users add {config.users} USER --realm {config.realm}"
+    for key, path, make in (
+        ("users", config.users, make_user),
+        ("dialplan", config.dialplan, "make it: dialplan/*.yaml of the distribution are examples"),
+    ):
+        if path.is_dir():
+            yield gateway.error((key,), f"{path} is a directory", "give the path of a YAML file")
+        elif not path.exists():
+            yield gateway.error((key,), f"there is no file {path}", make)
 
 
 def _check_targets(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
@@ -61,6 +90,22 @@ def _check_targets(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
         if target.transport == "udp" and not udp:
             remedy = "add one to listen.sip, for example udp:0.0.0.0:5060, or use transport=tls"
             yield gateway.error(where, "a trunk over UDP needs a udp: listener to send from", remedy)
+        if trunk.security is Profile.STRICT and target.transport != "tls":
+            message = f"security strict refuses every call over {target.transport}: whoever sees the keys can listen"
+            remedy = "add ;transport=tls to target, or write another `security` for this trunk (docs/policy.md)"
+            yield gateway.error(where, message, remedy)
+
+
+def _check_codecs(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+    """Names no browser offers would make calls fail for want of a common codec, one by one."""
+    remedy = f"browsers have {', '.join(CODECS)} (Asterisk's ulaw is PCMU, its alaw PCMA)"
+    for name, trunk in gateway.model.trunks.items():
+        names = [codec.lower() for codec in trunk.codecs]
+        for index, codec in enumerate(names):
+            if codec not in BROWSER_CODECS | OTHER_CODECS:
+                yield gateway.error(("trunks", name, "codecs", index), "this is no codec the gateway knows", remedy)
+        if OTHER_CODECS.issuperset(names):
+            yield gateway.error(("trunks", name, "codecs"), "no browser has one of these, and none is added", remedy)
 
 
 def _check_trunk_networks(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
@@ -215,4 +260,15 @@ def _silent_inbound(documents: Documents) -> Iterator[str]:
 def _open_networks(gateway: Document[GatewayConfig]) -> Iterator[str]:
     for name, trunk in gateway.model.trunks.items():
         if any(ipaddress.ip_network(n).prefixlen == 0 for n in trunk.networks):
-            yield f"trunks.{name}.networks: every address may call in as this trunk"
+            yield str(gateway.error(("trunks", name, "networks"), "every address may call in as this trunk"))
+
+
+def _foreign_origins(gateway: Document[GatewayConfig]) -> Iterator[str]:
+    """The gateway's own page is an origin like any other; without it that page loads and cannot sign in."""
+    web = gateway.model.listen.web
+    scheme, port = ("https" if web.certificate else "http"), web.address.port
+    suffix = "" if port == DEFAULT_PORTS[scheme] else f":{port}"
+    own = (urlsplit(origin) for origin in web.origins)
+    if port and not any(o.scheme == scheme and (o.port or DEFAULT_PORTS[scheme]) == port for o in own):
+        words = f"none is the gateway's own page, {scheme}://HOST{suffix}: it cannot sign in (unless a proxy serves it)"
+        yield str(gateway.error(("listen", "web", "origins"), words))

@@ -229,6 +229,8 @@ class Media(Model):
     def _port_per_worker(self) -> Media:
         if len(self.browser.ports) < self.workers:
             raise ValueError("media.browser.ports needs one port per worker")
+        if (self.trunk.ports.last + 1) // 2 - (self.trunk.ports.first + 1) // 2 < self.workers:
+            raise ValueError("media.trunk.ports needs an even port and the odd one above it for each worker")
         return self
 
 
@@ -270,7 +272,8 @@ class Trunk(Model):
     security: Profile = Profile.STRICT
     """Security profile: strict, prefer, osrtp or legacy."""
     networks: tuple[Network, ...] = ()
-    """Source networks whose requests are this trunk's. Empty: the trunk cannot call in."""
+    """Source networks whose requests are this trunk's; of several that hold an address the narrowest wins. Empty: the
+    trunk cannot call in."""
     media_networks: tuple[Network, ...] = ()
     """Networks its media may come from besides the signalled address."""
     tls: TrunkTls = TrunkTls()

@@ -7,7 +7,7 @@ text is refused: tags, duplicate keys, merge keys, several documents, and aliase
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,9 @@ MAX_FILE_BYTES = 1 << 20
 
 MAX_DEPTH = 24
 """The schema nests 6 deep; the limit only has to stop recursion."""
+
+SEE = "see docs/configuration.md"
+"""The remedy where the message says all there is to say."""
 
 MAX_NODES = 100_000
 """Scalars and collections after aliases are expanded; a full users file of 1 MB has about 50,000."""
@@ -84,6 +87,18 @@ def known_part(node: Node, location: Location) -> tuple[Location, int]:
     return location, line
 
 
+def lines(node: Node, location: Location = ()) -> Iterator[tuple[str, int]]:
+    """Every key of a tree as it is told to a person, and its line."""
+    inner: Iterable[tuple[str | int, Node, int]] = ()
+    if isinstance(node, Mapping):
+        inner = ((key, value, node.lines[key]) for key, value in node.entries.items())
+    elif isinstance(node, Sequence):
+        inner = ((index, item, item.line) for index, item in enumerate(node.items))
+    for part, value, line in inner:
+        yield dotted((*location, part)), line
+        yield from lines(value, (*location, part))
+
+
 def read_yaml(path: Path) -> Node:
     """The tree in a file. Raises ConfigError (ConfigErrors when there are several mistakes)."""
     return parse_yaml(_decode(_read(path), str(path)), str(path))
@@ -103,21 +118,29 @@ def parse_yaml(text: str, file: str) -> Node:
         ) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ConfigError("a character that YAML does not allow", file=file, line=line) from None
+        remedy = "remove the control character; save the file as plain UTF-8 text"
+        raise ConfigError("a character that YAML does not allow", file=file, line=line, remedy=remedy) from None
 
 
 def _read(path: Path) -> bytes:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigError("this is not a regular file", file=str(path))
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise ConfigError(f"this is {what}", file=str(path), remedy="give the path of a YAML file")
         with path.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         reason = error.strerror or "it cannot be read"
-        raise ConfigError(f"the file cannot be read: {reason}", file=str(path), remedy="check the path") from None
+        raise ConfigError(f"the file cannot be read: {reason}", file=str(path), remedy=_remedy(error)) from None
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"the file is larger than {MAX_FILE_BYTES} bytes", file=str(path))
+        remedy = "is it the right file? A configuration is a few kilobytes"
+        raise ConfigError(f"the file is larger than {MAX_FILE_BYTES} bytes", file=str(path), remedy=remedy)
     return data
+
+
+def _remedy(error: OSError) -> str:
+    return "check owner and mode" if isinstance(error, PermissionError) else "check the path"
 
 
 def _decode(data: bytes, file: str) -> str:
@@ -141,7 +164,7 @@ class _Builder:
         """The one document of the stream (YAML 1.1, 9)."""
         next(self._events)
         if not isinstance(next(self._events), yaml.DocumentStartEvent):
-            raise self._error("the file is empty", 0, ())
+            raise self._error("the file is empty", 0, (), "write the keys that docs/configuration.md names")
         root = self._node(next(self._events), ())
         next(self._events)
         end = next(self._events)
@@ -151,7 +174,7 @@ class _Builder:
             raise self._errors[0] if len(self._errors) == 1 else ConfigErrors(self._errors)
         return root
 
-    def _error(self, message: str, line: int, location: Location, remedy: str = "") -> ConfigError:
+    def _error(self, message: str, line: int, location: Location, remedy: str = SEE) -> ConfigError:
         return ConfigError(message, file=self._file, line=line, key=dotted(location), remedy=remedy)
 
     def _node(self, event: yaml.Event, location: Location) -> Node:

@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import json
 import logging
+import os
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -182,8 +183,11 @@ class WebServer:
             self._server = await self._listen(self._runner)
         except OSError as error:
             await self._runner.cleanup()
+            reason = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own words repeat the address
             raise ConfigError(
-                f"cannot listen on {self.address}: {error.strerror or error}", key="listen.web.address"
+                f"cannot listen on {self.address}: {reason}",
+                key="listen.web.address",
+                remedy="stop what uses the address, or choose another one",
             ) from error
         logger.info("web=listening address=%s tls=%s", self.address, self._tls is not None)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 NOW = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
@@ -16,7 +16,7 @@ NOW = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
 GATEWAY = """\
 realm: pbx.example.com
 listen:
-  web: {address: 127.0.0.1:8443, origins: ["https://pbx.example.com"]}
+  web: {address: 127.0.0.1:8443, origins: ["https://pbx.example.com", "http://gw.test:8443", "https://gw.test:8443"]}
   sip: ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]
 media:
   browser: {bind: 127.0.0.1, ports: 10000-10001}
@@ -77,9 +77,10 @@ def make_certificate(
     days: tuple[int, int] = (-1, 365),
     password: str = "",
     now: datetime.datetime = NOW,
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
 ) -> tuple[Path, Path]:
     """A self-signed certificate valid from and to so many days around now, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pbx.example.com")])
     built = (
         x509.CertificateBuilder()

@@ -57,7 +57,7 @@ def test_the_deployment_guide_quotes_the_configuration() -> None:
 
 def test_the_deployment_guide_shows_what_check_prints(installed: Path) -> None:
     (shown,) = blocks(DEPLOY / "README.md", "console")
-    printed = CliRunner().invoke(cli, ["check", str(installed)]).stdout
+    printed = CliRunner().invoke(cli, ["check", "--elsewhere", str(installed)]).stdout
     assert printed.endswith(shown.partition("...\n")[2])
 
 

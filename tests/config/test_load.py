@@ -85,6 +85,57 @@ def test_an_unknown_key_without_a_near_name_lists_the_known_ones(files: Files) -
     assert only_mistake(files).remedy == "known keys here: emergency, emergency_trunks, outbound, inbound"
 
 
+def test_a_key_at_the_wrong_depth_is_told_where_it_belongs(files: Files) -> None:
+    files.gateway = files.gateway.replace("  sip: [", "sip: [")
+    found = {e.key: e for e in mistakes(files)}
+    assert found["sip"].remedy == "this is a key of `listen`: look at the indentation"
+
+
+def test_a_mistake_between_two_keys_sends_to_both(files: Files) -> None:
+    files.gateway = files.gateway.replace("{address", "{key: server.key, address", 1)
+    error = only_mistake(files)
+    assert (error.key, error.line) == ("listen.web", 3)
+    assert error.remedy.startswith("change the keys under `listen.web`")
+
+
+@pytest.mark.parametrize("content", ["", "# nothing yet\n", "- realm\n", "realm\n", "realm: a\x07b\n"])
+def test_a_file_without_keys_is_told_with_a_remedy(files: Files, content: str) -> None:
+    files.gateway = content
+    error = only_mistake(files)
+    assert Path(error.file).name == "gateway.yaml"
+    assert error.remedy
+
+
+@pytest.mark.parametrize(("key", "name"), [("users", "users.yaml"), ("dialplan", "plan.yaml")])
+def test_a_file_that_is_missing_or_a_directory_is_told_by_the_key_that_names_it(
+    files: Files, key: str, name: str
+) -> None:
+    path = files.write()
+    (files.directory / name).unlink()
+    for words in ("there is no file", "is a directory"):
+        with pytest.raises(ConfigErrors) as caught:
+            load_config(path, environ={}, now=NOW)
+        (error,) = caught.value.errors
+        assert (error.key, Path(error.file).name, error.line > 0) == (key, "gateway.yaml", True)
+        assert words in error.message
+        assert error.remedy
+        (files.directory / name).mkdir(exist_ok=True)
+
+
+def test_a_byte_order_mark_and_dos_line_ends_change_nothing(files: Files) -> None:
+    path = files.write()
+    path.write_bytes(b"\xef\xbb\xbf" + files.gateway.replace("\n", "\r\n").encode())
+    assert load_config(path, environ={}, now=NOW).config == load(files).config
+
+
+def test_a_mistake_of_the_machine_gets_file_and_line(files: Files) -> None:
+    loaded = load(files)
+    placed = loaded.placed(ConfigError("taken", key="listen.sip[1]", remedy="free it"))
+    assert str(placed) == f"{files.directory / 'gateway.yaml'}:4: listen.sip[1]: taken\n  remedy: free it"
+    elsewhere = ConfigError("broken", file="other.pem", key="realm")
+    assert loaded.placed(elsewhere) is elsewhere
+
+
 def test_a_misspelt_required_key_is_one_mistake_not_two(files: Files) -> None:
     files.gateway = files.gateway.replace("realm:", "raelm:")
     error = only_mistake(files)
@@ -109,6 +160,12 @@ def test_a_missing_key_is_told_at_its_parent_with_its_meaning(files: Files) -> N
         ("tcp:127.0.0.1:5060", "tls:127.0.0.1:5061", "listen", "a tls: listener needs listen.tls"),
         ("10000-10001", "10001-10000", "media.browser.ports", "the first port is above the last"),
         ("20000-20099", "20001-20002", "media.trunk", "an even port"),
+        ("20000-20099}", "20000-20001}\n  workers: 2", "media", "media.trunk.ports needs an even port"),
+        ("origins: [", "allow_missing_origin: 2, origins: [", "listen.web.allow_missing_origin", "yes or no"),
+        ("realm: pbx", "limits: {calls: many}\nrealm: pbx", "limits.calls", "expected a whole number"),
+        ("realm: pbx", "limits: 12\nrealm: pbx", "limits", "expected keys with values"),
+        ("networks: [198.51.100.0/24]", "networks: 198.51.100.0/24", "trunks.carrier.networks", "expected a list"),
+        ("realm: pbx.example.com", "realm: [a]", "realm", "expected one value"),
         ("192.0.2.10/32", "192.0.2.10/24", "trunks.pbx.networks[0]", "without host bits"),
         ("https://pbx.example.com", "*", "listen.web.origins[0]", "expected scheme://host"),
         ("https://pbx.example.com", "https://pbx.example.com/", "listen.web.origins[0]", "without a path"),
@@ -116,9 +173,14 @@ def test_a_missing_key_is_told_at_its_parent_with_its_meaning(files: Files) -> N
         ("  carrier:", "  'my carrier':", "trunks.my carrier", "expected 1 to 32 of"),
         ("target: sip:sip.carrier.example", "target: mailto:x@y", "trunks.carrier.target", ""),
         ("sip:sip.carrier.example", "sip:sip.carrier.example;transport=tsl", "trunks.carrier.target", ""),
-        ("audit: {directory: audit}", "audit: {directory: audit, buffer_mb: lots}", "audit.buffer_mb", "valid number"),
+        (
+            "audit: {directory: audit}",
+            "audit: {directory: audit, buffer_mb: lots}",
+            "audit.buffer_mb",
+            "expected a number",
+        ),
         ("audit: {directory: audit}", "audit: {directory: ''}", "audit.directory", "path of a file"),
-        ("trunks:", "trunks: []\nlog_level: INFO\nx:", "trunks", "should be a valid dictionary"),
+        ("trunks:", "trunks: []\nlog_level: INFO\nx:", "trunks", "expected keys with values"),
     ],
 )
 def test_a_wrong_value_is_told_with_key_and_reason(files: Files, old: str, new: str, key: str, words: str) -> None:

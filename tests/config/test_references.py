@@ -173,7 +173,8 @@ def test_a_certificate_outside_its_time_is_refused(files: Files, days: tuple[int
 def test_a_certificate_about_to_expire_is_a_warning(files: Files) -> None:
     make_certificate(files.directory, days=(-9, 13))
     secured(files, "certificate: server.pem, key: server.key")
-    assert load(files).warnings == ("listen.web.certificate: the certificate expires on 2026-06-14",)
+    (warning,) = load(files).warnings
+    assert warning.endswith("gateway.yaml:3: listen.web.certificate: the certificate expires on 2026-06-14")
 
 
 def test_a_key_of_another_certificate_is_refused(files: Files) -> None:
@@ -222,3 +223,35 @@ def test_an_unreadable_certificate_is_told(files: Files) -> None:
     (files.directory / "server.pem").write_bytes(b"x" * (5 << 20))
     Path(files.directory / "server.key").mkdir()
     assert ["larger than" in e.message or "no file" in e.message for e in mistakes(files)] == [True, True]
+
+
+@pytest.mark.parametrize("target", ["sip:sip.carrier.example", "sip:sip.carrier.example;transport=tcp"])
+def test_a_strict_trunk_that_could_carry_no_call_is_refused(files: Files, target: str) -> None:
+    files.gateway = files.gateway.replace("sip:sip.carrier.example", target).replace("prefer", "strict")
+    error = only_mistake(files)
+    assert (error.key, error.line) == ("trunks.carrier.target", 12)
+    assert "strict refuses every call" in error.message
+    assert ";transport=tls" in error.remedy
+
+
+def test_a_codec_name_that_sdp_does_not_know_is_refused(files: Files) -> None:
+    files.gateway = files.gateway.replace("security: prefer", "security: prefer\n    codecs: [pcma, alaw]")
+    error = only_mistake(files)
+    assert (error.key, error.line) == ("trunks.carrier.codecs[1]", 15)
+    assert "alaw PCMA" in error.remedy
+
+
+def test_a_trunk_without_any_codec_of_browsers_is_refused(files: Files) -> None:
+    files.gateway = files.gateway.replace("security: prefer", "security: prefer\n    codecs: [G729]")
+    assert only_mistake(files).key == "trunks.carrier.codecs"
+    files.gateway = files.gateway.replace("[G729]", "[G729, opus]")
+    load(files)
+
+
+@pytest.mark.parametrize("origins", ["[]", '["https://pbx.example.com"]', '["https://gw.test:8443"]'])
+def test_a_page_that_is_no_origin_of_its_own_gateway_is_a_warning(files: Files, origins: str) -> None:
+    start, rest = files.gateway.split("origins: [")
+    files.gateway = f"{start}origins: {origins}{rest.partition(']')[2]}"
+    (warning,) = load(files).warnings
+    assert "gateway.yaml:" in warning
+    assert "listen.web.origins: none is the gateway's own page, http://HOST:8443" in warning

@@ -142,7 +142,7 @@ def test_a_file_above_the_cap_is_refused(tmp_path: Path) -> None:
 def test_what_is_not_a_regular_file_is_refused(tmp_path: Path, make: object) -> None:
     assert callable(make)
     make(tmp_path / "odd")
-    with pytest.raises(ConfigError, match="not a regular file"):
+    with pytest.raises(ConfigError, match=r"this is (a directory|not a regular file)"):
         read_yaml(tmp_path / "odd")
 
 

@@ -52,4 +52,4 @@ class FilePath(click.Path):
     """A path as an argument; whether it can be read is told by who reads it."""
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path)
+        super().__init__(path_type=Path, readable=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +70,15 @@ class Files:
         users.write_text(self.users)
         users.chmod(self.users_mode)
         return self.directory / "gateway.yaml"
+
+
+def free_ports(files: Files) -> Files:
+    """The same files with ports nobody listens on, so that a start could succeed."""
+    for port in ("8443", "5060", "10000-10001"):
+        with contextlib.closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            files.gateway = files.gateway.replace(port, str(probe.getsockname()[1]))
+    return files
 
 
 def make_certificate(

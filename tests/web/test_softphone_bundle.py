@@ -76,3 +76,8 @@ def test_every_field_has_a_label() -> None:
     page = (DIST / "index.html").read_text()
     fields = set(re.findall(r'<(?:input|select) id="([^"]+)"', page))
     assert fields == set(re.findall(r'<label for="([^"]+)"', page))
+
+
+def test_nobody_can_sign_in_before_the_page_listens() -> None:
+    """A form that is sent too early would reload the page; the first rendering enables the button."""
+    assert re.search(r'<button id="sign-in"[^>]*\bdisabled>', (DIST / "index.html").read_text())

@@ -9,6 +9,8 @@ SOFTPHONE := gateway/web/softphone
 
 # Peers the tests call: a browser, a capture, a phone and a load generator.
 PEERS := chromium:chromium tcpdump:tcpdump baresip:baresip-core sipp:sip-tester
+# A second browser, for `make test-interop` only: `make test` calls it when it is there and does without it otherwise.
+FIREFOX := firefox-esr:firefox-esr
 
 # Seconds per target of `make fuzz`; `make test` gives each a few.
 FUZZ_SECONDS ?= 300
@@ -30,7 +32,8 @@ run: setup ## The demonstration: gateway, PBX and softphone page on this machine
 test: peers ## All tests but the slow ones, real peers included; under 10 minutes
 	@.ci/test
 
-test-interop: peers ## Calls between real peers: Chromium, pjsua2, baresip, sipp
+test-interop: peers ## Calls between real peers: Chromium, Firefox, pjsua2, baresip, sipp
+	@.ci/need $(FIREFOX)
 	$(PYTEST) tests/interop
 
 test-attacks: peers ## Attacks on a running gateway

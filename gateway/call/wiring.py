@@ -14,16 +14,18 @@ from gateway.sdp.negotiation import common_codecs, payload_map
 
 
 def agreed_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
-    """Codecs for our answer on `leg`: one audio codec both sides have, and what accompanies it.
+    """Codecs for our answer on `leg`: those agreed on the other side, in its order, and what accompanies them.
 
-    The one the other side uses already comes first, so that it need not be asked again.
+    All of them, because a peer may switch between the codecs of its answer at any time (RFC 3264 7) and packets are
+    not transcoded; none that is not agreed there, so that the other side need not be asked again.
     """
     common = possible_codecs(leg, other)
-    if not common:
-        return ()
-    used = {codec.key for codec in _in_use(other)}
-    first = next((c for c in common if c.key in used and not c.is_companion), common[0])
-    return (first, *(c for c in common if c.is_companion and c.clock_rate == first.clock_rate))
+    used = [codec.key for codec in _in_use(other) if not codec.is_companion]
+    audio = sorted((c for c in common if c.key in used and not c.is_companion), key=lambda c: used.index(c.key))
+    if not audio:
+        audio = [c for c in common if not c.is_companion][:1]
+    rates = {codec.clock_rate for codec in audio}
+    return (*audio, *(c for c in common if c.is_companion and c.clock_rate in rates))
 
 
 def possible_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:

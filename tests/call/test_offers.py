@@ -213,3 +213,18 @@ def test_no_description_of_one_side_shows_anything_of_the_other() -> None:
         assert private not in to_trunk
     for private in (b"127.0.0.", b"pbx.example", scene.state.callee_call_id.encode()):
         assert private not in to_browser
+
+
+def test_every_codec_of_the_trunks_answer_is_agreed_with_the_browser_in_the_trunks_order() -> None:
+    """The trunk may send any codec it answered with (RFC 3264 7); what it prefers comes first."""
+    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling()
+    both = (
+        answer()
+        .replace(b"RTP/AVP 0 101", b"RTP/AVP 8 0 101")
+        .replace(b"a=rtpmap:0", b"a=rtpmap:8 PCMA/8000\r\na=rtpmap:0")
+    )
+    scene.reply(200, both)
+    line = next(x for x in scene.responses[-1].body.decode().splitlines() if x.startswith("m=audio"))
+    assert line.split()[3:] == ["8", "0", "126"]
+    payloads = [e for e in scene.all if isinstance(e, fx.SetPayloads)][-1]
+    assert {(8, 8), (0, 0), (101, 126)} <= set(payloads.to_browser)

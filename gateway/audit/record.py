@@ -20,6 +20,9 @@ from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture, Grade, SecurityVector
 
+SHORT_ID = 8
+"""Characters of `call_uid` that tell the calls of one log apart; a search for them finds all of it."""
+
 
 class Checkpoint(StrEnum):
     """Where in a call a leg was judged (docs/policy.md)."""
@@ -31,6 +34,11 @@ class Checkpoint(StrEnum):
     KEYED = "P4"
     CHANGE = "P5"
     END = "P7"
+
+
+def short_id(call_uid: str) -> str:
+    """What log, header, page and `audit show` call a call by, so that one leads to the other."""
+    return f"c-{call_uid[:SHORT_ID]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

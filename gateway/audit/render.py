@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from gateway.audit.clean import cleaned, cleaned_text
+from gateway.audit.record import short_id
 
 MAX_RENDERED = 65536
 """Octets of a line that are looked at; the log never writes longer ones."""
@@ -76,7 +77,7 @@ def render(record: Record) -> str:
         _text(record, "ts")[:_TIME_CHARACTERS].replace("T", " "),
         f"{severity(record):<6}",
         f"{_text(record, 'type') or '?':<14}",
-        _text(record, "call_uid")[:8],
+        short_id(uid) if (uid := _text(record, "call_uid")) else "",
         words(record),
     ]
     return "  ".join(part for part in parts if part)
@@ -114,7 +115,8 @@ def _call_start(record: Record) -> str:
 def _leg(record: Record) -> str:
     before, after = _text(record, "grade_before"), _text(record, "grade_after")
     change = f"{before} -> {after}" if before else after
-    parts = [f"{_text(record, 'leg')} leg {_text(record, 'decision')}", change, _vector(record), _codes(record)]
+    decision = "tolerated" if _text(record, "type") == "leg.downgraded" else _text(record, "decision")
+    parts = [f"{_text(record, 'leg')} leg {decision}", change, _vector(record), _codes(record)]
     sent = _text(record, "sip_sent", "code")
     parts.append(f"answered {sent} {_text(record, 'sip_sent', 'reason')}".rstrip() if sent else "")
     return ", ".join(part for part in (*parts, _where(record)) if part)
@@ -191,6 +193,18 @@ _WORDS: dict[str, Callable[[Record], str]] = {
 }
 
 
+_CHECKPOINTS: dict[str, str] = {
+    "P0": "at its offer",
+    "P1": "before our offer",
+    "P2": "while ringing",
+    "P3": "at the answer",
+    "P4": "when keyed by DTLS",
+    "P5": "during the call",
+    "P7": "at the end",
+}
+"""Where in the call a leg was judged, in words (docs/policy.md)."""
+
+
 def _parties(record: Record) -> str:
     return f"{_text(record, 'dir')} {_text(record, 'from')} -> {_text(record, 'to')} via {_text(record, 'trunk')}"
 
@@ -207,7 +221,7 @@ def _codes(record: Record) -> str:
 
 def _where(record: Record) -> str:
     checkpoint = _text(record, "checkpoint")
-    return f"at {checkpoint}" if checkpoint else ""
+    return _CHECKPOINTS.get(checkpoint, f"at {checkpoint}") if checkpoint else ""
 
 
 def _text(record: Record, *path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.audit.record import short_id
 from gateway.base.counters import Counter
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
@@ -116,9 +117,10 @@ class Admission:
     def _state(self, event: RequestReceived, plan: Plan, *, outbound: bool) -> CallState:
         tokens = self._services.tokens
         trunk = self._services.config.trunks.get(plan.trunk_id, _NO_TRUNK)
+        uid = tokens(26)
         state = CallState(
-            id=f"c-{tokens(8)}",
-            uid=tokens(26),
+            id=short_id(uid),
+            uid=uid,
             outbound=outbound,
             user=plan.user,
             number=plan.number,

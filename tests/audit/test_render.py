@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.audit.record import Checkpoint
 from gateway.audit.render import Severity, parse_line, render, render_line, severity
 from tests.audit.samples import every_record
 from tests.audit.test_clean import ANY_TEXT, ANYTHING
@@ -15,21 +16,24 @@ ENVELOPE = {"v": 1, "seq": 4, "ts": "2030-03-17T17:46:40.250001Z", "mono_ns": 5,
 LINES = [
     "INFO    admin.start     gateway 0.1.0 started",
     "INFO    policy.loaded   2 trunk policies in force",
-    "INFO    call.start      c81f00d2  out alice -> +493*****56 via pbx, policy strict",
-    "OK      leg.secured     c81f00d2  trunk leg allowed, HOP_BY_HOP, sdes AES_CM_128_HMAC_SHA1_80 tls TLSv1.2, at P3",
-    "LOW     leg.downgraded  c81f00d2  trunk leg allowed, CLEARTEXT, plain udp, codes media.plain_rtp, at P3",
-    "HIGH    leg.violation   c81f00d2  trunk leg refused, HOP_BY_HOP -> CLEARTEXT, plain udp, "
-    "codes media.plain_rtp mid.crypto_removed, answered 488 encryption-removed, at P5",
-    "INFO    leg.pending     c81f00d2  browser leg allowed, HOP_BY_HOP, pending wss, at P3",
-    "HIGH    leg.violation   c81f00d2  trunk leg refused, codes key.sdes_cleartext, "
-    "answered 403 encryption-impossible, at P1",
-    "LOW     leg.downgraded  c81f00d2  trunk leg allowed, CLEARTEXT, codes media.savp_retry, at P1",
-    "MEDIUM  media.latch     c81f00d2  trunk media from 192.0.2.10:5061 refused, NOT the signalled address, "
+    "INFO    call.start      c-c81f00d2  out alice -> +493*****56 via pbx, policy strict",
+    "OK      leg.secured     c-c81f00d2  trunk leg allowed, HOP_BY_HOP, sdes AES_CM_128_HMAC_SHA1_80 tls TLSv1.2, "
+    "at the answer",
+    "LOW     leg.downgraded  c-c81f00d2  trunk leg tolerated, CLEARTEXT, plain udp, codes media.plain_rtp, "
+    "at the answer",
+    "HIGH    leg.violation   c-c81f00d2  trunk leg refused, HOP_BY_HOP -> CLEARTEXT, plain udp, "
+    "codes media.plain_rtp mid.crypto_removed, answered 488 encryption-removed, during the call",
+    "INFO    leg.pending     c-c81f00d2  browser leg allowed, HOP_BY_HOP, pending wss, at the answer",
+    "HIGH    leg.violation   c-c81f00d2  trunk leg refused, codes key.sdes_cleartext, "
+    "answered 403 encryption-impossible, before our offer",
+    "LOW     leg.downgraded  c-c81f00d2  trunk leg tolerated, CLEARTEXT, codes media.savp_retry, before our offer",
+    "MEDIUM  media.latch     c-c81f00d2  trunk media from 192.0.2.10:5061 refused, NOT the signalled address, "
     "codes media.latch_mismatch",
-    "INFO    media.latch     c81f00d2  trunk media from 192.0.2.10:5061 allowed, as signalled",
-    "OK      call.final      c81f00d2  out alice -> +493*****56 via pbx, answered, 12.346 s, worst HOP_BY_HOP, "
+    "INFO    media.latch     c-c81f00d2  trunk media from 192.0.2.10:5061 allowed, as signalled",
+    "OK      call.final      c-c81f00d2  out alice -> +493*****56 via pbx, answered, 12.346 s, worst HOP_BY_HOP, "
     "at answer HOP_BY_HOP, ended by hangup-browser",
-    "INFO    call.final      c81f00d2  out alice -> +493*****56 via pbx, not answered, ended by encryption-impossible",
+    "INFO    call.final      c-c81f00d2  out alice -> +493*****56 via pbx, not answered, "
+    "ended by encryption-impossible",
     "MEDIUM  auth.fail       mallory from 192.0.2.10:5061: wrong digest",
     "OK      tls.peer        trunk pbx TLSv1.3 verified as pbx.example.com",
     "INFO    admin.stop      gateway stopped: SIGTERM",
@@ -75,6 +79,12 @@ def test_an_outage_is_told_in_words() -> None:
     assert render(dropped).endswith("1 records lost, sequence numbers 7..7 (No space left on device)")
     torn = {"type": "log.recovered", "cause": "torn_line", "octets": 33, "fragment": "{"}
     assert render(torn).endswith("an unfinished last line of 33 octets was cut off")
+
+
+def test_every_checkpoint_has_words_and_a_later_one_is_shown_as_it_is() -> None:
+    for checkpoint in Checkpoint:
+        assert checkpoint.value not in render({"type": "leg.secured", "checkpoint": checkpoint.value})
+    assert render({"type": "leg.secured", "checkpoint": "P9"}).endswith("at P9")
 
 
 def test_an_unknown_type_shows_all_it_has() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit.record import short_id
 from tests.call.office import Office, invite
 from tests.call.scene import request
 
@@ -30,3 +31,15 @@ async def test_an_invite_that_says_not_where_its_dialog_goes_is_400_and_no_call(
 async def test_a_request_in_a_dialog_nobody_has_is_481(office: Office) -> None:
     office.request(request("BYE", to_tag="nobody"), key="bye")
     assert office.statuses("bye") == [481]
+
+
+async def test_the_id_a_browser_is_told_leads_to_the_records_of_its_call(office: Office) -> None:
+    office.call("700", key="in-1")
+    await office.settle()
+    office.reply("INVITE", 180)
+    await office.settle()
+    told = {response.headers.get("Call-Security") for key, response in office.sip.answers if key == "in-1"} - {None}
+    uids = {str(record["call_uid"]) for record in office.audit.records if "call_uid" in record}
+    assert len(uids) == 1
+    assert told
+    assert all(str(value).endswith(f";id={short_id(uid)}") for value in told for uid in uids)

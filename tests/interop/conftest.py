@@ -107,9 +107,9 @@ def page(stage: Stage, chromium: Browser) -> Iterator[SoftphonePage]:
 
 
 @pytest.fixture
-def capture(tmp_path: Path) -> Iterator[Capture]:
-    """Records the wire once started; stopped in any case."""
-    made = Capture(tmp_path / "wire.pcap")
+def capture(stage: Stage, tmp_path: Path) -> Iterator[Capture]:
+    """Records the media of the stage once started; stopped in any case."""
+    made = Capture(tmp_path / "wire.pcap", stage.setup.media_filter)
     yield made
     made.abandon()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -102,6 +103,17 @@ class GatewaySetup:
     def origin(self) -> str:
         return f"{'https' if self.tls_web else 'http'}://127.0.0.1:{self.web_port}"
 
+    @functools.cached_property
+    def trunk_range(self) -> str:
+        """The RTP ports of the trunk side."""
+        return free_range(self.trunk_ports)
+
+    @property
+    def media_filter(self) -> str:
+        """For tcpdump: media of this gateway only, because others may run on the machine at the same time."""
+        browsers = f"{self.browser_port}-{self.browser_port + self.workers - 1}"
+        return f"udp and (portrange {browsers} or portrange {self.trunk_range})"
+
     def write(self) -> Path:
         """Write every file; returns the path of gateway.yaml."""
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -152,7 +164,7 @@ class GatewaySetup:
                     "ports": f"{self.browser_port}-{self.browser_port + self.workers - 1}",
                     "dtls_setup": self.dtls_setup,
                 },
-                "trunk": {"bind": "127.0.0.1", "ports": free_range(self.trunk_ports)},
+                "trunk": {"bind": "127.0.0.1", "ports": self.trunk_range},
                 "workers": self.workers,
             },
             "users": "users.yaml",

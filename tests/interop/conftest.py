@@ -15,6 +15,7 @@ from tests.rig.capture import Capture
 from tests.rig.chromium import SoftphonePage, launch
 from tests.rig.gateway import GatewayProcess, GatewaySetup, free_port
 from tests.rig.phone import Phone
+from tests.rig.sipjs import PageServer
 
 BROWSER_HERTZ = 1000.0
 TRUNK_HERTZ = 440.0
@@ -95,6 +96,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     made.gateway.start()
     yield made
     assert made.gateway.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def page_server() -> Iterator[PageServer]:
+    """Serves the SIP.js page from an origin of its own."""
+    made = PageServer().start()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

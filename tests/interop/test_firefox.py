@@ -13,8 +13,9 @@ from tests.rig.audio import heard, peak, read_wav
 from tests.rig.capture import Capture, clear_tone, rtp_flows
 from tests.rig.chromium import RATE
 from tests.rig.firefox import EXECUTABLE, Firefox, FirefoxSoftphone
-from tests.rig.gateway import local_address
+from tests.rig.gateway import PASSWORD, REALM, local_address
 from tests.rig.phone import Phone
+from tests.rig.sipjs import PageServer
 
 pytestmark = [
     pytest.mark.interop,
@@ -36,10 +37,16 @@ def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
 
 
 @pytest.fixture(scope="module", params=["passive"])
-def stage(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stage]:
+def stage(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, page_server: PageServer
+) -> Iterator[Stage]:
     """A gateway that can be reached for media at the machine's own address, in that DTLS role."""
-    bind = ("127.0.0.1", local_address())
-    made = Stage(tmp_path_factory.mktemp(request.param), browser_bind=bind, dtls_setup=request.param)
+    made = Stage(
+        tmp_path_factory.mktemp(request.param),
+        browser_bind=("127.0.0.1", local_address()),
+        dtls_setup=request.param,
+        more_origins=(page_server.origin,),
+    )
     made.gateway.start()
     yield made
     assert made.gateway.stop() == 0
@@ -155,6 +162,32 @@ def test_a_page_that_is_left_ends_its_call(stage: Stage, page: FirefoxSoftphone,
     page.close()
     phone.wait("state", text="DISCONNECTED")
     assert len(stage.gateway.wait_records("call.final", len(stage.gateway.records("call.start")))) >= 1
+
+
+def test_sip_js_in_firefox_is_heard_and_hears_again_after_a_hold_by_either_side(
+    stage: Stage, firefox: Firefox, page_server: PageServer, phones: Callable[..., Phone]
+) -> None:
+    phone = phones("601", play=stage.long_tone, srtp="mandatory")
+    server = stage.setup.origin.replace("http", "ws", 1) + "/ws"
+    firefox.open(page_server.origin)
+    account = {"user": "alice", "password": PASSWORD, "realm": REALM, "server": server}
+    firefox.evaluate("(account) => sipjs.signIn(account)", account)
+    firefox.evaluate("(target) => sipjs.call(target)", f"sip:601@{REALM}")
+    assert firefox.wait("() => sipjs.connection()?.connectionState === 'connected'")
+    assert [firefox.evaluate("(held) => sipjs.hold(held)", held) for held in (True, False)] == [200, 200]
+    for command in ("hold", "resume"):
+        before = len(firefox.evaluate("() => sipjs.received()"))
+        phone.do(command)
+        assert firefox.wait("(before) => sipjs.received().length > before", before)
+    reports = firefox.evaluate("() => sipjs.received()")
+    assert {header.split(";")[0] for _, header in reports} == {"grade=HOP_BY_HOP"}, reports
+    samples = firefox.listen(4.0)
+    firefox.evaluate("async () => { await sipjs.hangUp(); }")
+    phone.wait("state", text="DISCONNECTED")
+    phone.stop()
+    hear(samples, RATE, TRUNK_HERTZ)
+    recorded, rate = read_wav(phone.recording)
+    hear(recorded[-int(3.5 * rate) :], rate, BROWSER_HERTZ)
 
 
 @pytest.mark.parametrize("stage", ["active"], indirect=True)

@@ -19,25 +19,18 @@ pytestmark = pytest.mark.interop
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PageServer]:
-    made = PageServer().start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, server: PageServer) -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory, page_server: PageServer) -> Iterator[Stage]:
     """A gateway that lets the page's origin in and insists on one."""
-    made = Stage(tmp_path_factory.mktemp("sipjs"), more_origins=(server.origin,), allow_missing_origin=False)
+    made = Stage(tmp_path_factory.mktemp("sipjs"), more_origins=(page_server.origin,), allow_missing_origin=False)
     made.gateway.start()
     yield made
     assert made.gateway.stop() == 0
 
 
 @pytest.fixture
-def page(stage: Stage, chromium: Browser, server: PageServer) -> Iterator[SipJsPage]:
+def page(stage: Stage, chromium: Browser, page_server: PageServer) -> Iterator[SipJsPage]:
     """A page that is signed in."""
-    opened = SipJsPage(chromium, server.origin).sign_in(stage.setup)
+    opened = SipJsPage(chromium, page_server.origin).sign_in(stage.setup)
     yield opened
     opened.close()
     assert opened.errors == []

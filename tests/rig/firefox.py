@@ -122,6 +122,12 @@ class Firefox:
             time.sleep(POLL_SECONDS)
         return True
 
+    def listen(self, seconds: float) -> Samples:
+        """What the page plays during that time, as samples at `RATE`."""
+        self.evaluate(LISTEN, RATE)
+        time.sleep(seconds)
+        return decode(self.evaluate(HEARD))
+
     def stop(self) -> None:
         if self._session is not None:
             self._runner.run(self._session.close())
@@ -211,9 +217,7 @@ class FirefoxSoftphone:
 
     def listen(self, seconds: float) -> Samples:
         """What the person hears during that time, as samples at `RATE`."""
-        self.firefox.evaluate(LISTEN, RATE)
-        time.sleep(seconds)
-        return decode(self.firefox.evaluate(HEARD))
+        return self.firefox.listen(seconds)
 
     def stats(self) -> list[dict[str, Any]]:
         """getStats() of the call."""

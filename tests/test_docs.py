@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,15 @@ import yaml
 
 from gateway.base.counters import Counter
 from gateway.base.termination import Termination
-from gateway.config.schema import GatewayConfig
+from gateway.config.schema import GatewayConfig, Profile
+from gateway.policy.header import call_security_header
+from gateway.policy.model import effective_policy
+from gateway.policy.posture import CallPosture
+from tests.policy.vectors import browser
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+WEB_DEVELOPERS = (ROOT / "docs" / "web-developers.md").read_text()
 README = (ROOT / "README.md").read_text()
 
 
@@ -30,6 +36,22 @@ def test_the_readmes_configuration_is_one_the_gateway_reads() -> None:
     text = README.split("```yaml\n")[1].split("```")[0]
     config = GatewayConfig.model_validate(yaml.load(text, Loader=yaml.BaseLoader))  # noqa: S506 - text only
     assert set(config.trunks) == {"pbx", "old"}
+
+
+def test_the_headers_parameters_are_those_web_developers_read_of() -> None:
+    posture, leg = CallPosture(), browser()
+    posture.update("browser", leg)
+    policy = effective_policy(Profile.STRICT, "pbx")
+    header = call_security_header(posture, policy, leg, None, seq=1, call_id="c-1")
+    names = [part.partition("=")[0] for part in header.split(";")]
+    grammar = WEB_DEVELOPERS.split("```abnf\n")[1].split("grade ")[0]
+    assert re.findall(r"(\w+)=", grammar) == names
+
+
+@pytest.mark.parametrize("termination", [t for t in Termination if t.status != 200])
+def test_every_status_a_page_can_meet_is_explained(termination: Termination) -> None:
+    rows = [line for line in WEB_DEVELOPERS.splitlines() if line.startswith("| ") and str(termination.status) in line]
+    assert any(str(termination.warning or "") in row for row in rows)
 
 
 @pytest.mark.parametrize("command", ["make run", "make test"])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
-from typing import Final, Literal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
 
 from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
@@ -13,6 +16,7 @@ DOCUMENTATION_ADDRESS: Final = ("198.51.100.1", 9)
 """Nobody's (RFC 5737): connecting a UDP socket to it asks the kernel for a route and sends nothing."""
 TRIES: Final = 50
 """Ports looked at before giving up."""
+LOCK_FILE: Final = ".lock"
 
 Kind = Literal["udp", "tcp"]
 
@@ -26,6 +30,31 @@ def local_address() -> str | None:
             return None
         address: str = probe.getsockname()[0]
     return None if HostPort(address, 0).is_loopback or address == "0.0.0.0" else address
+
+
+@contextlib.contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Keep a second demonstration out of the directory, before it writes other ports into its files.
+
+    Raises:
+        ConfigError: one runs there already, or the directory cannot be made.
+    """
+    with _lock_file(directory) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            remedy = "end it with Ctrl-C, or give this one a --directory of its own"
+            raise ConfigError(f"a demonstration runs already in {directory}", remedy=remedy) from None
+        yield
+
+
+def _lock_file(directory: Path) -> BinaryIO:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return (directory / LOCK_FILE).open("wb")
+    except OSError as error:
+        remedy = "give another --directory"
+        raise ConfigError(f"cannot write {error.filename or directory}: {error.strerror}", remedy=remedy) from error
 
 
 def is_free(address: HostPort, *kinds: Kind) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.text import Text
 from gateway.audit.coloured import coloured
 from gateway.audit.render import MAX_RENDERED
 from gateway.demo.layout import LOOPBACK, USER, Layout, prepare
+from gateway.demo.machine import alone
 from gateway.demo.phones import Phones
 
 Ready = Callable[[], None]
@@ -58,6 +60,11 @@ def main(options: DemoOptions, serve_file: ServeFile) -> int:
 
 async def run(options: DemoOptions, serve_file: ServeFile, console: Console) -> None:
     """Start the phones, then the gateway; end both together."""
+    with alone(options.directory):
+        await _run(options, serve_file, console)
+
+
+async def _run(options: DemoOptions, serve_file: ServeFile, console: Console) -> None:
     layout = prepare(options.directory, options.address, options.port)
     for sentence in layout.ports.moved(options.port):
         _warn(console, sentence)
@@ -160,7 +167,7 @@ def _hints(layout: Layout) -> list[str]:
     other = next((host for host in layout.media_hosts if host != LOOPBACK), None)
     if other is None:
         return ["This machine has no address besides loopback: Firefox does no ICE to loopback, Chromium does."]
-    return [f"For other machines too: sip-gateway demo --address {other}"]
+    return [f"For other machines too: {sys.argv[0]} demo --address {other}"]
 
 
 def _warn(console: Console, sentence: str) -> None:

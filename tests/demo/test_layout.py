@@ -15,7 +15,7 @@ from gateway.base.values import HostPort
 from gateway.config.load import LoadedConfig, load_config
 from gateway.demo import layout as layout_module
 from gateway.demo.layout import USER, Layout, prepare
-from gateway.demo.machine import free_port, is_free, local_address
+from gateway.demo.machine import alone, free_port, is_free, local_address
 from gateway.demo.roles import CALLBACK_NUMBER, ROLES
 from gateway.routing.dialplan import Dialplan
 from gateway.sip.auth import compute_ha1
@@ -156,3 +156,20 @@ def test_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 def test_local_address_is_never_loopback() -> None:
     address = local_address()
     assert address is None or not address.startswith("127.")
+
+
+def test_a_second_demonstration_in_the_same_directory_is_refused_before_it_writes(tmp_path: Path) -> None:
+    with alone(tmp_path / "demo"):
+        before = sorted((tmp_path / "demo").iterdir())
+        with pytest.raises(ConfigError, match="runs already"), alone(tmp_path / "demo"):
+            pytest.fail("entered")
+        assert sorted((tmp_path / "demo").iterdir()) == before
+    with alone(tmp_path / "demo"):
+        pass
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot write") as caught, alone(tmp_path / "file" / "demo"):
+        pytest.fail("entered")
+    assert caught.value.remedy

@@ -61,7 +61,7 @@ def test_a_port_in_use_is_a_mistake_for_run_and_a_warning_for_check(
     [
         ("address: 127.0.0.1", "address: 192.0.2.7", "gateway.yaml:3: listen.web.address"),
         ("udp:127.0.0.1", "udp:192.0.2.7", "gateway.yaml:4: listen.sip[0]"),
-        ("browser: {bind: 127.0.0.1", "browser: {bind: 192.0.2.7", "gateway.yaml:6: media.browser.ports"),
+        ("browser: {bind: 127.0.0.1", "browser: {bind: 192.0.2.7", "gateway.yaml:6: media.browser.bind"),
         ("trunk: {bind: 127.0.0.1", "trunk: {bind: 192.0.2.7", "gateway.yaml:7: media.trunk.bind"),
         ("    security", "    media: {bind: 192.0.2.7}\n    security", "gateway.yaml:14: trunks.carrier.media.bind"),
         ("directory: audit", "directory: plan.yaml", "gateway.yaml:16: audit.directory"),

@@ -29,6 +29,8 @@ REMEDIES = {
     errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one",
 }
 
+BROWSER_PORTS = "media.browser.ports"
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -48,6 +50,8 @@ def preflight(config: GatewayConfig) -> Findings:
         try:
             bind(address, kind).close()
         except OSError as error:
+            if key == BROWSER_PORTS and error.errno == errno.EADDRNOTAVAIL:
+                continue  # told of its address, not once more of each port
             in_use = error.errno == errno.EADDRINUSE
             (busy if in_use else wrong).append(_cannot_bind(key, address, kind, error))
     return Findings(tuple(wrong), tuple(busy))
@@ -67,8 +71,9 @@ def _sockets(config: GatewayConfig) -> Iterator[tuple[str, HostPort, socket.Sock
         kind = socket.SOCK_DGRAM if listener.transport == "udp" else socket.SOCK_STREAM
         yield f"listen.sip[{index}]", HostPort(listener.address.host, listener.address.port), kind
     for host in config.media.browser.bind:
+        yield "media.browser.bind", HostPort(host, 0), socket.SOCK_DGRAM
         for port in range(config.media.browser.ports.first, config.media.browser.ports.first + config.media.workers):
-            yield "media.browser.ports", HostPort(host, port), socket.SOCK_DGRAM
+            yield BROWSER_PORTS, HostPort(host, port), socket.SOCK_DGRAM
     yield "media.trunk.bind", HostPort(config.media.trunk.bind, 0), socket.SOCK_DGRAM
     for name, trunk in config.trunks.items():
         if trunk.media is not None:

@@ -268,7 +268,7 @@ class Trunk(Model):
     """A SIP peer: PBX or carrier."""
 
     target: str
-    """SIP URI of the peer: sip:host[:port][;transport=udp|tcp|tls]."""
+    """SIP URI of the peer: sip:host[:port][;transport=udp|tcp|tls]. Without transport it is udp; strict needs tls."""
     security: Profile = Profile.STRICT
     """Security profile: strict, prefer, osrtp or legacy."""
     networks: tuple[Network, ...] = ()

@@ -19,6 +19,7 @@ from tests.rig.sipjs import PageServer
 
 pytestmark = [
     pytest.mark.interop,
+    pytest.mark.slow,  # a peer `make test` does not install; `make test-interop` runs it where it is there
     pytest.mark.skipif(EXECUTABLE is None, reason="Firefox is not installed (Debian: apt-get install firefox-esr)"),
     pytest.mark.skipif(
         local_address() == "127.0.0.1", reason="Firefox does no ICE to 127.0.0.1 and this machine has no other address"

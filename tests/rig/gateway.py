@@ -24,6 +24,8 @@ from gateway.sip.auth import compute_ha1
 REALM = "demo.test"
 PASSWORD = "canary-password-Zq7"
 READY_SECONDS = 20.0
+RANGE_STRIDE = 250
+"""Test runs beside each other begin to look for ports this far apart: more than one of them takes."""
 POLL_SECONDS = 0.02
 Record = dict[str, Any]
 
@@ -46,7 +48,7 @@ def free_sip_port(host: str = "127.0.0.1") -> int:
 
 def free_range(size: int, host: str = "127.0.0.1") -> str:
     """A range of UDP ports nobody uses now, starting even; below the ephemeral ports so that nobody wanders in."""
-    for first in range(20000 + (os.getpid() * 37) % 8000 // 2 * 2, 32000, size + size % 2):
+    for first in range(20000 + os.getpid() * RANGE_STRIDE % 8000, 32000, size + size % 2):
         if all(_is_free(port, host) for port in range(first, first + size)):
             return f"{first}-{first + size - 1}"
     raise RuntimeError("no free port range")

@@ -12,6 +12,7 @@ from tests.interop.test_calls import call_uid, hear
 from tests.rig.audio import heard, peak, read_wav
 from tests.rig.capture import Capture, clear_tone, rtp_flows
 from tests.rig.chromium import RATE
+from tests.rig.gateway import wait_for
 from tests.rig.phone import Phone
 from tests.rig.sipjs import PageServer, SipJsPage
 
@@ -93,6 +94,7 @@ def test_a_hold_by_the_page_silences_the_call_and_resume_brings_it_back(
     phone = phones("601", play=stage.long_tone, srtp="mandatory")
     page.call("601")
     assert page.hold(True) == 200
+    wait_for(lambda: "a=sendonly" in phone.log, 5, "the phone was never told of the hold")
     assert is_silent(page)
     assert page.hold(False) == 200
     talk_both_ways(page, phone)

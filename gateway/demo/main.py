@@ -152,8 +152,9 @@ def _welcome(layout: Layout, console: Console, phones: Phones) -> None:
 
 def _table(phones: Phones) -> Table:
     table = Table(title="What to dial", title_justify="left", title_style="bold")
-    for heading in ("Number", "Profile", "What happens", "Trunk"):
+    for heading in ("Number", "Profile", "What happens"):
         table.add_column(heading, overflow="fold")
+    table.add_column("Trunk", no_wrap=True)  # a URI cut in two cannot be copied
     for phone in phones.phones:
         role = phone.role
         happens = role.what if not (phone.problem or phones.problem) else "not running"

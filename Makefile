@@ -9,7 +9,7 @@ SOFTPHONE := gateway/web/softphone
 
 # Peers the tests call: a browser, a capture, a phone and a load generator.
 PEERS := chromium:chromium tcpdump:tcpdump baresip:baresip-core sipp:sip-tester
-# A second browser, for `make test-interop` only: `make test` calls it when it is there and does without it otherwise.
+# A second browser, for `make test-interop` only; its tests are marked slow, so `make test` leaves them out.
 FIREFOX := firefox-esr:firefox-esr
 
 # Seconds per target of `make fuzz`; `make test` gives each a few.

@@ -19,6 +19,9 @@ MAX_RENDERED = 65536
 _TIME_CHARACTERS = 23
 """`2030-01-02T03:04:05.678`: milliseconds are enough for people."""
 
+NO_TRUNK = "-"
+"""What stands for the trunk of a call that no dialplan rule gave one."""
+
 Record = Mapping[str, object]
 
 
@@ -206,7 +209,9 @@ _CHECKPOINTS: dict[str, str] = {
 
 
 def _parties(record: Record) -> str:
-    return f"{_text(record, 'dir')} {_text(record, 'from')} -> {_text(record, 'to')} via {_text(record, 'trunk')}"
+    trunk = _text(record, "trunk")
+    via = "without a trunk" if trunk == NO_TRUNK else f"via {trunk}"
+    return f"{_text(record, 'dir')} {_text(record, 'from')} -> {_text(record, 'to')} {via}"
 
 
 def _vector(record: Record) -> str:

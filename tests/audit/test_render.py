@@ -81,6 +81,11 @@ def test_an_outage_is_told_in_words() -> None:
     assert render(torn).endswith("an unfinished last line of 33 octets was cut off")
 
 
+def test_a_call_no_rule_gave_a_trunk_says_so() -> None:
+    words = render({"type": "call.final", "dir": "out", "from": "alice", "to": "700", "trunk": "-"})
+    assert "out alice -> 700 without a trunk, not answered" in words
+
+
 def test_every_checkpoint_has_words_and_a_later_one_is_shown_as_it_is() -> None:
     for checkpoint in Checkpoint:
         assert checkpoint.value not in render({"type": "leg.secured", "checkpoint": checkpoint.value})

@@ -55,6 +55,14 @@ HEARD = """async () => {
 }"""
 
 
+STATS_TRIES = 100
+_STATS = """async () => {
+  const stats = await window.softphone.session().connection.getStats();
+  for (const value of stats.values()) if (value.type === 'transport') return value;
+  return {};
+}"""
+
+
 def launch(playwright: Playwright, tone: Path, *flags: str, fake_ui: bool = True) -> Browser:
     """Chromium whose microphone is a WAV file."""
     arguments = [*FLAGS, f"--use-file-for-fake-audio-capture={tone}", *([FAKE_UI] if fake_ui else []), *flags]

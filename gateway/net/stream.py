@@ -21,6 +21,9 @@ from gateway.trunks.tls import inspect_peer
 
 log = logging.getLogger(__name__)
 
+LAST_WORDS_SECONDS = 0.1
+"""How long a peer that broke the framing may read our answer before the connection closes."""
+
 
 class StreamChannel(asyncio.Protocol):
     """One TCP or TLS connection, from the finished handshake to its end."""
@@ -57,7 +60,9 @@ class StreamChannel(asyncio.Protocol):
     @property
     def is_usable(self) -> bool:
         """Whether something sent now has a chance to arrive."""
-        return self._transport is not None and not self._transport.is_closing() and not self.rejection
+        if self._transport is None or self._closing_since is not None:
+            return False
+        return not self._transport.is_closing() and not self.rejection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -114,7 +119,18 @@ class StreamChannel(asyncio.Protocol):
         log.info("flow=%s state=closing reason=%s", self.flow, error.why)
         if answer := salvage_error_response(data, error):
             self.send(answer)
-        self.close()
+            self._close_after_reading()
+        else:
+            self.close()
+
+    def _close_after_reading(self) -> None:
+        """Close once the peer had time to read our answer; what it still sends is read and thrown away meanwhile.
+
+        Closing a socket with unread octets resets the connection, and a reset takes the answer away from the peer.
+        """
+        self._closing_since = self._pump.now()
+        if self._transport is not None:
+            asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._transport.close)
 
     def send(self, data: bytes) -> None:
         if self._transport is None or self._transport.is_closing():

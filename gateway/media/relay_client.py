@@ -232,7 +232,7 @@ class RelayPool:
         slot.send(command)
         try:
             opened = await session.opened()
-        except BaseException:
+        except BaseException:  # also when whoever waits is cancelled: the worker must not keep a session nobody knows
             slot.sessions.pop(session.id, None)
             slot.send(CloseSession(session.id))
             raise

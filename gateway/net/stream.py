@@ -47,6 +47,7 @@ class StreamChannel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._opened_at = pump.now()
         self._closing_since: float | None = None
+        self._last_words: asyncio.TimerHandle | None = None
         self._had_message = False
         self.flow: Flow
         self.rejection = ""
@@ -90,6 +91,8 @@ class StreamChannel(asyncio.Protocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._last_words is not None:
+            self._last_words.cancel()
         self._on_end()
         if not self.rejection:
             log.debug("flow=%s state=closed", self.flow)
@@ -130,7 +133,7 @@ class StreamChannel(asyncio.Protocol):
         """
         self._closing_since = self._pump.now()
         if self._transport is not None:
-            asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._transport.close)
+            self._last_words = asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._transport.close)
 
     def send(self, data: bytes) -> None:
         if self._transport is None or self._transport.is_closing():

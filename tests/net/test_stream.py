@@ -105,6 +105,19 @@ async def test_broken_framing_is_answered_if_possible_and_ends_the_connection(
         await peer.close()
 
 
+async def test_a_peer_that_is_still_sending_can_read_why_it_is_refused() -> None:
+    """Closed with unread octets, a socket resets the connection, and the reset takes the answer away."""
+    async with Gateway(TCP) as gateway:
+        reader, writer = await asyncio.open_connection(gateway.address.host, gateway.address.port)
+        head = options().partition(b"\r\n\r\n")[0]
+        writer.write(head + b"\r\n" + b"X: y\r\n" * 400_000)
+        async with asyncio.timeout(PATIENCE):
+            answer = await reader.read()
+        assert answer.startswith(b"SIP/2.0 513 ")
+        writer.close()
+    await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
 async def test_nothing_after_broken_framing_is_believed() -> None:
     async with Gateway(TCP) as gateway:
         peer = await Peer.connect(gateway.address)

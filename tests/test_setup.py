@@ -50,6 +50,12 @@ def test_root_installs_what_is_missing(apt: Path) -> None:
     ]
 
 
+def test_a_library_the_linker_knows_is_not_asked_for_and_a_missing_one_is(apt: Path) -> None:
+    done = need(apt, "libc.so.6:libc6", "libnowhere.so.9:libnowhere9", user=NOBODY if os.geteuid() == 0 else None)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "  sudo apt-get install --yes --no-install-recommends libnowhere9"
+
+
 def test_a_user_gets_the_line_to_type(apt: Path) -> None:
     done = need(apt, "sh:dash", "no-such-command:sip-tester", user=NOBODY if os.geteuid() == 0 else None)
     assert done.returncode == 2

@@ -10,7 +10,7 @@ from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, TokenSource
 from gateway.call.browser_leg import BrowserLeg
-from gateway.call.leg import HOP_HEADER, MAX_FORWARDS, Leg
+from gateway.call.leg import HOP_HEADER, Leg
 from gateway.call.registrar import Binding, Registrar
 from gateway.call.runner import CallIndex, CallRunner
 from gateway.call.services import Services
@@ -27,6 +27,7 @@ from gateway.sip.events import RequestReceived
 from gateway.sip.flow import Flow
 from gateway.sip.grammar import escape_user
 from gateway.sip.message import Request
+from gateway.sip.model import MAX_FORWARDS
 from gateway.sip.uri import SipUri
 
 UNROUTED = "-"

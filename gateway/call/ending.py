@@ -16,10 +16,11 @@ from gateway.call.effects import (
     SetTimer,
     Timer,
 )
-from gateway.call.leg import MAX_FORWARDS, Leg, reason, warning
+from gateway.call.leg import Leg, reason, warning
 from gateway.call.state import CallState, Phase
 from gateway.sip.dialog import Dialog
 from gateway.sip.message import Request
+from gateway.sip.model import MAX_FORWARDS
 
 LINGER_SECONDS = 34.0
 """A little over 64*T1: by then every transaction of the call has ended by itself."""

@@ -19,11 +19,10 @@ from gateway.sdp.media import Direction, LocalAudio, RemoteAudio
 from gateway.sip.dialog import Dialog, InviteDialogs
 from gateway.sip.flow import Flow
 from gateway.sip.message import REASONS, Headers, Request, Response, create_response
-from gateway.sip.uri import SipUri
+from gateway.sip.model import MAX_FORWARDS
+from gateway.sip.uri import DEFAULT_PORT, SipUri
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
-DEFAULT_PORT = 5060
-MAX_FORWARDS = 70
 SDP = "application/sdp"
 HOP_HEADER = "Gateway-Hop"
 """Carries this gateway's token on every INVITE it sends; one that comes back with it is a loop."""

@@ -18,13 +18,11 @@ from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkLeg
 from gateway.policy.codes import Code
-from gateway.policy.evaluate import plan_retry
+from gateway.policy.evaluate import RETRY_STATUSES, plan_retry
 from gateway.sdp.negotiation import common_codecs
 from gateway.sip.dialog import Dialog
 from gateway.sip.message import Response
 
-UNACCEPTABLE = (415, 488, 606)
-"""Answers that can mean "no SRTP here" (POLICY A3)."""
 SPOKEN = (486, 487, 600, 603)
 """Answers of the callee itself: another trunk would lead to the same person."""
 
@@ -126,7 +124,7 @@ def _accept_answer(call: CallState, callee: Leg, response: Response) -> None:
 
 def _failure(call: CallState, callee: Leg, status: int) -> None:
     """The callee refused: try weaker only where policy says so, else tell the caller."""
-    if isinstance(callee, TrunkLeg) and status in UNACCEPTABLE:
+    if isinstance(callee, TrunkLeg) and status in RETRY_STATUSES:
         plan = plan_retry(call.policy, status, callee.plan)
         if plan is not None:
             security.retry(call, plan, status)

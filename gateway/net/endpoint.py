@@ -27,14 +27,13 @@ from gateway.net.sockets import family_of
 from gateway.sip.flow import Flow
 from gateway.sip.message import Message, Request, Response, create_response, parse_message, salvage_error_response
 from gateway.sip.stack import SipStack, StackEvent
+from gateway.sip.uri import DEFAULT_PORT
 from gateway.trunks.tls import server_context, trunk_names
 
 SWEEP = 1.0
 """Seconds between two looks at the time limits of the connections."""
 STOP_LIMIT = 2.0
 """Seconds the connections have to send what is queued when the gateway stops."""
-DEFAULT_SIP_PORT = 5060
-"""Where a response goes when Via names no port (RFC 3261 18.2.2)."""
 OVERSIZE = frozenset({413, 513})
 
 log = logging.getLogger(__name__)
@@ -254,7 +253,7 @@ class SipEndpoint:
         """Where a datagram's answer goes: without rport to the port Via names (RFC 3261 18.2.2, RFC 3581 4)."""
         if flow.transport != "udp" or not isinstance(message, Request) or "rport" in message.via.params:
             return flow
-        port = message.via.port or DEFAULT_SIP_PORT
+        port = message.via.port or DEFAULT_PORT
         listener = self._listener_of(flow)
         if listener is None or port == flow.remote.port:
             return flow

@@ -169,10 +169,6 @@ class SessionDescription:
     def __bytes__(self) -> bytes:
         return ("".join(line.raw for line in self._all_lines()) + self.trailer).encode("utf-8", "surrogateescape")
 
-    def redacted(self) -> str:
-        """The lines for a debug log: keys and passwords left out, everything unprintable escaped."""
-        return " | ".join(ascii(str(line))[1:-1] for line in self._all_lines())
-
     def _all_lines(self) -> Iterator[Line]:
         yield from self.lines
         for section in self.media:

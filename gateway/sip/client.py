@@ -10,6 +10,7 @@ from gateway.sip.flow import Flow
 from gateway.sip.layer import TransactionLayer
 from gateway.sip.matching import client_key, require_identifiers, same_path
 from gateway.sip.message import Headers, Message, Request, Response
+from gateway.sip.model import MAX_FORWARDS
 from gateway.sip.transaction import (
     INVITE_CLIENT,
     NON_INVITE_CLIENT,
@@ -25,8 +26,6 @@ MAX_CLIENT_TRANSACTIONS = 20_000
 """Requests in flight; far above what the call limit needs, it keeps a fault of ours from eating the memory."""
 BRANCH_LENGTH = 20
 """Random characters in a branch: responses cannot be forged by guessing."""
-MAX_FORWARDS = "70"
-"""RFC 3261 8.1.1.6."""
 
 
 class ClientSide:
@@ -128,7 +127,7 @@ def with_via(request: Request, flow: Flow, branch: str) -> Request:
     rport = "" if flow.is_reliable else ";rport"
     headers.prepend("Via", f"SIP/2.0/{flow.transport.upper()} {flow.local};branch={branch}{rport}")
     if "Max-Forwards" not in headers:
-        headers.add("Max-Forwards", MAX_FORWARDS)
+        headers.add("Max-Forwards", str(MAX_FORWARDS))
     return Request(request.method, request.uri, headers, request.body)
 
 
@@ -143,7 +142,7 @@ def build_cancel(request: Request) -> Request:
 
 
 def _derived(request: Request, method: str, to_from: Headers) -> Request:
-    headers = Headers([("Via", str(request.via)), ("Max-Forwards", MAX_FORWARDS)])
+    headers = Headers([("Via", str(request.via)), ("Max-Forwards", str(MAX_FORWARDS))])
     headers.copy_from(request.headers, "Route")
     headers.copy_from(request.headers, "From")
     headers.copy_from(to_from, "To")

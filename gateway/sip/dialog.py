@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from gateway.base.errors import SipError
 from gateway.sip.address import NameAddr
 from gateway.sip.headers import Headers
-from gateway.sip.model import MAX_CSEQ, Message, Request, Response
+from gateway.sip.model import MAX_CSEQ, MAX_FORWARDS, Message, Request, Response
 from gateway.sip.uri import SipUri
 
 DialogKey = tuple[str, str, str]
 """Call-ID, local tag, remote tag (RFC 3261 12)."""
 
-DEFAULT_MAX_FORWARDS = 70
 MAX_EARLY_DIALOGS = 16
 """Forks of one INVITE that are remembered; further ones are still answered, but not kept."""
 TARGET_REFRESH = frozenset(("INVITE", "UPDATE"))
@@ -102,7 +101,7 @@ class Dialog:
         self.route_set = _uac_route_set(response)
         self.remote_target = _target(response) or self.remote_target
 
-    def new_request(self, method: str, contact: str, max_forwards: int = DEFAULT_MAX_FORWARDS) -> Request:
+    def new_request(self, method: str, contact: str, max_forwards: int = MAX_FORWARDS) -> Request:
         """A request inside the dialog with the next sequence number, for `SipStack.send_request` (12.2.1.1).
 
         Args:
@@ -117,7 +116,7 @@ class Dialog:
 
     def ack(self, cseq_number: int, contact: str) -> Request:
         """The ACK of a 2xx: it has the number of its INVITE, whatever was sent since (RFC 3261 13.2.2.4)."""
-        return self._request("ACK", cseq_number, contact, DEFAULT_MAX_FORWARDS)
+        return self._request("ACK", cseq_number, contact, MAX_FORWARDS)
 
     def accept_sequence(self, request: Request) -> None:
         """Take note of a request of the peer (RFC 3261 12.2.2).

@@ -16,6 +16,8 @@ from gateway.sip.uri import SipUri
 from gateway.sip.via import Via
 
 MAX_CSEQ = 2**31 - 1
+MAX_FORWARDS = 70
+"""Hops a request of ours may take (RFC 3261 8.1.1.6)."""
 MAX_MAX_FORWARDS = 255
 MAX_EXPIRES = 2**32 - 1
 

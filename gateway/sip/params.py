@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.base.errors import SipError
-from gateway.sip.grammar import LWS, PARAM_VALUE_CHARS, VISIBLE, end_of_quoted, is_token, split_top_level, unquote
+from gateway.sip.grammar import LWS, PARAM_VALUE_CHARS, VISIBLE, end_of_quoted, is_token, split_top_level
 
 MAX_PARAMS = 64
 URI_PARAM_CHARS = VISIBLE - frozenset('",;<>@\\?=')
@@ -44,11 +44,6 @@ class Params:
             if known.lower() == key:
                 return value or ""
         return None
-
-    def unquoted(self, name: str) -> str | None:
-        """The value without quotes and escapes."""
-        value = self.get(name)
-        return None if value is None else unquote(value)
 
     def with_(self, name: str, value: str | None) -> Params:
         """A copy in which the parameter has this value, at its old place or else at the end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gateway.base.errors import SipError
 from gateway.sip.grammar import (
@@ -19,6 +19,11 @@ __all__ = ["Params", "SipUri"]
 
 URI_CHARS = VISIBLE - frozenset('<>"\\')
 SCHEME_CHARS = ALPHANUM | frozenset("+-.")
+
+DEFAULT_PORT = 5060
+"""Port of a URI or Via that names none (RFC 3261 19.1.2)."""
+DEFAULT_TLS_PORT = 5061
+"""The same over TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +75,6 @@ class SipUri:
     def host_port(self) -> str:
         """``host[:port]`` as it stands in the URI."""
         return format_host_port(self.host, self.port)
-
-    def with_param(self, name: str, value: str | None) -> SipUri:
-        """A copy with this URI parameter set."""
-        return replace(self, params=self.params.with_(name, value))
-
-    def without_param(self, name: str) -> SipUri:
-        """A copy without this URI parameter."""
-        return replace(self, params=self.params.without(name))
 
     def __str__(self) -> str:
         if self.scheme == "tel":

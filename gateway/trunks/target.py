@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 from typing import Literal, NamedTuple
 
-from gateway.sip.uri import SipUri
+from gateway.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri
 
 TrunkTransport = Literal["udp", "tcp", "tls"]
 
-DEFAULT_PORTS: dict[TrunkTransport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
+DEFAULT_PORTS: dict[TrunkTransport, int] = {"udp": DEFAULT_PORT, "tcp": DEFAULT_PORT, "tls": DEFAULT_TLS_PORT}
 
 
 class TrunkTarget(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.base.errors import SdpError
 from gateway.sdp.description import MAX_ATTRIBUTES, MAX_BYTES, MAX_FORMATS, MAX_LINES, MAX_MEDIA, SessionDescription
-from tests.sdp.helpers import CAPTURES, capture, describe, parse_lines
+from tests.sdp.helpers import CAPTURES, describe, parse_lines
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
 
@@ -192,15 +192,8 @@ CANARY = "Q2FuYXJ5S2V5"
 def test_no_printed_form_shows_a_key_or_password(line: str) -> None:
     desc = describe(line)
     assert CANARY.encode() in bytes(desc)
-    for shown in (repr(desc), str(desc), desc.redacted(), repr(desc.media[0]), str(desc.media[0].lines[-1])):
+    for shown in (repr(desc), str(desc), repr(desc.media[0]), str(desc.media[0].lines[-1])):
         assert CANARY not in shown
-
-
-def test_a_redacted_description_is_one_printable_line() -> None:
-    shown = parse(HEAD + "a=note:\x1b[31m\udcff\r\n").redacted()
-    assert shown.isprintable()
-    assert shown.isascii()
-    assert "m=audio" in capture("chromium_offer").redacted()
 
 
 def test_a_hostile_description_is_read_in_linear_time() -> None:

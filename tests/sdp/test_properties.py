@@ -60,7 +60,6 @@ def use(data: bytes) -> None:
     except SdpError:
         return
     assert bytes(desc) == data
-    assert desc.redacted().isprintable()
     try:
         lines = audio_lines(desc)
     except SdpError:
@@ -178,7 +177,7 @@ def local_browsers(draw: st.DrawFn) -> LocalAudio:
 @given(local_trunks() | local_browsers(), st.integers(0, 2**62), st.integers(0, 2**31))
 def test_a_built_offer_reads_back_as_the_facts_it_was_built_from(local: LocalAudio, session: int, version: int) -> None:
     desc = SessionDescription.parse(build_offer(local, session_id=session, version=version))
-    assert f"- {session} {version} IN" in desc.redacted()
+    assert f"- {session} {version} IN" in bytes(desc).decode()
     read = read_audio(desc)
     assert read.proto is local.proto
     assert read.rtp == HostPort(local.address, local.rtp_port)

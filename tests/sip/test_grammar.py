@@ -168,7 +168,6 @@ def test_parameters_keep_order_case_and_quoting() -> None:
     assert str(params) == ";" + text
     assert params.get("TAG") == "1"
     assert params.get("+SIP.Instance") == '"<urn:uuid:0;x>"'
-    assert params.unquoted("+sip.instance") == "<urn:uuid:0;x>"
     assert (params.get("lr"), params.get("empty"), params.get("none")) == ("", "", None)
     assert "LR" in params
     assert "none" not in params

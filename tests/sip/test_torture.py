@@ -97,8 +97,8 @@ def test_intmeth_a_wide_range_of_valid_characters() -> None:
     assert message.to.display_name == "BEL:\x07 NUL:\0 DEL:\x7f"
     assert message.from_.display_name == "token1~` token2'+_ token3*%!.-"
     assert (
-        message.from_.params.unquoted("fromParam''~+*_!.-%")
-        == "\u0440\u0430\u0431\u043e\u0442\u0430\u044e\u0449\u0438\u0439"
+        message.from_.params.get("fromParam''~+*_!.-%")
+        == '"\u0440\u0430\u0431\u043e\u0442\u0430\u044e\u0449\u0438\u0439"'
     )
     assert message.headers.get("extensionHeader-!.%*+_`'~") == "\ufeff\u5927\u505c\u96fb"
 

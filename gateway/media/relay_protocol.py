@@ -37,7 +37,8 @@ Session
     `SetKeys`             Installs the SRTP keys of a leg. A direction whose key is unchanged keeps its context, so its
                           roll-over counter and replay window live on (RFC 3711 3.2.1).
     `SetTrunk`            Says where the trunk's media is expected from and sent to, and whether the leg is keyed.
-                          Repeating the same values changes nothing; other values forget what was learned.
+                          Other values forget what was learned; the same ones again only start anew the time in which
+                          the signalled address must be silent before another is learned.
     `SetPayloads`         The payload types that are relayed, with the number each gets. All others are dropped.
     `SetDirection`        Opens or closes RTP per direction (hold); RTCP is never held. Both are open at the start.
     `SendDtls`            Sends a DTLS datagram to the nominated address of the browser, or before nomination to the
@@ -61,7 +62,8 @@ Session
                           browser and answers no more checks of this session.
     `MediaStarted`        First packet of a leg that authenticated, or on a plain leg came from the accepted source.
                           Once per leg, and once more after the trunk leg changed between plain and keyed.
-    `SourceLearned`       The trunk's media now comes from, and goes to, `address` instead of `expected`.
+    `SourceLearned`       The trunk's media now comes from, and goes to, `address`; `expected` is the signalled address,
+                          and equal to it when that one has spoken again. At most 64 per session; counters go on.
     `SourceRejected`      Packets were dropped; `code` is a code of the policy's catalogue, see `RejectCode`. At most
                           once per session, leg and code; the counters tell how many.
     `SessionClosed`       Answer to `CloseSession` with the final counters.
@@ -76,9 +78,11 @@ Rules a worker keeps whatever it is told
     - A datagram that is empty, longer than `MAX_DATAGRAM` or of no known kind is dropped and counted.
     - A packet on a keyed leg is authenticated before anything else is concluded from it. At most 8 SSRCs per key and
       direction. An earlier key that is set again goes on where it was: a packet index is never used twice.
-    - Plain trunk leg: only the signalled address is heard, until another port of its host, or an address in `sources`,
-      earns its place: the signalled one silent for 3 s (or not heard at all since `SetTrunk`) and not on hold, then
-      three packets in sequence with one SSRC and an agreed payload type. Then no other is learned.
+    - Plain trunk leg: the signalled address owns the leg from the first packet on. Another port of its host, or an
+      address in `sources`, stands in for it only after it was silent for 2 s since `SetTrunk`, its last packet and the
+      end of a hold, and then after three packets in sequence with one SSRC and an agreed payload type; until
+      then media goes to the signalled address. No other is learned after that, and the signalled address has the leg
+      back with its first packet. RTCP is heard from the signalled RTCP address and from the port above a stand-in.
     - Keyed trunk leg: authenticated packets are heard from anywhere; the address sent to moves only to an allowed one
       that has sent for 2 s while the present one was silent.
     - RTP leaves with the mapped payload type and without header extension. RTCP leaves in whole compounds of the types
@@ -165,6 +169,8 @@ class SessionCounters:
     """Trunk packets from a source that is not accepted."""
     source_pending: int = 0
     """Trunk packets dropped while a source was being learned."""
+    source_moved: int = 0
+    """How often the address of the trunk's media changed: each time somebody stood in, and each time it ended."""
     unkeyed_dropped: int = 0
     """Packets that came, or should have left, before the keys of the leg were set."""
     unmapped_dropped: int = 0

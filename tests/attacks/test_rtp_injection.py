@@ -109,20 +109,54 @@ async def test_a_spray_over_all_trunk_ports_before_and_after_the_answer_gets_no_
     assert ("refused", ("media.latch_mismatch",)) in [found[1:] for found in latches(scene, uid)]
 
 
-async def test_another_port_of_the_trunk_is_learned_while_the_signalled_one_is_silent_and_told(
+@pytest.mark.parametrize("moment", ["before the trunk has spoken", "during hold", "after a re-INVITE"])
+async def test_packets_from_another_port_of_the_trunk_are_too_early_while_the_signalled_one_may_still_speak(
+    scene: Scene, alice: ScriptedBrowser, stranger: Strangers, moment: str
+) -> None:
+    call, trunk, uid = await scene.call(alice, PLAIN)
+    if moment != "before the trunk has spoken":
+        await both_hear(call, trunk)
+        trunk.hush()
+        direction = "inactive" if moment == "during hold" else "sendrecv"
+        assert (await call.request("INVITE", call.media.description(direction=direction))).status == 200
+    assert trunk.target is not None
+    attacker = stranger(PLAIN_HOST)
+    call.media.talk()
+    await inject(attacker, trunk.target)
+    if moment == "during hold":
+        assert (await call.request("INVITE", call.media.description())).status == 200
+        await inject(attacker, trunk.target)
+    await both_hear(call, trunk)
+    await inject(attacker, trunk.target)
+    await both_hear(call, trunk)
+    nothing_of(INJECTED, call)
+    assert attacker.heard == []
+    assert latches(scene, uid) == [(f"{PLAIN_HOST}:{attacker.address[1]}", "refused", ("media.mid_relatch",))]
+    await call.hang_up()
+    assert (await scene.host.final(uid))["counters"]["source_moved"] == 0
+
+
+async def test_another_port_of_the_trunk_stands_in_while_the_signalled_one_is_silent_and_not_longer(
     scene: Scene, alice: ScriptedBrowser, stranger: Strangers
 ) -> None:
     call, trunk, uid = await scene.call(alice, PLAIN)
     assert trunk.target is not None
-    natted = stranger(PLAIN_HOST, FROM_TRUNK)
-    thief = stranger(ATTACKER_HOST)
-    await asyncio.gather(inject(natted, trunk.target), inject(thief, trunk.target))
+    natted, thief = stranger(PLAIN_HOST, FROM_TRUNK), stranger(ATTACKER_HOST)
+    natted.target = trunk.target
     natted.talk()
     call.media.talk()
-    await asyncio.gather(call.media.hears(FROM_TRUNK), natted.hears(FROM_BROWSER))
+    await asyncio.gather(inject(thief, trunk.target), call.media.hears(FROM_TRUNK), natted.hears(FROM_BROWSER))
     nothing_of(INJECTED, call)
     assert thief.heard == []
-    assert (f"{PLAIN_HOST}:{natted.address[1]}", "allowed", ()) in latches(scene, uid)
+    natted.mark = INJECTED  # the real trunk wakes up, the other one goes on: it is nobody any more
+    await both_hear(call, trunk)
+    before, heard = len(natted.heard), len([p for p in call.media.payloads() if INJECTED in p])
+    await both_hear(call, trunk, 20)
+    assert len(natted.heard) == before
+    assert len([p for p in call.media.payloads() if INJECTED in p]) == heard
+    found = latches(scene, uid)
+    assert (f"{PLAIN_HOST}:{natted.address[1]}", "allowed", ()) in found
+    assert (f"{PLAIN_HOST}:{trunk.address[1]}", "allowed", ()) in found
     await call.hang_up()
     await scene.host.final(uid)
 

@@ -18,7 +18,8 @@ from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, CryptoSuite
 from gateway.base.values import HostPort, Secret
 from gateway.config.schema import BrowserMedia, Media, PortRange, TrunkMedia
 from gateway.media.relay_client import RelayPool, RelaySession
-from gateway.media.relay_protocol import RelayEvent, SessionCounters
+from gateway.media.relay_protocol import RelayEvent, SessionCounters, SourceLearned
+from tests.media import packets
 
 _NET = f"127.{20 + os.getpid() % 200}.{os.getpid() // 200 % 250}"
 """A corner of loopback of our own: test runs side by side do not meet."""
@@ -291,6 +292,18 @@ class Call:
         self.trunk.close()
         for peer in self._others:
             peer.close()
+
+
+async def stands_in(call: Call, source: Peer) -> None:
+    """Let another source send until it has the silent trunk's place, and the browser has read what came of it."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        for n in range(0x10000):
+            source.send(packets.rtp(n, payload_type=8), call.trunk_rtp)
+            if any(isinstance(event, SourceLearned) for event in call.events):
+                break
+            await asyncio.sleep(0.02)
+    await call.session.counters()
+    call.browser.pending()
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from tests.media.peers import (
     Call,
     Keys,
     Peer,
+    stands_in,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -89,18 +90,39 @@ async def test_on_hold_nobody_takes_the_place_of_the_silent_trunk(call: Call) ->
 
 
 @pytest.mark.parametrize("host", [TRUNK_HOST, IN_MEDIA_NETWORK], ids=["other port", "media network"])
-async def test_an_allowed_source_is_learned_while_the_signalled_one_has_sent_nothing(call: Call, host: str) -> None:
+async def test_early_packets_of_an_allowed_source_get_nothing_before_the_signalled_one_had_its_time(
+    call: Call, host: str
+) -> None:
+    await call.connect(sources=(MEDIA_NETWORK,))
+    early = call.peer(host)
+    for n in range(30):
+        early.send(_from_trunk(n), call.trunk_rtp)
+    await call.until(lambda c: c.source_rejected == 30)
+    call.browser.send_media(packets.rtp(9))
+    assert await call.trunk.receive_media() == packets.rtp(9, payload_type=8)
+    await _stream_flows(call)
+    assert early.pending() == []
+    assert not [e for e in call.events if isinstance(e, SourceLearned)]
+
+
+@pytest.mark.parametrize("host", [TRUNK_HOST, IN_MEDIA_NETWORK], ids=["other port", "media network"])
+async def test_an_allowed_source_stands_in_while_the_signalled_one_is_silent_and_not_longer(
+    call: Call, host: str
+) -> None:
     await call.connect(sources=(MEDIA_NETWORK,))
     natted = call.peer(host)
-    for n in range(3):
-        natted.send(_from_trunk(n), call.trunk_rtp)
-    assert await call.browser.receive_media() == packets.rtp(2)
+    await stands_in(call, natted)
     learned = await call.event(SourceLearned)
     assert (learned.address, learned.expected) == (natted.address, call.trunk.rtp.address)
     call.browser.send_media(packets.rtp(9))
     assert await natted.receive() == packets.rtp(9, payload_type=8)
     assert call.trunk.rtp.pending() == []
+    call.browser.pending()
     await _spray(call, call.peer(TRUNK_HOST))
+    await _stream_flows(call, 501)
+    back = [e for e in call.events if isinstance(e, SourceLearned)][1]
+    assert back.address == back.expected == call.trunk.rtp.address
+    assert (await call.session.counters()).source_moved == 2
 
 
 async def test_a_source_in_no_network_of_the_trunk_is_not_learned(call: Call) -> None:
@@ -111,9 +133,7 @@ async def test_a_source_in_no_network_of_the_trunk_is_not_learned(call: Call) ->
 async def test_the_same_address_signalled_again_keeps_what_was_learned(call: Call) -> None:
     await call.connect()
     natted = call.peer(TRUNK_HOST)
-    for n in range(3):
-        natted.send(_from_trunk(n), call.trunk_rtp)
-    await call.event(SourceLearned)
+    await stands_in(call, natted)
     call.signal_trunk()
     await call.session.counters()
     call.browser.send_media(packets.rtp(9))

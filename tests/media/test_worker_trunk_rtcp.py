@@ -8,7 +8,7 @@ from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, CryptoSuite
 from gateway.media.relay_protocol import SourceRejected
 from gateway.media.worker.session import MAX_RTCP_PER_SECOND
 from tests.media import packets
-from tests.media.peers import ATTACKER, TRUNK_HOST, Call, Peer, free_pair
+from tests.media.peers import ATTACKER, TRUNK_HOST, Call, Peer, free_pair, stands_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -71,6 +71,44 @@ async def test_rtcp_from_a_stranger_is_dropped(call: Call) -> None:
     assert call.browser.pending() == []
     (rejected,) = [e for e in call.events if isinstance(e, SourceRejected)]
     assert rejected.address.host == ATTACKER
+
+
+async def test_rtcp_of_the_signalled_address_is_heard_while_another_stands_in_for_its_rtp(call: Call) -> None:
+    await call.connect()
+    stand_in = call.peer(TRUNK_HOST)
+    await stands_in(call, stand_in)
+    call.trunk.send_rtcp(packets.receiver_report(9))
+    assert await call.browser.receive_media() == packets.receiver_report(9)
+    call.browser.send_media(packets.rtp(9))
+    assert await stand_in.receive() == packets.rtp(9, payload_type=8)
+    call.peer(TRUNK_HOST).send(packets.receiver_report(7), call.trunk_rtcp)
+    await call.until(lambda c: c.source_rejected >= 1)
+    assert call.browser.pending() == []
+
+
+async def test_with_muxing_a_report_of_the_signalled_address_takes_the_leg_back(call: Call) -> None:
+    await call.connect(mux=True)
+    stand_in = call.peer(TRUNK_HOST)
+    await stands_in(call, stand_in)
+    call.trunk.send_media(packets.receiver_report(9))
+    assert await call.browser.receive_media() == packets.receiver_report(9)
+    call.browser.send_media(packets.rtp(9))
+    assert await call.trunk.receive_media() == packets.rtp(9, payload_type=8)
+    before = (await call.session.counters()).source_rejected
+    stand_in.send(packets.rtp(999, payload_type=8), call.trunk_rtp)
+    await call.until(lambda c: c.source_rejected == before + 1)
+
+
+@pytest.mark.parametrize("mux", [False, True], ids=["own port", "muxed"])
+async def test_early_reports_from_another_port_are_dropped_and_teach_nothing(call: Call, mux: bool) -> None:
+    await call.connect(mux=mux)
+    early = call.peer(TRUNK_HOST)
+    for _ in range(5):
+        early.send(packets.sender_report(), call.trunk_rtp if mux else call.trunk_rtcp)
+    await call.until(lambda c: c.source_rejected == 5)
+    call.browser.send_media(packets.sender_report())
+    assert await (call.trunk.receive_media() if mux else call.trunk.receive_rtcp()) == packets.sender_report()
+    assert early.pending() == call.browser.pending() == []
 
 
 async def test_an_rtcp_storm_is_capped(call: Call) -> None:

@@ -26,6 +26,7 @@ class Tally:
     plain_dropped: int = 0
     source_rejected: int = 0
     source_pending: int = 0
+    source_moved: int = 0
     unkeyed_dropped: int = 0
     unmapped_dropped: int = 0
     held_dropped: int = 0

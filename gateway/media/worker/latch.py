@@ -1,7 +1,8 @@
 """Where a trunk's media may come from and is sent to. Pure: time is an argument.
 
-RFC 7362 advises against latching where it can be abused. So nothing is learned from whoever comes first: media goes
-to the signalled address from the start, and another one replaces it only by the rules below, once, and is reported.
+RFC 7362 advises against latching where it can be abused. So nothing is learned from whoever comes first: the signalled
+address owns the leg from the first packet on, another one stands in for it only while it is silent, and each change is
+reported.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ import ipaddress
 from collections.abc import Sequence
 from enum import Enum
 
-WINDOW_SECONDS = 3.0
-"""After an offer or answer: time in which an address may be learned while the signalled one has sent nothing."""
-SILENCE_SECONDS = 3.0
-"""A source that sent so lately is not replaced."""
+SILENCE_SECONDS = 2.0
+"""How long the signalled address must have been silent, since the last offer or answer and since its own last packet,
+before another one is listened to: longer than a peer needs to start sending, short enough for a peer behind a NAT."""
 CONSECUTIVE_PACKETS = 3
 """Packets with one SSRC and sequence numbers in a row that a new plain source must show."""
 HOLD_DOWN_SECONDS = 2.0
@@ -58,46 +58,54 @@ def is_reachable(host: str) -> bool:
 
 
 class PlainLatch:
-    """The source rule of a leg without SRTP: the signalled address, or one that earned its place."""
+    """The source rule of a leg without SRTP: the signalled address, or who earned its place while that is silent."""
 
     def __init__(self, allowed: AllowedSources, now: float) -> None:
         self.target = allowed.signalled
         """Where media is sent to and accepted from."""
         self._allowed = allowed
-        self._opened = now
         self._quiet_since = now
-        self._heard = False
+        """Since when the signalled address has been silent although it might have spoken."""
         self._held = False
         self._run: tuple[Address, bytes, int, int] | None = None
+
+    def described(self, now: float) -> None:
+        """An offer or answer named the same address again: its time to speak begins anew."""
+        self._quiet_since, self._run = now, None
 
     def hold(self, held: bool, now: float) -> None:
         """While the trunk is not expected to send, its silence proves nothing and no source is learned."""
         if self._held and not held:
-            self._quiet_since = self._opened = now
+            self._quiet_since = now
         self._held = held
         self._run = None
 
     def judge(self, source: Address, ssrc: bytes, sequence: int, known: bool, now: float) -> Verdict:
         """Judge an RTP packet; `known` says that its payload type was agreed."""
+        if source == self._allowed.signalled:
+            return self.signalled_spoke(now)
         if source == self.target:
-            self._heard, self._quiet_since, self._run = True, now, None
             return Verdict.ACCEPT
         if source[0] not in self._allowed:
             return Verdict.STRANGER
-        if not self._may_learn(source, now):
+        if not self._may_learn(now):
             return Verdict.INTRUDER
-        return self._learn(source, ssrc, sequence, known, now)
+        return self._learn(source, ssrc, sequence, known)
 
-    def _may_learn(self, source: Address, now: float) -> bool:
-        if self._held:
-            return False
-        # Locked: only the signalled address itself may take its place back.
-        if self.target != self._allowed.signalled and source != self._allowed.signalled:
-            return False
-        in_window = not self._heard and now - self._opened <= WINDOW_SECONDS
-        return in_window or now - self._quiet_since >= SILENCE_SECONDS
+    def signalled_spoke(self, now: float) -> Verdict:
+        """The signalled address sent something: the leg is its own, at once, whoever stood in for it."""
+        self._quiet_since, self._run = now, None
+        if self.target == self._allowed.signalled:
+            return Verdict.ACCEPT
+        self.target = self._allowed.signalled
+        return Verdict.LEARNED
 
-    def _learn(self, source: Address, ssrc: bytes, sequence: int, known: bool, now: float) -> Verdict:
+    def _may_learn(self, now: float) -> bool:
+        if self._held or self.target != self._allowed.signalled:
+            return False  # one stands in already: only the signalled address itself takes its place back
+        return now - self._quiet_since >= SILENCE_SECONDS
+
+    def _learn(self, source: Address, ssrc: bytes, sequence: int, known: bool) -> Verdict:
         if not known:
             self._run = None
             return Verdict.PENDING
@@ -107,7 +115,7 @@ class PlainLatch:
         if count < CONSECUTIVE_PACKETS:
             self._run = (source, ssrc, sequence, count)
             return Verdict.PENDING
-        self.target, self._heard, self._quiet_since, self._run = source, True, now, None
+        self.target, self._run = source, None
         return Verdict.LEARNED
 
 

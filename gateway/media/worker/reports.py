@@ -17,15 +17,19 @@ from gateway.media.worker.latch import Address
 
 Emit = Callable[[Event], None]
 
+MAX_LEARNED = 64
+"""`SourceLearned` events of one session: two sources that take turns for hours must not fill the audit log."""
+
 
 class Reports:
-    """The events of one session that are bounded to one per kind, so that no peer can flood the control plane."""
+    """The events of one session that are bounded, most to one per kind, so that no peer can flood the control plane."""
 
     def __init__(self, session: int, emit: Emit) -> None:
         self.session = session
         self.emit = emit
         self._started: set[Leg] = set()
         self._rejected: set[tuple[Leg, RejectCode]] = set()
+        self._learned = 0
 
     def started(self, leg: Leg) -> None:
         """Media of a leg was accepted."""
@@ -45,4 +49,6 @@ class Reports:
 
     def learned(self, source: Address, expected: Address) -> None:
         """The trunk's media moved."""
-        self.emit(SourceLearned(self.session, HostPort(*source), HostPort(*expected)))
+        self._learned += 1
+        if self._learned <= MAX_LEARNED:
+            self.emit(SourceLearned(self.session, HostPort(*source), HostPort(*expected)))

@@ -35,8 +35,10 @@ class TrunkLeg:
         self._held = False
 
     def configure(self, command: SetTrunk, now: float) -> None:
-        """Take the signalled addresses; the same ones again change nothing. Raises ValueError for a bad address."""
+        """Take the signalled addresses; the same ones again forget nothing. Raises ValueError for a bad address."""
         if command == self._current:
+            if self._plain is not None:
+                self._plain.described(now)
             return
         allowed = AllowedSources(canonical(command.rtp), command.sources)
         rtcp = canonical(command.rtcp) if command.rtcp is not None and command.rtcp.port else None
@@ -65,9 +67,13 @@ class TrunkLeg:
         target = self._target
         if target is None or self.mux:
             return target
-        if target == self._allowed.signalled and self._rtcp is not None:
-            return self._rtcp
-        return target[0], target[1] + 1
+        return self._signalled_rtcp if target == self._allowed.signalled else (target[0], target[1] + 1)
+
+    @property
+    def _signalled_rtcp(self) -> Address:
+        if self.mux:
+            return self._allowed.signalled
+        return self._rtcp or (self._allowed.signalled[0], self._allowed.signalled[1] + 1)
 
     def receive(self, packet: bytes, source: Address, payloads: Container[int], now: float) -> bytes | None:
         """Take a packet from the RTP port; the RTP packet (or with muxing, RTCP packet) in clear, or None."""
@@ -80,7 +86,7 @@ class TrunkLeg:
             return None
         if self._keyed is not None:
             return self._authenticate(self._keyed, packet, rtcp, source, now)
-        return self._accept_rtcp(packet, source) if rtcp else self._accept_rtp(packet, source, payloads, now)
+        return self._accept_rtcp(packet, source, now) if rtcp else self._accept_rtp(packet, source, payloads, now)
 
     def receive_rtcp(self, packet: bytes, source: Address, now: float) -> bytes | None:
         """Take a packet from the RTCP port; the RTCP packet in clear, or None."""
@@ -90,7 +96,7 @@ class TrunkLeg:
         if self._keyed is not None:
             clear = self.protection.open(packet, True, source, now)
             return self._accepted(clear, True) if clear is not None else None
-        return self._accept_rtcp(packet, source)
+        return self._accept_rtcp(packet, source, now)
 
     def send(self, packet: bytes, rtcp: bool) -> None:
         """Send a packet to where the trunk's media is, protected if the leg is keyed."""
@@ -114,7 +120,7 @@ class TrunkLeg:
         if clear is None:
             return None
         if latch.authenticated(source, now) is Verdict.LEARNED:
-            self._reports.learned(source, self._allowed.signalled)
+            self._moved(source)
         return self._accepted(clear, rtcp)
 
     def _accept_rtp(self, packet: bytes, source: Address, payloads: Container[int], now: float) -> bytes | None:
@@ -129,10 +135,14 @@ class TrunkLeg:
         if verdict is Verdict.ACCEPT:
             return self._accepted(packet, False)
         if verdict is Verdict.LEARNED:
-            self._reports.learned(source, self._allowed.signalled)
+            self._moved(source)
             return self._accepted(packet, False)
         self._refused(verdict, source)
         return None
+
+    def _moved(self, source: Address) -> None:
+        self._tally.source_moved += 1
+        self._reports.learned(source, self._allowed.signalled)
 
     def _refused(self, verdict: Verdict, source: Address) -> None:
         if verdict is Verdict.PENDING:
@@ -141,11 +151,13 @@ class TrunkLeg:
         self._tally.source_rejected += 1
         self._reports.rejected("trunk", source, _REJECTS[verdict])
 
-    def _accept_rtcp(self, packet: bytes, source: Address) -> bytes | None:
-        if self._current is None:
+    def _accept_rtcp(self, packet: bytes, source: Address, now: float) -> bytes | None:
+        if self._plain is None:
             self._tally.unkeyed_dropped += 1
             return None
-        if source == self._rtcp_target:
+        if source == self._allowed.signalled and self._plain.signalled_spoke(now) is Verdict.LEARNED:
+            self._moved(source)
+        if source in (self._rtcp_target, self._signalled_rtcp):
             return self._accepted(packet, True)
         self._tally.source_rejected += 1
         # RTCP from another port of an allowed host is common with NAT, and no attack worth an alarm.

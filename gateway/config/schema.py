@@ -354,7 +354,8 @@ class OutboundRule(Model):
     id: Name
     """Name of the rule in logs and audit records; unique in the file."""
     dialled: Dialled
-    """Exact number or a pattern where a final `*` stands for any rest, for example +49*."""
+    """Exact number or a pattern where a final `*` stands for any rest, for example +49*. The rest holds no `*` and
+    no `#` (feature codes) unless the pattern begins with one of them or is `*` alone."""
     trunk: Name
     """Trunk that gets the call."""
     strip: int = Field(default=0, ge=0, le=32)

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.base.errors import SipError
 from gateway.config.schema import DialplanFile, InboundRule, OutboundRule
-from gateway.routing.numbers import normalise
+from gateway.routing.numbers import is_dialable
 
 EMERGENCY_RULE = "emergency"
 """Rule id of an emergency call that goes to `emergency_trunks`."""
@@ -40,18 +39,38 @@ class InboundRoute:
     user: str
 
 
+FEATURE = frozenset("*#")
+"""What turns digits into a command for a switch: behind a number it would be read as a feature code."""
+
+
 def matches(pattern: str, number: str) -> bool:
-    """True when the number is the pattern, or starts with it where a final `*` stands for any rest."""
-    if pattern == number:
-        return True
-    return pattern.endswith("*") and number.startswith(pattern[:-1])
+    """True when the number is the pattern, or starts with it where a final `*` stands for any rest.
+
+    The rest of a number holds no `*` or `#`: `030*` lets `030123` through and not `030123*99#`. A pattern that itself
+    begins with `*` or `#` is written for feature codes, and a bare `*` for everything; there the rest is free.
+    """
+    if not pattern.endswith("*"):
+        return pattern == number
+    literal = pattern[:-1]
+    if not number.startswith(literal):
+        return False
+    return _frees_rest(literal) or FEATURE.isdisjoint(number[len(literal) :])
 
 
 def covers(pattern: str, other: str) -> bool:
     """True when every number that `other` matches is matched by `pattern` too."""
     if pattern == other:
         return True
-    return pattern.endswith("*") and other.startswith(pattern[:-1])
+    if not other.endswith("*"):
+        return matches(pattern, other)
+    wide, narrow = pattern[:-1], other[:-1]
+    if not pattern.endswith("*") or not narrow.startswith(wide):
+        return False
+    return _frees_rest(wide) or (not _frees_rest(narrow) and FEATURE.isdisjoint(narrow[len(wide) :]))
+
+
+def _frees_rest(literal: str) -> bool:
+    return not literal or literal[0] in FEATURE
 
 
 class Dialplan:
@@ -128,7 +147,4 @@ def _from_trunk(rule: InboundRule, trunk: str) -> bool:
 def _rewritten(rule: OutboundRule, number: str) -> str:
     """The number as the trunk gets it; "" when `strip` and `prefix` leave nothing that can be dialled."""
     sent = rule.prefix + number[rule.strip :]
-    try:
-        return sent if normalise(sent) == sent else ""
-    except SipError:
-        return ""
+    return sent if is_dialable(sent) else ""

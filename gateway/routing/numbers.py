@@ -8,7 +8,13 @@ from __future__ import annotations
 from gateway.base.errors import SipError
 
 MAX_LENGTH = 64
-"""E.164 has 15 digits; names and feature codes need some room, a longer user part is an attack."""
+"""Characters of a user part before its separators are gone, and of a name; a longer one is an attack."""
+
+MAX_INTERNATIONAL = 15
+"""Digits after a + (E.164 6.2.1): no telephone number of the world is longer."""
+
+MAX_LOCAL = 24
+"""Digits, * and # of a number without +: E.164 and what is dialled around it (`0`, `011`, `#31#`, `*21*` and `#`)."""
 
 DIGITS = frozenset("0123456789")
 """ASCII only: `str.isdigit` would take digits of every script, which a trunk may read as ASCII."""
@@ -26,24 +32,37 @@ def normalise(user_part: str) -> str:
     Args:
         user_part: user part of a SIP or tel URI with escapes already decoded.
 
-    Raises SipError(404) for anything else: parameters (`;phone-context`), pauses, digits of other scripts.
+    Raises SipError(404) for anything else: parameters (`;phone-context`), pauses, digits of other scripts,
+    * and # in a number that begins with +, more digits than a number has.
     """
     if not 0 < len(user_part) <= MAX_LENGTH:
         raise SipError("the dialled number is empty or too long", 404)
     number = _number(user_part)
     if number:
         return number
-    if NAME_CHARACTERS.issuperset(user_part) and not SEPARATORS.issuperset(user_part):
+    if _is_name(user_part):
         return user_part
     raise SipError("this cannot be dialled", 404)
 
 
 def is_number(text: str) -> bool:
-    """True for a normalised number: digits, * and #, perhaps with a + in front."""
+    """True for a normalised number: a global one is a + and digits, a local one may hold * and # too (RFC 3966 3)."""
     digits = text.removeprefix("+")
-    return bool(digits) and NUMBER_CHARACTERS.issuperset(digits)
+    if digits != text:
+        return 0 < len(digits) <= MAX_INTERNATIONAL and DIGITS.issuperset(digits)
+    return 0 < len(text) <= MAX_LOCAL and NUMBER_CHARACTERS.issuperset(text)
+
+
+def is_dialable(text: str) -> bool:
+    """True for what a rule made of a number by `strip` and `prefix`: its prefix may be longer than people dial."""
+    return is_number(text) or (0 < len(text) <= MAX_LENGTH and (NUMBER_CHARACTERS.issuperset(text) or _is_name(text)))
 
 
 def _number(user_part: str) -> str:
     bare = "".join(c for c in user_part if c not in SEPARATORS)
     return bare if is_number(bare) else ""
+
+
+def _is_name(text: str) -> bool:
+    """A name has a letter or `_`: what is digits alone is a number, and one too long for a number is nothing."""
+    return NAME_CHARACTERS.issuperset(text) and not (DIGITS | SEPARATORS).issuperset(text)

@@ -39,6 +39,29 @@ def test_a_check_is_read() -> None:
     assert not check.is_authentic(b"another password")
 
 
+def test_a_check_is_authentic_only_with_every_octet_of_its_integrity() -> None:
+    """Any one bit of the HMAC turned, and the FINGERPRINT made right again: no part of it may go uncompared."""
+    plain = _request()
+    integrity = plain.attributes["MESSAGE-INTEGRITY"]
+    for octet in range(len(integrity)):
+        for bit in range(8):
+            wrong = bytearray(integrity)
+            wrong[octet] ^= 1 << bit
+            forged = _request(password=None)
+            forged.transaction_id = plain.transaction_id
+            forged.attributes["MESSAGE-INTEGRITY"] = bytes(wrong)
+            check = read_check(bytes(forged))
+            assert check is not None
+            assert not check.is_authentic(PASSWORD), (octet, bit)
+
+
+@pytest.mark.parametrize("password", [PASSWORD[:-1], PASSWORD + b"x", PASSWORD[:-1] + b"t", PASSWORD.upper(), b""])
+def test_a_check_made_with_nearly_our_password_is_not_authentic(password: bytes) -> None:
+    check = read_check(bytes(_request(password=password)))
+    assert check is not None
+    assert not check.is_authentic(PASSWORD)
+
+
 def test_the_answer_tells_the_address_and_is_authenticated() -> None:
     request = _request()
     check = read_check(bytes(request))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from gateway.config.schema import DialplanFile, InboundRule, OutboundRule
 from gateway.routing.dialplan import Dialplan, InboundRoute, OutboundRoute, covers, matches
 
-PATTERNS = st.text(alphabet="01*+", min_size=1, max_size=4)
-NUMBERS = st.text(alphabet="01*+", min_size=1, max_size=5)
+PATTERNS = st.text(alphabet="01*#+", min_size=1, max_size=4)
+NUMBERS = st.text(alphabet="01*#+", min_size=1, max_size=5)
 
 
 def outbound(
@@ -50,6 +50,20 @@ def plan(
         ("*97*", "*971", True),
         ("1*0", "110", False),
         ("alice", "Alice", False),
+        ("030*", "030123", True),
+        ("030*", "030123*99#", False),
+        ("030*", "030#", False),
+        ("030*", "030*", False),
+        ("0*", "0*31#030123", False),
+        ("9*", "9#31#0900", False),
+        ("0*99*", "0*991", True),
+        ("0*99*", "0*99*1", False),
+        ("*72*", "*7203012#", True),
+        ("*72*", "*72*03012*5#", True),
+        ("#31#*", "#31#030123", True),
+        ("030123*99#", "030123*99#", True),
+        ("*", "030123*99#", True),
+        ("*", "*97", True),
     ],
 )
 def test_only_a_final_star_stands_for_any_rest(pattern: str, number: str, expected: bool) -> None:
@@ -60,6 +74,18 @@ def test_only_a_final_star_stands_for_any_rest(pattern: str, number: str, expect
 def test_a_pattern_that_covers_another_matches_all_its_numbers(pattern: str, other: str, number: str) -> None:
     if covers(pattern, other) and matches(other, number):
         assert matches(pattern, number)
+
+
+@pytest.mark.parametrize("tail", ["*", "#", "*99#", "#99", "1*", "**", "*0900123456", "1#2"])
+@pytest.mark.parametrize("rule", [outbound("a", "03*"), outbound("b", "03*", strip=1, prefix="+49")])
+def test_a_feature_code_behind_a_number_has_no_route_by_a_prefix(rule: OutboundRule, tail: str) -> None:
+    assert plan(rule).route_outbound("030123" + tail) is None
+
+
+def test_the_prefix_of_a_rule_may_be_a_feature_code() -> None:
+    route = plan(outbound("anonymous", "0*", prefix="#31#")).route_outbound("030123456")
+    assert route is not None
+    assert route.number == "#31#030123456"
 
 
 def test_the_first_outbound_rule_that_matches_decides() -> None:

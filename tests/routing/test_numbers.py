@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.base.errors import SipError
-from gateway.routing.numbers import MAX_LENGTH, NAME_CHARACTERS, NUMBER_CHARACTERS, is_number, normalise
+from gateway.routing.numbers import (
+    MAX_INTERNATIONAL,
+    MAX_LENGTH,
+    MAX_LOCAL,
+    NAME_CHARACTERS,
+    NUMBER_CHARACTERS,
+    is_number,
+    normalise,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,12 +66,28 @@ def test_a_name_stays_as_it_is(name: str) -> None:
         "²³",
         "\u202e0301",
         "1" * (MAX_LENGTH + 1),
+        "1" * (MAX_LOCAL + 1),
+        "1-" * MAX_LOCAL + "1",
+        "+" + "1" * (MAX_INTERNATIONAL + 1),
+        "a" * (MAX_LENGTH + 1),
+        "+4930*99#",
+        "+4930#",
+        "+4930123*1",
+        "+*21#",
+        "+#31#0301",
+        "+49 30 (*) 99",
     ],
 )
 def test_what_is_not_plainly_a_number_or_a_name_is_not_found(dialled: str) -> None:
     with pytest.raises(SipError) as caught:
         normalise(dialled)
     assert caught.value.status == 404
+
+
+@pytest.mark.parametrize("number", ["+" + "9" * MAX_INTERNATIONAL, "9" * MAX_LOCAL, "00" + "9" * MAX_INTERNATIONAL])
+def test_the_longest_number_of_the_world_can_be_dialled(number: str) -> None:
+    assert normalise(number) == number
+    assert normalise("-".join(number)) == number
 
 
 @given(st.text(max_size=80))

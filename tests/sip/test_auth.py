@@ -271,6 +271,64 @@ def test_an_answer_that_is_not_exactly_right_is_refused(change: dict[str, str], 
     assert verify(digest, register(authorization(nonce))).user == USER
 
 
+def _right_response(value: str) -> str:
+    return parameters(value)["response"]
+
+
+@pytest.mark.parametrize("algorithm", ["SHA-256", "MD5"])
+def test_a_response_wrong_in_any_one_digit_is_refused(algorithm: str) -> None:
+    """Each place with each of the fifteen other digits: no part of a digest may go uncompared."""
+    digest = server()
+    nonce = nonce_of(digest)
+    right = _right_response(authorization(nonce, algorithm=algorithm))
+    for place, digit in enumerate(right):
+        for other in set("0123456789abcdef") - {digit}:
+            forged = right[:place] + other + right[place + 1 :]
+            outcome = verify(digest, register(authorization(nonce, algorithm=algorithm, response=forged)))
+            assert (outcome.user, outcome.reason) == (None, "wrong user or password"), (place, other)
+    assert verify(digest, register(authorization(nonce, algorithm=algorithm))).user == USER
+
+
+@pytest.mark.parametrize("algorithm", ["SHA-256", "MD5"])
+def test_a_response_that_only_begins_or_ends_right_is_refused(algorithm: str) -> None:
+    digest = server()
+    nonce = nonce_of(digest)
+    right = _right_response(authorization(nonce, algorithm=algorithm))
+    cut = [right[:length] for length in range(1, len(right))] + [right[length:] for length in range(1, len(right))]
+    longer = [right + "0", "0" + right, right + right, right + " ", " " + right, right + ",", right[:-1] + "\u0130"]
+    for forged in cut + longer:
+        assert verify(digest, register(authorization(nonce, algorithm=algorithm, response=forged))).user is None, forged
+    assert verify(digest, register(authorization(nonce, algorithm=algorithm))).user == USER
+
+
+def test_the_response_of_one_algorithm_is_no_answer_to_the_other() -> None:
+    digest = server()
+    nonce = nonce_of(digest)
+    md5 = _right_response(authorization(nonce, algorithm="MD5"))
+    for forged in (md5, md5 + md5):
+        assert verify(digest, register(authorization(nonce, algorithm="SHA-256", response=forged))).user is None
+    sha256 = _right_response(authorization(nonce, algorithm="SHA-256"))
+    for forged in (sha256, sha256[:32], sha256[32:]):
+        assert verify(digest, register(authorization(nonce, algorithm="MD5", response=forged))).user is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"cnonce": "c0ffef"}, {"cnonce": "c0ffe"}, {"nc": "00000002"}, {"username": "alicf"}, {"username": "Alice"}],
+)
+def test_a_response_covers_every_parameter_beside_it(change: dict[str, str]) -> None:
+    digest = server()
+    nonce = nonce_of(digest)
+    right = _right_response(authorization(nonce))
+    assert verify(digest, register(authorization(nonce, **change, response=right))).user is None
+
+
+@pytest.mark.parametrize("realm", ["pbx.exampl", "pbx.examplf", "pbx.example ", "PBX.example", "pbx.example.example"])
+def test_a_realm_that_is_nearly_ours_is_another_one(realm: str) -> None:
+    digest = server()
+    assert verify(digest, register(authorization(nonce_of(digest), realm=realm))).reason == "no credentials"
+
+
 def test_an_answer_for_another_method_is_refused() -> None:
     digest = server()
     message = register(authorization(nonce_of(digest), method="REGISTER"), method="INVITE")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import direction, ending, security, wiring
+from gateway.call import direction, ending, report, security, wiring
 from gateway.call.browser_leg import InsecureBrowserError
 from gateway.call.effects import (
     Respond,
@@ -83,7 +83,7 @@ def use_answer(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreement: T
     offered = leg.offered.direction if leg.offered else remote.direction
     leg.take(remote, agreement)
     leg.note_answer(remote.direction, offered)
-    security.record_leg(call, leg)
+    security.posture_changed(call, leg)
     call.emit(*leg.media_effects())
 
 
@@ -129,7 +129,7 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
         _send_success(call, body)
     elif call.caller.invite is not None:
         call.answer_sent = True
-        response = call.caller.respond(call.caller.invite, status, body=body, headers=security.header(call))
+        response = call.caller.respond(call.caller.invite, status, body=body, headers=report.announce(call))
         call.emit(Respond(call.caller.invite_key, response))
 
 
@@ -137,7 +137,7 @@ def _send_success(call: CallState, body: bytes) -> None:
     caller = call.caller
     if caller.invite is None:
         return
-    headers = security.header(call) if call.outbound else ()
+    headers = report.announce(call) if call.outbound else ()
     response = caller.respond(caller.invite, 200, body=body, headers=headers)
     caller.dialog = Dialog.uas(caller.invite, caller.local_tag)
     caller.confirmed, call.answer_sent, call.phase = True, True, Phase.ANSWERED

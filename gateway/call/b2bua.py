@@ -11,7 +11,8 @@ The verbs live beside it: `setup` (INVITE to INVITE), `responses`, `answering`, 
 from __future__ import annotations
 
 from gateway.base.termination import Termination
-from gateway.call import answering, change, ending, responses, security, setup
+from gateway.call import answering, change, ending, report, responses, security, setup, telling
+from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import ClearTimer, Effect, LegName, Purpose, ReleaseDtlsKeys, Timer
 from gateway.call.events import (
     AckIn,
@@ -51,8 +52,11 @@ class Call:
 
     def begin(self, now: float) -> list[Effect]:
         """The INVITE passed identification, routing and limits."""
-        self.state.now = now
-        setup.start(self.state)
+        call = self.state
+        call.now = now
+        if call.browser is call.caller and call.browser.invite is not None:
+            report.note_allow(call.browser, call.browser.invite)
+        setup.start(call)
         return self._drain()
 
     def begin_refused(self, termination: Termination, now: float) -> list[Effect]:
@@ -76,6 +80,7 @@ class Call:
         return self._drain()
 
     def _drain(self) -> list[Effect]:
+        telling.settle(self.state)
         ending.settle(self.state)
         out, self.state.out = self.state.out, []
         return out
@@ -119,7 +124,7 @@ class Call:
                 self._dtls_failed(event)
             case MediaStarted() if call.trunk is not None and event.leg is call.trunk.name:
                 if call.trunk.agreement is not None:
-                    security.record_leg(call, call.trunk)
+                    security.posture_changed(call, call.trunk)
             case SourceLearned() | SourceRejected():
                 call.emit(security.source_record(call, event))
             case Lost():
@@ -149,11 +154,15 @@ class Call:
         leg = call.leg(event.leg)
         if leg is None:
             return
+        if isinstance(leg, BrowserLeg) and 200 <= event.response.status < 300:
+            report.note_allow(leg, event.response)
         match event.purpose:
             case Purpose.INVITE:
                 responses.invite_response(call, leg, event)
             case Purpose.REINVITE:
                 change.response(call, leg, event)
+            case Purpose.UPDATE if isinstance(leg, BrowserLeg):
+                telling.response(call, leg, event)
             case Purpose.BYE if event.response.status >= 200:
                 call.outstanding.discard((event.leg, Purpose.BYE))
             case _:
@@ -168,7 +177,7 @@ class Call:
             if call.phase is Phase.CALLING and setup.try_next_trunk(call):
                 return
             ending.refuse(call, _lost(leg) if event.transport else Termination.PEER_TIMEOUT)
-        elif event.purpose is Purpose.REINVITE:
+        elif event.purpose in (Purpose.REINVITE, Purpose.UPDATE):
             call.reoffer = None
             ending.terminate(call, Termination.PEER_TIMEOUT)
 
@@ -216,6 +225,8 @@ class Call:
                 ending.terminate(call, Termination.MEDIA_NOT_KEYED)
             case Timer.GLARE:
                 change.again(call)
+            case Timer.REPORT:
+                telling.again(call)
             case Timer.LINGER:
                 ending.forget(call)
             case _:

@@ -64,6 +64,8 @@ class BrowserLeg(Leg):
     """Role we answer an actpass offer with; passive makes us the DTLS server, who picks the suite."""
     keyed: SecurityVector | None = None
     """The vector once DTLS has finished."""
+    takes_update: bool = True
+    """Whether UPDATE is worth a try (RFC 3311 4); a browser that does not say is asked."""
     description: SessionDescription | None = None
     role: Setup | None = None
     """Our role, fixed for the life of the association (RFC 8842 5.3)."""
@@ -79,7 +81,7 @@ class BrowserLeg(Leg):
     @property
     def vector(self) -> SecurityVector:
         if self.keyed is not None:
-            return self.keyed
+            return replace(self.keyed, extra_codes=self.keyed.extra_codes | self.history)
         secure = self.flow.transport == "wss"
         return SecurityVector(
             leg="browser",
@@ -91,6 +93,7 @@ class BrowserLeg(Leg):
             suite="",
             key_bits=0,
             tag_bits=0,
+            extra_codes=self.history,
         )
 
     def set_keyed(self, suite: str, key_bits: int, tag_bits: int, version: str, algorithm: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
-from gateway.call import answering, direction, ending, security, wiring
+from gateway.call import answering, direction, ending, report, security, wiring
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
 from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, SendAck, SendRequest, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
@@ -113,7 +113,7 @@ def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
 
 
 def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
-    headers = security.header(call) if isinstance(leg, BrowserLeg) else ()
+    headers = report.announce(call) if isinstance(leg, BrowserLeg) else ()
     if leg.dialog is not None:
         leg.dialog.refresh_target(event.request)  # only what is accepted moves the target (RFC 6141 4.2)
     call.emit(Respond(event.key, leg.respond(event.request, 200, body=body, headers=headers)))
@@ -186,7 +186,7 @@ def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) ->
     except SdpError:
         return _unacceptable(call, leg, event, Termination.BAD_SDP)
     if isinstance(leg, TrunkLeg):
-        security.record_leg(call, leg)
+        security.posture_changed(call, leg)
         call.emit(*leg.media_effects())
     wiring.connect_media(call)
     _accept(call, leg, event, body)
@@ -231,7 +231,7 @@ def reoffer(call: CallState, leg: Leg, wanted: Direction) -> None:
         body = leg.build_offer(codecs, wanted)
     except SdpError:
         return
-    headers = security.header(call) if isinstance(leg, BrowserLeg) else ()
+    headers = report.announce(call) if isinstance(leg, BrowserLeg) else ()
     request = leg.in_dialog("INVITE", body, headers)
     call.reoffer, call.reoffer_sequence = leg.name, request.cseq.number
     call.outstanding.add((leg.name, Purpose.REINVITE))
@@ -257,6 +257,7 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
     if status < 300:
         _reoffer_answered(call, leg, event)
     else:
+        _unread(call, leg, status)
         _reoffer_refused(call, leg, status)
     if call.reoffer_again:
         _next(call)
@@ -276,9 +277,16 @@ def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:
 
 def _wait_for_glare(call: CallState, leg: Leg) -> None:
     leg.withdraw_offer()
+    if isinstance(leg, BrowserLeg):
+        call.told = None
     call.glare_retries += 1
     call.reoffer_again.add(leg.name)
     call.emit(SetTimer(Timer.GLARE, GLARE_SECONDS))
+
+
+def _unread(call: CallState, leg: Leg, status: int) -> None:
+    if isinstance(leg, BrowserLeg):
+        report.reinvite_refused(call, status)
 
 
 def _reoffer_refused(call: CallState, leg: Leg, status: int) -> None:

@@ -32,6 +32,7 @@ class Purpose(StrEnum):
 
     INVITE = "invite"
     REINVITE = "reinvite"
+    UPDATE = "update"
     BYE = "bye"
 
 
@@ -41,6 +42,7 @@ class Timer(StrEnum):
     RING = "ring"
     KEYED = "keyed"
     GLARE = "glare"
+    REPORT = "report"
     LINGER = "linger"
 
 

@@ -13,6 +13,7 @@ from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call.effects import LegName
+from gateway.policy.codes import Code
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.codecs import Codec
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio
@@ -62,6 +63,8 @@ class Leg(ABC):
     """To-tag of the early dialog whose answer was taken from an 18x."""
     recorded: SecurityVector | None = None
     """What the audit log last said of this leg."""
+    history: frozenset[Code] = frozenset()
+    """What happened on the way here and what was found that no description shows: a retry, an ignored offer of keys."""
     wants_to_send: bool = True
     wants_to_receive: bool = True
     """The peer's own will; an answer to our hold offer does not change what it did not ask for itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import answering, ending, security, setup
+from gateway.call import answering, ending, report, security, setup
 from gateway.call.effects import (
     ClearTimer,
     Purpose,
@@ -80,7 +80,7 @@ def _relay_provisional(call: CallState, status: int) -> None:
     status = 180 if status in (180, 183) else status
     if status not in (180, 181, 182):
         return
-    headers = security.header(call) if call.outbound else ()
+    headers = report.announce(call) if call.outbound else ()
     call.emit(Respond(call.caller.invite_key, call.caller.respond(call.caller.invite, status, headers=headers)))
 
 

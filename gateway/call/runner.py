@@ -27,6 +27,9 @@ MAX_QUEUED_EVENTS = 256
 MAX_REINVITES_KEPT = 4
 """Re-INVITEs of ours whose 2xx may still be repeated (RFC 3261 13.2.2.4); older ones were acknowledged long ago."""
 
+_ANSWERED_ONCE = (fx.Purpose.BYE, fx.Purpose.UPDATE)
+"""Only the 2xx of an INVITE is repeated by its sender (RFC 3261 13.3.1.4)."""
+
 _RECORD_COUNTERS = {
     "leg.secured": Counter.LEGS_SECURED,
     "leg.downgraded": Counter.LEGS_DOWNGRADED,
@@ -58,7 +61,7 @@ class CallIndex:
     def answered(self, key: str, status: int) -> None:
         """After a final response nothing more comes for a request of ours; only the 2xx of an INVITE is repeated."""
         found = self.sent.get(key)
-        if found is not None and (status >= 300 or (status >= 200 and found[2] is fx.Purpose.BYE)):
+        if found is not None and (status >= 300 or (status >= 200 and found[2] in _ANSWERED_ONCE)):
             del self.sent[key]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 from gateway.audit import record
@@ -17,7 +16,6 @@ from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.policy.codes import Code
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
-from gateway.policy.header import HEADER_NAME, call_security_header
 from gateway.policy.posture import SecurityVector, grade
 
 
@@ -65,15 +63,38 @@ def judge_mid_call(call: CallState, before: SecurityVector, after: SecurityVecto
     return judge_change(call.policy, before, after)
 
 
-def record_leg(call: CallState, leg: Leg) -> None:
-    """Record an accepted leg, once per vector: leg.secured, or leg.downgraded with its codes."""
+def posture_changed(
+    call: CallState,
+    leg: Leg,
+    *,
+    found: frozenset[Code] = frozenset(),
+    gone: frozenset[Code] = frozenset(),
+    kind: str = "",
+) -> Verdict | None:
+    """A leg is protected otherwise than it was: the one way to say so, whatever caused it.
+
+    Written here: the record, and what the posture of the call is from now on. The caller then emits what the relay must
+    do; the browser hears of it when the event has been dealt with (`telling`). Nothing is written twice for one state.
+
+    Args:
+        found: weaknesses that no description shows, for example what the relay saw of the packets; they stay.
+        gone: weaknesses found before that are no more.
+        kind: D4 where signalling and media contradict each other; else the verdict's own.
+
+    Returns:
+        The verdict that was recorded, or None when nothing is new.
+    """
+    leg.history = (leg.history - gone) | found
     vector = leg.vector
     call.posture.update(leg.name.value, vector)
     if vector == leg.recorded:
-        return
+        return None
     verdict = judge_change(call.policy, leg.recorded, vector) if leg.recorded else judge(call.policy, vector)
+    if kind:
+        verdict = replace(verdict, kind=kind)
     call.emit(_leg_record(call, leg, verdict, vector))
     leg.recorded = vector
+    return verdict
 
 
 def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVector) -> WriteAudit:
@@ -95,7 +116,7 @@ def settle(call: CallState, leg: Leg) -> bool:
     """Judge a leg as it stands: record it, or record the violation and end the call."""
     verdict = judge(call.policy, leg.vector)
     if verdict.allowed:
-        record_leg(call, leg)
+        posture_changed(call, leg)
         return True
     termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
     violation(call, leg, verdict.codes, termination)
@@ -175,24 +196,3 @@ def expect(call: CallState) -> None:
     for leg in (call.browser, call.trunk):
         if leg is not None and call.posture.vector(leg.name.value) is None:
             call.posture.update(leg.name.value, leg.vector)
-
-
-def header(call: CallState) -> tuple[tuple[str, str], ...]:
-    """The Call-Security header for the browser; legs not agreed yet count as what they will be at best."""
-    browser, trunk = call.browser, call.trunk
-    if browser is None:
-        return ()
-    posture = copy.deepcopy(call.posture)
-    for leg in (browser, trunk):
-        if leg is not None and posture.vector(leg.name.value) is None:
-            posture.update(leg.name.value, leg.vector)
-    call.header_seq += 1
-    value = call_security_header(
-        posture,
-        call.policy,
-        browser.vector,
-        trunk.vector if trunk else None,
-        seq=call.header_seq,
-        call_id=call.id,
-    )
-    return ((HEADER_NAME, value),)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
 from gateway.base.values import Secret
-from gateway.call import direction, ending, security
+from gateway.call import direction, ending, report, security
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
 from gateway.call.effects import (
     ClearTimer,
@@ -169,7 +169,7 @@ def send_invite(call: CallState, callee: Leg) -> None:
         return
     invite = callee.initial_invite(call.callee_call_id, body, call.context.hop_token, call.max_forwards - 1)
     if isinstance(callee, BrowserLeg):
-        for name, value in security.header(call):
+        for name, value in report.announce(call):
             invite.headers.add(name, value)
     callee.invite, callee.invite_pending = invite, True
     callee.dialogs = InviteDialogs(invite)

@@ -14,6 +14,7 @@ from gateway.call.events import MediaOpened
 from gateway.call.leg import Leg
 from gateway.call.trunk_leg import KeySource, TrunkLeg
 from gateway.config.schema import Trunk
+from gateway.policy.header import News
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture
 from gateway.sdp.codecs import Codec
@@ -82,7 +83,13 @@ class CallState:
     late_offer: bool = False
     """The caller's INVITE had no offer: ours goes into the 200, its answer comes in the ACK."""
     callee_call_id: str = ""
-    header_seq: int = 0
+    told: News | None = None
+    """What the browser has heard of the call's protection; None: nothing, or a report it did not read."""
+    report_seq: int = 0
+    """Number of the last report; the highest counts."""
+    report_waits: bool = False
+    """A report was not read and its time has not come again."""
+    report_retries: int = 0
     dtls_started: bool = False
     answer_sent: bool = False
     """The caller has seen an answer (early or final)."""

@@ -59,8 +59,6 @@ class TrunkLeg(Leg):
     plan: OfferPlan | None = None
     agreement: TrunkAgreement | None = None
     description: SessionDescription | None = None
-    history: frozenset[Code] = frozenset()
-    """Codes of what happened on the way here: a retry, an ignored offer of keys."""
     offered: LocalAudio | None = None
     """Our offer that waits for its answer; the session stands on `local` until then."""
 

@@ -5,8 +5,10 @@ A copy that arrives from a browser or a trunk must be removed by the SIP layer; 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gateway.policy.model import EffectivePolicy
-from gateway.policy.posture import CallPosture, SecurityVector
+from gateway.policy.posture import CallPosture, Grade, SecurityVector
 
 HEADER_NAME = "Call-Security"
 
@@ -17,6 +19,23 @@ _UNSAFE_IN_QUOTES = frozenset('"\\;')
 """Left out of values although RFC 3261 25.1 could escape them: a page may then simply split the header at `;`."""
 _TOKEN = frozenset("-.!%*_+`'~")
 """Token characters besides letters and digits (RFC 3261 25.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a header says that a person would want to hear of when it changes.
+
+    The suite of the browser's own leg is not among it: the browser knows that by itself.
+    """
+
+    current: Grade
+    worst: Grade
+    trunk: str
+
+    @classmethod
+    def of(cls, posture: CallPosture, trunk: SecurityVector | None) -> News:
+        """The news in a posture."""
+        return cls(posture.current, posture.worst, trunk.summary() if trunk is not None else "")
 
 
 def call_security_header(

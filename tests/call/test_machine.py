@@ -180,6 +180,11 @@ class CallMachine(RuleBasedStateMachine):
         sent = self.sent(Purpose.REINVITE)[-1 if newest else 0]
         self._respond(sent, 200, "callee", self._good_answer(sent))
 
+    @precondition(lambda self: self.sent(Purpose.UPDATE))
+    @rule(status=st.sampled_from([100, 200, 200, 200, 403, 405, 491, 500]))
+    def browser_responds_to_our_report(self, status: int) -> None:
+        self._respond(self.sent(Purpose.UPDATE)[-1], status, "callee", b"", once=True)
+
     @precondition(lambda self: self.sent(Purpose.BYE))
     @rule(status=st.sampled_from([100, 200, 481, 500]))
     def peer_responds_to_our_bye(self, status: int) -> None:
@@ -346,7 +351,7 @@ class CallMachine(RuleBasedStateMachine):
         self.feed(events.Lost(Termination.SHUTDOWN))
         if self.scene.state.caller.confirmed:
             self.feed(events.AckMissing("invite-key"))
-        for purpose in (Purpose.REINVITE, Purpose.INVITE, Purpose.BYE):
+        for purpose in (Purpose.REINVITE, Purpose.UPDATE, Purpose.INVITE, Purpose.BYE):
             for sent in self.sent(purpose):
                 self._respond(sent, 487, "callee", b"")
         self.watcher.over()

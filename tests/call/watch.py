@@ -36,6 +36,10 @@ class Watcher:
         self.byes: Counter[str] = Counter()
         """To tags we said goodbye to."""
         self.worst = Grade.END_TO_END
+        self.told = ""
+        """The last Call-Security header that left for the browser."""
+        self.updates: set[int] = set()
+        """CSeq numbers of reports by UPDATE that wait for their response."""
 
     def see(self, event: events.Event | None, effects: Sequence[fx.Effect]) -> None:
         """Judge one step: the event, and what the machine wanted done."""
@@ -44,6 +48,7 @@ class Watcher:
         for effect in effects:
             self._one(effect)
         self._posture()
+        self._report(event)
         if isinstance(event, events.ResponseIn):
             self._response(event, effects)
         elif isinstance(event, events.RequestIn):
@@ -126,9 +131,26 @@ class Watcher:
     def _asker(self, key: str) -> LegName:
         return self.scene.state.caller.name if key == "invite-key" else LegName(key.partition("-")[0])
 
+    def _report(self, event: events.Event | None) -> None:
+        """Whatever changed a leg: once its event is dealt with, the browser has been told, or is about to be."""
+        state = self.scene.state
+        if isinstance(event, events.ResponseIn | events.RequestFailed) and event.purpose is Purpose.UPDATE:
+            if isinstance(event, events.RequestFailed) or event.response.status >= 200:
+                self.updates.clear()
+        browser = state.browser
+        if browser is None or not (state.live and browser.confirmed and (browser.acked or not browser.is_caller)):
+            return
+        if not self.updates and not state.report_waits and browser.takes_update:
+            assert self.told.startswith(f"grade={state.posture.current.name};worst={state.posture.worst.name};")
+
     def _send(self, effect: fx.SendRequest) -> None:
         request = effect.request
         self._to(effect.leg, request)
+        if effect.purpose is Purpose.UPDATE:
+            assert effect.leg is LegName.BROWSER
+            assert not request.body
+            self.updates.add(request.cseq.number)
+            assert len(self.updates) == 1, "one report at a time"
         if effect.purpose is Purpose.REINVITE:
             self.reinvites.add((effect.leg, request.cseq.number))
             assert len(self.reinvites) == 1, "one change at a time"
@@ -145,8 +167,10 @@ class Watcher:
         text = bytes(message) if isinstance(message, Request) else message.body
         for secret in secrets:
             assert secret not in text
+        header = message.headers.get("Call-Security")
         if leg is LegName.TRUNK:
-            assert "Call-Security" not in message.headers
+            assert header is None
+        self.told = header or self.told
 
     def _posture(self) -> None:
         posture = self.scene.state.posture
@@ -158,7 +182,7 @@ class Watcher:
     def _response(self, event: events.ResponseIn, effects: Sequence[fx.Effect]) -> None:
         response, number = event.response, event.response.cseq.number
         acks = [e.request for e in effects if isinstance(e, fx.SendAck)]
-        if 200 <= response.status < 300 and event.purpose is not Purpose.BYE:
+        if 200 <= response.status < 300 and event.purpose in (Purpose.INVITE, Purpose.REINVITE):
             assert [(a.cseq.number, a.to.tag) for a in acks] == [(number, response.to.tag)], "each 2xx is acknowledged"
         else:
             assert acks == []

@@ -9,15 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.base.errors import SipError
+from gateway.sip.address import NameAddr
 from gateway.sip.flow import Flow
+from gateway.sip.grammar import DIGITS
 from gateway.sip.message import Request, Response, create_response
 
 MIN_EXPIRES = 60
 MAX_EXPIRES = 3600
 DEFAULT_EXPIRES = 600
 """Seconds a registration lasts; shorter ones than the minimum get 423 (RFC 3261 10.3 step 7)."""
-MAX_USERS_PER_FLOW = 1
-"""One connection, one user: a second user name on a flow is refused."""
+MALFORMED_EXPIRES = 3600
+"""What a lifetime counts as that is not a number of 32 bits (RFC 3261 20.10, 20.19)."""
+MAX_EXPIRES_DIGITS = 10
+MAX_BINDINGS = 10
+"""Contacts of one user. One more replaces the oldest: pages that are gone must not keep a new one out."""
+MAX_CONTACT_LENGTH = 1024
+"""Characters of one Contact: every answer repeats all of them and must stay a message that can be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +32,30 @@ class Binding:
     """Where a user can be reached until `expires_at` (monotonic seconds)."""
 
     flow: Flow
-    contact_uri: str
+    contact: NameAddr
+    text: str
+    """The Contact as it was written: clients look for their +sip.instance as text."""
     expires_at: float
+    call_id: str
+    cseq: int
+    """Of the REGISTER that wrote it: an older one of the same Call-ID changes nothing (RFC 3261 10.3 step 7)."""
+
+    @property
+    def contact_uri(self) -> str:
+        return str(self.contact.uri)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One Contact of a REGISTER and the lifetime asked for it, 0 to remove it."""
+
+    contact: NameAddr
+    text: str
+    expires: int
+
+    @property
+    def uri(self) -> str:
+        return str(self.contact.uri)
 
 
 class Registrar:
@@ -34,9 +63,11 @@ class Registrar:
 
     def __init__(self) -> None:
         self._identities: dict[int, str] = {}
-        self._bindings: dict[str, Binding] = {}
+        self._bindings: dict[str, dict[str, Binding]] = {}
+        """By user, then by the URI of the Contact; the one refreshed last stands last."""
 
     def __len__(self) -> int:
+        """Users with a binding."""
         return len(self._bindings)
 
     def identity(self, flow: Flow) -> str | None:
@@ -48,62 +79,105 @@ class Registrar:
         return self._identities.setdefault(flow.id, user) == user
 
     def lookup(self, user: str, now: float) -> Binding | None:
-        """The live binding of a user."""
-        binding = self._bindings.get(user)
-        if binding is None or binding.expires_at <= now:
-            self._bindings.pop(user, None)
-            return None
-        return binding
+        """The binding of a user that was refreshed last, of those that still live."""
+        return next(reversed(self._living(user, now)), None)
 
     def flow_closed(self, flow: Flow) -> None:
-        """Forget who was on a connection that has ended."""
+        """Forget who was on a connection that has ended; other connections of the user stay."""
         user = self._identities.pop(flow.id, None)
-        if user is not None and (binding := self._bindings.get(user)) and binding.flow.id == flow.id:
-            del self._bindings[user]
+        if user is not None:
+            self._keep(user, [b for b in self._bindings.get(user, {}).values() if b.flow.id != flow.id])
 
     def register(self, request: Request, flow: Flow, user: str, now: float) -> Response:
         """Answer a REGISTER of an authenticated user: bind, refresh, query or unbind.
 
+        The request counts as a whole or not at all (RFC 3261 10.3 step 7). Whatever it did, the answer lists the
+        bindings there are (step 8).
+
         Raises:
-            SipError: the request is malformed.
+            SipError: the request is malformed, or older than what it would change.
         """
         if (request.to.uri.user_decoded or "").lower() != user.lower():
             return create_response(request, 403)
-        if request.contact_star:
-            return self._unregister(request, flow, user)
-        contacts = request.contacts
-        if not contacts:
-            return create_response(request, 200)
-        if len(contacts) > 1:
-            raise SipError("one Contact per REGISTER")
-        expires = _expires(request)
-        if expires == 0:
-            return self._unregister(request, flow, user)
-        if expires < MIN_EXPIRES:
+        bindings = {b.contact_uri: b for b in self._living(user, now)}
+        wanted = _remove_all(request, bindings) if request.contact_star else _read_contacts(request)
+        if any(0 < w.expires < MIN_EXPIRES for w in wanted):
             return create_response(request, 423, headers=(("Min-Expires", str(MIN_EXPIRES)),))
-        granted = min(expires, MAX_EXPIRES)
-        self._bindings[user] = Binding(flow, str(contacts[0].uri), now + granted)
-        return create_response(request, 200, headers=(("Contact", _echo(request, granted)),))
+        for one in wanted:
+            _require_newer(request, bindings.get(one.uri))
+        for one in wanted:
+            bindings.pop(one.uri, None)
+            if one.expires:
+                bindings[one.uri] = _bind(request, flow, one, now)
+        self._keep(user, list(bindings.values())[-MAX_BINDINGS:])
+        contacts = [("Contact", _listed(binding, now)) for binding in self._living(user, now)]
+        return create_response(request, 200, headers=contacts)
 
-    def _unregister(self, request: Request, flow: Flow, user: str) -> Response:
-        binding = self._bindings.get(user)
-        if binding is not None and binding.flow.id == flow.id:
-            del self._bindings[user]
-        return create_response(request, 200)
+    def _living(self, user: str, now: float) -> list[Binding]:
+        """What has not run out; what has is forgotten here."""
+        living = [b for b in self._bindings.get(user, {}).values() if b.expires_at > now]
+        self._keep(user, living)
+        return living
+
+    def _keep(self, user: str, bindings: list[Binding]) -> None:
+        if bindings:
+            self._bindings[user] = {b.contact_uri: b for b in bindings}
+        else:
+            self._bindings.pop(user, None)
 
 
-def _expires(request: Request) -> int:
-    """Asked lifetime: the Contact's parameter wins over the header (RFC 3261 10.2.1.1)."""
-    value = request.contacts[0].params.get("expires") or request.headers.get("Expires")
-    if value is None or not (value.isascii() and value.isdigit() and len(value) <= 10):
-        return DEFAULT_EXPIRES
-    return int(value)
+def _remove_all(request: Request, bindings: dict[str, Binding]) -> list[_Wanted]:
+    """`Contact: *` removes every binding, and says so by Expires 0 or not at all (RFC 3261 10.2.2, 10.3 step 6)."""
+    _ = request.contacts  # 400 when the star does not stand alone
+    if _lifetime(request.headers.get("Expires")) != 0:
+        raise SipError("Contact * needs Expires 0")
+    return [_Wanted(b.contact, b.text, 0) for b in bindings.values()]
 
 
-def _echo(request: Request, granted: int) -> str:
-    """The Contact as it came, byte for byte, unless the lifetime differs: clients compare +sip.instance as text."""
-    contact = request.contacts[0]
-    if contact.params.get("expires") == str(granted):
-        return request.headers.values("Contact")[0]
-    addressed = contact.params.with_("expires", str(granted))
-    return f"<{contact.uri}>{addressed}"
+def _read_contacts(request: Request) -> list[_Wanted]:
+    """The Contacts, none for a query; the parameter of each wins over the header (RFC 3261 10.2.1.1)."""
+    common = _lifetime(request.headers.get("Expires"))
+    written = request.headers.values("Contact")
+    contacts = request.contacts
+    texts = written if len(written) == len(contacts) else [str(contact) for contact in contacts]
+    wanted: dict[str, _Wanted] = {}
+    for contact, text in zip(contacts, texts, strict=True):
+        if contact.uri.scheme not in ("sip", "sips") or len(text) > MAX_CONTACT_LENGTH:
+            raise SipError("Contact cannot be called")
+        own = _lifetime(contact.params.get("expires"))
+        expires = own if own is not None else common
+        wanted[str(contact.uri)] = _Wanted(contact, text, DEFAULT_EXPIRES if expires is None else expires)
+    if len(wanted) > MAX_BINDINGS:
+        raise SipError("Too many Contacts")
+    return list(wanted.values())
+
+
+def _lifetime(value: str | None) -> int | None:
+    """Seconds; None when nothing is said. What is no number of 32 bits counts as an hour."""
+    if value is None:
+        return None
+    digits = value.strip(" \t")
+    significant = digits.lstrip("0") or "0"
+    if not digits or not DIGITS.issuperset(digits) or len(significant) > MAX_EXPIRES_DIGITS:
+        return MALFORMED_EXPIRES
+    return int(significant) if int(significant) < 1 << 32 else MALFORMED_EXPIRES
+
+
+def _require_newer(request: Request, binding: Binding | None) -> None:
+    """Requests of one Call-ID count in their order, whatever order they come in (RFC 3261 10.3 steps 6 and 7)."""
+    if binding is not None and binding.call_id == request.call_id and request.cseq.number <= binding.cseq:
+        raise SipError("REGISTER out of order", 500)
+
+
+def _bind(request: Request, flow: Flow, wanted: _Wanted, now: float) -> Binding:
+    granted = min(wanted.expires, MAX_EXPIRES)
+    return Binding(flow, wanted.contact, wanted.text, now + granted, request.call_id, request.cseq.number)
+
+
+def _listed(binding: Binding, now: float) -> str:
+    """The Contact as it came, byte for byte, unless the lifetime differs."""
+    left = str(max(1, round(binding.expires_at - now)))
+    contact = binding.contact
+    if contact.params.get("expires") == left:
+        return binding.text
+    return f"<{contact.uri}>{contact.params.with_('expires', left)}"

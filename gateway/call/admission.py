@@ -8,8 +8,9 @@ from gateway.audit.record import short_id
 from gateway.base.counters import Counter
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort, TokenSource
+from gateway.base.values import HostPort, Secret, TokenSource
 from gateway.call.browser_leg import BrowserLeg
+from gateway.call.hops import HopMarks
 from gateway.call.leg import HOP_HEADER, Leg
 from gateway.call.registrar import Binding, Registrar
 from gateway.call.runner import CallIndex, CallRunner
@@ -33,6 +34,8 @@ from gateway.sip.uri import SipUri
 UNROUTED = "-"
 """Trunk name in the records of a call that never had one."""
 MAX_SESSION_ID = 0x7FFFFFFF
+HOP_KEY_LENGTH = 32
+"""Octets of the key of our hop marks: one block of SHA-256."""
 _NO_TRUNK = Trunk(target="sip:invalid.invalid", security=Profile.STRICT)
 
 
@@ -50,7 +53,7 @@ class Plan:
 
 
 class Admission:
-    """Makes calls. Holds the caps and the token that finds loops."""
+    """Makes calls. Holds the caps and the key that finds loops."""
 
     def __init__(self, services: Services, registrar: Registrar, index: CallIndex) -> None:
         self._services, self._registrar, self._index = services, registrar, index
@@ -58,7 +61,7 @@ class Admission:
         self._context = CallContext(
             tokens=services.tokens,
             new_key=services.new_key,
-            hop_token=services.tokens(24),
+            hop_marks=HopMarks(Secret(services.new_key(HOP_KEY_LENGTH)), services.tokens),
             ring_seconds=services.config.limits.ring_seconds,
             make_callee=self._make_callee,
             trunks=services.config.trunks,
@@ -80,8 +83,8 @@ class Admission:
         runner.begin(refused)
 
     def _looped(self, request: Request) -> Termination | None:
-        """An INVITE that carries our own hop token has been here before."""
-        looped = request.headers.get(HOP_HEADER) == self._context.hop_token
+        """An INVITE that carries a hop mark of ours has been here before."""
+        looped = self._context.hop_marks.contains_ours(request.headers.get_all(HOP_HEADER))
         return Termination.LOOP_DETECTED if looped else None
 
     def _plan_outbound(self, request: Request, user: str) -> Plan:

@@ -26,7 +26,7 @@ from gateway.sip.uri import DEFAULT_PORT, SipUri
 ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
 SDP = "application/sdp"
 HOP_HEADER = "Gateway-Hop"
-"""Carries this gateway's token on every INVITE it sends; one that comes back with it is a loop."""
+"""Carries a mark on every INVITE we send, see `hops`; an INVITE that comes in with one of ours is a loop."""
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Leg(ABC):
             self.last_body = write(self.version)
         return self.last_body
 
-    def initial_invite(self, call_id: str, body: bytes, hop_token: str, max_forwards: int) -> Request:
+    def initial_invite(self, call_id: str, body: bytes, hop_mark: str, max_forwards: int) -> Request:
         """The INVITE that starts a callee leg (RFC 3261 8.1.1)."""
         headers = Headers()
         headers.add("Max-Forwards", str(max_forwards))
@@ -129,7 +129,7 @@ class Leg(ABC):
         headers.add("CSeq", f"{self._next_invite_sequence()} INVITE")
         headers.add("Contact", self.contact)
         headers.add("Allow", ALLOW)
-        headers.add(HOP_HEADER, hop_token)
+        headers.add(HOP_HEADER, hop_mark)
         headers.add("Content-Type", SDP)
         return Request("INVITE", self.target_uri, headers, body)
 

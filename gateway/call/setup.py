@@ -167,7 +167,7 @@ def send_invite(call: CallState, callee: Leg) -> None:
     except SdpError:
         ending.refuse(call, Termination.NO_COMMON_CODEC)
         return
-    invite = callee.initial_invite(call.callee_call_id, body, call.context.hop_token, call.max_forwards - 1)
+    invite = callee.initial_invite(call.callee_call_id, body, call.context.hop_marks.new(), call.max_forwards - 1)
     if isinstance(callee, BrowserLeg):
         for name, value in report.announce(call):
             invite.headers.add(name, value)

@@ -11,6 +11,7 @@ from gateway.base.values import TokenSource
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import Effect, LegName, Purpose
 from gateway.call.events import MediaOpened
+from gateway.call.hops import HopMarks
 from gateway.call.leg import Leg
 from gateway.call.trunk_leg import KeySource, TrunkLeg
 from gateway.config.schema import Trunk
@@ -40,7 +41,7 @@ class CallContext:
 
     tokens: TokenSource
     new_key: KeySource
-    hop_token: str
+    hop_marks: HopMarks
     ring_seconds: float
     make_callee: Callable[[CallState, Flow], Leg]
     trunks: Mapping[str, Trunk]

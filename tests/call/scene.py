@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, Secret
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.b2bua import Call
 from gateway.call.browser_leg import BrowserLeg
+from gateway.call.hops import HopMarks
 from gateway.call.leg import Leg
 from gateway.call.state import CallContext, CallState
 from gateway.call.trunk_leg import TrunkLeg
@@ -79,7 +80,7 @@ class Scene:
         context = CallContext(
             tokens=lambda length: f"{next(numbers):0{length}d}"[-length:],
             new_key=lambda length: bytes([next(keys)]) * length,
-            hop_token="hop",
+            hop_marks=HopMarks(Secret(b"hop key"), lambda length: f"{next(numbers):0{length}d}"[-length:]),
             ring_seconds=180.0,
             make_callee=self._callee,
             trunks={"pbx": self.trunk},

@@ -16,8 +16,9 @@ from gateway.sip.auth import compute_ha1, compute_response
 from gateway.sip.message import Response, parse_message
 from tests.attacks.wires import StreamWire, UdpWire, WebSocketWire, Wire
 from tests.rig.browser import ScriptedBrowser
-from tests.rig.gateway import PASSWORD, REALM, GatewayProcess, GatewaySetup, free_port, wait_for
+from tests.rig.gateway import PASSWORD, REALM, GatewayProcess, GatewaySetup, wait_for
 from tests.rig.media import TrunkMedia
+from tests.rig.ports import free_port
 from tests.rig.scene import both_hear
 from tests.rig.trunk import FakeTrunk
 from tests.sip.digest import parameters

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
+from tests.rig.ports import free_sip_port
 
 NOW = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
 
@@ -75,9 +75,7 @@ class Files:
 def free_ports(files: Files) -> Files:
     """The same files with ports nobody listens on, so that a start could succeed."""
     for port in ("8443", "5060", "10000-10001"):
-        with contextlib.closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            files.gateway = files.gateway.replace(port, str(probe.getsockname()[1]))
+        files.gateway = files.gateway.replace(port, str(free_sip_port()))
     return files
 
 

@@ -13,8 +13,9 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 from tests.rig.audio import write_tone
 from tests.rig.capture import Capture
 from tests.rig.chromium import SoftphonePage, launch
-from tests.rig.gateway import GatewayProcess, GatewaySetup, free_port
+from tests.rig.gateway import GatewayProcess, GatewaySetup
 from tests.rig.phone import Phone
+from tests.rig.ports import free_port
 from tests.rig.sipjs import PageServer
 
 BROWSER_HERTZ = 1000.0

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.target import HOSTS, Target
-from tests.rig.gateway import free_port, wait_for
+from tests.rig.gateway import wait_for
+from tests.rig.ports import free_port
 
 pytestmark = [
     pytest.mark.interop,

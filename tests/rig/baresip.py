@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gateway.demo.certificates import Pair
 from tests.rig.capture import Flow
-from tests.rig.gateway import free_port, wait_for
+from tests.rig.gateway import wait_for
+from tests.rig.ports import first_of
 
 READY_SECONDS = 15.0
 MODULES = Path("/usr/lib/baresip/modules")
@@ -24,7 +25,7 @@ class Baresip:
         self._process: subprocess.Popen[bytes] | None = None
         certificate = directory / "both.pem"
         certificate.write_bytes(pair.certificate.read_bytes() + pair.key.read_bytes())
-        first = free_port() & ~1
+        first = first_of(22)
         self.media_ports = range(first, first + 21)
         (directory / "config").write_text(
             "\n".join(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -20,47 +18,15 @@ import yaml
 
 from gateway.demo.certificates import Certificates, create
 from gateway.sip.auth import compute_ha1
+from tests.rig.ports import first_of, free_port, free_range, free_sip_port
 
 REALM = "demo.test"
 PASSWORD = "canary-password-Zq7"
 READY_SECONDS = 20.0
-RANGE_STRIDE = 250
-"""Test runs beside each other begin to look for ports this far apart: more than one of them takes."""
+MAX_WORKERS = 8
+"""Relay workers a test may ask for: each has a browser port."""
 POLL_SECONDS = 0.02
 Record = dict[str, Any]
-
-
-def free_port(kind: int = socket.SOCK_DGRAM, host: str = "127.0.0.1") -> int:
-    """A port nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def free_sip_port(host: str = "127.0.0.1") -> int:
-    """A port nobody uses now, neither over UDP nor over TCP."""
-    while True:
-        port = free_port(host=host)
-        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind((host, port))
-            return port
-
-
-def free_range(size: int, host: str = "127.0.0.1") -> str:
-    """A range of UDP ports nobody uses now, starting even; below the ephemeral ports so that nobody wanders in."""
-    for first in range(20000 + os.getpid() * RANGE_STRIDE % 8000, 32000, size + size % 2):
-        if all(_is_free(port, host) for port in range(first, first + size)):
-            return f"{first}-{first + size - 1}"
-    raise RuntimeError("no free port range")
-
-
-def _is_free(port: int, host: str) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def local_address() -> str:
@@ -95,7 +61,7 @@ class GatewaySetup:
     web_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
     sip_port: int = field(default_factory=free_sip_port)
     sip_tls_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
-    browser_port: int = field(default_factory=free_port)
+    browser_port: int = field(default_factory=lambda: first_of(MAX_WORKERS))
 
     @property
     def certificates(self) -> Certificates:

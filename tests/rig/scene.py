@@ -8,9 +8,10 @@ from typing import Any
 
 from gateway.sip.message import Request
 from tests.rig.browser import BrowserCall, ScriptedBrowser
-from tests.rig.gateway import GatewaySetup, Record, free_port
+from tests.rig.gateway import GatewaySetup, Record
 from tests.rig.hosted import HostedGateway
 from tests.rig.media import FROM_BROWSER, FROM_TRUNK, TrunkMedia
+from tests.rig.ports import free_port
 from tests.rig.srtp import CM_80, Profile
 from tests.rig.trunk import Answer, FakeTrunk
 

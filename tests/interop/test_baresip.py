@@ -61,7 +61,7 @@ def test_the_browser_hears_itself_from_baresip(
     assert page.grade == grade
     page.click("hangup")
     page.wait_state("ended")
-    (final,) = stage.gateway.records("call.final", call_uid(stage))
+    final = stage.gateway.final(call_uid(stage))
     assert (final["termination"], final["grade_worst"]) == ("hangup-browser", grade)
     tones = [clear_tone(packets) for flow, packets in rtp_flows(capture.stop()).items() if phone.carries(flow)]
     assert tones
@@ -74,5 +74,5 @@ def test_baresip_that_insists_on_keys_gets_no_plain_call(
     echo("600", "srtp-mand")
     page.dial("600")
     page.wait_state("ended")
-    (final,) = stage.gateway.wait_records("call.final")[-1:]
+    final = stage.gateway.final(call_uid(stage))
     assert final["sip_status"] == 488

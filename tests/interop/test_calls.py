@@ -113,7 +113,7 @@ def test_strict_refuses_a_trunk_that_answers_488_and_says_why(
     assert rtp_flows(capture.stop(), least=1) == {}
     uid = call_uid(stage)
     assert len(stage.gateway.records("leg.violation", uid)) == 1
-    (final,) = stage.gateway.records("call.final", uid)
+    final = stage.gateway.final(uid)
     assert final["termination"] == "encryption-required"
 
 
@@ -143,7 +143,7 @@ def test_an_unreachable_trunk_is_told_to_the_person(stage: Stage, page: Softphon
     page.dial("606")
     page.wait_state("ended")
     assert "cannot be reached" in page.text("reason")
-    (final,) = stage.gateway.records("call.final", call_uid(stage))
+    final = stage.gateway.final(call_uid(stage))
     assert final["termination"] == "trunk-unreachable"
 
 

@@ -222,6 +222,12 @@ class GatewayProcess:
         )
         return self.records(kind)
 
+    def final(self, call_uid: str) -> Record:
+        """The call's one final record, once it is there."""
+        wait_for(lambda: bool(self.records("call.final", call_uid)), 10.0, f"no call.final of {call_uid}")
+        (found,) = self.records("call.final", call_uid)
+        return found
+
 
 def wait_for(condition: Any, seconds: float, why: Any, alive: Any = lambda: True) -> None:
     """Poll a condition that lives in another process."""

@@ -80,6 +80,19 @@ class PeerIdentity(Protocol):
     def reason(self) -> str: ...
 
 
+class FlowFacts(Protocol):
+    """What is known of the connection a message came over; the SIP layer's Flow has this shape."""
+
+    @property
+    def transport(self) -> str: ...
+    @property
+    def remote(self) -> HostPort: ...
+    @property
+    def initiated(self) -> bool: ...
+    @property
+    def tls(self) -> PeerIdentity | None: ...
+
+
 def call_start(
     call: CallInfo,
     policy: EffectivePolicy,
@@ -176,6 +189,45 @@ def offer_retry(call: CallInfo, policy: EffectivePolicy, plan: OfferPlan, *, ref
         "proto": plan.proto,
     }
     return _call("leg.downgraded", call, policy, fields)
+
+
+def flow_judged(
+    call: CallInfo,
+    policy: EffectivePolicy,
+    *,
+    leg: str,
+    checkpoint: str,
+    what: str,
+    why: str,
+    came: FlowFacts,
+    founding: FlowFacts,
+    allowed: bool = False,
+    sip_status: int = 0,
+) -> dict[str, object]:
+    """A message of a call came over a flow that proves less than the one that set the leg up (leg.violation).
+
+    Args:
+        what: the method of the message, or the status of a response.
+        why: what the flow does not prove, or where a target would have moved the leg.
+        came: the flow it came over.
+        founding: the flow that set the leg up.
+        allowed: it was acted on all the same, as the end of a call is: ending never weakens.
+        sip_status: what is answered, 0 when nothing is.
+    """
+    fields: dict[str, object] = {
+        "leg": leg,
+        "checkpoint": str(checkpoint),
+        "decision": "allowed" if allowed else "refused",
+        "kind": "D2",
+        "codes": [str(Code.SIG_SIPS_NOT_HONOURED)],
+        "message": what,
+        "why": why,
+        "source": _address(came.remote),
+        "flow": _flow(came),
+        "founding_flow": _flow(founding),
+        "sip_sent": {"code": sip_status} if sip_status else None,
+    }
+    return _call("leg.violation", call, policy, fields)
 
 
 def media_latch(
@@ -309,6 +361,15 @@ def _party(text: str) -> str:
 
 def _address(address: HostPort | None) -> str | None:
     return str(address) if address is not None else None
+
+
+def _flow(flow: FlowFacts) -> dict[str, object]:
+    return {
+        "transport": flow.transport,
+        "remote": str(flow.remote),
+        "initiated": flow.initiated,
+        "tls": _tls(flow.tls) if flow.tls is not None else None,
+    }
 
 
 def _vector(vector: SecurityVector | None) -> object:

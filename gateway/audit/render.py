@@ -119,7 +119,7 @@ def _leg(record: Record) -> str:
     before, after = _text(record, "grade_before"), _text(record, "grade_after")
     change = f"{before} -> {after}" if before else after
     decision = "tolerated" if _text(record, "type") == "leg.downgraded" else _text(record, "decision")
-    parts = [f"{_text(record, 'leg')} leg {decision}", change, _vector(record), _codes(record)]
+    parts = [f"{_text(record, 'leg')} leg {decision}", change, _vector(record), _message(record), _codes(record)]
     sent = _text(record, "sip_sent", "code")
     parts.append(f"answered {sent} {_text(record, 'sip_sent', 'reason')}".rstrip() if sent else "")
     return ", ".join(part for part in (*parts, _where(record)) if part)
@@ -217,6 +217,14 @@ def _parties(record: Record) -> str:
 def _vector(record: Record) -> str:
     names = ("keying", "suite", "sig_transport", "sig_tls_version")
     return " ".join(word for word in (_text(record, "vector_after", name) for name in names) if word)
+
+
+def _message(record: Record) -> str:
+    """Of a message that came over a weaker flow: which one, over what, and what was missing."""
+    what = _text(record, "message")
+    if not what:
+        return ""
+    return f"{what} from {_text(record, 'flow', 'transport')}:{_text(record, 'source')} ({_text(record, 'why')})"
 
 
 def _codes(record: Record) -> str:

@@ -11,7 +11,7 @@ The verbs live beside it: `setup` (INVITE to INVITE), `responses`, `answering`, 
 from __future__ import annotations
 
 from gateway.base.termination import Termination
-from gateway.call import answering, change, ending, report, responses, security, setup, telling
+from gateway.call import answering, change, ending, flows, report, responses, security, setup, telling
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import ClearTimer, Effect, LegName, Purpose, ReleaseDtlsKeys, Timer
 from gateway.call.events import (
@@ -21,6 +21,7 @@ from gateway.call.events import (
     DtlsConnected,
     DtlsFailed,
     Event,
+    FlowRefused,
     Lost,
     MediaFailed,
     MediaOpened,
@@ -129,6 +130,8 @@ class Call:
                 call.emit(security.source_record(call, event))
             case Lost():
                 ending.terminate(call, event.termination)
+            case FlowRefused():
+                flows.refused(call, event)
             case _:
                 pass
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
-from gateway.call import answering, direction, ending, report, security, wiring
+from gateway.call import answering, direction, ending, flows, report, security, wiring
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
 from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, SendAck, SendRequest, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
@@ -31,7 +31,7 @@ MAX_WEAKENING_ATTEMPTS = 2
 def request(call: CallState, event: RequestIn) -> None:
     """A request inside a dialog of the call."""
     leg = call.leg(event.leg)
-    if leg is None:
+    if leg is None or not flows.admits(call, leg, event):
         return
     if leg.dialog is not None:
         if request_dialog_key(event.request) != leg.dialog.key:
@@ -70,6 +70,8 @@ def _options(call: CallState, leg: Leg, event: RequestIn) -> None:
 
 def _offer(call: CallState, leg: Leg, event: RequestIn) -> None:
     """A re-INVITE or UPDATE (RFC 3261 14.2, RFC 3311 5.2)."""
+    if not flows.keeps_its_target(call, leg, event):
+        return
     status = _not_now(call, leg, event.request)
     if status:
         retry = (("Retry-After", "2"),) if status == 500 else ()
@@ -265,7 +267,8 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
 
 def _acknowledge(call: CallState, leg: Leg, event: ResponseIn) -> None:
     if leg.dialog is not None:
-        leg.dialog.refresh_target(event.response)
+        if flows.note_target(call, leg, event.response, event.flow):
+            leg.dialog.refresh_target(event.response)
         call.emit(SendAck(leg.name, leg.dialog.ack(event.response.cseq.number, leg.contact), leg.next_hop()))
 
 

@@ -61,11 +61,12 @@ class DtlsFailed:
 
 @dataclass(frozen=True, slots=True)
 class RequestIn:
-    """A request inside one of the call's dialogs."""
+    """A request inside one of the call's dialogs, and the flow it came over: that flow is judged, not the dialog's."""
 
     leg: LegName
     key: str
     request: Request
+    flow: Flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,23 @@ class RequestFailed:
 
 @dataclass(frozen=True, slots=True)
 class AckIn:
-    """The ACK of a 2xx the call sent."""
+    """The ACK of a 2xx the call sent; the stack takes it only over a flow that may speak for the INVITE's."""
 
     key: str
     request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRefused:
+    """A message of the call came over a flow that may not speak for it; it was refused or dropped before it counted."""
+
+    leg: LegName
+    flow: Flow
+    what: str
+    """Its method, or the status of a response."""
+    why: str
+    status: int
+    """What was answered, 0 when nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +169,7 @@ Event = (
     | ResponseIn
     | RequestFailed
     | AckIn
+    | FlowRefused
     | AckMissing
     | CancelIn
     | TimerFired
@@ -174,6 +189,8 @@ def describe(event: Event) -> str:
             return f"{event.leg} {event.response.status} {event.purpose}"
         case RequestFailed():
             return f"{event.leg} no answer to {event.purpose}"
+        case FlowRefused():
+            return f"{event.leg} {event.what} refused over {event.flow}: {event.why}"
         case TimerFired():
             return f"timer {event.name}"
         case Lost() | DtlsFailed():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
@@ -48,6 +48,8 @@ class Leg(ABC):
     dialogs: InviteDialogs | None = None
     """Dialogs our INVITE created, early ones included (callee legs)."""
     local_tag: str = ""
+    founding: Flow = field(init=False)
+    """The flow the leg was set up over: nothing that proves less speaks for the leg, nor is anything sent there."""
     acked: bool = False
     confirmed: bool = False
     """A 2xx ended the INVITE transaction, in whichever direction."""
@@ -68,6 +70,9 @@ class Leg(ABC):
     wants_to_send: bool = True
     wants_to_receive: bool = True
     """The peer's own will; an answer to our hold offer does not change what it did not ask for itself."""
+
+    def __post_init__(self) -> None:
+        self.founding = self.flow
 
     @property
     def early_media(self) -> bool:

@@ -22,10 +22,12 @@ from gateway.call.registrar import Registrar
 from gateway.call.runner import CallIndex, CallRunner
 from gateway.call.services import Services
 from gateway.sip.auth import DigestServer
+from gateway.sip.dialog import request_dialog_key
 from gateway.sip.events import (
     AckReceived,
     AckTimeout,
     CancelReceived,
+    FlowRefused,
     RequestReceived,
     RequestTimeout,
     ResponseReceived,
@@ -91,6 +93,8 @@ class CallManager:
                 self._to_received(event.key, events.AckIn(event.key, event.request))
             case AckTimeout():
                 self._to_received(event.key, events.AckMissing(event.key))
+            case FlowRefused():
+                self._flow_refused(event)
             case CancelReceived():
                 self._to_received(event.key, events.CancelIn())
 
@@ -100,6 +104,17 @@ class CallManager:
         runner = self.index.received.pop(key, None) if ends else self.index.received.get(key)
         if runner is not None:
             runner.feed(event)
+
+    def _flow_refused(self, event: FlowRefused) -> None:
+        """What the stack turned away: the call it was meant for records it."""
+        sent = self.index.sent.get(event.key)
+        runner = sent[0] if sent is not None else self.index.received.get(event.key)
+        if runner is None:
+            return
+        leg = LegName.TRUNK if event.flow.trunk is not None else LegName.BROWSER
+        message = event.message
+        what = message.method if isinstance(message, Request) else f"{message.status} {message.cseq.method}"
+        runner.feed(events.FlowRefused(sent[1] if sent else leg, event.flow, what, event.why, event.status))
 
     def _response(self, event: ResponseReceived) -> None:
         found = self.index.sent.get(event.key)
@@ -133,16 +148,21 @@ class CallManager:
             self._from_browser(event)
 
     def _in_dialog(self, event: RequestReceived) -> None:
-        """A dialog belongs to the connection (browser) or the trunk it was made with; guessing its tags is no use."""
+        """A dialog is found by its tags; then it belongs to the connection (browser) or the trunk it was made with.
+
+        From elsewhere its tags are no use. Whether a flow of that trunk proves enough is the call's to judge (`flows`).
+        """
         request, flow = event.request, event.flow
-        key = (request.call_id, request.to.tag or "", request.from_.tag or "")
-        found = self.index.dialogs.get(key)
-        if found is None or not _owns(found[0], found[1], flow):
+        found = self.index.dialogs.get(request_dialog_key(request))
+        if found is None:
             self._answer(event, 481)
             return
-        if self._is_understood(event):
-            runner, leg = found
-            runner.feed(events.RequestIn(leg, event.key, request))
+        runner, leg = found
+        if not _owns(runner, leg, flow):
+            self._answer(event, 481)
+            runner.feed(events.FlowRefused(leg, flow, request.method, "from elsewhere", 481))
+        elif self._is_understood(event):
+            runner.feed(events.RequestIn(leg, event.key, request, flow))
 
     def _from_browser(self, event: RequestReceived) -> None:
         """Every method is authenticated first (CVE-2021-37624, CVE-2021-41157)."""
@@ -236,6 +256,6 @@ def _reachable(request: Request) -> bool:
 
 def _owns(runner: CallRunner, leg: LegName, flow: Flow) -> bool:
     if leg is LegName.TRUNK:
-        return flow.trunk == runner.state.trunk_id
+        return flow.may_be(runner.state.trunk_id)
     browser = runner.state.browser
     return browser is not None and browser.flow.id == flow.id

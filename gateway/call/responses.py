@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import answering, ending, report, security, setup
+from gateway.call import answering, ending, flows, report, security, setup
 from gateway.call.effects import (
     ClearTimer,
     Purpose,
@@ -98,6 +98,7 @@ def _success(call: CallState, callee: Leg, event: ResponseIn) -> None:
             ending.release_dialog(call, callee, dialog, call.termination or Termination.CANCELLED)
         return
     callee.confirm(dialog)
+    flows.note_target(call, callee, event.response, event.flow)
     call.emit(ClearTimer(Timer.RING), TrackDialog(callee.name, dialog.key))
     _acknowledge(call, callee, dialog, event.response)
     _accept_answer(call, callee, event.response)

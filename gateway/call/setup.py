@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
 from gateway.base.values import Secret
-from gateway.call import direction, ending, report, security
+from gateway.call import direction, ending, flows, report, security
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
 from gateway.call.effects import (
     ClearTimer,
@@ -41,6 +41,8 @@ def start(call: CallState) -> None:
 
 def _read_caller_offer(call: CallState) -> bool:
     body = call.caller.invite.body if call.caller.invite else b""
+    if call.caller.invite is not None:
+        flows.note_target(call, call.caller, call.caller.invite, call.caller.flow)
     call.late_offer = not body
     try:
         if isinstance(call.caller, TrunkLeg):

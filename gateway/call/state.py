@@ -107,6 +107,8 @@ class CallState:
     reoffer_again: set[LegName] = field(default_factory=set)
     """Legs that must be re-offered when that answer is in, or after glare."""
     glare_retries: int = 0
+    flows_recorded: set[tuple[object, ...]] = field(default_factory=set)
+    """What was said already of messages over weaker flows: each kind once, see `flows`."""
     termination: Termination | None = None
     status: int = 0
     forgotten: bool = False

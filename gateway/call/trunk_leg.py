@@ -71,8 +71,9 @@ class TrunkLeg(Leg):
 
     @property
     def signalling(self) -> Signalling:
-        tls = self.flow.tls
-        return Signalling(self.flow.transport, tls.version if tls else "", bool(tls and tls.verified))
+        """What holds for every message of the leg: facts of the flow that set it up; none that proves less counts."""
+        tls = self.founding.tls
+        return Signalling(self.founding.transport, tls.version if tls else "", bool(tls and tls.verified))
 
     @property
     def usable_codecs(self) -> tuple[Codec, ...]:

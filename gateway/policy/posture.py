@@ -301,6 +301,10 @@ class CallPosture:
         self._seen |= codes(vector)
         self._worst = self.current if self._worst is None else min(self._worst, self.current)
 
+    def note(self, code: Code) -> None:
+        """Something happened during the call that changed no leg: `codes_seen` tells of it."""
+        self._seen |= {code}
+
     def mark_answered(self) -> None:
         """Keep the grade at the moment of the answer; later answers of the same call do not change it."""
         if self.at_answer is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
 from gateway.base.values import TokenSource
-from gateway.sip.events import ResponseReceived
-from gateway.sip.flow import Flow
+from gateway.sip.events import FlowRefused, ResponseReceived
+from gateway.sip.flow import Flow, objection
 from gateway.sip.layer import TransactionLayer
 from gateway.sip.matching import client_key, require_identifiers, same_path
 from gateway.sip.message import Headers, Message, Request, Response
@@ -69,18 +69,27 @@ class ClientSide:
     def receive(self, response: Response, flow: Flow, now: float) -> None:
         """Hand a response to the transaction it belongs to; any other is counted and dropped (RFC 3261 18.1.2)."""
         try:
-            transaction = self._match(response, flow)
+            transaction = self._match(response)
         except SipError:
             transaction = None
         if transaction is None:
             self._counters.add(Counter.SIP_UNMATCHED_RESPONSE)
-            return
-        self._layer.feed(transaction, response_event(response.status), now, response, flow)
+        elif same_path(transaction.flow, flow):
+            self._layer.feed(transaction, response_event(response.status), now, response, flow)
+        else:
+            self._off_its_path(transaction, response, flow)
 
-    def _match(self, response: Response, flow: Flow) -> ClientTransaction | None:
+    def _off_its_path(self, transaction: ClientTransaction, response: Response, flow: Flow) -> None:
+        """Drop a response that came another way; where the request went over a connection that is worth a word."""
+        self._counters.add(Counter.SIP_UNMATCHED_RESPONSE)
+        if transaction.flow.is_reliable and not transaction.silent:
+            why = objection(flow, transaction.flow) or "another connection"
+            self._layer.events.append(FlowRefused(transaction.key, response, flow, why))
+
+    def _match(self, response: Response) -> ClientTransaction | None:
         vias = response.vias
         transaction = self._layer.find(client_key(vias[0].branch, response.cseq.method)) if vias else None
-        if not isinstance(transaction, ClientTransaction) or not same_path(transaction.flow, flow):
+        if not isinstance(transaction, ClientTransaction):
             return None
         # More than one Via means that the response was for somebody else (RFC 3261 8.1.3.3).
         ours = len(vias) == 1 and vias[0].sent_by.lower() == transaction.request.via.sent_by.lower()

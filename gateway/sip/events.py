@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.sip.flow import Flow
-from gateway.sip.message import Request, Response
+from gateway.sip.message import Message, Request, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,25 @@ class AckTimeout:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class FlowRefused:
+    """A message of transaction `key` came over a flow that may not speak for it: it was refused or dropped."""
+
+    key: str
+    message: Message
+    flow: Flow
+    why: str
+    status: int = 0
+    """What was answered; 0 for an ACK or a response, which have no answer."""
+
+
 StackEvent = (
-    RequestReceived | AckReceived | CancelReceived | ResponseReceived | RequestTimeout | TransportFailed | AckTimeout
+    RequestReceived
+    | AckReceived
+    | CancelReceived
+    | ResponseReceived
+    | RequestTimeout
+    | TransportFailed
+    | AckTimeout
+    | FlowRefused
 )

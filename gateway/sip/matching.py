@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.base.errors import SipError
-from gateway.sip.flow import Flow
+from gateway.sip.flow import Flow, objection
 from gateway.sip.message import Message, Request
 from gateway.sip.via import MAGIC_COOKIE, Via
 
@@ -75,10 +75,9 @@ def same_path(sent: Flow, came: Flow) -> bool:
     """Whether a response came in from where the request went.
 
     Datagrams have no other proof of origin, so address and port must be those the request was sent to (RFC 3581 4 makes
-    the peer answer from there). On streams it is the connection, or another one of the same trunk.
+    the peer answer from there). On streams it is the connection, or another one on which the peer proved the same name
+    and no less (RFC 3261 18.2.2: a peer whose connection is gone opens one to answer).
     """
-    if sent.transport != came.transport:
-        return False
     if not sent.is_reliable:
-        return sent.remote == came.remote
-    return sent.id == came.id or (sent.trunk is not None and sent.trunk == came.trunk)
+        return sent.transport == came.transport and sent.remote == came.remote
+    return sent.id == came.id or (bool(sent.verified_name) and not objection(came, sent))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
 from gateway.base.values import TokenSource
-from gateway.sip.events import AckReceived, RequestReceived
-from gateway.sip.flow import Flow
+from gateway.sip.events import AckReceived, FlowRefused, RequestReceived
+from gateway.sip.flow import Flow, objection
 from gateway.sip.layer import TransactionLayer
 from gateway.sip.matching import AckId, MergeId, ack_id, merge_id, require_identifiers, scope, server_key, stamped
 from gateway.sip.message import Message, Request, Response, create_response
@@ -133,14 +133,23 @@ class ServerSide:
             transaction = self._layer.find(self._by_ack.get(ack_id(arrival.request), ""))
         if transaction is None:
             self._counters.add(Counter.SIP_REJECTED)
-            return
-        self._layer.feed(transaction, Event.ACK, arrival.now, arrival.request, arrival.flow)
+        elif why := objection(arrival.flow, transaction.flow):
+            self._counters.add(Counter.SIP_REJECTED)
+            self._layer.events.append(FlowRefused(transaction.key, arrival.request, arrival.flow, why))
+        else:
+            self._layer.feed(transaction, Event.ACK, arrival.now, arrival.request, arrival.flow)
 
     def _receive_cancel(self, arrival: Arrival) -> None:
         """Answer a CANCEL for its own sake, then tell its INVITE (RFC 3261 9.2); limits do not hold it up."""
         invite = self._find_invite(arrival)
         if not isinstance(invite, ServerTransaction):
             self._answer_alone(arrival, 481)
+            return
+        if why := objection(arrival.flow, invite.flow):
+            self._counters.add(Counter.SIP_REJECTED)
+            # Without a transaction: one would absorb the caller's own CANCEL, which has the same branch.
+            self._answer_stateless(arrival.request, 403, arrival.via, arrival.flow)
+            self._layer.events.append(FlowRefused(invite.key, arrival.request, arrival.flow, why, 403))
             return
         self._answer_alone(arrival, 200, invite.to_tag)
         self._layer.feed(invite, Event.CANCEL, arrival.now, arrival.request, arrival.flow)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.audit import record
-from gateway.audit.record import CallInfo, PeerIdentity
+from gateway.audit.record import CallInfo, FlowFacts, PeerIdentity
 from gateway.base.crypto_suite import SUITES
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
@@ -19,6 +19,7 @@ from gateway.policy.codes import Code
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
 from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector
+from gateway.sip.flow import Flow
 from tests.audit.samples import CALL, PREFER, SOURCE, STRICT, TLS, answered, every_record
 from tests.policy.vectors import browser, trunk
 
@@ -45,6 +46,7 @@ SAMPLES: dict[object, object] = {
     Termination: Termination.HANGUP_TRUNK,
     Refusal: Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED),
     OfferPlan: OfferPlan("RTP/AVP", with_crypto=False),
+    FlowFacts: Flow(1, "tls", HostPort(PLANTED, 1), HostPort(PLANTED, 2), tls=replace(TLS, reason=PLANTED)),
     PeerIdentity: replace(TLS, peer_subject=PLANTED, reason=PLANTED, verified_name=PLANTED),
     Iterable[str]: [PLANTED],
     Iterable[EffectivePolicy]: [effective_policy(Profile.STRICT, PLANTED)],

@@ -25,6 +25,7 @@ from gateway.sip.message import Headers, Request, Response, create_response
 VECTORS = Path(__file__).parents[1] / "vectors" / "sdp"
 BROWSER_FLOW = Flow(1, "wss", HostPort("192.0.2.1", 8443), HostPort("192.0.2.99", 50000))
 FINGERPRINT = Fingerprint("sha-256", bytes(range(32)))
+TRUNK_CONTACT = "<sip:callee@127.0.0.2:5061>"
 E = TypeVar("E")
 
 
@@ -87,6 +88,8 @@ class Scene:
         )
         invite = request("INVITE", self.offer)
         caller: Leg = self._browser(caller=True) if self.outbound else self._trunk(self.flow, caller=True)
+        if not self.outbound:
+            invite.headers.set("Contact", TRUNK_CONTACT)
         caller.invite, caller.invite_key = invite, "invite-key"
         self.state = CallState(
             id="c-1",
@@ -184,7 +187,7 @@ class Scene:
     def answer_to(self, sent: fx.SendRequest, status: int, body: bytes = b"", *, tag: str = "callee") -> events.Event:
         """A response to any request that went out."""
         browser = sent.leg is fx.LegName.BROWSER
-        contact = "<sip:alice@client.invalid;transport=ws>" if browser else "<sip:callee@127.0.0.2:5061>"
+        contact = "<sip:alice@client.invalid;transport=ws>" if browser else TRUNK_CONTACT
         response = create_response(
             sent.request,
             status,
@@ -198,14 +201,27 @@ class Scene:
     def ack(self, body: bytes = b"") -> Scene:
         return self.feed(events.AckIn("invite-key", request("ACK", body, to_tag="gw-browser")))
 
-    def inside(self, leg: fx.LegName, method: str, body: bytes = b"", *, cseq: int, tag: str = "") -> Scene:
-        """A request of a peer inside its dialog, or inside that of another fork with this tag."""
+    def inside(
+        self,
+        leg: fx.LegName,
+        method: str,
+        body: bytes = b"",
+        *,
+        cseq: int,
+        tag: str = "",
+        flow: Flow | None = None,
+        contact: str = "",
+    ) -> Scene:
+        """A request of a peer inside its dialog, or inside that of another fork with this tag, perhaps another way."""
         found = request(method, body, cseq=cseq, to_tag=f"gw-{leg}")
         side = self.state.leg(leg)
         if side is not None and not side.is_caller:
             found.headers.set("Call-ID", self.state.callee_call_id)
             found.headers.set("From", f"<sip:callee@127.0.0.2>;tag={tag or 'callee'}")
-        return self.feed(events.RequestIn(leg, f"{leg}-{cseq}", found))
+        if contact or leg is fx.LegName.TRUNK:
+            found.headers.set("Contact", contact or TRUNK_CONTACT)
+        came = flow or (side.flow if side is not None else BROWSER_FLOW)
+        return self.feed(events.RequestIn(leg, f"{leg}-{cseq}", found, came))
 
     def ack_of(self, leg: fx.LegName, cseq: int, body: bytes = b"") -> Scene:
         """The ACK of a re-INVITE that `inside` sent."""

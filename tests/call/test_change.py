@@ -9,7 +9,7 @@ from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, request, sdes_answer, trunk_flow, vector
+from tests.call.scene import BROWSER_FLOW, Scene, answer, request, sdes_answer, trunk_flow, vector
 from tests.call.test_setup import finished
 
 OFFER = vector("chromium_offer")
@@ -25,7 +25,9 @@ def established(profile: Profile = Profile.STRICT) -> Scene:
 
 def from_browser(scene: Scene, method: str, body: bytes = b"", cseq: int = 2) -> Scene:
     return scene.feed(
-        events.RequestIn(fx.LegName.BROWSER, f"k{cseq}", request(method, body, cseq=cseq, to_tag="gw-browser"))
+        events.RequestIn(
+            fx.LegName.BROWSER, f"k{cseq}", request(method, body, cseq=cseq, to_tag="gw-browser"), BROWSER_FLOW
+        )
     )
 
 

@@ -20,7 +20,7 @@ from gateway.call import events
 from gateway.call.effects import LegName, Purpose
 from gateway.config.schema import Profile
 from gateway.sip.flow import Flow
-from tests.call.scene import Scene, answer, request, sdes_answer, trunk_flow, vector
+from tests.call.scene import BROWSER_FLOW, TRUNK_CONTACT, Scene, answer, request, sdes_answer, trunk_flow, vector
 from tests.call.watch import Watcher
 
 OFFER = vector("chromium_offer")
@@ -290,7 +290,10 @@ class CallMachine(RuleBasedStateMachine):
         if side is not None and not side.is_caller:
             found.headers.set("Call-ID", self.scene.state.callee_call_id)
             found.headers.set("From", f"<sip:callee@127.0.0.2>;tag={tag}")
-        self.feed(events.RequestIn(leg, f"{leg}-{number}", found))
+        if leg is LegName.TRUNK:
+            found.headers.set("Contact", TRUNK_CONTACT)
+        came = side.flow if side is not None else BROWSER_FLOW
+        self.feed(events.RequestIn(leg, f"{leg}-{number}", found, came))
 
     @precondition(lambda self: self.scene.state.ack_offer_key.startswith(("browser-", "trunk-")))
     @rule(good=st.booleans(), data=st.data())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.base.counters import Counter
@@ -10,9 +12,9 @@ from gateway.base.values import HostPort
 from gateway.sip import client
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
-from gateway.sip.stack import RequestTimeout, ResponseReceived, TransportFailed
+from gateway.sip.stack import FlowRefused, RequestTimeout, ResponseReceived, TransportFailed
 from tests.sip.one_stack import Bench
-from tests.sip.wire import ALICE, BOB, request, stream, udp
+from tests.sip.wire import ALICE, BOB, request, stream, tls_flow, udp
 
 
 def _ours(method: str = "INVITE", **options: str) -> Request:
@@ -238,24 +240,48 @@ def test_a_response_that_belongs_to_nothing_is_counted_and_dropped() -> None:
     assert bench.event(ResponseReceived).response is good
 
 
-def test_over_streams_a_response_comes_by_its_connection_or_another_of_the_trunk() -> None:
-    mine, second, stranger = (
-        Flow(number, "tls", BOB, HostPort("192.0.2.1", 40000 + number), trunk)
-        for number, trunk in ((1, "pbx"), (2, "pbx"), (3, "carrier"))
-    )
-    bench = Bench(mine)
-    _, sent = _start(bench)
-    bench.receive(create_response(sent, 180, to_tag="bob"), stranger)
-    assert bench.events() == []
-    bench.receive(create_response(sent, 180, to_tag="bob"), second)
-    assert bench.event(ResponseReceived).flow is second
+def test_over_streams_a_response_comes_by_its_connection_or_one_where_the_same_peer_is_verified() -> None:
+    mine, second = tls_flow(1, "pbx.example", initiated=True), tls_flow(2, "pbx.example")
+    for number, other in enumerate(
+        (
+            tls_flow(3, "carrier.example"),
+            tls_flow(4, ""),
+            tls_flow(5, "pbx.example", version="TLSv1.2"),
+            tls_flow(6, "pbx.example", trunk="carrier"),
+            replace(stream(number=7), trunk="pbx"),
+            udp(number=8, trunk="pbx"),
+        )
+    ):
+        bench = Bench(mine)
+        key, sent = _start(bench)
+        bench.receive(create_response(sent, 180, to_tag="bob"), other)
+        refused = bench.event(FlowRefused)
+        assert (refused.key, refused.flow, refused.status) == (key, other, 0), number
+        assert refused.why
+        assert bench.count(Counter.SIP_UNMATCHED_RESPONSE) == 1
+        bench.receive(create_response(sent, 180, to_tag="bob"), second)
+        assert bench.event(ResponseReceived).flow is second
+
+
+def test_an_unverified_connection_answers_only_what_was_sent_on_it() -> None:
+    """Who proved no name then cannot prove to be the same peer now."""
+    for mine, other in (
+        (tls_flow(1, ""), tls_flow(2, "")),
+        (replace(stream(number=1), trunk="pbx"), replace(stream(number=2), trunk="pbx")),
+    ):
+        bench = Bench(mine)
+        _, sent = _start(bench)
+        bench.receive(create_response(sent, 200, to_tag="bob"), other)
+        assert bench.event(FlowRefused).why == "another connection"
+        bench.receive(create_response(sent, 200, to_tag="bob"), mine)
+        assert bench.event(ResponseReceived).flow is mine
 
 
 def test_connections_of_browsers_are_never_taken_for_one_another() -> None:
     bench = Bench(stream("wss", number=1))
     _, sent = _start(bench)
     bench.receive(create_response(sent, 200, to_tag="bob"), stream("wss", number=2))
-    assert bench.events() == []
+    assert bench.event(FlowRefused).why == "another connection"
 
 
 # --- CANCEL

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.base.counters import Counter
@@ -14,12 +16,13 @@ from gateway.sip.stack import (
     AckReceived,
     AckTimeout,
     CancelReceived,
+    FlowRefused,
     RequestReceived,
     RequestTimeout,
     TransportFailed,
 )
 from tests.sip.one_stack import Bench
-from tests.sip.wire import ALICE, BOB, request, stream, udp
+from tests.sip.wire import ALICE, BOB, request, stream, tls_flow, udp
 
 TCP_VIA = "SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bKa1"
 
@@ -342,6 +345,39 @@ def test_another_connection_of_the_same_trunk_may_cancel() -> None:
     key = bench.take_request(request("INVITE"))
     bench.receive(request("CANCEL"), second)
     assert bench.event(CancelReceived).key == key
+
+
+WEAKER = [replace(stream(number=2), trunk="pbx"), udp(number=3, trunk="pbx"), tls_flow(4, ""), tls_flow(5, "other")]
+"""Flows of the same trunk that prove less than `tls_flow(1, "pbx.example")`."""
+
+
+@pytest.mark.parametrize("weaker", WEAKER, ids=str)
+def test_a_cancel_over_a_flow_that_proves_less_is_403_and_cancels_nothing(weaker: Flow) -> None:
+    bench = Bench(tls_flow(1, "pbx.example"))
+    key = bench.take_request(request("INVITE"))
+    bench.receive(request("CANCEL"), weaker)
+    assert bench.statuses() == [403]
+    refused = bench.event(FlowRefused)
+    assert (refused.key, refused.flow, refused.status) == (key, weaker, 403)
+    bench.receive(request("CANCEL", branch="z9hG4bKa1"), tls_flow(6, "pbx.example"))
+    assert bench.event(CancelReceived).key == key
+
+
+@pytest.mark.parametrize("weaker", WEAKER, ids=str)
+@pytest.mark.parametrize("status", [200, 486])
+def test_an_ack_over_a_flow_that_proves_less_acknowledges_nothing(weaker: Flow, status: int) -> None:
+    bench = Bench(tls_flow(1, "pbx.example"))
+    key = bench.take_request(request("INVITE"))
+    bench.respond(key, request("INVITE"), status)
+    ack = _ack(branch="z9hG4bKa2" if status == 200 else "z9hG4bKa1")
+    bench.receive(ack, weaker)
+    assert bench.event(FlowRefused).key == key
+    assert bench.stack.transaction_count == 1
+    bench.receive(ack, tls_flow(6, "pbx.example"))
+    if status == 200:
+        assert bench.event(AckReceived).key == key
+        bench.run(40)
+    assert bench.idle()
 
 
 # --- refusals

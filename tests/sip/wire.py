@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from gateway.base.counters import Counters
 from gateway.base.values import HostPort, TokenSource
-from gateway.sip.flow import Flow, TransportName
+from gateway.sip.flow import Flow, TlsInfo, TransportName
 from gateway.sip.message import Message, Request, Response, parse_message
 from gateway.sip.stack import SipStack, StackEvent
 
@@ -35,6 +35,12 @@ def udp(local: HostPort = BOB, remote: HostPort = ALICE, *, number: int = 1, tru
 
 def stream(transport: TransportName = "tcp", *, number: int = 1, remote: HostPort = ALICE) -> Flow:
     return Flow(number, transport, BOB, remote)
+
+
+def tls_flow(number: int, name: str, *, version: str = "TLSv1.3", trunk: str = "pbx", initiated: bool = False) -> Flow:
+    """A TLS connection of a trunk whose certificate is for `name`; "" when it showed none."""
+    info = TlsInfo(version, "", f"CN={name}", "", bool(name), name, "" if name else "the peer sent no certificate")
+    return Flow(number, "tls", BOB, HostPort(ALICE.host, 40000 + number), trunk, info, initiated)
 
 
 def request(

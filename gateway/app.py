@@ -38,8 +38,10 @@ from gateway.webrtc.dtls import DtlsIdentity
 log = logging.getLogger(__name__)
 
 TOKEN_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"  # noqa: S105
-AUDIT_RETRY_SECONDS = 1.0
-"""How often records that wait in memory are tried again while nothing else is written."""
+AUDIT_WATCH_SECONDS = 0.1
+"""How often it is looked whether the disk under the audit log answers: the deadline of a record is kept to that."""
+AUDIT_STOP_SECONDS = 3.0
+"""How long a stopping gateway waits for its last records: the deadline of a record, and a little."""
 RELAY_COUNTERS_SECONDS = 5.0
 """How old the workers' own counters may be at `/metrics`."""
 UNASSIGNED_COUNTERS = (
@@ -72,7 +74,8 @@ class Gateway:
         config = loaded.config
         self.config = config
         self.counters = Counters()
-        self.audit = AuditLog(config.audit, self.counters)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.audit = AuditLog(config.audit, self.counters, deliver=self._deliver)
         self.pool = RelayPool(config.media, self.counters, consent_seconds=consent_seconds)
         self.stack = SipStack(random_token, self.counters)
         self.endpoint = SipEndpoint(self.stack, self.counters, config.trunks, self._on_event)
@@ -85,9 +88,14 @@ class Gateway:
             self.counters,
             gauges=self._gauges,
         )
-        self._retry_timer: asyncio.TimerHandle | None = None
+        self._audit_timer: asyncio.TimerHandle | None = None
         self._relay_watch: asyncio.Task[None] | None = None
         self._relay_totals: dict[str, float] = {}
+
+    def _deliver(self, told: Callable[[], None]) -> None:
+        """Call something in the gateway's loop, from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(told)
 
     def _services(self, loaded: LoadedConfig) -> Services:
         return Services(
@@ -134,7 +142,9 @@ class Gateway:
             GatewayError: something the administrator can mend; nothing is left running.
         """
         raise_file_limit()
+        self._loop = asyncio.get_running_loop()
         self.audit.open()
+        self._watch_audit()
         try:
             self.audit.write(record.gateway_started(__version__))
             policies = [effective_policy(t.security, name) for name, t in self.config.trunks.items()]
@@ -145,7 +155,6 @@ class Gateway:
         except (GatewayError, OSError):
             await self.stop("start failed")
             raise
-        self._retry_audit()
         self._relay_watch = asyncio.get_running_loop().create_task(self._watch_relay())
 
     async def _watch_relay(self) -> None:
@@ -161,9 +170,6 @@ class Gateway:
 
     async def stop(self, reason: str = "stopped") -> None:
         """End every call with its record, then every socket, worker and file."""
-        if self._retry_timer is not None:
-            self._retry_timer.cancel()
-            self._retry_timer = None
         if self._relay_watch is not None:
             self._relay_watch.cancel()
             await asyncio.gather(self._relay_watch, return_exceptions=True)
@@ -172,12 +178,23 @@ class Gateway:
         await self.endpoint.stop()  # before the web server, which would wait for its WebSockets
         await self.web.stop()
         await self.pool.stop()
-        self.audit.write(record.gateway_stopped(reason))
-        self.audit.close()
+        await self._close_audit(reason)
 
-    def _retry_audit(self) -> None:
-        self.audit.retry()
-        self._retry_timer = asyncio.get_running_loop().call_later(AUDIT_RETRY_SECONDS, self._retry_audit)
+    async def _close_audit(self, reason: str) -> None:
+        """Wait for the last record, and with it for all before it, but not for a disk that does not answer."""
+        last = asyncio.Event()
+        self.audit.write(record.gateway_stopped(reason), lambda _written: last.set())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(last.wait(), AUDIT_STOP_SECONDS)
+        if self._audit_timer is not None:
+            self._audit_timer.cancel()
+            self._audit_timer = None
+        if not self.audit.close():
+            log.error("audit state=closed: the disk does not answer")
+
+    def _watch_audit(self) -> None:
+        self.audit.watch()
+        self._audit_timer = asyncio.get_running_loop().call_later(AUDIT_WATCH_SECONDS, self._watch_audit)
 
 
 def credentials(users: UsersFile) -> dict[str, Credentials]:

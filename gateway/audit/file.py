@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,10 @@ class Tail:
 
 
 class AuditFile:
-    """One log file, written by this process alone (an advisory lock keeps a second gateway out)."""
+    """One log file, written by this process alone (an advisory lock keeps a second gateway out).
+
+    Not for two threads at once: once the log is open it belongs to the writer.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -57,17 +61,32 @@ class AuditFile:
         tail, self._tail = self._tail, None
         return tail
 
-    def append(self, line: bytes) -> None:
-        """Write one whole line or raise OSError with the file as it was."""
+    def append(self, lines: Sequence[bytes]) -> int:
+        """Write whole lines in one write() and say how many are in the file; fewer than given: there is no more room.
+
+        Raises:
+            OSError: none of them is.
+        """
         self._ensure_open()
         size = os.fstat(self._fd).st_size
-        written = self._write_at(size, line)
-        if written != len(line):
-            self._cut(size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self._write_at(size, b"".join(lines))
+        whole, octets = _whole(lines, written)
+        if octets != written:
+            with contextlib.suppress(OSError):  # repeated before the next line
+                self._cut(size + octets)
         if os.fstat(self._fd).st_nlink == 0:
             self.close()
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return whole
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Which file is written: its device and number."""
+        return self._identity
+
+    def duplicate(self) -> int:
+        """A descriptor of its own for who makes the file durable; raises OSError."""
+        return os.dup(self._fd)
 
     def close(self) -> None:
         """Let go of the file; a failing disk has said what it had to say in append()."""
@@ -116,6 +135,16 @@ class AuditFile:
         if os.fstat(self._fd).st_size > size:
             os.ftruncate(self._fd, size)
         self._torn_at = -1
+
+
+def _whole(lines: Sequence[bytes], written: int) -> tuple[int, int]:
+    """How many lines the first octets hold whole, and how many octets that are."""
+    octets = 0
+    for count, line in enumerate(lines):
+        if octets + len(line) > written:
+            return count, octets
+        octets += len(line)
+    return len(lines), octets
 
 
 def _lock(fd: int) -> None:

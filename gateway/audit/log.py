@@ -1,45 +1,72 @@
-"""The audit log: one JSON line per record, appended by one write() each, never a half line, never a silent loss.
+"""The audit log: one JSON line per record, whole or not at all, never a silent loss, never the event loop waiting.
 
-While the file cannot be written (disk full, read-only, directory gone) lines wait in memory up to a limit; then they
-are counted instead. When the file can be written again it is told how much waited and how much was lost.
+    write() -> waiting (numbered, in order) -> Writer, a batch at a time -> `then` of each record
+
+Who must not act before a record is written passes `then`: it is called with True when the operating system has taken
+the line, with False when policy lets the action go on without (`audit.on_unavailable` decides about new calls).
+
+While the file cannot be written (disk full, read-only, directory gone) or does not answer within `DEADLINE_SECONDS`,
+records wait in memory up to a limit; then they are counted instead. When the file can be written again it is told how
+much waited and how much was lost; what waited when the gateway ended is told of at its next start.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
-from gateway.audit.clean import cleaned_mapping
 from gateway.audit.file import AuditFile, Tail
+from gateway.audit.line import LineFormat
+from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
+from gateway.audit.sequence import Numbers, SequenceFile
+from gateway.audit.writer import Batch, Outcome, ThreadWriter, Writer
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError
 from gateway.config.schema import Audit
 
-VERSION = 1
-"""Version of the record format, the field `v`."""
-
 FILE_NAME = "audit.jsonl"
 
-MAX_LINE = 65536
-"""Octets of one line; a longer record is replaced by its identifying fields."""
+DEADLINE_SECONDS = 2.0
+"""How long a record may be waited for: longer than a busy disk hesitates, shorter than SIP repeats in earnest (T2)."""
+
+MAX_BATCH = 256
+"""Records handed to the writer at once, so that those who wait for the first do not wait for a whole backlog."""
 
 NEW_CALL_SHARE = 0.75
 """Share of the buffer open to new calls; the rest is kept for the final records of calls already running."""
 
 RETRY_NS = 1_000_000_000
-"""While new calls are refused, asking whether they are accepted tries the file at most this often."""
+"""While nothing is written, the file is tried at most this often."""
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+CLOSE_SECONDS = 1.0
+"""How long closing waits for a disk that does not answer."""
+
+NO_ANSWER = "the disk does not answer"
+TOO_MANY = "more records than the disk takes"
+
+Then = Callable[[bool], None]
+"""Told once what became of a record: True written, False not (yet)."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A line that is not known to be in the file."""
+
+    line: bytes
+    seq: int
+    since_ns: int
+    then: Then | None
+    held: bool = False
+    """It was not written when that was wanted: it waits for the end of an outage."""
+    own: bool = False
+    """It is about the log itself."""
+    ends_outage: bool = False
 
 
 @dataclass(slots=True)
@@ -55,14 +82,18 @@ class _Outage:
     """Those of them no log.dropped line tells of yet."""
     first_seq: int = 0
     last_seq: int = 0
+    reported: bool = False
+    """Its log.recovered line waits to be written."""
 
 
 class AuditLog:
-    """Writes audit records; the only owner of the log file.
+    """Takes audit records; the only owner of the log file. Everything but its writer runs in one thread.
 
     Args:
-        clock: wall clock, for timestamps only.
-        monotonic_ns: for the order of records and for retries.
+        deliver: calls a function in the loop the log is used from, from any thread (`loop.call_soon_threadsafe`).
+        form: makes lines; brings the wall clock.
+        monotonic_ns: for deadlines and retries.
+        writer: who writes instead of a thread.
     """
 
     def __init__(
@@ -70,150 +101,259 @@ class AuditLog:
         config: Audit,
         counters: Counters,
         *,
-        clock: Callable[[], float] = time.time,  # noqa: TID251
+        deliver: Callable[[Callable[[], None]], object],
+        form: LineFormat | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        writer: Callable[[AuditFile, SequenceFile], Writer] | None = None,
     ) -> None:
         self._config, self._counters = config, counters
-        self._clock, self._monotonic_ns = clock, monotonic_ns
+        self._monotonic_ns = monotonic_ns
+        self._form = form or LineFormat()
         self._file = AuditFile(config.directory / FILE_NAME)
-        self._envelope = {"boot_id": _boot_id(), "node": os.uname().nodename}
+        self._sequence = SequenceFile(config.directory / SEQUENCE_NAME)
+        make = writer or (lambda file, sequence: ThreadWriter(file, sequence, deliver))
+        self._writer = make(self._file, self._sequence)
         self._limit = int(config.buffer_mb * 1024 * 1024)
-        self._buffer: deque[bytes] = deque()
-        self._buffered_bytes = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._octets = 0
+        self._under_way = 0
+        self._overdue = False
         self._outage: _Outage | None = None
-        self._seq = 0
-        self._retried_ns = 0
+        self._seq = self._written = 0
+        self._tried_ns = 0
 
-    def open(self) -> None:
-        """Make the directory, open the file, mend its tail; raises ConfigError when that is not possible now."""
-        try:
-            self._config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file.open()
-        except OSError as error:
-            raise self._config_error(error.strerror or type(error).__name__, error.errno) from error
-        self._absorb_tail()
-        if self._outage is not None:
-            raise self._config_error(self._outage.reason)
+    # --- for those who write
 
-    def write(self, record: Mapping[str, object]) -> bool:
-        """Append one record; True when the operating system has taken it, False when it waits in memory or is lost."""
-        ready = self.retry()
-        line = self._line(record)
-        if ready and self._append(line):
-            self._absorb_tail()
-            return True
-        self._keep(line)
-        return False
+    def write(self, record: Mapping[str, object], then: Then | None = None) -> None:
+        """Append one record soon, after all that were given before. Returns at once.
 
-    def retry(self) -> bool:
-        """Write what waits in memory; True when nothing waits any more."""
-        while self._buffer:
-            if not self._append(self._buffer[0]):
-                return False
-            self._buffered_bytes -= len(self._buffer.popleft())
-        return self._outage is None or self._end_outage(self._outage)
+        Args:
+            then: told once what became of it, perhaps before this returns.
+        """
+        entry = self._entry(record, then)
+        if not self._take(entry):
+            self._lose(entry)
+            _tell([(then, False)])
+            return
+        if self._overdue:
+            _tell(self._hold([entry]))
+        self._hand_over()
 
     @property
     def accepting_calls(self) -> bool:
         """False when policy wants no new calls because the log cannot be written; emergency calls do not ask."""
         if self._would_accept():
             return True
-        now = self._monotonic_ns()
-        if now - self._retried_ns >= RETRY_NS:
-            self._retried_ns = now
-            self.retry()
+        self.retry()
         return self._would_accept()
 
-    def close(self) -> None:
-        """Write what waits, if possible, and give the file back."""
-        if not self.retry():
-            _log.error("audit state=closed lost=%d", len(self._buffer))
-        self._file.close()
+    @property
+    def available(self) -> bool:
+        """False from the first record that could not be written until the log was told that the outage is over."""
+        return self._outage is None
+
+    @property
+    def records_lost(self) -> int:
+        """How many records of this run will never be in the file."""
+        return self._counters[Counter.AUDIT_DROPPED]
+
+    # --- its life
+
+    def open(self) -> None:
+        """Make the directory, open the files, mend and read back; raises ConfigError when that is not possible now."""
+        try:
+            self._config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file.open()
+            numbers = self._sequence.open()
+        except OSError as error:
+            raise self._config_error(error.strerror or type(error).__name__, error.errno) from error
+        self._resume(numbers)
+        self._writer.start(self._done)
+
+    def watch(self) -> None:
+        """Stop waiting for a disk that does not answer, try one that failed; to be called several times a second."""
+        head = self._waiting[0] if self._waiting else None
+        if head is not None and self._under_way and self._age(head) >= DEADLINE_SECONDS:
+            self._give_up_waiting()
+        elif self._outage is not None:
+            self.retry()
+
+    def retry(self) -> None:
+        """Try again to write what waits, at most once per `RETRY_NS`."""
+        now = self._monotonic_ns()
+        if now - self._tried_ns >= RETRY_NS:
+            self._hand_over()
+
+    def close(self) -> bool:
+        """Give the files back; False when a disk that does not answer keeps them."""
+        if self._waiting:
+            span = f"{self._waiting[0].seq}..{self._seq}"
+            _log.error("audit state=closed waiting=%d seq=%s", len(self._waiting), span)
+        return self._writer.close(Numbers(self._written, self._seq), CLOSE_SECONDS)
+
+    # --- the waiting line
+
+    def _entry(self, record: Mapping[str, object], then: Then | None = None) -> _Waiting:
+        self._seq += 1
+        return _Waiting(self._form.encode(record, self._seq), self._seq, self._monotonic_ns(), then)
+
+    def _take(self, entry: _Waiting) -> bool:
+        """Let a line wait if there is room; after a loss only behind the line that tells of it."""
+        if self._waiting and self._octets + len(entry.line) > self._limit:
+            return False
+        if self._outage is not None and self._outage.unreported:
+            return False
+        self._queue(entry)
+        return True
+
+    def _queue(self, entry: _Waiting) -> None:
+        self._waiting.append(entry)
+        self._octets += len(entry.line)
+
+    def _hand_over(self) -> None:
+        """Give the writer what waits, unless it is busy: then the rest goes together, next time."""
+        if self._under_way or not (self._waiting or self._outage):
+            return
+        if not self._waiting:
+            self._report()
+        batch = [entry for entry, _ in zip(self._waiting, range(MAX_BATCH), strict=False)]
+        self._under_way = len(batch)
+        self._tried_ns = self._monotonic_ns()
+        self._writer.submit(Batch(tuple(e.line for e in batch), batch[0].seq, self._seq))
+
+    def _done(self, outcome: Outcome) -> None:
+        """A batch came back: move on, and tell those who wait."""
+        self._under_way = 0
+        told: list[tuple[Then | None, bool]] = []
+        for _ in range(outcome.written):
+            told.append(self._wrote(self._waiting.popleft()))
+        if outcome.error:
+            self._fail(outcome.error)
+            told += self._hold(self._waiting)
+        else:
+            self._overdue = False
+            if self._outage is not None and not self._outage.reported:
+                self._report()
+        if outcome.tail is not None:
+            self._absorb(outcome.tail)
+        if not outcome.error:
+            self._hand_over()
+        _tell(told)
+
+    def _wrote(self, entry: _Waiting) -> tuple[Then | None, bool]:
+        self._octets -= len(entry.line)
+        self._written = entry.seq
+        if entry.ends_outage:
+            self._end_outage()
+        return (None if entry.held else entry.then), True
+
+    # --- outages
 
     def _would_accept(self) -> bool:
         if self._outage is None:
             return True
         if self._config.on_unavailable == "refuse_new" or self._outage.lost:
             return False
-        return self._buffered_bytes < self._limit * NEW_CALL_SHARE
+        return self._octets < self._limit * NEW_CALL_SHARE
 
-    def _append(self, line: bytes) -> bool:
-        try:
-            self._file.append(line)
-        except OSError as error:
-            self._note_failure(error)
-            return False
-        return True
+    def _age(self, entry: _Waiting) -> float:
+        return (self._monotonic_ns() - entry.since_ns) / 1e9
 
-    def _note_failure(self, error: OSError) -> None:
+    def _give_up_waiting(self) -> None:
+        self._fail(NO_ANSWER)
+        self._overdue = True
+        told = self._hold(self._waiting)
+        self._writer.keep(Numbers(self._written, self._seq))
+        _tell(told)
+
+    def _fail(self, reason: str) -> _Outage:
         if self._outage is None:
-            self._outage = _Outage(self._monotonic_ns(), error.strerror or type(error).__name__)
-            _log.error("audit state=available->unavailable error=%s", self._outage.reason)
+            self._outage = _Outage(self._monotonic_ns(), reason)
+            _log.error("audit state=available->unavailable error=%s", reason)
+        return self._outage
 
-    def _keep(self, line: bytes) -> None:
-        """Hold a line back, oldest first; what does not fit is counted with its place in the sequence."""
-        outage = self._outage
-        if outage is None:
-            return
-        if self._buffered_bytes + len(line) <= self._limit:
-            self._buffer.append(line)
-            self._buffered_bytes += len(line)
-            outage.buffered += 1
+    def _hold(self, entries: deque[_Waiting] | list[_Waiting]) -> list[tuple[Then | None, bool]]:
+        """These wait for the end of the outage; nobody waits for them any more."""
+        told: list[tuple[Then | None, bool]] = []
+        for entry in entries:
+            if not entry.held:
+                entry.held = True
+                self._count_buffered(entry)
+                told.append((entry.then, False))
+        return told
+
+    def _count_buffered(self, entry: _Waiting) -> None:
+        if self._outage is not None and not entry.own:
+            self._outage.buffered += 1
             self._counters.add(Counter.AUDIT_BUFFERED)
-            return
+
+    def _lose(self, entry: _Waiting) -> None:
+        """Count what does not fit, with its place in the sequence."""
+        outage = self._fail(TOO_MANY)
         if not outage.unreported:
-            outage.first_seq = self._seq
-        outage.last_seq = self._seq
+            outage.first_seq = entry.seq
+        outage.last_seq = entry.seq
         outage.unreported += 1
         outage.lost += 1
         self._counters.add(Counter.AUDIT_DROPPED)
 
-    def _end_outage(self, outage: _Outage) -> bool:
-        """Tell the file what happened; as long as that fails the outage goes on."""
+    def _report(self) -> None:
+        """The file takes lines again: tell it what was lost, and that the outage is over."""
+        outage = self._outage
+        if outage is None:
+            return
         if outage.unreported:
             span = {"first_seq": outage.first_seq, "last_seq": outage.last_seq}
             dropped = {"type": "log.dropped", "reason": outage.reason, "dropped": outage.unreported}
-            if not self._append_own(dropped | span):
-                return False
+            self._queue_own(dropped | span)
             outage.unreported = 0
         seconds = round((self._monotonic_ns() - outage.since_ns) / 1e9, 3)
         facts = {"buffered": outage.buffered, "dropped": outage.lost, "seconds": seconds}
-        if not self._append_own({"type": "log.recovered", "cause": "unavailable", "reason": outage.reason, **facts}):
-            return False
+        recovered = {"type": "log.recovered", "cause": "unavailable", "reason": outage.reason, **facts}
+        self._queue_own(recovered).ends_outage = True
+        outage.reported = True
+
+    def _queue_own(self, record: Mapping[str, object]) -> _Waiting:
+        entry = self._entry(record)
+        entry.own = True
+        self._queue(entry)
+        return entry
+
+    def _end_outage(self) -> None:
+        outage = self._outage
+        if outage is None:
+            return
+        if outage.unreported:  # more was lost since the line was made: it was not the last
+            outage.reported = False
+            return
         self._outage = None
         _log.warning("audit state=unavailable->available buffered=%d dropped=%d", outage.buffered, outage.lost)
-        return True
 
-    def _append_own(self, record: Mapping[str, object]) -> bool:
-        """Append a line about the log itself; one that fails gives its number back, it is made anew next time."""
-        if self._append(self._line(record)):
-            return True
-        self._seq -= 1
-        return False
+    # --- what the file tells
 
-    def _absorb_tail(self) -> None:
-        """After the file was opened: go on counting where it ended and record what had to be cut off."""
-        tail = self._file.take_tail()
-        if tail is None:
-            return
+    def _resume(self, numbers: Numbers) -> None:
+        """Go on counting where the log ended and record what had to be cut off."""
+        tail = self._file.take_tail() or Tail()
+        self._seq = max(tail.last_seq, numbers.given)
+        if tail.torn:
+            self._write_now([_torn_record(tail)])
+
+    def _write_now(self, records: list[dict[str, object]]) -> None:
+        """Before the writer starts: in the file, or the gateway does not start."""
+        lines = [self._entry(record).line for record in records]
+        try:
+            written = self._file.append(lines)
+            if written < len(lines):
+                raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise self._config_error(error.strerror or type(error).__name__) from error
+        self._written = self._seq
+
+    def _absorb(self, tail: Tail) -> None:
+        """A file was opened on the way: its numbers are taken too, and what had to be cut off is recorded."""
         self._seq = max(self._seq, tail.last_seq)
         if tail.torn:
             self.write(_torn_record(tail))
-
-    def _line(self, record: Mapping[str, object]) -> bytes:
-        self._seq += 1
-        line = self._encode(record, self._seq)
-        if len(line) <= MAX_LINE:
-            return line
-        kept = {key: record[key] for key in ("type", "call_uid", "leg") if key in record}
-        return self._encode(kept | {"oversize": len(line)}, self._seq)
-
-    def _encode(self, record: Mapping[str, object], seq: int) -> bytes:
-        now = datetime.fromtimestamp(self._clock(), tz=UTC).isoformat(timespec="microseconds")
-        envelope = {"v": VERSION, "seq": seq, "ts": now.removesuffix("+00:00") + "Z", "mono_ns": self._monotonic_ns()}
-        envelope |= self._envelope
-        fields = envelope | cleaned_mapping(record) | envelope
-        return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
 
     def _config_error(self, why: str, number: int | None = None) -> ConfigError:
         remedy = f"make {self._config.directory} writable for the gateway alone, with room on its disk"
@@ -222,12 +362,10 @@ class AuditLog:
         return ConfigError(f"the audit log cannot be written: {why}", key="audit.directory", remedy=remedy)
 
 
-def _boot_id() -> str:
-    """The kernel's id of this boot, so that mono_ns values are only compared within one; empty where there is none."""
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
+def _tell(told: list[tuple[Then | None, bool]]) -> None:
+    for then, written in told:
+        if then is not None:
+            then(written)
 
 
 def _torn_record(tail: Tail) -> dict[str, object]:

@@ -60,8 +60,8 @@ def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
     hung_up = Termination.HANGUP_BROWSER if leg.name is LegName.BROWSER else Termination.HANGUP_TRUNK
     if not leg.confirmed:
         hung_up = Termination.CANCELLED
+    call.emit(Respond(event.key, leg.respond(event.request, 200)))  # who knows already need not wait for the record
     ending.terminate(call, hung_up, by=leg.name)
-    call.emit(Respond(event.key, leg.respond(event.request, 200)))
 
 
 def _options(call: CallState, leg: Leg, event: RequestIn) -> None:

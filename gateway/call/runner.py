@@ -80,6 +80,9 @@ class CallRunner:
         self._effects: deque[fx.Effect] = deque()
         self._invite_key = ""
         self._reinvites: deque[str] = deque()
+        self._first_step: Callable[[], list[fx.Effect]] | None = None
+        self._unwritten = 0
+        """Records given to the log that are not in it yet."""
         self._busy = False
         self._closing = False
         index.runners.add(self)
@@ -87,14 +90,17 @@ class CallRunner:
 
     def begin(self, refused: Termination | None = None) -> None:
         """Record the start; then begin the call, or refuse it. Without a record only an emergency call goes on."""
-        now = self._services.clock()
         self._services.counters.add(Counter.CALLS_STARTED)
-        self._decide(lambda: self.call.open(now))
+        self._first_step = lambda: self._recorded_start(refused)
+        self._decide(lambda: self.call.open(self._services.clock()))
         self._work()
+
+    def _recorded_start(self, refused: Termination | None) -> list[fx.Effect]:
+        """The first step after `call.start` is written, or policy says what to do without it."""
+        now = self._services.clock()
         if refused is None and not (self.state.policy.emergency or self._services.audit.accepting_calls):
             refused = Termination.AUDIT_UNAVAILABLE
-        self._decide(lambda: self.call.begin_refused(refused, now) if refused else self.call.begin(now))
-        self._work()
+        return self.call.begin_refused(refused, now) if refused else self.call.begin(now)
 
     def feed(self, event: events.Event) -> None:
         """Take an event; effects may cause further events, which wait their turn."""
@@ -110,17 +116,36 @@ class CallRunner:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _work(self) -> None:
-        if self._busy or self._closing:
+        """Go on until nothing is left to do, or something must be waited for."""
+        if self._busy:
             return
         self._busy = True
         try:
-            while (self._effects or self._events) and not self._closing:
-                if self._effects:
-                    self._carry_out(self._effects.popleft())
-                else:
-                    self._advance(self._events.popleft())
+            while self._step():
+                pass
         finally:
             self._busy = False
+
+    def _step(self) -> bool:
+        """Do one thing; False when there is nothing that may be done now.
+
+        An effect stands behind the records decided before it: it waits until they are in the log, or until policy lets
+        it go without (`AuditLog.write`). Records themselves do not wait for each other; the log keeps their order.
+        """
+        if self._closing:
+            return False
+        if self._effects and (not self._unwritten or isinstance(self._effects[0], fx.WriteAudit)):
+            self._carry_out(self._effects.popleft())
+        elif self._effects or self._unwritten:
+            return False
+        elif self._first_step is not None:
+            step, self._first_step = self._first_step, None
+            self._decide(step)
+        elif self._events:
+            self._advance(self._events.popleft())
+        else:
+            return False
+        return True
 
     def _advance(self, event: events.Event) -> None:
         before = self.state.phase
@@ -240,7 +265,13 @@ class CallRunner:
         if kind in _RECORD_COUNTERS:
             self._services.counters.add(_RECORD_COUNTERS[kind])
             log.info("call=%s %s codes=%s", self.state.id, kind, effect.record.get("codes"))
-        self._services.audit.write(effect.record)
+        self._unwritten += 1
+        self._services.audit.write(effect.record, self._recorded)
+
+    def _recorded(self, _written: bool) -> None:
+        """A record is in the log, or the call may go on without: then the log has told of that itself."""
+        self._unwritten -= 1
+        self._work()
 
     def _set_timer(self, effect: fx.SetTimer) -> None:
         self._clear(effect.name)
@@ -268,12 +299,12 @@ class CallRunner:
         try:
             counters = await self._media.close()
         finally:
-            self._write_final(effect, counters)
+            await self._write_final(effect, counters)
             self._closing = False
             self._on_end()
             self._work()
 
-    def _write_final(self, effect: fx.Finished, counters: dict[str, int]) -> None:
+    async def _write_final(self, effect: fx.Finished, counters: dict[str, int]) -> None:
         state = self.state
         answered = state.answered_at
         duration = self._services.clock() - answered if answered is not None else 0.0
@@ -289,7 +320,9 @@ class CallRunner:
             codecs=codecs,
             counters=counters,
         )
-        self._services.audit.write(final)
+        written: asyncio.Future[bool] = self._loop.create_future()
+        self._services.audit.write(final, lambda found: None if written.done() else written.set_result(found))
+        await written
         self._services.counters.end_call(effect.termination)
         log.info("call=%s ended reason=%s status=%d", state.id, effect.termination.slug, effect.status)
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.audit.file import AuditFile
+from gateway.audit.line import LineFormat
 from gateway.audit.log import FILE_NAME, AuditLog
+from gateway.audit.sequence import Numbers, SequenceFile
+from gateway.audit.writer import Batch, Outcome, append
 from gateway.base.counters import Counters
 from gateway.config.schema import Audit
 
@@ -27,6 +32,48 @@ class Clock:
         return (1000 + self.seconds) * 1_000_000_000
 
 
+class Inline:
+    """A writer without threads: what it is given is done before it returns, unless the disk hangs."""
+
+    def __init__(self, file: AuditFile, sequence: SequenceFile) -> None:
+        self._file, self._sequence = file, sequence
+        self._done: Callable[[Outcome], None] = lambda _outcome: None
+        self.hangs = False
+        self._held: list[Batch] = []
+
+    def start(self, done: Callable[[Outcome], None]) -> None:
+        self._done = done
+
+    def submit(self, batch: Batch) -> None:
+        if self.hangs:
+            self._held.append(batch)
+        else:
+            self._done(append(self._file, self._sequence, batch))
+
+    def answer(self) -> None:
+        """The disk answers again: what hung in it is written."""
+        self.hangs = False
+        held, self._held = self._held, []
+        for batch in held:
+            self.submit(batch)
+
+    def keep(self, numbers: Numbers) -> None:
+        self._sequence.keep(numbers)
+
+    def close(self, numbers: Numbers, seconds: float) -> bool:
+        self._sequence.keep(numbers)
+        self._sequence.close()
+        self._file.close()
+        return not self._held
+
+
+def inline_log(directory: Path, **settings: Any) -> AuditLog:
+    """An open audit log that writes at once."""
+    log = AuditLog(Audit(directory=directory, **settings), Counters(), deliver=lambda told: told(), writer=Inline)
+    log.open()
+    return log
+
+
 class Bench:
     """An audit log with everything around it that a test looks at."""
 
@@ -34,7 +81,30 @@ class Bench:
         self.clock, self.counters = Clock(), Counters()
         self.directory = directory
         config = Audit(directory=directory, **{"buffer_mb": BUFFER_MB, **settings})
-        self.log = AuditLog(config, self.counters, clock=self.clock.wall, monotonic_ns=self.clock.monotonic_ns)
+        self.log = AuditLog(
+            config,
+            self.counters,
+            deliver=lambda told: told(),
+            form=LineFormat(self.clock.wall, self.clock.monotonic_ns),
+            monotonic_ns=self.clock.monotonic_ns,
+            writer=self._make_writer,
+        )
+
+    def _make_writer(self, file: AuditFile, sequence: SequenceFile) -> Inline:
+        self.writer = Inline(file, sequence)
+        return self.writer
+
+    def write(self, record: Mapping[str, object]) -> bool:
+        """Write a record; whether it is in the file now."""
+        told: list[bool] = []
+        self.log.write(record, told.append)
+        return told == [True]
+
+    def retry(self) -> bool:
+        """A second later, try again; whether the log is well then."""
+        self.clock.seconds += 1
+        self.log.watch()
+        return self.log.available
 
     @property
     def lines(self) -> list[bytes]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
 from typing import Any
 
 import pytest
+
+HANG_SECONDS = 60.0
+"""A test that forgets to let the disk answer ends all the same."""
 
 
 class FailingDisk:
@@ -21,12 +26,22 @@ class FailingDisk:
         """Writes that still succeed before `error` strikes."""
         self.truncate_error = 0
         self.writes: list[bytes] = []
+        self.answers, self.asked = threading.Event(), threading.Event()
+        """A write waits until the disk `answers`; it has been `asked` when one waits."""
+        self.answers.set()
+        self.delay = 0.0
+        """Seconds each write takes."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
     def write(self, fd: int, data: bytes) -> int:
         """Like os.write on a disk in this state."""
+        if not self.answers.is_set():
+            self.asked.set()
+            self.answers.wait(HANG_SECONDS)
+        if self.delay:
+            time.sleep(self.delay)
         self.writes.append(data)
         if self.good_writes:
             self.good_writes -= 1

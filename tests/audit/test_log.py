@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audit.log import FILE_NAME, MAX_LINE, NEW_CALL_SHARE, AuditLog
+from gateway.audit.line import MAX_LINE
+from gateway.audit.log import DEADLINE_SECONDS, FILE_NAME, MAX_BATCH, NEW_CALL_SHARE
 from gateway.base.counters import Counter
 from gateway.base.errors import ConfigError
 from tests.audit.bench import BUFFER_MB, Bench
@@ -27,18 +28,18 @@ def bench(tmp_path: Path) -> Bench:
     return made
 
 
-def fill(log: AuditLog, limit: int = 1000) -> int:
+def fill(bench: Bench, limit: int = 1000) -> int:
     """Write until the log wants no new calls; how many records that took."""
     for count in range(1, limit):
-        log.write({"type": "call.start", "number": count})
-        if not log.accepting_calls:
+        bench.write({"type": "call.start", "number": count})
+        if not bench.accepts():
             return count
     raise AssertionError("the log never refused")
 
 
 def test_a_record_becomes_one_line_that_says_when_where_and_in_which_order(bench: Bench) -> None:
-    assert bench.log.write({"type": "admin.start", "version": "1"})
-    assert bench.log.write({"type": "admin.stop"})
+    assert bench.write({"type": "admin.start", "version": "1"})
+    assert bench.write({"type": "admin.stop"})
     first, second = bench.records
     assert list(first) == ["v", "seq", "ts", "mono_ns", "boot_id", "node", "type", "version"]
     assert (first["v"], first["seq"], second["seq"]) == (1, 1, 2)
@@ -48,7 +49,7 @@ def test_a_record_becomes_one_line_that_says_when_where_and_in_which_order(bench
 
 
 def test_a_record_cannot_forge_its_place_in_the_log(bench: Bench) -> None:
-    bench.log.write({"type": "x", "seq": 99, "ts": "yesterday", "v": 7, "node": "elsewhere"})
+    bench.write({"type": "x", "seq": 99, "ts": "yesterday", "v": 7, "node": "elsewhere"})
     (record,) = bench.records
     assert (record["seq"], record["v"]) == (1, 1)
     assert record["ts"].startswith("2030-")
@@ -56,7 +57,7 @@ def test_a_record_cannot_forge_its_place_in_the_log(bench: Bench) -> None:
 
 def test_every_type_of_record_is_written_and_read_back_unchanged(bench: Bench) -> None:
     for record in every_record():
-        assert bench.log.write(record)
+        assert bench.write(record)
     for written, record in zip(bench.records, every_record(), strict=True):
         assert {key: written[key] for key in record} == record
 
@@ -82,16 +83,16 @@ def test_a_second_gateway_on_the_same_log_does_not_start(bench: Bench) -> None:
 
 
 def test_a_restart_goes_on_counting(bench: Bench) -> None:
-    bench.log.write({"type": "admin.start"})
+    bench.write({"type": "admin.start"})
     bench.log.close()
     again = Bench(bench.directory)
     again.log.open()
-    again.log.write({"type": "admin.start"})
+    again.write({"type": "admin.start"})
     assert [record["seq"] for record in again.records] == [1, 2]
 
 
 def test_a_line_torn_by_a_crash_is_moved_into_a_record(bench: Bench) -> None:
-    bench.log.write({"type": "admin.start"})
+    bench.write({"type": "admin.start"})
     bench.log.close()
     with (bench.directory / FILE_NAME).open("ab") as handle:
         handle.write(b'{"v":1,"seq":2,"type":"call.fin\xff\x1b')
@@ -114,18 +115,18 @@ def test_a_torn_line_that_cannot_be_recorded_stops_the_start(tmp_path: Path, dis
 def test_records_wait_in_memory_and_follow_in_order_when_the_disk_is_back(
     bench: Bench, disk: FailingDisk, failure: int
 ) -> None:
-    assert bench.log.write({"type": "a"})
+    assert bench.write({"type": "a"})
     disk.error = failure
-    assert not bench.log.write({"type": "b"})
-    assert not bench.log.write({"type": "c"})
+    assert not bench.write({"type": "b"})
+    assert not bench.write({"type": "c"})
     assert bench.accepts()
     assert bench.types() == ["a"]
     bench.clock.seconds = 5
     disk.error = 0
-    assert bench.log.write({"type": "d"})
-    assert bench.types() == ["a", "b", "c", "log.recovered", "d"]
+    assert bench.write({"type": "d"})
+    assert bench.types() == ["a", "b", "c", "d", "log.recovered"]
     assert [record["seq"] for record in bench.records] == [1, 2, 3, 4, 5]
-    recovered = bench.records[3]
+    recovered = bench.records[4]
     assert (recovered["buffered"], recovered["dropped"], recovered["seconds"]) == (2, 0, 5.0)
     assert bench.records[1]["mono_ns"] == 1_000_000_000_000, "a record keeps the time it was made"
     assert bench.counters[Counter.AUDIT_BUFFERED] == 2
@@ -133,11 +134,11 @@ def test_records_wait_in_memory_and_follow_in_order_when_the_disk_is_back(
 
 def test_a_full_buffer_refuses_new_calls_and_keeps_room_for_the_running_ones(bench: Bench, disk: FailingDisk) -> None:
     disk.error = errno.ENOSPC
-    taken = fill(bench.log)
+    taken = fill(bench)
     assert bench.counters[Counter.AUDIT_DROPPED] == 0
     assert taken == bench.counters[Counter.AUDIT_BUFFERED]
     for _ in range(int(taken * (1 - NEW_CALL_SHARE) / NEW_CALL_SHARE) - 1):
-        bench.log.write({"type": "call.final"})
+        bench.write({"type": "call.final"})
     assert bench.counters[Counter.AUDIT_DROPPED] == 0
 
 
@@ -145,13 +146,13 @@ def test_what_does_not_fit_is_counted_and_the_log_is_told(bench: Bench, disk: Fa
     disk.error = errno.ENOSPC
     total = 200
     for number in range(total):
-        bench.log.write({"type": "x", "number": number})
+        bench.write({"type": "x", "number": number})
     dropped = bench.counters[Counter.AUDIT_DROPPED]
     kept = bench.counters[Counter.AUDIT_BUFFERED]
     assert dropped > 0
     assert dropped + kept == total
     disk.error = 0
-    assert bench.log.retry()
+    assert bench.retry()
     assert bench.types() == ["x"] * kept + ["log.dropped", "log.recovered"]
     assert [record["number"] for record in bench.records[:kept]] == list(range(kept)), "the oldest are kept"
     lost, recovered = bench.records[-2:]
@@ -163,9 +164,9 @@ def test_what_does_not_fit_is_counted_and_the_log_is_told(bench: Bench, disk: Fa
 def test_the_memory_held_while_the_disk_is_full_has_a_limit(bench: Bench, disk: FailingDisk) -> None:
     disk.error = errno.ENOSPC
     for _ in range(500):
-        bench.log.write({"type": "x", "text": "y" * 200})
+        bench.write({"type": "x", "text": "y" * 200})
     disk.error = 0
-    bench.log.retry()
+    bench.retry()
     held = sum(len(line) for line, record in zip(bench.lines, bench.records, strict=True) if record["type"] == "x")
     assert held <= BUFFER_MB * 1024 * 1024
 
@@ -175,10 +176,10 @@ def test_refuse_new_wants_no_new_call_from_the_first_failure_on(tmp_path: Path, 
     bench.log.open()
     assert bench.accepts()
     disk.error = errno.EIO
-    assert not bench.log.write({"type": "x"})
+    assert not bench.write({"type": "x"})
     assert not bench.accepts()
     disk.error = 0
-    assert bench.log.retry()
+    assert bench.retry()
     assert bench.accepts()
     assert bench.types() == ["x", "log.recovered"]
 
@@ -189,8 +190,11 @@ def test_asking_for_a_new_call_tries_the_disk_again_but_not_more_than_once_a_sec
     bench = Bench(tmp_path, on_unavailable="refuse_new")
     bench.log.open()
     disk.error = errno.EIO
-    bench.log.write({"type": "x"})
+    bench.write({"type": "x"})
     attempts = len(disk.writes)
+    assert [bench.accepts() for _ in range(100)] == [False] * 100
+    assert len(disk.writes) == attempts
+    bench.clock.seconds += 1
     assert [bench.accepts() for _ in range(100)] == [False] * 100
     assert len(disk.writes) == attempts + 1
     disk.error = 0
@@ -200,10 +204,10 @@ def test_asking_for_a_new_call_tries_the_disk_again_but_not_more_than_once_a_sec
 
 
 def test_a_deleted_directory_is_an_outage_and_a_restored_one_ends_it(bench: Bench) -> None:
-    bench.log.write({"type": "before"})
+    bench.write({"type": "before"})
     shutil.rmtree(bench.directory)
-    assert not bench.log.write({"type": "meanwhile"})
-    fill(bench.log)
+    assert not bench.write({"type": "meanwhile"})
+    fill(bench)
     assert not bench.accepts()
     bench.directory.mkdir()
     bench.clock.seconds += 2
@@ -216,92 +220,126 @@ def test_a_deleted_directory_is_an_outage_and_a_restored_one_ends_it(bench: Benc
 def test_a_directory_replaced_by_a_file_is_an_outage(bench: Bench) -> None:
     shutil.rmtree(bench.directory)
     bench.directory.write_text("in the way")
-    assert not bench.log.write({"type": "x"})
+    assert not bench.write({"type": "x"})
     bench.directory.unlink()
     bench.directory.mkdir()
-    assert bench.log.write({"type": "y"})
-    assert bench.types() == ["x", "log.recovered", "y"]
+    assert bench.write({"type": "y"})
+    assert bench.types() == ["x", "y", "log.recovered"]
 
 
 def test_rotation_loses_nothing_and_is_no_outage(bench: Bench) -> None:
-    bench.log.write({"type": "one"})
+    bench.write({"type": "one"})
     rotated = bench.directory / "audit.jsonl.1"
     (bench.directory / FILE_NAME).rename(rotated)
-    assert bench.log.write({"type": "two"})
+    assert bench.write({"type": "two"})
     assert [record["seq"] for record in bench.records] == [2]
     assert json.loads(rotated.read_bytes())["seq"] == 1
 
 
 def test_a_file_restored_with_a_torn_line_is_mended_while_running(bench: Bench) -> None:
-    bench.log.write({"type": "one"})
+    bench.write({"type": "one"})
     (bench.directory / FILE_NAME).rename(bench.directory / "moved")
     (bench.directory / FILE_NAME).write_bytes(b'{"seq":40,"type":"old"}\n{"seq":41')
-    assert bench.log.write({"type": "two"})
-    assert bench.log.write({"type": "three"})
+    assert bench.write({"type": "two"})
+    assert bench.write({"type": "three"})
     assert bench.types() == ["old", "two", "log.recovered", "three"]
     assert [record["seq"] for record in bench.records] == [40, 2, 41, 42]
 
 
+WIDE = {"type": "x", "wide": [["\U0001f600" * 256] * 10]}
+"""A record that has no place beside another in the small buffer of a bench."""
+
+
 def test_a_loss_is_reported_once_even_if_the_disk_fails_between_the_reports(bench: Bench, disk: FailingDisk) -> None:
     disk.error = errno.EIO
-    assert not bench.log.write({"type": "x", "wide": [["\U0001f600" * 256] * 10]})
+    assert not bench.write({"type": "w"})
+    assert not bench.write(WIDE)
     assert bench.counters[Counter.AUDIT_DROPPED] == 1
     disk.good_writes = 1
-    assert not bench.log.retry()
-    assert bench.types() == ["log.dropped"]
+    assert not bench.retry()
+    disk.room = 0
+    assert not bench.retry()
+    assert bench.types() == ["w"]
+    disk.error, disk.room = 0, None
+    assert bench.retry()
+    assert bench.types() == ["w", "log.dropped", "log.recovered"]
+    assert [record["seq"] for record in bench.records] == [1, 3, 4], "reports that failed leave no gap of their own"
+
+
+def test_what_is_lost_while_the_end_of_an_outage_is_being_written_is_told_of_too(
+    bench: Bench, disk: FailingDisk
+) -> None:
+    disk.error = errno.EIO
+    bench.write({"type": "w"})
+    bench.write(WIDE)
+    disk.good_writes = 1
+    assert not bench.retry()
+    bench.write(WIDE)
     disk.error = 0
-    assert bench.log.retry()
-    assert bench.types() == ["log.dropped", "log.recovered"]
-    assert [record["seq"] for record in bench.records] == [2, 3], "reports that failed leave no gap of their own"
+    assert bench.retry()
+    assert bench.types() == ["w", "log.dropped", "log.recovered", "log.dropped", "log.recovered"]
+    spans = [(r["first_seq"], r["last_seq"]) for r in bench.records if r["type"] == "log.dropped"]
+    assert spans == [(2, 2), (5, 5)]
+    assert [record["seq"] for record in bench.records] == [1, 3, 4, 6, 7]
+
+
+def test_nothing_is_taken_between_a_loss_and_the_line_that_tells_of_it(bench: Bench, disk: FailingDisk) -> None:
+    """Numbers that are missing stand in one row, so that a stop in the middle of an outage can be accounted for."""
+    disk.error = errno.EIO
+    for record in ({"type": "w"}, WIDE, {"type": "small"}):
+        bench.write(record)
+    disk.error = 0
+    assert bench.retry()
+    assert bench.types() == ["w", "log.dropped", "log.recovered"]
+    assert (bench.records[1]["first_seq"], bench.records[1]["last_seq"]) == (2, 3)
+
+
+def test_a_line_longer_than_the_whole_buffer_is_written_when_the_disk_is_well(bench: Bench) -> None:
+    assert bench.write(WIDE)
+    assert bench.log.available
 
 
 def test_one_lost_record_is_enough_to_refuse_new_calls(bench: Bench, disk: FailingDisk) -> None:
     disk.error = errno.EIO
-    assert not bench.log.write({"type": "x", "wide": [["\U0001f600" * 256] * 10]})
+    assert not bench.write({"type": "w"})
+    assert bench.accepts()
+    assert not bench.write(WIDE)
     assert not bench.accepts()
 
 
 def test_a_second_outage_has_the_whole_buffer_again(bench: Bench, disk: FailingDisk) -> None:
     disk.error = errno.EIO
-    first = fill(bench.log)
+    first = fill(bench)
     disk.error = 0
-    assert bench.log.retry()
+    assert bench.retry()
     bench.clock.seconds += 5
     disk.error = errno.EIO
-    assert abs(fill(bench.log) - first) <= 1
+    assert abs(fill(bench) - first) <= 1
 
 
 def test_a_disk_that_fills_up_in_the_middle_of_a_line_leaves_no_half_line(bench: Bench, disk: FailingDisk) -> None:
-    bench.log.write({"type": "one"})
+    bench.write({"type": "one"})
     disk.room = 10
-    assert not bench.log.write({"type": "two"})
+    assert not bench.write({"type": "two"})
     assert bench.types() == ["one"]
     disk.room = None
-    assert bench.log.write({"type": "three"})
-    assert bench.types() == ["one", "two", "log.recovered", "three"]
+    assert bench.write({"type": "three"})
+    assert bench.types() == ["one", "two", "three", "log.recovered"]
 
 
 def test_an_outage_that_ends_only_for_a_moment_is_reported_once_it_is_over(bench: Bench, disk: FailingDisk) -> None:
     disk.error = errno.EIO
     for number in range(200):
-        bench.log.write({"type": "x", "number": number})
+        bench.write({"type": "x", "number": number})
     disk.error = 0
     disk.room = 600
-    assert not bench.log.retry()
+    assert not bench.retry()
     assert "log.recovered" not in bench.types()
     disk.room = None
-    assert bench.log.retry()
+    assert bench.retry()
     assert bench.types().count("log.recovered") == bench.types().count("log.dropped") == 1
     seqs = [record["seq"] for record in bench.records]
     assert seqs == sorted(set(seqs))
-
-
-def test_closing_writes_what_waits(bench: Bench, disk: FailingDisk) -> None:
-    disk.error = errno.EIO
-    bench.log.write({"type": "x"})
-    disk.error = 0
-    bench.log.close()
-    assert bench.types() == ["x", "log.recovered"]
 
 
 def test_the_alarm_about_an_outage_does_not_depend_on_the_log(
@@ -309,7 +347,7 @@ def test_the_alarm_about_an_outage_does_not_depend_on_the_log(
 ) -> None:
     disk.error = errno.ENOSPC
     for _ in range(3):
-        bench.log.write({"type": "x"})
+        bench.write({"type": "x"})
     assert [r.getMessage() for r in caplog.records] == [
         "audit state=available->unavailable error=No space left on device"
     ]
@@ -317,7 +355,7 @@ def test_the_alarm_about_an_outage_does_not_depend_on_the_log(
 
 def test_a_record_too_long_for_a_line_keeps_who_it_was_about(bench: Bench) -> None:
     wide = {f"field{n}": ["\U0001f600" * 256] * 64 for n in range(60)}
-    assert bench.log.write({"type": "call.start", "call_uid": "c1", **wide})
+    assert bench.write({"type": "call.start", "call_uid": "c1", **wide})
     (record,) = bench.records
     assert (record["type"], record["call_uid"]) == ("call.start", "c1")
     assert record["oversize"] > MAX_LINE
@@ -329,23 +367,24 @@ def test_a_real_file_size_limit_leaves_whole_lines_only(tmp_path: Path) -> None:
     program = f"""
 import resource
 from pathlib import Path
-from gateway.audit.log import AuditLog
-from gateway.base.counters import Counters
-from gateway.config.schema import Audit
-log = AuditLog(Audit(directory=Path({str(tmp_path)!r})), Counters())
-log.open()
+from tests.audit.bench import inline_log
+log = inline_log(Path({str(tmp_path)!r}))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-written = sum(log.write({{"type": "x", "n": n}}) for n in range(20))
+told = []
+for n in range(20):
+    log.write({{"type": "x", "n": n}}, told.append)
+written = sum(told)
 assert 0 < written < 20, written
 data = Path({str(tmp_path)!r}, "audit.jsonl").read_bytes()
 assert data.endswith(b"\\n") and data.count(b"\\n") == written, data
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-assert log.retry()
+log.write({{"type": "x", "n": 20}})
+assert log.available
 log.close()
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
     records = [json.loads(line) for line in (tmp_path / FILE_NAME).read_bytes().splitlines()]
-    assert [r["n"] for r in records if r["type"] == "x"] == list(range(20))
+    assert [r["n"] for r in records if r["type"] == "x"] == list(range(21))
     assert records[-1]["type"] == "log.recovered"
 
 
@@ -360,7 +399,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 def test_exactly_one_record_per_line_whatever_the_strings_contain(shared: Bench, record: dict[str, object]) -> None:
     path = shared.directory / FILE_NAME
     before = path.stat().st_size
-    assert shared.log.write(record)
+    assert shared.write(record)
     with path.open("rb") as handle:
         handle.seek(before)
         line = handle.read()
@@ -373,8 +412,121 @@ def test_exactly_one_record_per_line_whatever_the_strings_contain(shared: Bench,
 
 @pytest.mark.parametrize("text", ["a\r\nb", "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e", "\ud83d", "\x00", "U" * 1_000_000])
 def test_hostile_text_stays_in_its_line(bench: Bench, text: str) -> None:
-    assert bench.log.write({"type": "call.start", "user_agent": text})
+    assert bench.write({"type": "call.start", "user_agent": text})
     (line,) = bench.lines
     assert len(line.decode("utf-8").splitlines()) == 1
     assert len(line) < 4096
     json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8")  # no lone surrogate is left to choke a reader
+
+
+def told(bench: Bench, record: dict[str, object]) -> list[bool]:
+    """Write a record; the list that will hold what became of it."""
+    answers: list[bool] = []
+    bench.log.write(record, answers.append)
+    return answers
+
+
+def test_who_waits_for_a_record_is_told_when_it_is_written(bench: Bench) -> None:
+    bench.writer.hangs = True
+    first, second = told(bench, {"type": "a"}), told(bench, {"type": "b"})
+    assert (first, second) == ([], [])
+    bench.writer.answer()
+    assert (first, second) == ([True], [True])
+    assert bench.types() == ["a", "b"]
+    assert bench.counters[Counter.AUDIT_BUFFERED] == 0
+
+
+def test_a_disk_that_does_not_answer_is_waited_for_until_the_deadline_and_no_longer(bench: Bench) -> None:
+    bench.writer.hangs = True
+    first = told(bench, {"type": "a"})
+    bench.clock.seconds += int(DEADLINE_SECONDS) - 1
+    bench.log.watch()
+    assert first == []
+    late = told(bench, {"type": "b"})
+    bench.clock.seconds += 1
+    bench.log.watch()
+    assert (first, late) == ([False], [False])
+    assert told(bench, {"type": "c"}) == [False], "nobody waits for a disk known to hang"
+    assert bench.accepts()
+    bench.writer.answer()
+    assert bench.types() == ["a", "b", "c", "log.recovered"]
+    assert (bench.records[3]["reason"], bench.records[3]["buffered"]) == ("the disk does not answer", 3)
+    assert told(bench, {"type": "d"}) == [True]
+
+
+def test_a_record_is_told_of_once(bench: Bench) -> None:
+    bench.writer.hangs = True
+    first = told(bench, {"type": "a"})
+    for _ in range(5):
+        bench.clock.seconds += 1
+        bench.log.watch()
+    bench.writer.answer()
+    assert first == [False]
+
+
+def test_refuse_new_wants_no_new_call_as_soon_as_the_deadline_has_passed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, on_unavailable="refuse_new")
+    bench.log.open()
+    bench.writer.hangs = True
+    bench.write({"type": "a"})
+    assert bench.accepts()
+    bench.clock.seconds += int(DEADLINE_SECONDS)
+    bench.log.watch()
+    assert not bench.accepts()
+    bench.writer.answer()
+    assert bench.accepts()
+
+
+def test_the_memory_held_while_the_disk_hangs_has_a_limit(bench: Bench) -> None:
+    bench.writer.hangs = True
+    for _ in range(500):
+        bench.write({"type": "x", "text": "y" * 200})
+    assert bench.counters[Counter.AUDIT_DROPPED] > 400
+    bench.writer.answer()
+    assert bench.retry()
+    lost = bench.records[-2]
+    kept = [r["seq"] for r in bench.records if r["type"] == "x"]
+    assert kept == list(range(1, lost["first_seq"]))
+    assert (lost["type"], lost["last_seq"]) == ("log.dropped", 500)
+
+
+def test_a_disk_that_is_slow_rather_than_dead_is_waited_for(bench: Bench) -> None:
+    answers: list[list[bool]] = []
+    for number in range(5):
+        bench.writer.hangs = True
+        answers.append(told(bench, {"type": "x", "n": number}))
+        bench.clock.seconds += 1
+        bench.log.watch()
+        bench.writer.answer()
+    assert answers == [[True]] * 5
+    assert bench.log.available
+
+
+def test_records_made_while_the_writer_is_busy_go_to_it_together(bench: Bench, disk: FailingDisk) -> None:
+    bench.writer.hangs = True
+    for number in range(10):
+        bench.write({"type": "x", "n": number})
+    bench.writer.answer()
+    assert [data.count(b"\n") for data in disk.writes] == [1, 9]
+    assert [record["n"] for record in bench.records] == list(range(10))
+
+
+def test_a_backlog_is_written_in_pieces(tmp_path: Path, disk: FailingDisk) -> None:
+    bench = Bench(tmp_path, buffer_mb=1)
+    bench.log.open()
+    bench.writer.hangs = True
+    for _ in range(1 + 2 * MAX_BATCH):
+        bench.write({"type": "x"})
+    bench.writer.answer()
+    assert [data.count(b"\n") for data in disk.writes] == [1, MAX_BATCH, MAX_BATCH]
+
+
+def test_who_is_told_may_write_at_once(bench: Bench) -> None:
+    """What waited for a record usually writes the next one."""
+    bench.writer.hangs = True
+    answers: list[bool] = []
+    bench.log.write({"type": "a"}, lambda _written: bench.log.write({"type": "c"}, answers.append))
+    bench.write({"type": "b"})
+    bench.writer.answer()
+    assert bench.types() == ["a", "b", "c"]
+    assert answers == [True]

@@ -36,7 +36,7 @@ class LogLife(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.heal()
-        assert self.bench.log.retry()
+        assert self.bench.retry()
         self.check_all()
         self.bench.log.close()
         self.patch.undo()
@@ -44,7 +44,7 @@ class LogLife(RuleBasedStateMachine):
 
     @rule(size=st.integers(0, 200))
     def write(self, size: int) -> None:
-        self.bench.log.write({"type": "x", "n": self.written, "pad": "p" * size})
+        self.bench.write({"type": "x", "n": self.written, "pad": "p" * size})
         self.written += 1
 
     @rule(failure=st.sampled_from([errno.ENOSPC, errno.EIO, errno.EROFS]))
@@ -72,7 +72,7 @@ class LogLife(RuleBasedStateMachine):
 
     @rule()
     def tick(self) -> None:
-        if self.bench.log.retry() and not self.disk.truncate_error:
+        if self.bench.retry() and not self.disk.truncate_error:
             self.may_be_torn = False
 
     @precondition(lambda self: not (self.disk.truncate_error or self.disk.error) and self.disk.room is None)

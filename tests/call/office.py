@@ -50,6 +50,7 @@ def config(directory: Path) -> GatewayConfig:
             "trunks": {
                 "pbx": {"target": "sip:pbx.example;transport=tls", "networks": ["127.0.0.2/32"]},
                 "old": {"target": "sip:127.0.0.3", "networks": ["127.0.0.3/32"], "security": "legacy"},
+                "soft": {"target": "sip:soft.example;transport=tls", "security": "prefer"},
             },
         }
     )
@@ -125,24 +126,26 @@ class Pool:
     def __init__(self) -> None:
         self.session = Session()
         self.full = False
+        self.opened = 0
 
     async def open(self, **_wanted: object) -> Session:
         if self.full:
             raise MediaError("no port")
+        self.opened += 1
         return self.session
 
 
 class Audit:
     """A log that keeps its records in memory."""
 
-    accepting_calls = True
-
     def __init__(self) -> None:
+        self.accepting_calls = True
         self.records: list[Mapping[str, object]] = []
 
-    def write(self, record: Mapping[str, object]) -> bool:
+    def write(self, record: Mapping[str, object], then: Callable[[bool], None] | None = None) -> None:
         self.records.append(record)
-        return True
+        if then is not None:
+            then(True)
 
     def types(self) -> list[object]:
         return [record["type"] for record in self.records]
@@ -151,15 +154,16 @@ class Audit:
 class Office:
     """A manager on its own: say what SIP brings, look at what it answers."""
 
-    def __init__(self, directory: Path) -> None:
-        self.sip, self.pool, self.audit = Sip(), Pool(), Audit()
-        self.sip.flows = {"pbx": trunk_flow(), "old": trunk_flow("udp")}
+    def __init__(self, directory: Path, audit: Audit | None = None) -> None:
+        self.sip, self.pool, self.audit = Sip(), Pool(), audit or Audit()
+        self.sip.flows = {"pbx": trunk_flow(), "old": trunk_flow("udp"), "soft": trunk_flow()}
         numbers = itertools.count(1)
         self.plan = DialplanFile.model_validate(
             {
                 "outbound": [
                     {"id": "old", "dialled": "7*", "trunk": "old"},
                     {"id": "all", "dialled": "6*", "trunk": "pbx"},
+                    {"id": "soft", "dialled": "8*", "trunk": "soft"},
                 ],
                 "inbound": [{"id": "alice", "dialled": "100", "user": "alice"}],
             }

@@ -34,6 +34,7 @@ class Counter(StrEnum):
     AUDIT_BUFFERED = "audit_buffered"
     AUDIT_DROPPED = "audit_dropped"
     WORKER_RESTARTED = "worker_restarted"
+    WORKER_HUNG = "worker_hung"
 
 
 class Counters:

@@ -79,6 +79,7 @@ class Termination(Enum):
     AUDIT_UNAVAILABLE = ("audit-unavailable", Party.GATEWAY, 503, 399, "The audit log cannot be written")
     OVERLOADED = ("overloaded", Party.GATEWAY, 503, 399, "The gateway has reached its limit of calls")
     WORKER_LOST = ("worker-lost", Party.GATEWAY, 500, 399, "The media relay serving the call died")
+    WORKER_HUNG = ("worker-hung", Party.GATEWAY, 500, 399, "The media relay serving the call stopped answering")
     SHUTDOWN = ("shutdown", Party.GATEWAY, 503, 399, "The gateway is shutting down")
     INTERNAL_ERROR = ("internal-error", Party.GATEWAY, 500, 399, "The gateway failed; see its log")
 

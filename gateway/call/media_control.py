@@ -181,7 +181,7 @@ def _translate(event: relay.RelayEvent) -> events.Event | None:
         case relay.ConsentLost():
             return events.Lost(Termination.CONSENT_LOST)
         case relay.WorkerLost():
-            return events.Lost(Termination.WORKER_LOST)
+            return events.Lost(Termination.WORKER_HUNG if event.hung else Termination.WORKER_LOST)
         case relay.SessionFailed():
             return events.Lost(Termination.MEDIA_UNAVAILABLE)
         case relay.MediaStarted():

@@ -12,15 +12,18 @@ from gateway.base.counters import Counter, Counters
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort, Secret
 from gateway.config.schema import Media
+from gateway.media.relay_health import HEARTBEAT_SECONDS, Health
 from gateway.media.relay_protocol import (
     CONSENT_SECONDS,
     QUARANTINE_SECONDS,
     WORKER,
+    Alive,
     CloseSession,
     Command,
     CountersReport,
     Event,
     GetCounters,
+    Heartbeat,
     OpenSession,
     SessionCounters,
     WorkerConfig,
@@ -32,6 +35,8 @@ from gateway.media.relay_worker import RelayWorker
 
 OPEN_SECONDS = 2.0
 """A call is refused rather than kept waiting for the relay."""
+TRY_SECONDS = 0.5
+"""A worker that has not opened a session by then is passed over while there is another one to try."""
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
 HEALTHY_SECONDS = 60.0
@@ -43,10 +48,11 @@ _log = logging.getLogger(__name__)
 
 
 class _Slot:
-    """One worker's place in the pool: keeps it running and gives its events to its sessions."""
+    """One worker's place in the pool: watches it, keeps it running and gives its events to its sessions."""
 
     def __init__(self, config: WorkerConfig, counters: Counters, on_ready: Callable[[], None]) -> None:
         self.sessions: dict[int, RelaySession] = {}
+        self.health = Health()
         self._config, self._counters, self._on_ready = config, counters, on_ready
         self._totals: list[asyncio.Future[SessionCounters]] = []
         self.worker = RelayWorker(config, self._event)
@@ -70,29 +76,56 @@ class _Slot:
             raise MediaError("the relay worker does not answer") from error
 
     async def keep_running(self) -> None:
-        """Restart the worker whenever it is lost, with back-off; until cancelled."""
+        """Restart the worker whenever it is lost or hangs, with back-off; until cancelled."""
         loop = asyncio.get_running_loop()
         backoff = FIRST_BACKOFF_SECONDS
         started = loop.time()
         while True:
-            await self.worker.lost()
+            await self._watch()
             if loop.time() - started > HEALTHY_SECONDS:
                 backoff = FIRST_BACKOFF_SECONDS
-            _log.error(
-                "worker=%d state=running->lost sessions=%d restart=%.1fs",
-                self._config.browser_port,
-                len(self.sessions),
-                backoff,
-            )
+            self._tell_loss(backoff)
             self.abandon()
+            await self.worker.stop()
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
             self._counters.add(Counter.WORKER_RESTARTED)
             started = loop.time()
+            self.health = Health()
             self.worker = RelayWorker(self._config, self._event)
             with contextlib.suppress(MediaError):
                 await self.worker.start()
+                _log.warning("worker=%d state=lost->running pid=%d", self._config.browser_port, self.worker.pid)
                 self._on_ready()
+
+    async def _watch(self) -> None:
+        """Return when the worker is gone; it is asked every second whether it still works."""
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    return await self.worker.lost()
+            except TimeoutError:
+                self._beat()
+
+    def _beat(self) -> None:
+        number = self.health.beat(asyncio.get_running_loop().time())
+        if number is not None:
+            self.send(Heartbeat(number))
+        elif self.health.hung:
+            self.worker.kill()
+        elif self.health.missed == 1:
+            _log.warning("worker=%d state=running->silent pid=%d", self._config.browser_port, self.worker.pid)
+
+    def _tell_loss(self, backoff: float) -> None:
+        hung = self.worker.hung
+        self._counters.add(Counter.WORKER_HUNG, int(hung))
+        _log.error(
+            "worker=%d state=%s sessions=%d restart=%.1fs",
+            self._config.browser_port,
+            "silent->killed" if hung else "running->lost",
+            len(self.sessions),
+            backoff,
+        )
 
     def abandon(self) -> None:
         """Tell every session that its worker is lost."""
@@ -100,11 +133,17 @@ class _Slot:
         loop = asyncio.get_running_loop()
         for session in list(self.sessions.values()):
             # Each in its own turn: a listener that fails must not keep the others from hearing of it.
-            loop.call_soon(session.deliver, WorkerLost(session.id))
+            loop.call_soon(session.deliver, WorkerLost(session.id, self.worker.hung))
 
     def _event(self, event: Event) -> None:
         if isinstance(event, WorkerReady):
             return
+        if isinstance(event, Alive):
+            self.health.answered(event.number)
+            if self.health.hung:
+                self.worker.kill()
+            return
+        self.health.settled(event.session)
         session = self.sessions.get(event.session)
         if session is not None:
             session.deliver(event)
@@ -207,12 +246,18 @@ class RelayPool:
     async def _open(
         self, ufrag: str, password: Secret[str], bind: str, advertise: str, listener: Listener
     ) -> RelaySession:
+        deadline = asyncio.get_running_loop().time() + OPEN_SECONDS
         while True:
             refusal, died = MediaError("no relay worker is running"), False
-            for slot in await self._by_load():
-                number = next(self._numbers)
+            slots = await self._by_load()
+            for index, slot in enumerate(slots):
+                command = OpenSession(next(self._numbers), ufrag, password, bind)
                 try:
-                    return await self._open_in(slot, OpenSession(number, ufrag, password, bind), advertise, listener)
+                    async with asyncio.timeout(_patience(deadline, len(slots) - index - 1)):
+                        return await self._open_in(slot, command, advertise, listener)
+                except TimeoutError:
+                    refusal = MediaError("no relay worker answered in time")
+                    _log.warning("worker=%d did not open a session in time", slot.worker.browser_port)
                 except MediaError as error:
                     refusal, died = error, died or not slot.ready
             if not died:
@@ -224,7 +269,9 @@ class RelayPool:
                 raise MediaError("the relay is not running")
             self._ready.clear()
             await self._ready.wait()
-        return sorted((slot for slot in self._slots if slot.ready), key=lambda slot: len(slot.sessions))
+        now = asyncio.get_running_loop().time()
+        ready = (slot for slot in self._slots if slot.ready)
+        return sorted(ready, key=lambda slot: (slot.health.slow(now), len(slot.sessions)))
 
     async def _open_in(self, slot: _Slot, command: OpenSession, advertise: str, listener: Listener) -> RelaySession:
         session = RelaySession(slot, command.session, listener)
@@ -234,13 +281,21 @@ class RelayPool:
             opened = await session.opened()
         except BaseException:  # also when whoever waits is cancelled: the worker must not keep a session nobody knows
             slot.sessions.pop(session.id, None)
-            slot.send(CloseSession(session.id))
+            if slot.ready:
+                slot.health.overdue(session.id)
+                slot.send(CloseSession(session.id))
             raise
         session.trunk_rtp = HostPort(advertise, opened.trunk_rtp_port)
         session.trunk_rtcp = HostPort(advertise, opened.trunk_rtcp_port)
         port = slot.worker.browser_port
         session.browser_candidates = tuple(HostPort(host, port) for host in self._media.browser.advertised)
         return session
+
+
+def _patience(deadline: float, others: int) -> float:
+    """Seconds to wait for a worker while `others` can still be tried: the first one must not use up their share."""
+    left = deadline - asyncio.get_running_loop().time()
+    return TRY_SECONDS if others and left > TRY_SECONDS else left
 
 
 def slice_ports(media: Media) -> list[tuple[int, int]]:

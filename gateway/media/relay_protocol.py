@@ -46,6 +46,8 @@ Session
     `CloseSession`        Closes the sockets; the ports rest in quarantine. Answered by `SessionClosed`.
     `GetCounters`         Answered by `CountersReport`. As messages keep their order it also proves that every earlier
                           command is in effect.
+    `Heartbeat`           Answered by `Alive` with the same number, once every second. The gateway kills a worker that
+                          leaves three unanswered; a worker that had heartbeats and misses 30 of them ends.
     ====================  ==========================================================================================
 
     Nothing leaves a leg before its keys are set, or before `SetTrunk` said `keyed=False` for the trunk leg. The browser
@@ -66,6 +68,7 @@ Session
                           and equal to it when that one has spoken again. At most 64 per session; counters go on.
     `SourceRejected`      Packets were dropped; `code` is a code of the policy's catalogue, see `RejectCode`. At most
                           once per session, leg and code; the counters tell how many.
+    `Alive`               Answer to `Heartbeat`.
     `SessionClosed`       Answer to `CloseSession` with the final counters.
     `SessionFailed`       The session could not be opened, or a command for it was refused; `reason` is a
                           `FailureReason`. A refused command changes nothing.
@@ -277,8 +280,18 @@ class GetCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerReady:
     browser_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,16 +359,19 @@ class CountersReport:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The worker of the session died. Made by the relay client, never sent over the socket."""
+    """The worker of the session is gone. Made by the relay client, never sent over the socket."""
 
     session: int
+    hung: bool = False
+    """It did not die by itself: it stopped answering, and was killed for that."""
 
 
 Command: TypeAlias = (
-    OpenSession | SetKeys | SetTrunk | SetPayloads | SetDirection | SendDtls | CloseSession | GetCounters
+    OpenSession | SetKeys | SetTrunk | SetPayloads | SetDirection | SendDtls | CloseSession | GetCounters | Heartbeat
 )
 Event: TypeAlias = (
     WorkerReady
+    | Alive
     | SessionOpened
     | SessionFailed
     | IceValidated

@@ -173,7 +173,7 @@ def settle(future: asyncio.Future[T], value: T) -> None:
 
 def _why(event: SessionFailed | WorkerLost) -> str:
     if isinstance(event, WorkerLost):
-        return "the relay worker died"
+        return "the relay worker stopped answering" if event.hung else "the relay worker died"
     if event.reason == FailureReason.NO_PORT:
         return "no media port is free"
     return f"the relay refused the session: {event.reason}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -28,6 +29,8 @@ MAX_BACKLOG = 4096
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TZ")
 """What a worker inherits besides PYTHON*; the gateway's environment may hold trunk passwords."""
 
+_log = logging.getLogger(__name__)
+
 
 class RelayWorker:
     """A running worker process.
@@ -46,6 +49,8 @@ class RelayWorker:
         self._process: asyncio.subprocess.Process | None = None
         self._ready: asyncio.Future[int] | None = None
         self._gone = asyncio.Event()
+        self.hung = False
+        """It was given up because it did not answer or did not read."""
 
     @property
     def pid(self) -> int:
@@ -88,15 +93,21 @@ class RelayWorker:
         asyncio.get_running_loop().add_reader(ours.fileno(), self._readable)
 
     async def lost(self) -> None:
-        """Return when the worker is gone, whatever the reason, and its process has been reaped."""
+        """Return when the worker is gone, whatever the reason; `stop` then waits for its process."""
         await self._gone.wait()
-        await self._reap()
 
     async def stop(self) -> None:
-        """End the worker: closing the control socket tells it to exit."""
+        """End the worker: closing the control socket tells it to exit. Returns when its process is gone."""
         self._hang_up()
         self._gone.set()
         await self._reap()
+
+    def kill(self) -> None:
+        """Give up a worker that hangs: what is stopped or stuck does not read that its socket was closed."""
+        self.hung = True
+        self._hang_up()
+        self._gone.set()
+        self._kill_process()
 
     def send(self, command: Command) -> None:
         """Queue a command; commands to a worker that is gone are dropped, as its sessions have been told."""
@@ -104,7 +115,7 @@ class RelayWorker:
             return
         self._backlog.append(encode(command))
         if len(self._backlog) > MAX_BACKLOG:
-            self._hang_up()
+            self.kill()
         elif len(self._backlog) == 1:
             self._flush()
 
@@ -170,15 +181,25 @@ class RelayWorker:
 
     async def _reap(self) -> None:
         process = self._process
-        if process is None:
+        if process is None or await _ended(process):
             return
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
-        except TimeoutError:
+        self._kill_process()
+        if not await _ended(process):
+            _log.error("worker=%d pid=%d does not die: it waits inside the kernel", self.config.browser_port, self.pid)
+
+    def _kill_process(self) -> None:
+        if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                process.kill()
+                self._process.kill()
+
+
+async def _ended(process: asyncio.subprocess.Process) -> bool:
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
             await process.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _with_descriptor(config: WorkerConfig, descriptor: int) -> WorkerConfig:

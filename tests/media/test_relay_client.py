@@ -19,8 +19,20 @@ from gateway.base.values import HostPort
 from gateway.config.schema import BrowserMedia, Media, PortRange, TrunkMedia
 from gateway.media import relay_client, relay_session
 from gateway.media.relay_client import RelayPool, _Slot, slice_ports
-from gateway.media.relay_protocol import RelayEvent, SendDtls, SessionCounters, WorkerConfig, WorkerLost
+from gateway.media.relay_codec import decode_event, encode
+from gateway.media.relay_protocol import (
+    Alive,
+    Heartbeat,
+    RelayEvent,
+    SendDtls,
+    SessionCounters,
+    WorkerConfig,
+    WorkerLost,
+    WorkerReady,
+)
 from gateway.media.relay_worker import MAX_BACKLOG, RelayWorker
+from gateway.media.worker import loop as worker_loop
+from gateway.media.worker.loop import RelayLoop
 from tests.media import packets
 from tests.media.peers import (
     BROWSER_PORT,
@@ -258,10 +270,109 @@ async def test_a_worker_that_never_reads_is_given_up_and_replaced() -> None:
         os.kill(pid, signal.SIGSTOP)
         for _ in range(MAX_BACKLOG + 2000):
             call.session.send_dtls(bytes(1000))
-        os.kill(pid, signal.SIGCONT)
-        await call.event(WorkerLost)
+        assert (await call.event(WorkerLost)).hung
         await _restarted(counters)
+        await _gone(pid)
         call.close_peers()
+
+
+async def _gone(pid: int) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while _runs(pid):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("waiting", [0, 1000], ids=["idle", "commands wait"])
+async def test_a_hung_worker_takes_no_calls_from_the_other_and_is_killed_and_replaced(
+    waiting: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    counters, loop = Counters(), asyncio.get_running_loop()
+    config = media(workers=2, first_port=PORT + 21, trunk_ports=(28000, 28059))
+    async with running_pool(config, counters) as two:
+        doomed = Call()
+        await doomed.open(two)
+        ports = [PORT + 21, PORT + 22]
+        hung_port = doomed.session.browser_candidates[0].port
+        pid = two.worker_pids[ports.index(hung_port)]
+        await doomed.session.close()  # it has the fewest sessions: the pool would give it every call
+        kept = Call()
+        await kept.open(two)
+        if kept.session.browser_candidates[0].port != hung_port:
+            kept, other = Call(), kept
+            await kept.open(two)
+            await other.session.close()
+            other.close_peers()
+        os.kill(pid, signal.SIGSTOP)
+        stopped = loop.time()
+        for _ in range(waiting):
+            kept.session.send_dtls(bytes(1000))
+        calls = [Call() for _ in range(6)]
+        for call in calls:
+            await call.open(two)
+            assert call.session.browser_candidates[0].port != hung_port
+        assert loop.time() - stopped < relay_client.OPEN_SECONDS, "only the first try may have waited for the hung one"
+        assert (await kept.event(WorkerLost)).hung
+        assert loop.time() - stopped < 6.0
+        await _gone(pid)
+        await _restarted(counters)
+        assert counters[Counter.WORKER_HUNG] == 1
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not all(slot.ready for slot in two._slots):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        replaced = Call()
+        await replaced.open(two)
+        assert replaced.session.browser_candidates[0].port == hung_port
+        for call in (*calls, replaced):
+            assert not any(isinstance(e, WorkerLost) for e in call.events)
+            await call.session.close()
+        for call in (*calls, replaced, kept, doomed):
+            call.close_peers()
+    states = [line.split("state=")[1].split()[0] for line in caplog.messages if f"worker={hung_port} state=" in line]
+    assert states == ["running->silent", "silent->killed", "lost->running"]
+
+
+async def test_a_worker_that_was_only_held_up_is_kept() -> None:
+    counters = Counters()
+    async with running_pool(media(first_port=PORT + 23, trunk_ports=(26120, 26129)), counters) as own:
+        call = Call()
+        await call.open(own)
+        (pid,) = own.worker_pids
+        (slot,) = own._slots
+        os.kill(pid, signal.SIGSTOP)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while slot.health.missed < 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        os.kill(pid, signal.SIGCONT)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while slot.health.missed:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert own.worker_pids == (pid,)
+        assert await call.session.counters() == SessionCounters()
+        await call.session.close()
+        call.close_peers()
+
+
+async def test_a_worker_that_answers_heartbeats_but_opens_nothing_is_given_up(pool: RelayPool, call: Call) -> None:
+    slot = _Slot(WorkerConfig(-1, (LOOPBACK,), PORT + 24, 26130, 26139), Counters(), lambda: None)
+    slot.health.overdue(5)
+    slot._beat()
+    slot._event(Alive(1))
+    assert slot.worker.hung
+
+
+async def test_a_worker_ends_when_a_gateway_that_watched_it_no_longer_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_loop, "MAX_SILENT_TICKS", 0.2)
+    config = WorkerConfig(-1, (LOOPBACK,), PORT + 25, 26140, 26149, consent_seconds=0.2)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.settimeout(WAIT_SECONDS)
+        running = asyncio.create_task(asyncio.to_thread(RelayLoop(config, theirs).run))
+        assert isinstance(decode_event(await asyncio.to_thread(ours.recv, 65536)), WorkerReady)
+        await asyncio.sleep(0.5)
+        assert not running.done(), "who never sent a heartbeat is not missed"
+        ours.send(encode(Heartbeat(9)))
+        assert decode_event(await asyncio.to_thread(ours.recv, 65536)) == Alive(9)
+        await asyncio.wait_for(running, WAIT_SECONDS)
 
 
 async def test_a_gateway_that_does_not_read_costs_dtls_datagrams_and_nothing_else(

@@ -15,6 +15,7 @@ from gateway.base.values import HostPort, Secret
 from gateway.media.relay_codec import decode_command, decode_config, decode_event, encode, encode_config
 from gateway.media.relay_protocol import (
     MAX_MESSAGE,
+    Alive,
     CloseSession,
     Command,
     ConsentLost,
@@ -22,6 +23,7 @@ from gateway.media.relay_protocol import (
     DtlsReceived,
     Event,
     GetCounters,
+    Heartbeat,
     IceValidated,
     MediaStarted,
     OpenSession,
@@ -53,9 +55,11 @@ COMMANDS: list[Command] = [
     SendDtls(7, bytes(range(256))),
     CloseSession(7),
     GetCounters(0),
+    Heartbeat(3),
 ]
 EVENTS: list[Event] = [
     WorkerReady(10000),
+    Alive(3),
     SessionOpened(7, 20000, 20001),
     SessionFailed(7, "no_port"),
     IceValidated(7, ADDRESS),

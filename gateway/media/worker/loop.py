@@ -13,11 +13,13 @@ from gateway.base.errors import MediaError
 from gateway.media.relay_protocol import (
     MAX_DATAGRAM,
     WORKER,
+    Alive,
     CloseSession,
     Command,
     CountersReport,
     FailureReason,
     GetCounters,
+    Heartbeat,
     OpenSession,
     SendDtls,
     SessionClosed,
@@ -45,6 +47,9 @@ COALESCE_SECONDS = 0.00025
 """Pause after a wake-up that did not fill `MAX_EVENTS`: wake-ups, not packets, are what a relay spends its time on."""
 TICK_SECONDS = 1.0
 """How often consent is looked at."""
+MAX_SILENT_TICKS = 30
+"""Ticks without a heartbeat, once there was one, after which the worker ends: a gateway that hangs for so long neither
+ends calls nor watches over them, and its media must not go on without it."""
 
 Handler = Callable[[float], None]
 
@@ -66,6 +71,9 @@ class RelayLoop:
         self._sessions: dict[int, Session] = {}
         self._handlers: dict[int, Handler] = {}
         self._epoll = select.epoll()
+        self._silent_ticks = 0
+        self._watched = False
+        """The gateway sends heartbeats; from the first on they are missed."""
         self._tick = min(TICK_SECONDS, config.consent_seconds / 4)
         self._register(control, self._commands)
         for own in self._port.sockets:
@@ -85,9 +93,16 @@ class RelayLoop:
                     handler(now)
             if now >= due:
                 self._port.expire(now)
+                if self._is_orphaned():
+                    return
                 due = now + self._tick
             if 0 < len(events) < MAX_EVENTS:
                 time.sleep(COALESCE_SECONDS)
+
+    def _is_orphaned(self) -> bool:
+        """Counted in ticks, so that a worker that was itself held up reads what waits for it first."""
+        self._silent_ticks += self._watched
+        return self._silent_ticks * self._tick > MAX_SILENT_TICKS * TICK_SECONDS
 
     def _register(self, own: socket.socket, handler: Handler) -> None:
         self._handlers[own.fileno()] = handler
@@ -113,6 +128,9 @@ class RelayLoop:
             self._close(command.session, now)
         elif isinstance(command, GetCounters):
             self._control.emit(CountersReport(command.session, self._counters(command.session)))
+        elif isinstance(command, Heartbeat):
+            self._watched, self._silent_ticks = True, 0
+            self._control.emit(Alive(command.number))
         else:
             session = self._sessions.get(command.session)
             if session is not None:

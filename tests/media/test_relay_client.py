@@ -366,13 +366,17 @@ async def test_a_worker_ends_when_a_gateway_that_watched_it_no_longer_does(monke
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         ours.settimeout(WAIT_SECONDS)
-        running = asyncio.create_task(asyncio.to_thread(RelayLoop(config, theirs).run))
+        loop = RelayLoop(config, theirs)
+        running = asyncio.create_task(asyncio.to_thread(loop.run))
         assert isinstance(decode_event(await asyncio.to_thread(ours.recv, 65536)), WorkerReady)
         await asyncio.sleep(0.5)
         assert not running.done(), "who never sent a heartbeat is not missed"
         ours.send(encode(Heartbeat(9)))
         assert decode_event(await asyncio.to_thread(ours.recv, 65536)) == Alive(9)
         await asyncio.wait_for(running, WAIT_SECONDS)
+        loop._epoll.close()
+        for own in loop._port.sockets:
+            own.close()
 
 
 async def test_a_gateway_that_does_not_read_costs_dtls_datagrams_and_nothing_else(

@@ -10,6 +10,7 @@ from gateway.sip.grammar import (
     TOKEN_CHARS,
     end_of_angle,
     end_of_quoted,
+    find_unquoted,
     printable,
     quote,
     unquote,
@@ -30,17 +31,26 @@ class NameAddr:
 
     @classmethod
     def parse(cls, text: str) -> NameAddr:
-        """Read one address; the URI is what stands in the brackets behind the name, whatever the name looks like."""
+        """Read one address; the URI is what stands in the brackets, whatever stands before them.
+
+        A name that is no name by the grammar (a comma, an `@`, doubled quotes) is left out; who it is tells the URI.
+        """
         text = text.strip(LWS)
-        name_end = end_of_quoted(text, 0) if text[:1] == '"' else text.find("<")
-        if name_end < 0:
+        start = find_unquoted(text, "<")
+        if start < 0:
             return _parse_bare(text)
-        start = text.find("<", name_end)
-        if start < 0 or text[name_end:start].strip(LWS):
-            raise SipError("Bad address")
         end = end_of_angle(text, start)
         uri = SipUri.parse(text[start + 1 : end - 1], any_scheme=True)
-        return cls(_display_name(text[:name_end].strip(LWS)), uri, _params(text[end:].strip(LWS)))
+        return cls(_display_name(text[:start].strip(LWS)), uri, _params(text[end:].strip(LWS)))
+
+    @classmethod
+    def parse_route(cls, text: str) -> NameAddr:
+        """Read a Route or Record-Route value; without the brackets it must have, all of it is the URI (RFC 3261 20.30).
+
+        Read as other bare addresses, `lr` would count for the header, and the proxy would be taken for a strict one.
+        """
+        text = text.strip(LWS)
+        return cls.parse(text) if "<" in text else cls("", SipUri.parse(text))
 
     @property
     def tag(self) -> str | None:
@@ -67,12 +77,10 @@ def _parse_bare(text: str) -> NameAddr:
 
 def _display_name(text: str) -> str:
     if text[:1] == '"':
-        return printable(unquote(text))
-    for word in words(text):
-        # Beyond the tokens of the grammar, letters that are not ASCII are let through: phones send them unquoted.
-        if not TOKEN_CHARS.issuperset(char for char in word if char.isascii()):
-            raise SipError("Bad display name")
-    return printable(text)
+        return printable(unquote(text)) if end_of_quoted(text, 0) == len(text) else ""
+    # Beyond the tokens of the grammar, letters that are not ASCII are let through: phones send them unquoted.
+    is_name = all(TOKEN_CHARS.issuperset(char for char in word if char.isascii()) for word in words(text))
+    return printable(text) if is_name else ""
 
 
 def _params(text: str) -> Params:

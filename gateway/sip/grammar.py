@@ -57,10 +57,23 @@ def end_of_quoted(text: str, start: int) -> int:
 
 def end_of_angle(text: str, start: int) -> int:
     """Index behind the `>` that closes the `<` at `start`; refuses one that never closes."""
-    end = text.find(">", start)
+    end = find_unquoted(text, ">", start)
     if end < 0:
         raise SipError("Unbalanced angle bracket")
     return end + 1
+
+
+def find_unquoted(text: str, char: str, start: int = 0) -> int:
+    """Index of the first `char` outside of quotes, -1 without one; refuses a quote before it that never closes."""
+    found = text.find(char, start)
+    while found >= 0:
+        quote_at = text.find('"', start, found)
+        if quote_at < 0:
+            return found
+        start = end_of_quoted(text, quote_at)
+        if found < start:
+            found = text.find(char, start)
+    return found
 
 
 def split_top_level(text: str, separator: str) -> list[str]:

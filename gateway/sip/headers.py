@@ -37,7 +37,14 @@ SINGLE = frozenset(
     "mime-version min-expires min-se organization priority rack refer-to referred-by replaces reply-to retry-after "
     "rseq server session-expires subject timestamp to user-agent".split(" ")
 )
-"""Header fields of which a message has at most one (RFC 3261 7.3.1, 25.1); a second one is refused."""
+"""Header fields of which a message has at most one (RFC 3261 7.3.1, 25.1); of a second one the first counts."""
+
+NEVER_TWICE = frozenset("call-id content-length cseq from rack refer-to replaces to".split(" "))
+"""Of these a second one is refused: who speaks, of which call and dialog, and where the message ends rest on them.
+
+Via and Contact may stand in several lines by right. Whatever else stands twice comes from a box on the way that wrote
+its own beside the sender's (two Server, two User-Agent), and no reading of it changes what happens.
+"""
 
 NOT_LISTS = SINGLE | frozenset(("authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate"))
 """Header fields in which a comma does not separate values (RFC 3261 7.3.1)."""

@@ -85,10 +85,14 @@ class _Message:
 
     @property
     def contacts(self) -> list[NameAddr]:
-        """All Contact addresses; empty when there is none and for ``*``."""
+        """All Contact addresses; empty when there is none and for ``*``.
+
+        Where the first one is all that is wanted, an unquoted comma in a name makes no difference: what can be read
+        counts. A registration is read whole or not at all.
+        """
         values = parse_list(self.headers.get_all("Contact"))
         if "*" not in values:
-            return [NameAddr.parse(value) for value in values]
+            return _addresses(values, all_of_them=self.cseq.method == "REGISTER")
         if len(values) > 1:
             raise SipError("Contact * stands alone")
         return []
@@ -106,12 +110,13 @@ class _Message:
     @property
     def route(self) -> list[NameAddr]:
         """The Route set of the request."""
-        return [NameAddr.parse(value) for value in parse_list(self.headers.get_all("Route"))]
+        return [NameAddr.parse_route(value) for value in parse_list(self.headers.get_all("Route"))]
 
     @property
     def record_route(self) -> list[str]:
-        """The Record-Route values as sent, top first (RFC 3261 20.30)."""
-        return parse_list(self.headers.get_all("Record-Route"))
+        """The Record-Route values as sent, top first (RFC 3261 20.30); brackets are added where they are missing."""
+        values = parse_list(self.headers.get_all("Record-Route"))
+        return [value if "<" in value else f"<{value}>" for value in values]
 
     @property
     def max_forwards(self) -> int | None:
@@ -199,6 +204,19 @@ class Response(_Message):
 
 
 Message = Request | Response
+
+
+def _addresses(values: list[str], *, all_of_them: bool) -> list[NameAddr]:
+    read: list[NameAddr] = []
+    refused: SipError | None = None
+    for value in values:
+        try:
+            read.append(NameAddr.parse(value))
+        except SipError as error:
+            refused = error
+    if refused is not None and (all_of_them or not read):
+        raise refused
+    return read
 
 
 def _header_lines(headers: Headers, length: int) -> list[str]:

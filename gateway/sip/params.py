@@ -8,6 +8,12 @@ from gateway.base.errors import SipError
 from gateway.sip.grammar import LWS, PARAM_VALUE_CHARS, VISIBLE, end_of_quoted, is_token, split_top_level
 
 MAX_PARAMS = 64
+NEVER_TWICE = frozenset(("branch", "tag"))
+"""Parameters that identify a transaction or a dialog: a second one is refused even when it says the same."""
+NEVER_TWO_VALUES = frozenset(("lr", "maddr", "method", "transport", "ttl", "user"))
+"""Parameters that say where a request goes and what it is: two different values are refused (RFC 3261 19.1.1)."""
+TEL_VALUE_CHARS = VISIBLE - frozenset('";<>\\')
+"""RFC 3966 3, `paramchar`, and all of `uric`, which an `isub` may have."""
 URI_PARAM_CHARS = VISIBLE - frozenset('",;<>@\\?=')
 
 Param = tuple[str, str | None]
@@ -29,13 +35,25 @@ class Params:
     @classmethod
     def parse_uri(cls, text: str) -> Params:
         """Read URI parameters, the text behind the first ``;`` (RFC 3261 25.1, `uri-parameters`)."""
-        return cls._checked([_uri_param(part) for part in _pieces(text.split(";"))])
+        return cls._checked([_uri_param(part) for part in _pieces(split_top_level(text, ";"))])
+
+    @classmethod
+    def parse_tel(cls, text: str) -> Params:
+        """Read the parameters of a tel URI (RFC 3966 3, `par`)."""
+        return cls._checked([_tel_param(part) for part in _pieces(text.split(";"))])
 
     @classmethod
     def _checked(cls, items: list[Param]) -> Params:
-        if len({name.lower() for name, _ in items}) != len(items):
+        """Of a repeated parameter the first counts, unless something hangs on which one is meant."""
+        kept: dict[str, Param] = {}
+        for name, value in items:
+            key = name.lower()
+            first = kept.setdefault(key, (name, value))[1]
+            if key in NEVER_TWO_VALUES and (first or "").lower() != (value or "").lower():
+                raise SipError("Repeated parameter")
+        if len(kept) != len(items) and _repeats(items, NEVER_TWICE):
             raise SipError("Repeated parameter")
-        return cls(tuple(items))
+        return cls(tuple(kept.values()))
 
     def get(self, name: str) -> str | None:
         """The value as sent, "" for a parameter without one, None when it is absent."""
@@ -87,6 +105,12 @@ def _pieces(parts: list[str]) -> list[str]:
     return parts
 
 
+def _repeats(items: list[Param], names: frozenset[str]) -> bool:
+    """Whether one of these parameters stands twice."""
+    found = [key for name, _ in items if (key := name.lower()) in names]
+    return len(set(found)) != len(found)
+
+
 def _is_header_value(value: str) -> bool:
     if value[:1] != '"':
         return PARAM_VALUE_CHARS.issuperset(value)
@@ -104,6 +128,20 @@ def _header_param(text: str) -> Param:
 
 def _uri_param(text: str) -> Param:
     name, equals, value = text.partition("=")
-    if not name or not URI_PARAM_CHARS.issuperset(name) or not PARAM_VALUE_CHARS.issuperset(value):
+    if not name or not URI_PARAM_CHARS.issuperset(name) or not _is_uri_value(value):
         raise SipError("Bad URI parameter")
+    return name, value if equals else None
+
+
+def _is_uri_value(value: str) -> bool:
+    """Some carriers quote URI parameters, which no grammar allows; one without blanks can be sent back as it came."""
+    if value[:1] != '"':
+        return PARAM_VALUE_CHARS.issuperset(value)
+    return VISIBLE.issuperset(value) and end_of_quoted(value, 0) == len(value)
+
+
+def _tel_param(text: str) -> Param:
+    name, equals, value = text.partition("=")
+    if not name or not URI_PARAM_CHARS.issuperset(name) or not TEL_VALUE_CHARS.issuperset(value):
+        raise SipError("Bad telephone parameter")
     return name, value if equals else None

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.base.errors import SipError
 from gateway.sip.address import NameAddr
 from gateway.sip.grammar import VISIBLE, is_token, parse_uint, same_word
 from gateway.sip.head import END_OF_HEAD, MAX_HEAD, MAX_MESSAGE, read_lines, split_header
-from gateway.sip.headers import SINGLE, Headers, canonical
+from gateway.sip.headers import NEVER_TWICE, Headers, canonical
 from gateway.sip.model import Message, Request, Response
 
 MIN_STATUS, MAX_STATUS = 100, 699
+WITH_TARGET = frozenset(("INVITE", "NOTIFY", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE"))
+"""Requests whose Contact is where we send later ones."""
+WITH_OFFER = frozenset(("INVITE", "UPDATE"))
+"""Requests whose body is looked at."""
 
 
 def parse_message(data: bytes, *, stream: bool) -> Message:
@@ -67,7 +73,7 @@ def _headers(lines: list[str]) -> Headers:
     seen: set[str] = set()
     for name, _ in fields:
         key = canonical(name)
-        if key in SINGLE and key in seen:
+        if key in NEVER_TWICE and key in seen:
             raise SipError("Repeated header field")
         seen.add(key)
     return Headers.received(fields)
@@ -87,13 +93,61 @@ def _body(headers: Headers, body: bytes, *, stream: bool) -> bytes:
 
 
 def _check(message: Message) -> None:
-    """Read every typed view once, so that none of them raises later."""
-    _ = (message.vias, message.from_, message.to, message.call_id, message.contacts, message.route)
-    _ = (message.max_forwards, message.content_type)
+    """Read every typed view once, so that none of them raises later.
+
+    What identifies the message must be right. Of the rest, a header field nobody can read is refused where something
+    hangs on it in this message, and left out where nothing does.
+    """
+    _ = (message.vias, message.from_, message.to, message.call_id)
+    cseq = message.cseq
+    if isinstance(message, Request) and cseq.method != message.method:
+        raise SipError("CSeq does not match the method")
+    for name, read, decides in _OPTIONAL:
+        try:
+            read(message)
+        except SipError:
+            if decides(message):
+                raise
+            message.headers.remove(name)
+
+
+def _read_record_route(message: Message) -> None:
     for value in message.record_route:
-        NameAddr.parse(value)
+        NameAddr.parse_route(value)
         if "\0" in value:
             raise SipError("NUL in Record-Route")
-    if isinstance(message, Request) and message.cseq.method != message.method:
-        raise SipError("CSeq does not match the method")
-    _ = message.cseq
+
+
+def _asks_with_contact(message: Message) -> bool:
+    """A response without a Contact that can be read goes on where its request went."""
+    return isinstance(message, Request) and message.method in WITH_TARGET
+
+
+def _asks_by_route(message: Message) -> bool:
+    return isinstance(message, Request)
+
+
+def _makes_route_set(message: Message) -> bool:
+    """The INVITE, and its 2xx, say by which way all later requests go (RFC 3261 12.1)."""
+    if isinstance(message, Request):
+        return message.method == "INVITE" and message.to.tag is None
+    return message.cseq.method == "INVITE" and 200 <= message.status < 300
+
+
+def _goes_on(message: Message) -> bool:
+    """Requests that may be sent on to somebody; in all others hops need not be counted."""
+    return isinstance(message, Request) and message.to.tag is None and message.method == "INVITE"
+
+
+def _offers(message: Message) -> bool:
+    return isinstance(message, Request) and bool(message.body) and message.method in WITH_OFFER
+
+
+_OPTIONAL: tuple[tuple[str, Callable[[Message], object], Callable[[Message], bool]], ...] = (
+    ("Contact", lambda message: message.contacts, _asks_with_contact),
+    ("Route", lambda message: message.route, _asks_by_route),
+    ("Record-Route", _read_record_route, _makes_route_set),
+    ("Max-Forwards", lambda message: message.max_forwards, _goes_on),
+    ("Content-Type", lambda message: message.content_type, _offers),
+)
+"""Header field, its view, and whether something hangs on it in this message."""

@@ -49,11 +49,11 @@ class SipUri:
         scheme, colon, rest = text.partition(":")
         if not colon or not rest or not scheme[:1].isalpha() or not SCHEME_CHARS.issuperset(scheme):
             raise SipError("Bad URI")
-        if not URI_CHARS.issuperset(rest):
-            raise SipError("Bad character in URI")
         scheme = scheme.lower()
         if scheme in ("sip", "sips"):
             return _parse_sip(scheme, rest)
+        if not URI_CHARS.issuperset(rest):
+            raise SipError("Bad character in URI")
         if scheme == "tel":
             return _parse_tel(rest)
         if any_scheme:
@@ -64,6 +64,21 @@ class SipUri:
     def user_decoded(self) -> str:
         """The user with its percent escapes resolved, "" when there is none."""
         return decode_escapes(self.user) if self.user else ""
+
+    @property
+    def subscriber(self) -> str:
+        """What is dialled: the user up to its first ``;``, escapes resolved (RFC 3261 19.1.6, RFC 3966 3).
+
+        An escaped semicolon belongs to the name and separates nothing.
+        """
+        return decode_escapes((self.user or "").partition(";")[0])
+
+    @property
+    def phone_context(self) -> str | None:
+        """The context in which a local number counts (RFC 3966 5.1.5), wherever the sender put it; None without one."""
+        user = (self.user or "").partition(";")[2] if self.scheme != "tel" else ""
+        found = Params.parse_tel(user).get("phone-context") if user else None
+        return self.params.get("phone-context") if found is None else found
 
     @property
     def transport(self) -> str | None:
@@ -90,6 +105,8 @@ class SipUri:
 def _parse_sip(scheme: str, rest: str) -> SipUri:
     check_escapes(rest)
     userinfo, at, place = rest.rpartition("@")
+    if not URI_CHARS.issuperset(userinfo):
+        raise SipError("Bad character in URI")
     if "@" in userinfo:
         # No part of a SIP URI may hold a bare "@": with two of them, two parsers see two different hosts.
         raise SipError("Bad URI")
@@ -97,7 +114,7 @@ def _parse_sip(scheme: str, rest: str) -> SipUri:
     if at and not user:
         raise SipError("Empty user in URI")
     place, question, headers = place.partition("?")
-    if question and not headers:
+    if (question and not headers) or not URI_CHARS.issuperset(headers):
         raise SipError("Bad URI")
     place, semicolon, params = place.partition(";")
     host, port = parse_host_port(place)
@@ -116,4 +133,4 @@ def _parse_tel(rest: str) -> SipUri:
     number, semicolon, params = rest.partition(";")
     if not number or "@" in number or "?" in number:
         raise SipError("Bad telephone number")
-    return SipUri("tel", number, None, "", None, Params.parse_uri(params) if semicolon else Params())
+    return SipUri("tel", number, None, "", None, Params.parse_tel(params) if semicolon else Params())

@@ -80,11 +80,9 @@ def test_a_tag_is_added_or_replaced() -> None:
         '"Bob <sip:a@b>',
         '"Bob" sip:a@b',
         '"Bob"',
-        '"a" "b" <sip:a@b>',
-        '"a" x <sip:a@b>',
-        'x "a" <sip:a@b>',
-        "Bell, Alexander <sip:a@b>",
-        "a;b <sip:a@b>",
+        '"a <sip:a@b>',
+        'a" <sip:a@b>',
+        '<sip:x@y> "a" <sip:a@b>',
         "<sip:x@y> <sip:a@b>",
         "<sip:a@b> junk",
         "<sip:a@b>,",
@@ -123,3 +121,48 @@ def test_any_text_is_an_address_or_a_sip_error(text: str) -> None:
     except SipError:
         return
     assert NameAddr.parse(str(address)).uri == address.uri
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Bell, Alexander",
+        "a;b",
+        "a@b.example",
+        "sip:x@y",
+        "Sales: EMEA",
+        "Sam\\",
+        "(anonymous)",
+        '"a" "b"',
+        '"a" x',
+        'x "a"',
+        '""unknown""',
+        '""Bob" Smith"',
+        '"<sip:x@y>" z',
+        "a=b",
+        "?",
+    ],
+)
+def test_a_name_that_is_none_is_left_out_and_the_uri_stands(name: str) -> None:
+    address = NameAddr.parse(f"{name} <sip:a@b>;tag=1")
+    assert (address.display_name, str(address.uri), address.tag) == ("", "sip:a@b", "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "params"),
+    [
+        ('sip:ue@192.0.2.7:5066;+sip.instance="<urn:uuid:0000>";audio', {"+sip.instance": '"<urn:uuid:0000>"'}),
+        ('sip:ue@192.0.2.7;+g.x="a;b,c";q=0.5', {"+g.x": '"a;b,c"', "q": "0.5"}),
+        ("sip:ue@192.0.2.7;expires=60", {"expires": "60"}),
+    ],
+)
+def test_an_address_without_brackets_has_parameters_of_its_own_header(text: str, params: dict[str, str]) -> None:
+    address = NameAddr.parse(text)
+    assert (address.uri.user, address.uri.host, len(address.uri.params)) == ("ue", "192.0.2.7", 0)
+    assert {name: address.params.get(name) for name in params} == params
+
+
+def test_a_route_without_brackets_keeps_its_parameters_in_the_uri() -> None:
+    route = NameAddr.parse_route("sip:192.0.2.1:5070;lr")
+    assert "lr" in route.uri.params
+    assert str(route) == "<sip:192.0.2.1:5070;lr>"

@@ -36,7 +36,7 @@ def test_an_escaped_quote_does_not_close_a_quoted_string() -> None:
 
 
 def test_a_quote_inside_brackets_and_a_bracket_inside_quotes_are_ordinary() -> None:
-    assert split_top_level('<a",b>,"<",c', ",") == ['<a",b>', '"<"', "c"]
+    assert split_top_level('<a",>b">,"<",c', ",") == ['<a",>b">', '"<"', "c"]
 
 
 @pytest.mark.parametrize("text", ['"', '"a', "<", "a,<b", '"a\\"', '"\\'])
@@ -202,7 +202,9 @@ def test_parameters_are_changed_in_place_or_appended() -> None:
         "a=x@y",
         "ä=1",
         "a=ö",
-        "a=1;A=2",
+        "tag=1;TAG=1",
+        "branch=1;branch=2",
+        "transport=udp;transport=tcp",
         'a="\\\0"',
     ],
 )

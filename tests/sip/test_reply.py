@@ -130,7 +130,7 @@ def test_what_cannot_be_answered_safely_is_not_answered(data: bytes) -> None:
     assert salvage_error_response(data, SipError("x", 400)) is None
 
 
-@pytest.mark.parametrize("to", ['"open <sip:a@b>', "<sip:a@b", "a, b <sip:c@d>"])
+@pytest.mark.parametrize("to", ['"open <sip:a@b>', "<sip:a@b", "a, b <sip:c@d> x"])
 def test_an_unreadable_to_is_echoed_without_a_tag(to: str) -> None:
     answer = salvage_error_response(raw(To=to), SipError("x", 400))
     assert answer is not None

@@ -16,7 +16,7 @@ VALID = (
 
 REFUSED = {
     "badinv01": 400, "clerr": 400, "ncl": 400, "scalar02": 400, "scalarlg": 400, "quotbal": 400, "lwsruri": 400,
-    "lwsstart": 400, "trws": 400, "regbadct": 400, "badaspec": 400, "baddn": 400, "badvers": 505, "mismatch01": 400,
+    "lwsstart": 400, "trws": 400, "regbadct": 400, "badaspec": 400, "badvers": 505, "mismatch01": 400,
     "mismatch02": 400, "bigcode": 400, "insuf": 400, "multi01": 400, "mcl01": 400,
 }  # fmt: skip
 """3.1.2, and of 3.3 the three that break the grammar"""
@@ -26,7 +26,7 @@ REFUSED_URI = {"ltgtruri": 400, "escruri": 400, "unkscm": 416, "novelsc": 416}
 
 APPLICATION = (
     "badbranch", "unksm2", "bext01", "invut", "regaut01", "bcast", "zeromf", "cparam01", "cparam02", "regescrt",
-    "sdp01", "inv2543", "baddate",
+    "sdp01", "inv2543", "baddate", "baddn",
 )  # fmt: skip
 """3.2 to 3.4: well-formed. baddate is of 3.1.2, but a Date that is not used is not checked either"""
 

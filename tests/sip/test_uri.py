@@ -103,7 +103,12 @@ def test_an_unknown_scheme_is_416_where_we_have_to_use_it(text: str) -> None:
         "sip:a@b;;x",
         "sip:a@b;=1",
         "sip:a@b;x,y=1",
-        "sip:a@b;x=1;X=2",
+        'sip:a@b;x="',
+        'sip:a@b;x="a b"',
+        'sip:a"b"@c',
+        'sip:a;x="@b"@c',
+        "sip:a@b;transport=udp;transport=tcp",
+        "tel:1;x=<y>",
         "sip:a@b?",
         "sip:a@b;x=a,b",
         "sip:a@2001:db8::1",
@@ -154,3 +159,43 @@ def test_any_text_is_a_uri_or_a_sip_error(text: str, any_scheme: bool) -> None:
     except SipError:
         return
     assert SipUri.parse(str(uri), any_scheme=any_scheme) == uri
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'sip:192.0.2.1:5070;transport=udp;thinfo="AbC+dEf/g="',
+        'sip:a@b;x="a;b,c"',
+        'sip:a@b;x="<y>"',
+        "tel:+4930100;isub=1411?x=/1:2@3",
+        "tel:+358-555-1234567;isub=1411;postd=pp22",
+    ],
+)
+def test_odd_parameters_stand_as_they_were_sent(text: str) -> None:
+    assert str(SipUri.parse(text)) == text
+
+
+def test_of_a_repeated_uri_parameter_the_first_counts_where_nothing_hangs_on_it() -> None:
+    assert str(SipUri.parse("sip:a@b;x=1;X=2;transport=udp;Transport=UDP")) == "sip:a@b;x=1;transport=udp"
+
+
+@pytest.mark.parametrize(
+    ("text", "subscriber", "context"),
+    [
+        ("sip:+4930100;npdi;rn=+4930999@gw.example;user=phone", "+4930100", None),
+        ("sip:100;phone-context=+49@gw.example;user=phone", "100", "+49"),
+        ("sip:100@gw.example;phone-context=+49", "100", "+49"),
+        ("sip:100;ext=7;isub=12%2F3;postd=pp22@gw.example", "100", None),
+        ("sip:+4930231255;cpc=ordinary@gw.example", "+4930231255", None),
+        ("sip:+4930231255;tgrp=trunk-7;trunk-context=+1@gw.example", "+4930231255", None),
+        ("sip:a%3Bb@gw.example", "a;b", None),
+        ("tel:100;phone-context=example.com;isub=1", "100", "example.com"),
+        ("tel:+49-30-100;isub=1", "+49-30-100", None),
+        ("sip:gw.example", "", None),
+    ],
+)
+def test_the_subscriber_is_what_stands_before_the_first_semicolon(
+    text: str, subscriber: str, context: str | None
+) -> None:
+    uri = SipUri.parse(text)
+    assert (uri.subscriber, uri.phone_context) == (subscriber, context)

@@ -17,18 +17,19 @@ FIREFOX := firefox-esr:firefox-esr
 # Seconds per target of `make fuzz`; `make test` gives each a few.
 FUZZ_SECONDS ?= 300
 
-.PHONY: help setup peers run test test-interop test-attacks fuzz bench lint types imports format docs softphone sipjs
+.PHONY: help setup peers run test test-interop test-attacks fuzz bench lint types imports format docs lock release softphone sipjs
 
 help: ## What the targets do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 
-setup: ## .venv with the project and what it needs
+setup: ## .venv with the project and what it needs, as locked
 	@.ci/setup
 
 peers: setup
 	@.ci/need $(PEERS)
 
-run: setup ## The demonstration: gateway, PBX and softphone page on this machine
+run: ## The demonstration: gateway, PBX and softphone page on this machine
+	@.ci/setup run
 	@$(BIN)/sip-gateway demo
 
 test: peers ## All tests but the slow ones, real peers included; under 10 minutes
@@ -65,6 +66,12 @@ format: setup ## Put everything into the house style
 docs: setup ## docs/configuration.md from the schema
 	$(BIN)/sip-gateway reference > docs/configuration.md.new
 	mv docs/configuration.md.new docs/configuration.md
+
+lock: ## requirements*.lock anew from pyproject.toml, with hashes
+	.ci/lock
+
+release: ## Wheel, source archive and bill of materials in dist/; known faults looked up where an index can be reached
+	.ci/release
 
 sipjs: ## The bundle of the tests' SIP.js page (tests/interop/sipjs/dist), which is committed
 	@.ci/need node:nodejs npm:npm

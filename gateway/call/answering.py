@@ -5,6 +5,8 @@ An answer is read, judged and recorded before anything of it is used.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
 from gateway.call import direction, ending, report, security, wiring
@@ -20,9 +22,11 @@ from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg, refuse_broken_keying
 from gateway.policy.codes import Code
 from gateway.policy.evaluate import Verdict
+from gateway.policy.posture import SecurityVector
 from gateway.sdp.media import RemoteAudio
-from gateway.sdp.negotiation import TrunkAgreement
+from gateway.sdp.negotiation import TrunkAgreement, common_codecs
 from gateway.sip.dialog import Dialog
+from gateway.sip.message import Response
 
 KEYED_SECONDS = 10.0
 """POLICY A5 checkpoint P4: media must be keyed this soon after the answer."""
@@ -63,6 +67,55 @@ def _take_trunk_answer(call: CallState, leg: TrunkLeg, body: bytes) -> bool:
         return False
     use_answer(call, leg, remote, agreement)
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why an answer cannot be the call's."""
+
+    codes: tuple[Code, ...]
+    termination: Termination
+    vector: SecurityVector | None = None
+
+
+def objection(call: CallState, leg: TrunkLeg, response: Response) -> Objection | None:
+    """What speaks against the answer in a 2xx to our INVITE; nothing of it is taken, whatever comes out."""
+    if not response.body and leg.answer_tag == (response.to.tag or ""):
+        return None  # the answer was in an 18x and is taken already
+    memory = leg.remember()
+    try:
+        return _objection(call, leg, response.body)
+    except TrunkKeyingError as error:
+        return Objection((error.code,), error.termination)
+    except SdpError:
+        return Objection((), Termination.BAD_SDP)
+    finally:
+        leg.restore(memory)
+
+
+def _objection(call: CallState, leg: TrunkLeg, body: bytes) -> Objection | None:
+    leg.offered = leg.first_offer
+    remote, agreement = leg.inspect_answer(body)
+    verdict = judge_answer(call, leg, remote, agreement)
+    if not verdict.allowed:
+        vector = leg.vector_of(agreement, remote)
+        return Objection(verdict.codes, verdict.termination or Termination.ENCRYPTION_REQUIRED, vector)
+    if not call.late_offer and not common_codecs(call.caller_codecs, remote.codecs):
+        return Objection((), Termination.NO_COMMON_CODEC)
+    return None
+
+
+def fork_vector(leg: TrunkLeg, body: bytes) -> SecurityVector | None:
+    """How well an answer that was not taken would have protected the leg; None when it cannot be read."""
+    memory = leg.remember()
+    leg.offered = leg.first_offer
+    try:
+        remote, agreement = leg.inspect_answer(body)
+        return leg.vector_of(agreement, remote)
+    except SdpError:
+        return None
+    finally:
+        leg.restore(memory)
 
 
 def judge_answer(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreement: TrunkAgreement) -> Verdict:
@@ -129,8 +182,17 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
         _send_success(call, body)
     elif call.caller.invite is not None:
         call.answer_sent = True
+        open_dialog(call)
         response = call.caller.respond(call.caller.invite, status, body=body, headers=report.announce(call))
         call.emit(Respond(call.caller.invite_key, response))
+
+
+def open_dialog(call: CallState) -> None:
+    """Our first answer with a tag makes the caller's dialog: from then on BYE or UPDATE may come (RFC 3261 12.1.1)."""
+    caller = call.caller
+    if caller.dialog is None and caller.invite is not None:
+        caller.dialog = Dialog.uas(caller.invite, caller.local_tag)
+        call.emit(TrackDialog(caller.name, caller.dialog.key))
 
 
 def _send_success(call: CallState, body: bytes) -> None:
@@ -139,12 +201,11 @@ def _send_success(call: CallState, body: bytes) -> None:
         return
     headers = report.announce(call) if call.outbound else ()
     response = caller.respond(caller.invite, 200, body=body, headers=headers)
-    caller.dialog = Dialog.uas(caller.invite, caller.local_tag)
+    open_dialog(call)
     caller.confirmed, call.answer_sent, call.phase = True, True, Phase.ANSWERED
     call.answered_at = call.now
     security.expect(call)
     call.posture.mark_answered()
-    call.emit(TrackDialog(caller.name, caller.dialog.key))
     if call.browser is not None and call.browser.keyed is None:
         call.emit(SetTimer(Timer.KEYED, KEYED_SECONDS))
     call.emit(Respond(caller.invite_key, response))

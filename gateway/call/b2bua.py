@@ -167,13 +167,13 @@ class Call:
             case Purpose.UPDATE if isinstance(leg, BrowserLeg):
                 telling.response(call, leg, event)
             case Purpose.BYE if event.response.status >= 200:
-                call.outstanding.discard((event.leg, Purpose.BYE))
+                call.answered(event.ask)
             case _:
                 pass
 
     def _request_failed(self, event: RequestFailed) -> None:
         call = self.state
-        call.outstanding.discard((event.leg, event.purpose))
+        call.answered(event.ask)
         leg = call.leg(event.leg)
         if event.purpose is Purpose.INVITE and leg is not None:
             leg.invite_pending = False
@@ -223,7 +223,7 @@ class Call:
         call = self.state
         match name:
             case Timer.RING if call.phase is Phase.CALLING:
-                ending.refuse(call, Termination.RING_TIMEOUT)
+                ending.refuse(call, call.fork_objection or Termination.RING_TIMEOUT)
             case Timer.KEYED if call.answered_at is not None and call.browser and call.browser.keyed is None:
                 ending.terminate(call, Termination.MEDIA_NOT_KEYED)
             case Timer.GLARE:

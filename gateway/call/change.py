@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
-from gateway.call import answering, direction, ending, flows, report, security, wiring
+from gateway.call import answering, direction, ending, flows, forks, report, security, wiring
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
-from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, SendAck, SendRequest, SetTimer, Timer
+from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.leg import ALLOW, Leg, warning
 from gateway.call.state import CallState, Phase
@@ -33,12 +33,13 @@ def request(call: CallState, event: RequestIn) -> None:
     leg = call.leg(event.leg)
     if leg is None or not flows.admits(call, leg, event):
         return
-    if leg.dialog is not None:
-        if request_dialog_key(event.request) != leg.dialog.key:
-            _of_a_lost_fork(call, leg, event)
-            return
+    if leg.dialog is not None and request_dialog_key(event.request) != leg.dialog.key:
+        _of_a_lost_fork(call, leg, event)
+        return
+    dialog = leg.dialog or leg.early_dialog(event.request.from_.tag or "")
+    if dialog is not None:
         try:
-            leg.dialog.accept_sequence(event.request)
+            dialog.accept_sequence(event.request)
         except SipError as error:
             call.emit(Respond(event.key, leg.respond(event.request, error.status)))
             return
@@ -57,6 +58,9 @@ def _of_a_lost_fork(call: CallState, leg: Leg, event: RequestIn) -> None:
 
 
 def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
+    if not (leg.confirmed or leg.is_caller):
+        forks.hung_up_early(call, leg, event)
+        return
     hung_up = Termination.HANGUP_BROWSER if leg.name is LegName.BROWSER else Termination.HANGUP_TRUNK
     if not leg.confirmed:
         hung_up = Termination.CANCELLED
@@ -236,8 +240,7 @@ def reoffer(call: CallState, leg: Leg, wanted: Direction) -> None:
     headers = report.announce(call) if isinstance(leg, BrowserLeg) else ()
     request = leg.in_dialog("INVITE", body, headers)
     call.reoffer, call.reoffer_sequence = leg.name, request.cseq.number
-    call.outstanding.add((leg.name, Purpose.REINVITE))
-    call.emit(SendRequest(leg.name, request, leg.next_hop(), Purpose.REINVITE))
+    call.send(leg.name, request, leg.next_hop(), Purpose.REINVITE)
 
 
 def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
@@ -245,11 +248,11 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
     status = event.response.status
     if status < 200:
         return
+    call.answered(event.ask)
     if status < 300:
         _acknowledge(call, leg, event)
     if call.reoffer is not leg.name or event.response.cseq.number != call.reoffer_sequence:
         return
-    call.outstanding.discard((leg.name, Purpose.REINVITE))
     call.reoffer = None
     if not call.live:
         return

@@ -54,6 +54,8 @@ class SendRequest:
     request: Request
     flow: Flow
     purpose: Purpose
+    ask: int
+    """Number of the request within the call: what comes of it comes back with this number."""
 
 
 @dataclass(frozen=True, slots=True)

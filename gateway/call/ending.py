@@ -12,7 +12,6 @@ from gateway.call.effects import (
     LegName,
     Purpose,
     Respond,
-    SendRequest,
     SetTimer,
     Timer,
 )
@@ -90,17 +89,21 @@ def _bye(call: CallState, leg: Leg, termination: Termination) -> None:
         request = leg.in_dialog("BYE", headers=reason(termination))
     except SipError:
         return  # no dialog, or one that cannot be written to any more: there is nobody left to tell
-    call.outstanding.add((leg.name, Purpose.BYE))
-    call.emit(SendRequest(leg.name, request, leg.next_hop(), Purpose.BYE))
+    call.send(leg.name, request, leg.next_hop(), Purpose.BYE)
+
+
+def bye_of(leg: Leg, dialog: Dialog, termination: Termination) -> Request:
+    """The BYE of a dialog that is not the leg's own."""
+    bye = dialog.new_request("BYE", leg.contact, MAX_FORWARDS)
+    for name, value in reason(termination):
+        bye.headers.add(name, value)
+    return bye
 
 
 def release_dialog(call: CallState, leg: Leg, dialog: Dialog, termination: Termination) -> None:
     """End a dialog the call does not want: a fork that lost, an answer that crossed our CANCEL."""
-    bye: Request = dialog.new_request("BYE", leg.contact, MAX_FORWARDS)
-    for name, value in reason(termination):
-        bye.headers.add(name, value)
-    call.outstanding.add((leg.name, Purpose.BYE))
-    call.emit(SendRequest(leg.name, bye, leg.next_hop(dialog), Purpose.BYE))
+    bye = bye_of(leg, dialog, termination)
+    call.send(leg.name, bye, leg.next_hop(dialog), Purpose.BYE)
 
 
 def acknowledged(call: CallState) -> None:

@@ -77,6 +77,8 @@ class ResponseIn:
     purpose: Purpose
     response: Response
     flow: Flow
+    ask: int
+    """Which of the call's requests it answers, see `SendRequest`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class RequestFailed:
     leg: LegName
     purpose: Purpose
     transport: bool
+    ask: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ class Leg(ABC):
     local_tag: str = ""
     founding: Flow = field(init=False)
     """The flow the leg was set up over: nothing that proves less speaks for the leg, nor is anything sent there."""
+    done_with: frozenset[str] = frozenset()
+    """Tags of forks that are no part of the call any more: hung up on, or gone by themselves (callee legs)."""
     acked: bool = False
     confirmed: bool = False
     """A 2xx ended the INVITE transaction, in whichever direction."""
@@ -176,6 +178,10 @@ class Leg(ABC):
             return self.dialogs.take(response)
         except SipError:
             return None
+
+    def early_dialog(self, tag: str) -> Dialog | None:
+        """The dialog of this fork of our INVITE, if it is kept."""
+        return self.dialogs.find(tag) if self.dialogs is not None else None
 
     def remembers(self, dialog: Dialog) -> bool:
         """Whether this early dialog is kept: a callee cannot make us follow any number of forks."""

@@ -12,11 +12,11 @@ import logging
 
 from gateway.audit import record
 from gateway.base.counters import Counter
-from gateway.base.errors import SipError
+from gateway.base.errors import GatewayError, SipError
 from gateway.base.termination import Termination
 from gateway.call import events
 from gateway.call.admission import Admission
-from gateway.call.effects import LegName
+from gateway.call.effects import LegName, SendAck
 from gateway.call.leg import ALLOW, SDP
 from gateway.call.registrar import Registrar
 from gateway.call.runner import CallIndex, CallRunner
@@ -114,24 +114,40 @@ class CallManager:
         leg = LegName.TRUNK if event.flow.trunk is not None else LegName.BROWSER
         message = event.message
         what = message.method if isinstance(message, Request) else f"{message.status} {message.cseq.method}"
-        runner.feed(events.FlowRefused(sent[1] if sent else leg, event.flow, what, event.why, event.status))
+        runner.feed(events.FlowRefused(sent[1].leg if sent else leg, event.flow, what, event.why, event.status))
 
     def _response(self, event: ResponseReceived) -> None:
         found = self.index.sent.get(event.key)
         if found is None:
-            self._services.counters.add(Counter.SIP_UNMATCHED_RESPONSE)
+            self._late(event)
             return
-        runner, leg, purpose = found
+        runner, sent = found
         self.index.answered(event.key, event.response.status)
-        runner.feed(events.ResponseIn(leg, purpose, event.response, event.flow))
+        runner.feed(events.ResponseIn(sent.leg, sent.purpose, event.response, event.flow, sent.ask))
+
+    def _late(self, event: ResponseReceived) -> None:
+        """A response no call waits for: a fork that answers when its call is over, or nobody's."""
+        forks = self.index.late_forks.get(event.key)
+        if forks is None:
+            if event.response.cseq.method != "BYE":  # the answer to the BYE of such a fork
+                self._services.counters.add(Counter.SIP_UNMATCHED_RESPONSE)
+            return
+        try:
+            for effect in forks.answer(event.response):
+                if isinstance(effect, SendAck):
+                    self._services.sip.send_ack(effect.request, effect.flow)
+                else:
+                    self._services.sip.send_request(effect.request, effect.flow)
+        except GatewayError as error:
+            log.warning("cannot end a dialog of a call that is over: %s", error)
 
     def _failed(self, event: RequestTimeout | TransportFailed) -> None:
         found = self.index.sent.pop(event.key, None)
         if found is None:
             self._to_received(event.key, events.AckMissing(event.key, transport=True))
             return
-        runner, leg, purpose = found
-        runner.feed(events.RequestFailed(leg, purpose, isinstance(event, TransportFailed)))
+        runner, sent = found
+        runner.feed(events.RequestFailed(sent.leg, sent.purpose, isinstance(event, TransportFailed), sent.ask))
 
     def _request(self, event: RequestReceived) -> None:
         try:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import answering, ending, flows, report, security, setup
+from gateway.call import answering, ending, flows, forks, report, security, setup
 from gateway.call.effects import (
     ClearTimer,
-    Purpose,
     Respond,
-    SendAck,
     Timer,
     TrackDialog,
 )
@@ -20,7 +18,6 @@ from gateway.call.trunk_leg import TrunkLeg
 from gateway.policy.codes import Code
 from gateway.policy.evaluate import RETRY_STATUSES, plan_retry
 from gateway.sdp.negotiation import common_codecs
-from gateway.sip.dialog import Dialog
 from gateway.sip.message import Response
 
 SPOKEN = (486, 487, 600, 603)
@@ -36,7 +33,7 @@ def invite_response(call: CallState, callee: Leg, event: ResponseIn) -> None:
     elif status < 300:
         _success(call, callee, event)
     else:
-        call.outstanding.discard((callee.name, Purpose.INVITE))
+        call.answered(event.ask)
         callee.invite_pending = False
         if call.phase is Phase.CALLING:
             _failure(call, callee, status)
@@ -81,32 +78,23 @@ def _relay_provisional(call: CallState, status: int) -> None:
     if status not in (180, 181, 182):
         return
     headers = report.announce(call) if call.outbound else ()
+    answering.open_dialog(call)
     call.emit(Respond(call.caller.invite_key, call.caller.respond(call.caller.invite, status, headers=headers)))
 
 
 def _success(call: CallState, callee: Leg, event: ResponseIn) -> None:
-    call.outstanding.discard((callee.name, Purpose.INVITE))
+    forks.answered(call, event.ask)
     dialog = callee.dialog_of(event.response)
     if dialog is None:
         return
-    if callee.dialog is not None and dialog.key == callee.dialog.key:
-        _acknowledge(call, callee, dialog, event.response)  # our ACK was lost
-        return
-    if callee.confirmed or call.phase is not Phase.CALLING:
-        _acknowledge(call, callee, dialog, event.response)
-        if dialog.local_seq == event.response.cseq.number:  # else our BYE is out already
-            ending.release_dialog(call, callee, dialog, call.termination or Termination.CANCELLED)
-        return
-    callee.confirm(dialog)
-    flows.note_target(call, callee, event.response, event.flow)
-    call.emit(ClearTimer(Timer.RING), TrackDialog(callee.name, dialog.key))
-    _acknowledge(call, callee, dialog, event.response)
-    _accept_answer(call, callee, event.response)
-
-
-def _acknowledge(call: CallState, callee: Leg, dialog: Dialog, response: Response) -> None:
-    ack = dialog.ack(response.cseq.number, callee.contact)
-    call.emit(SendAck(callee.name, ack, callee.next_hop(dialog)))
+    forks.acknowledge(call, callee, dialog, event.response)
+    if callee.confirmed or call.phase is not Phase.CALLING or dialog.remote_tag in callee.done_with:
+        forks.unwanted(call, callee, dialog, event.response)
+    elif not forks.is_refused(call, callee, dialog, event.response):
+        callee.confirm(dialog)
+        flows.note_target(call, callee, event.response, event.flow)
+        call.emit(ClearTimer(Timer.RING), TrackDialog(callee.name, dialog.key))
+        _accept_answer(call, callee, event.response)
 
 
 def _accept_answer(call: CallState, callee: Leg, response: Response) -> None:

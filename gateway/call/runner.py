@@ -15,6 +15,7 @@ from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events, security
 from gateway.call.b2bua import Call
+from gateway.call.forks import LateForks
 from gateway.call.media_control import CallMedia
 from gateway.call.services import Services
 from gateway.call.state import CallState
@@ -41,9 +42,12 @@ class CallIndex:
     """Which call a transaction or dialog belongs to. Entries live exactly as long as their call."""
 
     def __init__(self) -> None:
-        self.sent: dict[str, tuple[CallRunner, fx.LegName, fx.Purpose]] = {}
+        self.sent: dict[str, tuple[CallRunner, fx.SendRequest]] = {}
         self.received: dict[str, CallRunner] = {}
         self.dialogs: dict[tuple[str, str, str], tuple[CallRunner, fx.LegName]] = {}
+        self.late_forks: dict[str, LateForks] = {}
+        """By the key of an answered INVITE whose call is forgotten, until no fork can answer any more; bounded by the
+        transactions of the stack, which end at the same time."""
         self.runners: set[CallRunner] = set()
         self.recorded_peers: set[int] = set()
         """Flows to trunks whose TLS peer is in the audit log; emptied as they close."""
@@ -61,7 +65,7 @@ class CallIndex:
     def answered(self, key: str, status: int) -> None:
         """After a final response nothing more comes for a request of ours; only the 2xx of an INVITE is repeated."""
         found = self.sent.get(key)
-        if found is not None and (status >= 300 or (status >= 200 and found[2] in _ANSWERED_ONCE)):
+        if found is not None and (status >= 300 or (status >= 200 and found[1].purpose in _ANSWERED_ONCE)):
             del self.sent[key]
 
 
@@ -174,7 +178,7 @@ class CallRunner:
         """The call cannot go on as decided; a request that never left gets no response either."""
         self.feed(events.Lost(Termination.INTERNAL_ERROR))
         if isinstance(effect, fx.SendRequest):
-            self.feed(events.RequestFailed(effect.leg, effect.purpose, transport=True))
+            self.feed(events.RequestFailed(effect.leg, effect.purpose, transport=True, ask=effect.ask))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -191,7 +195,7 @@ class CallRunner:
 
     def _send_request(self, effect: fx.SendRequest) -> None:
         key = self._services.sip.send_request(effect.request, effect.flow)
-        self._index.sent[key] = (self, effect.leg, effect.purpose)
+        self._index.sent[key] = (self, effect)
         if effect.purpose is fx.Purpose.INVITE:
             self._invite_key = key
         elif effect.purpose is fx.Purpose.REINVITE:
@@ -330,6 +334,10 @@ class CallRunner:
         for name in list(self._timers):
             self._clear(name)
         self._index.drop(self)
+        callee, left = self.state.callee, self.state.forks_until - self._services.clock()
+        if callee is not None and left > 0:
+            self._index.late_forks[self._invite_key] = LateForks(callee, self.state.termination)
+            self._loop.call_later(left, self._index.late_forks.pop, self._invite_key, None)
 
 
 _EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {

@@ -144,6 +144,13 @@ def violation(
     call.emit(_leg_record(call, leg, verdict, found))
 
 
+def lost_fork(call: CallState, leg: Leg, vector: SecurityVector) -> None:
+    """Record how well an answer of another phone would have protected the leg; that phone is hung up on."""
+    verdict = judge(call.policy, vector)
+    lost = replace(verdict, allowed=False, record="leg.lost", termination=Termination.CANCELLED)
+    call.emit(_leg_record(call, leg, lost, vector))
+
+
 def refused_offer(call: CallState, leg: Leg, refusal: Refusal) -> None:
     """Record that policy said no before there was anything to grade."""
     call.emit(

@@ -15,7 +15,6 @@ from gateway.call.effects import (
     ConnectTrunk,
     OpenMedia,
     Purpose,
-    SendRequest,
     SetTimer,
     Timer,
 )
@@ -158,6 +157,7 @@ def media_opened(call: CallState, event: MediaOpened) -> None:
     trunk.rtp, trunk.rtcp = event.trunk_rtp, event.trunk_rtcp
     call.phase = Phase.CALLING
     call.callee_call_id = call.context.tokens(24)
+    call.ring_until = call.now + call.context.ring_seconds
     call.emit(SetTimer(Timer.RING, call.context.ring_seconds))
     send_invite(call, call.callee)
 
@@ -174,6 +174,5 @@ def send_invite(call: CallState, callee: Leg) -> None:
         for name, value in report.announce(call):
             invite.headers.add(name, value)
     callee.invite, callee.invite_pending = invite, True
-    callee.dialogs = InviteDialogs(invite)
-    call.outstanding.add((callee.name, Purpose.INVITE))
-    call.emit(SendRequest(callee.name, invite, callee.flow, Purpose.INVITE))
+    callee.dialogs, callee.done_with = InviteDialogs(invite), frozenset()
+    call.send(callee.name, invite, callee.flow, Purpose.INVITE)

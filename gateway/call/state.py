@@ -9,7 +9,7 @@ from enum import Enum, auto
 from gateway.base.termination import Termination
 from gateway.base.values import TokenSource
 from gateway.call.browser_leg import BrowserLeg
-from gateway.call.effects import Effect, LegName, Purpose
+from gateway.call.effects import Effect, LegName, Purpose, SendRequest
 from gateway.call.events import MediaOpened
 from gateway.call.hops import HopMarks
 from gateway.call.leg import Leg
@@ -20,6 +20,7 @@ from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture
 from gateway.sdp.codecs import Codec
 from gateway.sip.flow import Flow
+from gateway.sip.message import Request
 
 
 class Phase(Enum):
@@ -78,8 +79,16 @@ class CallState:
     phase: Phase = Phase.PREPARING
     posture: CallPosture = field(default_factory=CallPosture)
     out: list[Effect] = field(default_factory=list)
-    outstanding: set[tuple[LegName, Purpose]] = field(default_factory=set)
-    """Requests we sent that have no final response yet."""
+    asks: int = 0
+    """Requests sent so far; each has its own number."""
+    outstanding: dict[int, tuple[LegName, Purpose]] = field(default_factory=dict)
+    """Requests we sent that have no final response yet, by their number: two BYEs of two forks are two."""
+    ring_until: float = 0.0
+    """When the callee has rung for long enough."""
+    fork_objection: Termination | None = None
+    """Why the first phone that answered was hung up on, while others may still answer better."""
+    forks_until: float = 0.0
+    """Until then our answered INVITE may be answered again by another fork (RFC 3261 13.2.2.4); 0: not answered."""
     max_forwards: int = 70
     late_offer: bool = False
     """The caller's INVITE had no offer: ours goes into the 200, its answer comes in the ACK."""
@@ -117,6 +126,20 @@ class CallState:
 
     def emit(self, *effects: Effect) -> None:
         self.out.extend(effects)
+
+    def send(self, leg: LegName, request: Request, flow: Flow, purpose: Purpose) -> None:
+        """Send a request; until `answered`, the call waits for what comes of it."""
+        self.asks += 1
+        self.outstanding[self.asks] = (leg, purpose)
+        self.emit(SendRequest(leg, request, flow, purpose, self.asks))
+
+    def answered(self, ask: int) -> None:
+        """A request has its final response, or will never have one."""
+        self.outstanding.pop(ask, None)
+
+    def awaits(self, leg: LegName, purpose: Purpose) -> bool:
+        """Whether a request of this kind is unanswered."""
+        return (leg, purpose) in self.outstanding.values()
 
     @property
     def browser(self) -> BrowserLeg | None:

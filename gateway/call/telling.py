@@ -14,7 +14,7 @@ from __future__ import annotations
 from gateway.base.termination import Termination
 from gateway.call import change, direction, ending, report
 from gateway.call.browser_leg import BrowserLeg
-from gateway.call.effects import Purpose, SendRequest
+from gateway.call.effects import Purpose
 from gateway.call.events import ResponseIn
 from gateway.call.state import CallState, Phase
 
@@ -27,7 +27,7 @@ def settle(call: CallState) -> None:
     browser = call.browser
     if browser is None or not _can_hear(call, browser) or call.told == report.news(call):
         return
-    if call.report_waits or (browser.name, Purpose.UPDATE) in call.outstanding:
+    if call.report_waits or call.awaits(browser.name, Purpose.UPDATE):
         return
     if browser.takes_update:
         _update(call, browser)
@@ -40,7 +40,7 @@ def response(call: CallState, leg: BrowserLeg, event: ResponseIn) -> None:
     status = event.response.status
     if status < 200:
         return
-    call.outstanding.discard((leg.name, Purpose.UPDATE))
+    call.answered(event.ask)
     if status < 300:
         call.report_retries = 0
         if leg.dialog is not None:
@@ -70,5 +70,4 @@ def _may_reoffer(call: CallState) -> bool:
 
 def _update(call: CallState, browser: BrowserLeg) -> None:
     request = browser.in_dialog("UPDATE", headers=report.announce(call))
-    call.outstanding.add((browser.name, Purpose.UPDATE))
-    call.emit(SendRequest(browser.name, request, browser.next_hop(), Purpose.UPDATE))
+    call.send(browser.name, request, browser.next_hop(), Purpose.UPDATE)

@@ -59,6 +59,8 @@ class TrunkLeg(Leg):
     plan: OfferPlan | None = None
     agreement: TrunkAgreement | None = None
     description: SessionDescription | None = None
+    first_offer: LocalAudio | None = None
+    """The offer in our INVITE: every fork answers this one, whatever was agreed since."""
     offered: LocalAudio | None = None
     """Our offer that waits for its answer; the session stands on `local` until then."""
 
@@ -111,6 +113,8 @@ class TrunkLeg(Leg):
         offered = self._audio(proto, self._allowed(codecs), direction, cryptos)
         body = self._publish(lambda version: build_offer(offered, session_id=self.session_id, version=version))
         self.offered = offered
+        if not self.confirmed:
+            self.first_offer = offered
         return body
 
     def withdraw_offer(self) -> None:

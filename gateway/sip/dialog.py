@@ -175,6 +175,15 @@ class InviteDialogs:
         """Whether this dialog is kept, see `MAX_EARLY_DIALOGS`."""
         return self._by_tag.get(dialog.remote_tag) is dialog
 
+    @property
+    def early_tags(self) -> frozenset[str]:
+        """Who rings, or was ringing when we last heard of it."""
+        return frozenset(tag for tag, dialog in self._by_tag.items() if not dialog.confirmed)
+
+    def find(self, tag: str) -> Dialog | None:
+        """The dialog of this To tag."""
+        return self._by_tag.get(tag)
+
     def take(self, response: Response) -> Dialog | None:
         """The dialog of a 1xx or 2xx, made or confirmed by it; None for 100, failures and a 1xx without tag."""
         tag = response.to.tag or ""
@@ -187,6 +196,8 @@ class InviteDialogs:
 
     def _make(self, tag: str, response: Response) -> Dialog:
         dialog = Dialog.uac(self._request, response)
+        if len(self._by_tag) >= MAX_EARLY_DIALOGS and dialog.confirmed:
+            self._by_tag.pop(next(iter(self.early_tags), ""), None)  # who answers counts for more than who rings
         if len(self._by_tag) < MAX_EARLY_DIALOGS:
             self._by_tag[tag] = dialog
         return dialog

@@ -196,7 +196,7 @@ class Scene:
             body=body,
             content_type="application/sdp" if body else "",
         )
-        return events.ResponseIn(sent.leg, sent.purpose, response, sent.flow)
+        return events.ResponseIn(sent.leg, sent.purpose, response, sent.flow, sent.ask)
 
     def ack(self, body: bytes = b"") -> Scene:
         return self.feed(events.AckIn("invite-key", request("ACK", body, to_tag="gw-browser")))

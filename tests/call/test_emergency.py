@@ -57,7 +57,7 @@ def test_so_is_one_that_refuses_the_call(status: int) -> None:
 @pytest.mark.parametrize("transport", [True, False])
 def test_and_one_that_does_not_answer_at_all(transport: bool) -> None:
     """UDP has no connection that could fail: silence is all there is."""
-    scene = emergency().calling().feed(events.RequestFailed(LegName.TRUNK, Purpose.INVITE, transport))
+    scene = emergency().calling().feed(events.RequestFailed(LegName.TRUNK, Purpose.INVITE, transport, 1))
     assert trunks(scene) == ["pbx", "second"]
     scene.connect().reply(200, answer())
     assert scene.responses[-1].status == 200

@@ -228,7 +228,7 @@ class CallMachine(RuleBasedStateMachine):
         if really and open_:
             self.failed.add(id(open_[-1]))
             self.watcher.reinvites.discard((open_[-1].leg, open_[-1].request.cseq.number))
-            self.feed(events.RequestFailed(open_[-1].leg, purpose, transport))
+            self.feed(events.RequestFailed(open_[-1].leg, purpose, transport, open_[-1].ask))
 
     @precondition(lambda self: self.scene.state.caller.confirmed)
     @rule(data=st.data())
@@ -242,7 +242,7 @@ class CallMachine(RuleBasedStateMachine):
         body = b""
         if self.scene.state.late_offer and ours:
             shown = fx.SendRequest(
-                self.scene.state.caller.name, request("INVITE", ours[0]), self.scene.flow, Purpose.INVITE
+                self.scene.state.caller.name, request("INVITE", ours[0]), self.scene.flow, Purpose.INVITE, 0
             )
             body = self._good_answer(shown)
         self.scene_ack(body)
@@ -303,7 +303,7 @@ class CallMachine(RuleBasedStateMachine):
         ours = [e.response.body for e in self.scene.all if isinstance(e, fx.Respond) and e.key == key][-1]
         body = self._body(data, leg)
         if good:
-            body = self._good_answer(fx.SendRequest(leg, request("INVITE", ours), self.scene.flow, Purpose.INVITE))
+            body = self._good_answer(fx.SendRequest(leg, request("INVITE", ours), self.scene.flow, Purpose.INVITE, 0))
         self.feed(events.AckIn(key, request("ACK", body)))
 
     @rule(suite=st.sampled_from([AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80]), old=st.sampled_from([False, False, True]))

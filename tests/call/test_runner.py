@@ -155,7 +155,7 @@ async def test_only_the_latest_of_our_reinvites_are_remembered(office: Office) -
     await established(office)
     (found,) = office.manager.index.runners
     for _ in range(20):
-        found._carry_out(SendRequest(LegName.TRUNK, last_invite(office), trunk_flow(), Purpose.REINVITE))
+        found._carry_out(SendRequest(LegName.TRUNK, last_invite(office), trunk_flow(), Purpose.REINVITE, 9))
     assert len(office.manager.index.sent) <= runner.MAX_REINVITES_KEPT + 1
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
-from gateway.call import answering, direction, ending, flows, forks, report, security, wiring
+from gateway.call import answering, direction, ending, flows, forks, glare, report, security, wiring
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
 from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
@@ -21,8 +21,6 @@ from gateway.sdp.negotiation import TrunkAgreement, common_codecs
 from gateway.sip.dialog import request_dialog_key
 from gateway.sip.message import Request
 
-GLARE_SECONDS = 2.1
-"""RFC 3261 14.1: the owner of the Call-ID waits 2.1 to 4 s; the callee's Call-ID is always ours."""
 MAX_GLARE_RETRIES = 2
 MAX_WEAKENING_ATTEMPTS = 2
 """POLICY A2 mid.crypto_removed: the first try is refused, the second ends the call."""
@@ -78,7 +76,7 @@ def _offer(call: CallState, leg: Leg, event: RequestIn) -> None:
         return
     status = _not_now(call, leg, event.request)
     if status:
-        retry = (("Retry-After", "2"),) if status == 500 else ()
+        retry = (("Retry-After", str(glare.retry_after(call.context.tokens))),) if status == 500 else ()
         call.emit(Respond(event.key, leg.respond(event.request, status, headers=retry)))
         return
     if not event.request.body:
@@ -96,9 +94,14 @@ def _not_now(call: CallState, leg: Leg, request: Request) -> int:
         return 481
     if not request.body and request.method == "UPDATE":
         return 0
+    if not leg.confirmed:
+        return 500 if leg.is_caller else 491  # its INVITE waits for our answer; ours waits for its
     if call.phase is not Phase.ESTABLISHED or call.reoffer is leg.name:
         return 491
-    return 500 if call.ack_offer_key else 0
+    if not call.ack_offer_key:
+        return 0
+    ours_is_open = request.method == "UPDATE" and call.ack_offer_leg is leg.name
+    return 491 if ours_is_open else 500
 
 
 def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
@@ -287,7 +290,8 @@ def _wait_for_glare(call: CallState, leg: Leg) -> None:
         call.told = None
     call.glare_retries += 1
     call.reoffer_again.add(leg.name)
-    call.emit(SetTimer(Timer.GLARE, GLARE_SECONDS))
+    wait = glare.wait_seconds(call.context.tokens, owns_call_id=not leg.is_caller)
+    call.emit(SetTimer(Timer.GLARE, wait))
 
 
 def _unread(call: CallState, leg: Leg, status: int) -> None:

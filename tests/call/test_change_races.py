@@ -116,7 +116,7 @@ def test_an_update_with_an_offer_while_an_ack_owes_us_an_answer_is_500_with_retr
     scene = from_trunk(established(), "INVITE")
     from_browser(scene, "UPDATE", held(b"sendonly"))
     assert scene.responses[-1].status == 500
-    assert scene.responses[-1].headers.get("Retry-After") == "2"
+    assert int(scene.responses[-1].headers.get("Retry-After") or "-1") in range(11)
 
 
 def test_an_update_with_an_offer_before_the_answer_is_491() -> None:

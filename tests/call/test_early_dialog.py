@@ -1,0 +1,190 @@
+"""Requests in a dialog that is not answered yet: who may end a call that rings, what else may come (RFC 3261 15)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.base.termination import Termination
+from gateway.call import effects as fx
+from gateway.call import events
+from gateway.call.effects import LegName, Purpose
+from gateway.config.schema import Profile
+from gateway.sip.events import CancelReceived
+from gateway.sip.message import Headers, Request
+from tests.call.office import Office
+from tests.call.scene import BROWSER_FLOW, Scene, answer, sdes_answer, trunk_flow, vector
+
+CRYPTO = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40
+
+
+def ringing(*, outbound: bool, early_media: bool = False) -> Scene:
+    offer = vector("chromium_offer") if outbound else answer("RTP/SAVP", CRYPTO)
+    scene = Scene(profile=Profile.STRICT, outbound=outbound, offer=offer).calling()
+    body = sdes_answer(scene.invite.body) if early_media and outbound else b""
+    return scene.reply(183 if body else 180, body)
+
+
+def statuses(scene: Scene, key: str) -> list[int]:
+    return [e.response.status for e in scene.all if isinstance(e, fx.Respond) and e.key == key]
+
+
+@pytest.mark.parametrize("outbound", [True, False])
+@pytest.mark.parametrize("early_media", [True, False])
+def test_bye_of_the_caller_in_an_early_dialog_ends_the_call_as_a_cancel_would(
+    outbound: bool, early_media: bool
+) -> None:
+    scene = ringing(outbound=outbound, early_media=early_media)
+    caller = scene.state.caller.name
+    scene.inside(caller, "BYE", cseq=2)
+    assert statuses(scene, f"{caller}-2") == [200]
+    assert statuses(scene, "invite-key")[-1] == 487
+    assert scene.order(fx.CancelInvite, fx.Finished) == ["Finished", "CancelInvite"]
+    assert scene.state.termination is Termination.CANCELLED
+
+
+@pytest.mark.parametrize("outbound", [True, False])
+def test_the_callers_dialog_is_known_from_our_first_answer_with_a_tag_and_once(outbound: bool) -> None:
+    scene = ringing(outbound=outbound)
+    tracked = [e.key for e in scene.all if isinstance(e, fx.TrackDialog) and e.leg is scene.state.caller.name]
+    first = next(r for r in scene.responses if r.status == 180)
+    assert tracked == [("caller-call-id", first.to.tag, "caller")]
+    scene.reply(180).reply(183)
+    tracked = [e.key for e in scene.all if isinstance(e, fx.TrackDialog) and e.leg is scene.state.caller.name]
+    assert len(tracked) == 1
+
+
+def test_a_cancel_that_crosses_the_bye_changes_nothing() -> None:
+    scene = ringing(outbound=False).inside(LegName.TRUNK, "BYE", cseq=2)
+    scene.feed(events.CancelIn()).inside(LegName.TRUNK, "BYE", cseq=3)
+    assert scene.order(fx.Finished) == ["Finished"]
+    assert statuses(scene, "trunk-3") == [200]
+    assert statuses(scene, "invite-key")[1:] == [487]
+
+
+def test_a_bye_that_crosses_a_cancel_is_answered() -> None:
+    scene = ringing(outbound=False).feed(events.CancelIn()).inside(LegName.TRUNK, "BYE", cseq=2)
+    assert statuses(scene, "trunk-2") == [200]
+    assert scene.order(fx.Finished) == ["Finished"]
+
+
+def test_an_answer_that_crosses_the_bye_is_acknowledged_and_hung_up_on() -> None:
+    scene = ringing(outbound=True).inside(LegName.BROWSER, "BYE", cseq=2)
+    scene.clear().reply(200, sdes_answer(scene.invite.body))
+    assert [type(e) for e in scene.take(fx.SendAck)] == [fx.SendAck]
+    assert [e.request.method for e in scene.take(fx.SendRequest)] == ["BYE"]
+    assert statuses(scene, "invite-key")[-1] == 487
+
+
+def test_a_bye_that_crosses_our_200_ends_the_answered_call() -> None:
+    scene = ringing(outbound=True).reply(200, sdes_answer(ringing(outbound=True).invite.body))
+    scene.inside(LegName.BROWSER, "BYE", cseq=2)
+    assert scene.state.termination is Termination.HANGUP_BROWSER
+    assert [e.request.method for e in scene.take(fx.SendRequest) if e.purpose is Purpose.BYE] == ["BYE"]
+    assert statuses(scene, "browser-2") == [200]
+
+
+@pytest.mark.parametrize(("cseq", "status"), [(1, 200), (0, 500)])
+def test_a_request_older_than_the_invite_is_out_of_order(cseq: int, status: int) -> None:
+    scene = ringing(outbound=False)
+    scene.inside(LegName.TRUNK, "OPTIONS", cseq=cseq)
+    assert statuses(scene, f"trunk-{cseq}") == [status]
+    assert scene.state.live
+
+
+@pytest.mark.parametrize(("method", "status"), [("PRACK", 405), ("INFO", 405), ("OPTIONS", 200), ("UPDATE", 200)])
+def test_other_requests_in_an_early_dialog_are_answered_and_the_browser_rings_on(method: str, status: int) -> None:
+    scene = ringing(outbound=False)
+    scene.clear().inside(LegName.TRUNK, method, cseq=2)
+    assert statuses(scene, "trunk-2") == [status]
+    assert [type(e) for e in scene.effects] == [fx.Respond]
+    scene.inside(LegName.TRUNK, "BYE", cseq=3)  # BYE before PRACK, after it, instead of it
+    assert statuses(scene, "invite-key")[-1] == 487
+
+
+# The callee must not send BYE before it has answered. If it does, that phone is gone and no other.
+
+
+def test_bye_of_the_only_phone_that_rings_ends_the_call() -> None:
+    scene = ringing(outbound=True).inside(LegName.TRUNK, "BYE", cseq=1)
+    assert statuses(scene, "trunk-1") == [200]
+    assert statuses(scene, "invite-key")[-1] == 480
+    assert scene.state.termination is Termination.REJECTED
+    assert scene.take(fx.CancelInvite)
+
+
+def test_bye_of_one_phone_of_several_leaves_the_others_ringing() -> None:
+    scene = ringing(outbound=True).reply(180, tag="second")
+    scene.clear().inside(LegName.TRUNK, "BYE", cseq=1)
+    assert scene.state.live
+    assert [type(e) for e in scene.effects] == [fx.Respond]
+    scene.reply(200, sdes_answer(scene.invite.body), tag="second")
+    assert scene.responses[-1].status == 200
+
+
+def test_the_answer_of_a_phone_that_has_said_bye_is_hung_up_on() -> None:
+    scene = ringing(outbound=True).reply(180, tag="second").inside(LegName.TRUNK, "BYE", cseq=1)
+    scene.clear().reply(200, sdes_answer(scene.invite.body))
+    assert scene.state.live
+    assert [e.request.method for e in scene.take(fx.SendRequest)] == ["BYE"]
+
+
+# The same through the manager, which looks dialogs up.
+
+
+def inbound(method: str, cseq: int, to: str, body: bytes = b"") -> Request:
+    headers = Headers([("Via", f"SIP/2.0/TLS 127.0.0.2;branch=z9hG4bK{method}{cseq}"), ("Max-Forwards", "70")])
+    headers.add("From", "<sip:4711@pbx.example>;tag=pbx")
+    headers.add("To", to)
+    headers.add("Call-ID", "in-call")
+    headers.add("CSeq", f"{cseq} {method}")
+    headers.add("Contact", "<sip:pbx@127.0.0.2:5061>")
+    if body:
+        headers.add("Content-Type", "application/sdp")
+    return Request(method, "sip:100@example.test", headers, body)
+
+
+async def called(directory: Path) -> tuple[Office, str]:
+    office = Office(directory)
+    register = Headers([("From", "<sip:alice@example.test>;tag=a"), ("To", "<sip:alice@example.test>")])
+    for name, value in (("Call-ID", "r"), ("CSeq", "1 REGISTER"), ("Contact", "<sip:alice@client.invalid>")):
+        register.add(name, value)
+    office.request(Request("REGISTER", "sip:example.test", register), key="register", flow=BROWSER_FLOW)
+    invite = inbound("INVITE", 1, "<sip:100@example.test>", answer("RTP/SAVP", CRYPTO))
+    office.request(invite, key="in", flow=trunk_flow())
+    await office.settle()
+    assert office.methods == ["INVITE"]
+    office.reply("INVITE", 180)
+    ring = [r for key, r in office.sip.answers if key == "in"][-1]
+    assert ring.status == 180
+    return office, str(ring.to)
+
+
+@pytest.mark.asyncio
+async def test_the_trunk_hangs_up_while_the_browser_rings(tmp_path: Path) -> None:
+    office, to = await called(tmp_path)
+    office.request(inbound("BYE", 2, to), key="bye", flow=trunk_flow())
+    await office.settle()
+    assert office.statuses("bye") == [200]
+    assert office.statuses("in")[-1] == 487
+    assert len(office.sip.cancelled) == 1
+    assert office.audit.types().count("call.final") == 1
+    office.reply("INVITE", 487)
+    await office.settle()
+    assert office.manager.live_calls == 0
+    office.request(inbound("BYE", 3, to), key="again", flow=trunk_flow())
+    assert office.statuses("again") == [481]
+
+
+@pytest.mark.asyncio
+async def test_cancel_and_bye_together_end_the_call_once(tmp_path: Path) -> None:
+    office, to = await called(tmp_path)
+    office.manager.on_event(CancelReceived("in"))
+    office.request(inbound("BYE", 2, to), key="bye", flow=trunk_flow())
+    await office.settle()
+    assert office.statuses("bye") == [200]
+    assert office.statuses("in").count(487) == 1
+    assert office.audit.types().count("call.final") == 1
+    office.reply("INVITE", 487)
+    await office.settle()

@@ -16,6 +16,7 @@ from gateway.config.yaml import Location
 from gateway.routing.dialplan import SAME_USER, Dialplan, covers
 from gateway.routing.numbers import normalise
 from gateway.trunks.target import TrunkTarget
+from gateway.trunks.tls import trunk_names
 
 CODECS = ("opus", "G722", "PCMU", "PCMA")
 """What browsers offer: the mandatory ones (RFC 7874 3) and G.722."""
@@ -109,13 +110,67 @@ def _check_codecs(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
 
 
 def _check_trunk_networks(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
-    owners: dict[str, str] = {}
-    for name, trunk in gateway.model.trunks.items():
-        for index, network in enumerate(trunk.networks):
-            owner = owners.setdefault(network, name)
-            if owner != name:
-                where = ("trunks", name, "networks", index)
-                yield gateway.error(where, f"trunk {owner} has the same network", "a source belongs to one trunk only")
+    """Calls that come in must be one trunk's: by the narrowest network, by transport, or by the name a client proves.
+
+    Requests inside a dialog need none of this: the dialog knows its trunk.
+    """
+    trunks = gateway.model.trunks
+    for index, (name, trunk) in enumerate(trunks.items()):
+        earlier = dict(list(trunks.items())[:index])
+        for position, network in enumerate(trunk.networks):
+            same = (n for n, other in earlier.items() if network in other.networks)
+            for owner in (n for n in same if not _told_apart(gateway.model, trunk, trunks[n])):
+                where = ("trunks", name, "networks", position)
+                yield gateway.error(where, f"trunk {owner} has the same network", _APART)
+                break
+        yield from _check_callback(gateway, name, trunk)
+
+
+def _check_callback(gateway: Document[GatewayConfig], name: str, trunk: Trunk) -> Iterator[ConfigError]:
+    """A trunk that may call in does so from its target: that address must not count as another trunk's."""
+    host = _target_address(trunk)
+    if host is None or not trunk.networks:
+        return
+    own = _narrowest(trunk, host)
+    for other_name, other in gateway.model.trunks.items():
+        if other_name != name and _narrowest(other, host) > own and not _told_apart(gateway.model, trunk, other):
+            message = f"calls from {host} would count as trunk {other_name}'s: it has the narrower network"
+            remedy = f"add {host}/{host.max_prefixlen} to the networks of {name}, or: {_APART}"
+            yield gateway.error(("trunks", name, "target"), message, remedy)
+            return
+
+
+_APART = (
+    "give each source to one trunk, or let the two differ in transport, or in tls.names with listen.tls.client_ca set"
+)
+"""What can tell two trunks at one address apart when they call in."""
+
+
+def _told_apart(config: GatewayConfig, one: Trunk, other: Trunk) -> bool:
+    """Whether something besides the address says whose call it is: transport, or the name of a client certificate."""
+    try:
+        transports = {TrunkTarget.parse(trunk.target).transport for trunk in (one, other)}
+    except ValueError:
+        return True  # told by `_check_targets`
+    if len(transports) > 1:
+        return True
+    asked = config.listen.tls is not None and config.listen.tls.client_ca is not None
+    names = [frozenset(name.lower() for name in trunk_names(trunk)) for trunk in (one, other)]
+    return transports == {"tls"} and asked and names[0].isdisjoint(names[1])
+
+
+def _target_address(trunk: Trunk) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address of a target that is one; what a name resolves to is known only while the gateway runs."""
+    try:
+        return ipaddress.ip_address(TrunkTarget.parse(trunk.target).host.strip("[]"))
+    except ValueError:
+        return None
+
+
+def _narrowest(trunk: Trunk, host: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+    """Prefix length of the trunk's narrowest network that holds the address, -1 when none does."""
+    networks = (ipaddress.ip_network(network) for network in trunk.networks)
+    return max((network.prefixlen for network in networks if host in network), default=-1)
 
 
 def _check_listeners(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:

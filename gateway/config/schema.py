@@ -272,8 +272,8 @@ class Trunk(Model):
     security: Profile = Profile.STRICT
     """Security profile: strict, prefer, osrtp or legacy."""
     networks: tuple[Network, ...] = ()
-    """Source networks whose requests are this trunk's; of several that hold an address the narrowest wins. Empty: the
-    trunk cannot call in."""
+    """Source networks whose requests are this trunk's; of several that hold an address the narrowest wins, then the
+    transport of `target`, then the name of a client certificate. Empty: the trunk cannot call in."""
     media_networks: tuple[Network, ...] = ()
     """Networks its media may come from besides the signalled address."""
     tls: TrunkTls = TrunkTls()

@@ -1,21 +1,23 @@
-"""Which trunk an address belongs to: decided before a byte of the message is read.
+"""Which trunks an address can be: decided before a byte of the message is read.
 
-A trunk is known by its `networks` (the most specific wins) and by the addresses its own target resolved to. The latter
-may answer and end calls, but only the former let a trunk call in.
+A trunk is known by its `networks` and by the addresses its own target resolved to. The latter may answer and end calls,
+but only the former let a trunk call in.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from gateway.config.schema import Trunk
+from gateway.config.schema import Profile, Trunk
+from gateway.sip.flow import TransportName
+from gateway.trunks.target import TrunkTarget
+from gateway.trunks.tls import trunk_names
 
 MAX_LEARNED = 16
 """Addresses remembered per trunk from resolving its target; the oldest gives way."""
-
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def normal_host(host: str) -> str:
@@ -28,21 +30,42 @@ def normal_host(host: str) -> str:
     return str(mapped or address)
 
 
+class Claim(NamedTuple):
+    """A trunk a peer can be, and the SIP domains its certificate would prove it by (RFC 5922)."""
+
+    trunk: str
+    names: tuple[str, ...]
+
+
 class TrunkSources:
-    """Looks a source address up among the configured trunks."""
+    """Looks a source address up among the configured trunks.
+
+    Several trunks may share one PBX. A message inside a dialog is its dialog's, so all of them are named; for what
+    begins something new the first one counts: the narrowest network, then the transport of the trunk's target, then,
+    as nothing tells them apart, the stricter profile. A certificate goes before all of that (see `StreamChannel`).
+    """
 
     def __init__(self, trunks: Mapping[str, Trunk]) -> None:
-        networks = [(ipaddress.ip_network(n), name) for name, trunk in trunks.items() for n in trunk.networks]
-        self._networks: list[tuple[IpNetwork, str]] = sorted(networks, key=lambda entry: -entry[0].prefixlen)
+        self._networks = [(ipaddress.ip_network(n), name) for name, trunk in trunks.items() for n in trunk.networks]
+        self._transports = {name: TrunkTarget.parse(trunk.target).transport for name, trunk in trunks.items()}
+        self._strictness = {name: list(Profile).index(trunk.security) for name, trunk in trunks.items()}
+        self._names = {name: trunk_names(trunk) for name, trunk in trunks.items()}
         self._learned: dict[str, dict[str, None]] = {}
 
-    def find(self, host: str) -> str | None:
-        """The trunk that owns this address, or None: then whatever it sent is dropped unread."""
-        return self._by_network(host) or self._by_target(host)
+    def find(self, host: str, transport: TransportName) -> tuple[str, ...]:
+        """The trunks this address fits, the likeliest first; none: then whatever it sent is dropped unread."""
+        ranked = {name: -1 for name, learned in self._learned.items() if host in learned}
+        for prefix, name in self._holding(host):
+            ranked[name] = max(prefix, ranked.get(name, -1))
+        return tuple(sorted(ranked, key=lambda name: self._order(name, ranked[name], transport)))
+
+    def claims(self, host: str, transport: TransportName) -> tuple[Claim, ...]:
+        """The same, with the names a certificate may prove."""
+        return tuple(Claim(name, self._names[name]) for name in self.find(host, transport))
 
     def may_call_in(self, trunk: str, host: str) -> bool:
         """Whether requests that begin something new are taken from this address."""
-        return self._by_network(host) == trunk
+        return any(name == trunk for _, name in self._holding(host))
 
     def learn(self, trunk: str, host: str) -> None:
         """Remember where a trunk's target was found, so that its responses and BYEs are heard."""
@@ -52,12 +75,11 @@ class TrunkSources:
         if len(learned) > MAX_LEARNED:
             del learned[next(iter(learned))]
 
-    def _by_network(self, host: str) -> str | None:
-        try:
+    def _holding(self, host: str) -> Iterator[tuple[int, str]]:
+        """Prefix length and trunk of each network that holds the address."""
+        with contextlib.suppress(ValueError):
             address = ipaddress.ip_address(host)
-        except ValueError:
-            return None
-        return next((name for network, name in self._networks if address in network), None)
+            yield from ((network.prefixlen, name) for network, name in self._networks if address in network)
 
-    def _by_target(self, host: str) -> str | None:
-        return next((name for name, learned in self._learned.items() if host in learned), None)
+    def _order(self, trunk: str, prefix: int, transport: TransportName) -> tuple[int, bool, int]:
+        return -prefix, self._transports.get(trunk) != transport, self._strictness.get(trunk, 0)

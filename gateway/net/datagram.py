@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Protocol, cast
 
 from gateway.base.values import HostPort
@@ -35,7 +36,7 @@ class DatagramListener(asyncio.DatagramProtocol):
 
     def __init__(self, pump: DatagramPump) -> None:
         self._pump = pump
-        self._flows: OrderedDict[HostPort, Flow] = OrderedDict()
+        self._flows: OrderedDict[tuple[HostPort, str | None], Flow] = OrderedDict()
         self._transport: asyncio.DatagramTransport | None = None
         self._closed = asyncio.get_running_loop().create_future()
         self.local = HostPort("", 0)
@@ -56,13 +57,15 @@ class DatagramListener(asyncio.DatagramProtocol):
     def family(self) -> socket.AddressFamily:
         return family_of(self.local.host)
 
-    def flow_to(self, remote: HostPort, trunk: str | None) -> Flow:
+    def flow_to(self, remote: HostPort, trunk: str | None, also: frozenset[str] = frozenset()) -> Flow:
         """The flow between this socket and `remote`: the same one as long as it is remembered."""
-        flow = self._flows.get(remote)
-        if flow is None or flow.trunk != trunk:
-            flow = Flow(self._pump.next_flow_id(), "udp", self._local_towards(remote), remote, trunk)
-        self._flows[remote] = flow
-        self._flows.move_to_end(remote)
+        flow = self._flows.get((remote, trunk))
+        if flow is None:
+            flow = Flow(self._pump.next_flow_id(), "udp", self._local_towards(remote), remote, trunk, also=also)
+        elif flow.also != also:
+            flow = replace(flow, also=also)
+        self._flows[remote, trunk] = flow
+        self._flows.move_to_end((remote, trunk))
         if len(self._flows) > MAX_FLOWS:
             self._flows.popitem(last=False)
         return flow

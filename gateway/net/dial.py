@@ -16,7 +16,7 @@ from gateway.base.counters import Counters
 from gateway.base.errors import TransportError
 from gateway.base.values import HostPort
 from gateway.config.schema import Trunk
-from gateway.net.admission import TrunkSources, normal_host
+from gateway.net.admission import Claim, TrunkSources, normal_host
 from gateway.net.channel import Pump, StreamLimits
 from gateway.net.stream import StreamChannel
 from gateway.sip.flow import Flow
@@ -111,8 +111,7 @@ class Dialer:
             self._counters,
             self._limits,
             remote=address,
-            trunk=trunk,
-            names=self._names[trunk],
+            claims=self._claims(trunk, address.host),
             initiated=True,
         )
         try:
@@ -128,6 +127,11 @@ class Dialer:
         if channel.rejection:
             raise TransportError(f"trunk {trunk}: the certificate is not valid", verification=channel.rejection)
         return channel
+
+    def _claims(self, trunk: str, host: str) -> list[Claim]:
+        """The trunk we mean first; others at the same address may speak in their own dialogs there."""
+        others = self._sources.find(host, self.targets[trunk].transport)
+        return [Claim(name, self._names[name]) for name in (trunk, *(name for name in others if name != trunk))]
 
     def _server_name(self, trunk: str) -> str:
         """What the TLS hello asks for (RFC 6066 3): the target's host, or the domain when the target is an address."""

@@ -18,17 +18,17 @@ from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, SipError, TransportError
 from gateway.base.values import HostPort
 from gateway.config.schema import Listen, SipListener, Trunk
-from gateway.net.admission import TrunkSources
+from gateway.net.admission import Claim, TrunkSources
 from gateway.net.channel import Channel, StreamLimits
 from gateway.net.datagram import DatagramListener
 from gateway.net.dial import Dialer
 from gateway.net.listener import StreamListener
 from gateway.net.sockets import family_of
-from gateway.sip.flow import Flow
+from gateway.sip.flow import Flow, TransportName
 from gateway.sip.message import Message, Request, Response, create_response, parse_message, salvage_error_response
 from gateway.sip.stack import SipStack, StackEvent
 from gateway.sip.uri import DEFAULT_PORT
-from gateway.trunks.tls import server_context, trunk_names
+from gateway.trunks.tls import server_context
 
 SWEEP = 1.0
 """Seconds between two looks at the time limits of the connections."""
@@ -62,7 +62,6 @@ class SipEndpoint:
         """Told once of each connection that is gone; UDP flows do not end."""
         self._sources = TrunkSources(trunks)
         self._dialer = Dialer(self, counters, self._limits, trunks, self._sources)
-        self._names = {name: trunk_names(trunk) for name, trunk in trunks.items()}
         self._flow_ids = itertools.count(1)
         self._datagrams: list[DatagramListener] = []
         self._streams: list[StreamListener] = []
@@ -156,7 +155,7 @@ class SipEndpoint:
         for address in await self._dialer.resolve(trunk_name):
             for listener in self._datagrams:
                 if listener.family is family_of(address.host):
-                    return listener.flow_to(address, trunk_name)
+                    return listener.flow_to(address, trunk_name, self._others(trunk_name, address.host))
         raise TransportError(f"trunk {trunk_name}: no udp: listener can reach it")
 
     def send_request(self, request: Request, flow: Flow) -> str:
@@ -204,10 +203,13 @@ class SipEndpoint:
         """A number no other flow has or had."""
         return next(self._flow_ids)
 
-    def admit(self, host: str) -> tuple[str, Sequence[str]] | None:
-        """The trunk a connection from `host` belongs to and the names it may prove, or None."""
-        trunk = self._sources.find(host)
-        return None if trunk is None else (trunk, self._names[trunk])
+    def admit(self, host: str, transport: TransportName) -> Sequence[Claim]:
+        """The trunks a connection from `host` can be of, with the names they may prove, the likeliest first."""
+        return self._sources.claims(host, transport)
+
+    def _others(self, trunk: str, host: str) -> frozenset[str]:
+        """The other trunks at an address: a datagram from there may be for a dialog of any of them."""
+        return frozenset(self._sources.find(host, "udp")) - {trunk}
 
     def channel_opened(self, channel: Channel) -> None:
         """A connection is ready to carry messages."""
@@ -227,11 +229,12 @@ class SipEndpoint:
 
     def receive_datagram(self, listener: DatagramListener, data: bytes, source: HostPort) -> None:
         """One datagram: of unknown sources not a byte is read; keepalives (RFC 5626 3.5.1) end here."""
-        trunk = self._sources.find(source.host)
-        if trunk is None:
+        trunks = self._sources.find(source.host, "udp")
+        if not trunks:
             self._counters.add(Counter.SIP_UNKNOWN_SOURCE)
         elif data.strip(b"\r\n\0 "):
-            self.receive(listener.flow_to(source, trunk), data, stream=False)
+            flow = listener.flow_to(source, trunks[0], frozenset(trunks[1:]))
+            self.receive(flow, data, stream=False)
 
     def receive(self, flow: Flow, data: bytes, *, stream: bool) -> None:
         """One complete message; what cannot be parsed is answered at once if that can be done safely."""
@@ -257,7 +260,7 @@ class SipEndpoint:
         listener = self._listener_of(flow)
         if listener is None or port == flow.remote.port:
             return flow
-        return listener.flow_to(HostPort(flow.remote.host, port), flow.trunk)
+        return listener.flow_to(HostPort(flow.remote.host, port), flow.trunk, flow.also)
 
     def _may_begin(self, flow: Flow, message: Message) -> bool:
         """False for requests that begin something new from a trunk address outside of `networks`."""

@@ -13,10 +13,11 @@ from typing import Protocol
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.values import HostPort
-from gateway.net.admission import normal_host
+from gateway.net.admission import Claim, normal_host
 from gateway.net.channel import Pump, StreamLimits
 from gateway.net.sockets import bind
 from gateway.net.stream import StreamChannel
+from gateway.sip.flow import TransportName
 
 BACKLOG = 128
 """Connections the kernel holds for us."""
@@ -31,8 +32,8 @@ log = logging.getLogger(__name__)
 class ListenerPump(Pump, Protocol):
     """The endpoint as a listener sees it."""
 
-    def admit(self, host: str) -> tuple[str, Sequence[str]] | None:
-        """The trunk a connection from `host` belongs to and the names it may prove, or None."""
+    def admit(self, host: str, transport: TransportName) -> Sequence[Claim]:
+        """The trunks a connection from `host` can be of, with the names they may prove, the likeliest first."""
 
 
 class StreamListener:
@@ -83,15 +84,15 @@ class StreamListener:
                 self._admit(sock, HostPort(normal_host(address[0]), address[1]))
 
     def _admit(self, sock: socket.socket, remote: HostPort) -> None:
-        admitted = self._pump.admit(remote.host)
-        if admitted is None:
+        claims = self._pump.admit(remote.host, "tls" if self._context else "tcp")
+        if not claims:
             self._refuse(sock, Counter.SIP_UNKNOWN_SOURCE)
         elif self._per_source[remote.host] >= self._limits.per_source or self._is_full:
             self._refuse(sock, Counter.CONNECTION_REFUSED)
         else:
             self._per_source[remote.host] += 1
             self._unclaimed.add(sock)
-            task = asyncio.create_task(self._establish(sock, remote, *admitted))
+            task = asyncio.create_task(self._establish(sock, remote, claims))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
@@ -108,7 +109,7 @@ class StreamListener:
         if not self._per_source[host]:
             del self._per_source[host]
 
-    async def _establish(self, sock: socket.socket, remote: HostPort, trunk: str, names: Sequence[str]) -> None:
+    async def _establish(self, sock: socket.socket, remote: HostPort, claims: Sequence[Claim]) -> None:
         """Bring an accepted socket to its channel; a failed handshake leaves nothing but a count."""
         self._unclaimed.discard(sock)
         channel = StreamChannel(
@@ -116,8 +117,7 @@ class StreamListener:
             self._counters,
             self._limits,
             remote=remote,
-            trunk=trunk,
-            names=names,
+            claims=claims,
             on_end=partial(self._release, remote.host),
         )
         try:

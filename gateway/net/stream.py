@@ -11,10 +11,10 @@ from typing import cast
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
 from gateway.base.values import HostPort
-from gateway.net.admission import normal_host
+from gateway.net.admission import Claim, normal_host
 from gateway.net.channel import MAX_WRITE_BUFFER, Pump, StreamLimits
 from gateway.net.sockets import notice_dead_peer
-from gateway.sip.flow import Flow
+from gateway.sip.flow import Flow, TlsInfo
 from gateway.sip.framing import PING, PONG, StreamFramer
 from gateway.sip.message import salvage_error_response
 from gateway.trunks.tls import inspect_peer
@@ -35,13 +35,12 @@ class StreamChannel(asyncio.Protocol):
         limits: StreamLimits,
         *,
         remote: HostPort,
-        trunk: str,
-        names: Sequence[str],
+        claims: Sequence[Claim],
         initiated: bool = False,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._pump, self._counters, self._limits = pump, counters, limits
-        self._remote, self._trunk, self._names = remote, trunk, names
+        self._remote, self._claims = remote, claims
         self._initiated, self._on_end = initiated, on_end
         self._framer = StreamFramer()
         self._transport: asyncio.Transport | None = None
@@ -80,15 +79,31 @@ class StreamChannel(asyncio.Protocol):
     def _make_flow(self, transport: asyncio.Transport) -> Flow:
         host, port = (transport.get_extra_info("sockname") or ("", 0))[:2]
         ssl_object: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        trunk, tls = self._identify(ssl_object)
         return Flow(
             self._pump.next_flow_id(),
             "tcp" if ssl_object is None else "tls",
             HostPort(normal_host(host), port),
             self._remote,
-            self._trunk,
-            None if ssl_object is None else inspect_peer(ssl_object, self._names),
+            trunk,
+            tls,
             self._initiated,
+            frozenset(claim.trunk for claim in self._claims) - {trunk},
         )
+
+    def _identify(self, ssl_object: ssl.SSLObject | None) -> tuple[str, TlsInfo | None]:
+        """Who of those it can be the peer is: the first whose name it proves, else the first (see `TrunkSources`)."""
+        first = self._claims[0]
+        if ssl_object is None:
+            return first.trunk, None
+        seen = {claim.trunk: inspect_peer(ssl_object, claim.names) for claim in self._may_prove}
+        proved = next((trunk for trunk, info in seen.items() if info.verified), first.trunk)
+        return proved, seen[proved]
+
+    @property
+    def _may_prove(self) -> Sequence[Claim]:
+        """Where we connected to a trunk, that trunk alone: another one's certificate is the wrong one."""
+        return self._claims[:1] if self._initiated else self._claims
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._last_words is not None:

@@ -75,13 +75,76 @@ def test_the_same_number_from_another_trunk_is_another_call(files: Files) -> Non
 
 def test_a_network_belongs_to_one_trunk(files: Files) -> None:
     files.gateway = files.gateway.replace("[198.51.100.0/24]", "[198.51.100.0/24, 192.0.2.10/32]")
+    files.gateway = files.gateway.replace("sip:sip.carrier.example", "sip:sip.carrier.example;transport=tls")
     error = only_mistake(files)
     assert (error.key, error.message) == ("trunks.carrier.networks[1]", "trunk pbx has the same network")
+    assert error.line == 13
+    assert "transport" in error.remedy
 
 
-def test_a_wider_network_around_another_trunk_is_allowed(files: Files) -> None:
-    files.gateway = files.gateway.replace("[198.51.100.0/24]", "[192.0.2.0/24]")
+def two_trunks(files: Files, one: str, other: str, *, client_ca: bool = False) -> None:
+    """Nothing but these two: an index of trunks that share a PBX."""
+    head, _, tail = files.gateway.partition("  pbx:")
+    tail = tail[tail.index("dialplan:") :]
+    files.gateway = f"{head}  pbx: {{{one}}}\n  carrier: {{{other}}}\n{tail}"
+    if client_ca:
+        make_certificate(files.directory)
+        secured = "tls: {certificate: server.pem, key: server.key, client_ca: server.pem}"
+        files.gateway = files.gateway.replace("media:\n", f"  {secured}\nmedia:\n", 1)
+
+
+HERE = "networks: [192.0.2.10/32]"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # the transport tells them apart
+        (f'target: "sip:192.0.2.10;transport=tls", {HERE}', f"target: sip:192.0.2.10, security: legacy, {HERE}"),
+        # only one of them calls in
+        (f'target: "sip:192.0.2.10;transport=tls", {HERE}', "target: sip:192.0.2.10, security: legacy"),
+        (f"target: sip:192.0.2.10, security: legacy, {HERE}", "target: sip:192.0.2.10, security: prefer"),
+        # neither does: each answers in its own dialogs
+        ("target: sip:192.0.2.10, security: legacy", "target: sip:192.0.2.10, security: prefer"),
+        # the narrower network decides
+        (
+            f"target: sip:192.0.2.10, security: legacy, {HERE}",
+            "target: sip:192.0.2.20, security: prefer, networks: [192.0.2.0/24]",
+        ),
+        (
+            f"target: sip:192.0.2.10, security: legacy, {HERE}",
+            "target: sip:pbx.example, security: prefer, networks: [192.0.2.0/24]",
+        ),
+    ],
+)
+def test_trunks_at_one_address_that_can_be_told_apart_are_allowed(files: Files, one: str, other: str) -> None:
+    two_trunks(files, one, other)
     load(files)
+
+
+@pytest.mark.parametrize("client_ca", [True, False])
+def test_trunks_over_tls_are_told_apart_by_name_where_clients_show_certificates(files: Files, client_ca: bool) -> None:
+    named = 'target: "sip:192.0.2.10;transport=tls", networks: [192.0.2.10/32], tls: {{names: [{}]}}'
+    two_trunks(files, named.format("a.example"), named.format("b.example"), client_ca=client_ca)
+    if client_ca:
+        load(files)
+    else:
+        assert "client_ca" in only_mistake(files).remedy
+        two_trunks(files, named.format("a.example"), named.format("A.example"), client_ca=True)
+        assert only_mistake(files).message == "trunk pbx has the same network"
+
+
+@pytest.mark.parametrize("networks", ["192.0.2.0/24", "198.51.100.0/24"])
+def test_a_trunk_whose_calls_would_count_as_another_trunks_is_refused(files: Files, networks: str) -> None:
+    two_trunks(
+        files,
+        f"target: sip:pbx.example, security: legacy, {HERE}",
+        f"target: sip:192.0.2.10, security: prefer, networks: [{networks}]",
+    )
+    error = only_mistake(files)
+    assert error.key == "trunks.carrier.target"
+    assert "calls from 192.0.2.10 would count as trunk pbx's" in error.message
+    assert "add 192.0.2.10/32" in error.remedy
 
 
 def test_a_trunk_over_udp_needs_a_udp_listener(files: Files) -> None:

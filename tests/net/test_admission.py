@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.schema import Trunk
+from gateway.config.schema import Profile, Trunk
 from gateway.net.admission import MAX_LEARNED, TrunkSources, normal_host
 
 
@@ -33,23 +33,45 @@ SOURCES = {
         ("not an address", None),
     ],
 )
-def test_the_most_specific_network_wins(host: str, name: str | None) -> None:
-    assert TrunkSources(SOURCES).find(host) == name
+def test_the_most_specific_network_comes_first(host: str, name: str | None) -> None:
+    assert next(iter(TrunkSources(SOURCES).find(host, "udp")), None) == name
+
+
+def test_every_trunk_an_address_fits_is_named() -> None:
+    sources = TrunkSources(SOURCES)
+    sources.learn("mute", "10.1.2.3")
+    assert sources.find("10.1.2.3", "udp") == ("host", "narrow", "wide", "mute")
+    assert sources.find("10.1.2.9", "udp") == ("narrow", "wide")
 
 
 def test_a_resolved_target_is_heard_but_may_not_call_in() -> None:
     sources = TrunkSources(SOURCES)
     sources.learn("mute", "192.0.2.1")
-    assert sources.find("192.0.2.1") == "mute"
+    assert sources.find("192.0.2.1", "udp") == ("mute",)
     assert not sources.may_call_in("mute", "192.0.2.1")
     assert sources.may_call_in("host", "10.1.2.3")
-    assert not sources.may_call_in("wide", "10.1.2.3")
+    assert not sources.may_call_in("host", "10.1.2.4")
 
 
-def test_a_network_outranks_a_resolved_target() -> None:
-    sources = TrunkSources(SOURCES)
-    sources.learn("mute", "10.1.2.3")
-    assert sources.find("10.1.2.3") == "host"
+def test_of_trunks_with_one_network_the_transport_of_the_target_decides_then_the_stricter_profile() -> None:
+    def at(transport: str, security: Profile) -> Trunk:
+        return Trunk(target=f"sip:pbx.example.com;transport={transport}", networks=("10.0.0.5/32",), security=security)
+
+    sources = TrunkSources(
+        {"old": at("udp", Profile.LEGACY), "plain": at("tls", Profile.PREFER), "pbx": at("tls", Profile.STRICT)}
+    )
+    assert sources.find("10.0.0.5", "udp") == ("old", "pbx", "plain")
+    assert sources.find("10.0.0.5", "tls") == ("pbx", "plain", "old")
+    assert sources.find("10.0.0.5", "tcp") == ("pbx", "plain", "old")
+
+
+def test_each_trunk_comes_with_the_names_it_may_prove() -> None:
+    trunks = {
+        "pbx": Trunk(target="sip:10.0.0.5;transport=tls", networks=("10.0.0.5/32",), tls={"names": ["a.example"]}),  # type: ignore[arg-type]
+        "old": Trunk(target="sip:b.example;transport=tls", networks=("10.0.0.0/8",)),
+    }
+    claims = TrunkSources(trunks).claims("10.0.0.5", "tls")
+    assert claims == (("pbx", ("a.example",)), ("old", ("b.example",)))
 
 
 def test_only_the_latest_addresses_of_a_target_are_remembered() -> None:
@@ -57,8 +79,8 @@ def test_only_the_latest_addresses_of_a_target_are_remembered() -> None:
     hosts = [f"192.0.2.{n}" for n in range(MAX_LEARNED + 1)]
     for host in hosts:
         sources.learn("mute", host)
-    assert sources.find(hosts[0]) is None
-    assert all(sources.find(host) == "mute" for host in hosts[1:])
+    assert sources.find(hosts[0], "udp") == ()
+    assert all(sources.find(host, "udp") == ("mute",) for host in hosts[1:])
 
 
 @pytest.mark.parametrize(

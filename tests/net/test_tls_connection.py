@@ -15,7 +15,7 @@ import pytest
 from gateway.base.counters import Counter
 from gateway.base.errors import ConfigError, TransportError
 from gateway.base.values import HostPort
-from gateway.config.schema import Trunk
+from gateway.config.schema import Profile, Trunk
 from gateway.net.channel import StreamLimits
 from tests.certificates import Credential, dns, make_authority, make_certificate, sip
 from tests.net.harness import Gateway, Peer, options, until
@@ -244,6 +244,29 @@ async def test_a_caller_is_verified_by_its_client_certificate_only(
         assert flow.tls.verified is verified
         assert reason in flow.tls.reason
         assert flow.tls.verified_name == (DOMAIN if verified else "")
+        await peer.close()
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [("pbx.example", ("pbx", "pbx.example")), ("lab.example", ("lab", "lab.example")), ("", ("pbx", ""))],
+)
+async def test_of_trunks_at_one_address_a_client_is_the_one_it_proves_to_be(
+    tmp_path: Path, shown: str, expected: tuple[str, str]
+) -> None:
+    trunks = {
+        "lab": Trunk(target="sip:lab.example;transport=tls", networks=("127.0.0.1/32",), security=Profile.PREFER),
+        "pbx": Trunk(target="sip:pbx.example;transport=tls", networks=("127.0.0.1/32",)),
+    }
+    own = make_certificate(alternative_names=dns(shown), issuer=OTHER) if shown else None
+    async with Gateway(TLS, tls=listen_tls(tmp_path, OTHER), trunks=trunks) as gateway:
+        peer = await Peer.connect(gateway.address, ssl=client(tmp_path, own))
+        peer.send(options(transport="TLS"))
+        assert (await peer.response()).status == 200
+        flow = gateway.requests[0].flow
+        assert (flow.trunk, flow.verified_name) == expected
+        assert flow.may_be("pbx")
+        assert flow.may_be("lab")
         await peer.close()
 
 

@@ -138,11 +138,23 @@ class SetTrunkMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class PayloadFormat:
+    """A payload type as one leg sends it: its clock rate, and whether it is a telephone-event."""
+
+    leg: LegName
+    payload_type: int
+    clock_rate: int
+    is_event: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SetPayloads:
     """Payload type numbers of each leg, mapped both ways."""
 
     to_trunk: tuple[tuple[int, int], ...]
     to_browser: tuple[tuple[int, int], ...]
+    formats: tuple[PayloadFormat, ...]
+    """What the timestamps of each of them count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,14 @@ class SourceRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaUnsent:
+    """Packets that should leave on a leg do not; `cause` is the counter that tells how many. Once per leg and cause."""
+
+    leg: LegName
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """The call lost what it cannot live without: consent, the browser's connection, the relay worker, the gateway."""
 
@@ -179,6 +187,7 @@ Event = (
     | MediaStarted
     | SourceLearned
     | SourceRejected
+    | MediaUnsent
     | Lost
 )
 

@@ -105,7 +105,8 @@ class CallMedia:
 
     def set_payloads(self, command: SetPayloads) -> None:
         if self._session is not None:
-            self._session.set_payloads(dict(command.to_trunk), dict(command.to_browser))
+            formats = [relay.Format(f.leg.value, f.payload_type, f.clock_rate, f.is_event) for f in command.formats]
+            self._session.set_payloads(dict(command.to_trunk), dict(command.to_browser), formats)
 
     def set_direction(self, command: SetDirection) -> None:
         if self._session is not None:
@@ -190,5 +191,7 @@ def _translate(event: relay.RelayEvent) -> events.Event | None:
             return events.SourceLearned(event.address, event.expected)
         case relay.SourceRejected():
             return events.SourceRejected(LegName(event.leg), event.address, event.code)
+        case relay.MediaUnsent():
+            return events.MediaUnsent(LegName(event.leg), event.cause)
         case _:
             return None

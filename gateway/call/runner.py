@@ -152,6 +152,8 @@ class CallRunner:
         return True
 
     def _advance(self, event: events.Event) -> None:
+        if isinstance(event, events.MediaUnsent):
+            log.warning("call=%s leg=%s media is lost: %s", self.state.id, event.leg, event.cause)
         before = self.state.phase
         log.debug("call=%s event=%s", self.state.id, events.describe(event))
         self._decide(lambda: self.call.handle(event, self._services.clock()))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from gateway.call import direction
 from gateway.call.effects import (
+    PayloadFormat,
     SetPayloads,
     StartDtls,
 )
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
-from gateway.sdp.codecs import Codec
+from gateway.sdp.codecs import TELEPHONE_EVENT, Codec
 from gateway.sdp.negotiation import common_codecs, payload_map
 
 
@@ -57,6 +58,7 @@ def connect_media(call: CallState) -> None:
             SetPayloads(
                 _both_numberings(browser, trunk.remote.codecs),
                 _both_numberings(trunk, browser.remote.codecs),
+                (*_formats(browser), *_formats(trunk)),
             )
         )
     call.emit(direction.relay(call))
@@ -70,6 +72,15 @@ def _both_numberings(source: Leg, destination: tuple[Codec, ...]) -> tuple[tuple
         for number, mapped in payload_map(codecs, destination).items():
             numbers.setdefault(number, mapped)
     return tuple(numbers.items())
+
+
+def _formats(source: Leg) -> tuple[PayloadFormat, ...]:
+    """What the payload types count that this peer may send, in the same order of precedence as their map."""
+    found: dict[int, PayloadFormat] = {}
+    for codec in (*(source.local.codecs if source.local else ()), *(source.remote.codecs if source.remote else ())):
+        is_event = codec.key[0] == TELEPHONE_EVENT
+        found.setdefault(codec.payload_type, PayloadFormat(source.name, codec.payload_type, codec.clock_rate, is_event))
+    return tuple(found.values())
 
 
 def start_dtls(call: CallState) -> None:

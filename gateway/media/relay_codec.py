@@ -11,10 +11,11 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort, Secret
 from gateway.media import relay_protocol as protocol
-from gateway.media.relay_protocol import MAX_MESSAGE, Command, Event, Leg, SessionCounters, WorkerConfig
+from gateway.media.relay_protocol import MAX_MESSAGE, Command, Event, Format, Leg, SessionCounters, WorkerConfig
 
 _LENGTH = struct.Struct("!I")
 _TYPE = "type"
+_LEGS: tuple[Leg, ...] = get_args(Leg)
 
 M = TypeVar("M")
 
@@ -106,6 +107,8 @@ def _plain(value: object, octets: list[bytes]) -> object:
         return len(value)
     if isinstance(value, HostPort):
         return [value.host, value.port]
+    if isinstance(value, tuple) and value and isinstance(value[0], Format):
+        return [[entry.leg, entry.payload_type, entry.clock_rate, entry.is_event] for entry in value]
     if isinstance(value, Mapping):
         return [[key, entry] for key, entry in value.items()]
     if isinstance(value, SessionCounters):
@@ -137,10 +140,11 @@ def _flag(value: object, _: _Octets) -> bool:
     return value
 
 
-def _leg(value: object, _: _Octets) -> str:
-    if value not in get_args(Leg):
-        raise ValueError("not a leg")
-    return str(value)
+def _leg(value: object, _: _Octets) -> Leg:
+    for leg in _LEGS:
+        if value == leg:
+            return leg
+    raise ValueError("not a leg")
 
 
 def _items(value: object) -> list[Any]:
@@ -164,6 +168,16 @@ def _texts(value: object, octets: _Octets) -> tuple[str, ...]:
 
 def _numbers(value: object, octets: _Octets) -> dict[int, int]:
     return {_integer(key, octets): _integer(entry, octets) for key, entry in map(_items, _items(value))}
+
+
+def _formats(value: object, octets: _Octets) -> tuple[Format, ...]:
+    return tuple(_format(*_items(item), octets=octets) for item in _items(value))
+
+
+def _format(leg: object, number: object, rate: object, is_event: object, *, octets: _Octets) -> Format:
+    if _integer(rate, octets) <= 0:
+        raise ValueError("not a clock rate")
+    return Format(_leg(leg, octets), _integer(number, octets), _integer(rate, octets), _flag(is_event, octets))
 
 
 def _bytes(value: object, octets: _Octets) -> bytes:
@@ -196,6 +210,7 @@ _READERS: dict[object, _Reader] = {
     HostPort | None: _address_or_none,
     tuple[str, ...]: _texts,
     Mapping[int, int]: _numbers,
+    tuple[Format, ...]: _formats,
     bytes: _bytes,
     Secret[bytes]: _secret_bytes,
     Secret[str]: _secret_text,

@@ -40,6 +40,7 @@ Session
                           Other values forget what was learned; the same ones again only start anew the time in which
                           the signalled address must be silent before another is learned.
     `SetPayloads`         The payload types that are relayed, with the number each gets. All others are dropped.
+                          `formats` says what their timestamps count; 8000 Hz and no event where it says nothing.
     `SetDirection`        Opens or closes RTP per direction (hold); RTCP is never held. Both are open at the start.
     `SendDtls`            Sends a DTLS datagram to the nominated address of the browser, or before nomination to the
                           address validated first. Dropped when there is neither.
@@ -69,6 +70,8 @@ Session
     `SourceRejected`      Packets were dropped; `code` is a code of the policy's catalogue, see `RejectCode`. At most
                           once per session, leg and code; the counters tell how many.
     `Alive`               Answer to `Heartbeat`.
+    `MediaUnsent`         Packets that should leave on a leg do not; `cause` is an `UnsentCause`. Once per leg and
+                          cause; the counters tell how many.
     `SessionClosed`       Answer to `CloseSession` with the final counters.
     `SessionFailed`       The session could not be opened, or a command for it was refused; `reason` is a
                           `FailureReason`. A refused command changes nothing.
@@ -79,8 +82,9 @@ Rules a worker keeps whatever it is told
       authenticated is never answered. DTLS is handed up and SRTP opened only from validated addresses; media is sent
       only to the nominated one, from the socket its checks come in on.
     - A datagram that is empty, longer than `MAX_DATAGRAM` or of no known kind is dropped and counted.
-    - A packet on a keyed leg is authenticated before anything else is concluded from it. At most 8 SSRCs per key and
-      direction. An earlier key that is set again goes on where it was: a packet index is never used twice.
+    - A packet on a keyed leg is authenticated before anything else is concluded from it. Any number of sources is heard
+      in turn: the context of the one silent for longest makes room, and that SSRC is not taken again under this key. An
+      earlier key that is set again goes on where it was: a packet index is never used twice.
     - Plain trunk leg: the signalled address owns the leg from the first packet on. Another port of its host, or an
       address in `sources`, stands in for it only after it was silent for 2 s since `SetTrunk`, its last packet and the
       end of a hold, and then after three packets in sequence with one SSRC and an agreed payload type; until
@@ -88,8 +92,12 @@ Rules a worker keeps whatever it is told
       back with its first packet. RTCP is heard from the signalled RTCP address and from the port above a stand-in.
     - Keyed trunk leg: authenticated packets are heard from anywhere; the address sent to moves only to an allowed one
       that has sent for 2 s while the present one was silent.
-    - RTP leaves with the mapped payload type and without header extension. RTCP leaves in whole compounds of the types
-      of RFC 3550 (without APP), RFC 4585 and RFC 3611, at most 50 a second.
+    - RTP leaves with the mapped payload type and without header extension, under one SSRC, sequence and timestamp space
+      of the worker's own per leg. They go on without a break whatever the source's numbers do (RFC 3550 A.1): at a
+      discontinuity by one packet and by the time that passed, with the marker bit. Another key to send with brings a
+      new SSRC. Between discontinuities lost and late packets stay so; no index leaves twice.
+    - RTCP leaves in whole compounds of SR, RR, SDES, RTPFB, PSFB and XR, at most 50 a second, in the numbers of the
+      worker's own streams; what does not concern the present source is left out. The CNAME is the worker's own.
 """
 
 from __future__ import annotations
@@ -127,6 +135,17 @@ class RejectCode(StrEnum):
     """A packet on a keyed leg failed authentication: plain, forged or protected with another key."""
 
 
+class UnsentCause(StrEnum):
+    """Causes of `MediaUnsent`; each is the name of the counter that tells how many."""
+
+    UNSENDABLE = "srtp_unsendable"
+    """The SRTP library refuses to protect them: too long."""
+    UNSENT = "unsent"
+    """The kernel does not take them: full buffer, no route."""
+    UNMAPPED = "unmapped_dropped"
+    """Their payload type was not agreed with the other side."""
+
+
 class FailureReason(StrEnum):
     """Reasons of `SessionFailed`."""
 
@@ -162,9 +181,11 @@ class SessionCounters:
     srtp_replayed: int = 0
     """SRTP or SRTCP with an index seen before or too old for the window; the library looks at that before the tag."""
     srtp_ssrc_limit: int = 0
-    """Packets of one SSRC too many on a keyed leg."""
+    """Packets of a new source on a keyed leg that has used up the SSRCs of its key."""
     srtp_unsendable: int = 0
-    """Packets the SRTP library refused to protect, such as duplicates from a plain leg."""
+    """Packets the SRTP library refused to protect: too long."""
+    stale_dropped: int = 0
+    """RTP that was relayed before, or of a source that had been replaced."""
     plain_dropped: int = 0
     """Those of `srtp_auth_failed` that are plain beyond doubt: plain RTCP, and what is too short to hold a tag. Other
     plain RTP cannot be told from SRTP under another key."""
@@ -250,10 +271,23 @@ class SetTrunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Format:
+    """What is known of a payload type as one leg sends it."""
+
+    leg: Leg
+    payload_type: int
+    clock_rate: int
+    """Timestamp units a second (RFC 8866 6.6)."""
+    is_event: bool
+    """telephone-event (RFC 4733), whose packets share a timestamp."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetPayloads:
     session: int
     to_trunk: Mapping[int, int]
     to_browser: Mapping[int, int]
+    formats: tuple[Format, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +380,13 @@ class SourceRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaUnsent:
+    session: int
+    leg: Leg
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionClosed:
     session: int
     counters: SessionCounters
@@ -380,6 +421,7 @@ Event: TypeAlias = (
     | MediaStarted
     | SourceLearned
     | SourceRejected
+    | MediaUnsent
     | SessionClosed
     | CountersReport
 )
@@ -390,6 +432,7 @@ RelayEvent: TypeAlias = (
     | MediaStarted
     | SourceLearned
     | SourceRejected
+    | MediaUnsent
     | SessionFailed
     | WorkerLost
 )

@@ -17,6 +17,7 @@ from gateway.media.relay_protocol import (
     CountersReport,
     Event,
     FailureReason,
+    Format,
     GetCounters,
     Leg,
     RelayEvent,
@@ -83,9 +84,11 @@ class RelaySession:
             _require_ip(address)
         self._send(SetTrunk(self.id, keyed, rtp, rtcp, rtcp_mux, tuple(sources)))
 
-    def set_payloads(self, to_trunk: Mapping[int, int], to_browser: Mapping[int, int]) -> None:
+    def set_payloads(
+        self, to_trunk: Mapping[int, int], to_browser: Mapping[int, int], formats: Sequence[Format] = ()
+    ) -> None:
         """Say which payload types are relayed, and as what (RFC 3264 5.1: each side chooses its own numbers)."""
-        self._send(SetPayloads(self.id, dict(to_trunk), dict(to_browser)))
+        self._send(SetPayloads(self.id, dict(to_trunk), dict(to_browser), tuple(formats)))
 
     def set_direction(self, *, to_trunk: bool, to_browser: bool) -> None:
         """Open or close RTP per direction (hold, RFC 3264 8.4); RTCP is not held."""

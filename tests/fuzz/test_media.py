@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.media.worker import rtcp, rtp
+from gateway.media.worker.stream import Payload, Stream
 from gateway.webrtc.dtls_record import RECORD_HEADER, pack_records, split_records
 from tests.fuzz.mutate import TIMEOUT, run
 
@@ -22,6 +23,11 @@ COMPOUND = REPORT + b"\x81\xca\x00\x03SSRC\x01\x04cname\x00"[:16] + b"\x81\xcb\x
 RTP_WORDS = (b"\x80\xc8", b"\x81\xcb\x00\x01", b"\xbe\xde\xff\xff", b"\x00\x00\xff\xff", b"\xff" * 4, b"\x9f")
 
 
+SENT, RECEIVED = Stream(), Stream()
+for known in (SENT, RECEIVED):
+    known.place(1, 1, int.from_bytes(b"SSRC"), Payload(0), 0.0)
+
+
 def split(data: bytes) -> None:
     records = list(split_records(data))
     assert data.startswith(b"".join(records))
@@ -36,12 +42,13 @@ def relay(data: bytes) -> None:
     rtp.is_rtcp(data)
     ends = rtp.header_ends(data)
     if ends is not None:
-        rewritten = rtp.rewrite(data, {0: 8, 8: 0}, ends)
-        assert rewritten is None or len(rewritten) <= len(data)
+        place = Stream().place(*rtp.numbers(data), Payload(8), 0.0)
+        assert place is not None
+        assert len(rtp.rewrite(data, ends, Payload(8), 1, place)) <= len(data)
     packets = rtcp.split(data)
     assert packets is None or b"".join(packets) == data
-    kept = rtcp.relayable(data)
-    assert kept is None or len(kept) <= len(data)
+    written = rtcp.translate(data, SENT, RECEIVED, 0.0)
+    assert written is None or rtcp.split(written)
 
 
 def test_any_datagram_is_cut_into_whole_dtls_records() -> None:

@@ -14,18 +14,38 @@ def rtp(
     payload_type: int = 0,
     ssrc: int = 0x1111,
     marker: bool = False,
-    payload: bytes = b"\xd5" * 160,
+    payload: bytes | None = None,
     csrc: tuple[int, ...] = (),
     extension: bytes | None = None,
     padding: bytes = b"",
 ) -> bytes:
-    """An RTP packet (RFC 3550 5.1)."""
+    """An RTP packet (RFC 3550 5.1); its payload tells its sequence number unless one is given."""
+    if payload is None:
+        payload = b"\xd5" * 156 + struct.pack("!I", sequence)
     first = 0x80 | len(csrc) | (0x10 if extension is not None else 0) | (0x20 if padding else 0)
     head = struct.pack("!BBHII", first, marker << 7 | payload_type, sequence & 0xFFFF, sequence * 160, ssrc)
     head += b"".join(struct.pack("!I", source) for source in csrc)
     if extension is not None:
         head += struct.pack("!HH", 0xBEDE, len(extension) // 4) + extension
     return head + payload + padding
+
+
+class Relayed(bytes):
+    """What the relay sent: equal to a packet that says the same, for the numbers it goes by are the relay's own."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, bytes) and _said(self) == _said(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _said(packet: bytes) -> bytes:
+    """The packet without SSRC, sequence number, timestamp and marker; RTCP without the SSRC of its sender."""
+    if len(packet) < 8 or packet[0] >> 6 != 2:
+        return bytes(packet)
+    if 192 <= packet[1] <= 223:
+        return packet[:4] + packet[8:]
+    return bytes((packet[0], packet[1] & 0x7F)) + packet[12:]
 
 
 def receiver_report(ssrc: int = 0x1111) -> bytes:

@@ -20,6 +20,7 @@ from gateway.config.schema import BrowserMedia, Media, PortRange, TrunkMedia
 from gateway.media.relay_client import RelayPool, RelaySession
 from gateway.media.relay_protocol import RelayEvent, SessionCounters, SourceLearned
 from tests.media import packets
+from tests.media.packets import Relayed
 
 _NET = f"127.{20 + os.getpid() % 200}.{os.getpid() // 200 % 250}"
 """A corner of loopback of our own: test runs side by side do not meet."""
@@ -117,20 +118,20 @@ class Peer:
     def send(self, data: bytes, to: HostPort) -> None:
         self.socket.sendto(data, (to.host, to.port))
 
-    async def receive(self) -> bytes:
+    async def receive(self) -> Relayed:
         return (await self.receive_from())[0]
 
-    async def receive_from(self) -> tuple[bytes, HostPort]:
+    async def receive_from(self) -> tuple[Relayed, HostPort]:
         async with asyncio.timeout(WAIT_SECONDS):
             data, source = await asyncio.get_running_loop().sock_recvfrom(self.socket, 4096)
-        return data, HostPort(*source[:2])
+        return Relayed(data), HostPort(*source[:2])
 
-    def pending(self) -> list[bytes]:
+    def pending(self) -> list[Relayed]:
         """What has arrived and was not read."""
-        arrived = []
+        arrived: list[Relayed] = []
         while True:
             try:
-                arrived.append(self.socket.recv(4096))
+                arrived.append(Relayed(self.socket.recv(4096)))
             except BlockingIOError:
                 return arrived
 
@@ -167,8 +168,8 @@ class BrowserPeer(Peer):
     def send_media(self, packet: bytes) -> None:
         self.send(self.keys.protect(packet), self.server)
 
-    async def receive_media(self) -> bytes:
-        return self.keys.unprotect(await self.receive())
+    async def receive_media(self) -> Relayed:
+        return Relayed(self.keys.unprotect(await self.receive()))
 
 
 class TrunkPeer:
@@ -185,11 +186,11 @@ class TrunkPeer:
     def send_rtcp(self, packet: bytes) -> None:
         self.rtcp.send(self._sealed(packet), self.call.trunk_rtcp)
 
-    async def receive_media(self) -> bytes:
-        return self._opened(await self.rtp.receive())
+    async def receive_media(self) -> Relayed:
+        return Relayed(self._opened(await self.rtp.receive()))
 
-    async def receive_rtcp(self) -> bytes:
-        return self._opened(await self.rtcp.receive())
+    async def receive_rtcp(self) -> Relayed:
+        return Relayed(self._opened(await self.rtcp.receive()))
 
     def _sealed(self, packet: bytes) -> bytes:
         return self.keys.protect(packet) if self.keys else packet

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from gateway.base.crypto_suite import SUITES, CryptoSuite
 from gateway.base.values import Secret
+from gateway.media.worker import srtp
 from gateway.media.worker.srtp import (
     MAX_KEPT_KEYS,
-    MAX_SSRCS,
+    MAX_PACKET,
+    MAX_SOURCES,
     REKEY_GRACE_SECONDS,
     LegKeys,
     SrtpFailure,
@@ -89,23 +91,62 @@ def test_reordered_packets_inside_the_window_are_taken() -> None:
     assert all(isinstance(receiver.unprotect(p, False), bytes) for p in reversed(protected))
 
 
-def test_only_eight_sources_get_a_context_and_only_by_authenticating() -> None:
+def test_every_source_of_a_key_is_heard_and_earlier_ones_still_are() -> None:
+    """A PBX takes a new SSRC at every change of source: hold music, announcement, transfer."""
     sender, receiver = _pair()
-    for n in range(100):
-        receiver.unprotect(packets.rtp(1, ssrc=9000 + n), False)
-    for n in range(MAX_SSRCS):
+    for n in range(90):
+        assert receiver.unprotect(_protect(sender, packets.rtp(1, ssrc=n)), False) == packets.rtp(1, ssrc=n)
+    for n in range(90):
+        assert receiver.unprotect(_protect(sender, packets.rtp(2, ssrc=n)), False) == packets.rtp(2, ssrc=n)
+
+
+def test_only_a_packet_that_authenticates_makes_a_context() -> None:
+    sender, receiver = _pair()
+    forger = SrtpSender(SUITE, _key())
+    for n in range(3 * MAX_SOURCES):
+        assert receiver.unprotect(_protect(forger, packets.rtp(1, ssrc=n)), False) is SrtpFailure.FORGED
+    assert not receiver._sources
+    assert not receiver._retired
+    assert isinstance(receiver.unprotect(_protect(sender, packets.rtp(1)), False), bytes)
+
+
+@pytest.fixture
+def few_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(srtp, "MAX_SOURCES", 8)
+
+
+@pytest.mark.usefixtures("few_sources")
+def test_the_source_silent_for_longest_makes_room_and_cannot_be_replayed() -> None:
+    sender, receiver = _pair()
+    sealed = [_protect(sender, packets.rtp(1, ssrc=n)) for n in range(12)]
+    report = _protect(sender, packets.receiver_report(0), True)
+    assert isinstance(receiver.unprotect(report, True), bytes)
+    for packet in sealed:
+        assert isinstance(receiver.unprotect(packet, False), bytes)
+    for packet in sealed:
+        assert receiver.unprotect(packet, False) is SrtpFailure.REPLAYED
+    assert receiver.unprotect(report, True) is SrtpFailure.REPLAYED
+    assert receiver.unprotect(_protect(sender, packets.rtp(2, ssrc=0)), False) is SrtpFailure.REPLAYED
+    assert isinstance(receiver.unprotect(_protect(sender, packets.rtp(2, ssrc=11)), False), bytes)
+
+
+@pytest.mark.usefixtures("few_sources")
+def test_a_source_that_goes_on_keeps_its_context_however_many_come_and_go() -> None:
+    sender, receiver = _pair()
+    for n in range(40):
+        assert isinstance(receiver.unprotect(_protect(sender, packets.rtp(n, ssrc=7)), False), bytes)
+        assert isinstance(receiver.unprotect(_protect(sender, packets.rtp(1, ssrc=100 + n)), False), bytes)
+    assert len(receiver._sources) == 8
+
+
+@pytest.mark.usefixtures("few_sources")
+def test_when_the_memory_of_retired_sources_is_full_no_new_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(srtp, "MAX_RETIRED", 4)
+    sender, receiver = _pair()
+    for n in range(12):
         assert isinstance(receiver.unprotect(_protect(sender, packets.rtp(1, ssrc=n)), False), bytes)
-    other = SrtpSender(SUITE, _key())
-    assert receiver.unprotect(_protect(other, packets.rtp(1, ssrc=99)), False) is SrtpFailure.TOO_MANY_SSRCS
-    assert isinstance(receiver.unprotect(_protect(sender, packets.rtp(2, ssrc=3)), False), bytes)
-
-
-def test_a_sender_has_at_most_eight_contexts() -> None:
-    sender, _ = _pair()
-    for n in range(MAX_SSRCS):
-        _protect(sender, packets.rtp(1, ssrc=n))
-    assert sender.protect(packets.rtp(1, ssrc=99), False) is SrtpFailure.TOO_MANY_SSRCS
-    _protect(sender, packets.rtp(2, ssrc=0))
+    assert receiver.unprotect(_protect(sender, packets.rtp(1, ssrc=99)), False) is SrtpFailure.TOO_MANY_SOURCES
+    assert isinstance(receiver.unprotect(_protect(sender, packets.rtp(2, ssrc=11)), False), bytes)
 
 
 def test_an_index_is_never_sent_twice() -> None:
@@ -116,7 +157,8 @@ def test_an_index_is_never_sent_twice() -> None:
 
 def test_what_the_library_cannot_carry_is_unsendable() -> None:
     sender, _ = _pair()
-    assert sender.protect(packets.rtp(1, payload=bytes(1400)), False) is SrtpFailure.UNSENDABLE
+    assert isinstance(sender.protect(packets.rtp(1, payload=bytes(MAX_PACKET - 12)), False), bytes)
+    assert sender.protect(packets.rtp(2, payload=bytes(MAX_PACKET - 11)), False) is SrtpFailure.UNSENDABLE
     assert sender.protect(b"\x80\xc9", True) is SrtpFailure.UNSENDABLE
 
 
@@ -163,7 +205,7 @@ def test_the_same_key_again_keeps_the_context_and_its_replay_window() -> None:
         packet = _protect(peer, packets.rtp(n))
         assert isinstance(keys.unprotect(packet, False, 0.0), bytes)
     sender = keys.sender
-    keys.install(SUITE, Secret(tx.reveal()), Secret(rx.reveal()), 1.0)
+    assert not keys.install(SUITE, Secret(tx.reveal()), Secret(rx.reveal()), 1.0)
     assert keys.sender is sender
     assert keys.unprotect(packet, False, 1.0) is SrtpFailure.REPLAYED
     assert isinstance(keys.unprotect(_protect(peer, packets.rtp(0x10010)), False, 100.0), bytes)
@@ -171,10 +213,10 @@ def test_the_same_key_again_keeps_the_context_and_its_replay_window() -> None:
 
 def test_a_new_receiving_key_does_not_restart_the_sending_one() -> None:
     keys, tx = LegKeys(), _key()
-    keys.install(SUITE, tx, _key(), 0.0)
+    assert keys.install(SUITE, tx, _key(), 0.0), "another key than before is sent with"
     assert keys.sender is not None
     _protect(keys.sender, packets.rtp(1))
-    keys.install(SUITE, tx, _key(), 1.0)
+    assert not keys.install(SUITE, tx, _key(), 1.0)
     assert keys.sender is not None
     assert keys.sender.protect(packets.rtp(1), False) is SrtpFailure.UNSENDABLE
 

@@ -18,8 +18,8 @@ SUITE = AES_CM_128_HMAC_SHA1_80
 @pytest.mark.parametrize("suite", [None, SUITE], ids=["plain", "keyed"])
 async def test_rtcp_has_its_own_port_without_muxing(call: Call, suite: CryptoSuite | None) -> None:
     await call.connect(suite=suite)
-    call.browser.send_media(packets.sender_report())
-    assert await call.trunk.receive_rtcp() == packets.sender_report()
+    call.browser.send_media(packets.receiver_report())
+    assert await call.trunk.receive_rtcp() == packets.receiver_report()
     call.trunk.send_rtcp(packets.receiver_report(9))
     assert await call.browser.receive_media() == packets.receiver_report(9)
     counters = await call.session.counters()
@@ -29,10 +29,11 @@ async def test_rtcp_has_its_own_port_without_muxing(call: Call, suite: CryptoSui
 @pytest.mark.parametrize("suite", [None, SUITE], ids=["plain", "keyed"])
 async def test_rtcp_shares_the_rtp_port_with_muxing(call: Call, suite: CryptoSuite | None) -> None:
     await call.connect(suite=suite, mux=True)
-    call.browser.send_media(packets.sender_report())
+    call.browser.send_media(packets.receiver_report())
     data, source = await call.trunk.rtp.receive_from()
     assert source == call.trunk_rtp
-    assert (call.trunk.keys.unprotect(data) if call.trunk.keys else data) == packets.sender_report()
+    clear = call.trunk.keys.unprotect(data) if call.trunk.keys else data
+    assert packets.Relayed(clear) == packets.receiver_report()
     call.trunk.send_media(packets.receiver_report(9))
     assert await call.browser.receive_media() == packets.receiver_report(9)
     call.trunk.send_rtcp(packets.receiver_report(9))
@@ -106,8 +107,8 @@ async def test_early_reports_from_another_port_are_dropped_and_teach_nothing(cal
     for _ in range(5):
         early.send(packets.sender_report(), call.trunk_rtp if mux else call.trunk_rtcp)
     await call.until(lambda c: c.source_rejected == 5)
-    call.browser.send_media(packets.sender_report())
-    assert await (call.trunk.receive_media() if mux else call.trunk.receive_rtcp()) == packets.sender_report()
+    call.browser.send_media(packets.receiver_report())
+    assert await (call.trunk.receive_media() if mux else call.trunk.receive_rtcp()) == packets.receiver_report()
     assert early.pending() == call.browser.pending() == []
 
 
@@ -126,5 +127,5 @@ async def test_without_an_rtcp_address_the_port_above_rtp_is_used(call: Call) ->
     call.trunk.rtp, call.trunk.rtcp = Peer(TRUNK_HOST, port), Peer(TRUNK_HOST, port + 1)
     call.session.set_trunk(keyed=False, rtp=call.trunk.rtp.address)
     await call.session.counters()
-    call.browser.send_media(packets.sender_report())
-    assert await call.trunk.receive_rtcp() == packets.sender_report()
+    call.browser.send_media(packets.receiver_report())
+    assert await call.trunk.receive_rtcp() == packets.receiver_report()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 from typing import Any, TypeAlias
 
 from gateway.base.values import HostPort
-from gateway.media.relay_protocol import ConsentLost, DtlsReceived, IceValidated
+from gateway.media.relay_protocol import ConsentLost, DtlsReceived, IceValidated, UnsentCause
 from gateway.media.worker import rtp
 from gateway.media.worker.counters import RateLimit, Tally
 from gateway.media.worker.paths import BrowserPaths
 from gateway.media.worker.protection import Protection
 from gateway.media.worker.reports import Reports
+from gateway.media.worker.srtp import MAX_PACKET
+from gateway.media.worker.stream import Stream
 
 MAX_DTLS_PER_SECOND = 200
 """A handshake has about ten datagrams; more than this only wears out the control plane."""
@@ -25,8 +28,14 @@ Path: TypeAlias = tuple[socket.socket, tuple[Any, ...]]
 class BrowserLeg:
     """One browser: its password, paths and keys."""
 
-    def __init__(self, password: bytes, consent_seconds: float, tally: Tally, reports: Reports) -> None:
+    def __init__(
+        self, password: bytes, consent_seconds: float, tally: Tally, reports: Reports, ssrcs: deque[int]
+    ) -> None:
         self.password = password
+        self.stream = Stream(ssrcs)
+        """What we send to the browser."""
+        self.longest = MAX_PACKET
+        """Octets of the longest RTP packet that can be sent."""
         self.paths: BrowserPaths[Path] = BrowserPaths(consent_seconds)
         self.protection = Protection("browser", tally, reports)
         self._tally, self._reports = tally, reports
@@ -71,18 +80,20 @@ class BrowserLeg:
         self._tally.dtls_rx += 1
         self._reports.emit(DtlsReceived(self._reports.session, datagram))
 
-    def send(self, packet: bytes, rtcp: bool) -> None:
-        """Protect a packet and send it on the nominated path."""
+    def send(self, packet: bytes, rtcp: bool) -> bool:
+        """Protect a packet and send it on the nominated path; whether it left."""
         path = self.paths.nominated
         if path is None:
             self._tally.unsent += 1
-            return
+            return False
         sealed = self.protection.seal(packet, rtcp)
-        if sealed is not None and self._put(sealed, path):
-            if rtcp:
-                self._tally.rtcp_tx += 1
-            else:
-                self._tally.browser_tx += 1
+        if sealed is None or not self._put(sealed, path):
+            return False
+        if rtcp:
+            self._tally.rtcp_tx += 1
+        else:
+            self._tally.browser_tx += 1
+        return True
 
     def send_dtls(self, datagram: bytes) -> None:
         """Send a DTLS datagram; lost ones are repeated by DTLS itself."""
@@ -98,5 +109,6 @@ class BrowserLeg:
         except OSError:
             # Full buffer or unreachable: late media is worth nothing, so there is no second try.
             self._tally.unsent += 1
+            self._reports.unsent("browser", UnsentCause.UNSENT)
             return False
         return True

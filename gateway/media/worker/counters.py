@@ -23,6 +23,7 @@ class Tally:
     srtp_replayed: int = 0
     srtp_ssrc_limit: int = 0
     srtp_unsendable: int = 0
+    stale_dropped: int = 0
     plain_dropped: int = 0
     source_rejected: int = 0
     source_pending: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.media.relay_protocol import Leg, RejectCode
+from gateway.media.relay_protocol import Leg, RejectCode, UnsentCause
 from gateway.media.worker import rtcp as rtcp_packets
 from gateway.media.worker import rtp
 from gateway.media.worker.counters import Tally
@@ -38,16 +38,14 @@ class Protection:
         result = sender.protect(packet, rtcp)
         if isinstance(result, bytes):
             return result
-        if result is SrtpFailure.TOO_MANY_SSRCS:
-            self._tally.srtp_ssrc_limit += 1
-        else:
-            self._tally.srtp_unsendable += 1
+        self._tally.srtp_unsendable += 1
+        self._reports.unsent(self._leg, UnsentCause.UNSENDABLE)
         return None
 
     def _failed(self, failure: SrtpFailure, packet: bytes, rtcp: bool, source: Address) -> None:
         if failure is SrtpFailure.REPLAYED:
             self._tally.srtp_replayed += 1
-        elif failure is SrtpFailure.TOO_MANY_SSRCS:
+        elif failure is SrtpFailure.TOO_MANY_SOURCES:
             self._tally.srtp_ssrc_limit += 1
         else:
             self._tally.srtp_auth_failed += 1

@@ -9,9 +9,11 @@ from gateway.media.relay_protocol import (
     Event,
     Leg,
     MediaStarted,
+    MediaUnsent,
     RejectCode,
     SourceLearned,
     SourceRejected,
+    UnsentCause,
 )
 from gateway.media.worker.latch import Address
 
@@ -30,6 +32,7 @@ class Reports:
         self._started: set[Leg] = set()
         self._rejected: set[tuple[Leg, RejectCode]] = set()
         self._learned = 0
+        self._unsent: set[tuple[Leg, UnsentCause]] = set()
 
     def started(self, leg: Leg) -> None:
         """Media of a leg was accepted."""
@@ -46,6 +49,12 @@ class Reports:
         if (leg, code) not in self._rejected:
             self._rejected.add((leg, code))
             self.emit(SourceRejected(self.session, leg, HostPort(*source), code.value))
+
+    def unsent(self, leg: Leg, cause: UnsentCause) -> None:
+        """Media that should leave on a leg does not."""
+        if (leg, cause) not in self._unsent:
+            self._unsent.add((leg, cause))
+            self.emit(MediaUnsent(self.session, leg, cause.value))
 
     def learned(self, source: Address, expected: Address) -> None:
         """The trunk's media moved."""

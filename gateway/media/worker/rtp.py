@@ -1,14 +1,22 @@
-"""RTP packets (RFC 3550 5.1): what the relay checks, and the two things it changes."""
+"""RTP packets (RFC 3550 5.1): what the relay checks, and how one of ours is written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from typing import TypeAlias
+
+from gateway.media.worker.stream import Payload, Place
 
 HEADER = 12
 _VERSION = 0x80
 _PADDING = 0x20
 _EXTENSION = 0x10
 _MARKER = 0x80
+_NUMBERS = struct.Struct("!HII")
+_HEAD = struct.Struct("!BBHII")
+
+Ends: TypeAlias = tuple[int, int]
+"""Where the header with its CSRC list ends, and where the payload starts: between them is the header extension."""
 
 
 def is_rtcp(packet: bytes) -> bool:
@@ -28,14 +36,22 @@ def sequence(packet: bytes) -> int:
     return packet[2] << 8 | packet[3]
 
 
-def header_ends(packet: bytes) -> tuple[int, int] | None:
-    """Where the header with its CSRC list ends, and where the payload starts; None for what is not RTP.
+def numbers(packet: bytes) -> tuple[int, int, int]:
+    """Sequence number, timestamp and SSRC of a packet that has a header."""
+    sequence, timestamp, source = _NUMBERS.unpack_from(packet, 2)
+    return sequence, timestamp, source
 
-    Between the two is the header extension. Padding must leave the payload a length of zero or more.
+
+def header_ends(packet: bytes) -> Ends | None:
+    """Where the header ends and the payload starts; None for what is not RTP.
+
+    Padding must leave the payload a length of zero or more.
     """
     size = len(packet)
     if size < HEADER or packet[0] & 0xC0 != _VERSION:
         return None
+    if packet[0] == _VERSION:  # nearly all: no CSRC, no extension, no padding
+        return HEADER, HEADER
     end = start = HEADER + 4 * (packet[0] & 0x0F)
     if packet[0] & _EXTENSION:
         if end + 4 > size:
@@ -50,18 +66,14 @@ def _padding_fits(packet: bytes, room: int) -> bool:
     return not packet[0] & _PADDING or 0 < packet[-1] <= room
 
 
-def rewrite(packet: bytes, payloads: Mapping[int, int], ends: tuple[int, int]) -> bytes | None:
-    """The packet with the other side's payload type and without header extension; None if the type is not mapped.
+def rewrite(packet: bytes, ends: Ends, payload: Payload, ssrc: int, place: Place) -> bytes:
+    """The packet under our SSRC and numbers, with the other side's payload type and without header extension.
 
-    Extensions were negotiated with one side only, and some (RFC 6464 audio level) tell what is said. Marker, sequence,
-    timestamp, SSRC and CSRC stay as they are, so RTCP reports of both sides stay true.
+    Extensions were negotiated with one side only, and some (RFC 6464 audio level) tell what is said. CSRC and payload
+    stay as they are.
     """
-    kind = packet[1] & 0x7F
-    mapped = payloads.get(kind)
-    if mapped is None:
-        return None
+    sequence, timestamp, begins = place
+    second = packet[1] & _MARKER | payload.number | begins << 7
+    head = _HEAD.pack(packet[0] & ~_EXTENSION, second, sequence, timestamp, ssrc)
     end, start = ends
-    if mapped == kind and end == start and not packet[0] & _EXTENSION:
-        return packet
-    head = bytes((packet[0] & ~_EXTENSION, packet[1] & _MARKER | mapped))
-    return head + packet[2:end] + packet[start:]
+    return head + packet[HEADER:] if start == HEADER else head + packet[HEADER:end] + packet[start:]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from gateway.media.relay_protocol import (
     MAX_DATAGRAM,
     FailureReason,
+    Format,
+    Leg,
     OpenSession,
     SessionCounters,
     SessionFailed,
@@ -15,6 +19,7 @@ from gateway.media.relay_protocol import (
     SetKeys,
     SetPayloads,
     SetTrunk,
+    UnsentCause,
 )
 from gateway.media.worker import rtcp, rtp
 from gateway.media.worker.browser import BrowserLeg
@@ -22,11 +27,33 @@ from gateway.media.worker.counters import RateLimit, Tally
 from gateway.media.worker.latch import Address
 from gateway.media.worker.reports import Emit, Reports
 from gateway.media.worker.srtp import find_suite
+from gateway.media.worker.stream import MAX_REMEMBERED, Payload
 from gateway.media.worker.trunk import TrunkLeg
 from gateway.media.worker.trunk_sockets import TrunkSockets
 
 MAX_RTCP_PER_SECOND = 50
 """Per direction. Reports come every few seconds, feedback in short bursts."""
+
+
+AnyLeg: TypeAlias = BrowserLeg | TrunkLeg
+
+
+@dataclass(slots=True)
+class _Way:
+    """One direction of a session: from the peer of one leg to the peer of the other."""
+
+    source: AnyLeg
+    target: AnyLeg
+    towards: Leg
+    payloads: dict[int, Payload] = field(default_factory=dict)
+    is_open: bool = True
+    rtcp_rate: RateLimit = field(default_factory=lambda: RateLimit(MAX_RTCP_PER_SECOND))
+
+    def set_open(self, is_open: bool) -> None:
+        """Hold or release; what was held back is no loss to the receiver."""
+        if not is_open:
+            self.target.stream.cut()
+        self.is_open = is_open
 
 
 class Session:
@@ -36,15 +63,14 @@ class Session:
         self.number = command.session
         self.ufrag = command.ice_ufrag
         self.tally = Tally()
-        reports = Reports(command.session, emit)
-        self.browser = BrowserLeg(command.ice_pwd.reveal().encode(), consent_seconds, self.tally, reports)
-        self.trunk = TrunkLeg(sockets, self.tally, reports)
+        self._reports = Reports(command.session, emit)
+        ssrcs: deque[int] = deque(maxlen=MAX_REMEMBERED)
+        password = command.ice_pwd.reveal().encode()
+        self.browser = BrowserLeg(password, consent_seconds, self.tally, self._reports, ssrcs)
+        self.trunk = TrunkLeg(sockets, self.tally, self._reports, ssrcs)
         self._emit = emit
-        self._payloads_to_trunk: Mapping[int, int] = {}
-        self._payloads_to_browser: Mapping[int, int] = {}
-        self._to_trunk = self._to_browser = True
-        self._rtcp_to_trunk = RateLimit(MAX_RTCP_PER_SECOND)
-        self._rtcp_to_browser = RateLimit(MAX_RTCP_PER_SECOND)
+        self._to_trunk = _Way(self.browser, self.trunk, "trunk")
+        self._to_browser = _Way(self.trunk, self.browser, "browser")
 
     def set_keys(self, command: SetKeys, now: float) -> None:
         """Install keys; an unknown suite or a key of another length is refused, never guessed."""
@@ -52,8 +78,9 @@ class Session:
         if suite is None:
             self._emit(SessionFailed(self.number, FailureReason.BAD_KEYS))
             return
-        leg = self.browser if command.leg == "browser" else self.trunk
-        leg.protection.keys.install(suite, command.tx, command.rx, now)
+        leg: AnyLeg = self.browser if command.leg == "browser" else self.trunk
+        if leg.protection.keys.install(suite, command.tx, command.rx, now):
+            leg.stream.renew()
 
     def set_trunk(self, command: SetTrunk, now: float) -> None:
         """Take the trunk's addresses; a bad one is refused and changes nothing."""
@@ -63,34 +90,27 @@ class Session:
             self._emit(SessionFailed(self.number, FailureReason.BAD_ADDRESS))
 
     def set_payloads(self, command: SetPayloads) -> None:
-        self._payloads_to_trunk = _possible(command.to_trunk)
-        self._payloads_to_browser = _possible(command.to_browser)
+        self._to_trunk.payloads = _payloads("browser", command.to_trunk, command.formats)
+        self._to_browser.payloads = _payloads("trunk", command.to_browser, command.formats)
 
     def set_direction(self, command: SetDirection, now: float) -> None:
-        self._to_trunk, self._to_browser = command.to_trunk, command.to_browser
+        self._to_trunk.set_open(command.to_trunk)
+        self._to_browser.set_open(command.to_browser)
         self.trunk.hold(not command.to_browser, now)
 
     def from_browser(self, packet: bytes, source: tuple[Any, ...], now: float) -> None:
         """Relay a packet that came from a validated path."""
         clear = self.browser.receive(packet, source, now)
-        if clear is None:
-            return
-        if rtp.is_rtcp(clear):
-            self._relay_rtcp(clear, self.trunk, self._rtcp_to_trunk, now)
-        else:
-            self._relay_rtp(clear, self.trunk, self._payloads_to_trunk, self._to_trunk)
+        if clear is not None:
+            self._relay(clear, self._to_trunk, now)
 
     def from_trunk(self, packet: bytes, source: Address, now: float) -> None:
         """Relay a packet that came to the RTP port."""
         if not self._is_sized(packet):
             return
-        clear = self.trunk.receive(packet, source, self._payloads_to_browser, now)
-        if clear is None:
-            return
-        if rtp.is_rtcp(clear):
-            self._relay_rtcp(clear, self.browser, self._rtcp_to_browser, now)
-        else:
-            self._relay_rtp(clear, self.browser, self._payloads_to_browser, self._to_browser)
+        clear = self.trunk.receive(packet, source, self._to_browser.payloads, now)
+        if clear is not None:
+            self._relay(clear, self._to_browser, now)
 
     def rtcp_from_trunk(self, packet: bytes, source: Address, now: float) -> None:
         """Relay a packet that came to the RTCP port."""
@@ -98,33 +118,54 @@ class Session:
             return
         clear = self.trunk.receive_rtcp(packet, source, now)
         if clear is not None:
-            self._relay_rtcp(clear, self.browser, self._rtcp_to_browser, now)
+            self._relay_rtcp(clear, self._to_browser, now)
 
     def close(self) -> SessionCounters:
         """Close the sockets; the final counters."""
         self.trunk.sockets.close()
         return self.tally.freeze()
 
-    def _relay_rtp(self, packet: bytes, leg: BrowserLeg | TrunkLeg, payloads: Mapping[int, int], is_open: bool) -> None:
-        if not is_open:
+    def _relay(self, packet: bytes, way: _Way, now: float) -> None:
+        if rtp.is_rtcp(packet):
+            self._relay_rtcp(packet, way, now)
+        elif way.is_open:
+            self._relay_rtp(packet, way, now)
+        else:
             self.tally.held_dropped += 1
-            return
+
+    def _relay_rtp(self, packet: bytes, way: _Way, now: float) -> None:
         ends = rtp.header_ends(packet)
         if ends is None:
             self.tally.malformed_dropped += 1
             return
-        mapped = rtp.rewrite(packet, payloads, ends)
-        if mapped is None:
-            self.tally.unmapped_dropped += 1
-        else:
-            leg.send(mapped, False)
+        payload = way.payloads.get(packet[1] & 0x7F)
+        if payload is None or len(packet) > way.target.longest:
+            self._cannot_leave(way, payload is not None)
+            return
+        stream = way.target.stream
+        place = stream.place(*rtp.numbers(packet), payload, now)
+        if place is None:
+            self.tally.stale_dropped += 1
+        elif way.target.send(rtp.rewrite(packet, ends, payload, stream.ssrc, place), False):
+            stream.packets += 1
+            stream.octets += len(packet) - ends[1]
 
-    def _relay_rtcp(self, packet: bytes, leg: BrowserLeg | TrunkLeg, rate: RateLimit, now: float) -> None:
-        clean = rtcp.relayable(packet)
-        if clean is None or not rate.allows(now):
+    def _cannot_leave(self, way: _Way, is_mapped: bool) -> None:
+        """Count and report a packet of a payload type nobody agreed to, or one too long for SRTP."""
+        if is_mapped:
+            self.tally.srtp_unsendable += 1
+            self._reports.unsent(way.towards, UnsentCause.UNSENDABLE)
+            return
+        self.tally.unmapped_dropped += 1
+        if way.payloads:  # before the first agreement every packet is early
+            self._reports.unsent(way.towards, UnsentCause.UNMAPPED)
+
+    def _relay_rtcp(self, packet: bytes, way: _Way, now: float) -> None:
+        written = rtcp.translate(packet, way.target.stream, way.source.stream, now)
+        if written is None or not way.rtcp_rate.allows(now):
             self.tally.rtcp_rejected += 1
         else:
-            leg.send(clean, True)
+            way.target.send(written, True)
 
     def _is_sized(self, packet: bytes) -> bool:
         if not packet:
@@ -136,10 +177,15 @@ class Session:
         return False
 
 
-def _possible(payloads: Mapping[int, int]) -> dict[int, int]:
-    """The entries that are payload types at all; 64 to 95 would read as RTCP (RFC 5761 4)."""
+def _payloads(source: Leg, numbers: Mapping[int, int], formats: Sequence[Format]) -> dict[int, Payload]:
+    """The entries that are payload types at all, with their formats; 64 to 95 would read as RTCP (RFC 5761 4)."""
 
     def fits(kind: int) -> bool:
         return 0 <= kind <= 127 and not 64 <= kind <= 95
 
-    return {source: target for source, target in payloads.items() if fits(source) and fits(target)}
+    payloads = {kind: Payload(mapped) for kind, mapped in numbers.items() if fits(kind) and fits(mapped)}
+    for known in formats:
+        if known.leg == source and known.payload_type in payloads:
+            number = payloads[known.payload_type].number
+            payloads[known.payload_type] = Payload(number, known.clock_rate, known.is_event)
+    return payloads

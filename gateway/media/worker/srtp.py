@@ -1,7 +1,7 @@
 """SRTP and SRTCP (RFC 3711, RFC 7714) through pylibsrtp: the only file that knows the library.
 
 What the library leaves to its user is done here: suites come from the gateway's own table (the library would take the
-NULL cipher), the SSRCs a key may be used with are bounded, and every failure becomes a value.
+NULL cipher), the sources a key is received from are bounded, and every failure becomes a value.
 """
 
 from __future__ import annotations
@@ -18,12 +18,19 @@ from gateway.base.values import Secret
 
 REPLAY_WINDOW = 128
 """Packets; RFC 3711 3.3.2 asks for 64 at least, 128 is 2.5 s of audio."""
-MAX_SSRCS = 8
-"""Contexts per key and direction. One that is forgotten could be replayed, so there is no eviction."""
+MAX_SOURCES = 1024
+"""Sources with a context (roll-over counter, replay window; 250 octets each) under one key. A PBX takes a new SSRC at
+every announcement, hold or transfer, and may come back to any of these."""
+MAX_RETIRED = 16_384
+"""SSRCs under one key whose context made room for a newer one. Nothing is taken from them any more, so that nothing can
+be replayed. When this is full, no new one is taken: one every five seconds for a day, which only who has the key can
+make."""
 MAX_KEPT_KEYS = 4
 """Contexts kept per direction after their key was replaced: going back to a key must not restart its packet index."""
 REKEY_GRACE_SECONDS = 2.0
 """Packets under the previous key are taken this long: those on the way when the key changed."""
+MAX_PACKET = 1356
+"""Longest RTP packet that can be protected, octets: the library keeps 144 of its 1500 for tag and MKI."""
 _RTP_SSRC = slice(8, 12)
 _RTCP_SSRC = slice(4, 8)
 _REPLAY_ERROR = "replay check failed"
@@ -34,7 +41,7 @@ class SrtpFailure(Enum):
 
     FORGED = "authentication failed or no SRTP at all"
     REPLAYED = "index seen before or too old"
-    TOO_MANY_SSRCS = "one SSRC too many under this key"
+    TOO_MANY_SOURCES = "one SSRC too many under this key"
     UNSENDABLE = "refused by the library: too long or a duplicate"
 
 
@@ -56,49 +63,64 @@ def _session(suite: CryptoSuite, key: Secret[bytes], ssrc_type: int) -> Session:
 
 
 class SrtpReceiver:
-    """Authenticates and decrypts under one key."""
+    """Authenticates and decrypts under one key, whatever the number of its sources.
 
-    __slots__ = ("_session", "_ssrcs", "tag")
+    A context is made by a packet that authenticates, never by another. When there are too many, the source that was
+    silent for the longest time loses its own, and its SSRC is retired.
+    """
+
+    __slots__ = ("_latest", "_retired", "_session", "_sources", "tag")
 
     def __init__(self, suite: CryptoSuite, key: Secret[bytes]) -> None:
         self._session = _session(suite, key, Policy.SSRC_ANY_INBOUND)
-        self._ssrcs: set[bytes] = set()
+        self._sources: OrderedDict[bytes, None] = OrderedDict()
+        self._retired: set[bytes] = set()
+        self._latest = b""
         self.tag = suite.tag_bits // 8
 
     def unprotect(self, packet: bytes, rtcp: bool) -> Result:
         ssrc = packet[_RTCP_SSRC if rtcp else _RTP_SSRC]
-        known = ssrc in self._ssrcs
-        if not known and len(self._ssrcs) >= MAX_SSRCS:
-            return SrtpFailure.TOO_MANY_SSRCS
+        refused = self._refuses(ssrc) if ssrc != self._latest else None
+        if refused is not None:
+            return refused
         try:
             plain: bytes = self._session.unprotect_rtcp(packet) if rtcp else self._session.unprotect(packet)
         except (Error, ValueError) as error:
             return SrtpFailure.REPLAYED if str(error).startswith(_REPLAY_ERROR) else SrtpFailure.FORGED
-        if not known:
-            self._ssrcs.add(ssrc)
+        if ssrc != self._latest:
+            self._heard(ssrc)
         return plain
+
+    def _refuses(self, ssrc: bytes) -> SrtpFailure | None:
+        if ssrc in self._retired:
+            return SrtpFailure.REPLAYED
+        if ssrc not in self._sources and len(self._retired) >= MAX_RETIRED:
+            return SrtpFailure.TOO_MANY_SOURCES
+        return None
+
+    def _heard(self, ssrc: bytes) -> None:
+        self._latest = ssrc
+        self._sources[ssrc] = None
+        self._sources.move_to_end(ssrc)
+        if len(self._sources) > MAX_SOURCES:
+            oldest, _ = self._sources.popitem(last=False)
+            self._retired.add(oldest)
+            self._session.remove_stream(int.from_bytes(oldest))
 
 
 class SrtpSender:
-    """Encrypts and authenticates under one key."""
+    """Encrypts and authenticates under one key; which SSRC and index it is used with is the stream's business."""
 
-    __slots__ = ("_session", "_ssrcs")
+    __slots__ = ("_session",)
 
     def __init__(self, suite: CryptoSuite, key: Secret[bytes]) -> None:
         self._session = _session(suite, key, Policy.SSRC_ANY_OUTBOUND)
-        self._ssrcs: set[bytes] = set()
 
     def protect(self, packet: bytes, rtcp: bool) -> Result:
-        ssrc = packet[_RTCP_SSRC if rtcp else _RTP_SSRC]
-        known = ssrc in self._ssrcs
-        if not known and len(self._ssrcs) >= MAX_SSRCS:
-            return SrtpFailure.TOO_MANY_SSRCS
         try:
             protected: bytes = self._session.protect_rtcp(packet) if rtcp else self._session.protect(packet)
         except (Error, ValueError):
             return SrtpFailure.UNSENDABLE
-        if not known:
-            self._ssrcs.add(ssrc)
         return protected
 
 
@@ -137,13 +159,18 @@ class LegKeys:
         """Octets of the authentication tag expected."""
         return self._receiver.tag if self._receiver else 0
 
-    def install(self, suite: CryptoSuite, tx: Secret[bytes], rx: Secret[bytes], now: float) -> None:
-        """Use these keys; an unchanged one keeps its context (roll-over counter, replay window)."""
-        self.sender = self._senders.context(suite, tx, SrtpSender)
+    def install(self, suite: CryptoSuite, tx: Secret[bytes], rx: Secret[bytes], now: float) -> bool:
+        """Use these keys; an unchanged one keeps its context (roll-over counter, replay window).
+
+        Returns:
+            whether another key than before is sent with, so that the stream must take a new SSRC.
+        """
+        before, self.sender = self.sender, self._senders.context(suite, tx, SrtpSender)
         receiver = self._receivers.context(suite, rx, SrtpReceiver)
         if receiver is not self._receiver:
             self._previous, self._previous_until = self._receiver, now + REKEY_GRACE_SECONDS
             self._receiver = receiver
+        return self.sender is not before
 
     def unprotect(self, packet: bytes, rtcp: bool, now: float) -> Result:
         """Authenticate and decrypt an SRTP or SRTCP packet; FORGED before the first key."""

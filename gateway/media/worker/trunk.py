@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Container
 from ipaddress import ip_address
 
 from gateway.base.values import HostPort
-from gateway.media.relay_protocol import RejectCode, SetTrunk
+from gateway.media.relay_protocol import MAX_DATAGRAM, RejectCode, SetTrunk, UnsentCause
 from gateway.media.worker import rtp
 from gateway.media.worker.counters import Tally
 from gateway.media.worker.latch import Address, AllowedSources, KeyedLatch, PlainLatch, Verdict
 from gateway.media.worker.protection import Protection
 from gateway.media.worker.reports import Reports
+from gateway.media.worker.srtp import MAX_PACKET
+from gateway.media.worker.stream import Stream
 from gateway.media.worker.trunk_sockets import TrunkSockets
 
 MIN_RTCP = 8
@@ -22,7 +25,11 @@ _REJECTS = {Verdict.STRANGER: RejectCode.LATCH_MISMATCH, Verdict.INTRUDER: Rejec
 class TrunkLeg:
     """One trunk call: deaf and dumb until `configure`."""
 
-    def __init__(self, sockets: TrunkSockets, tally: Tally, reports: Reports) -> None:
+    def __init__(self, sockets: TrunkSockets, tally: Tally, reports: Reports, ssrcs: deque[int]) -> None:
+        self.stream = Stream(ssrcs)
+        """What we send to the trunk."""
+        self.longest = MAX_DATAGRAM
+        """Octets of the longest RTP packet that can be sent."""
         self.protection = Protection("trunk", tally, reports)
         self.sockets = sockets
         self.mux = False
@@ -44,7 +51,9 @@ class TrunkLeg:
         rtcp = canonical(command.rtcp) if command.rtcp is not None and command.rtcp.port else None
         if self._current is not None and self._current.keyed != command.keyed:
             self._reports.restarted("trunk")
+            self.stream.renew()  # what was sent in clear is unknown to the SRTP context, and no SSRC serves both
         self._current, self._allowed, self._rtcp, self.mux = command, allowed, rtcp, command.rtcp_mux
+        self.longest = MAX_PACKET if command.keyed else MAX_DATAGRAM
         self._keyed = KeyedLatch(allowed) if command.keyed else None
         self._plain = None if command.keyed else PlainLatch(allowed, now)
         if self._plain is not None:
@@ -98,22 +107,29 @@ class TrunkLeg:
             return self._accepted(clear, True) if clear is not None else None
         return self._accept_rtcp(packet, source, now)
 
-    def send(self, packet: bytes, rtcp: bool) -> None:
-        """Send a packet to where the trunk's media is, protected if the leg is keyed."""
+    def send(self, packet: bytes, rtcp: bool) -> bool:
+        """Send a packet to where the trunk's media is, protected if the leg is keyed; whether it left."""
         target = self._rtcp_target if rtcp else self._target
         if self._current is None or target is None:
             self._tally.unkeyed_dropped += 1
-            return
+            return False
         sealed = self.protection.seal(packet, rtcp) if self._current.keyed else packet
         if sealed is None:
-            return
+            return False
         own = self.sockets.rtcp if rtcp and not self.mux else self.sockets.rtp
         if not self._allowed.reachable or not _put(own, sealed, target):
-            self._tally.unsent += 1
-        elif rtcp:
+            self._not_sent()
+            return False
+        if rtcp:
             self._tally.rtcp_tx += 1
         else:
             self._tally.trunk_tx += 1
+        return True
+
+    def _not_sent(self) -> None:
+        self._tally.unsent += 1
+        if self._allowed.reachable:  # a peer on hold by address wants nothing
+            self._reports.unsent("trunk", UnsentCause.UNSENT)
 
     def _authenticate(self, latch: KeyedLatch, packet: bytes, rtcp: bool, source: Address, now: float) -> bytes | None:
         clear = self.protection.open(packet, rtcp, source, now)

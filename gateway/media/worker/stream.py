@@ -1,0 +1,232 @@
+"""One outgoing stream: the SSRC, sequence numbers and timestamps that the gateway itself sends. Pure but for chance.
+
+What a peer sends is passed on under numbers of our own, so whatever a PBX does with its own (a new SSRC at every
+announcement, music under the SSRC of the phone, timestamps that start again) the receiver sees one unbroken stream, and
+the SRTP index under it only grows (RFC 3711 3.3.1). A *run* is a stretch of one source whose numbers are continuous
+in the sense of RFC 3550 A.1 and of the clock. Inside a run every packet keeps its place: gaps stay gaps, so the
+receiver's loss reports are true, and late packets are late. A discontinuity begins a new run: the sequence number goes
+on by one, the timestamp by the time that passed, and the marker bit is set.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from typing import NamedTuple, TypeAlias
+
+MAX_DROPOUT = 3000
+"""Sequence numbers a source may skip and still be the same run (RFC 3550 A.1)."""
+MAX_MISORDER = 100
+"""Sequence numbers a packet may be late by (RFC 3550 A.1); the SRTP library remembers the last 128."""
+SHORTEST_PACKET = 0.0025
+"""Seconds: the shortest packets in use (Opus). More losses than fit into the time that passed are no losses."""
+LONGEST_PACKET = 0.12
+"""Seconds: the longest packets in use (Opus). A late packet is not older than its place allows."""
+MAX_LEAD = 0.2
+"""Seconds a timestamp may run ahead of the clock: a receiver waits that long, which is heard as a gap."""
+MAX_LAG = 1.0
+"""Seconds a timestamp may fall behind the clock: above what networks delay, below what receivers catch up with."""
+MAX_DRIFT = 0.0005
+"""How far two clocks may go apart: far above the 100 ppm of real ones, so that no long call looks like a lag."""
+MAX_EVENT = 9.0
+"""Seconds a telephone-event may go on under its first timestamp: 0xFFFF at 8000 Hz is 8.2 s (RFC 4733 2.5.1.2)."""
+RESTART_PACKETS = 3
+"""Old packets in a row, nothing newer between them, that are no latecomers: the source counts from there again."""
+LATE_SECONDS = 1.0
+"""How long after the end of a run its packets may still arrive."""
+MAX_FORMER_RUNS = 8
+"""Ended runs remembered for their latecomers; with changes in quick succession the oldest lasts shorter."""
+FRAME = 0.02
+"""Seconds a run begins after the last packet of the one before, if no more time has passed."""
+MAX_OWED = 0.1
+"""Seconds our timestamps may run ahead of the clock because runs begin faster than that."""
+MAX_REMEMBERED = 1024
+"""SSRCs of a session that are not used again; there is one more with each change of a key we send with."""
+
+_WORD, _LONG = 0xFFFF, 0xFFFFFFFF
+
+
+class Payload(NamedTuple):
+    """How packets of one payload type leave."""
+
+    number: int
+    """Payload type on the other side."""
+    clock_rate: int = 8000
+    """Timestamp units a second."""
+    is_event: bool = False
+    """telephone-event: packets that share the timestamp of the event's beginning (RFC 4733)."""
+
+
+Place: TypeAlias = tuple[int, int, bool]
+"""Where a packet goes: sequence number, timestamp, and whether a run begins, which the marker bit tells."""
+
+
+class Stream:
+    """What we send on one leg.
+
+    Args:
+        used: SSRCs of this session, so that none is used twice; shared by its streams.
+    """
+
+    def __init__(self, used: deque[int] | None = None) -> None:
+        self._used: deque[int] = deque(maxlen=MAX_REMEMBERED) if used is None else used
+        self.cname = secrets.token_urlsafe(12).encode()
+        """Our name in SDES (RFC 7022 4.1: 96 random bits for each session)."""
+        self.source: int | None = None
+        """SSRC of the source that is passed on now."""
+        self.stale = 0
+        """Packets dropped because their run had ended, or because they were seen before."""
+        self._former: deque[tuple[int, int, float]] = deque(maxlen=MAX_FORMER_RUNS)
+        self._run_of_old = (0, 0, 0, 0)
+        self.renew()
+
+    def renew(self) -> None:
+        """Take a new SSRC and new numbers: what a new key begins with (RFC 3711 8.1; a fresh roll-over counter)."""
+        self.ssrc = secrets.randbits(32)
+        while self.ssrc in self._used:
+            self.ssrc = secrets.randbits(32)
+        self._used.append(self.ssrc)
+        self.packets = self.octets = 0
+        self.source = None
+        self._former.clear()
+        self._cut = False
+        # Below 2^15, so that a receiver that misses the first packets still guesses the roll-over counter right.
+        self._next = secrets.randbits(15)
+        self._first = self._high = self._shift = self._seen = 0
+        self._line = 0
+        self._timestamp, self._first_timestamp, self._timestamp_shift = 0, 0, secrets.randbits(32)
+        self._rate, self._at, self._lag, self._owed = 8000, 0.0, 0.0, 0.0
+
+    def cut(self) -> None:
+        """The next packet begins a run: what was held back meanwhile is no loss."""
+        self._cut = True
+
+    def place(self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float) -> Place | None:
+        """Where a packet of a source goes, or None for one that is too late to have a place."""
+        if ssrc != self.source or self._cut:
+            return self._switch(sequence, timestamp, ssrc, payload, now)
+        step = (sequence - self._high) & _WORD
+        if 0 < step <= MAX_DROPOUT:
+            if not self._follows(step, timestamp, payload, now):
+                return self._switch(sequence, timestamp, ssrc, payload, now)
+            self._high += step
+            self._seen = (self._seen << step | 1) & _SEEN_MASK
+            if not payload.is_event:
+                self._line = self._high
+            return self._at_place(self._high, timestamp)
+        behind = -step & _WORD
+        if behind < MAX_MISORDER and self._is_of_run(behind, timestamp, payload, now):
+            return self._late(behind, sequence, timestamp, ssrc, payload, now)
+        return self._switch(sequence, timestamp, ssrc, payload, now)
+
+    def timestamp_at(self, now: float) -> int:
+        """Our timestamp of this moment."""
+        passed = int(max(now - self._at, 0.0) * self._rate)
+        return (self._timestamp + self._timestamp_shift + passed) & _LONG
+
+    def timestamp_of(self, timestamp: int, now: float) -> int:
+        """Our timestamp for one of the source; of this moment if it belongs to no packet of the run."""
+        ours, moment = (timestamp + self._timestamp_shift) & _LONG, self.timestamp_at(now)
+        return ours if abs(_signed(ours - moment)) <= MAX_LAG * self._rate else moment
+
+    def source_index(self, sequence: int) -> int | None:
+        """The source's extended sequence number behind one of ours (16 bits or more); None outside its present run."""
+        if self.source is None:
+            return None
+        index = self._high - ((self._high + self._shift - sequence) & _WORD)
+        return index if index >= self._first else None
+
+    def _follows(self, step: int, timestamp: int, payload: Payload, now: float) -> bool:
+        """Whether a packet with a higher number goes on with the run; the clock of the run goes on with it."""
+        passed = _signed(timestamp - self._timestamp) / self._rate
+        elapsed = now - self._at
+        if (step - 1) * SHORTEST_PACKET > max(passed, elapsed):
+            return False
+        if payload.is_event:
+            return -MAX_EVENT <= passed <= elapsed + MAX_LEAD
+        lag = self._lag + elapsed - passed
+        if passed < 0 or payload.clock_rate != self._rate or not -MAX_LEAD <= lag <= MAX_LAG:
+            return False
+        self._lag = max(lag - MAX_DRIFT * elapsed, 0.0)
+        self._timestamp, self._at = timestamp, now
+        return True
+
+    def _is_of_run(self, behind: int, timestamp: int, payload: Payload, now: float) -> bool:
+        """Whether timestamp and number of an older packet fit each other as those of the run do."""
+        passed = _signed(timestamp - self._timestamp) / self._rate
+        if payload.is_event:
+            return -MAX_EVENT <= passed <= now - self._at + MAX_LEAD
+        if self._high - behind > self._line:  # overtaken by an event that came after it
+            return 0 <= passed <= now - self._at + MAX_LEAD
+        return payload.clock_rate == self._rate and -behind * self._pace() - MAX_LEAD <= passed <= 0
+
+    def _pace(self) -> float:
+        """Seconds a packet of the run may have lasted: half as much again as the usual one."""
+        packets = self._high - self._first
+        if not packets:
+            return LONGEST_PACKET
+        usual = ((self._timestamp - self._first_timestamp) & _LONG) / self._rate / packets
+        return min(1.5 * usual, LONGEST_PACKET)
+
+    def _late(
+        self, behind: int, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float
+    ) -> Place | None:
+        index = self._high - behind
+        if index >= self._first and not self._seen >> behind & 1:
+            self._seen |= 1 << behind
+            return self._at_place(index, timestamp)
+        if self._restarts(sequence, ssrc):
+            return self._begin(sequence, timestamp, ssrc, payload, now)
+        self.stale += 1
+        return None
+
+    def _restarts(self, sequence: int, ssrc: int) -> bool:
+        """Whether enough old packets came in a row, with nothing new between them."""
+        wanted, of, high, count = self._run_of_old
+        goes_on = (wanted, of, high) == (sequence, ssrc, self._high)
+        count = count + 1 if goes_on else 1
+        self._run_of_old = ((sequence + 1) & _WORD, ssrc, self._high, count)
+        return count >= RESTART_PACKETS
+
+    def _switch(self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float) -> Place | None:
+        """Begin a run, unless the packet is a latecomer of one that ended."""
+        if self._is_of_former_run(sequence, ssrc, now) and not self._restarts(sequence, ssrc):
+            self.stale += 1
+            return None
+        return self._begin(sequence, timestamp, ssrc, payload, now)
+
+    def _begin(self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float) -> Place:
+        if self.source is not None:
+            self._former.append((self.source, self._high & _WORD, now))
+            self._next = self._high + self._shift + 1
+            self._timestamp_shift = (self._go_on(payload.clock_rate, now) - timestamp) & _LONG
+        self.source, self._cut, self._rate, self._lag = ssrc, False, payload.clock_rate, 0.0
+        self._timestamp, self._first_timestamp, self._at = timestamp, timestamp, now
+        self._first = self._high = self._line = sequence
+        self._shift, self._seen = self._next - sequence, 1
+        return self._next & _WORD, (timestamp + self._timestamp_shift) & _LONG, True
+
+    def _is_of_former_run(self, sequence: int, ssrc: int, now: float) -> bool:
+        return any(
+            ssrc == of and (high - sequence) & _WORD < MAX_MISORDER and now - ended < LATE_SECONDS
+            for of, high, ended in self._former
+        )
+
+    def _go_on(self, rate: int, now: float) -> int:
+        """Our timestamp for a run that begins now: on by the time that passed, and by one at least."""
+        due = max(now - self._at, 0.0) - self._owed
+        seconds = max(due, FRAME if self._owed < MAX_OWED else 0.0)
+        self._owed = seconds - due
+        return (self._timestamp + self._timestamp_shift + max(round(seconds * rate), 1)) & _LONG
+
+    def _at_place(self, index: int, timestamp: int) -> Place:
+        return (index + self._shift) & _WORD, (timestamp + self._timestamp_shift) & _LONG, False
+
+
+_SEEN_MASK = (1 << MAX_MISORDER + 1) - 1
+
+
+def _signed(difference: int) -> int:
+    """A difference of timestamps modulo 2^32 as the shorter way round."""
+    difference &= _LONG
+    return difference - 0x100000000 if difference & 0x80000000 else difference

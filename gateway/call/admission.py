@@ -21,7 +21,7 @@ from gateway.config.schema import Profile, Trunk
 from gateway.policy.model import effective_policy
 from gateway.routing.admission import CallCaps
 from gateway.routing.dialplan import OutboundRoute
-from gateway.routing.numbers import normalise
+from gateway.routing.numbers import in_context, normalise
 from gateway.sdp.keying import Setup
 from gateway.sip.address import NameAddr
 from gateway.sip.events import RequestReceived
@@ -90,7 +90,7 @@ class Admission:
     def _plan_outbound(self, request: Request, user: str) -> Plan:
         """A browser calls: From must be who the flow is; the dialplan knows the trunk."""
         try:
-            number = _dialled(request.request_uri)
+            number = _dialled(request.request_uri, self._services.config.realm)
         except SipError:
             return Plan(user, "", UNROUTED, refused=Termination.NO_ROUTE)
         if _user_part(request.from_.uri).lower() != user.lower():
@@ -107,7 +107,7 @@ class Admission:
         """A trunk calls: the dialplan knows the user, the registrar the connection."""
         trunk = event.flow.trunk or UNROUTED
         try:
-            number = _dialled(event.request.request_uri)
+            number = _dialled(event.request.request_uri, self._services.config.realm)
         except SipError:
             return Plan("", "", trunk, refused=Termination.NO_ROUTE)
         route = self._services.dialplan.route_inbound(trunk, number)
@@ -128,7 +128,7 @@ class Admission:
             outbound=outbound,
             user=plan.user,
             number=plan.number,
-            calling_number="" if outbound else _user_part(event.request.from_.uri),
+            calling_number="" if outbound else _calling(event.request.from_.uri, self._services.config.realm),
             trunk_id=plan.trunk_id,
             trunk_config=trunk,
             policy=effective_policy(trunk.security, plan.trunk_id, emergency=plan.emergency),
@@ -210,15 +210,21 @@ def _session_id(tokens: TokenSource) -> int:
     return int.from_bytes(tokens(8).encode(), "big") & MAX_SESSION_ID
 
 
-def _dialled(uri: SipUri) -> str:
-    """The number a Request-URI names.
+def _dialled(uri: SipUri, realm: str) -> str:
+    """The number a URI names: the user up to its first ``;``, in the context it counts in.
 
     Raises:
-        SipError: it cannot be dialled, or counts in a context of its own (RFC 3966 5.1.5): another number than ours.
+        SipError: 404, it cannot be dialled, or counts in a context that is not ours.
     """
-    if "phone-context" in uri.params:
-        raise SipError("number of another context", 404)
-    return normalise(_user_part(uri))
+    return in_context(normalise(uri.subscriber), uri.phone_context, realm)
+
+
+def _calling(uri: SipUri, realm: str) -> str:
+    """The caller's number, or what stands in its place."""
+    try:
+        return _dialled(uri, realm)
+    except SipError:
+        return uri.subscriber
 
 
 def _user_part(uri: SipUri) -> str:
@@ -226,7 +232,7 @@ def _user_part(uri: SipUri) -> str:
 
 
 def _hops(request: Request) -> int:
-    """Max-Forwards as the next hop may count it on; the stack already answered 483 to zero."""
+    """Max-Forwards as the next hop may count it on; zero has been answered with 483 before."""
     value = request.max_forwards
     return MAX_FORWARDS if value is None else min(value, MAX_FORWARDS)
 

@@ -17,6 +17,7 @@ from gateway.policy.codes import Code
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.codecs import Codec
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio
+from gateway.sip import session_timer
 from gateway.sip.dialog import Dialog, InviteDialogs
 from gateway.sip.flow import Flow
 from gateway.sip.message import REASONS, Headers, Request, Response, create_response
@@ -80,6 +81,11 @@ class Leg(ABC):
     def early_media(self) -> bool:
         """An answer was taken from an 18x and the callee has not picked up yet."""
         return bool(self.answer_tag) and not self.confirmed
+
+    @property
+    def keeps_timers(self) -> bool:
+        """Whether timers are agreed to that a peer only offers; a browser is missed as soon as its connection ends."""
+        return False
 
     @property
     @abstractmethod
@@ -160,6 +166,8 @@ class Leg(ABC):
         extra = list(headers)
         if status < 300 and request.method in ("INVITE", "UPDATE"):
             extra = [("Contact", self.contact), ("Allow", ALLOW), *extra]
+            if status >= 200:
+                extra += session_timer.agreement(request, even_if_optional=self.keeps_timers)
         return create_response(
             request,
             status,

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.audit import record
 from gateway.base.counters import Counter
 from gateway.base.errors import GatewayError, SipError
 from gateway.base.termination import Termination
-from gateway.call import events
+from gateway.call import demands, events
 from gateway.call.admission import Admission
 from gateway.call.effects import LegName, SendAck
-from gateway.call.leg import ALLOW, SDP
+from gateway.call.leg import ALLOW
 from gateway.call.registrar import Registrar
 from gateway.call.runner import CallIndex, CallRunner
 from gateway.call.services import Services
@@ -36,16 +38,13 @@ from gateway.sip.events import (
 )
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
+from gateway.sip.session_timer import OPTION
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
 """How long a stopping gateway waits for its calls to say goodbye."""
 TAG_LENGTH = 10
-SUPPORTED_EXTENSIONS: frozenset[str] = frozenset()
-"""Option tags we can be required to understand: none yet; 100rel gets 420 (RFC 3262 3)."""
-OFFER_METHODS = frozenset({"INVITE", "UPDATE"})
-"""Requests whose body is an offer; what others carry is not looked at."""
 
 
 class CallManager:
@@ -90,7 +89,7 @@ class CallManager:
             case RequestTimeout() | TransportFailed():
                 self._failed(event)
             case AckReceived():
-                self._to_received(event.key, events.AckIn(event.key, event.request))
+                self._to_received(event.key, events.AckIn(event.key, demands.without_other_parts(event.request)))
             case AckTimeout():
                 self._to_received(event.key, events.AckMissing(event.key))
             case FlowRefused():
@@ -123,7 +122,8 @@ class CallManager:
             return
         runner, sent = found
         self.index.answered(event.key, event.response.status)
-        runner.feed(events.ResponseIn(sent.leg, sent.purpose, event.response, event.flow, sent.ask))
+        response = demands.without_other_parts(event.response)
+        runner.feed(events.ResponseIn(sent.leg, sent.purpose, response, event.flow, sent.ask))
 
     def _late(self, event: ResponseReceived) -> None:
         """A response no call waits for: a fork that answers when its call is over, or nobody's."""
@@ -177,8 +177,8 @@ class CallManager:
         if not _owns(runner, leg, flow):
             self._answer(event, 481)
             runner.feed(events.FlowRefused(leg, flow, request.method, "from elsewhere", 481))
-        elif self._is_understood(event):
-            runner.feed(events.RequestIn(leg, event.key, request, flow))
+        elif understood := self._understood(event):
+            runner.feed(events.RequestIn(leg, event.key, understood.request, flow))
 
     def _from_browser(self, event: RequestReceived) -> None:
         """Every method is authenticated first (CVE-2021-37624, CVE-2021-41157)."""
@@ -193,14 +193,15 @@ class CallManager:
             self._answer(event, 405, (("Allow", ALLOW),))
             return
         _ = event.request.request_uri  # 416 or 400, when it is of no use
-        if not self._is_understood(event):
+        understood = self._understood(event)
+        if understood is None:
             return
         if method == "INVITE":
             if not _reachable(event.request):
                 raise SipError("Missing Contact")
-            self._admission.admit(event, user)
+            self._admission.admit(understood, user)
         elif method == "OPTIONS":
-            self._answer(event, 200, (("Allow", ALLOW), ("Accept", SDP)))
+            self._answer(event, 200, (("Allow", ALLOW), ("Accept", demands.ACCEPT), ("Supported", OPTION)))
         else:
             response = self.registrar.register(event.request, event.flow, user, self._services.clock())
             self._respond(event, response)
@@ -234,25 +235,19 @@ class CallManager:
             )
         )
 
-    def _is_understood(self, event: RequestReceived) -> bool:
-        """Whether we can do what the request insists on; else it has been refused (RFC 3261 8.2.2.3 and 8.2.3)."""
-        request = event.request
-        unsupported = sorted(request.tokens("Require") - SUPPORTED_EXTENSIONS)
-        if unsupported:
-            self._answer(event, 420, (("Unsupported", ", ".join(unsupported)),))
-        elif (request.headers.get("Content-Encoding") or "identity").lower() != "identity":
-            self._answer(event, 415, (("Accept-Encoding", "identity"),))
-        elif request.body and request.method in OFFER_METHODS and request.content_type != SDP:
-            self._answer(event, 415, (("Accept", SDP),))
-        else:
-            return True
-        return False
+    def _understood(self, event: RequestReceived) -> RequestReceived | None:
+        """The request as a call shall see it; None when it insisted on what we cannot do, and has been refused."""
+        try:
+            return replace(event, request=demands.understood(event.request))
+        except demands.RefusedError as refused:
+            self._answer(event, refused.status, refused.headers)
+            return None
 
     def _answer(
         self,
         event: RequestReceived,
         status: int,
-        headers: tuple[tuple[str, str], ...] | list[tuple[str, str]] = (),
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._respond(event, create_response(event.request, status, headers=headers))
 

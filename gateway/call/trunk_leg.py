@@ -68,6 +68,10 @@ class TrunkLeg(Leg):
     def name(self) -> LegName:
         return LegName.TRUNK
 
+    @property
+    def keeps_timers(self) -> bool:
+        return True
+
     def may_send_to(self, host: str) -> bool:
         return super().may_send_to(host) or _within(host, self.trunk.networks if self.trunk else ())
 

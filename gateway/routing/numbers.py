@@ -30,9 +30,9 @@ def normalise(user_part: str) -> str:
     """The number without visual separators, or the name as it is.
 
     Args:
-        user_part: user part of a SIP or tel URI with escapes already decoded.
+        user_part: user part of a SIP or tel URI up to its first ``;``, with escapes already decoded.
 
-    Raises SipError(404) for anything else: parameters (`;phone-context`), pauses, digits of other scripts,
+    Raises SipError(404) for anything else: escaped parameters, pauses, digits of other scripts,
     * and # in a number that begins with +, more digits than a number has.
     """
     if not 0 < len(user_part) <= MAX_LENGTH:
@@ -43,6 +43,22 @@ def normalise(user_part: str) -> str:
     if _is_name(user_part):
         return user_part
     raise SipError("this cannot be dialled", 404)
+
+
+def in_context(number: str, context: str | None, own_domain: str) -> str:
+    """A normalised number as it counts here (RFC 3966 5.1.5): `context` is its `phone-context`, None without one.
+
+    A global number needs no context, and a local one of our own domain is ours. A local number with a global context
+    is that number behind it.
+
+    Raises SipError(404) for a number of somebody else's domain, and for what a context makes no number of.
+    """
+    if context is None or number.startswith("+") or context.lower() == own_domain.lower():
+        return number
+    whole = _number(context) + number
+    if not whole.startswith("+") or not is_number(whole):
+        raise SipError("number of another context", 404)
+    return whole
 
 
 def is_number(text: str) -> bool:

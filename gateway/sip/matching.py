@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from gateway.base.errors import SipError
 from gateway.sip.flow import Flow, objection
 from gateway.sip.message import Message, Request
@@ -12,8 +14,8 @@ IDENTIFIERS = ("From", "To", "Call-ID", "CSeq")
 
 AckId = tuple[str, str, str, int]
 """Call-ID, From tag, To tag and CSeq number: what an ACK for a 2xx has in common with its INVITE."""
-MergeId = tuple[str, str, str]
-"""Call-ID, From tag and CSeq: what two copies of one request have in common (RFC 3261 8.2.2.2)."""
+MergeId = tuple[str, str, str, str, str]
+"""Peer, Request-URI, Call-ID, From tag and CSeq: what two copies of one request have in common (RFC 3261 8.2.2.2)."""
 
 
 def scope(flow: Flow) -> str:
@@ -27,16 +29,24 @@ def scope(flow: Flow) -> str:
     return f"flow {flow.id}" if flow.is_reliable else f"host {flow.remote.host}"
 
 
-def server_key(via: Via, method: str, peer: str) -> str:
-    """Key of a server transaction; ACK and CANCEL find their INVITE with `method` INVITE (RFC 3261 17.2.3, 9.2).
-
-    Raises:
-        SipError: the branch does not begin with the magic cookie; RFC 2543 elements are not served.
-    """
+def server_key(request: Request, method: str, peer: str) -> str:
+    """Key of a server transaction; ACK and CANCEL find their INVITE with `method` INVITE (RFC 3261 17.2.3, 9.2)."""
+    via = request.via
     branch = via.branch
-    if len(branch) <= len(MAGIC_COOKIE) or branch[: len(MAGIC_COOKIE)].lower() != MAGIC_COOKIE.lower():
-        raise SipError("Via branch without magic cookie")
-    return f"server {method} {peer} {via.sent_by.lower()} {branch}"
+    if len(branch) > len(MAGIC_COOKIE) and branch[: len(MAGIC_COOKIE)].lower() == MAGIC_COOKIE.lower():
+        return f"server {method} {peer} {via.sent_by.lower()} {branch}"
+    return f"server {method} {peer} {_old_identity(request, method)}"
+
+
+def _old_identity(request: Request, method: str) -> str:
+    """What tells a transaction of an RFC 2543 element, whose branch identifies nothing (RFC 3261 17.2.3).
+
+    The To tag counts for all but INVITE: the ACK has the tag of our answer there, which its INVITE did not.
+    """
+    to_tag = "" if method == "INVITE" else request.to.tag or ""
+    number = request.cseq.number
+    told = (request.uri, request.call_id, request.from_.tag or "", to_tag, str(number), str(request.via))
+    return hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def client_key(branch: str, method: str) -> str:
@@ -55,9 +65,13 @@ def require_identifiers(message: Message) -> None:
             raise SipError(f"Message without {name}", 500)
 
 
-def merge_id(request: Request) -> MergeId:
-    """What tells that two requests are copies of one that was forked on its way to us."""
-    return request.call_id, request.from_.tag or "", str(request.cseq)
+def merge_id(request: Request, peer: str) -> MergeId:
+    """What tells that two requests are copies of one that was forked on its way to us.
+
+    The Request-URI belongs to it: a fork that reaches two users of ours is two calls. So does the peer: what one says
+    about Call-IDs means nothing for another.
+    """
+    return peer, request.uri, request.call_id, request.from_.tag or "", str(request.cseq)
 
 
 def ack_id(message: Message) -> AckId:

@@ -83,9 +83,8 @@ class ServerSide:
     def receive(self, request: Request, flow: Flow, now: float) -> None:
         """Take a request in: absorb, refuse, or start a transaction (RFC 3261 8.2, 17.2.3)."""
         try:
-            via = request.via
-            key = server_key(via, request.method, scope(flow))
-            arrival = Arrival(request, flow, now, key, stamped(via, flow))
+            key = server_key(request, request.method, scope(flow))
+            arrival = Arrival(request, flow, now, key, stamped(request.via, flow))
         except SipError as error:
             self._refuse_malformed(request, error, flow)
             return
@@ -114,17 +113,12 @@ class ServerSide:
         if not self._has_room(arrival.flow):
             self._counters.add(Counter.SIP_TRANSACTIONS_FULL)
             self._answer_stateless(arrival.request, 503, arrival.via, arrival.flow)
-        elif refusal := self._refusal(arrival.request):
+        elif arrival.request.to.tag is None and merge_id(arrival.request, scope(arrival.flow)) in self._by_merge:
+            # The same request on another way: it was forked before it came to us (RFC 3261 8.2.2.2).
             self._counters.add(Counter.SIP_REJECTED)
-            self._answer_alone(arrival, refusal)
+            self._answer_alone(arrival, 482)
         else:
             self._start(arrival)
-
-    def _refusal(self, request: Request) -> int:
-        """Status for a request the stack refuses by itself, 0 for one the user shall see."""
-        if request.to.tag is None and merge_id(request) in self._by_merge:
-            return 482  # The same request on another way: it was forked before it came to us (RFC 3261 8.2.2.2).
-        return 483 if request.max_forwards == 0 else 0
 
     def _receive_ack(self, arrival: Arrival) -> None:
         transaction = self._find_invite(arrival)
@@ -156,7 +150,7 @@ class ServerSide:
 
     def _find_invite(self, arrival: Arrival) -> Transaction | None:
         """The INVITE transaction whose branch an ACK or CANCEL has."""
-        return self._layer.find(server_key(arrival.request.via, "INVITE", scope(arrival.flow)))
+        return self._layer.find(server_key(arrival.request, "INVITE", scope(arrival.flow)))
 
     # --- answers of the stack itself
 
@@ -195,7 +189,7 @@ class ServerSide:
             request=arrival.request,
             via=arrival.via,
             source=scope(arrival.flow),
-            merge_id=merge_id(arrival.request),
+            merge_id=merge_id(arrival.request, scope(arrival.flow)),
         )
         self._layer.add(transaction)
         if not silent:
@@ -217,8 +211,7 @@ class ServerSide:
     def _ended(self, transaction: Transaction) -> None:
         if not isinstance(transaction, ServerTransaction):
             return
-        if self._by_merge.get(transaction.merge_id) == transaction.key:
-            del self._by_merge[transaction.merge_id]
+        self._forget_merge(transaction)
         self._expect_no_ack(transaction)
         if transaction.request is not None:
             self._total_waiting -= 1
@@ -226,6 +219,10 @@ class ServerSide:
         else:
             self._total_answered -= 1
             _take_one(self._answered, transaction.source)
+
+    def _forget_merge(self, transaction: ServerTransaction) -> None:
+        if self._by_merge.get(transaction.merge_id) == transaction.key:
+            del self._by_merge[transaction.merge_id]
 
     # --- effects
 
@@ -248,6 +245,9 @@ class ServerSide:
     def _answer(self, transaction: Transaction, message: Message | None, flow: Flow, now: float) -> None:
         if isinstance(transaction, ServerTransaction) and isinstance(message, Response):
             self._send(transaction, message)
+            if transaction.machine is NON_INVITE_SERVER or message.status >= 300:
+                # Over as far as forks go: who was refused may be tried again (serial forking). An answered call is not.
+                self._forget_merge(transaction)
             transaction.request = None  # From here on the bytes of the answer are all that is needed.
             self._total_waiting -= 1
             self._total_answered += 1

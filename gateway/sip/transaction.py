@@ -334,7 +334,7 @@ class ServerTransaction(Transaction):
     """Top Via as responses carry it, with received and rport."""
     source: str
     """Whose share of the limits it counts against."""
-    merge_id: tuple[str, str, str]
+    merge_id: tuple[str, str, str, str, str]
     to_tag: str = ""
     """Our tag in the last response that had one."""
     ack_id: tuple[str, str, str, int] | None = None

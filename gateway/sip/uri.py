@@ -78,7 +78,8 @@ class SipUri:
         """The context in which a local number counts (RFC 3966 5.1.5), wherever the sender put it; None without one."""
         user = (self.user or "").partition(";")[2] if self.scheme != "tel" else ""
         found = Params.parse_tel(user).get("phone-context") if user else None
-        return self.params.get("phone-context") if found is None else found
+        found = self.params.get("phone-context") if found is None else found
+        return None if found is None else decode_escapes(found)
 
     @property
     def transport(self) -> str | None:

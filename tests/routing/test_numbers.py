@@ -13,6 +13,7 @@ from gateway.routing.numbers import (
     MAX_LOCAL,
     NAME_CHARACTERS,
     NUMBER_CHARACTERS,
+    in_context,
     is_number,
     normalise,
 )
@@ -108,3 +109,38 @@ def test_separators_never_change_what_a_number_is(text: str) -> None:
         return
     assert is_number(number)
     assert number == "".join(c for c in text if c in "+0123456789*#")
+
+
+@pytest.mark.parametrize(
+    ("number", "context", "whole"),
+    [
+        ("100", None, "100"),
+        ("100", "+49", "+49100"),
+        ("5551234", "+1-212", "+12125551234"),
+        ("+4930100", "+49", "+4930100"),
+        ("+4930100", "elsewhere.example", "+4930100"),
+        ("100", "pbx.example", "100"),
+        ("alice", "PBX.example", "alice"),
+    ],
+)
+def test_a_local_number_counts_in_its_context(number: str, context: str | None, whole: str) -> None:
+    assert in_context(number, context, "pbx.example") == whole
+
+
+@pytest.mark.parametrize(
+    ("number", "context"),
+    [
+        ("100", "elsewhere.example"),
+        ("100", ""),
+        ("100", "49"),
+        ("100", "+"),
+        ("100", "+49x"),
+        ("*21", "+49"),
+        ("alice", "+49"),
+        ("1234567890", "+123456"),
+    ],
+)
+def test_a_number_whose_context_is_none_of_ours_is_not_called(number: str, context: str) -> None:
+    with pytest.raises(SipError) as caught:
+        in_context(number, context, "pbx.example")
+    assert caught.value.status == 404

@@ -428,13 +428,45 @@ def test_a_request_is_no_merge_once_the_first_is_over() -> None:
     assert bench.take_request(request(branch="z9hG4bKb2"))
 
 
-@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "REGISTER"])
-def test_a_request_without_hops_left_is_refused_483(method: str) -> None:
+def test_a_fork_that_reaches_another_user_is_another_request() -> None:
     bench = Bench()
-    bench.receive(request(method, extra=["Max-Forwards: 0"]))
-    assert bench.statuses() == [483]
-    assert bench.events() == []
-    assert bench.count(Counter.SIP_REJECTED) == 1
+    bench.take_request(request("INVITE"))
+    assert bench.take_request(request("INVITE", branch="z9hG4bKb2", uri="sip:carol@192.0.2.2"))
+
+
+@pytest.mark.parametrize("second", [udp(trunk="other"), udp(remote=HostPort("192.0.2.9", 5060))])
+def test_what_one_peer_has_asked_is_no_merge_for_another(second: Flow) -> None:
+    bench = Bench(udp(trunk="pbx"))
+    bench.take_request(request("INVITE"))
+    assert bench.take_request(request("INVITE", branch="z9hG4bKb2"), second)
+
+
+@pytest.mark.parametrize("status", [302, 404, 480, 486, 503, 603])
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_a_refused_call_may_be_tried_again_by_a_serial_fork(status: int, acknowledged: bool) -> None:
+    bench = Bench()
+    first = request("INVITE")
+    bench.respond(bench.take_request(first), first, status)
+    bench.sent()
+    if acknowledged:
+        bench.receive(_ack())
+    assert bench.take_request(request("INVITE", branch="z9hG4bKb2"))
+    bench.run(40)
+
+
+def test_an_answered_call_is_not_rung_again_by_a_copy_that_comes_late() -> None:
+    bench = Bench()
+    first = request("INVITE")
+    bench.respond(bench.take_request(first), first, 200)
+    bench.sent()
+    bench.receive(request("INVITE", branch="z9hG4bKb2"))
+    assert bench.statuses() == [482]
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "BYE"])
+def test_hops_are_not_counted_where_a_request_ends(method: str) -> None:
+    bench = Bench()
+    assert bench.take_request(request(method, to_tag="bob", extra=["Max-Forwards: 0"]))
 
 
 def test_a_cancel_without_hops_left_still_cancels() -> None:
@@ -444,24 +476,62 @@ def test_a_cancel_without_hops_left_still_cancels() -> None:
     assert isinstance(bench.event(CancelReceived), CancelReceived)
 
 
-@pytest.mark.parametrize("branch", ["1", "z9hG4bK", "", "Z9HG4B"])
-def test_a_branch_without_the_magic_cookie_is_refused_400(branch: str) -> None:
+OLD = "SIP/2.0/UDP 192.0.2.1:5060"
+
+
+@pytest.mark.parametrize("branch", [";branch=1", ";branch=z9hG4bK", "", ";branch=Z9HG4B", ";maddr=192.0.2.1"])
+def test_a_request_of_an_rfc_2543_element_is_served_and_its_retransmission_absorbed(branch: str) -> None:
     bench = Bench()
-    via = "SIP/2.0/UDP 192.0.2.1:5060" + (f";branch={branch}" if branch else "")
-    bench.receive(request("INVITE", via=via))
-    assert bench.statuses() == [400]
-    bench.receive(request("ACK", via=via))
-    assert bench.statuses() == []
+    invite = request("INVITE", via=OLD + branch)
+    key = bench.take_request(invite)
+    bench.receive(invite)
+    assert bench.statuses() == [100]
     assert bench.events() == []
-    assert bench.count(Counter.SIP_MALFORMED) == 2
+    bench.respond(key, invite, 486)
+    assert bench.statuses() == [486]
+    bench.receive(request("ACK", via=OLD + branch, to_tag="bob"))
+    bench.run(6)
     assert bench.idle()
 
 
-def test_a_stateless_refusal_has_the_same_tag_each_time() -> None:
+def test_the_2xx_of_an_rfc_2543_element_is_acknowledged_by_its_tags() -> None:
     bench = Bench()
-    for _ in range(2):
-        bench.receive(request(via="SIP/2.0/UDP 192.0.2.1:5060;branch=1"))
-    assert len({message.to.tag for message in bench.sent()}) == 1
+    invite = request("INVITE", via=OLD)
+    bench.respond(bench.take_request(invite), invite, 200)
+    bench.receive(request("ACK", via=OLD, to_tag="bob", uri="sip:gateway@192.0.2.2"))
+    assert isinstance(bench.event(AckReceived), AckReceived)
+    assert bench.take_request(request("BYE", via=OLD, to_tag="bob", cseq=2))
+
+
+def test_a_cancel_without_a_branch_finds_its_invite() -> None:
+    bench = Bench()
+    key = bench.take_request(request("INVITE", via=OLD))
+    bench.receive(request("CANCEL", via=OLD))
+    assert bench.event(CancelReceived).key == key
+    assert bench.statuses() == [200]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        request("INVITE", via=OLD, cseq=2),
+        request("INVITE", via=OLD, call_id="call-2"),
+        request("INVITE", via=OLD, from_tag="x"),
+        request("INVITE", via=OLD, uri="sip:carol@192.0.2.2"),
+        request("INVITE", via="SIP/2.0/UDP 192.0.2.7:5060", call_id="call-3"),
+    ],
+    ids=["CSeq", "Call-ID", "From tag", "Request-URI", "Via"],
+)
+def test_without_a_branch_whatever_differs_is_another_request(other: Request) -> None:
+    bench = Bench()
+    bench.take_request(request("INVITE", via=OLD))
+    assert bench.take_request(other)
+
+
+def test_without_a_branch_requests_of_two_dialogs_are_told_apart_by_their_tag() -> None:
+    bench = Bench()
+    bench.take_request(request("INFO", via=OLD, to_tag="bob"))
+    assert bench.take_request(request("INFO", via=OLD, to_tag="carol"))
 
 
 @pytest.mark.parametrize("via", ["", "nonsense", "SIP/2.0/UDP", 'SIP/2.0/UDP h;branch=z9hG4bKa1;x="\0"'])

@@ -169,7 +169,7 @@ def offer_refused(
         "checkpoint": str(checkpoint),
         "decision": "refused",
         "kind": "D1",
-        "codes": [str(refusal.code)],
+        "codes": [str(code) for code in refusal.codes],
         "source": _address(source),
         "sip_sent": _sip_sent(refusal.termination, 0),
     }

@@ -45,6 +45,13 @@ class Termination(Enum):
         302,
         "The other side agreed to encryption but gave no key",
     )
+    ENCRYPTION_UNUSABLE = (
+        "encryption-unusable",
+        Party.TRUNK,
+        488,
+        302,
+        "The other side offered only encryption that this gateway cannot or will not use",
+    )
     ENCRYPTION_REMOVED = (
         "encryption-removed",
         Party.TRUNK,

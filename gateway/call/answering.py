@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
 from gateway.call import direction, ending, report, security, wiring
+from gateway.call.agreed import AgreedMedia
 from gateway.call.browser_leg import InsecureBrowserError
 from gateway.call.effects import (
     Respond,
@@ -23,8 +24,7 @@ from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg, refuse_broken_key
 from gateway.policy.codes import Code
 from gateway.policy.evaluate import Verdict
 from gateway.policy.posture import SecurityVector
-from gateway.sdp.media import RemoteAudio
-from gateway.sdp.negotiation import TrunkAgreement, common_codecs
+from gateway.sdp.negotiation import common_codecs
 from gateway.sip.dialog import Dialog
 from gateway.sip.message import Response
 
@@ -42,7 +42,7 @@ def take_answer(call: CallState, leg: Leg, body: bytes) -> bool:
         leg.note_answer(remote.direction, offered)
         wiring.start_dtls(call)
     except InsecureBrowserError as error:
-        security.violation(call, leg, (error.code,), Termination.BROWSER_OFFER_INSECURE)
+        security.violation(call, leg, error.codes, Termination.BROWSER_OFFER_INSECURE)
         ending.terminate(call, Termination.BROWSER_OFFER_INSECURE)
         return False
     except SdpError:
@@ -53,19 +53,19 @@ def take_answer(call: CallState, leg: Leg, body: bytes) -> bool:
 
 def _take_trunk_answer(call: CallState, leg: TrunkLeg, body: bytes) -> bool:
     leg.offered = leg.offered or leg.local  # a 200 repeats or replaces the answer of an earlier 18x
-    remote, agreement = leg.inspect_answer(body)
+    agreed = leg.inspect_answer(body)
     try:
-        verdict = judge_answer(call, leg, remote, agreement)
+        verdict = judge_answer(call, leg, agreed)
     except TrunkKeyingError as error:
-        security.violation(call, leg, (error.code,), error.termination)
+        security.violation(call, leg, error.codes, error.termination)
         ending.terminate(call, error.termination)
         return False
     if not verdict.allowed:
         termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
-        security.violation(call, leg, verdict.codes, termination, leg.vector_of(agreement, remote))
+        security.violation(call, leg, verdict.codes, termination, leg.vector_of(agreed))
         ending.terminate(call, termination)
         return False
-    use_answer(call, leg, remote, agreement)
+    use_answer(call, leg, agreed)
     return True
 
 
@@ -86,7 +86,7 @@ def objection(call: CallState, leg: TrunkLeg, response: Response) -> Objection |
     try:
         return _objection(call, leg, response.body)
     except TrunkKeyingError as error:
-        return Objection((error.code,), error.termination)
+        return Objection(error.codes, error.termination)
     except SdpError:
         return Objection((), Termination.BAD_SDP)
     finally:
@@ -95,12 +95,12 @@ def objection(call: CallState, leg: TrunkLeg, response: Response) -> Objection |
 
 def _objection(call: CallState, leg: TrunkLeg, body: bytes) -> Objection | None:
     leg.offered = leg.first_offer
-    remote, agreement = leg.inspect_answer(body)
-    verdict = judge_answer(call, leg, remote, agreement)
+    agreed = leg.inspect_answer(body)
+    verdict = judge_answer(call, leg, agreed)
     if not verdict.allowed:
-        vector = leg.vector_of(agreement, remote)
+        vector = leg.vector_of(agreed)
         return Objection(verdict.codes, verdict.termination or Termination.ENCRYPTION_REQUIRED, vector)
-    if not call.late_offer and not common_codecs(call.caller_codecs, remote.codecs):
+    if not call.late_offer and not common_codecs(call.caller_codecs, agreed.remote.codecs):
         return Objection((), Termination.NO_COMMON_CODEC)
     return None
 
@@ -110,34 +110,33 @@ def fork_vector(leg: TrunkLeg, body: bytes) -> SecurityVector | None:
     memory = leg.remember()
     leg.offered = leg.first_offer
     try:
-        remote, agreement = leg.inspect_answer(body)
-        return leg.vector_of(agreement, remote)
+        return leg.vector_of(leg.inspect_answer(body))
     except SdpError:
         return None
     finally:
         leg.restore(memory)
 
 
-def judge_answer(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreement: TrunkAgreement) -> Verdict:
+def judge_answer(call: CallState, leg: TrunkLeg, agreed: AgreedMedia) -> Verdict:
     """What policy says of an answer; for an emergency call even broken keying is only noted (POLICY A3).
 
     Raises:
         TrunkKeyingError: the answer breaks a keying rule.
     """
     if not call.policy.emergency:
-        refuse_broken_keying(agreement)
-    if agreement.problem:
-        leg.history = leg.history | {Code(agreement.problem)}
-    return security.judge_vector(call, leg.vector_of(agreement, remote))
+        refuse_broken_keying(agreed.agreement)
+    if agreed.agreement.problem:
+        leg.history = leg.history | {Code(agreed.agreement.problem)}
+    return security.judge_vector(call, leg.vector_of(agreed))
 
 
-def use_answer(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreement: TrunkAgreement) -> None:
+def use_answer(call: CallState, leg: TrunkLeg, agreed: AgreedMedia) -> None:
     """Policy accepts: the record first, then the relay."""
-    offered = leg.offered.direction if leg.offered else remote.direction
-    leg.take(remote, agreement)
-    leg.note_answer(remote.direction, offered)
+    said = agreed.remote.direction
+    offered = leg.offered.direction if leg.offered else said
+    leg.take(agreed, ringing=call.phase is Phase.CALLING)
+    leg.note_answer(said, offered)
     security.posture_changed(call, leg)
-    call.emit(*leg.media_effects())
 
 
 def late_answer(call: CallState, leg: Leg, body: bytes) -> bool:
@@ -176,7 +175,6 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
     except SdpError:
         ending.terminate(call, Termination.BAD_SDP)
         return
-    call.emit(*call.trunk.media_effects() if call.trunk else ())
     wiring.connect_media(call)
     if status == 200:
         _send_success(call, body)

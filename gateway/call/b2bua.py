@@ -124,7 +124,7 @@ class Call:
             case DtlsFailed():
                 self._dtls_failed(event)
             case MediaStarted() if call.trunk is not None and event.leg is call.trunk.name:
-                if call.trunk.agreement is not None:
+                if call.trunk.agreed is not None:
                     security.posture_changed(call, call.trunk)
             case SourceLearned() | SourceRejected():
                 call.emit(security.source_record(call, event))

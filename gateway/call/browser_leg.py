@@ -30,21 +30,25 @@ OFFERED = (
 
 
 class InsecureBrowserError(SdpError):
-    """The browser's description breaks a rule of RFC 8827; `code` says which (policy catalogue, brw.*)."""
+    """The browser's description breaks a rule of RFC 8827; `code` says which (policy catalogue, brw.* and dtls.*)."""
 
-    def __init__(self, code: Code) -> None:
-        super().__init__(code.value, 488)
-        self.code = code
+    def __init__(self, *codes: Code) -> None:
+        super().__init__(", ".join(codes), 488)
+        self.codes = tuple(sorted(codes))
 
 
 def require_webrtc(remote: RemoteAudio) -> None:
     """Refuse what a browser never sends: SDES, plain RTP, no ICE, no mux (RFC 8827 6.5, RFC 8834 4.5).
 
     Raises:
-        InsecureBrowserError: with the policy code.
+        InsecureBrowserError: with the policy codes.
     """
-    if remote.crypto_lines or not remote.proto.dtls or not remote.has_keys:
+    if remote.crypto_lines and remote.fingerprints:
+        raise InsecureBrowserError(Code.BRW_SDES_OR_AVP, Code.MEDIA_MIXED_KEYING)
+    if remote.crypto_lines or not remote.proto.dtls or not remote.fingerprints:
         raise InsecureBrowserError(Code.BRW_SDES_OR_AVP)
+    if not remote.has_keys:
+        raise InsecureBrowserError(Code.DTLS_FP_WEAK)
     if not remote.rtcp_mux:
         raise InsecureBrowserError(Code.BRW_NO_MUX)
     if remote.ice is None:

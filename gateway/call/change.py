@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
 from gateway.call import answering, direction, ending, flows, forks, glare, report, security, wiring
+from gateway.call.agreed import AgreedMedia
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
 from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
@@ -17,7 +18,7 @@ from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
 from gateway.policy.codes import Code
 from gateway.sdp.media import Direction, RemoteAudio
-from gateway.sdp.negotiation import TrunkAgreement, common_codecs
+from gateway.sdp.negotiation import common_codecs
 from gateway.sip.dialog import request_dialog_key
 from gateway.sip.message import Request
 
@@ -133,7 +134,7 @@ def _browser_offer(call: CallState, leg: Leg, event: RequestIn) -> bool:
     try:
         remote = leg.read_offer(event.request.body)
     except InsecureBrowserError as error:
-        security.violation(call, leg, (error.code,), Termination.BROWSER_OFFER_INSECURE)
+        security.violation(call, leg, error.codes, Termination.BROWSER_OFFER_INSECURE)
         return _weakening(call, leg, event, Termination.BROWSER_OFFER_INSECURE)
     except SdpError:
         return _unacceptable(call, leg, event, Termination.BAD_SDP)
@@ -143,29 +144,33 @@ def _browser_offer(call: CallState, leg: Leg, event: RequestIn) -> bool:
 def _trunk_offer(call: CallState, leg: TrunkLeg, event: RequestIn) -> bool:
     """Checkpoint P5: an offer that weakens the leg is refused before anything of it is taken."""
     try:
-        remote, agreement = leg.inspect_offer(event.request.body)
+        agreed = leg.inspect_offer(event.request.body)
     except TrunkKeyingError as error:
-        security.violation(call, leg, (error.code,), error.termination)
+        security.violation(call, leg, error.codes, error.termination)
         return _weakening(call, leg, event, error.termination)
     except SdpError:
         return _unacceptable(call, leg, event, Termination.BAD_SDP)
     other = call.other(leg)
-    if other is None or other.remote is None or not common_codecs(remote.codecs, other.remote.codecs):
+    if other is None or other.remote is None or not common_codecs(agreed.remote.codecs, other.remote.codecs):
         return _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
-    if not _allowed_change(call, leg, remote, agreement):
-        return _weakening(call, leg, event, Termination.ENCRYPTION_REMOVED)
-    leg.take(remote, agreement)
-    return _answer(call, leg, event, remote)
+    refused = _refused_change(call, leg, agreed)
+    if refused is not None:
+        return _weakening(call, leg, event, refused)
+    leg.take(agreed)
+    return _answer(call, leg, event, agreed.remote)
 
 
-def _allowed_change(call: CallState, leg: TrunkLeg, remote: RemoteAudio, agreement: TrunkAgreement) -> bool:
-    after = leg.vector_of(agreement, remote)
+def _refused_change(call: CallState, leg: TrunkLeg, agreed: AgreedMedia) -> Termination | None:
+    """Why policy refuses the change, after recording that it does; None when it may be taken."""
+    after = leg.vector_of(agreed)
     verdict = security.judge_mid_call(call, leg.vector, after)
     if not verdict.allowed:
-        security.violation(call, leg, verdict.codes, Termination.ENCRYPTION_REMOVED, after, kind=verdict.kind)
-    elif Code.MID_CRYPTO_REMOVED in verdict.codes:
+        termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
+        security.violation(call, leg, verdict.codes, termination, after, kind=verdict.kind)
+        return termination
+    if Code.MID_CRYPTO_REMOVED in verdict.codes:
         leg.history = leg.history | {Code.MID_CRYPTO_REMOVED}
-    return verdict.allowed
+    return None
 
 
 def _weakening(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> bool:
@@ -196,7 +201,6 @@ def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) ->
         return _unacceptable(call, leg, event, Termination.BAD_SDP)
     if isinstance(leg, TrunkLeg):
         security.posture_changed(call, leg)
-        call.emit(*leg.media_effects())
     wiring.connect_media(call)
     _accept(call, leg, event, body)
     follow(call, other)

@@ -43,10 +43,10 @@ class Leg(ABC):
     session_id: int
     request_uri: str = ""
     """Where the initial INVITE of a callee goes when that is not `remote_uri`: a registered Contact."""
-    invite: Request | None = None
+    invite: Request | None = field(default=None, repr=False)
     invite_key: str = ""
     dialog: Dialog | None = None
-    dialogs: InviteDialogs | None = None
+    dialogs: InviteDialogs | None = field(default=None, repr=False)
     """Dialogs our INVITE created, early ones included (callee legs)."""
     local_tag: str = ""
     founding: Flow = field(init=False)
@@ -59,7 +59,7 @@ class Leg(ABC):
     invite_pending: bool = False
     """Our INVITE has no final response yet (callee legs)."""
     version: int = 0
-    last_body: bytes = b""
+    last_body: bytes = field(default=b"", repr=False)
     local: LocalAudio | None = None
     standing: LocalAudio | None = None
     """What `local` was before an offer of ours that is not answered yet."""

@@ -58,15 +58,15 @@ def _early_media(call: CallState, callee: TrunkLeg, response: Response) -> bool:
     memory = callee.remember()
     callee.offered = callee.offered or callee.local
     try:
-        remote, agreement = callee.inspect_answer(response.body)
-        allowed = answering.judge_answer(call, callee, remote, agreement).allowed
+        agreed = callee.inspect_answer(response.body)
+        allowed = answering.judge_answer(call, callee, agreed).allowed
     except SdpError:
         allowed = False
-    if not allowed or not common_codecs(call.caller_codecs, remote.codecs):
+    if not allowed or not common_codecs(call.caller_codecs, agreed.remote.codecs):
         callee.restore(memory)
         return False
     callee.answer_tag = response.to.tag or ""
-    answering.use_answer(call, callee, remote, agreement)
+    answering.use_answer(call, callee, agreed)
     return True
 
 

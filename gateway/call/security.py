@@ -10,10 +10,11 @@ from gateway.audit.record import CallInfo, Checkpoint
 from gateway.base.termination import Termination
 from gateway.call import ending
 from gateway.call.browser_leg import BrowserLeg
-from gateway.call.effects import WriteAudit
+from gateway.call.effects import SetTrunkMedia, WriteAudit
 from gateway.call.events import SourceLearned, SourceRejected, TrunkFailed
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
+from gateway.call.trunk_leg import TrunkLeg
 from gateway.policy.codes import Code
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
 from gateway.policy.posture import SecurityVector, grade
@@ -73,8 +74,8 @@ def posture_changed(
 ) -> Verdict | None:
     """A leg is protected otherwise than it was: the one way to say so, whatever caused it.
 
-    Written here: the record, and what the posture of the call is from now on. The caller then emits what the relay must
-    do; the browser hears of it when the event has been dealt with (`telling`). Nothing is written twice for one state.
+    The record comes first, then the relay is told what makes it true; the browser hears of it when the event has been
+    dealt with (`telling`). Nothing is written, commanded or told twice for one state.
 
     Args:
         found: weaknesses that no description shows, for example what the relay saw of the packets; they stay.
@@ -87,11 +88,24 @@ def posture_changed(
     leg.history = (leg.history - gone) | found
     vector = leg.vector
     call.posture.update(leg.name.value, vector)
-    if vector == leg.recorded:
-        return None
+    verdict = _record(call, leg, vector, kind) if vector != leg.recorded else None
+    if isinstance(leg, TrunkLeg):
+        _tell_relay(call, leg)
+    return verdict
+
+
+def _tell_relay(call: CallState, leg: TrunkLeg) -> None:
+    """Keys when they are new; where the peer is after each description, for the relay counts its silence from there."""
+    if leg.agreed is None or leg.agreed is call.relay_follows:
+        return
+    call.relay_follows = leg.agreed
+    for command in leg.agreed.relay_commands():
+        call.tell_relay(command, again=isinstance(command, SetTrunkMedia))
+
+
+def _record(call: CallState, leg: Leg, vector: SecurityVector, kind: str) -> Verdict:
     verdict = judge_change(call.policy, leg.recorded, vector) if leg.recorded else judge(call.policy, vector)
-    if kind:
-        verdict = replace(verdict, kind=kind)
+    verdict = replace(verdict, kind=kind or verdict.kind)
     call.emit(_leg_record(call, leg, verdict, vector))
     leg.recorded = vector
     return verdict

@@ -50,7 +50,7 @@ def _read_caller_offer(call: CallState) -> bool:
             remote = call.caller.read_offer(body)
             call.caller.note_offer(remote.direction)
     except InsecureBrowserError as error:
-        security.violation(call, call.caller, (error.code,), Termination.BROWSER_OFFER_INSECURE)
+        security.violation(call, call.caller, error.codes, Termination.BROWSER_OFFER_INSECURE)
         ending.refuse(call, Termination.BROWSER_OFFER_INSECURE)
         return False
     except SdpError:
@@ -64,22 +64,22 @@ def _judge_trunk_offer(call: CallState, leg: TrunkLeg, body: bytes) -> bool:
     if not body:
         return _plan(call, leg)
     try:
-        remote, agreement = leg.inspect_offer(body)
+        agreed = leg.inspect_offer(body)
     except TrunkKeyingError as error:
-        security.violation(call, leg, (error.code,), error.termination)
+        security.violation(call, leg, error.codes, error.termination)
         ending.refuse(call, error.termination)
         return False
     refusal = accept_offer(
         call.policy,
         leg.signalling,
-        keyed=agreement.suite is not None,
-        has_crypto=bool(remote.cryptos),
-        codes=frozenset(),
+        keyed=agreed.remote.proto.keyed,
+        has_crypto=agreed.agreement.suite is not None,
+        codes=agreed.remote.crypto_problems,
     )
     if refusal is not None:
         return _refused(call, leg, refusal)
-    leg.take(remote, agreement)
-    leg.note_offer(remote.direction)
+    leg.take(agreed)
+    leg.note_offer(agreed.remote.direction)
     return True
 
 

@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 from gateway.base.termination import Termination
 from gateway.base.values import TokenSource
+from gateway.call.agreed import AgreedMedia
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import Effect, LegName, Purpose, SendRequest
 from gateway.call.events import MediaOpened
@@ -79,6 +80,10 @@ class CallState:
     phase: Phase = Phase.PREPARING
     posture: CallPosture = field(default_factory=CallPosture)
     out: list[Effect] = field(default_factory=list)
+    relay_knows: dict[type[Effect], Effect] = field(default_factory=dict)
+    """The last command of each kind."""
+    relay_follows: AgreedMedia | None = None
+    """What the relay was told of the trunk leg comes from this."""
     asks: int = 0
     """Requests sent so far; each has its own number."""
     outstanding: dict[int, tuple[LegName, Purpose]] = field(default_factory=dict)
@@ -140,6 +145,12 @@ class CallState:
     def awaits(self, leg: LegName, purpose: Purpose) -> bool:
         """Whether a request of this kind is unanswered."""
         return (leg, purpose) in self.outstanding.values()
+
+    def tell_relay(self, command: Effect, *, again: bool = False) -> None:
+        """Emit what the relay does not know yet, or must hear again: one command of each kind says how things stand."""
+        if again or self.relay_knows.get(type(command)) != command:
+            self.relay_knows[type(command)] = command
+            self.emit(command)
 
     @property
     def browser(self) -> BrowserLeg | None:

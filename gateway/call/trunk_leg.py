@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from gateway.base.crypto_suite import SUITES, CryptoSuite
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, Secret
-from gateway.call.effects import LegName, SetTrunkKeys, SetTrunkMedia
+from gateway.call.agreed import NO_KEYS, AgreedMedia, KeysSeen, known_place
+from gateway.call.effects import LegName
 from gateway.call.leg import Leg
 from gateway.config.schema import Trunk
-from gateway.policy.codes import Code
+from gateway.policy.codes import Code, known_codes
 from gateway.policy.evaluate import OfferPlan, Signalling
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import Codec
-from gateway.sdp.description import SessionDescription
+from gateway.sdp.description import MediaSection, SessionDescription
 from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import Direction, LocalAudio, Proto, RemoteAudio, audio_lines, strongest
 from gateway.sdp.negotiation import Keying, TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
@@ -34,17 +35,20 @@ STANDARD = (
     Codec(101, "telephone-event", 8000, 1, "0-16"),
 )
 NOWHERE = HostPort("", 0)
-PLAIN = TrunkAgreement(Keying.NONE, None, None, None, "")
 
 
 class TrunkKeyingError(SdpError):
-    """The trunk's description breaks a keying rule; `code` is the policy catalogue's."""
+    """The trunk's description breaks a keying rule; `codes` are the policy catalogue's."""
 
-    def __init__(self, code: Code) -> None:
-        super().__init__(code.value, 488)
-        self.code = code
-        ignored = code is Code.MEDIA_CRYPTO_IGNORED
-        self.termination = Termination.ENCRYPTION_IGNORED if ignored else Termination.BAD_SDP
+    def __init__(self, codes: Iterable[str]) -> None:
+        self.codes = tuple(sorted(known_codes(codes)))
+        super().__init__(", ".join(self.codes), 488)
+
+    @property
+    def termination(self) -> Termination:
+        if Code.MEDIA_CRYPTO_IGNORED in self.codes:
+            return Termination.ENCRYPTION_IGNORED
+        return Termination.BAD_SDP if Code.MEDIA_MIXED_KEYING in self.codes else Termination.ENCRYPTION_UNUSABLE
 
 
 @dataclass
@@ -57,10 +61,13 @@ class TrunkLeg(Leg):
     rtp: HostPort = NOWHERE
     rtcp: HostPort = NOWHERE
     plan: OfferPlan | None = None
-    agreement: TrunkAgreement | None = None
-    description: SessionDescription | None = None
     first_offer: LocalAudio | None = None
     """The offer in our INVITE: every fork answers this one, whatever was agreed since."""
+    agreed: AgreedMedia | None = None
+    """What record and relay follow; `remote` is its description."""
+    keys_seen: KeysSeen = NO_KEYS
+    streams_at_start: frozenset[int] | None = None
+    """Lines of the peer's first offer that were live; one that comes alive later was added in mid-call."""
     offered: LocalAudio | None = None
     """Our offer that waits for its answer; the session stands on `local` until then."""
 
@@ -92,31 +99,29 @@ class TrunkLeg(Leg):
 
     @property
     def vector(self) -> SecurityVector:
-        return self.vector_of(self.agreement, self.remote)
-
-    def vector_of(self, agreement: TrunkAgreement | None, remote: RemoteAudio | None) -> SecurityVector:
-        """The security vector this agreement would give the leg (POLICY A1)."""
-        suite = agreement.suite if agreement else None
+        if self.agreed is not None:
+            return self.agreed.vector(self.history)
         planned = "pending" if self.plan is None or self.plan.with_crypto else Keying.NONE.value
         return SecurityVector(
             leg="trunk",
             sig_transport=self.signalling.transport,
             sig_tls_version=self.signalling.tls_version,
             sig_verified=self.signalling.verified,
-            keying=agreement.keying.value if agreement else planned,
-            proto=remote.proto.value if remote else (self.plan.proto if self.plan else Proto.AVP.value),
-            suite=suite.name if suite else "",
-            key_bits=suite.key_bits if suite else 0,
-            tag_bits=suite.tag_bits if suite else 0,
+            keying=planned,
+            proto=self.plan.proto if self.plan else Proto.AVP.value,
             extra_codes=self.history,
         )
+
+    def vector_of(self, agreed: AgreedMedia) -> SecurityVector:
+        """The security vector this would give the leg."""
+        return agreed.vector(self.history)
 
     def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
         """Our offer by the plan; in mid-call the active suite and key are offered again with their tag."""
         proto, cryptos = self._keys_to_offer()
         offered = self._audio(proto, self._allowed(codecs), direction, cryptos)
         body = self._publish(lambda version: build_offer(offered, session_id=self.session_id, version=version))
-        self.offered = offered
+        self.offered, self.keys_seen = offered, self.keys_seen.with_ours(cryptos)
         if not self.confirmed:
             self.first_offer = offered
         return body
@@ -126,17 +131,22 @@ class TrunkLeg(Leg):
 
     def start_over(self, plan: OfferPlan) -> None:
         """The offer was refused as a whole: nothing an early answer said counts for the next one."""
-        self.plan, self.offered, self.local, self.remote, self.agreement = plan, None, None, None, None
+        self.plan, self.offered, self.local, self.remote, self.agreed = plan, None, None, None, None
         self.answer_tag, self.wants_to_send, self.wants_to_receive = "", True, True
         self.history = self.history | plan.codes
 
     def _keys_to_offer(self) -> tuple[Proto, tuple[CryptoAttribute, ...]]:
         """What the session stands on; before there is one, what was planned."""
-        if self.agreement is not None and self.remote is not None:
-            return self.remote.proto, (self.agreement.local,) if self.agreement.local else ()
+        if self.agreed is not None:
+            return self.agreed.remote.proto, self._our_line
         if self.plan is None:
             raise SdpError("no offer planned", 500)
         return Proto(self.plan.proto), self._fresh_cryptos() if self.plan.with_crypto else ()
+
+    @property
+    def _our_line(self) -> tuple[CryptoAttribute, ...]:
+        line = self.agreed.agreement.local if self.agreed is not None else None
+        return (line,) if line is not None else ()
 
     def _fresh_cryptos(self) -> tuple[CryptoAttribute, ...]:
         return tuple(self._crypto(tag, suite) for tag, suite in enumerate(SUITES, start=1))
@@ -149,7 +159,7 @@ class TrunkLeg(Leg):
             raise SdpError("no key source", 500)
         return Secret(self.new_key(suite.master_length))
 
-    def inspect_answer(self, body: bytes) -> tuple[RemoteAudio, TrunkAgreement]:
+    def inspect_answer(self, body: bytes) -> AgreedMedia:
         """Read an answer without taking it: `refuse_broken_keying` and policy have the word first.
 
         Raises:
@@ -162,24 +172,64 @@ class TrunkLeg(Leg):
         if not usable:
             raise SdpError("audio refused")
         self._check_address(usable[0])
-        return usable[0], check_trunk_answer(self.offered, usable[0])
+        agreement = check_trunk_answer(self.offered, usable[0])
+        if agreement.remote is not None and self.keys_seen.echoes(agreement.remote):
+            agreement = TrunkAgreement(Keying.NONE, None, None, None, Code.KEY_REUSE.value, agreement.noted)
+        return self._agreed(usable[0], agreement, mux=usable[0].rtcp_mux and self.offered.rtcp_mux)
 
-    def inspect_offer(self, body: bytes) -> tuple[RemoteAudio, TrunkAgreement]:
+    def inspect_offer(self, body: bytes) -> AgreedMedia:
         """Read an offer without taking it: the strongest audio line and the keys we would answer it with.
 
         Raises:
-            SdpError: no audio line we can serve.
+            SdpError: no audio line we can serve; `TrunkKeyingError` when the reason is its keys.
         """
-        self.description = SessionDescription.parse(body)
-        usable = [line for line in audio_lines(self.description) if line.rtp is not None and not line.proto.dtls]
+        description = SessionDescription.parse(body)
+        live = [line for line in audio_lines(description) if line.rtp is not None]
+        usable = [line for line in live if not line.proto.dtls]
+        if live and not usable:
+            raise TrunkKeyingError([Code.MEDIA_KEYING_UNKNOWN])
         if not usable:
             raise SdpError("no audio line this gateway can serve")
         line = strongest(usable)
         chosen = choose_crypto(line.cryptos, SUITES)
         if chosen is None and line.proto.keyed:
-            raise TrunkKeyingError(Code.MEDIA_CRYPTO_IGNORED)
+            raise TrunkKeyingError(line.crypto_problems or [Code.MEDIA_CRYPTO_IGNORED])
+        if chosen is not None and self.keys_seen.echoes(chosen):
+            raise TrunkKeyingError([Code.KEY_REUSE])
         self._check_address(line)
-        return line, self._agree(chosen) if chosen else PLAIN
+        agreed = self._agreed(line, self._agree(chosen, line), mux=line.rtcp_mux)
+        return replace(agreed, description=description, noted=self._noted(agreed, live, description))
+
+    def _agreed(self, remote: RemoteAudio, agreement: TrunkAgreement, *, mux: bool) -> AgreedMedia:
+        where, rtcp = known_place(remote, self.agreed)
+        key = agreement.remote
+        reused = key is not None and self.keys_seen.used_elsewhere(key, where)
+        weaknesses = frozenset({Code.KEY_REUSE}) if reused else frozenset()
+        return AgreedMedia(self.signalling, remote, agreement, where, None if mux else rtcp, mux, weaknesses)
+
+    def _noted(
+        self, agreed: AgreedMedia, live: Sequence[RemoteAudio], description: SessionDescription
+    ) -> frozenset[Code]:
+        """What an offer brings besides what is used of it."""
+        line, key = agreed.remote, agreed.agreement.remote
+        others = [c for other in live if other.index != line.index for c in other.cryptos]
+        noted = {
+            Code.MEDIA_MIXED_KEYING: bool(line.crypto_lines and line.fingerprints),
+            Code.KEY_REUSE: key is not None and any(key.same_master_key(other) for other in others),
+            Code.MID_STREAM_ADDED_PLAIN: bool(_live_plain(description, line.index) - self._streams_known(description)),
+            Code.MID_HOLD_REKEY: self._is_hold_with_new_key(agreed),
+        }
+        return frozenset(code for code, found in noted.items() if found)
+
+    def _streams_known(self, description: SessionDescription) -> frozenset[int]:
+        return _live_plain(description, -1) if self.agreed is None else self.streams_at_start or frozenset()
+
+    def _is_hold_with_new_key(self, agreed: AgreedMedia) -> bool:
+        before = self.agreed
+        if before is None or before.agreement.remote is None or agreed.agreement.remote is None:
+            return False
+        turned = before.remote.direction is not agreed.remote.direction
+        return turned and not before.agreement.remote.same_master_key(agreed.agreement.remote)
 
     def _check_address(self, remote: RemoteAudio) -> None:
         """Media goes only where a trunk's media can be: `c=` must not aim us at this host, a group or a name.
@@ -191,37 +241,51 @@ class TrunkLeg(Leg):
             if place is not None and not _is_media_address(place.host, self.flow.remote.host):
                 raise SdpError("media address not allowed")
 
-    def _agree(self, remote: CryptoAttribute) -> TrunkAgreement:
+    def _agree(self, chosen: CryptoAttribute | None, line: RemoteAudio) -> TrunkAgreement:
         """Accept one crypto line: tag and suite echoed; our key is kept while its suite stays (ROC goes on)."""
-        suite = remote.crypto_suite
-        kept = self.agreement.local if self.agreement and self.agreement.suite == suite else None
+        if chosen is None:
+            return TrunkAgreement(Keying.NONE, None, None, None, "", line.crypto_problems)
+        suite = chosen.crypto_suite
+        before = self.agreed.agreement if self.agreed is not None else None
+        kept = before.local if before is not None and before.suite == suite else None
         key = kept.key if kept else self._key(suite)
-        return TrunkAgreement(Keying.SDES, suite, remote.with_key(key), remote, "")
+        return TrunkAgreement(Keying.SDES, suite, chosen.with_key(key), chosen, "", line.crypto_problems)
 
-    def take(self, remote: RemoteAudio, agreement: TrunkAgreement) -> None:
-        """Policy agreed: the session stands on this from now on."""
-        self.remote, self.agreement = remote, agreement
+    def take(self, agreed: AgreedMedia, *, ringing: bool = False) -> None:
+        """Policy agreed: the session stands on this from now on.
+
+        Args:
+            ringing: until now there was early media at most; if that was plain, it stays known.
+        """
+        was_plain = self.agreed is not None and self.agreed.agreement.keying is Keying.NONE
+        if ringing and was_plain and agreed.agreement.keying is not Keying.NONE:
+            self.history |= {Code.EARLY_PLAIN}
+        if self.agreed is None and self.streams_at_start is None:
+            self.streams_at_start = _live_plain(agreed.description, -1) if agreed.description else frozenset()
+        self.remote, self.agreed = agreed.remote, agreed
+        self.history |= agreed.weaknesses
+        self.keys_seen = self.keys_seen.with_theirs(agreed.agreement.remote, agreed.where).with_ours(self._our_line)
         if self.offered is not None:
             self.local, self.offered = self.offered, None
 
     def read_offer(self, body: bytes) -> RemoteAudio:
-        remote, agreement = self.inspect_offer(body)
-        self.take(remote, agreement)
-        return remote
+        agreed = self.inspect_offer(body)
+        self.take(agreed)
+        return agreed.remote
 
     def read_answer(self, body: bytes) -> RemoteAudio:
-        remote, agreement = self.inspect_answer(body)
-        refuse_broken_keying(agreement)
-        self.take(remote, agreement)
-        return remote
+        agreed = self.inspect_answer(body)
+        refuse_broken_keying(agreed.agreement)
+        self.take(agreed)
+        return agreed.remote
 
     def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
         """Our answer to the offer last taken: its proto, one keying method, tag and suite echoed (RFC 4568 5.1.2)."""
-        if self.description is None or self.remote is None or self.agreement is None:
+        agreed = self.agreed
+        if agreed is None or agreed.description is None:
             raise SdpError("no offer to answer", 500)
-        cryptos = (self.agreement.local,) if self.agreement.local else ()
-        description, index = self.description, self.remote.index
-        local = self._audio(self.remote.proto, tuple(codecs), direction, cryptos, mux=self.remote.rtcp_mux)
+        description, index = agreed.description, agreed.remote.index
+        local = self._audio(agreed.remote.proto, tuple(codecs), direction, self._our_line, mux=agreed.mux)
         body = self._publish(
             lambda version: build_answer(
                 local, description, audio_index=index, session_id=self.session_id, version=version
@@ -252,20 +316,6 @@ class TrunkLeg(Leg):
             mid=None,
         )
 
-    def media_effects(self) -> tuple[SetTrunkKeys | SetTrunkMedia, ...]:
-        """What the relay must know of this leg now: keys first, then where the peer is."""
-        if self.remote is None or self.agreement is None or self.remote.rtp is None or self.local is None:
-            return ()
-        agreed = self.agreement
-        keys: tuple[SetTrunkKeys, ...] = ()
-        if agreed.suite and agreed.local and agreed.remote:
-            keys = (SetTrunkKeys(agreed.suite, agreed.local.key, agreed.remote.key),)
-        if ipaddress.ip_address(self.remote.rtp.host).is_unspecified:
-            return keys  # old-style hold (RFC 2543): nothing is to be sent, the address known so far stays
-        mux = self.remote.rtcp_mux and self.local.rtcp_mux
-        where = SetTrunkMedia(bool(keys), self.remote.rtp, None if mux else self.remote.rtcp, mux)
-        return (*keys, where)
-
 
 def refuse_broken_keying(agreement: TrunkAgreement) -> None:
     """An answer that breaks a keying rule is no agreement; one that took no keys of an optional offer is.
@@ -274,7 +324,20 @@ def refuse_broken_keying(agreement: TrunkAgreement) -> None:
         TrunkKeyingError: with the policy code.
     """
     if agreement.problem and agreement.problem != Code.MEDIA_OSRTP_FALLBACK:
-        raise TrunkKeyingError(Code(agreement.problem))
+        raise TrunkKeyingError(agreement.codes)
+
+
+def _live_plain(description: SessionDescription, audio_index: int) -> frozenset[int]:
+    """Lines that want an unprotected stream, less the audio line that is answered."""
+    return frozenset(
+        section.index
+        for section in description.media
+        if section.port != 0 and section.index != audio_index and not _is_protected(section)
+    )
+
+
+def _is_protected(section: MediaSection) -> bool:
+    return "SAVP" in section.proto.upper() or "TLS" in section.proto.upper()
 
 
 def _within(host: str, networks: Sequence[str]) -> bool:
@@ -291,6 +354,8 @@ def _is_media_address(host: str, peer: str) -> bool:
         address, signalled = ipaddress.ip_address(host), ipaddress.ip_address(peer)
     except ValueError:
         return False
+    if address.is_unspecified:
+        return True  # the old hold: nothing is sent there
     if address.is_multicast or address.is_reserved or str(address) == "255.255.255.255":
         return False
     if address.is_loopback or address.is_link_local:

@@ -54,14 +54,14 @@ def connect_media(call: CallState) -> None:
     if browser is None or trunk is None:
         return
     if browser.local and browser.remote and trunk.local and trunk.remote:
-        call.emit(
+        call.tell_relay(
             SetPayloads(
                 _both_numberings(browser, trunk.remote.codecs),
                 _both_numberings(trunk, browser.remote.codecs),
                 (*_formats(browser), *_formats(trunk)),
             )
         )
-    call.emit(direction.relay(call))
+    call.tell_relay(direction.relay(call))
     start_dtls(call)
 
 

@@ -26,6 +26,8 @@ class Code(StrEnum):
     KEY_SDES_UNVERIFIED_TLS = "key.sdes_unverified_tls"
     KEY_DTLS_FP_UNAUTH = "key.dtls_fp_unauth"
     KEY_REUSE = "key.reuse"
+    KEY_MKI = "key.mki"
+    KEY_PARAMETER_UNKNOWN = "key.parameter_unknown"
     KEY_LIFETIME = "key.lifetime"
     SUITE_WEAK_TAG = "suite.weak_tag"
     SUITE_SMALL_KEY = "suite.small_key"
@@ -76,11 +78,12 @@ NEVER_TOLERABLE: frozenset[Code] = ABSOLUTE | {
     Code.SUITE_UNKNOWN,
     Code.DTLS_OLD,
     Code.TLS_OLD,
+    Code.DTLS_FP_WEAK,
     Code.BRW_SDES_OR_AVP,
 }
 """Refused under every profile; an emergency call alone may pass, `ABSOLUTE` aside."""
 
-REFUSED_WHERE_REQUIRED: frozenset[Code] = frozenset({Code.KEY_REUSE, Code.DTLS_FP_WEAK, Code.PIN_BID_DOWN})
+REFUSED_WHERE_REQUIRED: frozenset[Code] = frozenset({Code.KEY_REUSE, Code.PIN_BID_DOWN})
 """Refused when the policy requires protection, although they need not lower the grade."""
 
 

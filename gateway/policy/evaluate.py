@@ -23,6 +23,7 @@ AVP = "RTP/AVP"
 _TERMINATIONS: dict[Code, Termination] = {
     Code.DTLS_FP_MISMATCH: Termination.FINGERPRINT_MISMATCH,
     Code.BRW_SDES_OR_AVP: Termination.BROWSER_OFFER_INSECURE,
+    Code.DTLS_FP_WEAK: Termination.BROWSER_OFFER_INSECURE,
     Code.MEDIA_CRYPTO_IGNORED: Termination.ENCRYPTION_IGNORED,
     Code.MEDIA_MIXED_KEYING: Termination.BAD_SDP,
     Code.DTLS_OLD: Termination.DTLS_FAILED,
@@ -31,6 +32,7 @@ _TERMINATIONS: dict[Code, Termination] = {
     Code.KEY_SDES_CLEARTEXT: Termination.ENCRYPTION_IMPOSSIBLE,
     Code.KEY_SDES_UNVERIFIED_TLS: Termination.ENCRYPTION_IMPOSSIBLE,
     Code.KEY_DTLS_FP_UNAUTH: Termination.ENCRYPTION_IMPOSSIBLE,
+    Code.KEY_REUSE: Termination.ENCRYPTION_UNUSABLE,
 }
 """Why a call ends for a code, most telling first; everything else is ENCRYPTION_REQUIRED."""
 
@@ -61,6 +63,13 @@ class Refusal:
 
     code: Code
     termination: Termination
+    also: frozenset[Code] = frozenset()
+    """What else was wrong, for example why each key line of the offer is unusable."""
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """All of it, in order."""
+        return _ordered(frozenset({self.code}) | self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +133,10 @@ def accept_offer(
 def judge(policy: EffectivePolicy, vector: SecurityVector) -> Verdict:
     """The verdict on a leg as observed (checkpoints P2, P3, P4)."""
     found, grade = posture.codes(vector), posture.grade(vector)
-    if _refused(policy, found, grade):
-        kind = "D4" if found & ABSOLUTE else "D1"
-        return Verdict(False, grade, _ordered(found), kind, "leg.violation", _termination(found))
+    counted = posture.weaknesses(vector)
+    if _refused(policy, counted, grade):
+        kind = "D4" if counted & ABSOLUTE else "D1"
+        return Verdict(False, grade, _ordered(found), kind, "leg.violation", _termination(counted))
     secured = grade >= Grade.HOP_BY_HOP
     record = "leg.secured" if secured else "leg.downgraded"
     if vector.keying == "pending":
@@ -168,11 +178,12 @@ def _sdes_exposure(signalling: Signalling) -> Code | None:
 
 def _accept_unkeyable(policy: EffectivePolicy, keyed: bool, problems: frozenset[Code]) -> Refusal | None:
     """An offer without a usable key: plain, or keyed in a way that cannot be answered (RFC 4568 5.1.2)."""
+    if keyed and problems:
+        return Refusal(min(problems), Termination.ENCRYPTION_UNUSABLE, problems)
     if keyed:
-        code = min(problems, default=Code.MEDIA_CRYPTO_IGNORED)
-        return Refusal(code, Termination.ENCRYPTION_IGNORED)
+        return Refusal(Code.MEDIA_CRYPTO_IGNORED, Termination.ENCRYPTION_IGNORED)
     if not policy.rules.accepts_plain:
-        return Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED)
+        return Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED, problems)
     return None
 
 

@@ -50,6 +50,8 @@ CAPS: dict[Code, Grade] = {
     Code.MEDIA_PLAIN_RTP: Grade.CLEARTEXT,
     Code.MEDIA_CRYPTO_IGNORED: Grade.CLEARTEXT,
     Code.MEDIA_KEYING_UNKNOWN: Grade.CLEARTEXT,
+    Code.KEY_MKI: Grade.CLEARTEXT,
+    Code.KEY_PARAMETER_UNKNOWN: Grade.CLEARTEXT,
     Code.SUITE_NULL: Grade.CLEARTEXT,
     Code.SUITE_UNKNOWN: Grade.CLEARTEXT,
     Code.SUITE_UNENCRYPTED_SRTP: Grade.CLEARTEXT,
@@ -71,19 +73,6 @@ CAPS: dict[Code, Grade] = {
 }
 """The best grade a leg can have while it carries the code. Codes not listed tell what happened, not who can hear the
 call: after media.osrtp_fallback it is the missing key, media.plain_rtp, that makes the leg CLEARTEXT."""
-
-_OF_SKIPPED_LINES = frozenset(
-    {
-        Code.SUITE_NULL,
-        Code.SUITE_UNKNOWN,
-        Code.SUITE_WEAK_TAG,
-        Code.SUITE_SMALL_KEY,
-        Code.SUITE_UNENCRYPTED_SRTP,
-        Code.SUITE_UNENCRYPTED_SRTCP,
-        Code.SUITE_UNAUTHENTICATED_SRTP,
-    }
-)
-"""As `extra_codes` these describe `a=crypto` lines that were skipped; the agreed suite is judged from the vector."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +104,9 @@ class SecurityVector:
     """Result of comparing certificate and signalled fingerprint; anything but True is not bound to a peer."""
     extra_codes: frozenset[Code] = frozenset()
     """What negotiation found and no other field shows, for example media.savp_retry."""
+    noted: frozenset[Code] = frozenset()
+    """What a description brought and nobody uses: the reasons of skipped key lines, a second stream. Recorded, never
+    counted against the leg: what is used is judged by the other fields."""
 
     @property
     def strength(self) -> tuple[int, int]:
@@ -144,6 +136,7 @@ class SecurityVector:
             "fingerprint_algorithm": self.fingerprint_algorithm,
             "fingerprint_match": self.fingerprint_match,
             "extra_codes": sorted(self.extra_codes),
+            "noted": sorted(self.noted),
         }
 
     def summary(self) -> str:
@@ -169,14 +162,18 @@ def signalling_verified(vector: SecurityVector) -> bool:
 
 
 def codes(vector: SecurityVector) -> frozenset[Code]:
-    """Every weakness of the leg: those the vector shows and those negotiation found."""
+    """Everything a record says of the leg: its weaknesses, and what was only noted."""
+    return weaknesses(vector) | vector.noted
+
+
+def weaknesses(vector: SecurityVector) -> frozenset[Code]:
+    """What counts against the leg: what the vector shows and what negotiation found."""
     return _observed(vector) | vector.extra_codes
 
 
 def grade(vector: SecurityVector) -> Grade:
     """How well the leg is protected: the lowest cap of its codes, at most HOP_BY_HOP."""
-    counted = _observed(vector) | (vector.extra_codes - _OF_SKIPPED_LINES)
-    return min((CAPS[code] for code in counted if code in CAPS), default=Grade.HOP_BY_HOP)
+    return min((CAPS[code] for code in weaknesses(vector) if code in CAPS), default=Grade.HOP_BY_HOP)
 
 
 def _observed(vector: SecurityVector) -> frozenset[Code]:

@@ -42,7 +42,11 @@ REFUSED_PARAMETERS = {
 """Session parameters that switch protection off (RFC 4568 6.3.2, 6.3.3), and their policy codes."""
 
 KEYING_UNKNOWN = "media.keying_unknown"
-"""Policy code of a line that is malformed or asks for what we do not know: MKI, KDR, FEC, extensions."""
+"""Policy code of a line that is malformed, or whose tag was used before."""
+MKI = "key.mki"
+"""Policy code of a line whose packets would carry a key identifier (RFC 4568 6.1)."""
+PARAMETER_UNKNOWN = "key.parameter_unknown"
+"""Policy code of a line with a session parameter we do not do exactly: KDR, FEC, extensions (RFC 4568 6.3)."""
 
 ALIASES = {"AES_CM_256_": "AES_256_CM_", "AES_CM_192_": "AES_192_CM_"}
 """Spellings older than RFC 6188, with the RFC's."""
@@ -141,7 +145,7 @@ def _check_parameters(parameters: Iterable[str]) -> None:
             raise CryptoError("crypto line switches protection off", REFUSED_PARAMETERS[name])
         window = optional_uint(value, MAX_WINDOW) if name == "WSH" else None
         if window is None or window < MIN_WINDOW:
-            raise CryptoError("crypto line has an unsupported session parameter")
+            raise CryptoError("crypto line has an unsupported session parameter", PARAMETER_UNKNOWN)
 
 
 def _parse_inline(text: str, suite: CryptoSuite) -> tuple[Secret[bytes], int | None]:
@@ -151,7 +155,7 @@ def _parse_inline(text: str, suite: CryptoSuite) -> tuple[Secret[bytes], int | N
         raise CryptoError("crypto line needs exactly one inline key")
     key_text, *more = rest.split("|")
     if len(more) > 1 or any(":" in part for part in more):
-        raise CryptoError("crypto line uses an MKI")
+        raise CryptoError("crypto line uses an MKI", MKI)
     return _decode_key(key_text, suite), _parse_lifetime(more[0]) if more else None
 
 

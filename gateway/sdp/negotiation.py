@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gateway.base.crypto_suite import CryptoSuite
@@ -97,6 +97,16 @@ class TrunkAgreement:
     """The peer's line: its key opens what we receive."""
     problem: str = ""
     """Policy code, or "". Only `media.osrtp_fallback` leaves a usable (plain) agreement."""
+    noted: tuple[str, ...] = ()
+    """Policy codes of key lines that were left out."""
+    unusable: bool = False
+    """The peer gave key lines, and `noted` says of each why it cannot be used: no line was forgotten."""
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Why an agreement with a problem is none, in policy codes."""
+        reasons = set(self.noted) if self.unusable else {self.problem, *self.noted}
+        return tuple(sorted(reasons - {""}))
 
 
 def check_trunk_answer(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
@@ -109,6 +119,10 @@ def check_trunk_answer(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement
     """
     if answer.rtp is None:
         raise SdpError("the answer refuses audio")
+    return replace(_check(offer, answer), noted=answer.crypto_problems)
+
+
+def _check(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
     if answer.proto.without_feedback is not offer.proto.without_feedback:
         return _refused(CRYPTO_IGNORED)
     if offer.proto.dtls:
@@ -132,7 +146,9 @@ def _refused(problem: str) -> TrunkAgreement:
 
 def _check_sdes(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
     """Exactly one crypto line, with a tag and the suite we offered under it, and a key that is not ours."""
-    if answer.crypto_lines != 1 or len(answer.cryptos) != 1:
+    if not answer.cryptos:
+        return replace(_refused(CRYPTO_IGNORED), unusable=True)
+    if answer.crypto_lines != 1:
         return _refused(CRYPTO_IGNORED)
     remote = answer.cryptos[0]
     local = next((c for c in offer.cryptos if (c.tag, c.suite) == (remote.tag, remote.suite)), None)

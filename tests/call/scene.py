@@ -171,6 +171,10 @@ class Scene:
         self.effects.clear()
         return self
 
+    def relay(self, kind: type[E]) -> E:
+        """The last command of a kind: how things stand at the relay."""
+        return [e for e in self.all if isinstance(e, kind)][-1]
+
     @property
     def invite(self) -> Request:
         """The callee's INVITE that went out last."""

@@ -66,7 +66,7 @@ def test_a_repeated_2xx_of_an_earlier_reinvite_is_not_the_answer_to_the_present_
     scene.feed(stale)
     assert [type(e) for e in scene.effects] == [fx.SendAck]
     scene.reply(200, sdes_answer(scene.invite.body), purpose=Purpose.REINVITE)
-    assert scene.take(fx.SetDirection)[-1] == fx.SetDirection(to_trunk=True, to_browser=True)
+    assert scene.relay(fx.SetDirection) == fx.SetDirection(to_trunk=True, to_browser=True)
 
 
 def test_a_2xx_to_our_reinvite_that_comes_after_the_end_is_acknowledged() -> None:

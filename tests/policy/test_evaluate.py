@@ -99,9 +99,27 @@ def test_a_savp_offer_without_a_usable_key_is_refused_by_every_profile(name: str
 
 
 def test_the_refusal_of_an_unusable_offer_names_what_was_wrong_with_its_crypto_lines() -> None:
-    problems = ("suite.unencrypted_srtp", "no such code")
+    problems = ("suite.unencrypted_srtp", "key.mki", "no such code")
     refusal = accept_offer(policy("prefer"), SIGNALLING["tls"], keyed=True, has_crypto=False, codes=problems)
-    assert refusal == Refusal(Code.SUITE_UNENCRYPTED_SRTP, Termination.ENCRYPTION_IGNORED)
+    assert refusal is not None
+    assert refusal.codes == (Code.KEY_MKI, Code.SUITE_UNENCRYPTED_SRTP)
+    assert refusal.termination is Termination.ENCRYPTION_UNUSABLE
+
+
+def test_the_refusal_of_a_plain_offer_names_what_was_wrong_with_its_crypto_lines_too() -> None:
+    refusal = accept_offer(
+        policy("strict"), SIGNALLING["tls"], keyed=False, has_crypto=False, codes=("suite.weak_tag",)
+    )
+    assert refusal is not None
+    assert refusal.codes == (Code.MEDIA_PLAIN_RTP, Code.SUITE_WEAK_TAG)
+
+
+def test_what_was_only_noted_refuses_nothing() -> None:
+    for name in ("strict", "prefer", "osrtp", "legacy"):
+        verdict = judge(policy(name), replace(trunk("sdes"), noted=frozenset(Code)))
+        assert verdict.allowed
+        assert verdict.record == "leg.secured"
+        assert set(verdict.codes) == set(Code)
 
 
 def test_a_skipped_crypto_line_beside_a_good_one_does_not_refuse_the_offer() -> None:
@@ -191,7 +209,7 @@ def test_a_leg_without_keys_is_never_recorded_as_secured() -> None:
 
 @pytest.mark.parametrize(
     ("code", "refused_by"),
-    [(Code.KEY_REUSE, {"strict"}), (Code.DTLS_FP_WEAK, {"strict"}), (Code.MEDIA_AVP_WITH_CRYPTO, set())]
+    [(Code.KEY_REUSE, {"strict"}), (Code.MEDIA_AVP_WITH_CRYPTO, set())]
     + [(code, {"strict", "prefer", "osrtp", "legacy"}) for code in sorted(NEVER_TOLERABLE - {Code.SUITE_NULL})],
 )
 def test_some_codes_are_refused_whatever_the_grade(code: Code, refused_by: set[str]) -> None:

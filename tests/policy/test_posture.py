@@ -72,7 +72,7 @@ def test_a_suite_claimed_stronger_than_the_table_is_not_believed() -> None:
 
 
 def test_a_skipped_crypto_line_says_nothing_about_the_agreed_suite() -> None:
-    vector = replace(trunk("sdes"), extra_codes=frozenset({Code.SUITE_NULL, Code.SUITE_UNENCRYPTED_SRTCP}))
+    vector = replace(trunk("sdes"), noted=frozenset({Code.SUITE_NULL, Code.SUITE_UNENCRYPTED_SRTCP}))
     assert grade(vector) is Grade.HOP_BY_HOP
     assert codes(vector) == {Code.SUITE_NULL, Code.SUITE_UNENCRYPTED_SRTCP}
 

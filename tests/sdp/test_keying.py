@@ -25,6 +25,7 @@ from tests.sdp.helpers import CM_80, GCM_128, GCM_256, crypto, key_bytes, key_te
 
 KEY = key_text(CM_80, 1)
 UNKNOWN, NULL, WEAK = Code.MEDIA_KEYING_UNKNOWN, Code.SUITE_NULL, Code.SUITE_WEAK_TAG
+MKI, PARAMETER = Code.KEY_MKI, Code.KEY_PARAMETER_UNKNOWN
 
 
 @pytest.mark.parametrize("suite", [s.name for s in SUITES])
@@ -65,8 +66,8 @@ def test_a_key_of_any_other_length_is_refused(suite: object, wrong: int) -> None
         (f"1 {CM_80} inline:{KEY}====", UNKNOWN),
         (f"1 {CM_80} inline:{KEY.replace('A', '-', 1)}", UNKNOWN),
         (f"1 {CM_80} inline:{KEY * 40}", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY}|2^20|1:4", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY}|1:4", UNKNOWN),
+        (f"1 {CM_80} inline:{KEY}|2^20|1:4", MKI),
+        (f"1 {CM_80} inline:{KEY}|1:4", MKI),
         (f"1 {CM_80} inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4", UNKNOWN),
         (f"1 {CM_80} inline:{KEY};inline:{KEY}", UNKNOWN),
         (f"1 {CM_80} inline:{KEY}|", UNKNOWN),
@@ -74,14 +75,14 @@ def test_a_key_of_any_other_length_is_refused(suite: object, wrong: int) -> None
         (f"1 {CM_80} inline:{KEY}|3^20", UNKNOWN),
         (f"1 {CM_80} inline:{KEY}|0", UNKNOWN),
         (f"1 {CM_80} inline:{KEY}|281474976710657", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY} KDR=0", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY} FEC_ORDER=FEC_SRTP", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY} FEC_KEY=inline:{KEY}", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY} WSH=63", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY} WSH", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY} WSH=65536", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY} X-VENDOR=1", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY} -X-OPTIONAL", UNKNOWN),
+        (f"1 {CM_80} inline:{KEY} KDR=0", PARAMETER),
+        (f"1 {CM_80} inline:{KEY} FEC_ORDER=FEC_SRTP", PARAMETER),
+        (f"1 {CM_80} inline:{KEY} FEC_KEY=inline:{KEY}", PARAMETER),
+        (f"1 {CM_80} inline:{KEY} WSH=63", PARAMETER),
+        (f"1 {CM_80} inline:{KEY} WSH", PARAMETER),
+        (f"1 {CM_80} inline:{KEY} WSH=65536", PARAMETER),
+        (f"1 {CM_80} inline:{KEY} X-VENDOR=1", PARAMETER),
+        (f"1 {CM_80} inline:{KEY} -X-OPTIONAL", PARAMETER),
         (f"1 {CM_80} inline:{KEY} UNENCRYPTED_SRTP", Code.SUITE_UNENCRYPTED_SRTP),
         (f"1 {CM_80} inline:{KEY} WSH=128 UNENCRYPTED_SRTCP", Code.SUITE_UNENCRYPTED_SRTCP),
         (f"1 {CM_80} inline:{KEY} UNAUTHENTICATED_SRTP", Code.SUITE_UNAUTHENTICATED_SRTP),

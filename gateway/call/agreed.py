@@ -1,0 +1,128 @@
+"""What offer and answer agreed on for a trunk's media: one frozen value that record and relay both follow.
+
+A leg whose record says SRTP and whose relay sends RTP cannot be written down: the vector and the relay's commands are
+functions of the same `AgreedMedia`, and `security.posture_changed` emits them together.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from gateway.base.errors import SdpError
+from gateway.base.values import HostPort
+from gateway.call.effects import SetTrunkKeys, SetTrunkMedia
+from gateway.policy.codes import Code, known_codes
+from gateway.policy.evaluate import Signalling
+from gateway.policy.posture import SecurityVector
+from gateway.sdp.description import SessionDescription
+from gateway.sdp.keying import CryptoAttribute
+from gateway.sdp.media import RemoteAudio
+from gateway.sdp.negotiation import Keying, TrunkAgreement
+
+MAX_KEYS_REMEMBERED = 32
+"""Keys of ours, and keys of the peer with their addresses, that later ones are compared with; the oldest is forgotten.
+A call that changes its key more often than this is no telephone call, and its comparisons must stay cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgreedMedia:
+    """One trunk leg after an offer and its answer. Never holds what only one side has said."""
+
+    signalling: Signalling
+    remote: RemoteAudio
+    agreement: TrunkAgreement
+    where: HostPort | None
+    """Where the peer takes media; the address known before while it holds the old way (`c=0.0.0.0`, RFC 2543)."""
+    rtcp: HostPort | None
+    mux: bool
+    weaknesses: frozenset[Code] = frozenset()
+    """Weaknesses of the agreement that keying and suite do not show: key.reuse."""
+    noted: frozenset[Code] = frozenset()
+    """What the description brought and nobody uses."""
+    description: SessionDescription | None = field(default=None, repr=False)
+    """The peer's offer, where it is our turn to answer."""
+
+    def vector(self, history: frozenset[Code]) -> SecurityVector:
+        """The security vector this gives the leg (POLICY A1), with what happened on the way."""
+        suite = self.agreement.suite
+        return SecurityVector(
+            leg="trunk",
+            sig_transport=self.signalling.transport,
+            sig_tls_version=self.signalling.tls_version,
+            sig_verified=self.signalling.verified,
+            keying=self.agreement.keying.value,
+            proto=self.remote.proto.value,
+            suite=suite.name if suite else "",
+            key_bits=suite.key_bits if suite else 0,
+            tag_bits=suite.tag_bits if suite else 0,
+            extra_codes=history | self.weaknesses,
+            noted=self.noted | known_codes(self.agreement.noted),
+        )
+
+    def relay_commands(self) -> tuple[SetTrunkKeys | SetTrunkMedia, ...]:
+        """What the relay must know of this leg: keys first, then whether it is keyed and where the peer is.
+
+        Raises:
+            SdpError: 500, an agreement on SDES without keys: nothing is ever sent on it.
+        """
+        keys = self._keys()
+        where = () if self.where is None else (SetTrunkMedia(bool(keys), self.where, self.rtcp, self.mux),)
+        return (*keys, *where)
+
+    def _keys(self) -> tuple[SetTrunkKeys, ...]:
+        agreed = self.agreement
+        if agreed.keying is Keying.NONE:
+            return ()
+        if agreed.keying is not Keying.SDES or not (agreed.suite and agreed.local and agreed.remote):
+            raise SdpError("keyed without keys", 500)
+        return (SetTrunkKeys(agreed.suite, agreed.local.key, agreed.remote.key),)
+
+
+@dataclass(frozen=True, slots=True)
+class KeysSeen:
+    """Every key of a leg so far, for RFC 4568's rule: one key, one stream, one direction, one address."""
+
+    ours: tuple[CryptoAttribute, ...] = ()
+    theirs: tuple[tuple[CryptoAttribute, HostPort], ...] = ()
+    """With the transport address the peer gave when it used the key."""
+
+    def with_ours(self, lines: tuple[CryptoAttribute, ...]) -> KeysSeen:
+        """We have offered or answered these."""
+        new = tuple(line for line in lines if not any(line.same_master_key(known) for known in self.ours))
+        return KeysSeen((*self.ours, *new)[-MAX_KEYS_REMEMBERED:], self.theirs)
+
+    def with_theirs(self, line: CryptoAttribute | None, where: HostPort | None) -> KeysSeen:
+        """The peer's key was agreed on, for media at this address."""
+        if line is None or where is None or (line, where) in self.theirs:
+            return self
+        return KeysSeen(self.ours, (*self.theirs, (line, where))[-MAX_KEYS_REMEMBERED:])
+
+    def echoes(self, line: CryptoAttribute) -> bool:
+        """The peer sent a key back that is ours: one key in both directions (RFC 4568 7)."""
+        return any(line.same_master_key(known) for known in self.ours)
+
+    def used_elsewhere(self, line: CryptoAttribute, where: HostPort | None) -> bool:
+        """The peer keeps a key although its address is another: a fork, a transfer, a moved port."""
+        return where is not None and any(
+            line.same_master_key(known) and before != where for known, before in self.theirs
+        )
+
+
+NO_KEYS = KeysSeen()
+"""A leg begins with none."""
+
+
+def known_place(remote: RemoteAudio, before: AgreedMedia | None) -> tuple[HostPort | None, HostPort | None]:
+    """Where RTP and RTCP go: what the peer says, or while it holds the old way, what it said before."""
+    if remote.rtp is not None and not is_unspecified(remote.rtp.host):
+        return remote.rtp, remote.rtcp
+    return (before.where, before.rtcp) if before is not None else (None, None)
+
+
+def is_unspecified(host: str) -> bool:
+    """`0.0.0.0` or `::`: nothing is to be sent (RFC 3264 8.4)."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False

@@ -1,0 +1,159 @@
+"""Record and relay follow one value: what a leg's record says is what its relay does, and each is said once."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.call import effects as fx
+from gateway.call import events
+from gateway.call.effects import LegName, Purpose
+from gateway.config.schema import Profile
+from tests.call.scene import Scene, answer, sdes_answer, trunk_flow, vector
+from tests.call.test_change import from_browser, from_trunk, held
+from tests.call.test_setup import finished
+
+BROWSER_ANSWER = vector("chromium_answer_to_rtpengine")
+KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
+TOLERANT = (Profile.PREFER, Profile.OSRTP, Profile.LEGACY)
+RELAY = (fx.SetTrunkKeys, fx.SetTrunkMedia, fx.SetPayloads, fx.SetDirection)
+
+
+def plain(profile: Profile) -> Scene:
+    """A call in clear from a trunk over verified TLS."""
+    scene = Scene(profile=profile, outbound=False, offer=answer(), flow=trunk_flow()).calling()
+    scene.reply(200, BROWSER_ANSWER).ack()
+    return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
+
+
+def keyed(profile: Profile = Profile.PREFER) -> Scene:
+    scene = Scene(profile=profile).calling()
+    body = sdes_answer(scene.invite.body) if b"a=crypto" in scene.invite.body else answer()
+    proto = b"RTP/SAVP" if b"RTP/SAVP" in scene.invite.body else b"RTP/AVP"
+    scene.reply(200, body.replace(b"RTP/SAVP", proto)).ack()
+    return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
+
+
+def at(body: bytes, address: str) -> bytes:
+    return body.replace(b"c=IN IP4 127.0.0.2", b"c=IN " + address.encode())
+
+
+def recorded(scene: Scene) -> str:
+    """Keying of the trunk leg as its last accepting record has it."""
+    kinds = ("leg.secured", "leg.downgraded")
+    records = [e.record for e in scene.all if isinstance(e, fx.WriteAudit) and e.record["type"] in kinds]
+    last = [r["vector_after"] for r in records if r["leg"] == "trunk" and r.get("vector_after")][-1]
+    assert isinstance(last, dict)
+    return str(last["keying"])
+
+
+def agrees(scene: Scene) -> bool:
+    return scene.relay(fx.SetTrunkMedia).keyed == (recorded(scene) == "sdes")
+
+
+HOLDS = {
+    "the old way": at(answer("RTP/SAVP", KEY), "IP4 0.0.0.0"),
+    "the old way, IPv6": at(answer("RTP/SAVP", KEY), "IP6 ::"),
+    "the old way, sendonly": at(answer("RTP/SAVP", KEY, direction="sendonly"), "IP4 0.0.0.0"),
+    "the old way, inactive": at(answer("RTP/SAVP", KEY, direction="inactive"), "IP4 0.0.0.0"),
+    "the old way, optional keys": at(answer("RTP/AVP", KEY), "IP4 0.0.0.0"),
+    "sendonly": answer("RTP/SAVP", KEY, direction="sendonly"),
+    "inactive": answer("RTP/SAVP", KEY, direction="inactive"),
+    "sendonly, elsewhere": answer("RTP/SAVP", KEY, direction="sendonly", port=4900),
+}
+
+
+@pytest.mark.parametrize("profile", TOLERANT)
+@pytest.mark.parametrize("body", HOLDS.values(), ids=HOLDS)
+def test_a_call_in_clear_that_becomes_keyed_by_a_hold_is_keyed_at_the_relay_too(profile: Profile, body: bytes) -> None:
+    scene = from_trunk(plain(profile), "INVITE", body)
+    assert scene.responses[-1].status == 200
+    assert recorded(scene) == "sdes"
+    assert agrees(scene)
+    assert scene.relay(fx.SetTrunkMedia).rtp.host == "127.0.0.2"
+    steps = [type(e) for e in scene.effects]
+    assert steps.index(fx.WriteAudit) < steps.index(fx.SetTrunkKeys) < steps.index(fx.SetTrunkMedia)
+    assert steps.index(fx.SetTrunkMedia) < steps.index(fx.Respond)
+
+
+@pytest.mark.parametrize("address", ["IP4 0.0.0.0", "IP6 ::"])
+def test_a_keyed_call_that_becomes_clear_by_a_hold_is_clear_at_the_relay_too(address: str) -> None:
+    scene = from_trunk(keyed(), "INVITE", at(answer(), address))
+    assert recorded(scene) == "plain"
+    assert agrees(scene)
+
+
+@pytest.mark.parametrize("body", [answer(port=0), answer("RTP/SAVP", KEY, port=0)])
+def test_a_hold_by_port_0_changes_neither(body: bytes) -> None:
+    scene = from_trunk(plain(Profile.PREFER), "INVITE", body)
+    assert scene.responses[-1].status == 488
+    assert not [e for e in scene.effects if isinstance(e, (*RELAY, fx.WriteAudit))]
+
+
+def test_a_resume_at_the_same_address_brings_the_relay_no_new_keys() -> None:
+    """It hears of the address again because it counts the peer's silence from each description (POLICY A2b)."""
+    scene = from_trunk(keyed(), "INVITE", at(answer("RTP/SAVP", KEY), "IP4 0.0.0.0"))
+    scene.reply(200, held(b"recvonly").replace(b"actpass", b"active"), purpose=Purpose.REINVITE).clear()
+    from_trunk(scene, "INVITE", answer("RTP/SAVP", KEY), cseq=901)
+    assert [type(e) for e in scene.effects if isinstance(e, RELAY)] == [fx.SetTrunkMedia, fx.SetDirection]
+
+
+BODIES = {
+    "plain": answer(),
+    "keyed": answer("RTP/SAVP", KEY),
+    "keyed anew": answer("RTP/SAVP", KEY.replace("B" * 40, "C" * 40)),
+    "optional": answer("RTP/AVP", KEY),
+    "weak": answer("RTP/AVP", KEY.replace("_80", "_32")),
+    "old hold": at(answer("RTP/SAVP", KEY), "IP4 0.0.0.0"),
+    "old hold, plain": at(answer(), "IP4 0.0.0.0"),
+    "hold": answer("RTP/SAVP", KEY, direction="inactive"),
+    "refused": answer("RTP/SAVP"),
+}
+
+
+@pytest.mark.parametrize("first", BODIES)
+@pytest.mark.parametrize("outbound", [True, False])
+def test_whatever_follows_whatever_record_and_relay_say_the_same(first: str, outbound: bool) -> None:
+    for second, third in itertools.product(BODIES, repeat=2):
+        scene = keyed() if outbound else plain(Profile.PREFER)
+        for cseq, name in enumerate((first, second, third), start=900):
+            from_trunk(scene, "INVITE", BODIES[name], cseq=cseq)
+            for sent in [e for e in scene.take(fx.SendRequest) if e.leg is LegName.BROWSER]:
+                good = held(b"sendrecv").replace(b"actpass", b"active") if outbound else BROWSER_ANSWER
+                scene.feed(scene.answer_to(sent, 200, b"" if sent.purpose is Purpose.UPDATE else good))
+            scene.clear()
+            assert agrees(scene), (first, second, third)
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+def test_an_answer_keys_the_relay_once(profile: Profile) -> None:
+    """Keys cross the process border once for each agreement."""
+    scene = keyed(profile)
+    commands = [e for e in scene.all if isinstance(e, RELAY)]
+    assert len(commands) == len({type(e) for e in commands})
+
+
+def test_a_hold_by_the_browser_brings_the_relay_no_new_keys() -> None:
+    scene = from_browser(keyed(Profile.STRICT), "INVITE", held(b"sendonly"))
+    scene.reply(200, sdes_answer(scene.invite.body).replace(b"sendrecv", b"recvonly"), purpose=Purpose.REINVITE)
+    assert [type(e) for e in scene.effects if isinstance(e, RELAY)] == [fx.SetDirection, fx.SetTrunkMedia]
+
+
+def test_a_trunk_that_calls_on_hold_without_an_address_is_told_to_the_relay_when_it_gives_one() -> None:
+    offer = at(answer("RTP/SAVP", KEY), "IP4 0.0.0.0")
+    scene = Scene(outbound=False, offer=offer, flow=trunk_flow()).calling().reply(200, BROWSER_ANSWER).ack()
+    assert scene.take(fx.SetTrunkKeys)
+    assert not scene.take(fx.SetTrunkMedia)
+    from_trunk(scene, "INVITE", answer("RTP/SAVP", KEY), cseq=2)
+    assert scene.relay(fx.SetTrunkMedia).keyed
+    assert finished(scene) is None
+
+
+def test_reading_an_offer_changes_nothing_of_the_leg() -> None:
+    trunk = keyed().state.trunk
+    assert trunk is not None
+    before = trunk.remember()
+    trunk.inspect_offer(answer("RTP/SAVP", KEY, port=4900))
+    assert trunk.remember() == before

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from gateway import __version__
 from gateway.audit import record
 from gateway.audit.log import AuditLog
-from gateway.base.counters import Counters
+from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, GatewayError, MediaError
 from gateway.base.values import HostPort, Secret
 from gateway.call.manager import CallManager
@@ -146,7 +146,7 @@ class Gateway:
         self.audit.open()
         self._watch_audit()
         try:
-            self.audit.write(record.gateway_started(__version__))
+            self.audit.write(record.gateway_started(__version__, recovered=self.audit.recovered))
             policies = [effective_policy(t.security, name) for name, t in self.config.trunks.items()]
             self.audit.write(record.policy_loaded(policies))
             await self.pool.start()
@@ -183,7 +183,9 @@ class Gateway:
     async def _close_audit(self, reason: str) -> None:
         """Wait for the last record, and with it for all before it, but not for a disk that does not answer."""
         last = asyncio.Event()
-        self.audit.write(record.gateway_stopped(reason), lambda _written: last.set())
+        ended = self.counters[Counter.CALLS_STARTED] == self.counters[Counter.CALLS_ENDED]
+        stopped = record.gateway_stopped(reason, all_ended=ended and not self.audit.records_lost)
+        self.audit.write(stopped, lambda _written: last.set())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(last.wait(), AUDIT_STOP_SECONDS)
         if self._audit_timer is not None:

@@ -39,7 +39,7 @@ class AuditFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._fd = -1
         self._identity = (-1, -1)
         self._torn_at = -1
@@ -48,7 +48,7 @@ class AuditFile:
     def open(self) -> None:
         """Open or create the file and cut a torn last line; raises OSError."""
         self.close()
-        fd = os.open(self._path, _FLAGS, MODE)
+        fd = os.open(self.path, _FLAGS, MODE)
         try:
             self._tail = self._prepare(fd)
         except OSError:
@@ -117,7 +117,7 @@ class AuditFile:
 
     def _is_current(self) -> bool:
         try:
-            status = os.stat(self._path, follow_symlinks=False)
+            status = os.stat(self.path, follow_symlinks=False)
         except FileNotFoundError:
             return False
         return (status.st_dev, status.st_ino) == self._identity
@@ -171,7 +171,7 @@ def _last_seq(lines: bytes) -> int:
     for line in reversed(lines.split(b"\n")):
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         seq = record.get("seq") if isinstance(record, dict) else None
         if isinstance(seq, int) and not isinstance(seq, bool) and 0 < seq < 2**63:

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.audit.crashed import call_crashed
 from gateway.audit.file import AuditFile, Tail
 from gateway.audit.line import LineFormat
+from gateway.audit.recovery import History, read_back
 from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
 from gateway.audit.sequence import Numbers, SequenceFile
 from gateway.audit.writer import Batch, Outcome, ThreadWriter, Writer
@@ -121,6 +124,8 @@ class AuditLog:
         self._outage: _Outage | None = None
         self._seq = self._written = 0
         self._tried_ns = 0
+        self.recovered = 0
+        """Calls of earlier runs that got their final record when the log was opened."""
 
     # --- for those who write
 
@@ -332,19 +337,32 @@ class AuditLog:
     # --- what the file tells
 
     def _resume(self, numbers: Numbers) -> None:
-        """Go on counting where the log ended and record what had to be cut off."""
+        """Go on counting where the log ended, and put in order what the last run left behind."""
         tail = self._file.take_tail() or Tail()
-        self._seq = max(tail.last_seq, numbers.given)
-        if tail.torn:
-            self._write_now([_torn_record(tail)])
+        try:
+            history = read_back(self._file.path)
+        except OSError as error:
+            raise self._config_error(error.strerror or type(error).__name__, error.errno) from error
+        self._seq = self._written = _last_number(tail, history, numbers)
+        records: list[dict[str, object]] = [_torn_record(tail)] if tail.torn else []
+        if numbers.given > self._seq:
+            records.append(_lost_record(self._seq + 1, numbers.given))
+            self._seq = numbers.given
+        if not history.ended_well or history.open_calls:
+            records.append(_crash_record(history))
+        ended = str(history.last.get("ts", ""))
+        records += [call_crashed(call.start, call.legs, log_ended=ended) for call in history.open_calls]
+        self.recovered = len(history.open_calls)
+        self._write_now(records)
 
     def _write_now(self, records: list[dict[str, object]]) -> None:
         """Before the writer starts: in the file, or the gateway does not start."""
         lines = [self._entry(record).line for record in records]
         try:
-            written = self._file.append(lines)
-            if written < len(lines):
-                raise OSError(errno.ENOSPC, "No space left on device")
+            for first in range(0, len(lines), MAX_BATCH):
+                batch = lines[first : first + MAX_BATCH]
+                if self._file.append(batch) < len(batch):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise self._config_error(error.strerror or type(error).__name__) from error
         self._written = self._seq
@@ -366,6 +384,21 @@ def _tell(told: list[tuple[Then | None, bool]]) -> None:
     for then, written in told:
         if then is not None:
             then(written)
+
+
+def _last_number(tail: Tail, history: History, numbers: Numbers) -> int:
+    """The number of the last record in the log; where the files are gone, the one kept beside them."""
+    return max(tail.last_seq, history.last_seq) or numbers.written
+
+
+def _lost_record(first: int, last: int) -> dict[str, object]:
+    span = {"first_seq": first, "last_seq": last, "dropped": last - first + 1}
+    return {"type": "log.dropped", "reason": "not in the log when the gateway started", **span}
+
+
+def _crash_record(history: History) -> dict[str, object]:
+    facts = {"open_calls": len(history.open_calls), "complete": history.complete}
+    return {"type": "log.recovered", "cause": "crash", "log_ended": history.last.get("ts"), **facts}
 
 
 def _torn_record(tail: Tail) -> dict[str, object]:

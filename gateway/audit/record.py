@@ -20,6 +20,11 @@ from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture, Grade, SecurityVector
 
+RECOVERED = "recovered"
+"""Field of `admin.start`: calls of earlier runs that got their end before it. With it, nothing older is open."""
+ALL_ENDED = "all_ended"
+"""Field of `admin.stop`: every call of the run has its final record in the log."""
+
 SHORT_ID = 8
 """Characters of `call_uid` that tell the calls of one log apart; a search for them finds all of it."""
 
@@ -323,14 +328,14 @@ def policy_loaded(policies: Iterable[EffectivePolicy]) -> dict[str, object]:
     return _record("policy.loaded", {"trunks": len(listed), "policies": listed[:MAX_ITEMS]})
 
 
-def gateway_started(version: str) -> dict[str, object]:
-    """The gateway begins to take calls."""
-    return _record("admin.start", {"version": version})
+def gateway_started(version: str, *, recovered: int = 0) -> dict[str, object]:
+    """The gateway begins to take calls; `recovered` calls of earlier runs got their final record before."""
+    return _record("admin.start", {"version": version, RECOVERED: recovered})
 
 
-def gateway_stopped(reason: str) -> dict[str, object]:
+def gateway_stopped(reason: str, *, all_ended: bool = False) -> dict[str, object]:
     """The gateway ends on purpose; a log that ends without this ended otherwise."""
-    return _record("admin.stop", {"reason": reason})
+    return _record("admin.stop", {"reason": reason, ALL_ENDED: all_ended})
 
 
 def _record(kind: str, fields: Mapping[str, object]) -> dict[str, object]:

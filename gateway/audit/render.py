@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from gateway.audit.clean import cleaned, cleaned_text
 from gateway.audit.record import short_id
+from gateway.base.termination import Termination
 
 MAX_RENDERED = 65536
 """Octets of a line that are looked at; the log never writes longer ones."""
@@ -106,6 +107,8 @@ def parse_line(line: bytes) -> dict[str, object] | None:
 
 
 def _final_severity(record: Record) -> Severity:
+    if _text(record, "termination") == Termination.CRASH.slug:
+        return Severity.MEDIUM
     if record.get("answered") is not True:
         return Severity.INFO
     return _BY_GRADE.get(_text(record, "grade_worst"), Severity.MEDIUM)
@@ -133,10 +136,20 @@ def _latch(record: Record) -> str:
 
 
 def _final(record: Record) -> str:
+    if _text(record, "termination") == Termination.CRASH.slug:
+        return _crashed(record)
     answered = f"answered, {_text(record, 'duration')} s" if record.get("answered") is True else "not answered"
     grades = f"worst {_text(record, 'grade_worst')}, at answer {_text(record, 'grade_at_answer')}"
     parts = [_parties(record), answered, grades if record.get("answered") is True else "", _codes(record)]
     return ", ".join(part for part in (*parts, f"ended by {_text(record, 'termination')}") if part)
+
+
+def _crashed(record: Record) -> str:
+    """Neither answer nor duration is known; the grades are those of its leg records."""
+    worst = _text(record, "grade_worst")
+    known = f"worst known {worst}" if worst else "no leg was recorded"
+    ended = f"ended by {_text(record, 'termination')} at or after {_text(record, 'log_ended')}"
+    return ", ".join(part for part in (_parties(record), "duration unknown", known, _codes(record), ended) if part)
 
 
 def _auth_fail(record: Record) -> str:
@@ -156,8 +169,16 @@ def _policy_loaded(record: Record) -> str:
 def _recovered(record: Record) -> str:
     if _text(record, "cause") == "torn_line":
         return f"an unfinished last line of {_text(record, 'octets')} octets was cut off"
+    if _text(record, "cause") == "crash":
+        return _after_crash(record)
     seconds, buffered, dropped = (_text(record, key) for key in ("seconds", "buffered", "dropped"))
     return f"log writable again after {seconds} s ({_text(record, 'reason')}): {buffered} waited, {dropped} lost"
+
+
+def _after_crash(record: Record) -> str:
+    rest = "" if record.get("complete") is True else "; the log is longer than what was read back"
+    calls, ended = _text(record, "open_calls"), _text(record, "log_ended")
+    return f"the gateway ended without a record of that, at or after {ended}: {calls} calls had no end{rest}"
 
 
 def _dropped(record: Record) -> str:

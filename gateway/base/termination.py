@@ -88,6 +88,7 @@ class Termination(Enum):
     WORKER_LOST = ("worker-lost", Party.GATEWAY, 500, 399, "The media relay serving the call died")
     WORKER_HUNG = ("worker-hung", Party.GATEWAY, 500, 399, "The media relay serving the call stopped answering")
     SHUTDOWN = ("shutdown", Party.GATEWAY, 503, 399, "The gateway is shutting down")
+    CRASH = ("crash", Party.GATEWAY, 500, 0, "The gateway was killed, or the record of the end was lost")
     INTERNAL_ERROR = ("internal-error", Party.GATEWAY, 500, 399, "The gateway failed; see its log")
 
     def __init__(self, slug: str, party: Party, status: int, warning: int, words: str) -> None:

@@ -62,9 +62,13 @@ class Inline:
 
     def close(self, numbers: Numbers, seconds: float) -> bool:
         self._sequence.keep(numbers)
+        self.close_files()
+        return not self._held
+
+    def close_files(self) -> None:
+        """As the end of a process does it: nothing more is said."""
         self._sequence.close()
         self._file.close()
-        return not self._held
 
 
 def inline_log(directory: Path, **settings: Any) -> AuditLog:

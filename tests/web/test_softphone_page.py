@@ -219,7 +219,10 @@ async def test_refused_call_says_why_in_both_places(stage: Stage) -> None:
     warning = ("Warning", '302 gw "Encryption is required and the other side refused it"')
     await stage.dial(lambda call: call.respond(488, "Not Acceptable Here", warning))
     await stage.shows("call-state", state="ended")
-    await stage.says("reason", "Encryption is required and the other side refused it (488 Not Acceptable Here).")
+    await stage.says("reason", "Encryption is required and the other side refused it.")
+    await expect(stage.page.locator("#reason-detail")).to_be_hidden()
+    await stage.page.click("#reason-more summary")
+    await expect(stage.page.locator("#reason-detail")).to_have_text("488 Not Acceptable Here")
     await stage.says("security-title", "Call refused to protect you")
     await stage.says("security-words", "Encryption is required and the other side refused it.")
     assert await stage.page.evaluate("softphone.session()") is None
@@ -227,7 +230,7 @@ async def test_refused_call_says_why_in_both_places(stage: Stage) -> None:
 
 async def test_busy_is_no_matter_of_security(stage: Stage) -> None:
     await stage.dial(lambda call: call.respond(486, "Busy Here"))
-    await stage.says("reason", "The line is busy (486 Busy Here).")
+    await stage.says("reason", "The line is busy.")
     await stage.says("security-title", "No call")
 
 
@@ -238,7 +241,7 @@ async def test_reason_of_a_bye_is_shown(stage: Stage) -> None:
         await call.bye(("Reason", 'SIP;cause=488;text="encryption removed"'), security("CLEARTEXT", "plain,none,udp"))
 
     await stage.dial(script)
-    await stage.says("reason", "Encryption removed (SIP 488).")
+    await stage.says("reason", "Encryption removed.")
     await stage.shows("security", grade="CLEARTEXT", colour="red")
 
 
@@ -265,7 +268,7 @@ async def test_incoming_call_shows_its_grade_before_it_is_answered_and_can_be_de
     await stage.shows("call-state", state="incoming")
     await stage.says("peer", "Carol (carol)")
     await stage.says("security-title", "Expected: Not encrypted all the way")
-    await expect(stage.page.locator("#answer")).to_be_focused()
+    await stage.says("answer-hint", "Alt+A answers")
     await stage.page.click("#reject")
     await stage.says("reason", "You declined the call.")
     await stage.gateway.wait_for("SIP/2.0 603")
@@ -315,6 +318,7 @@ async def test_digits_wait_for_the_connection_and_go_as_telephone_events(stage: 
     assert await stage.page.evaluate("window.tones") == []
     await stage.page.evaluate(CONNECT)
     assert await stage.page.evaluate("window.tones") == ["5#"]
+    await stage.says("reason", "Keypad: 5#")
     assert not any(message.method == "INFO" for message in stage.gateway.requests)
 
 
@@ -343,6 +347,108 @@ async def test_microphone_is_processed_unless_raw_is_asked_for(stage: Stage) -> 
     assert await stage.page.evaluate(track) is False
 
 
+async def test_a_call_whose_connection_to_the_gateway_breaks_has_ended(stage: Stage) -> None:
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
+    await stage.shows("call-state", state="in-call")
+    await stage.gateway.drop()
+    await stage.shows("call-state", state="ended")
+    await stage.says("reason", "The connection to the gateway was lost, and the call with it.")
+    await stage.shows("registration", state="registered")
+    await stage.says("security-title", "Your last call: encrypted on every hop")
+    await expect(stage.page.locator("#duration")).to_have_text("")
+    assert await stage.page.evaluate("softphone.session()") is None
+
+
+async def test_a_call_in_the_making_ends_with_the_connection_too(stage: Stage) -> None:
+    await stage.dial(lambda call: call.respond(180, "Ringing", security("CLEARTEXT", "plain,none,udp")))
+    await stage.shows("call-state", state="ringing")
+    await stage.gateway.drop()
+    await stage.shows("call-state", state="ended")
+    await stage.says("security-title", "No call was made")
+
+
+FAIL = """() => {
+  Object.defineProperty(RTCPeerConnection.prototype, 'connectionState', { get: () => window.media });
+  window.is = (state) => {
+    window.media = state;
+    softphone.session().connection.dispatchEvent(new Event('connectionstatechange'));
+  };
+}"""
+
+
+async def test_a_call_whose_sound_is_interrupted_says_so_and_ends_when_it_fails(stage: Stage) -> None:
+    await stage.page.evaluate(FAIL)
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
+    await stage.shows("call-state", state="in-call")
+    await stage.page.evaluate("is('disconnected')")
+    await stage.says("reason", "The sound is interrupted.")
+    await stage.page.evaluate("is('connected')")
+    await expect(stage.page.locator("#reason")).to_have_text("")
+    await stage.page.evaluate("is('failed')")
+    await stage.shows("call-state", state="ended")
+    await stage.says("reason", "The sound connection failed")
+    await stage.gateway.wait_for("BYE")
+    bye = next(request for request in stage.gateway.requests if request.method == "BYE")
+    assert bye.get("Reason") == 'SIP ;cause=408; text="Media connection failed"'
+
+
+async def test_a_second_enter_does_not_end_the_call_the_first_one_made(stage: Stage) -> None:
+    await stage.dial(lambda call: call.respond(180, "Ringing"))
+    await stage.page.keyboard.press("Enter")
+    await stage.shows("call-state", state="ringing")
+    await stage.page.keyboard.press("Enter")
+    await stage.page.keyboard.press("Space")
+    await expect(stage.page.locator("#call-state")).to_be_focused()
+    assert [request.method for request in stage.gateway.requests] == ["REGISTER", "INVITE"]
+
+
+async def test_an_incoming_call_leaves_the_focus_and_enter_does_not_answer_it(stage: Stage) -> None:
+    await stage.page.focus("#number")
+    await stage.page.keyboard.type("60")
+    await stage.gateway.invite(await stage.offer(), security("CLEARTEXT", "plain,none,udp"))
+    await stage.shows("call-state", state="incoming")
+    await stage.page.keyboard.type("0")
+    await stage.page.keyboard.press("Enter")
+    await expect(stage.page.locator("#number")).to_be_focused()
+    assert await stage.page.input_value("#number") == "600"
+    await stage.shows("call-state", state="incoming")
+    assert [request.method for request in stage.gateway.requests if request.method == "INVITE"] == []
+    await stage.page.keyboard.press("Alt+a")
+    await stage.gateway.wait_for("SIP/2.0 200")
+    assert await stage.page.input_value("#number") == "600"
+
+
+async def test_leaving_the_page_in_a_call_is_asked_first(stage: Stage) -> None:
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
+    await stage.shows("call-state", state="in-call")
+    event = "window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert await stage.page.evaluate(event) is False
+    await stage.page.click("#hangup")
+    await stage.shows("call-state", state="ended")
+    assert await stage.page.evaluate(event) is True
+
+
+@pytest.mark.parametrize("typed", ["601@other.example", "sip:601@other.example", "601@example.com.evil"])
+async def test_a_number_of_another_domain_is_not_called_as_one_of_ours(stage: Stage, typed: str) -> None:
+    await stage.dial(lambda call: call.respond(404, "Not Found"), number=typed)
+    await stage.says("reason", "Only numbers and names of example.com can be called from here.")
+    assert [request.method for request in stage.gateway.requests] == ["REGISTER"]
+
+
+async def test_the_realm_may_be_named(stage: Stage) -> None:
+    await stage.dial(lambda call: call.respond(486, "Busy Here"), number="601@EXAMPLE.com")
+    await stage.says("reason", "The line is busy.")
+
+
+async def test_a_digit_on_hold_is_refused_aloud(stage: Stage) -> None:
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
+    await stage.shows("call-state", state="in-call")
+    await stage.page.click("#hold")
+    await stage.shows("call-state", state="held")
+    await stage.page.keyboard.press("5")
+    await stage.says("reason", "On hold no keypad tones are sent.")
+
+
 async def test_lost_connection_is_told_and_comes_back(stage: Stage) -> None:
     await stage.gateway.drop()
     await stage.shows("registration", state="connecting")
@@ -357,3 +463,7 @@ async def test_page_fits_360_pixels(stage: Stage, scheme: str) -> None:
     await stage.dial(lambda call: stage.answer(call, security("CLEARTEXT", "plain,none,udp")))
     await stage.shows("call-state", state="in-call")
     assert await stage.page.evaluate("document.documentElement.scrollWidth") == 360
+    below = "document.getElementById('security-short').getBoundingClientRect().bottom"
+    assert await stage.page.evaluate(below) <= 640, "the verdict and its explanation are above the fold"
+    await stage.page.click("#security-badge")
+    await expect(stage.page.locator("#security-title")).to_be_in_viewport()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -200,6 +201,8 @@ def test_names_of_one_suite_are_equal(one: str, other: str) -> None:
     [
         ("AEAD_AES_256_GCM", {"state": "connected", "suite": "AEAD_AES_256_GCM"}, "confirmed"),
         ("", {"state": "connected", "suite": "AEAD_AES_256_GCM"}, "confirmed"),
+        ("", {"state": "new", "suite": ""}, "checking"),
+        ("AEAD_AES_256_GCM", {"state": "connecting", "suite": ""}, "checking"),
         ("AEAD_AES_256_GCM", {"state": "connected", "suite": "AES_CM_128_HMAC_SHA1_80"}, "contradicted"),
         ("AEAD_AES_256_GCM", {"state": "failed", "suite": ""}, "contradicted"),
         ("AEAD_AES_256_GCM", {"state": "connected", "suite": ""}, "unknown"),
@@ -222,31 +225,39 @@ def failure(status: int, phrase: str, headers: dict[str, str], cause: str = "", 
 
 def test_warning_text_is_the_reason_and_names_the_status() -> None:
     told = failure(488, "Not Acceptable Here", {"Warning": '302 gw "Encryption is required and was refused"'})
-    assert told["words"] == "Encryption is required and was refused (488 Not Acceptable Here)."
+    assert told["words"] == "Encryption is required and was refused."
+    assert told["detail"] == "488 Not Acceptable Here"
     assert told["security"] == "Encryption is required and was refused"
 
 
 @pytest.mark.parametrize(
     ("status", "phrase", "words"),
     [
-        (404, "Not Found", "This number is not known (404 Not Found)."),
-        (486, "Busy Here", "The line is busy (486 Busy Here)."),
-        (499, "Odd", "Odd (499 Odd)."),
+        (404, "Not Found", "This number cannot be called from here."),
+        (486, "Busy Here", "The line is busy."),
+        (499, "Odd", "Odd."),
     ],
 )
 def test_status_without_warning_is_told_in_words(status: int, phrase: str, words: str) -> None:
-    assert failure(status, phrase, {}) == {"words": words, "security": ""}
+    assert failure(status, phrase, {}) == {"words": words, "detail": f"{status} {phrase}", "security": ""}
+
+
+def test_what_the_gateway_says_for_an_administrator_is_the_detail() -> None:
+    told = failure(404, "Not Found", {"Warning": '399 gw "No dialplan rule matches this number"'})
+    assert told["words"] == "This number cannot be called from here."
+    assert told["detail"] == "No dialplan rule matches this number. 404 Not Found"
 
 
 @pytest.mark.parametrize(
     "warning", ["", "302", "302 gw", '302 gw "open', "abc gw 'x'", '99999 gw "x"', "\x00", '302 "gw"']
 )
 def test_malformed_warning_falls_back_to_the_status(warning: str) -> None:
-    assert failure(486, "Busy Here", {"Warning": warning})["words"] == "The line is busy (486 Busy Here)."
+    assert failure(486, "Busy Here", {"Warning": warning})["words"] == "The line is busy."
 
 
 def test_very_long_text_of_a_peer_is_cut() -> None:
-    assert len(failure(486, "B" * 5000, {"Warning": f'399 gw "{"W" * 5000}"'})["words"]) < 450
+    told = failure(486, "B" * 5000, {"Warning": f'399 gw "{"W" * 5000}"'})
+    assert len(told["words"]) + len(told["detail"]) < 650
 
 
 def test_own_decisions_are_told_as_such() -> None:
@@ -256,15 +267,84 @@ def test_own_decisions_are_told_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    ("originator", "cause", "reason", "words"),
+    ("originator", "cause", "reason", "words", "detail"),
     [
-        ("remote", "Terminated", 'SIP;cause=488;text="encryption removed"', "Encryption removed (SIP 488)."),
-        ("remote", "Terminated", "", "The other side hung up."),
-        ("local", "Terminated", "", "You hung up."),
-        ("remote", "Terminated", "Q.850;cause=16", "The other side hung up."),
-        ("system", "RTP Timeout", "", "No audio arrived any more."),
+        ("remote", "Terminated", 'SIP;cause=488;text="encryption removed"', "Encryption removed.", "SIP 488"),
+        ("remote", "Terminated", "", "The other side hung up.", ""),
+        ("local", "Terminated", "", "You hung up.", ""),
+        ("remote", "Terminated", "Q.850;cause=16", "The other side hung up.", ""),
+        ("remote", "Terminated", "Q.850;cause=34", "The other side hung up.", "Q.850 34"),
+        ("system", "RTP Timeout", "", "No audio arrived any more.", ""),
     ],
 )
-def test_end_of_a_call_is_told_with_its_reason(originator: str, cause: str, reason: str, words: str) -> None:
+def test_end_of_a_call_is_told_with_its_reason(
+    originator: str, cause: str, reason: str, words: str, detail: str
+) -> None:
     event = "{originator: a[0], cause: a[1], message: {getHeader: () => a[2]}}"
-    assert run_module("reasons.js", f"m.describeEnd({event})", originator, cause, reason) == words
+    assert run_module("reasons.js", f"m.describeEnd({event})", originator, cause, reason) == {
+        "words": words,
+        "detail": detail,
+    }
+
+
+CALL: dict[str, object] = {
+    "report": {
+        "grade": "HOP_BY_HOP",
+        "worst": "HOP_BY_HOP",
+        "scope": "to pbx",
+        "browser": None,
+        "trunk": None,
+        "policy": "",
+    },
+    "refusal": "",
+    "ended": False,
+    "answered": True,
+    "answeredAt": 1000,
+    "hadEarlyMedia": False,
+    "reportOverdue": False,
+    "observed": {"state": "connected", "suite": "AEAD_AES_256_GCM", "version": ""},
+}
+
+
+def card(now: int = 1500, **facts: object) -> tuple[str, str, str]:
+    """Title, colour and words of the card."""
+    shown = run_module("securitycard.js", "m.cardFor(a[0], a[1])", CALL | facts, now)
+    return shown["title"], shown["colour"], shown["words"]
+
+
+def test_while_dtls_is_new_the_card_is_checking_and_raises_no_alarm() -> None:
+    assert card(observed={"state": "new", "suite": "", "version": ""})[:2] == (
+        "Checking: Encrypted on every hop",
+        "grey",
+    )
+    assert card(observed=None)[:2] == ("Checking: Encrypted on every hop", "grey")
+    assert card()[:2] == ("Encrypted on every hop", "green")
+
+
+def test_dtls_that_does_not_come_up_in_time_or_fails_is_doubted() -> None:
+    assert card(7000, observed={"state": "connecting", "suite": "", "version": ""})[:2] == (
+        "Your browser does not confirm this",
+        "amber",
+    )
+    assert card(observed={"state": "failed", "suite": "", "version": ""})[1] == "amber"
+
+
+def test_the_last_call_is_told_in_the_past() -> None:
+    title, colour, words = card(ended=True)
+    assert (title, colour) == ("Your last call: encrypted on every hop", "green")
+    assert words == "Only this gateway and whoever carried the call beyond pbx. Nobody on the network in between."
+
+
+@pytest.mark.parametrize("grade", [grade.name for grade in Grade])
+def test_no_sentence_of_the_last_call_is_in_the_present(grade: str) -> None:
+    report = {"grade": grade, "scope": "to pbx", "browser": None, "trunk": None}
+    words = run_module("callsecurity.js", "m.whoCouldListen(a[0], {past: true})", report)
+    assert not re.search(r"\b(can|could listen|carries|do not)\b", words)
+
+
+def test_a_call_that_never_had_sound_gets_no_verdict() -> None:
+    report = dict(CALL["report"], grade="CLEARTEXT") if isinstance(CALL["report"], dict) else None
+    title, colour, words = card(ended=True, answered=False, report=report)
+    assert (title, colour) == ("No call was made", "grey")
+    assert words == "It ended before anything was said, so there was nothing to hear."
+    assert card(ended=True, answered=False, report=report, hadEarlyMedia=True)[1] == "red"

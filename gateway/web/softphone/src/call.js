@@ -1,14 +1,17 @@
 // One call: turns JsSIP's session events into the few states and facts the page shows.
 import { HEADER, parseCallSecurity } from './callsecurity.js';
 import { readTransport } from './mediastats.js';
-import { describeEnd, describeFailure } from './reasons.js';
+import { LOST, describeEnd, describeFailure } from './reasons.js';
 import { constraintsFor, switchMicrophone } from './microphone.js';
 
 const HEADER_WAIT = 3000; // ms after the answer until a missing header counts as "unknown"
 const STATS_INTERVAL = 1000;
 const DTMF = { transportType: 'RFC2833', duration: 100, interToneGap: 70 };
 const MAX_QUEUED_DIGITS = 64;
+const MAX_SHOWN_DIGITS = 16;
 const MAX_NAME = 64;
+const INTERRUPTED = 'The sound is interrupted. Trying to get it back…';
+const MEDIA_FAILED = { status_code: 408, reason_phrase: 'Media connection failed' };
 
 /** Options both for calling and answering. */
 export const mediaOptions = (deviceId) => ({
@@ -38,7 +41,9 @@ export class Call {
     this.peer = nameOf(session.remote_identity);
     this.notice = '';
     this.reason = '';
+    this.detail = '';
     this.refusal = '';
+    this.digitsSent = '';
     this.report = null;
     this.reportOverdue = false;
     this.observed = null;
@@ -79,6 +84,21 @@ export class Call {
     if (!this.ended) this.#session.terminate();
   }
 
+  /** The WebSocket is gone: the gateway has ended the call, or will as soon as it notices. */
+  loseGateway() {
+    this.#lose(LOST.gateway);
+  }
+
+  #lose(how, options) {
+    if (this.ended) return;
+    this.#finish(how, null);
+    try {
+      this.#session.terminate(options);
+    } catch (error) {
+      if (error.name !== 'INVALID_STATE_ERROR') throw error; // JsSIP has ended it already
+    }
+  }
+
   toggleMute() {
     if (this.muted) this.#session.unmute({ audio: true });
     else this.#session.mute({ audio: true });
@@ -91,11 +111,21 @@ export class Call {
     this.#onChange();
   }
 
-  /** Queues a digit; RFC 4733 events can be sent only once DTLS is up, later than the SIP answer. */
+  /** Queues a digit; RFC 4733 events can be sent only once DTLS is up, later than the SIP answer. False: not sent. */
   sendDigit(digit) {
-    if (this.#digits.length >= MAX_QUEUED_DIGITS) return;
+    if (this.state === 'held') {
+      this.#tell('On hold no keypad tones are sent. Resume the call first.');
+      return false;
+    }
+    if (this.#digits.length >= MAX_QUEUED_DIGITS) return false;
     this.#digits += digit;
     this.#flushDigits();
+    return true;
+  }
+
+  #tell(notice) {
+    this.notice = notice;
+    this.#onChange();
   }
 
   async changeMicrophone(deviceId) {
@@ -112,11 +142,12 @@ export class Call {
     this.#digits = '';
     try {
       this.#session.sendDTMF(digits, { ...DTMF });
+      this.digitsSent = (this.digitsSent + digits).slice(-MAX_SHOWN_DIGITS);
+      this.#tell(`Keypad: ${this.digitsSent}`);
     } catch (error) {
-      // Not negotiated in this call, or on hold: the browser refuses with InvalidStateError.
+      // Not negotiated in this call: the browser refuses with InvalidStateError.
       if (error.name !== 'InvalidStateError') throw error;
-      this.notice = 'Keypad tones cannot be sent now.';
-      this.#onChange();
+      this.#tell('Keypad tones cannot be sent in this call.');
     }
   }
 
@@ -147,10 +178,16 @@ export class Call {
       this.audio.srcObject = new MediaStream([track]);
       this.audio.play().catch(() => {}); // the autoplay rules allow it: the user clicked "call" or "answer"
     });
-    connection.addEventListener('connectionstatechange', () => {
-      this.#flushDigits();
-      this.#observe();
-    });
+    connection.addEventListener('connectionstatechange', () => this.#connectionChanged(connection.connectionState));
+  }
+
+  /** ICE and DTLS together (W3C webrtc 4.4.3): `failed` is final, `disconnected` may come back. */
+  #connectionChanged(state) {
+    this.#flushDigits();
+    this.#observe();
+    if (state === 'failed') this.#lose(LOST.media, MEDIA_FAILED);
+    else if (state === 'disconnected') this.#tell(INTERRUPTED);
+    else if (state === 'connected' && this.notice === INTERRUPTED) this.#tell('');
   }
 
   #read(message) {
@@ -202,16 +239,19 @@ export class Call {
   }
 
   #failed(event) {
-    const { words, security } = describeFailure(event);
-    this.refusal = security;
-    this.#finish(words, event.message);
+    if (this.ended) return;
+    const failure = describeFailure(event);
+    this.refusal = failure.security;
+    this.#finish(failure, event.message);
   }
 
-  #finish(words, message) {
+  #finish({ words, detail }, message) {
+    if (this.ended) return;
     for (const timer of this.#timers) clearInterval(timer);
     this.#ownTrack?.stop();
     this.audio.srcObject = null;
     this.reason = words;
+    this.detail = detail;
     this.state = 'ended';
     this.#read(message);
   }

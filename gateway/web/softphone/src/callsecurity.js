@@ -122,26 +122,31 @@ export const isGrade = (grade) => GRADES.includes(grade);
 /** True when the call was weaker at some time than it is now. */
 export const wasWorse = (report) => GRADES.indexOf(report.worst) < GRADES.indexOf(report.grade);
 
-/** Who could hear this call: the sentence a person decides on. */
-export function whoCouldListen(report) {
+/** Who can hear this call, or could while it lasted: the sentence a person decides on. */
+export function whoCouldListen(report, { past = false } = {}) {
   const destination = destinationOf(report);
+  const listen = past ? 'could have listened' : 'could listen';
   switch (report.grade) {
     case 'CLEARTEXT':
-      return `Anyone on the network path ${weakPath(report, destination)} could listen.`;
+      return `Anyone on the network path ${weakPath(report, destination)} ${listen}.`;
     case 'KEY_EXPOSED':
-      return `Anyone who can see the signalling and the audio ${weakPath(report, destination)} could listen, because the `
-        + 'key crossed the network unprotected.';
+      return `Anyone who ${past ? 'saw' : 'can see'} the signalling and the audio ${weakPath(report, destination)} ${listen}, `
+        + 'because the key crossed the network unprotected.';
     case 'PARTIAL':
-      return 'Someone on the network path could hear or forge parts of this call.';
+      return `Someone on the network path ${past ? 'could have heard or forged' : 'could hear or forge'} parts of this call.`;
     case 'UNAUTHENTICATED':
-      return 'Nobody by just tapping the line, but someone able to intercept and change the traffic could, because one '
-        + 'side did not prove who it is.';
+      return 'Nobody by just tapping the line, but someone able to intercept and change the traffic '
+        + `${past ? 'could have listened' : 'could'}, because one side did not prove who it is.`;
     case 'HOP_BY_HOP':
-      return `Only this gateway and whoever carries the call beyond ${destination}. Nobody on the network in between.`;
+      return past
+        ? `Only this gateway and whoever carried the call beyond ${destination}. Nobody on the network in between.`
+        : `Only this gateway and whoever carries the call beyond ${destination}. Nobody on the network in between.`;
     case 'END_TO_END':
-      return 'Nobody but the two of you. This gateway cannot listen either.';
+      return `Nobody but the two of you. This gateway ${past ? 'could' : 'can'}not listen either.`;
     default:
-      return 'The gateway did not say how this call is protected. Treat it as if anyone could listen.';
+      return past
+        ? 'The gateway did not say how this call was protected. Think of it as if anyone had listened.'
+        : 'The gateway did not say how this call is protected. Treat it as if anyone could listen.';
   }
 }
 

@@ -1,10 +1,11 @@
 // Wires the page to the phone.
 import { askForMicrophone, listMicrophones } from './microphone.js';
 import { Phone } from './phone.js';
-import { playChime, playRingback, stopTones, unlockAudio } from './tones.js';
+import { playChime, playDigit, playRingback, stopTones, unlockAudio } from './tones.js';
 import { render, renderDuration, renderMicrophones, showDialProblem, showMicrophoneProblem, showSignInProblem } from './view.js';
 
 const CLOCK = 500; // ms between updates of the call's duration
+const ANSWER_KEY = 'KeyA'; // with Alt: the one key that answers, wherever the focus is
 const DIGIT = /^[0-9*#]$/;
 
 const element = (id) => document.getElementById(id);
@@ -33,16 +34,22 @@ function stateChanged(phone, state) {
   stopTones();
   if (state === 'ringing') playRingback();
   if (state === 'incoming') playChime();
-  const focus = { calling: 'hangup', incoming: 'answer', 'in-call': 'hangup', ended: 'number' }[state];
-  const focused = document.activeElement;
-  // Move the focus only when the element that had it went away with the change of state.
-  if (focus && (focused === null || focused === document.body || focused.offsetParent === null)) element(focus).focus();
+  keepFocus('call-state');
   if (state === 'in-call') refreshMicrophones();
+}
+
+/**
+ * When the element that had the focus went away it goes to a place where a key does nothing: a second Enter must neither
+ * cancel the call the first one made, nor answer the one that came meanwhile.
+ */
+function keepFocus(place) {
+  const focused = document.activeElement;
+  if (focused === null || focused === document.body || focused.offsetParent === null) element(place).focus();
 }
 
 async function registered() {
   element('password').value = '';
-  element('number').focus();
+  keepFocus('number');
   showMicrophoneProblem(await askForMicrophone());
   await refreshMicrophones();
 }
@@ -52,8 +59,13 @@ async function refreshMicrophones() {
 }
 
 function pressDigit(phone, digit) {
-  if (phone.call?.answered && !phone.call.ended) phone.call.sendDigit(digit);
-  else if (!phone.busy) element('number').value += digit;
+  unlockAudio();
+  if (phone.call?.answered && !phone.call.ended) {
+    if (phone.call.sendDigit(digit)) playDigit(digit);
+  } else if (!phone.busy) {
+    element('number').value += digit;
+    playDigit(digit);
+  }
 }
 
 function dial(phone) {
@@ -63,11 +75,26 @@ function dial(phone) {
   try {
     phone.dial(number, element('microphone').value);
   } catch (error) {
-    showDialProblem(error instanceof TypeError ? 'This is not a number that can be called.' : String(error.message));
+    showDialProblem(dialProblem(error));
   }
 }
 
+function dialProblem(error) {
+  if (error instanceof RangeError) return `Only numbers and names of ${error.message} can be called from here.`;
+  return error instanceof TypeError ? 'This is not a number that can be called.' : String(error.message);
+}
+
+function answer(phone) {
+  unlockAudio();
+  if (phone.call?.state === 'incoming') phone.call.answer(element('microphone').value);
+}
+
 function onKey(phone, event) {
+  if (event.altKey && event.code === ANSWER_KEY && phone.call?.state === 'incoming') {
+    event.preventDefault();
+    answer(phone);
+    return;
+  }
   const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
   if (typing || event.ctrlKey || event.metaKey || event.altKey || !DIGIT.test(event.key)) return;
   pressDigit(phone, event.key);
@@ -94,10 +121,7 @@ function connectCall(phone) {
     event.preventDefault();
     dial(phone);
   });
-  onClick('answer', () => {
-    unlockAudio();
-    phone.call?.answer(element('microphone').value);
-  });
+  onClick('answer', () => answer(phone));
   onClick('reject', () => phone.call?.reject());
   onClick('hangup', () => phone.call?.hangUp());
   onClick('mute', () => phone.call?.toggleMute());
@@ -126,9 +150,11 @@ async function start() {
   connectKeypad(phone);
   connectMicrophone(phone);
   setInterval(() => renderDuration(phone.call, Date.now()), CLOCK);
+  window.addEventListener('beforeunload', (event) => phone.busy && event.preventDefault()); // "Leave this page?"
   window.addEventListener('pagehide', () => phone.signOut());
   window.softphone = { session: () => (phone.busy ? phone.call.session : null) };
   render(phone, Date.now());
+  if (document.activeElement === document.body) element('user').focus();
 }
 
 start().catch((error) => showSignInProblem(`The softphone could not start. ${error.message}`));

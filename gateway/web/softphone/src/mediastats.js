@@ -17,9 +17,15 @@ export function readTransport(report) {
   return null;
 }
 
-/** Compares the observation with the browser leg of the header: `confirmed`, `contradicted` or `unknown`. */
+const UNDER_WAY = new Set(['new', 'connecting']);
+
+/**
+ * Compares the observation with the browser leg of the header: `confirmed`, `checking` while DTLS is under way,
+ * `contradicted` or `unknown`.
+ */
 export function crossCheck(leg, observed) {
   if (!observed || !observed.state) return 'unknown';
+  if (UNDER_WAY.has(observed.state)) return 'checking';
   if (observed.state !== 'connected') return 'contradicted';
   if (leg?.suite && observed.suite && suiteName(leg.suite) !== suiteName(observed.suite)) return 'contradicted';
   return observed.suite ? 'confirmed' : 'unknown';
@@ -35,5 +41,5 @@ export function describeObservation(leg, verdict, observed) {
     const details = observed.state === 'connected' ? `it uses ${suiteWords(observed.suite)}` : `DTLS is ${observed.state}`;
     return `Your browser does not confirm it: ${details}.`;
   }
-  return '';
+  return verdict === 'checking' ? 'Your browser is checking it.' : '';
 }

@@ -46,8 +46,11 @@ export class Phone {
     this.#set('offline');
   }
 
+  /** Calls a number or a name of this gateway; throws RangeError for one of another domain, which would go astray. */
   dial(number, deviceId) {
     if (this.busy || this.registration !== 'registered') return;
+    const [, domain = ''] = /^(?:sips?:)?[^@]*@([^;?]*)/i.exec(number) ?? [];
+    if (domain && domain.toLowerCase() !== this.#config.realm.toLowerCase()) throw new RangeError(this.#config.realm);
     this.#agent.call(number, mediaOptions(deviceId)); // newRTCSession makes the Call
   }
 
@@ -67,8 +70,13 @@ export class Phone {
     const current = (handler) => (event) => this.#agent === agent && handler(event);
     agent.on('registered', current(() => this.#accepted()));
     agent.on('registrationFailed', current((event) => this.#refused(event)));
-    agent.on('disconnected', current(() => this.#set('connecting', 'No connection to the gateway. Trying again…')));
+    agent.on('disconnected', current(() => this.#disconnected()));
     agent.on('newRTCSession', current((event) => this.#opened(event)));
+  }
+
+  #disconnected() {
+    this.call?.loseGateway(); // a dialog of a browser lives and dies with its connection
+    this.#set('connecting', 'No connection to the gateway. Trying again…');
   }
 
   #accepted() {

@@ -9,20 +9,20 @@ const STATUS_WORDS = table({
   400: 'The request was not understood',
   401: 'Wrong user name or password',
   403: 'The call is not allowed',
-  404: 'This number is not known',
+  404: 'This number cannot be called from here',
   407: 'Wrong user name or password',
   408: 'Nobody answered in time',
   410: 'This number is no longer in use',
   415: 'The other side cannot handle this kind of call',
-  480: 'The other side is not available',
+  480: 'The other side is not available now',
   484: 'The number is incomplete',
   486: 'The line is busy',
   487: 'The call was cancelled',
   488: 'The two sides could not agree on how to carry the call',
-  500: 'The other side has a fault',
-  502: 'The other side has a fault',
-  503: 'The other side cannot be reached',
-  504: 'The other side did not answer in time',
+  500: 'Something failed on the way',
+  502: 'The telephone network answered with an error',
+  503: 'The telephone network cannot be reached now',
+  504: 'The telephone network did not answer in time',
   600: 'The line is busy',
   603: 'The call was declined',
   606: 'The two sides could not agree on how to carry the call',
@@ -47,6 +47,7 @@ const CAUSE_WORDS = table({
 
 // Warn-codes that speak of protection: 302 transport protocol, 380/381 SIPS (RFC 5630), 399 as the gateway uses it.
 const SECURITY_WARNINGS = new Set([302, 380, 381]);
+const NORMAL_CLEARING = 16; // Q.850: somebody hung up
 const SECURITY_STATUSES = new Set([488, 606]);
 
 const clip = (text) => (text.length > MAX_WORDS ? `${text.slice(0, MAX_WORDS)}…` : text);
@@ -69,16 +70,19 @@ export function parseReason(header) {
 
 /**
  * Why a session failed before the answer.
- * Returns {words, security}: security says that the refusal is about protection, in words, or ''.
+ * Returns {words, detail, security}: words for everybody; detail for whoever mends it, as the gateway put it; security
+ * says that the refusal is about protection, in words, or ''.
  */
 export function describeFailure({ originator, message, cause }) {
   const status = message?.status_code ?? 0;
-  if (originator === 'local' && status === 0) return { words: localWords(cause), security: '' };
-  if (status === 0) return { words: requestWords(message, cause), security: '' };
+  if (originator === 'local' && status === 0) return { words: localWords(cause), detail: '', security: '' };
+  if (status === 0) return { words: requestWords(message, cause), detail: '', security: '' };
   const warning = parseWarning(message.getHeader('Warning'));
-  const said = warning?.text || STATUS_WORDS[status] || clip(message.reason_phrase || cause);
-  const words = `${capitalise(said)} (${status} ${clip(message.reason_phrase || '')}).`.replace(' )', ')');
-  return { words, security: isAboutSecurity(status, warning) ? said : '' };
+  const phrase = clip(message.reason_phrase || '');
+  const security = isAboutSecurity(status, warning) ? warning?.text || STATUS_WORDS[status] : '';
+  const said = security || STATUS_WORDS[status] || warning?.text || phrase || cause;
+  const detail = [warning?.text && warning.text !== said ? `${capitalise(warning.text)}.` : '', `${status} ${phrase}`.trim()];
+  return { words: `${capitalise(said)}.`, detail: detail.filter(Boolean).join(' '), security };
 }
 
 function isAboutSecurity(status, warning) {
@@ -97,18 +101,27 @@ function requestWords(message, cause) {
   return cause === 'Canceled' ? 'The caller hung up before you answered.' : causeWords(cause);
 }
 
-/** Why an established call ended. */
+/** Why an established call ended: {words, detail}. */
 export function describeEnd({ originator, message, cause }) {
   const reason = parseReason(message?.getHeader?.('Reason'));
-  if (reason?.text) return `${capitalise(reason.text)} (${reason.protocol} ${reason.cause}).`;
-  if (cause !== 'Terminated') return causeWords(cause);
-  return originator === 'local' ? 'You hung up.' : 'The other side hung up.';
+  const detail = reason?.cause && reason.cause !== NORMAL_CLEARING ? `${reason.protocol} ${reason.cause}` : '';
+  if (reason?.text) return { words: `${capitalise(reason.text)}.`, detail };
+  if (cause !== 'Terminated') return { words: causeWords(cause), detail };
+  return { words: originator === 'local' ? 'You hung up.' : 'The other side hung up.', detail };
 }
+
+/** Ends that no message tells of: the browser sees them itself. */
+export const LOST = Object.freeze({
+  gateway: { words: 'The connection to the gateway was lost, and the call with it.', detail: 'WebSocket closed' },
+  media: { words: 'The sound connection failed, so the call was ended.', detail: 'ICE or DTLS failed' },
+});
 
 /** Why signing in failed. */
 export function describeRegistration({ response, cause }) {
   const status = response?.status_code ?? 0;
-  if (status === 401 || status === 403 || status === 407) return `Wrong user name or password (${status}).`;
+  if (status === 401 || status === 403 || status === 407) {
+    return `Wrong user name or password (${status}). Capital letters count in both.`;
+  }
   if (status) return `The gateway refused the registration (${status} ${clip(response.reason_phrase || '')}).`;
   return causeWords(cause);
 }

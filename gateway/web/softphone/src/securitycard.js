@@ -25,8 +25,21 @@ export function cardFor(call, now) {
 function contentFor(call, now) {
   if (!call) return IDLE;
   if (call.refusal) return refusedCard(call);
-  if (!call.report) return call.ended && !call.answered ? IDLE : silentCard(call);
+  if (call.ended && !call.answered && !call.hadEarlyMedia) return call.report ? unheardCard(call) : IDLE;
+  if (!call.report) return silentCard(call);
   return reportCard(call, now);
+}
+
+/** A call that never had sound gets no verdict: there was nothing to hear. */
+function unheardCard(call) {
+  return {
+    ...IDLE,
+    title: 'No call was made',
+    words: 'It ended before anything was said, so there was nothing to hear.',
+    browser: { words: 'Not set up', colour: 'grey' },
+    trunk: { words: 'Not set up', colour: 'grey' },
+    scope: scopeOf(call),
+  };
 }
 
 function refusedCard(call) {
@@ -46,7 +59,9 @@ function silentCard(call) {
   return {
     ...IDLE,
     title: waiting ? 'Not known yet' : titleOf('UNKNOWN'),
-    words: waiting ? 'Waiting for the gateway to say how this call is protected.' : whoCouldListen({ grade: 'UNKNOWN', scope: '' }),
+    words: waiting
+      ? 'Waiting for the gateway to say how this call is protected.'
+      : whoCouldListen({ grade: 'UNKNOWN', scope: '' }, { past: call.ended }),
     browser: browserLeg(null, call.observed),
     trunk: NO_LEG,
   };
@@ -54,13 +69,12 @@ function silentCard(call) {
 
 function reportCard(call, now) {
   const { report } = call;
-  const doubt = isDoubted(call, now);
-  const colour = doubt && colourOf(report.grade) === 'green' ? 'amber' : colourOf(report.grade);
+  const state = confirmation(call, now);
   return {
     grade: isGrade(report.grade) ? report.grade : 'UNKNOWN',
-    colour,
-    title: tense(call) + (doubt ? 'Your browser does not confirm this' : titleOf(report.grade)),
-    words: whoCouldListen(report),
+    colour: colourOf(report.grade) === 'green' ? UNCONFIRMED_GREEN[state] ?? 'green' : colourOf(report.grade),
+    title: titleFor(call, state),
+    words: whoCouldListen(report, { past: call.ended }),
     browser: browserLeg(report.browser, call.observed),
     trunk: report.trunk ? leg(report.trunk) : NO_LEG,
     scope: scopeOf(call),
@@ -68,20 +82,30 @@ function reportCard(call, now) {
   };
 }
 
-function tense(call) {
-  if (!call.answered) return 'Expected: ';
-  return call.ended ? 'Last call: ' : '';
+function titleFor(call, state) {
+  const title = titleOf(call.report.grade);
+  if (call.ended) return `Your last call: ${title.charAt(0).toLowerCase()}${title.slice(1)}`;
+  if (!call.answered) return `Expected: ${title}`;
+  if (state === 'doubted') return 'Your browser does not confirm this';
+  return state === 'checking' ? `Checking: ${title}` : title;
 }
 
 const scopeOf = (call) => call.report?.scope.replace(/^to /, '') ?? '';
 const leg = (value) => ({ words: describeLeg(value), colour: legColour(value) });
 
-/** The gateway's word is not enough for green: the browser must see DTLS up, with the same suite. */
-function isDoubted(call, now) {
+const UNCONFIRMED_GREEN = { doubted: 'amber', checking: 'grey' };
+
+/**
+ * The gateway's word is not enough for green: the browser must see DTLS up, with the same suite. Until then it is being
+ * checked, which is no alarm; after `DTLS_GRACE` it is doubted.
+ */
+function confirmation(call, now) {
+  if (!call.answered || call.ended) return '';
   const verdict = crossCheck(call.report.browser, call.observed);
-  if (!call.answered || call.ended || verdict === 'confirmed') return false;
   const settled = now - call.answeredAt > DTLS_GRACE;
-  return verdict === 'contradicted' && (settled || call.observed.state === 'connected');
+  if (verdict === 'contradicted') return 'doubted';
+  if (verdict === 'checking') return settled ? 'doubted' : 'checking';
+  return verdict === 'unknown' && !call.observed && !settled ? 'checking' : '';
 }
 
 // The header is written before DTLS ends and then says "pending": the browser knows better from then on.
@@ -90,7 +114,8 @@ function browserLeg(claimed, observed) {
   const agreed = claimed && verdict === 'confirmed' ? { ...claimed, suite: claimed.suite || observed.suite, pending: false } : claimed;
   const words = [agreed ? describeLeg(agreed) : '', describeObservation(claimed, verdict, observed)].filter(Boolean).join(' ');
   const colour = legColour(agreed);
-  return { words: words || 'Not known', colour: verdict === 'contradicted' && colour === 'green' ? 'grey' : colour };
+  const confirmed = verdict !== 'contradicted' && verdict !== 'checking';
+  return { words: words || 'Not known', colour: confirmed || colour !== 'green' ? colour : 'grey' };
 }
 
 function notesFor(report) {

@@ -27,6 +27,25 @@ function scheduleBurst({ frequencies, on, level }, start, gain) {
   gain.gain.linearRampToValueAtTime(0, start + on);
 }
 
+const ROWS = [697, 770, 852, 941];
+const COLUMNS = [1209, 1336, 1477];
+const KEYS = ['123', '456', '789', '*0#'];
+const KEY_TONE = { seconds: 0.08, level: 0.04 };
+
+/** The tone of a key (ITU-T Q.23), for the ear of whoever pressed it only. */
+export function playDigit(digit) {
+  const row = KEYS.findIndex((keys) => keys.includes(digit));
+  if (!context || row < 0) return;
+  const gain = new GainNode(context, { gain: KEY_TONE.level });
+  gain.connect(context.destination);
+  for (const frequency of [ROWS[row], COLUMNS[KEYS[row].indexOf(digit)]]) {
+    const oscillator = new OscillatorNode(context, { frequency });
+    oscillator.connect(gain);
+    oscillator.start();
+    oscillator.stop(context.currentTime + KEY_TONE.seconds);
+  }
+}
+
 class Cadence {
   #timer = 0;
   #gain = null;

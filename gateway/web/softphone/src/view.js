@@ -66,6 +66,8 @@ function renderCall(call, state) {
   setText('call-state', callWords(call, state));
   setText('peer', call?.peer ?? '');
   setText('reason', call?.ended ? call.reason : call?.notice ?? '');
+  setText('reason-detail', call?.ended ? call.detail : '');
+  show('reason-more', Boolean(call?.ended && call.detail));
 }
 
 function callWords(call, state) {
@@ -77,10 +79,11 @@ function callWords(call, state) {
 function renderActions(phone, call, state) {
   const talking = state === 'in-call' || state === 'held';
   const busy = phone.busy;
-  show('dial-form', !busy);
-  element('call').disabled = phone.registration !== 'registered';
+  show('dial-form', !busy || state === 'incoming'); // whoever types a number goes on typing while somebody calls
+  element('call').disabled = busy || phone.registration !== 'registered';
   show('answer', state === 'incoming');
   show('reject', state === 'incoming');
+  show('answer-hint', state === 'incoming');
   show('hangup', busy && state !== 'incoming');
   show('mute', talking);
   show('hold', talking);
@@ -88,9 +91,10 @@ function renderActions(phone, call, state) {
   toggle('hold', talking && call.heldHere, 'Resume', 'Hold');
 }
 
-function toggle(id, pressed, whenPressed, otherwise) {
-  element(id).setAttribute('aria-pressed', String(pressed));
-  setText(id, pressed ? whenPressed : otherwise);
+/** The label says what the button will do; a pressed state beside it would say the same thing twice, once the wrong way. */
+function toggle(id, on, whenOn, otherwise) {
+  setData(id, 'on', String(on));
+  setText(id, on ? whenOn : otherwise);
 }
 
 function renderSecurity(card) {
@@ -99,6 +103,7 @@ function renderSecurity(card) {
   setText('security-title', card.title);
   setText('security-words', card.words);
   setText('security-badge', card.badge);
+  setText('security-short', card.badge ? card.words : '');
   setData('security-badge', 'colour', card.colour);
   for (const side of ['browser', 'trunk']) {
     setText(`leg-${side}`, card[side].words);

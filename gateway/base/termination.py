@@ -59,6 +59,13 @@ class Termination(Enum):
         302,
         "The other side tried to remove encryption during the call",
     )
+    ENCRYPTION_WITHDRAWN = (
+        "encryption-withdrawn",
+        Party.TRUNK,
+        488,
+        302,
+        "The other side agreed to encryption and then refused it",
+    )
     BROWSER_OFFER_INSECURE = (
         "browser-offer-insecure",
         Party.BROWSER,

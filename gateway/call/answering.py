@@ -123,6 +123,8 @@ def judge_answer(call: CallState, leg: TrunkLeg, agreed: AgreedMedia) -> Verdict
     Raises:
         TrunkKeyingError: the answer breaks a keying rule.
     """
+    if agreed.agreement.suite is not None and not agreed.agreement.problem:
+        call.srtp_proved = True
     if not call.policy.emergency:
         refuse_broken_keying(agreed.agreement)
     if agreed.agreement.problem:

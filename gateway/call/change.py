@@ -17,6 +17,7 @@ from gateway.call.leg import ALLOW, Leg, warning
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
 from gateway.policy.codes import Code
+from gateway.policy.evaluate import OfferPlan, plan_late_offer
 from gateway.sdp.media import Direction, RemoteAudio
 from gateway.sdp.negotiation import common_codecs
 from gateway.sip.dialog import request_dialog_key
@@ -110,6 +111,8 @@ def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
     if event.request.method == "UPDATE":
         _accept(call, leg, event, b"")
         return
+    if isinstance(leg, TrunkLeg):
+        _plan_anew(call, leg)
     try:
         body = leg.build_offer(
             leg.local.codecs if leg.local else leg.usable_codecs, direction.offer_from(call.other(leg))
@@ -120,6 +123,13 @@ def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
     call.ack_offer_key = event.key
     call.ack_offer_leg = leg.name
     _accept(call, leg, event, body)
+
+
+def _plan_anew(call: CallState, leg: TrunkLeg) -> None:
+    """A trunk in the clear that asks for our offer is offered keys again where policy wants them (RFC 3261 14.2)."""
+    plan = plan_late_offer(call.policy, leg.signalling)
+    if isinstance(plan, OfferPlan):
+        leg.offer_keys_again(plan)
 
 
 def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:

@@ -16,7 +16,7 @@ from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkLeg
 from gateway.policy.codes import Code
-from gateway.policy.evaluate import RETRY_STATUSES, plan_retry
+from gateway.policy.evaluate import RETRY_STATUSES, OfferPlan, Refusal, plan_after_proof, plan_retry
 from gateway.sdp.negotiation import common_codecs
 from gateway.sip.message import Response
 
@@ -111,10 +111,19 @@ def _accept_answer(call: CallState, callee: Leg, response: Response) -> None:
         answering.answer_caller(call, callee, 200)
 
 
+def _retry(call: CallState, status: int, callee: TrunkLeg) -> OfferPlan | Refusal | None:
+    plan = plan_retry(call.policy, status, callee.plan)
+    return plan_after_proof(call.policy, plan) if plan is not None and call.srtp_proved else plan
+
+
 def _failure(call: CallState, callee: Leg, status: int) -> None:
     """The callee refused: try weaker only where policy says so, else tell the caller."""
     if isinstance(callee, TrunkLeg) and status in RETRY_STATUSES:
-        plan = plan_retry(call.policy, status, callee.plan)
+        plan = _retry(call, status, callee)
+        if isinstance(plan, Refusal):
+            security.bid_down(call, callee, plan)
+            ending.refuse(call, plan.termination)
+            return
         if plan is not None:
             security.retry(call, plan, status)
             callee.start_over(plan)

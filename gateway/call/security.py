@@ -16,7 +16,7 @@ from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkLeg
 from gateway.policy.codes import Code
-from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
+from gateway.policy.evaluate import AVP, OfferPlan, Refusal, Verdict, judge, judge_change
 from gateway.policy.posture import SecurityVector, grade
 
 
@@ -51,8 +51,8 @@ def checkpoint(call: CallState, leg: Leg) -> str:
         return Checkpoint.KEYED
     if call.phase is Phase.ESTABLISHED:
         return Checkpoint.CHANGE
-    if leg is call.caller and call.phase is Phase.PREPARING:
-        return Checkpoint.OFFER_RECEIVED
+    if call.phase is Phase.PREPARING:
+        return Checkpoint.OFFER_RECEIVED if leg is call.caller else Checkpoint.BEFORE_OFFER
     return Checkpoint.PROVISIONAL if leg.early_media else Checkpoint.ANSWER
 
 
@@ -138,6 +138,17 @@ def settle(call: CallState, leg: Leg) -> bool:
     return False
 
 
+def is_hopeless(call: CallState, leg: Leg) -> bool:
+    """Checkpoints P0 and P1: what is already known to be too weak is refused before anybody's phone rings."""
+    verdict = judge(call.policy, leg.vector)
+    if verdict.allowed:
+        return False
+    termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
+    violation(call, leg, verdict.codes, termination)
+    ending.refuse(call, termination)
+    return True
+
+
 def violation(
     call: CallState,
     leg: Leg,
@@ -156,6 +167,13 @@ def violation(
     found = replace(found, extra_codes=found.extra_codes | frozenset(codes))  # graded as what was refused would be
     verdict = Verdict(False, grade(found), tuple(sorted(codes)), kind, "leg.violation", termination)
     call.emit(_leg_record(call, leg, verdict, found))
+
+
+def bid_down(call: CallState, leg: Leg, refusal: Refusal) -> None:
+    """Record that the peer agreed to SRTP in this call and now refuses it: plain media is not offered after that."""
+    plain = replace(leg.vector, keying="plain", proto=AVP, suite="", key_bits=0, tag_bits=0)
+    kind = "D2" if leg.recorded is not None else "D3"
+    violation(call, leg, (refusal.code,), refusal.termination, plain, kind=kind)
 
 
 def lost_fork(call: CallState, leg: Leg, vector: SecurityVector) -> None:

@@ -22,7 +22,7 @@ from gateway.call.events import MediaOpened, TrunkConnected, TrunkFailed
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
-from gateway.policy.evaluate import Refusal, accept_offer, plan_offer
+from gateway.policy.evaluate import OfferPlan, Refusal, accept_offer, plan_late_offer, plan_offer
 from gateway.policy.model import effective_policy
 from gateway.sip.dialog import InviteDialogs
 from gateway.webrtc.ice_lite import IceCredentials
@@ -30,7 +30,7 @@ from gateway.webrtc.ice_lite import IceCredentials
 
 def start(call: CallState) -> None:
     """The INVITE is in and routed: read its offer, then find the other side."""
-    if not _read_caller_offer(call):
+    if not _read_caller_offer(call) or security.is_hopeless(call, call.caller):
         return
     if call.outbound:
         call.emit(ConnectTrunk(call.trunk_id))
@@ -62,7 +62,7 @@ def _read_caller_offer(call: CallState) -> bool:
 def _judge_trunk_offer(call: CallState, leg: TrunkLeg, body: bytes) -> bool:
     """Checkpoint P0 for a call from a trunk; without an offer, what we would offer is judged."""
     if not body:
-        return _plan(call, leg)
+        return _plan(call, leg, plan_late_offer(call.policy, leg.signalling))
     try:
         agreed = leg.inspect_offer(body)
     except TrunkKeyingError as error:
@@ -89,9 +89,8 @@ def _refused(call: CallState, leg: Leg, refusal: Refusal) -> bool:
     return False
 
 
-def _plan(call: CallState, leg: TrunkLeg) -> bool:
-    """Checkpoint P1: decide what the trunk is offered, or that nothing can be."""
-    plan = plan_offer(call.policy, leg.signalling)
+def _plan(call: CallState, leg: TrunkLeg, plan: OfferPlan | Refusal) -> bool:
+    """What policy wants the trunk offered, or that nothing can be."""
     if isinstance(plan, Refusal):
         return _refused(call, leg, plan)
     leg.plan = plan
@@ -104,12 +103,19 @@ def trunk_connected(call: CallState, event: TrunkConnected) -> None:
         return
     call.callee_flow = event.flow
     call.callee = call.context.make_callee(call, event.flow)
-    if isinstance(call.callee, TrunkLeg) and not _plan(call, call.callee):
+    if not _is_worth_calling(call, call.callee):
         return
     if call.media is None:
         _open_media(call)
     else:
         media_opened(call, call.media)  # the session of the trunk tried before
+
+
+def _is_worth_calling(call: CallState, callee: Leg) -> bool:
+    """Checkpoint P1: the callee can be offered something that policy would accept the answer to."""
+    if isinstance(callee, TrunkLeg) and not _plan(call, callee, plan_offer(call.policy, callee.signalling)):
+        return False
+    return not security.is_hopeless(call, callee)
 
 
 def trunk_failed(call: CallState, event: TrunkFailed) -> None:
@@ -139,6 +145,8 @@ def try_next_trunk(call: CallState) -> bool:
 def _open_media(call: CallState) -> None:
     if call.callee is None and call.callee_flow is not None:
         call.callee = call.context.make_callee(call, call.callee_flow)
+        if not _is_worth_calling(call, call.callee):
+            return
     if call.browser is None:
         ending.refuse(call, Termination.INTERNAL_ERROR)
         return

@@ -113,6 +113,8 @@ class CallState:
     ack_offer_leg: LegName = LegName.TRUNK
     pending_bye: Termination | None = None
     """A BYE to the caller waits for the ACK of our 200 (RFC 3261 15)."""
+    srtp_proved: bool = False
+    """The trunk has agreed to SRTP in this call, if only in an 18x or by another fork."""
     weakening_attempts: int = 0
     reoffer: LegName | None = None
     """Leg whose re-INVITE from us is unanswered."""

@@ -61,6 +61,8 @@ class TrunkLeg(Leg):
     rtp: HostPort = NOWHERE
     rtcp: HostPort = NOWHERE
     plan: OfferPlan | None = None
+    offers_keys: bool = False
+    """The next offer brings new keys, although the session stands without."""
     first_offer: LocalAudio | None = None
     """The offer in our INVITE: every fork answers this one, whatever was agreed since."""
     agreed: AgreedMedia | None = None
@@ -135,9 +137,15 @@ class TrunkLeg(Leg):
         self.answer_tag, self.wants_to_send, self.wants_to_receive = "", True, True
         self.history = self.history | plan.codes
 
+    def offer_keys_again(self, plan: OfferPlan) -> None:
+        """Let the next offer follow this plan, unless the leg has keys: those it keeps."""
+        if not self._our_line and plan.with_crypto:
+            self.plan, self.offers_keys = plan, True
+
     def _keys_to_offer(self) -> tuple[Proto, tuple[CryptoAttribute, ...]]:
         """What the session stands on; before there is one, what was planned."""
-        if self.agreed is not None:
+        fresh, self.offers_keys = self.offers_keys, False
+        if self.agreed is not None and not fresh:
             return self.agreed.remote.proto, self._our_line
         if self.plan is None:
             raise SdpError("no offer planned", 500)

@@ -97,6 +97,17 @@ def plan_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPlan | R
     return OfferPlan(SAVP if secure else AVP, with_crypto=mode is not OfferMode.AVP)
 
 
+def plan_late_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPlan | Refusal:
+    """Our offer to a trunk that sent none: it stands in a 200, so there is no second one (RFC 3261 13.3.1.4).
+
+    Where plain media is accepted too, keys are offered in a form that a phone without SRTP can answer (RFC 8643).
+    """
+    plan = plan_offer(policy, signalling)
+    if isinstance(plan, OfferPlan) and plan.proto == SAVP and policy.rules.accepts_plain:
+        return replace(plan, proto=AVP)
+    return plan
+
+
 def plan_retry(policy: EffectivePolicy, status: int, offered: OfferPlan | None = None) -> OfferPlan | None:
     """The second offer after a refusal, or None; its code is recorded before the retry is sent.
 
@@ -108,6 +119,16 @@ def plan_retry(policy: EffectivePolicy, status: int, offered: OfferPlan | None =
     if offered is not None and offered.proto != SAVP:
         return None
     return OfferPlan(AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+
+
+def plan_after_proof(policy: EffectivePolicy, retry: OfferPlan) -> OfferPlan | Refusal:
+    """The retry when the peer has agreed to SRTP in this very call: whoever refuses it now is bidding down (POLICY A3).
+
+    Nothing goes out in the clear then, emergency calls aside.
+    """
+    if policy.emergency:
+        return replace(retry, codes=retry.codes | {Code.PIN_BID_DOWN})
+    return Refusal(Code.PIN_BID_DOWN, Termination.ENCRYPTION_WITHDRAWN)
 
 
 def accept_offer(

@@ -108,9 +108,9 @@ class Scene:
             self.state.callee_flow, self.state.callee_uri = BROWSER_FLOW, "sip:alice@client.invalid;transport=ws"
         self.call = Call(self.state)
 
-    def _browser(self, *, caller: bool) -> BrowserLeg:
+    def _browser(self, flow: Flow = BROWSER_FLOW, *, caller: bool) -> BrowserLeg:
         return BrowserLeg(
-            flow=BROWSER_FLOW,
+            flow=flow,
             is_caller=caller,
             local_uri="<sip:600@example.test>",
             remote_uri="<sip:alice@example.test>",
@@ -135,7 +135,7 @@ class Scene:
         )
 
     def _callee(self, call: CallState, flow: Flow) -> Leg:
-        return self._trunk(flow, caller=False) if self.outbound else self._browser(caller=False)
+        return self._trunk(flow, caller=False) if self.outbound else self._browser(flow, caller=False)
 
     def _keep(self, effects: list[fx.Effect]) -> None:
         self.effects.extend(effects)

@@ -24,6 +24,7 @@ class Termination(Enum):
     TRUNK_UNREACHABLE = ("trunk-unreachable", Party.TRUNK, 503, 399, "The trunk cannot be reached")
     TRUNK_UNVERIFIED = ("trunk-unverified", Party.TRUNK, 503, 399, "The trunk's certificate is not valid")
     TRUNK_ERROR = ("trunk-error", Party.TRUNK, 502, 0, "The trunk answered with an error")
+    ANSWER_UNREADABLE = ("answer-unreadable", Party.CALLEE, 502, 0, "The other side's answer could not be read")
     ENCRYPTION_REQUIRED = (
         "encryption-required",
         Party.TRUNK,

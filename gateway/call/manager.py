@@ -122,6 +122,9 @@ class CallManager:
             return
         runner, sent = found
         self.index.answered(event.key, event.response.status)
+        if event.response.unreadable:
+            why = (runner.state.id, sent.leg, event.response.status, event.response.unreadable)
+            log.warning("call=%s leg=%s response=%d unreadable reason=%s", *why)
         response = demands.without_other_parts(event.response)
         runner.feed(events.ResponseIn(sent.leg, sent.purpose, response, event.flow, sent.ask))
 

@@ -94,7 +94,10 @@ def _success(call: CallState, callee: Leg, event: ResponseIn) -> None:
         callee.confirm(dialog)
         flows.note_target(call, callee, event.response, event.flow)
         call.emit(ClearTimer(Timer.RING), TrackDialog(callee.name, dialog.key))
-        _accept_answer(call, callee, event.response)
+        if event.response.unreadable:
+            ending.terminate(call, Termination.ANSWER_UNREADABLE)
+        else:
+            _accept_answer(call, callee, event.response)
 
 
 def _accept_answer(call: CallState, callee: Leg, response: Response) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.base.errors import SipError
 from gateway.sip.flow import Flow
 
 MAX_WRITE_BUFFER = 256 * 1024
@@ -61,6 +62,9 @@ class Pump(Protocol):
 
     def receive(self, flow: Flow, data: bytes, *, stream: bool) -> None:
         """One complete message came in."""
+
+    def refuse(self, flow: Flow, data: bytes, error: SipError) -> bool:
+        """What came in cannot be read: answer or use what can be told of it; whether there was anything to tell."""
 
     def channel_closed(self, channel: Channel) -> None:
         """The connection is gone; nothing can be sent on its flow any more."""

@@ -25,7 +25,15 @@ from gateway.net.dial import Dialer
 from gateway.net.listener import StreamListener
 from gateway.net.sockets import family_of
 from gateway.sip.flow import Flow, TransportName
-from gateway.sip.message import Message, Request, Response, create_response, parse_message, salvage_error_response
+from gateway.sip.message import (
+    Message,
+    Request,
+    Response,
+    create_response,
+    parse_message,
+    salvage_error_response,
+    salvage_response,
+)
 from gateway.sip.stack import SipStack, StackEvent
 from gateway.sip.uri import DEFAULT_PORT
 from gateway.trunks.tls import server_context
@@ -242,15 +250,30 @@ class SipEndpoint:
             message = parse_message(data, stream=stream)
             flow = self._return_flow(flow, message)
         except SipError as error:
-            self._counters.add(Counter.SIP_OVERSIZE if error.status in OVERSIZE else Counter.SIP_MALFORMED)
-            if answer := salvage_error_response(data, error):
-                self._transmit(flow, answer)
+            self.refuse(flow, data, error)
             return
         if self._may_begin(flow, message):
             self._stack.receive(flow, message, self.now())
         else:
             self._forbid(flow, message)
         self._pump()
+
+    def refuse(self, flow: Flow, data: bytes, error: SipError) -> bool:
+        """What cannot be parsed: a request is answered, a response ends its transaction, as far as that is safe.
+
+        Returns whether there was enough to do so.
+        """
+        self._counters.add(Counter.SIP_OVERSIZE if error.status in OVERSIZE else Counter.SIP_MALFORMED)
+        if answer := salvage_error_response(data, error):
+            self._transmit(flow, answer)
+            return True
+        response = salvage_response(data, error)
+        if response is None:
+            log.debug("flow=%s unreadable reason=%s", flow, error.why)
+            return False
+        self._stack.receive(flow, response, self.now())
+        self._pump()
+        return True
 
     def _return_flow(self, flow: Flow, message: Message) -> Flow:
         """Where a datagram's answer goes: without rport to the port Via names (RFC 3261 18.2.2, RFC 3581 4)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable, Sequence
@@ -16,7 +17,6 @@ from gateway.net.channel import MAX_WRITE_BUFFER, Pump, StreamLimits
 from gateway.net.sockets import notice_dead_peer
 from gateway.sip.flow import Flow, TlsInfo
 from gateway.sip.framing import PING, PONG, StreamFramer
-from gateway.sip.message import salvage_error_response
 from gateway.trunks.tls import inspect_peer
 
 log = logging.getLogger(__name__)
@@ -116,13 +116,13 @@ class StreamChannel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing_since is not None or self.rejection:
             return
-        try:
+        messages: list[bytes] = []
+        with contextlib.suppress(SipError):  # `failure` tells
             messages = self._framer.feed(data, self._pump.now())
-        except SipError as error:
-            self._refuse(data, error)
-            return
         for message in messages:
             self._take(message)
+        if self._framer.failure is not None:
+            self._refuse(self._framer.failure)
 
     def _take(self, message: bytes) -> None:
         if message == PING:
@@ -131,12 +131,10 @@ class StreamChannel(asyncio.Protocol):
             self._had_message = True
             self._pump.receive(self.flow, message, stream=True)
 
-    def _refuse(self, data: bytes, error: SipError) -> None:
+    def _refuse(self, error: SipError) -> None:
         """After broken framing nothing on this connection can be believed: answer if possible, then close."""
-        self._counters.add(Counter.SIP_OVERSIZE if error.status in (413, 513) else Counter.SIP_MALFORMED)
         log.info("flow=%s state=closing reason=%s", self.flow, error.why)
-        if answer := salvage_error_response(data, error):
-            self.send(answer)
+        if self._pump.refuse(self.flow, self._framer.refused, error) or self._had_message:
             self._close_after_reading()
         else:
             self.close()

@@ -11,6 +11,7 @@ from gateway.sip.layer import TransactionLayer
 from gateway.sip.matching import client_key, require_identifiers, same_path
 from gateway.sip.message import Headers, Message, Request, Response
 from gateway.sip.model import MAX_FORWARDS
+from gateway.sip.salvage import with_request
 from gateway.sip.transaction import (
     INVITE_CLIENT,
     NON_INVITE_CLIENT,
@@ -74,7 +75,10 @@ class ClientSide:
             transaction = None
         if transaction is None:
             self._counters.add(Counter.SIP_UNMATCHED_RESPONSE)
-        elif same_path(transaction.flow, flow):
+            return
+        if response.unreadable:
+            response = with_request(response, transaction.request)
+        if same_path(transaction.flow, flow):
             self._layer.feed(transaction, response_event(response.status), now, response, flow)
         else:
             self._off_its_path(transaction, response, flow)

@@ -23,25 +23,31 @@ FIRST_OCTETS = frozenset(ord(char) for char in TOKEN_CHARS)
 class StreamFramer:
     """Collects the octets of one connection; never holds more than one unfinished message."""
 
-    __slots__ = ("_buffer", "_failed", "_line_end_at", "_needed", "_searched", "pending_since")
+    __slots__ = ("_buffer", "_line_end_at", "_needed", "_searched", "failure", "pending_since", "refused")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._searched = 0
         self._needed = 0
         self._line_end_at: float | None = None
-        self._failed: SipError | None = None
+        self.failure: SipError | None = None
+        """Why the stream is lost; None while it can be read."""
+        self.refused = b""
+        """What the message that lost it began with, for an answer to its sender."""
         self.pending_since: float | None = None
         """When the first octet of a message came that is still unfinished; None between messages."""
 
     def feed(self, data: bytes, now: float) -> list[bytes]:
         """Take octets and return the messages they complete, `PING` for (any number of) keepalives in between.
 
+        Messages that were complete before the one that loses the stream are returned all the same: they were framed
+        well, and whoever sent them waits for their answers. `failure` tells then that nothing more will come.
+
         Raises:
-            SipError: 400, 413 or 513; the stream is lost, also for every later call.
+            SipError: 400, 413 or 513; the stream is lost and holds no message before that, also for every later call.
         """
-        if self._failed is not None:
-            raise self._failed
+        if self.failure is not None:
+            raise self.failure
         self._buffer += data
         messages: list[bytes] = []
         try:
@@ -50,11 +56,16 @@ class StreamFramer:
                 if message != PING or PING not in messages[-1:]:
                     messages.append(message)
         except SipError as error:
-            self._failed = error
-            self._buffer.clear()
-            raise
+            self._lose(error)
+            if not messages:
+                raise
         self._note_pending(now)
         return messages
+
+    def _lose(self, error: SipError) -> None:
+        self.failure = error
+        self.refused = bytes(self._buffer[: MAX_HEAD + len(END_OF_HEAD)])
+        self._buffer.clear()
 
     def _next(self, now: float) -> bytes | None:
         if not self._needed:

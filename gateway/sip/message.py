@@ -6,6 +6,7 @@ from gateway.sip.headers import Headers
 from gateway.sip.model import CSeq, Message, Request, Response
 from gateway.sip.parse import parse_message
 from gateway.sip.reply import REASONS, create_response, salvage_error_response
+from gateway.sip.salvage import salvage_response
 
 __all__ = [
     "REASONS",
@@ -17,4 +18,5 @@ __all__ = [
     "create_response",
     "parse_message",
     "salvage_error_response",
+    "salvage_response",
 ]

@@ -119,6 +119,11 @@ class _Message:
         return [value if "<" in value else f"<{value}>" for value in values]
 
     @property
+    def record_route_uris(self) -> list[NameAddr]:
+        """The Record-Route values as addresses."""
+        return [NameAddr.parse_route(value) for value in self.record_route]
+
+    @property
     def max_forwards(self) -> int | None:
         """Hops left, None when the header field is absent (RFC 3261 20.22)."""
         return self._uint("Max-Forwards", MAX_MAX_FORWARDS)
@@ -196,6 +201,8 @@ class Response(_Message):
     reason: str
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""
+    unreadable: str = ""
+    """Why the response could not be parsed; then only what ends its transaction was kept (see `salvage`)."""
 
     def __bytes__(self) -> bytes:
         if not 100 <= self.status <= 699 or any(char in self.reason for char in "\r\n\0"):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call import demands
 from gateway.call.demands import RefusedError, understood
 from gateway.sip.events import AckReceived, ResponseReceived
 from gateway.sip.flow import Flow
-from gateway.sip.message import Headers, Request, create_response
+from gateway.sip.message import Headers, Request, Response, create_response
 from tests.call.office import Office, invite
 from tests.call.scene import answer
 
@@ -286,3 +288,47 @@ async def test_an_ordinary_call_goes_on_as_before(tmp_path: Path) -> None:
     office.request(invite("700"))
     await office.settle()
     assert "INVITE" in office.methods
+
+
+# --- answers nobody can read
+
+
+def unreadable(sent: Request, status: int) -> Response:
+    """A response to this request as the stack tells of one that could not be parsed."""
+    contact = (("Contact", "<sip:callee@127.0.0.3:5060>"),)
+    response = create_response(sent, status, to_tag="callee", headers=contact)
+    return replace(response, unreadable="Unbalanced quote")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("early", [b"", PLAIN])
+async def test_an_answer_nobody_can_read_is_acknowledged_and_ended(
+    tmp_path: Path, early: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    office = Office(tmp_path)
+    office.call("700")
+    await office.settle()
+    key, (sent, flow) = [(k, v) for k, v in office.sip.sent.items() if v[0].method == "INVITE"][-1]
+    if early:
+        office.reply("INVITE", 183, early)
+    office.manager.on_event(ResponseReceived(key, unreadable(sent, 200), flow))
+    await office.settle()
+    assert [ack.method for ack in office.sip.acks] == ["ACK"]
+    assert office.methods[-1] == "BYE"
+    assert office.statuses("in-1")[-1] == 502
+    assert "unreadable reason=Unbalanced quote" in caplog.text
+    (runner,) = office.manager.index.runners
+    assert runner.state.termination is Termination.ANSWER_UNREADABLE
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("status", "told"), [(180, 180), (486, 486), (603, 603)])
+async def test_any_other_response_nobody_can_read_counts_by_its_status(tmp_path: Path, status: int, told: int) -> None:
+    office = Office(tmp_path)
+    office.call("700")
+    await office.settle()
+    key, (sent, flow) = [(k, v) for k, v in office.sip.sent.items() if v[0].method == "INVITE"][-1]
+    office.manager.on_event(ResponseReceived(key, unreadable(sent, status), flow))
+    await office.settle()
+    assert office.statuses("in-1")[-1] == told
+    assert "BYE" not in office.methods

@@ -118,6 +118,46 @@ async def test_a_peer_that_is_still_sending_can_read_why_it_is_refused() -> None
     await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
 
+@pytest.mark.parametrize(
+    ("broken", "last"),
+    [
+        (b"C\r\n\r\n", b""),
+        (options(call_id="broken").replace(b"Content-Length: 0\r\n", b""), b"broken"),
+        (options(call_id="broken").replace(b"Content-Length: 0", b"l: 1\r\nContent-Length: 0"), b"broken"),
+        (b"\x16\x03\x01\x02\x00", b""),
+        (b"\x00" * 2000, b""),
+    ],
+    ids=["a letter", "no length", "two lengths", "TLS", "NUL"],
+)
+async def test_requests_before_broken_octets_are_answered_and_only_what_is_broken_is_refused(
+    broken: bytes, last: bytes
+) -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(options(call_id="c1") + options(call_id="c2") + broken + options(call_id="smuggled"))
+        answers = (await peer.rest()).split(b"SIP/2.0 ")[1:]
+        assert [a[:3] for a in answers] == [b"200", b"200"] + [b"400"] * bool(last)
+        assert b"c1" in answers[0]
+        assert b"c2" in answers[1]
+        assert last in answers[-1]
+        assert [event.request.call_id for event in gateway.requests] == ["c1", "c2"]
+        await peer.close()
+
+
+async def test_a_broken_request_is_refused_also_when_it_came_in_pieces() -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        broken = options(call_id="pieces").replace(b"Content-Length: 0", b"Content-Length: x")
+        for cut in (broken[:40], broken[40:90], broken[90:]):
+            peer.send(cut)
+            await peer.writer.drain()
+            await asyncio.sleep(0.01)
+        rest = await peer.rest()
+        assert rest.startswith(b"SIP/2.0 400 ")
+        assert b"pieces" in rest
+        await peer.close()
+
+
 async def test_nothing_after_broken_framing_is_believed() -> None:
     async with Gateway(TCP) as gateway:
         peer = await Peer.connect(gateway.address)

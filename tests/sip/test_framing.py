@@ -95,6 +95,36 @@ def test_noise_loses_the_stream_with_its_first_octet(data: bytes) -> None:
     assert refusal(data) == 400
 
 
+BROKEN = [
+    b"C\r\n\r\n",
+    b"\x16\x03\x01",
+    raw(extra="X: 1"),
+    raw(extra="Content-Length: x"),
+    raw(extra="Content-Length: 1\r\nl: 2", body=b"ab"),
+    raw(extra=f"l: {MAX_MESSAGE}"),
+    b"X" * (MAX_HEAD + 4),
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=range(len(BROKEN)))
+def test_messages_before_a_broken_one_are_not_lost_with_it(broken: bytes) -> None:
+    framer = StreamFramer()
+    assert framer.feed(ONE + PING + TWO + broken + ONE, 0.0) == [ONE, PING, TWO]
+    assert framer.failure is not None
+    assert framer.refused.startswith(broken[:20])
+    with pytest.raises(SipError):
+        framer.feed(ONE, 1.0)
+
+
+def test_what_a_broken_message_began_with_is_kept_across_segments() -> None:
+    framer = StreamFramer()
+    broken = raw(extra="Content-Length: x")
+    assert framer.feed(broken[:50], 0.0) == []
+    with pytest.raises(SipError):
+        framer.feed(broken[50:], 0.1)
+    assert framer.refused == broken
+
+
 def test_the_limits_of_a_stream() -> None:
     assert refusal(b"X" * (MAX_HEAD + 4)) == 513
     assert refusal(raw(extra="\r\n".join(["X: y"] * MAX_HEADERS))) == 513

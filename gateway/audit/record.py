@@ -296,6 +296,21 @@ def call_final(
     return _call("call.final", call, policy, fields)
 
 
+def call_broken(call_uid: str) -> dict[str, object]:
+    """The final record of a call that cannot be described any more: a defect of ours, and still one end."""
+    broken = Termination.INTERNAL_ERROR
+    fields: dict[str, object] = {
+        "call_uid": cleaned_text(call_uid),
+        "answered": None,
+        "duration": None,
+        "termination": broken.slug,
+        "party": str(broken.party),
+        "sip_status": broken.status,
+        "grade_worst": None,
+    }
+    return _record("call.final", fields)
+
+
 def auth_fail(*, user: str, source: HostPort, transport: str, reason: str, method: str = "") -> dict[str, object]:
     """Somebody could not prove who they are; neither password, nonce nor digest is kept."""
     fields: dict[str, object] = {

@@ -18,6 +18,7 @@ from gateway.base.errors import GatewayError, SipError
 from gateway.base.termination import Termination
 from gateway.call import demands, events
 from gateway.call.admission import Admission
+from gateway.call.edge import attempt
 from gateway.call.effects import LegName, SendAck
 from gateway.call.leg import ALLOW
 from gateway.call.registrar import Registrar
@@ -55,6 +56,7 @@ class CallManager:
         self.registrar = Registrar()
         self.index = CallIndex()
         self._admission = Admission(services, self.registrar, self.index)
+        self._stopping = False
 
     @property
     def live_calls(self) -> int:
@@ -62,7 +64,8 @@ class CallManager:
         return len(self.index.runners)
 
     async def stop(self) -> None:
-        """End every call and wait, within limits, until peers and log know."""
+        """Take no more calls, end every one there is, and wait, within limits, until peers and log know."""
+        self._stopping = True
         runners = list(self.index.runners)
         for runner in runners:
             runner.feed(events.Lost(Termination.SHUTDOWN))
@@ -80,7 +83,15 @@ class CallManager:
                 runner.feed(events.Lost(Termination.FLOW_LOST))
 
     def on_event(self, event: StackEvent) -> None:
-        """Take one event of the SIP stack."""
+        """Take one event of the SIP stack. An error nobody foresaw is this message's, not its connection's."""
+        error = attempt(lambda: self._take(event))
+        if error is None:
+            return
+        log.error("cannot serve %s: %s", type(event).__name__, error, exc_info=error)
+        if isinstance(event, RequestReceived):
+            attempt(lambda: self._answer(event, 500))
+
+    def _take(self, event: StackEvent) -> None:
         match event:
             case RequestReceived():
                 self._request(event)
@@ -202,6 +213,8 @@ class CallManager:
         if method == "INVITE":
             if not _reachable(event.request):
                 raise SipError("Missing Contact")
+            if self._stopping:
+                raise SipError("Shutting down", 503)
             self._admission.admit(understood, user)
         elif method == "OPTIONS":
             self._answer(event, 200, (("Allow", ALLOW), ("Accept", demands.ACCEPT), ("Supported", OPTION)))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from gateway.base.errors import MediaError
 from gateway.base.termination import Termination
 from gateway.call import events
+from gateway.call.edge import attempt
 from gateway.call.effects import LegName, OpenMedia, SetDirection, SetPayloads, SetTrunkKeys, SetTrunkMedia, StartDtls
 from gateway.media import relay_protocol as relay
 from gateway.media.relay_client import RelayPool, RelaySession
@@ -23,10 +24,16 @@ Listener = Callable[[events.Event], None]
 
 
 class CallMedia:
-    """Owns the relay session and the DTLS endpoint of one call; tells `listener` what happens to them."""
+    """Owns the relay session and the DTLS endpoint of one call; tells `listener` what happens to them.
 
-    def __init__(self, pool: RelayPool, identity: DtlsIdentity, listener: Listener) -> None:
-        self._pool, self._identity, self._listener = pool, identity, listener
+    Args:
+        broken: told of an error nobody foresaw, which must not reach the relay's other calls.
+    """
+
+    def __init__(
+        self, pool: RelayPool, identity: DtlsIdentity, listener: Listener, broken: Callable[[Exception], None]
+    ) -> None:
+        self._pool, self._identity, self._listener, self._broken = pool, identity, listener, broken
         self._session: RelaySession | None = None
         self._dtls: DtlsEndpoint | None = None
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
@@ -113,8 +120,15 @@ class CallMedia:
             self._session.set_direction(to_trunk=command.to_trunk, to_browser=command.to_browser)
 
     def _relay_event(self, event: relay.RelayEvent) -> None:
-        if self._closed:
-            return
+        if not self._closed:
+            self._guarded(lambda: self._take(event))
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        error = attempt(step)
+        if error is not None:
+            self._broken(error)
+
+    def _take(self, event: relay.RelayEvent) -> None:
         match event:
             case relay.DtlsReceived():
                 self._dtls_received(event.data)
@@ -161,6 +175,9 @@ class CallMedia:
 
     def _on_timer(self) -> None:
         self._timer = None
+        self._guarded(self._handle_timer)
+
+    def _handle_timer(self) -> None:
         if self._dtls is not None:
             self._dtls.handle_timer(self._loop.time())
             self._after_dtls()

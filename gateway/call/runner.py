@@ -10,11 +10,12 @@ from typing import Any
 
 from gateway.audit import record
 from gateway.base.counters import Counter
-from gateway.base.errors import GatewayError, MediaError, TransportError
+from gateway.base.errors import MediaError, TransportError
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events, security
 from gateway.call.b2bua import Call
+from gateway.call.edge import attempt
 from gateway.call.forks import LateForks
 from gateway.call.media_control import CallMedia
 from gateway.call.services import Services
@@ -76,7 +77,7 @@ class CallRunner:
         self.state = state
         self.call = Call(state)
         self._services, self._index, self._on_end = services, index, on_end
-        self._media = CallMedia(services.pool, services.identity, self.feed)
+        self._media = CallMedia(services.pool, services.identity, self.feed, self._media_broke)
         self._loop = asyncio.get_running_loop()
         self._timers: dict[fx.Timer, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,8 +88,12 @@ class CallRunner:
         self._first_step: Callable[[], list[fx.Effect]] | None = None
         self._unwritten = 0
         """Records given to the log that are not in it yet."""
+        self._record_done = asyncio.Event()
         self._busy = False
         self._closing = False
+        self._finished = False
+        """Media and final record are done, or being done; both happen once, whatever fails."""
+        self._failed = False
         index.runners.add(self)
         index.received[state.caller.invite_key] = self
 
@@ -115,9 +120,13 @@ class CallRunner:
         self._work()
 
     async def finished(self) -> None:
-        """Wait until every task of the call is done."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Wait until every task of the call is done and every record of it written or given up."""
+        while self._tasks or self._unwritten:
+            if self._tasks:
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+            else:
+                self._record_done.clear()
+                await self._record_done.wait()
 
     def _work(self) -> None:
         """Go on until nothing is left to do, or something must be waited for."""
@@ -162,18 +171,20 @@ class CallRunner:
 
     def _decide(self, step: Callable[[], list[fx.Effect]]) -> None:
         """Let the machine decide; what it did not foresee ends this call and no other."""
-        try:
-            self._effects.extend(step())
-        except GatewayError as error:
-            log.error("call=%s failed: %s", self.state.id, error, exc_info=error)
-            self._effects.extend(self.call.fail(self._services.clock()))
+        error = attempt(lambda: self._effects.extend(step()))
+        if error is None:
+            return
+        self._tell_failure("decide", error)
+        error = attempt(lambda: self._effects.extend(self.call.fail(self._services.clock())))
+        if error is not None:  # it cannot even end: it is ended without being asked
+            self._tell_failure("end", error)
+            self._effects.extend((fx.Finished(Termination.INTERNAL_ERROR, 500), fx.Forget()))
 
     def _carry_out(self, effect: fx.Effect) -> None:
         handler: Callable[[CallRunner, Any], None] = _EFFECTS[type(effect)]
-        try:
-            handler(self, effect)
-        except GatewayError as error:
-            log.error("call=%s cannot %s: %s", self.state.id, type(effect).__name__, error)
+        error = attempt(lambda: handler(self, effect))
+        if error is not None:
+            self._tell_failure(type(effect).__name__, error)
             self._not_carried_out(effect)
 
     def _not_carried_out(self, effect: fx.Effect) -> None:
@@ -182,6 +193,16 @@ class CallRunner:
         if isinstance(effect, fx.SendRequest):
             self.feed(events.RequestFailed(effect.leg, effect.purpose, transport=True, ask=effect.ask))
 
+    def _media_broke(self, error: Exception) -> None:
+        self._tell_failure("media", error)
+        self.feed(events.Lost(Termination.INTERNAL_ERROR))
+
+    def _tell_failure(self, what: str, error: BaseException) -> None:
+        """Log what went wrong; where, only the first time: a broken call may fail at every message it gets."""
+        place = None if self._failed else error
+        self._failed = True
+        log.error("call=%s cannot %s: %s: %s", self.state.id, what, type(error).__name__, error, exc_info=place)
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
@@ -189,8 +210,9 @@ class CallRunner:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("call=%s task failed", self.state.id, exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._tell_failure("do a task", error)
             self.feed(events.Lost(Termination.INTERNAL_ERROR))
 
     # Effects. One method each; the table below the class names them.
@@ -277,6 +299,7 @@ class CallRunner:
     def _recorded(self, _written: bool) -> None:
         """A record is in the log, or the call may go on without: then the log has told of that itself."""
         self._unwritten -= 1
+        self._record_done.set()
         self._work()
 
     def _set_timer(self, effect: fx.SetTimer) -> None:
@@ -297,7 +320,9 @@ class CallRunner:
 
     def _finish(self, effect: fx.Finished) -> None:
         """Media stops, then the final record is written, then the peers are told: nothing overtakes the record."""
-        self._closing = True
+        if self._finished:
+            return
+        self._finished = self._closing = True
         self._spawn(self._close(effect))
 
     async def _close(self, effect: fx.Finished) -> None:
@@ -311,26 +336,30 @@ class CallRunner:
             self._work()
 
     async def _write_final(self, effect: fx.Finished, counters: dict[str, int]) -> None:
-        state = self.state
+        final: list[dict[str, object]] = []
+        error = attempt(lambda: final.append(self._final_record(effect, counters)))
+        if error is not None:
+            self._tell_failure("describe its end", error)
+            final.append(record.call_broken(self.state.uid))
+        written: asyncio.Future[bool] = self._loop.create_future()
+        self._services.audit.write(final[0], lambda found: None if written.done() else written.set_result(found))
+        await written
+        self._services.counters.end_call(effect.termination)
+        log.info("call=%s ended reason=%s status=%d", self.state.id, effect.termination.slug, effect.status)
+
+    def _final_record(self, effect: fx.Finished, counters: dict[str, int]) -> dict[str, object]:
+        state, browser = self.state, self.state.browser
         answered = state.answered_at
-        duration = self._services.clock() - answered if answered is not None else 0.0
-        browser = state.browser
-        codecs = [c.key[0] for c in browser.local.codecs] if browser and browser.local else []
-        final = record.call_final(
+        return record.call_final(
             security.info(state),
             state.policy,
             state.posture,
             effect.termination,
-            duration=duration,
+            duration=self._services.clock() - answered if answered is not None else 0.0,
             sip_status=effect.status,
-            codecs=codecs,
+            codecs=[c.key[0] for c in browser.local.codecs] if browser and browser.local else [],
             counters=counters,
         )
-        written: asyncio.Future[bool] = self._loop.create_future()
-        self._services.audit.write(final, lambda found: None if written.done() else written.set_result(found))
-        await written
-        self._services.counters.end_call(effect.termination)
-        log.info("call=%s ended reason=%s status=%d", state.id, effect.termination.slug, effect.status)
 
     def _forget(self, _effect: fx.Forget) -> None:
         for name in list(self._timers):

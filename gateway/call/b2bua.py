@@ -26,6 +26,7 @@ from gateway.call.events import (
     MediaFailed,
     MediaOpened,
     MediaStarted,
+    MediaUnsent,
     RequestFailed,
     RequestIn,
     ResponseIn,
@@ -128,6 +129,8 @@ class Call:
                     security.posture_changed(call, call.trunk)
             case SourceLearned() | SourceRejected():
                 call.emit(security.source_record(call, event))
+            case MediaUnsent():
+                call.media_lost |= {event.leg}
             case Lost():
                 ending.terminate(call, event.termination)
             case FlowRefused():

@@ -38,6 +38,7 @@ def announce(call: CallState) -> tuple[tuple[str, str], ...]:
         trunk.vector if trunk else None,
         seq=call.report_seq,
         call_id=call.id,
+        lost=_lost(call),
     )
     return ((HEADER_NAME, value),)
 
@@ -68,7 +69,11 @@ def missed(call: CallState) -> None:
 def news(call: CallState) -> News:
     """What a report would say now."""
     trunk = call.trunk
-    return News.of(_outlook(call), trunk.vector if trunk else None)
+    return News.of(_outlook(call), trunk.vector if trunk else None, _lost(call))
+
+
+def _lost(call: CallState) -> frozenset[str]:
+    return frozenset(leg.value for leg in call.media_lost)
 
 
 def _outlook(call: CallState) -> CallPosture:

@@ -100,6 +100,8 @@ class CallState:
     callee_call_id: str = ""
     told: News | None = None
     """What the browser has heard of the call's protection; None: nothing, or a report it did not read."""
+    media_lost: frozenset[LegName] = frozenset()
+    """Legs on which packets that should leave do not."""
     report_seq: int = 0
     """Number of the last report; the highest counts."""
     report_waits: bool = False

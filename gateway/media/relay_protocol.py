@@ -70,8 +70,8 @@ Session
     `SourceRejected`      Packets were dropped; `code` is a code of the policy's catalogue, see `RejectCode`. At most
                           once per session, leg and code; the counters tell how many.
     `Alive`               Answer to `Heartbeat`.
-    `MediaUnsent`         Packets that should leave on a leg do not; `cause` is an `UnsentCause`. Once per leg and
-                          cause; the counters tell how many.
+    `MediaUnsent`         Ten packets that should leave on a leg did not; `cause` is an `UnsentCause`. Once per leg and
+                          cause; the counters tell how many. Comfort noise is not media in this sense.
     `SessionClosed`       Answer to `CloseSession` with the final counters.
     `SessionFailed`       The session could not be opened, or a command for it was refused; `reason` is a
                           `FailureReason`. A refused command changes nothing.

@@ -31,11 +31,12 @@ class News:
     current: Grade
     worst: Grade
     trunk: str
+    lost: frozenset[str]
 
     @classmethod
-    def of(cls, posture: CallPosture, trunk: SecurityVector | None) -> News:
-        """The news in a posture."""
-        return cls(posture.current, posture.worst, trunk.summary() if trunk is not None else "")
+    def of(cls, posture: CallPosture, trunk: SecurityVector | None, lost: frozenset[str] = frozenset()) -> News:
+        """The news in a posture, and in the legs towards which media is lost."""
+        return cls(posture.current, posture.worst, trunk.summary() if trunk is not None else "", lost)
 
 
 def call_security_header(
@@ -46,8 +47,14 @@ def call_security_header(
     *,
     seq: int,
     call_id: str,
+    lost: frozenset[str] = frozenset(),
 ) -> str:
-    """The header's value; `trunk` is None while nothing is known of the trunk leg."""
+    """The header's value.
+
+    Args:
+        trunk: None while nothing is known of the trunk leg.
+        lost: the legs, `browser` or `trunk`, on which media that should leave does not.
+    """
     fields = (
         f"grade={posture.current.name}",
         f"worst={posture.worst.name}",
@@ -58,6 +65,7 @@ def call_security_header(
         f"seq={max(seq, 0)}",
         f"policy={_quoted(policy.label)}",
         f"id={_token(call_id)}",
+        *((f"lost={'both' if len(lost) > 1 else _token(min(lost))}",) if lost else ()),
     )
     return ";".join(fields)
 

@@ -229,3 +229,13 @@ def test_every_codec_of_the_trunks_answer_is_agreed_with_the_browser_in_the_trun
     assert line.split()[3:] == ["8", "0", "126"]
     payloads = [e for e in scene.all if isinstance(e, fx.SetPayloads)][-1]
     assert {(8, 8), (0, 0), (101, 126)} <= set(payloads.to_browser)
+
+
+def test_the_relay_learns_what_the_timestamps_of_each_payload_type_count() -> None:
+    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling()
+    scene.reply(200, answer())
+    formats = [e for e in scene.all if isinstance(e, fx.SetPayloads)][-1].formats
+    trunk = {(f.payload_type, f.clock_rate, f.is_event) for f in formats if f.leg is LegName.TRUNK}
+    assert {(0, 8000, False), (101, 8000, True)} <= trunk
+    browser = {(f.payload_type, f.clock_rate, f.is_event) for f in formats if f.leg is LegName.BROWSER}
+    assert {(111, 48000, False), (0, 8000, False), (126, 8000, True)} <= browser

@@ -224,3 +224,13 @@ async def test_the_manager_is_not_stopped_by_a_request_it_cannot_serve(office: O
     broken = request("INVITE")
     office.manager.on_event(RequestReceived("odd", Request("INVITE", "bogus:1", broken.headers), BROWSER_FLOW))
     assert office.statuses("odd") == [416]
+
+
+async def test_lost_media_is_in_the_log_with_the_id_of_the_call(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    await established(office)
+    (call,) = office.manager.index.runners
+    call.feed(events.MediaUnsent(LegName.TRUNK, "srtp_unsendable"))
+    (line,) = [r for r in caplog.records if r.levelname == "WARNING" and "media is lost" in r.getMessage()]
+    assert line.getMessage() == f"call={call.state.id} leg=trunk media is lost: srtp_unsendable"

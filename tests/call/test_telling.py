@@ -84,6 +84,20 @@ def test_a_tolerated_loss_of_encryption_is_in_the_log_then_at_the_relay_then_at_
     assert steps.index(fx.Respond) < steps.index(fx.SendRequest)
 
 
+@pytest.mark.parametrize("make", [outbound, inbound])
+def test_sound_that_is_lost_is_told_once_for_each_leg(make: type[Scene]) -> None:
+    scene = make()
+    scene.feed(events.MediaUnsent(LegName.BROWSER, "unmapped_dropped"))
+    (report,) = to_browser(scene)
+    assert (report.headers.get("Call-Security") or "").endswith(";lost=browser")
+    answered(scene).clear()
+    scene.feed(events.MediaUnsent(LegName.BROWSER, "unsent"))
+    assert to_browser(scene) == []
+    scene.feed(events.MediaUnsent(LegName.TRUNK, "unsent"))
+    (report,) = to_browser(scene)
+    assert (report.headers.get("Call-Security") or "").endswith(";lost=both")
+
+
 def test_a_gain_is_told_too_and_the_worst_stays() -> None:
     scene = answered(from_trunk(outbound(), "INVITE", answer("RTP/AVP")))
     from_trunk(scene, "INVITE", answer("RTP/SAVP", KEY), cseq=901)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,15 @@ def test_the_worst_grade_stays_in_the_header() -> None:
     policy = effective_policy(Profile.PREFER, "pbx")
     value = call_security_header(made, policy, browser(), trunk("sdes"), seq=3, call_id="c")
     assert value.startswith("grade=HOP_BY_HOP;worst=CLEARTEXT;")
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"), [({"browser"}, ";lost=browser"), ({"trunk"}, ";lost=trunk"), ({"browser", "trunk"}, ";lost=both")]
+)
+def test_sound_that_is_lost_is_told_behind_everything_else(lost: set[str], told: str) -> None:
+    policy = effective_policy(Profile.STRICT, "pbx")
+    value = call_security_header(posture(browser()), policy, browser(), None, seq=0, call_id="c", lost=frozenset(lost))
+    assert value.endswith(f";id=c{told}")
 
 
 SHAPE = re.compile(

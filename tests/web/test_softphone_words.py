@@ -155,6 +155,21 @@ def test_header_as_the_gateway_writes_it_is_understood(vector: SecurityVector, c
     assert browser_words == "SRTP, keys not agreed yet (DTLS); signalling over a secure WebSocket."
 
 
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        ("browser", "Some of the sound for you is lost: the gateway cannot pass it on."),
+        ("trunk", "Some of your sound is lost: the gateway cannot pass it on."),
+        ("both", "Some sound is lost in both directions: the gateway cannot pass it on."),
+        ("constructor", ""),
+        ("", ""),
+    ],
+)
+def test_lost_sound_is_said_in_words(lost: str, words: str) -> None:
+    header = f"{HEADER};lost={lost}" if lost else HEADER
+    assert run_module("callsecurity.js", "m.describeLoss(m.parseCallSecurity(a[0]))", header) == words
+
+
 def test_only_the_two_best_grades_are_green() -> None:
     colours = run_module("callsecurity.js", "a[0].map(m.colourOf)", [grade.name for grade in Grade])
     assert colours == ["red", "red", "amber", "amber", "green", "green"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from gateway.base.values import HostPort
@@ -23,6 +24,10 @@ MAX_LEARNED = 64
 """`SourceLearned` events of one session: two sources that take turns for hours must not fill the audit log."""
 
 
+MIN_UNSENT = 10
+"""Packets of a cause before it is told: a few around a change of codec, or while a buffer was full, are no news."""
+
+
 class Reports:
     """The events of one session that are bounded, most to one per kind, so that no peer can flood the control plane."""
 
@@ -32,7 +37,7 @@ class Reports:
         self._started: set[Leg] = set()
         self._rejected: set[tuple[Leg, RejectCode]] = set()
         self._learned = 0
-        self._unsent: set[tuple[Leg, UnsentCause]] = set()
+        self._unsent: Counter[tuple[Leg, UnsentCause]] = Counter()
 
     def started(self, leg: Leg) -> None:
         """Media of a leg was accepted."""
@@ -51,9 +56,9 @@ class Reports:
             self.emit(SourceRejected(self.session, leg, HostPort(*source), code.value))
 
     def unsent(self, leg: Leg, cause: UnsentCause) -> None:
-        """Media that should leave on a leg does not."""
-        if (leg, cause) not in self._unsent:
-            self._unsent.add((leg, cause))
+        """A packet of media that should leave on a leg does not."""
+        self._unsent[leg, cause] += 1
+        if self._unsent[leg, cause] == MIN_UNSENT:
             self.emit(MediaUnsent(self.session, leg, cause.value))
 
     def learned(self, source: Address, expected: Address) -> None:

@@ -35,6 +35,9 @@ MAX_RTCP_PER_SECOND = 50
 """Per direction. Reports come every few seconds, feedback in short bursts."""
 
 
+COMFORT_NOISE = (13, 19)
+"""Payload types that describe silence (RFC 3389, and 19 of before): who sends them unasked loses no sound."""
+
 AnyLeg: TypeAlias = BrowserLeg | TrunkLeg
 
 
@@ -140,7 +143,7 @@ class Session:
             return
         payload = way.payloads.get(packet[1] & 0x7F)
         if payload is None or len(packet) > way.target.longest:
-            self._cannot_leave(way, payload is not None)
+            self._cannot_leave(way, packet[1] & 0x7F)
             return
         stream = way.target.stream
         place = stream.place(*rtp.numbers(packet), payload, now)
@@ -150,14 +153,14 @@ class Session:
             stream.packets += 1
             stream.octets += len(packet) - ends[1]
 
-    def _cannot_leave(self, way: _Way, is_mapped: bool) -> None:
+    def _cannot_leave(self, way: _Way, kind: int) -> None:
         """Count and report a packet of a payload type nobody agreed to, or one too long for SRTP."""
-        if is_mapped:
+        if kind in way.payloads:
             self.tally.srtp_unsendable += 1
             self._reports.unsent(way.towards, UnsentCause.UNSENDABLE)
             return
         self.tally.unmapped_dropped += 1
-        if way.payloads:  # before the first agreement every packet is early
+        if way.payloads and kind not in COMFORT_NOISE:  # before the first agreement every packet is early
             self._reports.unsent(way.towards, UnsentCause.UNMAPPED)
 
     def _relay_rtcp(self, packet: bytes, way: _Way, now: float) -> None:

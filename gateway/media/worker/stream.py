@@ -22,7 +22,7 @@ SHORTEST_PACKET = 0.0025
 """Seconds: the shortest packets in use (Opus). More losses than fit into the time that passed are no losses."""
 LONGEST_PACKET = 0.12
 """Seconds: the longest packets in use (Opus). A late packet is not older than its place allows."""
-MAX_LEAD = 0.2
+MAX_LEAD = 0.1
 """Seconds a timestamp may run ahead of the clock: a receiver waits that long, which is heard as a gap."""
 MAX_LAG = 1.0
 """Seconds a timestamp may fall behind the clock: above what networks delay, below what receivers catch up with."""
@@ -74,8 +74,6 @@ class Stream:
         """Our name in SDES (RFC 7022 4.1: 96 random bits for each session)."""
         self.source: int | None = None
         """SSRC of the source that is passed on now."""
-        self.stale = 0
-        """Packets dropped because their run had ended, or because they were seen before."""
         self._former: deque[tuple[int, int, float]] = deque(maxlen=MAX_FORMER_RUNS)
         self._run_of_old = (0, 0, 0, 0)
         self.renew()
@@ -177,7 +175,6 @@ class Stream:
             return self._at_place(index, timestamp)
         if self._restarts(sequence, ssrc):
             return self._begin(sequence, timestamp, ssrc, payload, now)
-        self.stale += 1
         return None
 
     def _restarts(self, sequence: int, ssrc: int) -> bool:
@@ -191,7 +188,6 @@ class Stream:
     def _switch(self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float) -> Place | None:
         """Begin a run, unless the packet is a latecomer of one that ended."""
         if self._is_of_former_run(sequence, ssrc, now) and not self._restarts(sequence, ssrc):
-            self.stale += 1
             return None
         return self._begin(sequence, timestamp, ssrc, payload, now)
 

@@ -43,6 +43,12 @@ const TRANSPORTS = table({
   wss: 'signalling over a secure WebSocket',
 });
 
+const LOSSES = table({
+  browser: 'Some of the sound for you is lost: the gateway cannot pass it on.',
+  trunk: 'Some of your sound is lost: the gateway cannot pass it on.',
+  both: 'Some sound is lost in both directions: the gateway cannot pass it on.',
+});
+
 const TLS_VERSIONS = table({ 'tls1.2': 'TLS 1.2', 'tls1.3': 'TLS 1.3' });
 
 /** Splits `a=1;b="x;y"` at the semicolons outside of quotes. */
@@ -96,6 +102,7 @@ export function parseCallSecurity(header) {
     sequence: Number.parseInt(fields.get('seq') ?? '0', 10) || 0,
     policy: fields.get('policy') ?? '',
     id: fields.get('id') ?? '',
+    lost: fields.get('lost') in LOSSES ? fields.get('lost') : '',
   };
 }
 
@@ -117,6 +124,7 @@ function parseLeg(text) {
 
 export const colourOf = (grade) => COLOURS[grade] ?? 'grey';
 export const titleOf = (grade) => TITLES[grade] ?? TITLES.UNKNOWN;
+export const describeLoss = (report) => LOSSES[report?.lost] ?? '';
 export const isGrade = (grade) => GRADES.includes(grade);
 
 /** True when the call was weaker at some time than it is now. */

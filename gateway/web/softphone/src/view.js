@@ -1,4 +1,5 @@
 // Puts the phone's state on the page. Text only: whatever a peer sent is never markup.
+import { describeLoss } from './callsecurity.js';
 import { cardFor } from './securitycard.js';
 
 const REGISTRATION_WORDS = {
@@ -65,7 +66,7 @@ function renderCall(call, state) {
   setData('call-state', 'state', state);
   setText('call-state', callWords(call, state));
   setText('peer', call?.peer ?? '');
-  setText('reason', call?.ended ? call.reason : call?.notice ?? '');
+  setText('reason', call?.ended ? call.reason : call?.notice || describeLoss(call?.report));
   setText('reason-detail', call?.ended ? call.detail : '');
   show('reason-more', Boolean(call?.ended && call.detail));
 }

@@ -1,0 +1,108 @@
+"""Media that cannot be passed on is named: once per leg and cause."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from gateway.base.values import HostPort, Secret
+from gateway.media.relay_protocol import MediaUnsent, OpenSession, SetPayloads, SetTrunk
+from gateway.media.worker.reports import MIN_UNSENT
+from gateway.media.worker.session import Session
+from gateway.media.worker.srtp import MAX_PACKET
+from gateway.media.worker.trunk_sockets import TrunkSockets
+from tests.media.listener import SAME, TRUNK, Rig, Wire, rig, voice
+from tests.media.peers import LOOPBACK
+
+
+def unsent(made: Rig) -> list[tuple[str, str]]:
+    return [(event.leg, event.cause) for event in made.events if isinstance(event, MediaUnsent)]
+
+
+def test_a_payload_type_nobody_agreed_to_is_named_once_for_each_leg() -> None:
+    with rig() as made:
+        for n in range(3 * MIN_UNSENT):
+            assert len(unsent(made)) == (0 if n < MIN_UNSENT else 2), "a few packets are no news"
+            assert not made.from_trunk(voice(n, 160 * n, kind=8))
+            assert not made.from_browser(voice(n, 160 * n, kind=8))
+        assert unsent(made) == [("browser", "unmapped_dropped"), ("trunk", "unmapped_dropped")]
+        assert made.session.tally.unmapped_dropped == 6 * MIN_UNSENT
+
+
+@pytest.mark.parametrize("kind", [13, 19])
+def test_comfort_noise_nobody_agreed_to_is_no_sound_that_is_lost(kind: int) -> None:
+    with rig() as made:
+        for n in range(3 * MIN_UNSENT):
+            assert not made.from_trunk(voice(n, 160 * n, kind=kind))
+        assert unsent(made) == []
+        assert made.session.tally.unmapped_dropped == 3 * MIN_UNSENT
+
+
+def test_what_comes_before_anything_was_agreed_is_early_and_not_lost() -> None:
+    with rig() as made:
+        made.session.set_payloads(SetPayloads(1, {}, {}))
+        for n in range(3 * MIN_UNSENT):
+            assert not made.from_trunk(voice(n, 160 * n))
+        assert unsent(made) == []
+        made.session.set_payloads(SetPayloads(1, SAME, SAME))
+        assert made.from_trunk(voice(n + 1, 160 * (n + 1)))
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain trunk", "keyed trunk"])
+def test_a_packet_too_long_to_be_protected_is_named_and_does_not_move_the_stream(keyed: bool) -> None:
+    with rig(keyed=keyed) as made:
+        assert made.from_trunk(voice(1, 160))
+        for n in range(2, 2 + MIN_UNSENT):
+            long = voice(n, 160 * n) + bytes(MAX_PACKET)
+            if not keyed:  # the library protects none of that length for the trunk of this test either
+                assert not made.from_trunk(long[: MAX_PACKET + 1])
+        made.now += 0.02 * (n)
+        assert made.from_trunk(voice(n + 1, 160 * (n + 1)))
+        assert made.browser.numbers[-1] - made.browser.numbers[0] == n
+        assert unsent(made) == ([] if keyed else [("browser", "srtp_unsendable")])
+
+
+def test_a_plain_trunk_is_sent_whatever_fits_a_datagram() -> None:
+    with rig() as made:
+        assert made.from_browser(voice(1, 160) + bytes(MAX_PACKET - 172))
+        assert unsent(made) == []
+
+
+class Full(Wire):
+    def sendto(self, data: bytes, *_: object) -> int:  # type: ignore[override]
+        raise BlockingIOError
+
+
+def test_what_the_system_does_not_take_is_named() -> None:
+    with rig() as made:
+        full = Full()
+        made.session.browser.paths.confirm((full, ("127.0.0.8", 1)), True, made.now)
+        made.session.trunk.sockets.close()
+        made.session.trunk.sockets = TrunkSockets(full, full, 20000)
+        for n in range(MIN_UNSENT + 3):
+            made.from_trunk(voice(n, 160 * n))
+            made.from_browser(voice(n, 160 * n))
+        assert unsent(made) == [("browser", "unsent"), ("trunk", "unsent")]
+        assert made.session.tally.unsent == 2 * (MIN_UNSENT + 3)
+        full.close()
+
+
+def test_a_trunk_on_hold_by_address_wants_nothing_and_nothing_is_lost() -> None:
+    with rig() as made:
+        made.session.set_trunk(SetTrunk(1, False, HostPort("0.0.0.0", 4000), None, False, ()), made.now)
+        for n in range(3 * MIN_UNSENT):
+            assert not made.from_browser(voice(n, 160 * n))
+        assert unsent(made) == []
+
+
+def test_a_browser_that_was_not_reached_yet_loses_nothing() -> None:
+    events: list[object] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        session = Session(OpenSession(1, "u", Secret("p"), LOOPBACK), TrunkSockets(own, own, 1), 30.0, events.append)
+        session.set_trunk(SetTrunk(1, False, HostPort(*TRUNK), None, False, ()), 0.0)
+        session.set_payloads(SetPayloads(1, SAME, SAME))
+        for n in range(3 * MIN_UNSENT):
+            session.from_trunk(voice(n, 160 * n), TRUNK, 0.02 * n)
+        assert session.tally.unsent == 3 * MIN_UNSENT
+    assert not any(isinstance(event, MediaUnsent) for event in events)

@@ -31,6 +31,7 @@ TRUNKS = {
     "605": ("strictignored", "127.0.1.6", "tls", "strict"),
     "606": ("closed", "127.0.1.7", "tcp", "legacy"),
     "607": ("badcert", "127.0.1.8", "tls", "strict"),
+    "608": ("changing", "127.0.1.9", "tls", "prefer"),
 }
 
 

@@ -1,0 +1,259 @@
+"""The table of weaknesses in docs/policy.md, row by row and profile by profile, against real signalling.
+
+Each row has a driver that brings its weakness about. What the call then records must be what the row's cell says. A
+row without a driver, or a driver without a row, fails: nothing stands on the page that the product does not do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.termination import Termination
+from gateway.base.values import HostPort
+from gateway.call import effects as fx
+from gateway.call import events
+from gateway.call.effects import LegName, Purpose
+from gateway.config.schema import Profile
+from gateway.policy.posture import Grade
+from gateway.sip.flow import Flow
+from tests.call.scene import BROWSER_FLOW, Scene, answer, sdes_answer, trunk_flow
+from tests.call.test_key_lines import (
+    BROWSER_ANSWER,
+    FINGERPRINT,
+    GOOD,
+    LINES,
+    OFFER,
+    OTHER,
+    SHA1,
+    answered,
+    codes,
+    inbound,
+    with_lines,
+)
+from tests.policy.test_docs import NAMED
+
+PLACE = HostPort("127.0.0.2", 4900)
+Driver = Callable[[Profile], Scene]
+
+
+def keyed(profile: Profile) -> Scene:
+    """A call in progress that the trunk made, with keys over verified TLS: every profile accepts it."""
+    return answered(inbound(answer("RTP/SAVP", GOOD), profile)).clear()
+
+
+def accepted(offer: bytes, flow: Flow | None = None) -> Driver:
+    """The trunk calls with this offer; the browser answers if it is asked."""
+
+    def drive(profile: Profile) -> Scene:
+        scene = Scene(profile=profile, outbound=False, offer=offer, flow=flow or trunk_flow()).calling()
+        return answered(scene) if scene.state.live else scene
+
+    return drive
+
+
+def changed(body: bytes, flow: Flow | None = None) -> Driver:
+    """The trunk re-INVITEs the call in progress."""
+    return lambda profile: keyed(profile).inside(LegName.TRUNK, "INVITE", body, cseq=2, flow=flow)
+
+
+def reanswered(*lines: str) -> Driver:
+    """The trunk answers our own re-INVITE, which offers our key again, so."""
+
+    def drive(profile: Profile) -> Scene:
+        scene = keyed(profile)
+        held = BROWSER_ANSWER.replace(b"a=sendrecv", b"a=sendonly").replace(b"a=setup:active", b"a=setup:actpass")
+        scene.inside(LegName.BROWSER, "INVITE", held, cseq=2)
+        return scene.reply(200, answer("RTP/SAVP", *lines, direction="recvonly"), purpose=Purpose.REINVITE)
+
+    return drive
+
+
+def echoed(profile: Profile) -> Scene:
+    scene = keyed(profile)
+    trunk = scene.state.trunk
+    assert trunk is not None
+    assert trunk.agreed is not None
+    assert trunk.agreed.agreement.local is not None
+    ours = trunk.agreed.agreement.local.to_line()
+    return scene.inside(LegName.TRUNK, "INVITE", answer("RTP/SAVP", f"a=crypto:{ours}"), cseq=2)
+
+
+def outbound(*responses: tuple[int, bytes | None]) -> Driver:
+    """The browser calls; the trunk answers with these. None stands for our keys taken up, where we offered any."""
+
+    def drive(profile: Profile) -> Scene:
+        scene = Scene(profile=profile).calling()
+        for status, body in responses:
+            scene.reply(status, _good(scene) if body is None else body)
+        return scene
+
+    return drive
+
+
+def _good(scene: Scene) -> bytes:
+    offer = scene.invite.body
+    if b"a=crypto" not in offer:
+        return answer()
+    return sdes_answer(offer).replace(b"RTP/SAVP", b"RTP/SAVP" if b"RTP/SAVP" in offer else b"RTP/AVP")
+
+
+def offerless(profile: Profile) -> Scene:
+    """The trunk calls without an offer, and takes none of the keys of ours."""
+    scene = Scene(profile=profile, outbound=False, offer=b"", flow=trunk_flow()).calling()
+    return scene.reply(200, BROWSER_ANSWER).ack(answer())
+
+
+def forked(profile: Profile) -> Scene:
+    scene = Scene(profile=profile).calling().reply(180, tag="weak").reply(180, tag="other")
+    return scene.reply(200, answer("RTP/SAVP"), tag="weak")
+
+
+def from_relay(code: str) -> Driver:
+    return lambda profile: keyed(profile).feed(events.SourceRejected(LegName.TRUNK, PLACE, code))
+
+
+def handshake_failed(termination: Termination) -> Driver:
+    def drive(profile: Profile) -> Scene:
+        scene = inbound(answer("RTP/SAVP", GOOD), profile).reply(200, BROWSER_ANSWER).ack()
+        return scene.feed(events.DtlsFailed(termination))
+
+    return drive
+
+
+def offered(body: bytes) -> Driver:
+    """The browser calls with this offer."""
+    return lambda profile: Scene(profile=profile, offer=body).begin()
+
+
+def over_ws(profile: Profile) -> Scene:
+    scene = Scene(profile=profile)
+    scene.state.caller.flow = replace(BROWSER_FLOW, transport="ws")
+    scene.calling()
+    if scene.state.live:
+        scene.reply(200, _good(scene)).ack().feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+    return scene
+
+
+def unverified(profile: Profile) -> Scene:
+    return Scene(profile=profile).begin().feed(events.TrunkFailed("refused", "certificate has expired"))
+
+
+SECOND_LINE = f"m=audio 4010 RTP/SAVP 0\r\n{GOOD}\r\n".encode()
+DRIVERS: dict[tuple[str, int], Driver] = {
+    ("media.plain_rtp", 0): accepted(answer()),
+    ("media.osrtp_fallback", 0): offerless,
+    ("media.avp_with_crypto", 0): accepted(answer("RTP/AVP", GOOD)),
+    ("media.savp_retry", 0): outbound((488, b"")),
+    ("media.crypto_ignored", 0): accepted(answer("RTP/SAVP")),
+    ("media.mixed_keying", 0): accepted(answer("RTP/SAVP", GOOD, FINGERPRINT)),
+    ("media.mixed_keying", 1): reanswered(GOOD, FINGERPRINT),
+    ("media.keying_unknown", 0): accepted(answer("UDP/TLS/RTP/SAVP", FINGERPRINT)),
+    ("media.latch_mismatch", 0): from_relay("media.latch_mismatch"),
+    ("media.mid_relatch", 0): from_relay("media.mid_relatch"),
+    ("media.plain_on_secure", 0): from_relay("media.plain_on_secure"),
+    ("pin.bid_down", 0): outbound((183, None), (488, b"")),
+    ("key.sdes_cleartext", 0): accepted(answer("RTP/SAVP", GOOD), trunk_flow("udp")),
+    ("key.sdes_unverified_tls", 0): accepted(answer("RTP/SAVP", GOOD), trunk_flow(verified=False)),
+    ("key.dtls_fp_unauth", 0): over_ws,
+    ("key.reuse", 0): accepted(answer("RTP/SAVP", GOOD) + SECOND_LINE),
+    ("key.reuse", 1): changed(answer("RTP/SAVP", GOOD, port=4900)),
+    ("key.reuse", 2): echoed,
+    ("dtls.fp_mismatch", 0): handshake_failed(Termination.FINGERPRINT_MISMATCH),
+    ("dtls.fp_weak", 0): offered(with_lines(OFFER, SHA1)),
+    ("tls.unverified", 0): unverified,
+    ("sig.sips_not_honoured", 0): changed(answer("RTP/SAVP", OTHER), trunk_flow("udp")),
+    ("mid.crypto_removed", 0): changed(answer()),
+    ("mid.stream_added_plain", 0): changed(answer("RTP/SAVP", GOOD) + b"m=image 4010 udptl t38\r\n"),
+    ("mid.hold_rekey", 0): changed(answer("RTP/SAVP", OTHER, direction="inactive")),
+    ("fork.mixed", 0): forked,
+    ("early.plain", 0): outbound((183, answer()), (200, None)),
+    ("early.unkeyed", 0): handshake_failed(Termination.DTLS_FAILED),
+    ("brw.ws_insecure", 0): over_ws,
+    ("brw.sdes_or_avp", 0): offered(answer("RTP/SAVP", GOOD)),
+    ("brw.no_mux", 0): offered(OFFER.replace(b"a=rtcp-mux\r\n", b"")),
+    ("brw.no_ice", 0): offered(OFFER.replace(b"a=ice-ufrag", b"a=x-ufrag")),
+    ("brw.lite", 0): offered(OFFER.replace(b"t=0 0\r\n", b"t=0 0\r\na=ice-lite\r\n")),
+}
+"""By code and by which of its rows."""
+
+TABLE = [(code, row) for code, row in NAMED if len(row) == 4]
+ROWS = [((code, [c for c, _ in TABLE[:n]].count(code)), row) for n, (code, row) in enumerate(TABLE)]
+
+
+def seen(scene: Scene, code: str) -> str:
+    """What the records of a call say about a code, in the words of the page."""
+    for record in [e.record for e in scene.all if isinstance(e, fx.WriteAudit)]:
+        if code not in (record.get("codes") or []):  # type: ignore[operator]
+            continue
+        match record["type"]:
+            case "leg.violation":
+                return "refused"
+            case "leg.downgraded":
+                return str(record["grade_after"])
+            case "leg.secured":
+                return "recorded"
+            case "media.latch":
+                return "dropped" if record["decision"] == "refused" else "recorded"
+    return "nothing"
+
+
+def wanted(cell: str, profile: Profile) -> str:
+    """What a cell says of one profile."""
+    what, _, condition = cell.partition(", only ")
+    if condition and f"`{profile}`" not in condition:
+        return "nothing"
+    what = what.split(",")[0]
+    known = {"refused", "recorded", "dropped", "line not used", *Grade.__members__}
+    if what in known:
+        return what
+    assert what in ("not offered", "no retry", "not played"), f"no test knows {what!r}"
+    return "nothing"
+
+
+def cell_of(row: list[str], profile: Profile) -> str:
+    return row[2] if profile is Profile.STRICT else row[3]
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+@pytest.mark.parametrize(("key", "row"), ROWS, ids=[f"{code}-{n}" for (code, n), _ in ROWS])
+def test_a_row_of_the_page_is_what_happens(key: tuple[str, int], row: list[str], profile: Profile) -> None:
+    expected = wanted(cell_of(row, profile), profile)
+    if expected == "line not used":
+        a_line_is_as_if_it_were_not_there(key[0], profile)
+    else:
+        assert seen(DRIVERS[key](profile), key[0]) == expected
+
+
+def a_line_is_as_if_it_were_not_there(code: str, profile: Profile) -> None:
+    line = LINES[code]
+    assert seen(accepted(answer("RTP/SAVP", line, OTHER.replace(":1 ", ":2 ")))(profile), code) == "recorded"
+    alone = accepted(answer("RTP/SAVP", line))(profile)
+    assert codes(alone, "leg.violation") == [code]
+    plain = accepted(answer("RTP/AVP", line))(profile)
+    kind = "leg.violation" if profile is Profile.STRICT else "leg.downgraded"
+    assert codes(plain, kind) == sorted(["media.plain_rtp", code])
+
+
+def test_every_row_has_its_driver_and_every_driver_its_row() -> None:
+    by_line = {key for key, row in ROWS if row[2] == "line not used"}
+    assert {code for code, _ in by_line} == set(LINES)
+    assert {key for key, _ in ROWS} - by_line == set(DRIVERS)
+
+
+def test_both_cells_of_a_row_agree_where_profiles_do() -> None:
+    """A weakness that strict tolerates is tolerated by all."""
+    for key, row in ROWS:
+        if row[2] not in ("refused", "not offered", "no retry", "not played"):
+            assert row[2] == row[3], key
+
+
+@pytest.mark.parametrize("code", sorted({code for (code, _), _ in ROWS}))
+def test_no_row_says_less_than_what_it_costs(code: str) -> None:
+    grades = {wanted(row[3], profile) for (c, _), row in ROWS if c == code for profile in Profile} & set(
+        Grade.__members__
+    )
+    assert len(grades) <= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import stat
@@ -322,6 +323,35 @@ def test_audit_show_prints_one_line_per_record(tmp_path: Path) -> None:
         assert "media.plain_rtp" in shown
         assert "unreadable line: torn" in shown
         assert "\x1b" not in shown
+
+
+def numbered(path: Path, *numbers: int, **facts: object) -> Path:
+    """A log with records of these numbers."""
+    record = {"type": "call.start", "user": "alice", "call_uid": "81f00d2a90c4", "ts": "2030-01-02T10:00:00Z"} | facts
+    data = "".join(json.dumps({"v": 1, "seq": number} | record) + "\n" for number in numbers).encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def test_audit_show_reads_rotated_files_in_order_and_names_missing_numbers_where_they_are(tmp_path: Path) -> None:
+    numbered(tmp_path / "audit.jsonl", 9, 10)
+    numbered(tmp_path / "audit.jsonl.1", 5, 6, 8)
+    numbered(tmp_path / "audit.jsonl.2.gz", 1, 2, 3, 4, user="bob")
+    lines = sip_gateway("audit", "show", tmp_path).stdout.splitlines()
+    assert len(lines) == 10
+    assert "record 7 is missing and no record says why" in lines[6]
+    assert [line for line in lines if "missing" in line] == [lines[6]]
+    chosen = sip_gateway("audit", "show", tmp_path, "--user", "bob").stdout.splitlines()
+    assert len(chosen) == 5
+    assert "record 7 is missing" in chosen[-1], "also where nothing near it was asked for"
+
+
+def test_audit_show_gives_chosen_records_as_they_stand_in_the_log(tmp_path: Path) -> None:
+    numbered(tmp_path / "audit.jsonl", 1, 2, 4)
+    shown = sip_gateway("audit", "show", tmp_path, "--json", "--call", "c-81f00d2a", "--since", "2030-01-02 10:00")
+    assert [json.loads(line)["seq"] for line in shown.stdout.splitlines()] == [1, 2, 4]
+    assert sip_gateway("audit", "show", tmp_path, "--severity", "high", "--json").stdout == ""
+    assert "is no time" in refused(sip_gateway("audit", "show", tmp_path, "--since", "yesterday"))
 
 
 def test_audit_show_of_a_missing_file_is_told(tmp_path: Path) -> None:

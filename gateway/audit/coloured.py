@@ -21,3 +21,8 @@ def coloured(line: bytes) -> Text:
     """One line of the audit log; what is no record stands out."""
     record = parse_line(line)
     return Text(render_line(line), style=STYLES[Severity.HIGH if record is None else severity(record)])
+
+
+def remark(words: str, level: Severity) -> Text:
+    """A line about the log that is in no record."""
+    return Text(f"?  {level:<6}  {words}", style=STYLES[level])

@@ -8,22 +8,14 @@ of their legs.
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-import zlib
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
 
+from gateway.audit.archive import DAMAGED, Record, parsed, rotated, sequence_number, size_of, whole_lines
 from gateway.audit.file import TAIL_WINDOW
-from gateway.audit.line import MAX_LINE
 from gateway.audit.record import ALL_ENDED, RECOVERED
-
-MAX_FILES = 64
-"""Rotated files looked at: two months of daily ones."""
 
 MAX_OCTETS = 2 * 1024**3
 """Octets read back, gzip unpacked: some four million records. What began before them and has no end stays without."""
@@ -34,16 +26,11 @@ MAX_OPEN = 100_000
 MAX_LEG_RECORDS = 64
 """Leg records kept of one call; a call has a handful, one that is changed all the time has its newest."""
 
-_DAMAGED = (OSError, EOFError, zlib.error)
-"""What reading a file, compressed or not, can raise."""
-
 _HEAD = re.compile(
     rb'\{"v":\d+,"seq":(\d{1,18}),"ts":"[^"\\]*","mono_ns":\d+,"boot_id":"[^"\\]*","node":"[^"\\]*"'
     rb',"type":"([a-z._]+)"(?:,"call_uid":"([^"\\]{1,64})")?'
 )
 """How every line of ours begins (`LineFormat`): what a first pass needs of most lines, without reading all of it."""
-
-Record = Mapping[str, object]
 
 
 @dataclass(slots=True)
@@ -97,11 +84,11 @@ def read_back(current: Path) -> History:
     Raises:
         OSError: the log itself cannot be read.
     """
-    rotated = _rotated(current)
-    last = _newest_record(current, rotated)
+    older = rotated(current)
+    last = _newest_record(current, older)
     if last.get("type") == "admin.stop" and last.get(ALL_ENDED) is True:
         return History(last=last)
-    scans, complete = _first_pass(current, rotated)
+    scans, complete = _first_pass(current, older)
     calls = {uid: OpenCall(start) for uid, start in _open_calls(scans).items()}
     if calls:
         for scan in scans:
@@ -109,29 +96,22 @@ def read_back(current: Path) -> History:
     return History(tuple(calls.values()), last, complete)
 
 
-def sequence_number(record: Record) -> int:
-    """The `seq` of a record, 0 when it has none."""
-    seq = record.get("seq")
-    valid = isinstance(seq, int) and not isinstance(seq, bool) and 0 < seq < 2**63
-    return cast(int, seq) if valid else 0
-
-
-def _newest_record(current: Path, rotated: list[Path]) -> Record:
+def _newest_record(current: Path, older: list[Path]) -> Record:
     """The last readable record of the newest file that has one."""
-    for path in (current, *rotated):
+    for path in (current, *older):
         found: Record = {}
-        with suppress(*_DAMAGED):
-            for line in _lines(path, TAIL_WINDOW):
-                found = _parsed(line) or found
+        with suppress(*DAMAGED):
+            for line in whole_lines(path, TAIL_WINDOW):
+                found = parsed(line) or found
         if found:
             return found
     return {}
 
 
-def _first_pass(current: Path, rotated: list[Path]) -> tuple[list[_Scan], bool]:
+def _first_pass(current: Path, older: list[Path]) -> tuple[list[_Scan], bool]:
     """Scans of the files that matter, oldest first, and whether that was all there is."""
     room, scans = MAX_OCTETS, list[_Scan]()
-    for path in (current, *rotated):
+    for path in (current, *older):
         scan, read = _scan(path, room, current=path is current)
         if scans and not _precedes(scan, scans[0]):
             continue  # a copy of what is read already, or no log
@@ -150,34 +130,15 @@ def _precedes(older: _Scan, newer: _Scan) -> bool:
     return not newer.first_seq or older.last_seq < newer.first_seq
 
 
-def _rotated(current: Path) -> list[Path]:
-    """Older files, newest first by their first number: audit.jsonl.1, audit.jsonl-20300101.gz, audit-20300101.jsonl."""
-    stem = current.name.partition(".")[0]
-    found: list[tuple[float, Path]] = []
-    with suppress(OSError):
-        for path in current.parent.glob(f"{stem}*"):
-            if path.name != current.name and ".jsonl" in path.name and path.is_file() and not path.is_symlink():
-                found.append((path.stat().st_mtime, path))
-    newest = [path for _, path in sorted(found, reverse=True)[:MAX_FILES]]
-    return sorted(newest, key=_first_number, reverse=True)
-
-
-def _first_number(path: Path) -> int:
-    with suppress(*_DAMAGED):
-        for line in _lines(path, MAX_LINE, from_end=False):
-            return sequence_number(_parsed(line))
-    return 0
-
-
 def _scan(path: Path, room: int, *, current: bool) -> tuple[_Scan, int]:
     """The first pass over one file, and how many octets it took."""
     scan, read = _Scan(path), 0
     try:
-        scan.whole = _size(path) <= room
-        for line in _lines(path, room):
+        scan.whole = size_of(path) <= room
+        for line in whole_lines(path, room):
             read += len(line)
             _take(scan, line)
-    except _DAMAGED:
+    except DAMAGED:
         if current:
             raise
         scan.whole = False
@@ -194,7 +155,7 @@ def _take(scan: _Scan, line: bytes) -> None:
         scan.open[uid] = line
     elif kind == "call.final" and uid and scan.open.pop(uid, None) is None and len(scan.ended) < MAX_OPEN:
         scan.ended.add(uid)
-    elif kind == "admin.start" and RECOVERED in _parsed(line):
+    elif kind == "admin.start" and RECOVERED in parsed(line):
         scan.open.clear()
         scan.ended.clear()
         scan.found_start = True
@@ -206,7 +167,7 @@ def _head(line: bytes) -> tuple[int, str, str]:
     if found is not None:
         seq, kind, uid = found.groups()
         return int(seq), kind.decode("ascii"), (uid or b"").decode("ascii", errors="replace")
-    record = _parsed(line)
+    record = parsed(line)
     kind, uid = record.get("type"), record.get("call_uid")
     return sequence_number(record), kind if isinstance(kind, str) else "", uid if isinstance(uid, str) else ""
 
@@ -218,12 +179,12 @@ def _open_calls(scans: list[_Scan]) -> dict[str, Record]:
         for uid in scan.ended:
             calls.pop(uid, None)
         calls |= scan.open
-    return {uid: record for uid, line in calls.items() if (record := _parsed(line))}
+    return {uid: record for uid, line in calls.items() if (record := parsed(line))}
 
 
 def _second_pass(path: Path, calls: dict[str, OpenCall]) -> None:
-    with suppress(*_DAMAGED):
-        for line in _lines(path, MAX_OCTETS):
+    with suppress(*DAMAGED):
+        for line in whole_lines(path, MAX_OCTETS):
             if b'"leg.' in line:
                 _take_leg(calls, line)
 
@@ -232,34 +193,5 @@ def _take_leg(calls: dict[str, OpenCall], line: bytes) -> None:
     _, kind, uid = _head(line)
     call = calls.get(uid)
     if call is not None and kind.startswith("leg."):
-        call.legs.append(_parsed(line))
+        call.legs.append(parsed(line))
         del call.legs[:-MAX_LEG_RECORDS]
-
-
-def _lines(path: Path, room: int, *, from_end: bool = True) -> Iterator[bytes]:
-    """The whole lines in the last `room` octets; of a compressed file, or if asked, in the first ones."""
-    with _opened(path) as stream:
-        if from_end and path.suffix != ".gz" and _size(path) > room:
-            stream.seek(_size(path) - room - 1)  # one more: a line that begins exactly there is whole
-            stream.readline(room)
-        read = 0
-        while read < room and (line := stream.readline(MAX_LINE)):
-            read += len(line)
-            if line.endswith(b"\n"):
-                yield line
-
-
-def _opened(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
-def _parsed(line: bytes) -> Record:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}

@@ -7,15 +7,20 @@ and `users` start fast and work where those packages are missing.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.base.errors import ConfigError, ConfigErrors, SipError
 from gateway.cli.output import Commands, FilePath, show, warn
 from gateway.config.load import LoadedConfig, load_config, read_dialplan, read_users
+
+if TYPE_CHECKING:
+    from gateway.audit.query import Wanted
 
 MAX_PASSWORD_INPUT = 1024
 """Characters read from standard input; a password line is shorter."""
@@ -171,24 +176,54 @@ def audit() -> None:
     """Read the audit log. FILE is the log or its directory."""
 
 
+CHOICES = (
+    click.option("--call", default="", help="Of this call: c-81f00d2a as page and log say, call_uid or SIP Call-ID."),
+    click.option("--user", default="", help="Of calls of this user."),
+    click.option("--trunk", default="", help="Of calls over this trunk."),
+    click.option("--since", default="", help="From this UTC time on: 2030-01-02, 2030-01-02T10:30."),
+    click.option(
+        "--severity",
+        type=click.Choice(["OK", "INFO", "LOW", "MEDIUM", "HIGH"], case_sensitive=False),
+        default="OK",
+        help="Of this severity or worse.",
+    ),
+)
+"""Options that choose records; `audit.query.Wanted` has the same."""
+
+
+def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(CHOICES):
+        command = option(command)
+    return command
+
+
 @audit.command("show")
 @click.argument("path", metavar="FILE", type=FilePath())
-def audit_show(path: Path) -> None:
-    """Print every record, one line each."""
+@click.option("--json", "as_json", is_flag=True, help="The records as they stand in the log, for other programs.")
+@_choosing
+def audit_show(path: Path, as_json: bool, **choice: str) -> None:
+    """Print every record, one line each, or those that are chosen.
+
+    Of a directory the rotated files are read too, compressed or not. Records whose number is missing are told of.
+    """
     from gateway.cli.audit import show_log
 
-    for line in show_log(path):
-        show(line)
+    for line in show_log(path, _wanted(choice), as_json=as_json):
+        if as_json:
+            click.echo(line.plain)
+        else:
+            show(line)
 
 
 @audit.command("follow")
 @click.argument("path", metavar="FILE", type=FilePath())
-def audit_follow(path: Path) -> None:
-    """Print records as they are written, until Ctrl-C."""
+@_choosing
+def audit_follow(path: Path, **choice: str) -> None:
+    """Print records as they are written, or those that are chosen, until Ctrl-C."""
     from gateway.cli.audit import follow_log
 
     try:
-        for line in follow_log(path):
+        for line in follow_log(path, _wanted(choice)):
             show(line)
     except KeyboardInterrupt:
         return
@@ -217,6 +252,19 @@ def reference() -> None:
     from gateway.config.reference import reference as text
 
     click.echo(text(), nl=False)
+
+
+def _wanted(choice: dict[str, str]) -> Wanted | None:
+    """What was chosen, None when nothing was: then what is no record is shown too."""
+    from gateway.audit.query import Wanted
+    from gateway.audit.render import Severity
+
+    call, user, trunk, since = (choice[name].strip() for name in ("call", "user", "trunk", "since"))
+    since = since.upper().replace(" ", "T")
+    if since and not re.fullmatch(r"\d{4}(-\d\d){0,2}(T\d\d(:\d\d){0,2}(\.\d+)?Z?)?", since):
+        raise ConfigError(f"--since {since!r} is no time", remedy="write UTC as 2030-01-02 or 2030-01-02T10:30")
+    wanted = Wanted(call, user, trunk, since, Severity(choice["severity"].upper()))
+    return None if wanted == Wanted() else wanted
 
 
 def _refuse(loaded: LoadedConfig, found: Sequence[ConfigError]) -> None:

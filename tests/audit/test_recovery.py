@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.audit import recovery
+from gateway.audit import archive, recovery
 from gateway.audit.log import FILE_NAME
 from gateway.audit.record import CallInfo, call_start, gateway_started, gateway_stopped
 from gateway.audit.recovery import read_back
@@ -377,7 +377,7 @@ def test_a_log_that_cannot_be_read_stops_the_start(tmp_path: Path, monkeypatch: 
     def fail(_path: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(recovery, "_opened", fail)
+    monkeypatch.setattr(archive, "opened", fail)
     with pytest.raises(ConfigError, match="Input/output error"):
         opened(tmp_path)
 

@@ -1,0 +1,127 @@
+"""Questions to the audit log: which records are wanted, and whether all that were numbered are there.
+
+Every record has a number that goes on across restarts and files. A number that is missing is accounted for by a
+`log.dropped` record, or somebody removed a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from gateway.audit.archive import Record, sequence_number
+from gateway.audit.record import short_id
+from gateway.audit.render import Severity, severity
+
+MAX_GAPS = 1000
+"""Holes that are told of; a log with more has no order worth a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records are asked for; what is left empty does not choose."""
+
+    call: str = ""
+    """A call as page and log name it (`c-81f00d2a`), its `call_uid`, the beginning of one, or a SIP Call-ID."""
+    user: str = ""
+    trunk: str = ""
+    since: str = ""
+    """UTC time as records write it, or its beginning: `2030-01-02T10`."""
+    least: Severity = Severity.OK
+
+    def matches(self, record: Record) -> bool:
+        """Whether this record is asked for."""
+        return (
+            self._is_call(record)
+            and (not self.user or str(record.get("user", "")).lower() == self.user.lower())
+            and (not self.trunk or record.get("trunk") == self.trunk)
+            and (not self.since or str(record.get("ts", "")) >= self.since)
+            and _rank(severity(record)) >= _rank(self.least)
+        )
+
+    def _is_call(self, record: Record) -> bool:
+        if not self.call:
+            return True
+        uid, ids = str(record.get("call_uid", "")), record.get("sip_call_id")
+        if isinstance(ids, dict) and self.call in ids.values():
+            return True
+        return bool(uid) and (short_id(uid) == self.call or uid.startswith(self.call.removeprefix("c-")))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Numbers no record has."""
+
+    first: int
+    last: int
+    accounted: bool
+    """A `log.dropped` record tells of them."""
+
+    @property
+    def words(self) -> str:
+        """For people, in one line."""
+        numbers = f"record {self.first} is" if self.first == self.last else f"records {self.first} to {self.last} are"
+        if self.accounted:
+            return f"{numbers} missing, as a log.dropped record says"
+        return f"{numbers} missing and no record says why: a line was removed, or a file is not here"
+
+
+@dataclass(slots=True)
+class Numbering:
+    """Follows the numbers of a log, oldest record first, and keeps the holes."""
+
+    _last: int = 0
+    _holes: list[tuple[int, int]] = field(default_factory=list)
+    _dropped: list[tuple[int, int]] = field(default_factory=list)
+
+    def take(self, record: Record) -> None:
+        """The next record of the log; what has no number is passed over."""
+        number = sequence_number(record)
+        if record.get("type") == "log.dropped":
+            self._drop(record)
+        if not number:
+            return
+        if self._last and number > self._last + 1 and len(self._holes) < MAX_GAPS:
+            self._holes.append((self._last + 1, number - 1))
+        self._last = max(self._last, number)
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The holes, once the whole log has been read: a `log.dropped` record comes after what it tells of."""
+        return tuple(gap for hole in self._holes for gap in self._explained(hole))
+
+    def _drop(self, record: Record) -> None:
+        first, last = record.get("first_seq"), record.get("last_seq")
+        if isinstance(first, int) and isinstance(last, int) and 0 < first <= last:
+            self._dropped.append((first, last))
+
+    def _explained(self, hole: tuple[int, int]) -> Iterator[Gap]:
+        """The parts of a hole: those some `log.dropped` covers, and those none does."""
+        at, end = hole
+        for first, last in sorted(self._dropped):
+            if last < at or first > end:
+                continue
+            if first > at:
+                yield Gap(at, first - 1, accounted=False)
+            yield Gap(max(first, at), min(last, end), accounted=True)
+            at = min(last, end) + 1
+        if at <= end:
+            yield Gap(at, end, accounted=False)
+
+
+def gaps_by_place(gaps: Iterable[Gap]) -> dict[int, list[Gap]]:
+    """The gaps by the number of the record that stands behind each hole, where they are to be told."""
+    found: dict[int, list[Gap]] = {}
+    pending: list[Gap] = []
+    for gap in gaps:
+        if pending and pending[-1].last + 1 != gap.first:
+            found[pending[-1].last + 1] = pending
+            pending = []
+        pending.append(gap)
+    if pending:
+        found[pending[-1].last + 1] = pending
+    return found
+
+
+def _rank(level: Severity) -> int:
+    return list(Severity).index(level)

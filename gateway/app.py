@@ -19,12 +19,14 @@ from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, GatewayError, MediaError
 from gateway.base.values import HostPort, Secret
 from gateway.call.manager import CallManager
+from gateway.call.places import Bound, OwnPlaces
 from gateway.call.services import Services
 from gateway.config.load import LoadedConfig
-from gateway.config.schema import User, UsersFile
+from gateway.config.schema import GatewayConfig, User, UsersFile
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import CONSENT_SECONDS
 from gateway.net.endpoint import SipEndpoint
+from gateway.net.interfaces import interfaces
 from gateway.net.websocket import SipWebSocket
 from gateway.policy.model import effective_policy
 from gateway.routing.dialplan import Dialplan
@@ -110,6 +112,7 @@ class Gateway:
             tokens=random_token,
             new_key=secrets.token_bytes,
             clock=time.monotonic,
+            own=own_places(loaded.config),
         )
 
     def _digest(self) -> DigestServer:
@@ -197,6 +200,20 @@ class Gateway:
     def _watch_audit(self) -> None:
         self.audit.watch()
         self._audit_timer = asyncio.get_running_loop().call_later(AUDIT_WATCH_SECONDS, self._watch_audit)
+
+
+def own_places(config: GatewayConfig) -> OwnPlaces:
+    """What this gateway listens on, and the addresses of this machine as they are now."""
+    browser, trunk = config.media.browser, config.media.trunk
+    ranges = [(host, browser.ports) for host in {*browser.bind, *browser.advertised}]
+    hosts = {trunk.bind, trunk.advertised}
+    for own in (t.media for t in config.trunks.values() if t.media is not None):
+        hosts |= {own.bind, own.advertise or own.bind}
+    ranges += [(host, trunk.ports) for host in hosts]
+    bound = [Bound(host, range(ports.first, ports.last + 1)) for host, ports in ranges]
+    listeners = [config.listen.web.address, *(listener.address for listener in config.listen.sip)]
+    bound += [Bound(place.host, range(place.port, place.port + 1)) for place in listeners]
+    return OwnPlaces(tuple(bound), interfaces())
 
 
 def credentials(users: UsersFile) -> dict[str, Credentials]:

@@ -76,6 +76,14 @@ class Termination(Enum):
     )
     NO_COMMON_CODEC = ("no-common-codec", Party.CALLER, 488, 304, "The two sides have no codec in common")
     BAD_SDP = ("bad-sdp", Party.CALLER, 488, 399, "The session description cannot be used")
+    NETWORK_INCOMPATIBLE = (
+        "network-incompatible",
+        Party.CALLER,
+        488,
+        300,
+        "Media is asked for over a network protocol this leg does not have",
+    )
+    ADDRESS_INCOMPATIBLE = ("address-incompatible", Party.CALLER, 488, 301, "Media addresses must be IP addresses")
     IDENTITY_MISMATCH = ("identity-mismatch", Party.BROWSER, 403, 399, "From does not match the signed-in user")
     LOOP_DETECTED = ("loop-detected", Party.CALLER, 482, 0, "The call came back to this gateway")
     MEDIA_UNAVAILABLE = ("media-unavailable", Party.GATEWAY, 503, 399, "No media port or relay worker is free")

@@ -193,6 +193,8 @@ class Admission:
             trunk_id=trunk_id,
             trunk=trunk,
             new_key=self._services.new_key,
+            own=self._services.own,
+            media_bind=(trunk.media or self._services.config.media.trunk).bind,
         )
 
     def _contact_host(self, flow: Flow, trunk: Trunk) -> HostPort:

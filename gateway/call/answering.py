@@ -19,6 +19,7 @@ from gateway.call.effects import (
     TrackDialog,
 )
 from gateway.call.leg import Leg
+from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg, refuse_broken_keying
 from gateway.policy.codes import Code
@@ -45,8 +46,8 @@ def take_answer(call: CallState, leg: Leg, body: bytes) -> bool:
         security.violation(call, leg, error.codes, Termination.BROWSER_OFFER_INSECURE)
         ending.terminate(call, Termination.BROWSER_OFFER_INSECURE)
         return False
-    except SdpError:
-        ending.terminate(call, Termination.BAD_SDP)
+    except SdpError as error:
+        ending.terminate(call, termination_of(error))
         return False
     return True
 
@@ -87,8 +88,8 @@ def objection(call: CallState, leg: TrunkLeg, response: Response) -> Objection |
         return _objection(call, leg, response.body)
     except TrunkKeyingError as error:
         return Objection(error.codes, error.termination)
-    except SdpError:
-        return Objection((), Termination.BAD_SDP)
+    except SdpError as error:
+        return Objection((), termination_of(error))
     finally:
         leg.restore(memory)
 

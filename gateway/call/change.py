@@ -14,6 +14,7 @@ from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
 from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.leg import ALLOW, Leg, warning
+from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
 from gateway.policy.codes import Code
@@ -158,8 +159,8 @@ def _trunk_offer(call: CallState, leg: TrunkLeg, event: RequestIn) -> bool:
     except TrunkKeyingError as error:
         security.violation(call, leg, error.codes, error.termination)
         return _weakening(call, leg, event, error.termination)
-    except SdpError:
-        return _unacceptable(call, leg, event, Termination.BAD_SDP)
+    except SdpError as error:
+        return _unacceptable(call, leg, event, termination_of(error))
     other = call.other(leg)
     if other is None or other.remote is None or not common_codecs(agreed.remote.codecs, other.remote.codecs):
         return _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)

@@ -9,6 +9,7 @@ from typing import Protocol
 from gateway.audit.log import AuditLog
 from gateway.base.counters import Counters
 from gateway.base.values import TokenSource
+from gateway.call.places import OwnPlaces
 from gateway.call.trunk_leg import KeySource
 from gateway.config.schema import GatewayConfig
 from gateway.media.relay_client import RelayPool
@@ -50,3 +51,5 @@ class Services:
     tokens: TokenSource
     new_key: KeySource
     clock: Callable[[], float]
+    own: OwnPlaces
+    """Where this gateway itself is reached: media is never sent there."""

@@ -20,6 +20,7 @@ from gateway.call.effects import (
 )
 from gateway.call.events import MediaOpened, TrunkConnected, TrunkFailed
 from gateway.call.leg import Leg
+from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
 from gateway.policy.evaluate import OfferPlan, Refusal, accept_offer, plan_late_offer, plan_offer
@@ -53,8 +54,8 @@ def _read_caller_offer(call: CallState) -> bool:
         security.violation(call, call.caller, error.codes, Termination.BROWSER_OFFER_INSECURE)
         ending.refuse(call, Termination.BROWSER_OFFER_INSECURE)
         return False
-    except SdpError:
-        ending.refuse(call, Termination.BAD_SDP)
+    except SdpError as error:
+        ending.refuse(call, termination_of(error))
         return False
     return True
 

@@ -13,6 +13,7 @@ from gateway.base.values import HostPort, Secret
 from gateway.call.agreed import NO_KEYS, AgreedMedia, KeysSeen, known_place
 from gateway.call.effects import LegName
 from gateway.call.leg import Leg
+from gateway.call.places import NO_PLACES, OwnPlaces, check_places
 from gateway.config.schema import Trunk
 from gateway.policy.codes import Code, known_codes
 from gateway.policy.evaluate import OfferPlan, Signalling
@@ -58,6 +59,9 @@ class TrunkLeg(Leg):
     trunk_id: str = ""
     trunk: Trunk | None = None
     new_key: KeySource | None = None
+    own: OwnPlaces = NO_PLACES
+    media_bind: str = ""
+    """Address of the trunk's media socket; empty while none is known."""
     rtp: HostPort = NOWHERE
     rtcp: HostPort = NOWHERE
     plan: OfferPlan | None = None
@@ -240,14 +244,12 @@ class TrunkLeg(Leg):
         return turned and not before.agreement.remote.same_master_key(agreed.agreement.remote)
 
     def _check_address(self, remote: RemoteAudio) -> None:
-        """Media goes only where a trunk's media can be: `c=` must not aim us at this host, a group or a name.
+        """Media goes only where a trunk's media can be, see `places`.
 
         Raises:
-            SdpError: the address is not a unicast IP address, or is local while the trunk is not.
+            MediaPlaceError: the address is none we may send to, or none our socket can.
         """
-        for place in (remote.rtp, remote.rtcp):
-            if place is not None and not _is_media_address(place.host, self.flow.remote.host):
-                raise SdpError("media address not allowed")
+        check_places((remote.rtp, remote.rtcp), bind=self.media_bind, peer=self.flow.remote.host, own=self.own)
 
     def _agree(self, chosen: CryptoAttribute | None, line: RemoteAudio) -> TrunkAgreement:
         """Accept one crypto line: tag and suite echoed; our key is kept while its suite stays (ROC goes on)."""
@@ -354,18 +356,3 @@ def _within(host: str, networks: Sequence[str]) -> bool:
     except ValueError:
         return False
     return any(address in ipaddress.ip_network(network) for network in networks)
-
-
-def _is_media_address(host: str, peer: str) -> bool:
-    """A unicast address; loopback and link-local only for a peer that is itself there (no SSRF by SDP)."""
-    try:
-        address, signalled = ipaddress.ip_address(host), ipaddress.ip_address(peer)
-    except ValueError:
-        return False
-    if address.is_unspecified:
-        return True  # the old hold: nothing is sent there
-    if address.is_multicast or address.is_reserved or str(address) == "255.255.255.255":
-        return False
-    if address.is_loopback or address.is_link_local:
-        return (address.is_loopback, address.is_link_local) == (signalled.is_loopback, signalled.is_link_local)
-    return True

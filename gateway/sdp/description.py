@@ -6,6 +6,7 @@ kept, `bytes()` gives back what came in. Meaning is read from it by `codecs`, `k
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -216,7 +217,23 @@ def parse_connection(value: str) -> str:
     address = fields[2].partition("/")[0]
     if not is_address(address):
         raise SdpError("connection address is malformed", 400)
-    return address
+    return _of_its_type(address, 4 if fields[1].upper() == "IP4" else 6)
+
+
+def _of_its_type(text: str, version: int) -> str:
+    """The address, which must be what its type says; a name may be either.
+
+    `IP6 ::ffff:192.0.2.1` is how hosts with one socket for both protocols write an IPv4 address (RFC 4291 2.5.5.2). A
+    packet to it is an IPv4 packet, so it is read as the IPv4 address it maps.
+    """
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    if address.version != version:
+        raise SdpError("connection address is not of its type", 400)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped) if mapped is not None else text
 
 
 def is_address(text: str) -> bool:

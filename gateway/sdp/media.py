@@ -10,7 +10,15 @@ from enum import StrEnum
 from gateway.base.errors import SdpError
 from gateway.base.values import HostPort
 from gateway.sdp.codecs import Codec, read_codecs
-from gateway.sdp.description import Line, MediaSection, SessionDescription, is_address, is_token, optional_uint
+from gateway.sdp.description import (
+    Line,
+    MediaSection,
+    SessionDescription,
+    is_address,
+    is_token,
+    optional_uint,
+    parse_connection,
+)
 from gateway.sdp.keying import CryptoAttribute, Fingerprint, Setup, read_crypto_lines, read_fingerprints
 
 MAX_CANDIDATES = 32
@@ -212,7 +220,7 @@ def _read_rtcp(section: MediaSection, rtp: HostPort) -> HostPort | None:
     """Where RTCP goes without mux: `a=rtcp` (RFC 3605), else the port above RTP's (RFC 3550 11)."""
     fields = (section.attr("rtcp") or "").split(" ")
     port = optional_uint(fields[0], 65535) or rtp.port + 1
-    host = fields[3] if len(fields) == 4 and is_address(fields[3]) else rtp.host
+    host = parse_connection(" ".join(fields[1:])) if len(fields) == 4 and is_address(fields[3]) else rtp.host
     return HostPort(host, port) if port <= 65535 else None
 
 

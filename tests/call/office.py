@@ -15,6 +15,7 @@ from gateway.base.counters import Counters
 from gateway.base.errors import GatewayError, MediaError, TransportError
 from gateway.base.values import HostPort
 from gateway.call.manager import CallManager
+from gateway.call.places import NO_PLACES
 from gateway.call.services import Services
 from gateway.config.schema import DialplanFile, GatewayConfig
 from gateway.media.relay_client import RelayPool
@@ -180,6 +181,7 @@ class Office:
             tokens=lambda length: f"{next(numbers):0{length}d}"[-length:],
             new_key=lambda length: next(numbers).to_bytes(1, "big") * length,
             clock=time.monotonic,
+            own=NO_PLACES,
         )
         self.manager = CallManager(self.services, cast(DigestServer, None))
         self.manager.registrar.authenticate(BROWSER_FLOW, "alice")

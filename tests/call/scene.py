@@ -14,6 +14,7 @@ from gateway.call.b2bua import Call
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.hops import HopMarks
 from gateway.call.leg import Leg
+from gateway.call.places import NO_PLACES, OwnPlaces
 from gateway.call.state import CallContext, CallState
 from gateway.call.trunk_leg import TrunkLeg
 from gateway.config.schema import Profile, Trunk
@@ -70,6 +71,8 @@ class Scene:
     emergency: bool = False
     offer: bytes = field(default_factory=lambda: vector("chromium_offer"))
     flow: Flow = field(default_factory=trunk_flow)
+    own: OwnPlaces = NO_PLACES
+    media_bind: str = "127.0.0.1"
     now: float = 100.0
 
     def __post_init__(self) -> None:
@@ -131,6 +134,8 @@ class Scene:
             local_tag="gw-trunk",
             trunk_id="pbx",
             trunk=self.trunk,
+            own=self.own,
+            media_bind=self.media_bind,
             new_key=self.state.context.new_key if hasattr(self, "state") else (lambda n: b"\x7f" * n),
         )
 

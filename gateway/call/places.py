@@ -1,0 +1,128 @@
+"""Where a trunk's media may be: reachable from our socket, the peer's own, and never this gateway itself.
+
+SDP is written by the peer. Unchecked, an address in it would aim our packets at hosts behind our firewall, at groups,
+or at our own ports, where media would go round in circles.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.base.errors import SdpError
+from gateway.base.termination import Termination
+from gateway.base.values import HostPort
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+METADATA = frozenset(
+    ipaddress.ip_address(text)
+    for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")
+)
+"""Where clouds serve a machine's own secrets; no telephone lives there, whatever the trunk's address is."""
+THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+
+
+class MediaPlaceError(SdpError):
+    """A media address that cannot be used; `termination` says why."""
+
+    def __init__(self, why: str, termination: Termination = Termination.BAD_SDP) -> None:
+        super().__init__(why, 488)
+        self.termination = termination
+
+
+def termination_of(error: SdpError) -> Termination:
+    """Why a description that could not be used ends a call or refuses a change."""
+    return error.termination if isinstance(error, MediaPlaceError) else Termination.BAD_SDP
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Ports of ours on one address."""
+
+    host: str
+    """Unspecified: every address of this machine."""
+    ports: range
+
+
+@dataclass(frozen=True)
+class OwnPlaces:
+    """What this machine and this gateway are reached by, as known at start."""
+
+    bound: tuple[Bound, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+
+    def is_ours(self, address: Address, port: int) -> bool:
+        """Whether a packet sent there would come back to this gateway."""
+        return any(port in bound.ports and self._covers(bound.host, address) for bound in self.bound)
+
+    def _covers(self, host: str, address: Address) -> bool:
+        own = ipaddress.ip_address(host)
+        if own.version != address.version:
+            return False
+        return own == address or (own.is_unspecified and self._is_local(address))
+
+    def _is_local(self, address: Address) -> bool:
+        return address.is_loopback or any(i.ip == address for i in self.interfaces)
+
+    def is_broadcast(self, address: Address) -> bool:
+        """Whether everybody in one of our networks would get it; a network of one or two has no such address."""
+        return any(
+            address == i.network.broadcast_address
+            for i in self.interfaces
+            if i.version == 4 and i.network.prefixlen < 31
+        )
+
+
+NO_PLACES = OwnPlaces()
+"""Nothing is known to be ours."""
+
+
+def check_places(places: Iterable[HostPort | None], *, bind: str, peer: str, own: OwnPlaces) -> None:
+    """Let pass what a trunk's media may be sent to.
+
+    Args:
+        bind: address of our media socket, which speaks one network protocol; empty when it is not known yet.
+        peer: address the trunk signals from.
+
+    Raises:
+        MediaPlaceError: with the termination that says why.
+    """
+    for place in places:
+        if place is not None:
+            _check(place, bind, peer, own)
+
+
+def _check(place: HostPort, bind: str, peer: str, own: OwnPlaces) -> None:
+    try:
+        address = ipaddress.ip_address(place.host)
+    except ValueError:
+        raise MediaPlaceError("media address is a name", Termination.ADDRESS_INCOMPATIBLE) from None
+    if address.is_unspecified:
+        return  # the old way to hold (RFC 2543): nothing is sent, by no protocol
+    if bind and ipaddress.ip_address(bind).version != address.version:
+        raise MediaPlaceError("media address of another network protocol", Termination.NETWORK_INCOMPATIBLE)
+    embedded = _embedded(address)
+    for one in (address, embedded) if embedded is not None else (address,):
+        if not _is_unicast_of(one, peer) or own.is_ours(one, place.port) or own.is_broadcast(one):
+            raise MediaPlaceError("media address not allowed")
+
+
+def _is_unicast_of(address: Address, peer: str) -> bool:
+    """A unicast address; a local one only for a peer that is itself there."""
+    if address.is_multicast or address.is_reserved or address in METADATA or address in THIS_NETWORK:
+        return False
+    if not (address.is_loopback or address.is_link_local):
+        return True
+    try:
+        signalled = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return (address.is_loopback, address.is_link_local) == (signalled.is_loopback, signalled.is_link_local)
+
+
+def _embedded(address: Address) -> Address | None:
+    """The IPv4 address a packet to this IPv6 address ends up at by 6to4 (RFC 3056)."""
+    return address.sixtofour if isinstance(address, ipaddress.IPv6Address) else None

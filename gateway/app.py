@@ -24,7 +24,7 @@ from gateway.call.services import Services
 from gateway.config.load import LoadedConfig
 from gateway.config.schema import GatewayConfig, User, UsersFile
 from gateway.media.relay_client import RelayPool
-from gateway.media.relay_protocol import CONSENT_SECONDS
+from gateway.media.relay_protocol import CONSENT_SECONDS, SILENCE_SECONDS
 from gateway.net.endpoint import SipEndpoint
 from gateway.net.interfaces import interfaces
 from gateway.net.websocket import SipWebSocket
@@ -70,15 +70,24 @@ class Gateway:
     Args:
         loaded: what the configuration files say.
         consent_seconds: life of a browser's consent to media (RFC 7675 5.1); shorter in tests.
+        silence_seconds: after that a trunk is silent and its call is looked after; shorter in tests.
     """
 
-    def __init__(self, loaded: LoadedConfig, *, consent_seconds: float = CONSENT_SECONDS) -> None:
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        *,
+        consent_seconds: float = CONSENT_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
         config = loaded.config
         self.config = config
         self.counters = Counters()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.audit = AuditLog(config.audit, self.counters, deliver=self._deliver)
-        self.pool = RelayPool(config.media, self.counters, consent_seconds=consent_seconds)
+        self.pool = RelayPool(
+            config.media, self.counters, consent_seconds=consent_seconds, silence_seconds=silence_seconds
+        )
         self.stack = SipStack(random_token, self.counters)
         self.endpoint = SipEndpoint(self.stack, self.counters, config.trunks, self._on_event)
         self.endpoint.on_flow_closed = self._flow_closed

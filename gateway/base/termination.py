@@ -21,6 +21,8 @@ class Termination(Enum):
     RING_TIMEOUT = ("ring-timeout", Party.CALLEE, 408, 0, "Nobody answered in time")
     REJECTED = ("rejected", Party.CALLEE, 603, 0, "The other side rejected the call")
     PEER_TIMEOUT = ("peer-timeout", Party.TRUNK, 408, 0, "The other side did not answer the request")
+    PEER_GONE = ("peer-gone", Party.TRUNK, 408, 0, "The other side no longer knows the call")
+    MEDIA_TIMEOUT = ("media-timeout", Party.TRUNK, 408, 0, "Nothing was heard from the trunk for too long")
     TRUNK_UNREACHABLE = ("trunk-unreachable", Party.TRUNK, 503, 399, "The trunk cannot be reached")
     TRUNK_UNVERIFIED = ("trunk-unverified", Party.TRUNK, 503, 399, "The trunk's certificate is not valid")
     TRUNK_ERROR = ("trunk-error", Party.TRUNK, 502, 0, "The trunk answered with an error")

@@ -63,6 +63,7 @@ class Admission:
             new_key=services.new_key,
             hop_marks=HopMarks(Secret(services.new_key(HOP_KEY_LENGTH)), services.tokens),
             ring_seconds=services.config.limits.ring_seconds,
+            silence_seconds=services.config.limits.silence_seconds,
             make_callee=self._make_callee,
             trunks=services.config.trunks,
         )

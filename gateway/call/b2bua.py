@@ -11,7 +11,7 @@ The verbs live beside it: `setup` (INVITE to INVITE), `responses`, `answering`, 
 from __future__ import annotations
 
 from gateway.base.termination import Termination
-from gateway.call import answering, change, ending, flows, report, responses, security, setup, telling
+from gateway.call import answering, change, ending, flows, liveness, report, responses, security, setup, telling
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import ClearTimer, Effect, LegName, Purpose, ReleaseDtlsKeys, Timer
 from gateway.call.events import (
@@ -24,7 +24,9 @@ from gateway.call.events import (
     FlowRefused,
     Lost,
     MediaFailed,
+    MediaHeard,
     MediaOpened,
+    MediaSilent,
     MediaStarted,
     MediaUnsent,
     RequestFailed,
@@ -127,6 +129,8 @@ class Call:
             case MediaStarted() if call.trunk is not None and event.leg is call.trunk.name:
                 if call.trunk.agreed is not None:
                     security.posture_changed(call, call.trunk)
+            case MediaSilent() | MediaHeard():
+                liveness.noticed(call, event)
             case SourceLearned() | SourceRejected():
                 call.emit(security.source_record(call, event))
             case MediaUnsent():
@@ -169,6 +173,8 @@ class Call:
                 change.response(call, leg, event)
             case Purpose.UPDATE if isinstance(leg, BrowserLeg):
                 telling.response(call, leg, event)
+            case Purpose.OPTIONS:
+                liveness.response(call, event)
             case Purpose.BYE if event.response.status >= 200:
                 call.answered(event.ask)
             case _:
@@ -186,6 +192,8 @@ class Call:
         elif event.purpose in (Purpose.REINVITE, Purpose.UPDATE):
             call.reoffer = None
             ending.terminate(call, Termination.PEER_TIMEOUT)
+        elif event.purpose is Purpose.OPTIONS:
+            liveness.failed(call, event)
 
     def _caller_or_timer(self, event: AckIn | AckMissing | CancelIn | TimerFired) -> None:
         call = self.state
@@ -233,6 +241,8 @@ class Call:
                 change.again(call)
             case Timer.REPORT:
                 telling.again(call)
+            case Timer.LIVENESS:
+                liveness.look(call)
             case Timer.LINGER:
                 ending.forget(call)
             case _:

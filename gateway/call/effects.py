@@ -33,6 +33,7 @@ class Purpose(StrEnum):
     INVITE = "invite"
     REINVITE = "reinvite"
     UPDATE = "update"
+    OPTIONS = "options"
     BYE = "bye"
 
 
@@ -43,6 +44,7 @@ class Timer(StrEnum):
     KEYED = "keyed"
     GLARE = "glare"
     REPORT = "report"
+    LIVENESS = "liveness"
     LINGER = "linger"
 
 

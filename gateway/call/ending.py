@@ -57,7 +57,7 @@ def terminate(
         return
     call.phase = Phase.ENDED
     call.termination, call.status = termination, status or termination.status
-    call.emit(ClearTimer(Timer.RING), ClearTimer(Timer.KEYED), ClearTimer(Timer.GLARE))
+    call.emit(ClearTimer(Timer.RING), ClearTimer(Timer.KEYED), ClearTimer(Timer.GLARE), ClearTimer(Timer.LIVENESS))
     call.emit(Finished(termination, call.status), SetTimer(Timer.LINGER, LINGER_SECONDS))
     _end_caller(call, termination, by)
     if call.callee is not None:

@@ -138,6 +138,20 @@ class MediaStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaSilent:
+    """Nothing was accepted from a leg for a while, neither RTP nor RTCP; told once until it is heard again."""
+
+    leg: LegName
+
+
+@dataclass(frozen=True, slots=True)
+class MediaHeard:
+    """A leg that was silent is heard again."""
+
+    leg: LegName
+
+
+@dataclass(frozen=True, slots=True)
 class SourceLearned:
     """The relay learned another media source for the trunk leg (POLICY A2b)."""
 
@@ -185,6 +199,8 @@ Event = (
     | CancelIn
     | TimerFired
     | MediaStarted
+    | MediaSilent
+    | MediaHeard
     | SourceLearned
     | SourceRejected
     | MediaUnsent

@@ -204,6 +204,10 @@ def _translate(event: relay.RelayEvent) -> events.Event | None:
             return events.Lost(Termination.MEDIA_UNAVAILABLE)
         case relay.MediaStarted():
             return events.MediaStarted(LegName(event.leg))
+        case relay.LegSilent():
+            return events.MediaSilent(LegName(event.leg))
+        case relay.LegHeard():
+            return events.MediaHeard(LegName(event.leg))
         case relay.SourceLearned():
             return events.SourceLearned(event.address, event.expected)
         case relay.SourceRejected():

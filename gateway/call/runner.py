@@ -29,7 +29,7 @@ MAX_QUEUED_EVENTS = 256
 MAX_REINVITES_KEPT = 4
 """Re-INVITEs of ours whose 2xx may still be repeated (RFC 3261 13.2.2.4); older ones were acknowledged long ago."""
 
-_ANSWERED_ONCE = (fx.Purpose.BYE, fx.Purpose.UPDATE)
+_ANSWERED_ONCE = (fx.Purpose.BYE, fx.Purpose.UPDATE, fx.Purpose.OPTIONS)
 """Only the 2xx of an INVITE is repeated by its sender (RFC 3261 13.3.1.4)."""
 
 _RECORD_COUNTERS = {

@@ -45,6 +45,7 @@ class CallContext:
     new_key: KeySource
     hop_marks: HopMarks
     ring_seconds: float
+    silence_seconds: float
     make_callee: Callable[[CallState, Flow], Leg]
     trunks: Mapping[str, Trunk]
 
@@ -127,6 +128,10 @@ class CallState:
     glare_retries: int = 0
     flows_recorded: set[tuple[object, ...]] = field(default_factory=set)
     """What was said already of messages over weaker flows: each kind once, see `flows`."""
+    silent_since: float | None = None
+    """Since when the trunk is silent although it might speak, see `liveness`; None: it is heard."""
+    silent_on_hold: bool = False
+    """The call was on hold when that was looked at last."""
     termination: Termination | None = None
     status: int = 0
     forgotten: bool = False

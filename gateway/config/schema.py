@@ -305,6 +305,8 @@ class Limits(Model):
     """Calls at the same time; more are refused with 503."""
     ring_seconds: int = Field(default=180, ge=1, le=600)
     """How long a call may ring before it is ended."""
+    silence_seconds: int = Field(default=1800, ge=60, le=86_400)
+    """How long a trunk that still answers may send neither RTP nor RTCP, hold aside, before its call is ended."""
 
 
 class GatewayConfig(Model):

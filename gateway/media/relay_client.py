@@ -16,6 +16,7 @@ from gateway.media.relay_health import HEARTBEAT_SECONDS, Health
 from gateway.media.relay_protocol import (
     CONSENT_SECONDS,
     QUARANTINE_SECONDS,
+    SILENCE_SECONDS,
     WORKER,
     Alive,
     CloseSession,
@@ -159,6 +160,7 @@ class RelayPool:
         counters: where restarts are counted.
         consent_seconds: life of ICE consent (RFC 7675 5.1); shorter in tests.
         quarantine_seconds: rest of a closed trunk port; shorter in tests.
+        silence_seconds: after that a trunk is called silent; shorter in tests.
     """
 
     def __init__(
@@ -168,6 +170,7 @@ class RelayPool:
         *,
         consent_seconds: float = CONSENT_SECONDS,
         quarantine_seconds: float = QUARANTINE_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self._media = media
         self._numbers = itertools.count(WORKER + 1)
@@ -183,6 +186,7 @@ class RelayPool:
                     trunk_last=last,
                     consent_seconds=consent_seconds,
                     quarantine_seconds=quarantine_seconds,
+                    silence_seconds=silence_seconds,
                 ),
                 counters,
                 self._ready.set,

@@ -65,6 +65,9 @@ Session
                           browser and answers no more checks of this session.
     `MediaStarted`        First packet of a leg that authenticated, or on a plain leg came from the accepted source.
                           Once per leg, and once more after the trunk leg changed between plain and keyed.
+    `LegSilent`           Nothing was accepted from the trunk leg for 20 s since `SetTrunk` or its last packet, neither
+                          RTP nor RTCP. Once until it is heard again.
+    `LegHeard`            A leg that was called silent is heard again.
     `SourceLearned`       The trunk's media now comes from, and goes to, `address`; `expected` is the signalled address,
                           and equal to it when that one has spoken again. At most 64 per session; counters go on.
     `SourceRejected`      Packets were dropped; `code` is a code of the policy's catalogue, see `RejectCode`. At most
@@ -118,6 +121,8 @@ WORKER = 0
 
 CONSENT_SECONDS = 30.0
 """Life of consent after a check (RFC 7675 5.1)."""
+SILENCE_SECONDS = 20.0
+"""A trunk that sends nothing for this long is called silent: four times the usual interval of RTCP reports."""
 QUARANTINE_SECONDS = 5.0
 """A closed trunk port rests this long: late packets of the old call do not reach the next one."""
 
@@ -236,6 +241,7 @@ class WorkerConfig:
     trunk_last: int
     consent_seconds: float = CONSENT_SECONDS
     quarantine_seconds: float = QUARANTINE_SECONDS
+    silence_seconds: float = SILENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +371,18 @@ class MediaStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class LegSilent:
+    session: int
+    leg: Leg
+
+
+@dataclass(frozen=True, slots=True)
+class LegHeard:
+    session: int
+    leg: Leg
+
+
+@dataclass(frozen=True, slots=True)
 class SourceLearned:
     session: int
     address: HostPort
@@ -419,6 +437,8 @@ Event: TypeAlias = (
     | DtlsReceived
     | ConsentLost
     | MediaStarted
+    | LegSilent
+    | LegHeard
     | SourceLearned
     | SourceRejected
     | MediaUnsent
@@ -430,6 +450,8 @@ RelayEvent: TypeAlias = (
     | DtlsReceived
     | ConsentLost
     | MediaStarted
+    | LegSilent
+    | LegHeard
     | SourceLearned
     | SourceRejected
     | MediaUnsent

@@ -212,6 +212,7 @@ def _with_descriptor(config: WorkerConfig, descriptor: int) -> WorkerConfig:
         config.trunk_last,
         config.consent_seconds,
         config.quarantine_seconds,
+        config.silence_seconds,
     )
 
 

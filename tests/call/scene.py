@@ -86,6 +86,7 @@ class Scene:
             new_key=lambda length: bytes([next(keys)]) * length,
             hop_marks=HopMarks(Secret(b"hop key"), lambda length: f"{next(numbers):0{length}d}"[-length:]),
             ring_seconds=180.0,
+            silence_seconds=1800.0,
             make_callee=self._callee,
             trunks={"pbx": self.trunk},
         )

@@ -185,6 +185,11 @@ class CallMachine(RuleBasedStateMachine):
     def browser_responds_to_our_report(self, status: int) -> None:
         self._respond(self.sent(Purpose.UPDATE)[-1], status, "callee", b"", once=True)
 
+    @precondition(lambda self: self.sent(Purpose.OPTIONS))
+    @rule(status=st.sampled_from([100, 200, 200, 403, 405, 408, 481, 500, 501]))
+    def peer_says_whether_it_knows_the_call(self, status: int) -> None:
+        self._respond(self.sent(Purpose.OPTIONS)[-1], status, "callee", b"", once=True)
+
     @precondition(lambda self: self.sent(Purpose.BYE))
     @rule(status=st.sampled_from([100, 200, 481, 500]))
     def peer_responds_to_our_bye(self, status: int) -> None:
@@ -328,6 +333,16 @@ class CallMachine(RuleBasedStateMachine):
     def media_starts(self, leg: LegName) -> None:
         self.feed(events.MediaStarted(leg))
 
+    @rule(leg=st.sampled_from(LegName), silent=st.sampled_from([True, True, False]))
+    def a_leg_falls_silent_or_is_heard_again(self, leg: LegName, silent: bool) -> None:
+        self.feed(events.MediaSilent(leg) if silent else events.MediaHeard(leg))
+
+    @rule(seconds=st.sampled_from([1.0, 30.0, 600.0]))
+    def time_passes_and_silence_is_looked_at(self, seconds: float) -> None:
+        self.scene.now += seconds
+        if [e for e in self.scene.all if isinstance(e, fx.SetTimer) and e.name is fx.Timer.LIVENESS]:
+            self.feed(events.TimerFired(fx.Timer.LIVENESS))
+
     @rule(leg=st.sampled_from(LegName))
     def the_relay_tells_of_sources(self, leg: LegName) -> None:
         here = HostPort("127.0.0.2", 4002)
@@ -354,7 +369,7 @@ class CallMachine(RuleBasedStateMachine):
         self.feed(events.Lost(Termination.SHUTDOWN))
         if self.scene.state.caller.confirmed:
             self.feed(events.AckMissing("invite-key"))
-        for purpose in (Purpose.REINVITE, Purpose.UPDATE, Purpose.INVITE, Purpose.BYE):
+        for purpose in (Purpose.REINVITE, Purpose.UPDATE, Purpose.OPTIONS, Purpose.INVITE, Purpose.BYE):
             for sent in self.sent(purpose):
                 self._respond(sent, 487, "callee", b"")
         self.watcher.over()

@@ -40,6 +40,8 @@ class Watcher:
         """The last Call-Security header that left for the browser."""
         self.updates: set[int] = set()
         """CSeq numbers of reports by UPDATE that wait for their response."""
+        self.questions: set[int] = set()
+        """CSeq numbers of OPTIONS that wait for their response."""
 
     def see(self, event: events.Event | None, effects: Sequence[fx.Effect]) -> None:
         """Judge one step: the event, and what the machine wanted done."""
@@ -49,6 +51,7 @@ class Watcher:
             self._one(effect)
         self._posture()
         self._report(event)
+        self._liveness(event)
         if isinstance(event, events.ResponseIn):
             self._response(event, effects)
         elif isinstance(event, events.RequestIn):
@@ -143,9 +146,25 @@ class Watcher:
         if not self.updates and not state.report_waits and browser.takes_update:
             assert self.told.startswith(f"grade={state.posture.current.name};worst={state.posture.worst.name};")
 
+    def _liveness(self, event: events.Event | None) -> None:
+        """What the peer says to the question decides: a call nobody knows is over, any other goes on."""
+        if isinstance(event, events.RequestFailed) and event.purpose is Purpose.OPTIONS:
+            self.questions.clear()
+            assert self.finished or self.scene.emergency
+        if isinstance(event, events.ResponseIn) and event.purpose is Purpose.OPTIONS and event.response.status >= 200:
+            self.questions.clear()
+            status = event.response.status
+            assert self.finished or status not in (408, 481) or (status == 408 and self.scene.emergency)
+
     def _send(self, effect: fx.SendRequest) -> None:
         request = effect.request
         self._to(effect.leg, request)
+        if effect.purpose is Purpose.OPTIONS:
+            assert effect.leg is LegName.TRUNK
+            assert not self.finished
+            assert not any(leg is effect.leg for leg, _ in self.reinvites), "no CSeq overtakes a change"
+            self.questions.add(request.cseq.number)
+            assert len(self.questions) == 1, "one question at a time"
         if effect.purpose is Purpose.UPDATE:
             assert effect.leg is LegName.BROWSER
             assert not request.body

@@ -27,7 +27,6 @@ class Scene:
     def __init__(self, directory: Path, **options: Any) -> None:
         self.ports = {PLAIN: free_port(host=PLAIN_HOST), SDES: free_port(host=SDES_HOST)}
         setup = GatewaySetup(directory, trunks={}, outbound=[], **options.pop("setup", {}))
-        pair = setup.certificates.pbx
         setup.trunks = {
             "plain": self._trunk(PLAIN, PLAIN_HOST, "legacy", ""),
             "sdes": self._trunk(SDES, SDES_HOST, "strict", ";transport=tls")
@@ -43,10 +42,14 @@ class Scene:
         self.host = HostedGateway(setup, **options)
         self.media: dict[str, TrunkMedia] = {}
         self.scripts: dict[str, Any] = {}
-        self.trunks = {
-            PLAIN: FakeTrunk(PLAIN_HOST, self.ports[PLAIN], lambda r: self._script(PLAIN, r)),
-            SDES: FakeTrunk(SDES_HOST, self.ports[SDES], lambda r: self._script(SDES, r), transport="tls", pair=pair),
-        }
+        self.trunks = {number: self.new_trunk(number) for number in (PLAIN, SDES)}
+
+    def new_trunk(self, number: str) -> FakeTrunk:
+        """The trunk behind a number, not started yet."""
+        if number == PLAIN:
+            return FakeTrunk(PLAIN_HOST, self.ports[PLAIN], lambda r: self._script(PLAIN, r))
+        pair = self.setup.certificates.pbx
+        return FakeTrunk(SDES_HOST, self.ports[SDES], lambda r: self._script(SDES, r), transport="tls", pair=pair)
 
     def _trunk(self, number: str, host: str, profile: str, suffix: str) -> dict[str, Any]:
         return {

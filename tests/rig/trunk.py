@@ -53,6 +53,8 @@ class FakeTrunk:
         self.host, self.port, self.script, self.transport = host, port, script, transport
         self.seen: list[Request] = []
         self.responses: list[Response] = []
+        self.status = 200
+        """What requests that are no INVITE are answered with."""
         self._ringing: dict[str, Request] = {}
         self._context: ssl.SSLContext | None = None
         if transport == "tls" and pair is not None:
@@ -158,7 +160,7 @@ class FakeTrunk:
         self.seen.append(message)
         if message.method == "ACK":
             return
-        answers = self.script(message) if message.method == "INVITE" else [(200, b"")]
+        answers = self.script(message) if message.method == "INVITE" else [(self.status, b"")]
         for status, body in answers:
             send(bytes(self.answer(message, status, body)))
         if message.method == "INVITE" and all(status < 200 for status, _ in answers):

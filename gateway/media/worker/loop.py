@@ -46,7 +46,7 @@ MAX_SESSIONS = 4096
 COALESCE_SECONDS = 0.00025
 """Pause after a wake-up that did not fill `MAX_EVENTS`: wake-ups, not packets, are what a relay spends its time on."""
 TICK_SECONDS = 1.0
-"""How often consent is looked at."""
+"""How often consent and silence are looked at."""
 MAX_SILENT_TICKS = 30
 """Ticks without a heartbeat, once there was one, after which the worker ends: a gateway that hangs for so long neither
 ends calls nor watches over them, and its media must not go on without it."""
@@ -74,7 +74,7 @@ class RelayLoop:
         self._silent_ticks = 0
         self._watched = False
         """The gateway sends heartbeats; from the first on they are missed."""
-        self._tick = min(TICK_SECONDS, config.consent_seconds / 4)
+        self._tick = min(TICK_SECONDS, config.consent_seconds / 4, config.silence_seconds / 4)
         self._register(control, self._commands)
         for own in self._port.sockets:
             self._register(own, partial(self._port.read, own))
@@ -92,12 +92,17 @@ class RelayLoop:
                 if handler is not None:
                     handler(now)
             if now >= due:
-                self._port.expire(now)
+                self._look_at_the_clock(now)
                 if self._is_orphaned():
                     return
                 due = now + self._tick
             if 0 < len(events) < MAX_EVENTS:
                 time.sleep(COALESCE_SECONDS)
+
+    def _look_at_the_clock(self, now: float) -> None:
+        self._port.expire(now)
+        for session in self._sessions.values():
+            session.tick(now, self._config.silence_seconds)
 
     def _is_orphaned(self) -> bool:
         """Counted in ticks, so that a worker that was itself held up reads what waits for it first."""

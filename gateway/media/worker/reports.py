@@ -9,6 +9,8 @@ from gateway.base.values import HostPort
 from gateway.media.relay_protocol import (
     Event,
     Leg,
+    LegHeard,
+    LegSilent,
     MediaStarted,
     MediaUnsent,
     RejectCode,
@@ -38,9 +40,30 @@ class Reports:
         self._rejected: set[tuple[Leg, RejectCode]] = set()
         self._learned = 0
         self._unsent: Counter[tuple[Leg, UnsentCause]] = Counter()
+        self._heard: set[Leg] = set()
+        """Legs that were heard since the last tick."""
+        self._heard_at = 0.0
+        self._expected = self._silent = False
+
+    def expected(self, now: float) -> None:
+        """From now on the trunk may send: it was described, perhaps again."""
+        self._expected, self._heard_at = True, now
+
+    def tick(self, now: float, silence_seconds: float) -> None:
+        """Look whether the trunk has fallen silent, or speaks again; whole ticks are exact enough for that."""
+        if "trunk" in self._heard:
+            self._heard_at = now
+            if self._silent:
+                self._silent = False
+                self.emit(LegHeard(self.session, "trunk"))
+        elif self._expected and not self._silent and now - self._heard_at >= silence_seconds:
+            self._silent = True
+            self.emit(LegSilent(self.session, "trunk"))
+        self._heard.clear()
 
     def started(self, leg: Leg) -> None:
-        """Media of a leg was accepted."""
+        """A packet of a leg was accepted."""
+        self._heard.add(leg)
         if leg not in self._started:
             self._started.add(leg)
             self.emit(MediaStarted(self.session, leg))

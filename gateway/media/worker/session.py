@@ -91,6 +91,8 @@ class Session:
             self.trunk.configure(command, now)
         except ValueError:
             self._emit(SessionFailed(self.number, FailureReason.BAD_ADDRESS))
+            return
+        self._reports.expected(now)
 
     def set_payloads(self, command: SetPayloads) -> None:
         self._to_trunk.payloads = _payloads("browser", command.to_trunk, command.formats)
@@ -100,6 +102,10 @@ class Session:
         self._to_trunk.set_open(command.to_trunk)
         self._to_browser.set_open(command.to_browser)
         self.trunk.hold(not command.to_browser, now)
+
+    def tick(self, now: float, silence_seconds: float) -> None:
+        """Look at the clock: about once a second, whether or not packets come."""
+        self._reports.tick(now, silence_seconds)
 
     def from_browser(self, packet: bytes, source: tuple[Any, ...], now: float) -> None:
         """Relay a packet that came from a validated path."""

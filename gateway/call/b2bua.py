@@ -85,6 +85,7 @@ class Call:
 
     def _drain(self) -> list[Effect]:
         telling.settle(self.state)
+        security.leave_none_unrecorded(self.state)
         ending.settle(self.state)
         out, self.state.out = self.state.out, []
         return out
@@ -236,6 +237,7 @@ class Call:
             case Timer.RING if call.phase is Phase.CALLING:
                 ending.refuse(call, call.fork_objection or Termination.RING_TIMEOUT)
             case Timer.KEYED if call.answered_at is not None and call.browser and call.browser.keyed is None:
+                security.dtls_violation(call, call.browser, Termination.MEDIA_NOT_KEYED)
                 ending.terminate(call, Termination.MEDIA_NOT_KEYED)
             case Timer.GLARE:
                 change.again(call)

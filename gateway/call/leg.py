@@ -68,6 +68,8 @@ class Leg(ABC):
     """To-tag of the early dialog whose answer was taken from an 18x."""
     recorded: SecurityVector | None = None
     """What the audit log last said of this leg."""
+    judged: bool = False
+    """The audit log has a record of this leg, of whatever kind."""
     history: frozenset[Code] = frozenset()
     """What happened on the way here and what was found that no description shows: a retry, an ignored offer of keys."""
     wants_to_send: bool = True

@@ -10,7 +10,7 @@ from gateway.audit.record import CallInfo, Checkpoint
 from gateway.base.termination import Termination
 from gateway.call import ending
 from gateway.call.browser_leg import BrowserLeg
-from gateway.call.effects import SetTrunkMedia, WriteAudit
+from gateway.call.effects import Finished, SetTrunkMedia, WriteAudit
 from gateway.call.events import SourceLearned, SourceRejected, TrunkFailed
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
@@ -111,7 +111,21 @@ def _record(call: CallState, leg: Leg, vector: SecurityVector, kind: str) -> Ver
     return verdict
 
 
+def leave_none_unrecorded(call: CallState) -> None:
+    """The call ends now: a leg that was agreed and has no record yet gets one before anything of the end happens.
+
+    That is a leg whose keys never came: leg.pending, which proves nothing and says so.
+    """
+    end = next((n for n, effect in enumerate(call.out) if isinstance(effect, Finished)), len(call.out))
+    before, after = call.out[:end], call.out[end:]
+    for leg in (call.browser, call.trunk) if after else ():
+        if leg is not None and not leg.judged and leg.local is not None and leg.remote is not None:
+            before.append(_leg_record(call, leg, judge(call.policy, leg.vector), leg.vector))
+    call.out = [*before, *after]
+
+
 def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVector) -> WriteAudit:
+    leg.judged = True
     return WriteAudit(
         record.leg_record(
             info(call),
@@ -205,7 +219,7 @@ def retry(call: CallState, plan: OfferPlan, status: int) -> None:
 
 
 def dtls_violation(call: CallState, leg: BrowserLeg, termination: Termination) -> None:
-    """Record a failed handshake; a certificate that is not the signalled one is never tolerable (RFC 5763 5)."""
+    """Record a handshake that failed or never came about; a foreign certificate is never tolerable (RFC 5763 5)."""
     mismatch = termination is Termination.FINGERPRINT_MISMATCH
     codes = (Code.DTLS_FP_MISMATCH,) if mismatch else (Code.EARLY_UNKEYED,)
     violation(call, leg, codes, termination, kind="D4")

@@ -124,6 +124,11 @@ def handshake_failed(termination: Termination) -> Driver:
     return drive
 
 
+def never_keyed(profile: Profile) -> Scene:
+    scene = inbound(answer("RTP/SAVP", GOOD), profile).reply(200, BROWSER_ANSWER).ack()
+    return scene.feed(events.TimerFired(fx.Timer.KEYED))
+
+
 def offered(body: bytes) -> Driver:
     """The browser calls with this offer."""
     return lambda profile: Scene(profile=profile, offer=body).begin()
@@ -171,7 +176,7 @@ DRIVERS: dict[tuple[str, int], Driver] = {
     ("mid.hold_rekey", 0): changed(answer("RTP/SAVP", OTHER, direction="inactive")),
     ("fork.mixed", 0): forked,
     ("early.plain", 0): outbound((183, answer()), (200, None)),
-    ("early.unkeyed", 0): handshake_failed(Termination.DTLS_FAILED),
+    ("early.unkeyed", 0): never_keyed,
     ("brw.ws_insecure", 0): over_ws,
     ("brw.sdes_or_avp", 0): offered(answer("RTP/SAVP", GOOD)),
     ("brw.no_mux", 0): offered(OFFER.replace(b"a=rtcp-mux\r\n", b"")),

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.values import HostPort
 from gateway.call import runner
-from gateway.call.events import SourceLearned
+from gateway.call.events import DtlsConnected, SourceLearned
 from gateway.sip.events import AckReceived
 from tests.call.office import Audit, Office
 from tests.call.scene import BROWSER_FLOW, request, sdes_answer
@@ -57,6 +58,7 @@ async def established(office: Office, audit: SlowAudit) -> None:
     await office.settle()
     office.reply("INVITE", 200, sdes_answer(last_invite(office).body))
     office.manager.on_event(AckReceived("in-1", request("ACK", cseq=1, to_tag="gw"), BROWSER_FLOW))
+    next(iter(office.manager.index.runners)).feed(DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
     await office.settle()
     audit.slow = True
 

@@ -287,3 +287,29 @@ def test_early_media_is_recorded_at_its_own_checkpoint() -> None:
     scene = Scene().calling()
     scene.reply(183, sdes_answer(scene.invite.body))
     assert scene.record("leg.secured")["checkpoint"] == "P2"
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+def test_a_browser_that_is_never_keyed_has_a_record_that_says_so(profile: Profile) -> None:
+    scene = Scene(profile=profile).calling()
+    scene.reply(200, sdes_answer(scene.invite.body) if b"RTP/SAVP" in scene.invite.body else answer()).ack()
+    scene.feed(events.TimerFired(fx.Timer.KEYED))
+    record = scene.record("leg.violation")
+    assert (record["leg"], record["codes"]) == ("browser", ["early.unkeyed"])
+    assert scene.order(fx.WriteAudit, fx.Finished)[-1] == "Finished"
+
+
+@pytest.mark.parametrize("outbound", [True, False])
+def test_a_call_that_ends_before_its_browser_is_keyed_leaves_a_pending_record_before_its_end(outbound: bool) -> None:
+    key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
+    scene = Scene(outbound=outbound, offer=vector("chromium_offer") if outbound else answer("RTP/SAVP", key)).calling()
+    scene.reply(200, sdes_answer(scene.invite.body) if outbound else vector("chromium_answer_to_rtpengine")).ack()
+    scene.feed(events.Lost(Termination.CONSENT_LOST))
+    assert scene.record("leg.pending")["leg"] == "browser"
+    assert scene.records.count("leg.pending") == 1
+    assert scene.order(fx.WriteAudit, fx.Finished)[-1] == "Finished"
+
+
+def test_a_call_that_was_never_answered_has_no_leg_to_record() -> None:
+    scene = Scene().calling().reply(180).feed(events.CancelIn())
+    assert scene.records == ["call.start"]

@@ -36,6 +36,8 @@ class Watcher:
         self.byes: Counter[str] = Counter()
         """To tags we said goodbye to."""
         self.worst = Grade.END_TO_END
+        self.judged: set[str] = set()
+        """Legs the log has said anything of."""
         self.told = ""
         """The last Call-Security header that left for the browser."""
         self.updates: set[int] = set()
@@ -98,6 +100,8 @@ class Watcher:
         kind = str(record["type"])
         assert (kind == "call.start") == (not self.records), "call.start is the first record and the only one"
         self.records.append(kind)
+        if kind.startswith("leg."):
+            self.judged.add(str(record["leg"]))
         vector = record.get("vector_after")
         if kind in ACCEPTED and isinstance(vector, dict):
             self.agreed[str(record["leg"])] = str(vector["keying"])
@@ -229,3 +233,6 @@ class Watcher:
         assert self.finals["invite-key"] == 1, "the caller has its one final response"
         assert not self.reinvites
         self._unwanted_is_ended()
+        for leg in (self.scene.state.browser, self.scene.state.trunk):
+            if leg is not None and leg.local is not None and leg.remote is not None:
+                assert leg.name.value in self.judged, "every leg that was agreed has a record"

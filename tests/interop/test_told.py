@@ -30,10 +30,6 @@ def trunk(stage: Stage) -> Iterator[ChangingTrunk]:
     made.stop()
 
 
-def wait_colour(page: SoftphonePage, colour: str) -> None:
-    page.page.wait_for_selector(f"#security[data-colour={colour}]", timeout=TOLD_MS)
-
-
 def lose_encryption(stage: Stage, trunk: ChangingTrunk) -> None:
     """The trunk drops its keys, which `prefer` tolerates; the log knows by the time of our answer."""
     assert trunk.change(trunk.plain()).status == 200
@@ -46,12 +42,13 @@ def test_a_green_call_turns_red_when_the_trunk_drops_its_keys_and_green_again_wh
     stage: Stage, page: SoftphonePage, trunk: ChangingTrunk
 ) -> None:
     page.call(NUMBER)
-    assert (page.grade, page.colour) == ("HOP_BY_HOP", "green")
+    page.wait_colour("green")
+    assert page.grade == "HOP_BY_HOP"
     lose_encryption(stage, trunk)
-    wait_colour(page, "red")
+    page.wait_colour("red", TOLD_MS)
     assert page.state == "in-call"
     assert trunk.change(trunk.keyed()).status == 200
-    wait_colour(page, "green")
+    page.wait_colour("green", TOLD_MS)
     assert "Earlier in this call" in (page.page.text_content("#security") or "")
     page.click("hangup")
     page.wait_state("ended")
@@ -65,7 +62,7 @@ def test_a_call_the_person_holds_turns_red_too_and_stays_held(
     page.wait_state("held")
     wait_for(lambda: trunk.trunk.methods().count("ACK") == 2, 5, "the hold never reached the trunk")
     lose_encryption(stage, trunk)
-    wait_colour(page, "red")
+    page.wait_colour("red", TOLD_MS)
     assert page.state == "held"
     page.click("hold")
     page.wait_state("in-call")

@@ -136,6 +136,10 @@ class SoftphonePage:
     def state(self) -> str:
         return self.page.get_attribute("#call-state", "data-state") or ""
 
+    def wait_colour(self, colour: str, milliseconds: float = 5000) -> None:
+        """Wait for the colour of the call's protection; it is grey until the page has seen its own connection."""
+        self.page.wait_for_selector(f"#security[data-colour={colour}]", timeout=milliseconds)
+
     @property
     def grade(self) -> str:
         return self.page.get_attribute("#security", "data-grade") or ""

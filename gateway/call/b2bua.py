@@ -190,6 +190,8 @@ class Call:
             if call.phase is Phase.CALLING and setup.try_next_trunk(call):
                 return
             ending.refuse(call, _lost(leg) if event.transport else Termination.PEER_TIMEOUT)
+        elif event.purpose is Purpose.UPDATE and isinstance(leg, BrowserLeg) and not event.transport:
+            telling.unanswered(call, leg)
         elif event.purpose in (Purpose.REINVITE, Purpose.UPDATE):
             call.reoffer = None
             ending.terminate(call, Termination.PEER_TIMEOUT)

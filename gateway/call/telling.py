@@ -48,9 +48,14 @@ def response(call: CallState, leg: BrowserLeg, event: ResponseIn) -> None:
     elif status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
         ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.name if status == 481 else None)
     elif status in NO_UPDATE:
-        leg.takes_update, call.told = False, None
+        unanswered(call, leg)
     else:
         report.missed(call)
+
+
+def unanswered(call: CallState, leg: BrowserLeg) -> None:
+    """This browser does not know UPDATE, or says nothing to it: it is told by re-INVITE, which it cannot overlook."""
+    leg.takes_update, call.told = False, None
 
 
 def again(call: CallState) -> None:

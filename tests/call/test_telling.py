@@ -214,6 +214,14 @@ def test_a_browser_that_refuses_update_gets_the_reinvite_at_once(status: int) ->
     assert [(r.method, grade(r)) for r in to_browser(scene)] == [("INVITE", "CLEARTEXT")]
 
 
+def test_a_browser_that_says_nothing_to_update_gets_the_reinvite_and_keeps_its_call() -> None:
+    scene = from_trunk(outbound(), "INVITE", answer("RTP/AVP"))
+    (sent,) = [e for e in scene.take(fx.SendRequest) if e.purpose is Purpose.UPDATE]
+    scene.clear().feed(events.RequestFailed(LegName.BROWSER, Purpose.UPDATE, transport=False, ask=sent.ask))
+    assert [(r.method, grade(r)) for r in to_browser(scene)] == [("INVITE", "CLEARTEXT")]
+    assert finished(scene) is None
+
+
 @pytest.mark.parametrize("status", [491, 500, 503, 403])
 def test_a_report_that_was_not_read_is_sent_again_after_a_wait_that_grows(status: int) -> None:
     scene, waits = from_trunk(outbound(), "INVITE", answer("RTP/AVP")), []

@@ -17,6 +17,7 @@ from gateway.audit.log import FILE_NAME
 from gateway.base.counters import Counter
 from tests.audit.bench import Bench
 from tests.audit.disk import FailingDisk
+from tests.effort import examples
 
 
 class LogLife(RuleBasedStateMachine):
@@ -105,4 +106,4 @@ class LogLife(RuleBasedStateMachine):
 
 
 TestLogLife = LogLife.TestCase
-TestLogLife.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestLogLife.settings = settings(max_examples=examples(40), stateful_step_count=40, deadline=None)

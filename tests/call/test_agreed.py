@@ -14,6 +14,7 @@ from gateway.config.schema import Profile
 from tests.call.scene import Scene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import from_browser, from_trunk, held
 from tests.call.test_setup import finished
+from tests.effort import SEARCHING
 
 BROWSER_ANSWER = vector("chromium_answer_to_rtpengine")
 KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
@@ -116,15 +117,15 @@ BODIES = {
 @pytest.mark.parametrize("first", BODIES)
 @pytest.mark.parametrize("outbound", [True, False])
 def test_whatever_follows_whatever_record_and_relay_say_the_same(first: str, outbound: bool) -> None:
-    for second, third in itertools.product(BODIES, repeat=2):
+    for rest in itertools.product(BODIES, repeat=2 if SEARCHING else 1):
         scene = keyed() if outbound else plain(Profile.PREFER)
-        for cseq, name in enumerate((first, second, third), start=900):
+        for cseq, name in enumerate((first, *rest), start=900):
             from_trunk(scene, "INVITE", BODIES[name], cseq=cseq)
             for sent in [e for e in scene.take(fx.SendRequest) if e.leg is LegName.BROWSER]:
                 good = held(b"sendrecv").replace(b"actpass", b"active") if outbound else BROWSER_ANSWER
                 scene.feed(scene.answer_to(sent, 200, b"" if sent.purpose is Purpose.UPDATE else good))
             scene.clear()
-            assert agrees(scene), (first, second, third)
+            assert agrees(scene), (first, *rest)
 
 
 @pytest.mark.parametrize("profile", list(Profile))

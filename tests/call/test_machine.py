@@ -22,6 +22,7 @@ from gateway.config.schema import Profile
 from gateway.sip.flow import Flow
 from tests.call.scene import BROWSER_FLOW, TRUNK_CONTACT, Scene, answer, request, sdes_answer, trunk_flow, vector
 from tests.call.watch import Watcher
+from tests.effort import examples
 
 OFFER = vector("chromium_offer")
 KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
@@ -376,7 +377,7 @@ class CallMachine(RuleBasedStateMachine):
 
 
 CallMachine.TestCase.settings = settings(
-    max_examples=120,
+    max_examples=examples(300),
     stateful_step_count=25,
     deadline=None,
     report_multiple_bugs=False,

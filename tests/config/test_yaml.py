@@ -23,6 +23,7 @@ from gateway.config.yaml import (
     parse_yaml,
     read_yaml,
 )
+from tests.effort import examples
 
 
 def plain(node: Node) -> object:
@@ -164,7 +165,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_key(tmp_path: Path) -> None:
     assert plain(read_yaml(file)) == {"a": "1"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text(alphabet="ab:-[]{}&*!|>'\"#%?, \n\t<\x00é~", max_size=60))
 def test_any_text_is_a_tree_or_a_config_error(text: str) -> None:
     try:

@@ -13,6 +13,7 @@ from pylibsrtp import Error
 
 from gateway.base.values import HostPort, Secret
 from gateway.media.relay_protocol import SetDirection, SetKeys, SetTrunk
+from tests.effort import examples
 from tests.media.listener import FRAME, SUITE, TRUNK, Listener, Rig, rig, voice
 
 MAX_GAP = 0.2
@@ -368,7 +369,7 @@ _PIECES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(pieces=_PIECES, to_trunk=st.booleans())
 def test_whatever_the_numbers_do_every_index_leaves_once_and_time_goes_on(
     pieces: list[tuple[int, int | None, int | None, int, float]], to_trunk: bool

@@ -25,6 +25,7 @@ from gateway.media.worker.demux import BrowserPort
 from gateway.media.worker.session import Session
 from gateway.media.worker.srtp import SrtpSender
 from gateway.media.worker.trunk_sockets import TrunkSockets, open_udp
+from tests.effort import examples
 from tests.media import packets
 from tests.media.peers import LOOPBACK
 
@@ -69,7 +70,9 @@ _HEADS = st.sampled_from(
 )
 _OCTETS = st.builds(lambda head, rest: head + rest, _HEADS, st.binary(max_size=80))
 _SOURCES = st.sampled_from([TRUNK, ("127.0.0.9", 40001), ("127.0.0.1", 1), ("203.0.113.1", 65535)])
-_bounded = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_bounded = settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @_bounded

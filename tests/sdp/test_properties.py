@@ -17,9 +17,10 @@ from gateway.sdp.description import MAX_MEDIA, SessionDescription
 from gateway.sdp.keying import CryptoAttribute, CryptoError, Fingerprint, Setup, read_crypto_lines
 from gateway.sdp.media import Direction, LocalAudio, Proto, RemoteAudio, audio_lines, read_audio
 from gateway.sdp.negotiation import Keying, check_trunk_answer, common_codecs, payload_map
+from tests.effort import examples
 from tests.sdp.helpers import CAPTURES, CM_80, GCM_256, browser_audio, crypto, key_text, parse_lines, trunk_audio
 
-quick = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ODD_LINES = st.sampled_from(
     [

@@ -17,6 +17,7 @@ from gateway.base.values import Secret
 from gateway.sip.auth import DigestServer
 from gateway.sip.framing import StreamFramer
 from gateway.sip.message import Headers, Request, create_response, parse_message, salvage_error_response
+from tests.effort import examples
 from tests.sip.samples import VECTORS, jssip_capture, raw, request
 
 MAX_SECONDS = 0.05
@@ -192,13 +193,13 @@ PIECES = st.sampled_from(
 EDITS = st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 12), PIECES | st.binary(max_size=4)), max_size=6)
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(1500), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(SEEDS), EDITS)
 def test_a_mutated_message_parses_or_is_refused(seed: bytes, edits: list[tuple[int, int, bytes]]) -> None:
     read_everything(mutated(seed, edits))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.sampled_from(SEEDS), max_size=3), EDITS, st.integers(1, 700))
 def test_a_mutated_stream_gives_messages_or_is_lost(
     seeds: list[bytes], edits: list[tuple[int, int, bytes]], step: int

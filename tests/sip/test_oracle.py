@@ -14,6 +14,7 @@ from gateway.sip.grammar import words
 from gateway.sip.message import Request, Response
 from gateway.sip.params import Params
 from gateway.sip.uri import SipUri
+from tests.effort import examples
 from tests.sip.samples import datagram, jssip_capture, raw
 
 
@@ -91,7 +92,7 @@ VIA = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     uri=URI,
     sender=ADDRESS,

@@ -28,6 +28,7 @@ from gateway.sip.stack import (
     StackEvent,
     TransportFailed,
 )
+from tests.effort import examples
 from tests.sip.one_stack import Bench
 from tests.sip.wire import ALICE, BOB, Node, Wire, counting_tokens, request, udp
 
@@ -465,7 +466,7 @@ class AnyStack(RuleBasedStateMachine):
         assert all(value >= 0 for value in self.counters.snapshot().values())
 
 
-AnyStack.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyStack.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 TestAnyStack = AnyStack.TestCase
 
 

@@ -18,6 +18,7 @@ from gateway.audit.log import AuditLog
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, GatewayError, MediaError
 from gateway.base.values import HostPort, Secret
+from gateway.call.admission import is_emergency_call
 from gateway.call.manager import CallManager
 from gateway.call.places import Bound, OwnPlaces
 from gateway.call.services import Services
@@ -88,10 +89,11 @@ class Gateway:
         self.pool = RelayPool(
             config.media, self.counters, consent_seconds=consent_seconds, silence_seconds=silence_seconds
         )
-        self.stack = SipStack(random_token, self.counters)
+        dialplan = Dialplan(loaded.dialplan)
+        self.stack = SipStack(random_token, self.counters, lambda request: is_emergency_call(request, dialplan))
         self.endpoint = SipEndpoint(self.stack, self.counters, config.trunks, self._on_event)
         self.endpoint.on_flow_closed = self._flow_closed
-        self.manager = CallManager(self._services(loaded), self._digest())
+        self.manager = CallManager(self._services(loaded, dialplan), self._digest())
         self.web = WebServer(
             config.listen.web,
             SipWebSocket(self.endpoint, config.listen.web, self.counters).handle,
@@ -108,11 +110,11 @@ class Gateway:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(told)
 
-    def _services(self, loaded: LoadedConfig) -> Services:
+    def _services(self, loaded: LoadedConfig, dialplan: Dialplan) -> Services:
         return Services(
             config=loaded.config,
             users=credentials(loaded.users),
-            dialplan=Dialplan(loaded.dialplan),
+            dialplan=dialplan,
             sip=self.endpoint,
             pool=self.pool,
             identity=DtlsIdentity.generate(datetime.datetime.now(datetime.UTC)),

@@ -102,6 +102,14 @@ class Termination(Enum):
     FLOW_LOST = ("flow-lost", Party.BROWSER, 480, 399, "The connection to the browser was lost")
     ACK_MISSING = ("ack-missing", Party.CALLER, 408, 0, "The answer was never acknowledged")
     AUDIT_UNAVAILABLE = ("audit-unavailable", Party.GATEWAY, 503, 399, "The audit log cannot be written")
+    USER_BUSY = ("user-busy", Party.CALLEE, 486, 0, "The user has too many calls already")
+    EMERGENCY_LIMIT = (
+        "emergency-limit",
+        Party.CALLER,
+        486,
+        399,
+        "This user has as many emergency calls as one person may have at once",
+    )
     OVERLOADED = ("overloaded", Party.GATEWAY, 503, 399, "The gateway has reached its limit of calls")
     WORKER_LOST = ("worker-lost", Party.GATEWAY, 500, 399, "The media relay serving the call died")
     WORKER_HUNG = ("worker-hung", Party.GATEWAY, 500, 399, "The media relay serving the call stopped answering")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.audit.record import short_id
 from gateway.base.counters import Counter
@@ -19,8 +20,8 @@ from gateway.call.state import CallContext, CallState
 from gateway.call.trunk_leg import TrunkLeg
 from gateway.config.schema import Profile, Trunk
 from gateway.policy.model import effective_policy
-from gateway.routing.admission import CallCaps
-from gateway.routing.dialplan import OutboundRoute
+from gateway.routing.admission import CallCaps, CallKind, Seat
+from gateway.routing.dialplan import Dialplan, OutboundRoute
 from gateway.routing.numbers import in_context, normalise
 from gateway.sdp.keying import Setup
 from gateway.sip.address import NameAddr
@@ -74,14 +75,18 @@ class Admission:
         plan = self._plan_outbound(request, user) if user else self._plan_inbound(event)
         state = self._state(event, plan, outbound=bool(user))
         refused = plan.refused or self._looped(request)
-        taken = refused is None and self._caps.take(plan.user, emergency=plan.emergency)
-        if refused is None and not taken:
+        seat = refused or self._seat(plan, state)
+        if refused is None and isinstance(seat, Termination):
             self._services.counters.add(Counter.SIP_REJECTED)
-            refused = Termination.OVERLOADED
-        runner = CallRunner(
-            state, self._services, self._index, lambda: self._caps.release(plan.user) if taken else None
-        )
-        runner.begin(refused)
+            refused = seat
+        release = partial(self._caps.release, seat) if isinstance(seat, Seat) else _nothing_held
+        CallRunner(state, self._services, self._index, release).begin(refused)
+
+    def _seat(self, plan: Plan, state: CallState) -> Seat | Termination:
+        """The call's place among those that live, or why there is none."""
+        if not state.outbound:
+            return self._caps.take(plan.user, CallKind.INBOUND, lambda: state.answered_at is None)
+        return self._caps.take(plan.user, CallKind.EMERGENCY if plan.emergency else CallKind.DIALLED)
 
     def _looped(self, request: Request) -> Termination | None:
         """An INVITE that carries a hop mark of ours has been here before."""
@@ -206,6 +211,18 @@ class Admission:
         if host in ("0.0.0.0", "::"):
             host = media.advertised
         return HostPort(host, flow.local.port)
+
+
+def is_emergency_call(request: Request, dialplan: Dialplan) -> bool:
+    """Whether an INVITE dials an emergency number; who sends it does not matter."""
+    try:
+        return dialplan.is_emergency(_dialled(request.request_uri))
+    except SipError:
+        return False
+
+
+def _nothing_held() -> None:
+    """The end of a call that had no seat."""
 
 
 def _session_id(tokens: TokenSource) -> int:

@@ -1,40 +1,111 @@
-"""How many calls may live at the same time, in all and for one user."""
+"""How many calls may live at the same time, in all and for one user: a budget for each kind of call.
+
+What strangers can cause (calls that ring at a user) never uses up what she may dial, and a call for help never uses up,
+nor waits for, anything else.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from gateway.base.termination import Termination
+
 MAX_CALLS_PER_USER = 8
-"""Calls one browser user may hold at once: a person has two ears, a fraudster dials in parallel."""
+"""Calls one browser user may have dialled at once: a person has two ears, a fraudster dials in parallel."""
+MAX_INBOUND_PER_USER = 8
+"""Calls to one user at once, answered ones included."""
+MAX_RINGING_PER_USER = 4
+"""Calls that ring at one user at once: who gets a fifth would not look at it, and a flood must not bury the page."""
+MAX_EMERGENCY_PER_USER = 3
+"""Emergency calls of one user at once: one talks, one hangs while its line dies, one is dialled anew or bridges police
+and ambulance. A page that dials 112 in a loop must not keep a call centre busy."""
+RINGING_SHARE = 0.5
+"""Part of all calls that may be ringing ones from trunks: unanswered calls must not keep people from dialling."""
+
+
+class CallKind(Enum):
+    """Whose budget a call belongs to."""
+
+    DIALLED = auto()
+    """From a browser."""
+    INBOUND = auto()
+    """From a trunk."""
+    EMERGENCY = auto()
+    """From a browser, to an emergency number."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seat:
+    """The place of one live call."""
+
+    user: str
+    kind: CallKind
+    rings: Callable[[], bool] = _never
+    """Whether the call still waits for somebody to answer it."""
 
 
 class CallCaps:
-    """Counts live calls in total and per user."""
+    """Counts live calls by kind, in total and per user."""
 
     def __init__(self, total: int, *, per_user: int = MAX_CALLS_PER_USER) -> None:
-        self._total = total
-        self._per_user = per_user
-        self._by_user: dict[str, int] = {}
-        self._live = 0
+        self._total, self._per_user = total, per_user
+        self._seats: dict[str, list[Seat]] = {}
+        self._ordinary = self._emergency = 0
 
     @property
     def live(self) -> int:
-        return self._live
+        """Calls of every kind."""
+        return self._ordinary + self._emergency
 
-    def take(self, user: str, *, emergency: bool = False) -> bool:
-        """Count one more call of this user; False when a cap is reached. An emergency call is never refused."""
-        held = self._by_user.get(user, 0)
-        if not emergency and (self._live >= self._total or held >= self._per_user):
-            return False
-        self._by_user[user] = held + 1
-        self._live += 1
-        return True
+    def take(self, user: str, kind: CallKind, rings: Callable[[], bool] = _never) -> Seat | Termination:
+        """The seat of one more call, or why there is none."""
+        refusal = self._refusal(user, kind)
+        if refusal is not None:
+            return refusal
+        seat = Seat(user, kind, rings)
+        self._seats.setdefault(user, []).append(seat)
+        self._count(kind, 1)
+        return seat
 
-    def release(self, user: str) -> None:
-        """One call of this user has ended. A release without a take changes nothing."""
-        held = self._by_user.get(user, 0)
-        if held == 0:
+    def release(self, seat: Seat) -> None:
+        """That call has ended. A second release changes nothing."""
+        seats = self._seats.get(seat.user, [])
+        if seat not in seats:
             return
-        self._live -= 1
-        if held == 1:
-            del self._by_user[user]
+        seats.remove(seat)
+        self._count(seat.kind, -1)
+        if not seats:
+            del self._seats[seat.user]
+
+    def _count(self, kind: CallKind, more: int) -> None:
+        if kind is CallKind.EMERGENCY:
+            self._emergency += more
         else:
-            self._by_user[user] = held - 1
+            self._ordinary += more
+
+    def _refusal(self, user: str, kind: CallKind) -> Termination | None:
+        held = [seat for seat in self._seats.get(user, ()) if seat.kind is kind]
+        if kind is CallKind.EMERGENCY:
+            return Termination.EMERGENCY_LIMIT if len(held) >= MAX_EMERGENCY_PER_USER else None
+        if kind is CallKind.INBOUND:
+            return self._inbound_refusal(held)
+        if self._ordinary >= self._total or len(held) >= self._per_user:
+            return Termination.OVERLOADED
+        return None
+
+    def _inbound_refusal(self, held: list[Seat]) -> Termination | None:
+        if len(held) >= MAX_INBOUND_PER_USER or sum(seat.rings() for seat in held) >= MAX_RINGING_PER_USER:
+            return Termination.USER_BUSY
+        if self._ordinary >= self._total or self._ringing() >= max(1, int(self._total * RINGING_SHARE)):
+            return Termination.OVERLOADED
+        return None
+
+    def _ringing(self) -> int:
+        """Calls from trunks that nobody has answered yet."""
+        return sum(seat.rings() for seats in self._seats.values() for seat in seats if seat.kind is CallKind.INBOUND)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter as Tally
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
 from gateway.base.values import TokenSource
+from gateway.sip.budget import Budget, Lane
 from gateway.sip.events import AckReceived, FlowRefused, RequestReceived
 from gateway.sip.flow import Flow, objection
 from gateway.sip.layer import TransactionLayer
@@ -25,16 +26,6 @@ from gateway.sip.transaction import (
     response_event,
 )
 
-MAX_SERVER_TRANSACTIONS = 2000
-"""Requests that wait for an answer: beyond, answering new ones late helps nobody."""
-MAX_PER_SOURCE = 200
-"""Those of one source (a connection, or a datagram address), so that one peer cannot use up the others' share."""
-MAX_PER_TRUNK = 1000
-"""Those of one configured trunk, which carries the calls of many people."""
-MAX_ANSWERED = 20_000
-"""Answered requests kept up to 32 s to absorb retransmissions: some 600 requests a second over UDP."""
-MAX_ANSWERED_PER_SOURCE = 10_000
-"""Those of one source: half, so that a flood from one leaves room for the rest."""
 TAG_LENGTH = 10
 """Random characters in the To tag of an answer the stack gives by itself."""
 
@@ -52,16 +43,26 @@ class Arrival:
     """Top Via for the responses."""
 
 
+def nothing_is_urgent(_request: Request) -> bool:
+    """Until somebody knows what an emergency call is."""
+    return False
+
+
 class ServerSide:
     """Server transactions on top of the transaction layer."""
 
-    def __init__(self, layer: TransactionLayer, tokens: TokenSource, counters: Counters) -> None:
+    def __init__(
+        self,
+        layer: TransactionLayer,
+        tokens: TokenSource,
+        counters: Counters,
+        is_emergency: Callable[[Request], bool] = nothing_is_urgent,
+    ) -> None:
         self._layer, self._tokens, self._counters = layer, tokens, counters
+        self._is_emergency = is_emergency
         self._by_ack: dict[AckId, str] = {}
         self._by_merge: dict[MergeId, str] = {}
-        self._waiting: Tally[str] = Tally()
-        self._answered: Tally[str] = Tally()
-        self._total_waiting = self._total_answered = 0
+        self._budget = Budget()
         layer.on_end.append(self._ended)
         layer.register(
             {
@@ -77,8 +78,7 @@ class ServerSide:
     @property
     def is_idle(self) -> bool:
         """True when no server transaction has left anything behind."""
-        maps = (self._by_ack, self._by_merge, self._waiting, self._answered)
-        return not any(maps) and self._total_waiting == self._total_answered == 0
+        return not (self._by_ack or self._by_merge) and self._budget.is_empty
 
     def receive(self, request: Request, flow: Flow, now: float) -> None:
         """Take a request in: absorb, refuse, or start a transaction (RFC 3261 8.2, 17.2.3)."""
@@ -110,7 +110,7 @@ class ServerSide:
     # --- what comes in
 
     def _receive_new(self, arrival: Arrival) -> None:
-        if not self._has_room(arrival.flow):
+        if not self._has_room(arrival):
             self._counters.add(Counter.SIP_TRANSACTIONS_FULL)
             self._answer_stateless(arrival.request, 503, arrival.via, arrival.flow)
         elif arrival.request.to.tag is None and merge_id(arrival.request, scope(arrival.flow)) in self._by_merge:
@@ -156,7 +156,7 @@ class ServerSide:
 
     def _answer_alone(self, arrival: Arrival, status: int, to_tag: str = "") -> None:
         """Answer in a transaction the user never hears of, so that retransmissions get the same answer."""
-        if not self._has_room(arrival.flow):
+        if not self._has_room(arrival):
             self._answer_stateless(arrival.request, status, arrival.via, arrival.flow)
             return
         self._start(arrival, silent=True)
@@ -190,35 +190,37 @@ class ServerSide:
             via=arrival.via,
             source=scope(arrival.flow),
             merge_id=merge_id(arrival.request, scope(arrival.flow)),
+            lane=self._lane(arrival.request),
         )
         self._layer.add(transaction)
         if not silent:
             self._by_merge[transaction.merge_id] = arrival.key
-        self._waiting[transaction.source] += 1
-        self._total_waiting += 1
+        self._budget.begun(transaction.lane, transaction.source, trunk=transaction.flow.trunk is not None)
         self._layer.feed(transaction, Event.START, arrival.now, arrival.request, arrival.flow)
 
-    def _has_room(self, flow: Flow) -> bool:
-        source = scope(flow)
-        share = MAX_PER_SOURCE if flow.trunk is None else MAX_PER_TRUNK
-        return (
-            self._total_waiting < MAX_SERVER_TRANSACTIONS
-            and self._waiting[source] < share
-            and self._total_answered < MAX_ANSWERED
-            and self._answered[source] < MAX_ANSWERED_PER_SOURCE
-        )
+    def _has_room(self, arrival: Arrival) -> bool:
+        flow, request = arrival.flow, arrival.request
+        return self._budget.has_room(self._lane(request), scope(flow), request, trunk=flow.trunk is not None)
+
+    def _lane(self, request: Request) -> Lane:
+        if request.to.tag is not None or request.method == "CANCEL":
+            return Lane.DIALOG
+        if request.method != "INVITE":
+            return Lane.OTHER
+        return Lane.EMERGENCY if self._is_emergency(request) else Lane.CALL
 
     def _ended(self, transaction: Transaction) -> None:
         if not isinstance(transaction, ServerTransaction):
             return
         self._forget_merge(transaction)
         self._expect_no_ack(transaction)
-        if transaction.request is not None:
-            self._total_waiting -= 1
-            _take_one(self._waiting, transaction.source)
-        else:
-            self._total_answered -= 1
-            _take_one(self._answered, transaction.source)
+        self._budget.ended(
+            transaction.lane,
+            transaction.source,
+            transaction.key,
+            trunk=transaction.flow.trunk is not None,
+            waiting=transaction.request is not None,
+        )
 
     def _forget_merge(self, transaction: ServerTransaction) -> None:
         if self._by_merge.get(transaction.merge_id) == transaction.key:
@@ -249,10 +251,15 @@ class ServerSide:
                 # Over as far as forks go: who was refused may be tried again (serial forking). An answered call is not.
                 self._forget_merge(transaction)
             transaction.request = None  # From here on the bytes of the answer are all that is needed.
-            self._total_waiting -= 1
-            self._total_answered += 1
-            _take_one(self._waiting, transaction.source)
-            self._answered[transaction.source] += 1
+            self._count_answer(transaction)
+
+    def _count_answer(self, transaction: ServerTransaction) -> None:
+        lane, source, trunk = transaction.lane, transaction.source, transaction.flow.trunk is not None
+        invite = transaction.machine is INVITE_SERVER
+        self._budget.answered(lane, source, transaction.key, trunk=trunk, invite=invite)
+        oldest = self._layer.find(self._budget.surplus(lane, source, trunk=trunk))
+        if oldest is not None and oldest is not transaction:
+            self._layer.end(oldest)
 
     def _expect_ack(self, transaction: Transaction, message: Message | None, flow: Flow, now: float) -> None:
         if isinstance(transaction, ServerTransaction) and isinstance(message, Response):
@@ -287,9 +294,3 @@ def with_top_via(response: Response, via: str) -> Response:
     for value in [*reversed(others), via]:
         headers.prepend("Via", value)
     return Response(response.status, response.reason, headers, response.body)
-
-
-def _take_one(tally: Tally[str], source: str) -> None:
-    tally[source] -= 1
-    if not tally[source]:
-        del tally[source]

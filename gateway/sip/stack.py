@@ -6,6 +6,8 @@ than `next_deadline`. Nothing is held for a transaction that ended: a late `resp
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.base.counters import Counters
 from gateway.base.values import TokenSource
 from gateway.sip.client import MAX_CLIENT_TRANSACTIONS, ClientSide
@@ -23,23 +25,11 @@ from gateway.sip.events import (
 from gateway.sip.flow import Flow
 from gateway.sip.layer import TransactionLayer
 from gateway.sip.message import Message, Request, Response
-from gateway.sip.server import (
-    MAX_ANSWERED,
-    MAX_ANSWERED_PER_SOURCE,
-    MAX_PER_SOURCE,
-    MAX_PER_TRUNK,
-    MAX_SERVER_TRANSACTIONS,
-    ServerSide,
-)
+from gateway.sip.server import ServerSide, nothing_is_urgent
 from gateway.sip.transaction import Event
 
 __all__ = [
-    "MAX_ANSWERED",
-    "MAX_ANSWERED_PER_SOURCE",
     "MAX_CLIENT_TRANSACTIONS",
-    "MAX_PER_SOURCE",
-    "MAX_PER_TRUNK",
-    "MAX_SERVER_TRANSACTIONS",
     "AckReceived",
     "AckTimeout",
     "CancelReceived",
@@ -54,12 +44,21 @@ __all__ = [
 
 
 class SipStack:
-    """Every SIP transaction of the gateway, on all flows."""
+    """Every SIP transaction of the gateway, on all flows.
 
-    def __init__(self, tokens: TokenSource, counters: Counters) -> None:
+    Args:
+        is_emergency: tells which INVITEs are calls for help; they have a budget of their own.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenSource,
+        counters: Counters,
+        is_emergency: Callable[[Request], bool] = nothing_is_urgent,
+    ) -> None:
         self._layer = TransactionLayer()
         self._client = ClientSide(self._layer, tokens, counters)
-        self._server = ServerSide(self._layer, tokens, counters)
+        self._server = ServerSide(self._layer, tokens, counters, is_emergency)
 
     @property
     def transaction_count(self) -> int:

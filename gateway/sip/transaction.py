@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from gateway.base.errors import SipError
+from gateway.sip.budget import Lane
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
 from gateway.sip.timers import Timer
@@ -335,6 +336,8 @@ class ServerTransaction(Transaction):
     source: str
     """Whose share of the limits it counts against."""
     merge_id: tuple[str, str, str, str, str]
+    lane: Lane
+    """Which of the budgets."""
     to_tag: str = ""
     """Our tag in the last response that had one."""
     ack_id: tuple[str, str, str, int] | None = None

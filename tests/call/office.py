@@ -31,8 +31,8 @@ from tests.call.scene import BROWSER_FLOW, trunk_flow, vector
 IDENTITY = DtlsIdentity.generate(datetime.datetime.now(datetime.UTC))
 
 
-def config(directory: Path) -> GatewayConfig:
-    """A gateway with one strict trunk on TLS, one legacy trunk on UDP, and room for two calls."""
+def config(directory: Path, calls: int = 2) -> GatewayConfig:
+    """A gateway with one strict trunk on TLS, one legacy trunk on UDP, and room for two calls or more."""
     return GatewayConfig.model_validate(
         {
             "realm": "example.test",
@@ -47,7 +47,7 @@ def config(directory: Path) -> GatewayConfig:
             "users": "users.yaml",
             "dialplan": "plan.yaml",
             "audit": {"directory": str(directory)},
-            "limits": {"calls": 2},
+            "limits": {"calls": calls},
             "trunks": {
                 "pbx": {"target": "sip:pbx.example;transport=tls", "networks": ["127.0.0.2/32"]},
                 "old": {"target": "sip:127.0.0.3", "networks": ["127.0.0.3/32"], "security": "legacy"},
@@ -155,12 +155,13 @@ class Audit:
 class Office:
     """A manager on its own: say what SIP brings, look at what it answers."""
 
-    def __init__(self, directory: Path, audit: Audit | None = None) -> None:
+    def __init__(self, directory: Path, audit: Audit | None = None, *, calls: int = 2) -> None:
         self.sip, self.pool, self.audit = Sip(), Pool(), audit or Audit()
         self.sip.flows = {"pbx": trunk_flow(), "old": trunk_flow("udp"), "soft": trunk_flow()}
         numbers = itertools.count(1)
         self.plan = DialplanFile.model_validate(
             {
+                "emergency_trunks": ["pbx"],
                 "outbound": [
                     {"id": "old", "dialled": "7*", "trunk": "old"},
                     {"id": "all", "dialled": "6*", "trunk": "pbx"},
@@ -170,7 +171,7 @@ class Office:
             }
         )
         self.services = Services(
-            config=config(directory),
+            config=config(directory, calls),
             users={},
             dialplan=Dialplan(self.plan),
             sip=self.sip,

@@ -9,7 +9,7 @@ import pytest
 from gateway.base.counters import Counter
 from gateway.base.errors import SipError
 from gateway.base.values import HostPort
-from gateway.sip import server
+from gateway.sip import budget
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request, Response, create_response
 from gateway.sip.stack import (
@@ -19,10 +19,11 @@ from gateway.sip.stack import (
     FlowRefused,
     RequestReceived,
     RequestTimeout,
+    SipStack,
     TransportFailed,
 )
 from tests.sip.one_stack import Bench
-from tests.sip.wire import ALICE, BOB, request, stream, tls_flow, udp
+from tests.sip.wire import ALICE, BOB, counting_tokens, request, stream, tls_flow, udp
 
 TCP_VIA = "SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bKa1"
 
@@ -594,7 +595,7 @@ def test_an_answer_goes_back_on_the_flow_of_the_request_even_if_a_copy_came_from
 
 def test_a_source_beyond_its_share_gets_503_and_others_are_served() -> None:
     bench = Bench()
-    for i in range(server.MAX_PER_SOURCE):
+    for i in range(budget.MAX_PER_SOURCE):
         bench.take_request(request("INVITE", branch=f"z9hG4bK{i}", call_id=f"c{i}"))
     bench.receive(request("INVITE", branch="z9hG4bKmore", call_id="more"))
     assert bench.statuses() == [503]
@@ -606,20 +607,20 @@ def test_a_source_beyond_its_share_gets_503_and_others_are_served() -> None:
 def test_a_cancel_works_at_the_limit_and_makes_room() -> None:
     bench = Bench()
     keys = []
-    for i in range(server.MAX_PER_SOURCE):
+    for i in range(budget.MAX_PER_SOURCE):
         invite = request("INVITE", branch=f"z9hG4bK{i}", call_id=f"c{i}")
         keys.append((bench.take_request(invite), invite))
     bench.receive(request("CANCEL", branch="z9hG4bK7", call_id="c7"))
     assert bench.statuses() == [200]
     assert bench.event(CancelReceived).key == keys[7][0]
-    assert bench.stack.transaction_count == server.MAX_PER_SOURCE
+    assert bench.stack.transaction_count == budget.MAX_PER_SOURCE + 1
     bench.respond(*keys[7], 487)
     bench.sent()
     bench.take_request(request("INVITE", branch="z9hG4bKmore", call_id="more"))
 
 
 def test_the_limit_of_all_sources_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_SERVER_TRANSACTIONS", 3)
+    monkeypatch.setattr(budget, "MAX_WAITING", 3)
     bench = Bench()
     for i in range(4):
         bench.receive(request(call_id=f"c{i}"), udp(remote=HostPort(f"192.0.2.{i + 1}", 5060)))
@@ -627,24 +628,114 @@ def test_the_limit_of_all_sources_holds(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(bench.events()) == 3
 
 
-@pytest.mark.parametrize("limit", ["MAX_ANSWERED", "MAX_ANSWERED_PER_SOURCE"])
-def test_answered_requests_count_against_limits_of_their_own(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    monkeypatch.setattr(server, "MAX_PER_SOURCE", 1)
-    monkeypatch.setattr(server, limit, 3)
+ANSWERED = pytest.mark.parametrize("limit", ["MAX_ANSWERED", "MAX_ANSWERED_PER_SOURCE"])
+
+
+@ANSWERED
+def test_answered_calls_count_against_limits_of_their_own(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(budget, "MAX_PER_SOURCE", 1)
+    monkeypatch.setattr(budget, limit, 3)
     bench = Bench()
     for i in range(3):
+        invite = request("INVITE", branch=f"z9hG4bK{i}", call_id=f"c{i}")
+        bench.respond(bench.take_request(invite), invite, 486)
+    bench.sent()
+    bench.receive(request("INVITE", call_id="more"))
+    assert bench.statuses() == [503]
+    bench.run(38)
+    bench.events()
+    assert bench.idle()
+    bench.take_request(request("INVITE", call_id="more"))
+
+
+@ANSWERED
+def test_the_oldest_answered_request_is_forgotten_for_a_new_one(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(budget, limit, 3)
+    bench = Bench()
+    for i in range(50):
         options = request(branch=f"z9hG4bK{i}", call_id=f"c{i}")
         bench.respond(bench.take_request(options), options, 200)
+    assert bench.stack.transaction_count == 3
     bench.sent()
-    bench.receive(request(call_id="more"))
-    assert bench.statuses() == [503]
-    bench.run(33)
+    bench.receive(request(branch="z9hG4bK49", call_id="c49"))
+    assert (bench.statuses(), bench.events()) == ([200], [])  # still absorbed
+    bench.take_request(request(branch="z9hG4bK0", call_id="c0"))  # forgotten: answered once more
+    bench.run(40)
     assert bench.idle()
-    bench.take_request(request(call_id="more"))
+
+
+# --- budgets are separate
+
+
+def _flood(bench: Bench, method: str, count: int, *, to_tag: str = "", uri: str = "sip:bob@192.0.2.2") -> None:
+    """Requests that nobody answers."""
+    for i in range(count):
+        own = f"{method}{to_tag}{i}"
+        bench.receive(request(method, branch=f"z9hG4bK{own}", call_id=own, to_tag=to_tag, uri=uri))
+    bench.sent()
+    bench.events()
+
+
+@pytest.mark.parametrize("trunk", [None, "pbx"])
+@pytest.mark.parametrize("flood", ["OPTIONS", "INVITE", "REGISTER"])
+def test_an_end_is_taken_whatever_the_load(monkeypatch: pytest.MonkeyPatch, flood: str, trunk: str | None) -> None:
+    for limit in ("MAX_PER_SOURCE", "MAX_PER_TRUNK", "MAX_WAITING", "MAX_ANSWERED", "MAX_ANSWERED_PER_SOURCE"):
+        monkeypatch.setattr(budget, limit, 2)
+    bench = Bench(udp(trunk=trunk))
+    for to_tag in ("", "us"):
+        _flood(bench, flood, 5, to_tag=to_tag)
+    for i in range(20):
+        bye = request("BYE", branch=f"z9hG4bKbye{i}", call_id=f"b{i}", to_tag="us")
+        bench.respond(bench.take_request(bye), bye, 200)
+    assert bench.count(Counter.SIP_TRANSACTIONS_FULL) == 6
+
+
+@pytest.mark.parametrize("flood", ["OPTIONS", "REGISTER", "SUBSCRIBE"])
+def test_a_flood_of_other_requests_from_a_trunks_address_refuses_none_of_its_calls(
+    monkeypatch: pytest.MonkeyPatch, flood: str
+) -> None:
+    monkeypatch.setattr(budget, "MAX_PER_TRUNK", 3)
+    monkeypatch.setattr(budget, "MAX_ANSWERED_PER_SOURCE", 3)
+    bench = Bench(udp(trunk="pbx"))
+    for i in range(9):
+        answered = request(flood, branch=f"z9hG4bKa{i}", call_id=f"a{i}")
+        bench.respond(bench.take_request(answered), answered, 200)
+    _flood(bench, flood, 9)
+    for method, to_tag in (("INVITE", ""), ("INVITE", "us"), ("UPDATE", "us"), ("INFO", "us"), ("BYE", "us")):
+        bench.take_request(request(method, branch=f"z9hG4bK{method}{to_tag}", call_id=f"x{to_tag}", to_tag=to_tag))
+
+
+def test_a_flood_of_new_calls_refuses_nothing_inside_dialogs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "MAX_PER_SOURCE", 3)
+    bench = Bench()
+    _flood(bench, "INVITE", 9)
+    for method in ("INVITE", "UPDATE", "BYE"):
+        bench.take_request(request(method, branch=f"z9hG4bK{method}", to_tag="us"))
+
+
+def test_emergency_calls_have_a_budget_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "MAX_WAITING", 3)
+    bench = Bench()
+    bench.stack = SipStack(counting_tokens("t"), bench.counters, lambda r: "sip:112@" in r.uri)
+    _flood(bench, "INVITE", 9)
+    for i in range(3):
+        bench.take_request(request("INVITE", branch=f"z9hG4bKe{i}", call_id=f"e{i}", uri="sip:112@192.0.2.2"))
+    bench.receive(request("INVITE", branch="z9hG4bKe9", call_id="e9", uri="sip:112@192.0.2.2"))
+    assert bench.statuses() == [503]
+
+
+def test_strangers_leave_the_budget_of_trunks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "MAX_WAITING", 3)
+    bench = Bench()
+    for i in range(9):
+        bench.receive(request("INVITE", call_id=f"c{i}"), udp(remote=HostPort(f"192.0.2.{i + 10}", 5060)))
+    bench.sent()
+    bench.events()
+    bench.take_request(request("INVITE"), udp(trunk="pbx"))
 
 
 def test_a_trunk_has_a_larger_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_PER_SOURCE", 1)
+    monkeypatch.setattr(budget, "MAX_PER_SOURCE", 1)
     bench = Bench(udp(trunk="pbx"))
     for i in range(3):
         bench.take_request(request(branch=f"z9hG4bK{i}", call_id=f"c{i}"))

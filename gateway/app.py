@@ -11,6 +11,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 from gateway import __version__
 from gateway.audit import record
@@ -90,7 +91,8 @@ class Gateway:
             config.media, self.counters, consent_seconds=consent_seconds, silence_seconds=silence_seconds
         )
         dialplan = Dialplan(loaded.dialplan)
-        self.stack = SipStack(random_token, self.counters, lambda request: is_emergency_call(request, dialplan))
+        is_emergency = partial(is_emergency_call, dialplan=dialplan, realm=config.realm)
+        self.stack = SipStack(random_token, self.counters, is_emergency)
         self.endpoint = SipEndpoint(self.stack, self.counters, config.trunks, self._on_event)
         self.endpoint.on_flow_closed = self._flow_closed
         self.manager = CallManager(self._services(loaded, dialplan), self._digest())
@@ -189,6 +191,7 @@ class Gateway:
             await asyncio.gather(self._relay_watch, return_exceptions=True)
             self._relay_watch = None
         await self.manager.stop()
+        self.manager.sign_in.report(stopping=True)
         await self.endpoint.stop()  # before the web server, which would wait for its WebSockets
         await self.web.stop()
         await self.pool.stop()
@@ -210,6 +213,7 @@ class Gateway:
 
     def _watch_audit(self) -> None:
         self.audit.watch()
+        self.manager.sign_in.report()
         self._audit_timer = asyncio.get_running_loop().call_later(AUDIT_WATCH_SECONDS, self._watch_audit)
 
 

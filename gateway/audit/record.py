@@ -323,6 +323,35 @@ def auth_fail(*, user: str, source: HostPort, transport: str, reason: str, metho
     return _record("auth.fail", fields)
 
 
+def auth_fail_summary(
+    *,
+    source: str,
+    transport: str,
+    count: int,
+    seconds: float,
+    users: Iterable[str],
+    more_users: int,
+    reasons: Mapping[str, int],
+) -> dict[str, object]:
+    """How often one source could not prove who it is, since its last `auth.fail`.
+
+    Args:
+        source: an IPv4 address, an IPv6 /64, or words for the sources that are not counted apart.
+        users: the first few names claimed.
+        more_users: failures with further names.
+    """
+    fields: dict[str, object] = {
+        "source": source,
+        "transport": transport,
+        "count": count,
+        "seconds": round(seconds, 1),
+        "users": [_party(user) for user in users],
+        "more_users": more_users,
+        "reasons": dict(reasons),
+    }
+    return _record("auth.fail", fields)
+
+
 def tls_peer(
     *, trunk: str, address: HostPort | str, identity: PeerIdentity, outgoing: bool = True
 ) -> dict[str, object]:

@@ -153,6 +153,12 @@ def _crashed(record: Record) -> str:
 
 
 def _auth_fail(record: Record) -> str:
+    if "count" in record:
+        users = record.get("users")
+        names = " ".join(cleaned_text(str(user)) for user in users) if isinstance(users, list) else ""
+        more = f" and {_text(record, 'more_users')} with other names" if record.get("more_users") else ""
+        often = f"{_text(record, 'count')} times in {_text(record, 'seconds')} s"
+        return f"{often} from {_text(record, 'source')}: {names}{more}"
     return f"{_text(record, 'user') or 'nobody'} from {_text(record, 'source')}: {_text(record, 'reason')}"
 
 

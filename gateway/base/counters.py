@@ -26,6 +26,7 @@ class Counter(StrEnum):
     WEBSOCKET_REFUSED = "websocket_refused"
     WEBSOCKET_DEAD = "websocket_dead"
     AUTH_FAILED = "auth_failed"
+    AUTH_DELAYED = "auth_delayed"
     CALLS_STARTED = "calls_started"
     CALLS_ENDED = "calls_ended"
     LEGS_SECURED = "legs_secured"

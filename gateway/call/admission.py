@@ -213,10 +213,10 @@ class Admission:
         return HostPort(host, flow.local.port)
 
 
-def is_emergency_call(request: Request, dialplan: Dialplan) -> bool:
+def is_emergency_call(request: Request, dialplan: Dialplan, realm: str) -> bool:
     """Whether an INVITE dials an emergency number; who sends it does not matter."""
     try:
-        return dialplan.is_emergency(_dialled(request.request_uri))
+        return dialplan.is_emergency(_dialled(request.request_uri, realm))
     except SipError:
         return False
 

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.audit import record
 from gateway.base.counters import Counter
 from gateway.base.errors import GatewayError, SipError
 from gateway.base.termination import Termination
@@ -24,6 +23,7 @@ from gateway.call.leg import ALLOW
 from gateway.call.registrar import Registrar
 from gateway.call.runner import CallIndex, CallRunner
 from gateway.call.services import Services
+from gateway.call.sign_in import Answer, SignIn
 from gateway.sip.auth import DigestServer
 from gateway.sip.dialog import request_dialog_key
 from gateway.sip.events import (
@@ -52,8 +52,9 @@ class CallManager:
     """Owns the index of calls, the registrar and the digest server."""
 
     def __init__(self, services: Services, digest: DigestServer) -> None:
-        self._services, self._digest = services, digest
+        self._services = services
         self.registrar = Registrar()
+        self.sign_in = SignIn(services, digest, self.registrar)
         self.index = CallIndex()
         self._admission = Admission(services, self.registrar, self.index)
         self._stopping = False
@@ -196,9 +197,11 @@ class CallManager:
 
     def _from_browser(self, event: RequestReceived) -> None:
         """Every method is authenticated first (CVE-2021-37624, CVE-2021-41157)."""
-        user = self._authenticated(event)
-        if user is not None:
-            self._serve(event, user)
+        found = self.sign_in.user_of(event)
+        if isinstance(found, Answer):
+            self._answer(event, found.status, found.headers)
+        else:
+            self._serve(event, found)
 
     def _serve(self, event: RequestReceived, user: str) -> None:
         """Look at a request in the order of RFC 3261 8.2: method, Request-URI, Require, body."""
@@ -221,35 +224,6 @@ class CallManager:
         else:
             response = self.registrar.register(event.request, event.flow, user, self._services.clock())
             self._respond(event, response)
-
-    def _authenticated(self, event: RequestReceived) -> str | None:
-        """The user of the flow; else a challenge has been sent."""
-        known = self.registrar.identity(event.flow)
-        if known is not None:
-            return known
-        now = self._services.clock()
-        outcome = self._digest.verify(event.request, event.flow.id, self._services.users.get, now)
-        if outcome.user is not None and self.registrar.authenticate(event.flow, outcome.user):
-            log.info("user=%s signed in flow=%d", outcome.user, event.flow.id)
-            return outcome.user
-        if outcome.claimed and not outcome.stale:
-            self._auth_failed(event, outcome.claimed, outcome.reason)
-        challenges = self._digest.challenges(event.flow.id, now, stale=outcome.stale)
-        self._answer(event, 401, [("WWW-Authenticate", c) for c in challenges])
-        return None
-
-    def _auth_failed(self, event: RequestReceived, claimed: str, reason: str) -> None:
-        self._services.counters.add(Counter.AUTH_FAILED)
-        flow = event.flow
-        self._services.audit.write(
-            record.auth_fail(
-                user=claimed,
-                source=flow.remote,
-                transport=flow.transport,
-                reason=reason,
-                method=event.request.method,
-            )
-        )
 
     def _understood(self, event: RequestReceived) -> RequestReceived | None:
         """The request as a call shall see it; None when it insisted on what we cannot do, and has been refused."""

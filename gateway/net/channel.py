@@ -44,6 +44,9 @@ class Channel(Protocol):
     def abort(self) -> None:
         """End the connection now."""
 
+    def signed_in(self, user: str) -> bool:
+        """The peer proved who it is; False when there is no place for another connection of that user."""
+
     def check_limits(self, now: float) -> None:
         """Cut the connection when it exceeds a time limit."""
 

@@ -201,6 +201,11 @@ class SipEndpoint:
         if channel := self._channels.get(flow.id):
             channel.close()
 
+    def signed_in(self, flow: Flow, user: str) -> bool:
+        """Tell a connection who its peer proved to be; False when that user or everybody has connections enough."""
+        channel = self._channels.get(flow.id)
+        return channel is not None and channel.signed_in(user)
+
     # --- what the sockets bring
 
     def now(self) -> float:

@@ -59,6 +59,8 @@ class AuthOutcome:
     """Fixed words for counters and the audit record, "" on success."""
     claimed: str = ""
     """The user name of refused credentials, shortened and printable; proves nothing."""
+    refused: bool = False
+    """The credentials were not looked at: whoever sent them has to wait."""
 
 
 def digest_hash(algorithm: str, text: str) -> str:
@@ -182,12 +184,20 @@ class DigestServer:
         return first, last
 
     def verify(
-        self, request: Request, flow_id: int, lookup: Callable[[str], Credentials | None], now: float
+        self,
+        request: Request,
+        flow_id: int,
+        lookup: Callable[[str], Credentials | None],
+        now: float,
+        *,
+        may_try: Callable[[str], bool] = lambda _claimed: True,
     ) -> AuthOutcome:
         """Check the credentials of a request from Authorization and Proxy-Authorization.
 
         Args:
             lookup: gives the stored hashes of a user name, None for an unknown one.
+            may_try: whether credentials that claim this name are looked at now; whether there is such a user must not
+                matter to it.
         """
         try:
             answer = self._own_answer(request)
@@ -196,6 +206,8 @@ class DigestServer:
         if answer is None:
             return AuthOutcome(None, False, "no credentials")
         claimed = printable(answer.username)[:MAX_CLAIMED]
+        if not may_try(claimed):
+            return AuthOutcome(None, False, "too many failures", claimed, refused=True)
         problem = _problem(answer, request)
         if problem:
             return AuthOutcome(None, False, problem, claimed)

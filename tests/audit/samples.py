@@ -81,6 +81,15 @@ def every_record() -> list[dict[str, object]]:
         ),
         record.call_final(CALL, STRICT, CallPosture(), Termination.ENCRYPTION_IMPOSSIBLE, duration=0.0),
         record.auth_fail(user="mallory", source=SOURCE, transport="wss", reason="wrong digest", method="REGISTER"),
+        record.auth_fail_summary(
+            source="192.0.2.0",
+            transport="wss",
+            count=17,
+            seconds=60.0,
+            users=("alice", "bob"),
+            more_users=3,
+            reasons={"wrong digest": 17},
+        ),
         record.tls_peer(trunk="pbx", address=SOURCE, identity=TLS),
         record.gateway_stopped("SIGTERM"),
     ]

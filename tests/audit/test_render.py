@@ -35,6 +35,7 @@ LINES = [
     "INFO    call.final      c-c81f00d2  out alice -> +493*****56 via pbx, not answered, "
     "ended by encryption-impossible",
     "MEDIUM  auth.fail       mallory from 192.0.2.10:5061: wrong digest",
+    "MEDIUM  auth.fail       17 times in 60.0 s from 192.0.2.0: alice bob and 3 with other names",
     "OK      tls.peer        trunk pbx TLSv1.3 verified as pbx.example.com",
     "INFO    admin.stop      gateway stopped: SIGTERM",
 ]

@@ -67,6 +67,7 @@ class Sip:
         self.cancelled: list[str] = []
         self.broken: dict[str, GatewayError] = {}
         self.flows: dict[str, Flow] = {}
+        self.full = False
         self._keys = itertools.count(1)
 
     def _check(self, name: str) -> None:
@@ -94,6 +95,9 @@ class Sip:
     def forget(self, key: str) -> None: ...
 
     def close_flow(self, flow: Flow) -> None: ...
+
+    def signed_in(self, flow: Flow, user: str) -> bool:
+        return not self.full
 
     async def connect(self, trunk_name: str) -> Flow:
         if trunk_name not in self.flows:

@@ -1,0 +1,94 @@
+"""Who a browser is: digest, with delays for those who guess (RFC 3261 22)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+from gateway.base.counters import Counter
+from gateway.call.failures import Failure, FailureReport
+from gateway.call.guesses import Guesses
+from gateway.call.registrar import Registrar
+from gateway.call.services import Services
+from gateway.sip.auth import AuthOutcome, DigestServer
+from gateway.sip.events import RequestReceived
+
+log = logging.getLogger(__name__)
+
+TOO_SOON = "too many failures"
+"""Reason of credentials that were not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request that proves nothing is told."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+
+
+class SignIn:
+    """Checks credentials, and keeps count of those that were wrong."""
+
+    def __init__(self, services: Services, digest: DigestServer, registrar: Registrar) -> None:
+        self._services, self._digest, self._registrar = services, digest, registrar
+        self._guesses = Guesses()
+        self._report = FailureReport()
+
+    def user_of(self, event: RequestReceived) -> str | Answer:
+        """The user of the flow, or what to answer: a challenge (401), or to come back later (503)."""
+        known = self._registrar.identity(event.flow)
+        if known is not None:
+            return known
+        now, host = self._services.clock(), event.flow.remote.host
+        outcome = self._digest.verify(
+            event.request,
+            event.flow.id,
+            self._services.users.get,
+            now,
+            may_try=lambda user: self._guesses.wait(host, user, now) <= 0,
+        )
+        if outcome.user is not None:
+            return self._signed_in(event, outcome.user)
+        if outcome.refused:
+            return self._too_soon(event, outcome, now)
+        if outcome.claimed and not outcome.stale:
+            self._guesses.failed(host, outcome.claimed, now)
+            self._failed(event, outcome, now)
+        return self._challenge(event, now, stale=outcome.stale)
+
+    def report(self, *, stopping: bool = False) -> None:
+        """Write the counts that are due; the owner calls this every second or so, and once when it stops."""
+        now = self._services.clock()
+        for summary in self._report.rest(now) if stopping else self._report.due(now):
+            self._services.audit.write(summary)
+
+    def _signed_in(self, event: RequestReceived, user: str) -> str | Answer:
+        flow = event.flow
+        if not self._registrar.authenticate(flow, user):
+            return self._challenge(event, self._services.clock())
+        if not self._services.sip.signed_in(flow, user):
+            self._registrar.flow_closed(flow)
+            return Answer(503, (("Retry-After", "60"),))
+        self._guesses.proved(flow.remote.host, user)
+        log.info("user=%s signed in flow=%d", user, flow.id)
+        return user
+
+    def _challenge(self, event: RequestReceived, now: float, *, stale: bool = False) -> Answer:
+        challenges = self._digest.challenges(event.flow.id, now, stale=stale)
+        return Answer(401, tuple(("WWW-Authenticate", challenge) for challenge in challenges))
+
+    def _too_soon(self, event: RequestReceived, outcome: AuthOutcome, now: float) -> Answer:
+        """Not a challenge: a browser would take that for a wrong password, and ask its user for another one."""
+        wait = self._guesses.wait(event.flow.remote.host, outcome.claimed, now)
+        self._failed(event, outcome, now)
+        return Answer(503, (("Retry-After", str(max(1, math.ceil(wait)))),))
+
+    def _failed(self, event: RequestReceived, outcome: AuthOutcome, now: float) -> None:
+        self._services.counters.add(Counter.AUTH_DELAYED if outcome.refused else Counter.AUTH_FAILED)
+        flow = event.flow
+        failure = Failure(flow.remote, flow.transport, outcome.claimed, outcome.reason, event.request.method)
+        told = self._report.note(failure, now)
+        if told is not None:
+            self._services.audit.write(told)

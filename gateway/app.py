@@ -24,9 +24,10 @@ from gateway.call.manager import CallManager
 from gateway.call.places import Bound, OwnPlaces
 from gateway.call.services import Services
 from gateway.config.load import LoadedConfig
-from gateway.config.schema import GatewayConfig, User, UsersFile
+from gateway.config.schema import Connections, GatewayConfig, User, UsersFile
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import CONSENT_SECONDS, SILENCE_SECONDS
+from gateway.net.channel import StreamLimits
 from gateway.net.endpoint import SipEndpoint
 from gateway.net.interfaces import interfaces
 from gateway.net.websocket import SipWebSocket
@@ -58,6 +59,8 @@ UNASSIGNED_COUNTERS = (
     "control_rejected",
 )
 """What can come to a browser port without belonging to any call."""
+SPARE_DESCRIPTORS = 256
+"""What is open besides connections: listeners, relay workers, the audit log, the interpreter's own."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -93,15 +96,20 @@ class Gateway:
         dialplan = Dialplan(loaded.dialplan)
         is_emergency = partial(is_emergency_call, dialplan=dialplan, realm=config.realm)
         self.stack = SipStack(random_token, self.counters, is_emergency)
-        self.endpoint = SipEndpoint(self.stack, self.counters, config.trunks, self._on_event)
+        self.endpoint = SipEndpoint(
+            self.stack, self.counters, config.trunks, self._on_event, limits=stream_limits(config.limits.connections)
+        )
         self.endpoint.on_flow_closed = self._flow_closed
         self.manager = CallManager(self._services(loaded, dialplan), self._digest())
+        connections = config.limits.connections
+        self.websocket = SipWebSocket(self.endpoint, config.listen.web, self.counters, connections=connections)
         self.web = WebServer(
             config.listen.web,
-            SipWebSocket(self.endpoint, config.listen.web, self.counters).handle,
+            self.websocket.handle,
             PageInfo(config.realm),
             self.counters,
             gauges=self._gauges,
+            limits=connections,
         )
         self._audit_timer: asyncio.TimerHandle | None = None
         self._relay_watch: asyncio.Task[None] | None = None
@@ -134,6 +142,8 @@ class Gateway:
     def _gauges(self) -> dict[str, float]:
         return {
             "calls_live": self.manager.live_calls,
+            "websockets_signed_in": self.websocket.shares.signed_in,
+            "websockets_strangers": self.websocket.shares.strangers,
             "users_registered": len(self.manager.registrar),
             "relay_sessions": self.pool.session_count,
             "audit_accepting_calls": float(self.audit.accepting_calls),
@@ -157,7 +167,7 @@ class Gateway:
         Raises:
             GatewayError: something the administrator can mend; nothing is left running.
         """
-        raise_file_limit()
+        raise_file_limit(descriptors_wanted(self.config))
         self._loop = asyncio.get_running_loop()
         self.audit.open()
         self._watch_audit()
@@ -240,12 +250,27 @@ def _credential(user: User) -> Credentials:
     return Credentials(user.realm, user.ha1_md5, user.ha1_sha256)
 
 
-def raise_file_limit() -> None:
-    """As many file descriptors as the system allows without asking for more rights."""
+def stream_limits(connections: Connections) -> StreamLimits:
+    """The shares of trunks in the words of the listeners."""
+    return StreamLimits(per_source=connections.trunk_per_source, per_trunk=connections.trunk)
+
+
+def descriptors_wanted(config: GatewayConfig) -> int:
+    """File descriptors in use when every share of `limits.connections` is full: then none of them is beyond reach."""
+    shares = config.limits.connections
+    of_trunks = 2 * shares.trunk * len(config.trunks)  # those they open, and those we open to them
+    return shares.page + shares.page_per_source + shares.strangers + shares.signed_in + of_trunks + SPARE_DESCRIPTORS
+
+
+def raise_file_limit(wanted: int) -> None:
+    """As many file descriptors as the system allows without asking for more rights; a warning when they are too few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed < wanted:
+        log.warning("file descriptors=%d: limits.connections may want %d; raise LimitNOFILE", allowed, wanted)
 
 
 async def serve(loaded: LoadedConfig, *, ready: Callable[[], None] | None = None) -> None:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.base.buckets import Rate
 from gateway.base.errors import SipError
 from gateway.sip.flow import Flow
 
+TURN_SECONDS = 0.004
+"""What one connection may take of the loop before others get their turn, less what its last message takes: no flow
+holds the loop longer than 5 ms, however much it has sent."""
+
 MAX_WRITE_BUFFER = 256 * 1024
 """Octets waiting for a peer that does not read: four of the largest messages; then the connection is cut."""
+
+
+STREAM_MESSAGES = Rate(per_second=1000, burst=2000)
+"""Messages of one TCP or TLS connection: more than a core handles; beyond, it is read no faster, and its peer waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +31,16 @@ class StreamLimits:
     """Seconds from the first octet of a message to its last."""
     first_message: float = 30.0
     """Seconds an inbound connection may live without ever completing a message."""
+    signed_in: float = 30.0
+    """Seconds a browser has to prove who it is."""
     closing: float = 5.0
     """Seconds the last octets of a connection we close may take."""
     per_source: int = 32
-    """Connections of one source address."""
-    total: int = 2000
-    """Inbound connections of all sources."""
+    """Inbound connections of one source (`limits.connections.trunk_per_source`)."""
+    per_trunk: int = 256
+    """Inbound connections of one trunk (`limits.connections.trunk`)."""
+    messages: Rate = STREAM_MESSAGES
+    """Messages of one connection."""
 
 
 class Channel(Protocol):

@@ -1,4 +1,4 @@
-"""TCP and TLS listeners: known sources only, counted per address, and refused before a handshake costs anything."""
+"""TCP and TLS listeners: known sources only, each with its share, and refused before a handshake costs anything."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from gateway.base.counters import Counter, Counters
+from gateway.base.sources import source_of
 from gateway.base.values import HostPort
 from gateway.net.admission import Claim, normal_host
 from gateway.net.channel import Pump, StreamLimits
@@ -47,6 +48,7 @@ class StreamListener:
         self._handshakes: set[asyncio.Task[None]] = set()
         self._unclaimed: set[socket.socket] = set()
         self._per_source: Tally[str] = Tally()
+        self._per_trunk: Tally[str] = Tally()
         self.local = HostPort("", 0)
 
     def open(self, address: HostPort) -> None:
@@ -87,38 +89,41 @@ class StreamListener:
         claims = self._pump.admit(remote.host, "tls" if self._context else "tcp")
         if not claims:
             self._refuse(sock, Counter.SIP_UNKNOWN_SOURCE)
-        elif self._per_source[remote.host] >= self._limits.per_source or self._is_full:
+        elif self._is_full(claims[0].trunk, source_of(remote.host)):
             self._refuse(sock, Counter.CONNECTION_REFUSED)
         else:
-            self._per_source[remote.host] += 1
+            self._per_source[source_of(remote.host)] += 1
+            self._per_trunk[claims[0].trunk] += 1
             self._unclaimed.add(sock)
             task = asyncio.create_task(self._establish(sock, remote, claims))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
-    @property
-    def _is_full(self) -> bool:
-        return self._per_source.total() >= self._limits.total
+    def _is_full(self, trunk: str, source: str) -> bool:
+        """Each trunk has a share of its own, however many others call, and each of its sources a part of that."""
+        return self._per_source[source] >= self._limits.per_source or self._per_trunk[trunk] >= self._limits.per_trunk
 
     def _refuse(self, sock: socket.socket, why: Counter) -> None:
         self._counters.add(why)
         sock.close()
 
-    def _release(self, host: str) -> None:
-        self._per_source[host] -= 1
-        if not self._per_source[host]:
-            del self._per_source[host]
+    def _release(self, trunk: str, source: str) -> None:
+        for tally, name in ((self._per_source, source), (self._per_trunk, trunk)):
+            tally[name] -= 1
+            if not tally[name]:
+                del tally[name]
 
     async def _establish(self, sock: socket.socket, remote: HostPort, claims: Sequence[Claim]) -> None:
         """Bring an accepted socket to its channel; a failed handshake leaves nothing but a count."""
         self._unclaimed.discard(sock)
+        release = partial(self._release, claims[0].trunk, source_of(remote.host))
         channel = StreamChannel(
             self._pump,
             self._counters,
             self._limits,
             remote=remote,
             claims=claims,
-            on_end=partial(self._release, remote.host),
+            on_end=release,
         )
         try:
             await self._shake_hands(sock, channel)
@@ -127,7 +132,7 @@ class StreamListener:
             log.info("listener=%s peer=%s handshake=%s", self.local, remote, type(error).__name__)
         finally:
             if not channel.is_made:
-                self._release(remote.host)
+                release()
 
     async def _shake_hands(self, sock: socket.socket, channel: StreamChannel) -> None:
         loop = asyncio.get_running_loop()

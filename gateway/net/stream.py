@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from gateway.base.buckets import Bucket
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
 from gateway.base.values import HostPort
 from gateway.net.admission import Claim, normal_host
-from gateway.net.channel import MAX_WRITE_BUFFER, Pump, StreamLimits
+from gateway.net.channel import MAX_WRITE_BUFFER, TURN_SECONDS, Pump, StreamLimits
 from gateway.net.sockets import notice_dead_peer
 from gateway.sip.flow import Flow, TlsInfo
 from gateway.sip.framing import PING, PONG, StreamFramer
@@ -48,6 +50,10 @@ class StreamChannel(asyncio.Protocol):
         self._closing_since: float | None = None
         self._last_words: asyncio.TimerHandle | None = None
         self._had_message = False
+        self._inbox: deque[bytes] = deque()
+        self._pace = Bucket(limits.messages)
+        self._turn: asyncio.TimerHandle | None = None
+        self._lost = False
         self.flow: Flow
         self.rejection = ""
         """Why the peer of a connection we opened was not believed, else ""."""
@@ -108,6 +114,15 @@ class StreamChannel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._last_words is not None:
             self._last_words.cancel()
+        self._lost = True
+        if not self._inbox:
+            self._end()
+
+    def _end(self) -> None:
+        """The connection is gone, and what it brought has been heard."""
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
         self._on_end()
         if not self.rejection:
             log.debug("flow=%s state=closed", self.flow)
@@ -116,18 +131,42 @@ class StreamChannel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing_since is not None or self.rejection:
             return
-        messages: list[bytes] = []
         with contextlib.suppress(SipError):  # `failure` tells
-            messages = self._framer.feed(data, self._pump.now())
-        for message in messages:
-            self._take(message)
-        if self._framer.failure is not None:
+            self._inbox.extend(self._framer.feed(data, self._pump.now()))
+        if self._turn is None:
+            self._work()
+
+    def _work(self) -> None:
+        """Hear messages for one turn. What is left waits for the next one, and until then nothing more is read."""
+        self._turn, wait = None, 0.0
+        began = self._pump.now()
+        while self._inbox and wait == 0 and self._pump.now() - began < TURN_SECONDS:
+            self._take(self._inbox.popleft())
+            wait = self._pace.reserve(self._pump.now())
+        if self._inbox or wait > 0:
+            self._pause(wait)
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        """All that came in has been heard."""
+        if self._lost:
+            self._end()
+            return
+        if self._transport is not None:
+            self._transport.resume_reading()
+        if self._framer.failure is not None and self._closing_since is None:
             self._refuse(self._framer.failure)
+
+    def _pause(self, seconds: float) -> None:
+        if self._transport is not None and not self._lost:
+            self._transport.pause_reading()
+        self._turn = asyncio.get_running_loop().call_later(seconds, self._work)
 
     def _take(self, message: bytes) -> None:
         if message == PING:
             self.send(PONG)
-        elif self._closing_since is None and self.is_usable:
+        elif self._closing_since is None:
             self._had_message = True
             self._pump.receive(self.flow, message, stream=True)
 
@@ -145,6 +184,7 @@ class StreamChannel(asyncio.Protocol):
         Closing a socket with unread octets resets the connection, and a reset takes the answer away from the peer.
         """
         self._closing_since = self._pump.now()
+        self._inbox.clear()
         if self._transport is not None:
             self._last_words = asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._transport.close)
 
@@ -158,13 +198,16 @@ class StreamChannel(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None and self._closing_since is None:
             self._closing_since = self._pump.now()
+            self._inbox.clear()
             self._transport.close()
 
     def abort(self) -> None:
+        self._inbox.clear()
         if self._transport is not None:
             self._transport.abort()
 
     def signed_in(self, user: str) -> bool:
+        """Only browsers sign in."""
         return True
 
     def check_limits(self, now: float) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter as Tally
 from collections import deque
+from functools import partial
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
+from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counter, Counters
 from gateway.base.values import HostPort
-from gateway.config.schema import Web
+from gateway.config.schema import Connections, Web
 from gateway.net.admission import normal_host
-from gateway.net.channel import MAX_WRITE_BUFFER, Pump
+from gateway.net.channel import MAX_WRITE_BUFFER, Pump, StreamLimits
+from gateway.net.frames import FrameMeter
+from gateway.net.shares import Place, Shares, Watchable
 from gateway.sip.flow import Flow
 from gateway.sip.framing import PING, PONG
 from gateway.trunks.tls import inspect_peer
@@ -22,10 +25,13 @@ SUBPROTOCOL = "sip"
 """RFC 7118 4.1."""
 MAX_MESSAGE = 64 * 1024
 """Octets of one WebSocket message, in however many frames."""
-MAX_PER_ADDRESS = 32
-"""WebSockets of one address: an office behind one NAT has that many browsers, an attacker no more."""
-MAX_WEBSOCKETS = 4000
-"""WebSockets of all addresses."""
+STRANGER_MESSAGES = Rate(per_second=20, burst=40)
+"""Messages of a WebSocket that is not signed in: REGISTER, its answer to a challenge, and keepalives."""
+ALL_STRANGERS = Rate(per_second=300, burst=300)
+"""Messages of all those together: a third of what one core handles. Each waits for its turn, so that a newcomer's first
+request is delayed by their number, not by what they send."""
+USER_MESSAGES = Rate(per_second=200, burst=400)
+"""Messages of a WebSocket that is signed in."""
 PING_INTERVAL = 25.0
 """Seconds of silence before we ask whether the browser is still there: below the idle time of common NATs."""
 PONG_DEADLINE = 10.0
@@ -39,12 +45,29 @@ log = logging.getLogger(__name__)
 class WebSocketChannel:
     """One open WebSocket: what the endpoint sends is queued here, and written by a task of the handler."""
 
-    def __init__(self, flow: Flow, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        place: Place,
+        shares: Shares,
+        limits: StreamLimits,
+        opened_at: float,
+    ) -> None:
         self.flow, self._socket, self._transport = flow, socket, transport
+        self._place, self._shares, self._limits, self._opened_at = place, shares, limits, opened_at
+        self.meter = FrameMeter()
+        self.had_message = False
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._wake = asyncio.Event()
         self._closing = False
+        self._code = int(WSCloseCode.GOING_AWAY)
+
+    @property
+    def is_signed_in(self) -> bool:
+        return bool(self._place.user)
 
     def send(self, data: bytes) -> None:
         if self._closing:
@@ -66,10 +89,29 @@ class WebSocketChannel:
         self._transport.abort()
 
     def signed_in(self, user: str) -> bool:
-        return True
+        return self._shares.sign_in(self._place, user)
 
     def check_limits(self, now: float) -> None:
-        """Silence is noticed by the handler's ping."""
+        """End a connection that begins, or proves who it is, too slowly; silence is noticed by the handler's ping."""
+        begun, limits, age = self.meter.pending_since, self._limits, now - self._opened_at
+        if self._closing:
+            return
+        if begun is not None and now - begun > limits.message:
+            self.turn_away(Counter.CONNECTION_TIMEOUT, "the message did not come to its end in time")
+        elif not self.is_signed_in and age > limits.signed_in:
+            self.turn_away(Counter.WEBSOCKET_NOT_SIGNED_IN, "not signed in in time")
+        elif not self.is_signed_in and not self.had_message and age > limits.first_message:
+            self.turn_away(Counter.CONNECTION_TIMEOUT, "no message came in time")
+
+    def turn_away(self, why: Counter, reason: str) -> None:
+        """End it with a close code that says it broke a rule (RFC 6455 7.4.1), and soon, whatever the peer does."""
+        if self._closing:
+            return
+        self._shares.tell(why, "flow=%s state=closing reason=%s", self.flow, reason)
+        self._code = WSCloseCode.POLICY_VIOLATION
+        self._queue.clear()
+        self.close()
+        asyncio.get_running_loop().call_later(2 * CLOSE_LIMIT, self._transport.abort)
 
     async def write(self) -> None:
         """Write what is queued until `close`, then close the WebSocket, which wakes its reader."""
@@ -80,7 +122,7 @@ class WebSocketChannel:
                 self._queued -= len(data)
         except ConnectionError as error:
             log.debug("flow=%s write=%s", self.flow, type(error).__name__)
-        await self._socket.close(code=WSCloseCode.GOING_AWAY)
+        await self._socket.close(code=self._code)
 
     async def _has_more(self) -> bool:
         while not self._queue and not self._closing:
@@ -107,13 +149,16 @@ class SipWebSocket:
         settings: Web,
         counters: Counters,
         *,
+        connections: Connections | None = None,
+        limits: StreamLimits | None = None,
         ping_interval: float = PING_INTERVAL,
         pong_deadline: float = PONG_DEADLINE,
-        per_address: int = MAX_PER_ADDRESS,
     ) -> None:
         self._endpoint, self._settings, self._counters = endpoint, settings, counters
-        self._ping_interval, self._pong_deadline, self._limit = ping_interval, pong_deadline, per_address
-        self._per_address: Tally[str] = Tally()
+        self._ping_interval, self._pong_deadline = ping_interval, pong_deadline
+        self._limits = limits or StreamLimits()
+        self.shares = Shares(connections or Connections(), counters, endpoint.now)
+        self._strangers = Bucket(ALL_STRANGERS)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one WebSocket from its handshake to its end (RFC 6455 4.2, RFC 7118 4)."""
@@ -129,15 +174,15 @@ class SipWebSocket:
             timeout=CLOSE_LIMIT,
         )
         if refusal := self._refusal(request, transport, remote) or _not_sip(request, socket):
-            self._counters.add(Counter.WEBSOCKET_REFUSED)
-            log.info("peer=%s websocket=refused status=%d reason=%s", remote, refusal.status, refusal.text)
+            words = "peer=%s websocket=refused status=%d reason=%s"
+            self.shares.tell(Counter.WEBSOCKET_REFUSED, words, remote, refusal.status, refusal.text)
             return refusal
-        self._per_address[remote.host] += 1
+        place = self.shares.enter(remote.host, transport.abort)
         try:
             await socket.prepare(request)
-            await self._serve(socket, transport, remote)
+            await self._serve(socket, transport, remote, place)
         finally:
-            self._release(remote.host)
+            self.shares.leave(place)
         return socket
 
     def _refusal(self, request: web.Request, transport: asyncio.Transport, remote: HostPort) -> web.Response | None:
@@ -146,8 +191,6 @@ class SipWebSocket:
             return web.Response(status=403, text="WebSocket needs TLS")
         if not self._is_allowed_origin(request.headers.getall("Origin", [])):
             return web.Response(status=403, text="Origin not allowed")
-        if self._per_address[remote.host] >= self._limit or self._per_address.total() >= MAX_WEBSOCKETS:
-            return web.Response(status=503, text="Too many connections")
         return None
 
     def _is_allowed_origin(self, origins: list[str]) -> bool:
@@ -156,13 +199,13 @@ class SipWebSocket:
             return self._settings.allow_missing_origin
         return len(origins) == 1 and origins[0] in self._settings.origins
 
-    def _release(self, host: str) -> None:
-        self._per_address[host] -= 1
-        if not self._per_address[host]:
-            del self._per_address[host]
-
-    async def _serve(self, socket: web.WebSocketResponse, transport: asyncio.Transport, remote: HostPort) -> None:
-        channel = WebSocketChannel(self._make_flow(transport, remote), socket, transport)
+    async def _serve(
+        self, socket: web.WebSocketResponse, transport: asyncio.Transport, remote: HostPort, place: Place
+    ) -> None:
+        flow = self._make_flow(transport, remote)
+        channel = WebSocketChannel(flow, socket, transport, place, self.shares, self._limits, self._endpoint.now())
+        place.give_way = partial(channel.turn_away, Counter.WEBSOCKET_EVICTED, "others wait, and it is not signed in")
+        self._watch(transport, channel.meter)
         writing = asyncio.create_task(channel.write())
         try:
             self._endpoint.channel_opened(channel)
@@ -173,6 +216,12 @@ class SipWebSocket:
             self._endpoint.channel_closed(channel)
             log.debug("flow=%s state=closed", channel.flow)
             await _finish(writing)
+
+    def _watch(self, transport: asyncio.Transport, meter: FrameMeter) -> None:
+        """See every octet that comes in from now on, before the HTTP library has made a message of it."""
+        protocol = transport.get_protocol()
+        if isinstance(protocol, Watchable):
+            protocol.upgraded(lambda data: meter.feed(data, self._endpoint.now()))
 
     def _make_flow(self, transport: asyncio.Transport, remote: HostPort) -> Flow:
         ssl_object = transport.get_extra_info("ssl_object")
@@ -185,7 +234,10 @@ class SipWebSocket:
         )
 
     async def _read(self, channel: WebSocketChannel, socket: web.WebSocketResponse) -> None:
+        pace = Bucket(STRANGER_MESSAGES)
         while (message := await self._receive(channel, socket)) is not None:
+            if channel.is_signed_in and pace.rate is STRANGER_MESSAGES:
+                pace = Bucket(USER_MESSAGES)
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 data = message.data.encode() if message.type is WSMsgType.TEXT else message.data
                 self._take(channel, data)
@@ -194,6 +246,15 @@ class SipWebSocket:
             elif message.type is not WSMsgType.PONG:
                 self._note_end(channel, message)
                 return
+            await self._give_turn(channel, pace)
+
+    async def _give_turn(self, channel: WebSocketChannel, pace: Bucket) -> None:
+        """After each message the others have their turn; who sends too fast waits, and TCP makes the browser wait."""
+        now = self._endpoint.now()
+        wait = pace.reserve(now)
+        if not channel.is_signed_in:
+            wait = max(wait, self._strangers.reserve(now))
+        await asyncio.sleep(wait)
 
     async def _receive(self, channel: WebSocketChannel, socket: web.WebSocketResponse) -> WSMessage | None:
         """The next message; after a silence the browser is asked for a sign of life, and None means it gave none."""
@@ -207,14 +268,14 @@ class SipWebSocket:
                 await socket.ping()
                 return await socket.receive()
         except (TimeoutError, ConnectionError):
-            self._counters.add(Counter.WEBSOCKET_DEAD)
-            log.info("flow=%s state=closing reason=no sign of life", channel.flow)
+            self.shares.tell(Counter.WEBSOCKET_DEAD, "flow=%s state=closing reason=no sign of life", channel.flow)
             channel.abort()
             return None
 
     def _take(self, channel: WebSocketChannel, data: bytes) -> None:
         """One SIP message per WebSocket message (RFC 7118 5.2); line ends alone are keepalives (RFC 5626 4.4.1)."""
         if data.strip(PONG):
+            channel.had_message = True
             self._endpoint.receive(channel.flow, data, stream=False)
         elif data.startswith(PING):
             channel.send(PONG)
@@ -222,8 +283,8 @@ class SipWebSocket:
     def _note_end(self, channel: WebSocketChannel, message: WSMessage) -> None:
         if message.type is WSMsgType.ERROR:
             oversize = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
-            self._counters.add(Counter.SIP_OVERSIZE if oversize else Counter.SIP_MALFORMED)
-            log.info("flow=%s state=closing reason=%s", channel.flow, type(message.data).__name__)
+            why = Counter.SIP_OVERSIZE if oversize else Counter.SIP_MALFORMED
+            self.shares.tell(why, "flow=%s state=closing reason=%s", channel.flow, type(message.data).__name__)
 
 
 def _not_sip(request: web.Request, socket: web.WebSocketResponse) -> web.Response | None:

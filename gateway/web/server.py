@@ -5,7 +5,6 @@ Every path it serves is in one fixed map made at start; nothing a client sends i
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import json
 import logging
@@ -22,7 +21,7 @@ from aiohttp.http import HttpProcessingError
 from gateway.base.counters import Counters
 from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
-from gateway.config.schema import Web
+from gateway.config.schema import Connections, Web
 from gateway.web.assets import Asset, load_assets
 from gateway.web.gate import Gate
 from gateway.web.metrics import Gauges, Metrics
@@ -33,14 +32,10 @@ http_logger = logging.getLogger(f"{__name__}.http")
 
 WebSocketHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-TLS_HANDSHAKE_SECONDS: Final = 5.0
-"""A client that does not finish its TLS handshake in this time is cut off."""
 IDLE_SECONDS: Final = 15.0
 """A connection without a complete request for this long is closed (slow or silent clients)."""
 SHUTDOWN_SECONDS: Final = 3.0
 """How long a running request may take when the server stops."""
-BACKLOG: Final = 128
-"""Connections the kernel may hold until we accept them."""
 MAX_BODY: Final = 1024
 """Octets of request body read: no path here takes one."""
 HSTS: Final = "max-age=31536000"
@@ -139,6 +134,7 @@ class WebServer:
         info: what the page asks for at start.
         counters: shown on `/metrics`.
         gauges: further values for `/metrics`, asked for at each scrape.
+        limits: shares of connections.
     """
 
     def __init__(
@@ -149,6 +145,7 @@ class WebServer:
         counters: Counters,
         *,
         gauges: Gauges | None = None,
+        limits: Connections | None = None,
     ) -> None:
         self._config = config
         self._websocket_handler = websocket_handler
@@ -158,15 +155,15 @@ class WebServer:
         self._assets = load_assets(info.to_json())
         self._tls = server_tls(config)
         self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
+        self._limits = limits
+        self._gate: Gate | None = None
 
     @property
     def address(self) -> HostPort:
         """Where the server really listens (the port is chosen by the system when configured as 0)."""
-        if self._server is None or not self._server.sockets:
+        if self._gate is None:
             return HostPort(self._config.address.host, self._config.address.port)
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return HostPort(host, port)
+        return self._gate.local
 
     async def start(self) -> None:
         """Listen; raises ConfigError when the address cannot be used."""
@@ -180,7 +177,7 @@ class WebServer:
         )
         await self._runner.setup()
         try:
-            self._server = await self._listen(self._runner)
+            self._gate = self._listen(self._runner)
         except OSError as error:
             await self._runner.cleanup()
             reason = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own words repeat the address
@@ -191,24 +188,18 @@ class WebServer:
             ) from error
         logger.info("web=listening address=%s tls=%s", self.address, self._tls is not None)
 
-    async def _listen(self, runner: web.AppRunner) -> asyncio.Server:
+    def _listen(self, runner: web.AppRunner) -> Gate:
         if runner.server is None:  # setup() has just made it
             raise RuntimeError("the HTTP runner has no server")
-        return await asyncio.get_running_loop().create_server(
-            Gate(runner.server, self._counters),
-            self._config.address.host,
-            self._config.address.port,
-            ssl=self._tls,
-            ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS if self._tls else None,
-            backlog=BACKLOG,
-            reuse_address=True,
-        )
+        gate = Gate(runner.server, self._counters, self._limits, self._tls)
+        gate.open(HostPort(self._config.address.host, self._config.address.port))
+        return gate
 
     async def stop(self) -> None:
         """Stop listening, end running requests and WebSockets."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._gate is not None:
+            await self._gate.close()
+            self._gate = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -262,15 +262,21 @@ async def test_a_source_has_a_limit_of_connections_and_each_end_makes_room() -> 
             await peer.close()
 
 
-async def test_all_sources_together_have_a_limit() -> None:
-    trunks = {"pbx": Trunk(target="sip:127.0.0.9;transport=tcp", networks=("127.0.0.0/8",))}
-    async with Gateway(TCP, trunks=trunks, limits=StreamLimits(total=1)) as gateway:
+async def test_a_trunk_whose_share_is_full_leaves_the_others_theirs() -> None:
+    trunks = {
+        "pbx": Trunk(target="sip:127.0.0.9;transport=tcp", networks=("127.0.0.0/8",)),
+        "other": Trunk(target="sip:127.0.9.9;transport=tcp", networks=("127.0.9.0/24",)),
+    }
+    async with Gateway(TCP, trunks=trunks, limits=StreamLimits(per_trunk=1)) as gateway:
         first = await Peer.connect(gateway.address)
         first.send(options())
         await first.response()
         second = await Peer.connect(gateway.address, local_addr=("127.0.0.2", 0))
         assert await second.rest() == b""
-        for peer in (first, second):
+        other = await Peer.connect(gateway.address, local_addr=("127.0.9.1", 0))
+        other.send(options(call_id="other"))
+        assert (await other.response()).status == 200
+        for peer in (first, second, other):
             await peer.close()
 
 

@@ -15,10 +15,11 @@ from aiohttp import web
 
 from gateway.base.counters import Counter
 from gateway.base.values import HostPort
-from gateway.config.schema import Web
-from gateway.net.channel import MAX_WRITE_BUFFER
-from gateway.net.websocket import MAX_MESSAGE, SipWebSocket
+from gateway.config.schema import Connections, Web
+from gateway.net.channel import MAX_WRITE_BUFFER, StreamLimits
+from gateway.net.websocket import ALL_STRANGERS, MAX_MESSAGE, STRANGER_MESSAGES, SipWebSocket
 from gateway.sip.message import Response, parse_message
+from gateway.web.gate import Gate
 from tests.certificates import dns, make_certificate
 from tests.net.harness import MALFORMED, PATIENCE, Gateway, options, until
 
@@ -37,12 +38,14 @@ class Served(Gateway):
     """The endpoint with its WebSocket resource behind a real HTTP server."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, missing_origin: bool = False, **patience: Any) -> None:
-        super().__init__(trunks={})
+        limits = patience.pop("limits", None)
+        super().__init__(trunks={}, limits=limits)
         self._tls = tls
+        self._gate: Gate | None = None
         settings = Web.model_validate(
             {"address": "127.0.0.1:0", "origins": [ORIGIN], "allow_missing_origin": missing_origin}
         )
-        self.resource = SipWebSocket(self.endpoint, settings, self.counters, **patience)
+        self.resource = SipWebSocket(self.endpoint, settings, self.counters, limits=limits, **patience)
         application = web.Application()
         application.router.add_get("/ws", self.resource.handle)
         self._runner = web.AppRunner(application)
@@ -50,15 +53,18 @@ class Served(Gateway):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
-        await site.start()
-        self.web = HostPort(*self._runner.addresses[0][:2])
+        assert self._runner.server is not None
+        self._gate = Gate(self._runner.server, self.counters, context=self._tls)
+        self._gate.open(HostPort("127.0.0.1", 0))
+        self.web = self._gate.local
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await super().__aexit__(kind, error, trace)
+        if self._gate is not None:
+            await self._gate.close()
         await self._runner.cleanup()
 
 
@@ -197,11 +203,12 @@ async def test_a_missing_origin_is_let_in_only_when_configured_so() -> None:
 
 @pytest.mark.parametrize("key", ["", "AAAA", "!!!", base64.b64encode(bytes(17)).decode(), "é"])
 async def test_a_broken_handshake_is_refused_and_frees_its_place(key: str) -> None:
-    async with Served(per_address=1) as gateway:
+    async with Served() as gateway:
         browser = await Browser.open(gateway.web, key=key)
         assert browser.status == 400
         good = await Browser.open(gateway.web)
         assert good.status == 101
+        assert gateway.resource.shares.strangers == 1
         await browser.close()
         await good.close()
 
@@ -213,20 +220,6 @@ async def test_plain_websocket_is_for_loopback_only(monkeypatch: pytest.MonkeyPa
         browser = await Browser.open(gateway.web)
         assert browser.status == 403
         await browser.close()
-
-
-async def test_an_address_has_a_limit_of_websockets_and_each_end_makes_room() -> None:
-    async with Served(per_address=2) as gateway:
-        browsers = [await Browser.open(gateway.web) for _ in range(2)]
-        extra = await Browser.open(gateway.web)
-        assert extra.status == 503
-        await browsers[0].close()
-        await until(lambda: len(gateway.endpoint._channels) == 1)
-        await until(lambda: gateway.resource._per_address["127.0.0.1"] == 1)
-        again = await Browser.open(gateway.web)
-        assert again.status == 101
-        for browser in (browsers[1], extra, again):
-            await browser.close()
 
 
 async def test_a_secure_websocket_is_a_secure_flow(tmp_path: Path) -> None:
@@ -377,6 +370,181 @@ async def test_a_keepalive_of_line_ends_is_answered_by_one(opcode: int) -> None:
 
 
 # --- liveness and the end ----------------------------------------------------------------------------------------
+
+
+QUICK = StreamLimits(message=0.2, first_message=0.2, signed_in=0.5)
+
+
+async def test_a_stranger_that_says_nothing_is_closed_in_time_with_a_code() -> None:
+    async with Served(limits=QUICK) as gateway:
+        browser = await Browser.open(gateway.web)
+        assert await browser.closed_with() == 1008
+        await gateway.until_counted(Counter.CONNECTION_TIMEOUT)
+        await browser.close()
+        await until(lambda: gateway.closed)
+
+
+async def test_a_stranger_that_talks_but_does_not_sign_in_is_closed_in_time_with_a_code() -> None:
+    async with Served(limits=QUICK) as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(browser_options())
+        assert (await browser.response()).status == 200
+        assert await browser.closed_with() == 1008
+        assert gateway.counters[Counter.WEBSOCKET_NOT_SIGNED_IN] == 1
+        assert gateway.counters[Counter.CONNECTION_TIMEOUT] == 0
+        await browser.close()
+
+
+async def test_a_stranger_that_does_not_answer_the_close_is_cut() -> None:
+    async with Served(limits=QUICK) as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(b"half", final=False)
+        assert await browser.closed_with() == 1008
+        async with asyncio.timeout(PATIENCE):
+            await browser.reader.read()  # to the end, though we never closed
+        await until(lambda: gateway.closed)
+        await browser.close()
+
+
+async def test_who_signed_in_stays_however_long_it_is_silent() -> None:
+    async with Served(limits=QUICK) as gateway:
+        browser, other = await Browser.open(gateway.web), await Browser.open(gateway.web)
+        browser.send(browser_options())
+        await browser.response()
+        assert gateway.endpoint.signed_in(gateway.requests[0].flow, "alice")
+        assert await other.closed_with() == 1008
+        browser.send(browser_options("later"))
+        assert (await browser.response()).status == 200
+        for each in (browser, other):
+            await each.close()
+
+
+@pytest.mark.parametrize("alive", [b"", b"still here"])
+async def test_a_message_begun_has_to_end_in_time_whatever_comes_between(alive: bytes) -> None:
+    """Also of who is signed in, and while its pongs show life."""
+    async with Served(limits=QUICK, ping_interval=0.05) as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(browser_options())
+        await browser.response()
+        assert gateway.endpoint.signed_in(gateway.requests[0].flow, "alice")
+        browser.send(browser_options("begun")[:20], final=False)
+        opcode, payload = PING, b""
+        while opcode == PING:
+            browser.send(payload or alive, PONG)
+            opcode, payload = await browser.frame()
+        assert (opcode, payload[:2]) == (CLOSE, (1008).to_bytes(2, "big"))
+        assert gateway.counters[Counter.CONNECTION_TIMEOUT] == 1
+        await browser.close()
+
+
+async def test_half_a_frame_has_to_end_in_time_though_octets_drip_in() -> None:
+    async with Served(limits=QUICK) as gateway:
+        browser = await Browser.open(gateway.web)
+        browser.send(browser_options())
+        await browser.response()
+        assert gateway.endpoint.signed_in(gateway.requests[0].flow, "alice")
+        browser.writer.write(b"\x81\xff" + (50_000).to_bytes(8, "big") + MASK)
+        begun = asyncio.get_running_loop().time()
+        while not gateway.counters[Counter.CONNECTION_TIMEOUT]:
+            browser.writer.write(b"x")
+            await asyncio.sleep(0.01)  # dripping is the attack
+            assert asyncio.get_running_loop().time() - begun < PATIENCE
+        assert await browser.closed_with() == 1008
+        await browser.close()
+
+
+# --- shares and turns --------------------------------------------------------------------------------------------
+
+
+async def test_the_oldest_stranger_of_an_address_makes_room_for_a_newcomer() -> None:
+    async with Served(connections=Connections(strangers_per_source=4)) as gateway:
+        browsers = [await Browser.open(gateway.web) for _ in range(6)]
+        assert [await browser.closed_with() for browser in browsers[:2]] == [1008, 1008]
+        assert gateway.counters[Counter.WEBSOCKET_EVICTED] == 2
+        browsers[5].send(browser_options())
+        assert (await browsers[5].response()).status == 200
+        for browser in browsers:
+            await browser.close()
+        await until(lambda: gateway.resource.shares.strangers == 0)
+
+
+async def test_strangers_never_make_who_is_signed_in_give_way() -> None:
+    async with Served(connections=Connections(strangers_per_source=4)) as gateway:
+        user = await Browser.open(gateway.web)
+        user.send(browser_options())
+        await user.response()
+        assert gateway.endpoint.signed_in(gateway.requests[0].flow, "alice")
+        strangers = [await Browser.open(gateway.web) for _ in range(20)]
+        user.send(browser_options("later"))
+        assert (await user.response()).status == 200
+        for browser in (user, *strangers):
+            await browser.close()
+        await until(lambda: gateway.resource.shares.signed_in == 0)
+
+
+@pytest.mark.parametrize(
+    "limits", [{"signed_in": 2}, {"signed_in_per_source": 2}, {"signed_in_per_user": 2}], ids=lambda d: next(iter(d))
+)
+async def test_each_share_of_users_has_its_limit_and_each_end_makes_room(limits: dict[str, int]) -> None:
+    async with Served(connections=Connections(**limits)) as gateway:
+        browsers = [await Browser.open(gateway.web) for _ in range(3)]
+        for number, browser in enumerate(browsers):
+            browser.send(browser_options(f"c{number}"))
+            await browser.response()
+        flows = [event.flow for event in gateway.requests]
+        assert [gateway.endpoint.signed_in(flow, "alice") for flow in flows] == [True, True, False]
+        await browsers[0].close()
+        await until(lambda: gateway.resource.shares.signed_in == 1)
+        assert gateway.endpoint.signed_in(flows[2], "alice")
+        for browser in browsers[1:]:
+            await browser.close()
+
+
+async def test_a_stranger_is_read_no_faster_than_its_rate_and_nothing_is_lost() -> None:
+    count = STRANGER_MESSAGES.burst + 10
+    async with Served() as gateway:
+        browser = await Browser.open(gateway.web)
+        began = asyncio.get_running_loop().time()
+        for number in range(count):
+            browser.send(browser_options(f"c{number}"))
+        assert [(await browser.response()).call_id for _ in range(count)] == [f"c{n}" for n in range(count)]
+        assert asyncio.get_running_loop().time() - began >= 9 / STRANGER_MESSAGES.per_second
+        await browser.close()
+
+
+async def test_who_is_signed_in_is_read_faster_than_a_stranger() -> None:
+    count = STRANGER_MESSAGES.burst * 5
+    async with Served() as gateway:
+        browser, clock = await Browser.open(gateway.web), asyncio.get_running_loop().time
+        browser.send(browser_options())
+        await browser.response()
+        assert gateway.endpoint.signed_in(gateway.requests[0].flow, "alice")
+        began = clock()
+        for number in range(count):
+            browser.send(browser_options(f"c{number}"))
+        for _ in range(count):
+            await browser.response()
+        assert clock() - began < (count - STRANGER_MESSAGES.burst) / STRANGER_MESSAGES.per_second
+        await browser.close()
+
+
+async def test_messages_of_others_come_in_between_those_of_one_that_sent_many() -> None:
+    async with Served() as gateway:
+        busy, other = await Browser.open(gateway.web), await Browser.open(gateway.web)
+        for number in range(STRANGER_MESSAGES.burst):
+            busy.send(browser_options(f"busy-{number}"))
+        other.send(browser_options("other"))
+        await other.response()
+        order = [event.request.call_id for event in gateway.requests]
+        assert order.index("other") < STRANGER_MESSAGES.burst - 1
+        for _ in range(STRANGER_MESSAGES.burst):
+            await busy.response()
+        await busy.close()
+        await other.close()
+
+
+async def test_all_strangers_together_leave_most_of_the_loop_to_users() -> None:
+    assert ALL_STRANGERS.per_second <= 500
 
 
 async def test_a_silent_browser_is_asked_and_cut_when_it_gives_no_sign() -> None:

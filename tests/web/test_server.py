@@ -19,7 +19,6 @@ from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError
 from gateway.config.schema import Web
 from gateway.demo.certificates import create
-from gateway.web import gate as gate_module
 from gateway.web import server as server_module
 from gateway.web.server import PageInfo, WebServer, content_security_policy, may_read_metrics
 
@@ -214,27 +213,6 @@ async def test_silent_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> N
     async with serving() as base:
         for start in (b"", b"GET / HTTP/1.1\r\nHost: ga"):
             assert await raw(port_of(base), start) == b""
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("limit", ["MAX_PER_ADDRESS", "MAX_CONNECTIONS"])
-async def test_connection_above_the_limit_is_closed_and_counted(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    monkeypatch.setattr(gate_module, limit, 2)
-    counters = Counters()
-    request = b"GET /icon.svg HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
-    async with serving(counters=counters) as base:
-        held = [await asyncio.open_connection("127.0.0.1", port_of(base)) for _ in range(2)]
-        for reader, writer in held:
-            writer.write(request.replace(b"close", b"keep-alive"))
-            assert (await asyncio.wait_for(reader.readuntil(b"</svg>"), 5)).startswith(b"HTTP/1.1 200")
-        assert await raw(port_of(base), request) == b""
-        assert counters[Counter.CONNECTION_REFUSED] == 1
-        for _, writer in held:
-            writer.close()
-            await writer.wait_closed()
-        async with asyncio.timeout(5):
-            while not await raw(port_of(base), request):
-                pass
 
 
 @pytest.mark.asyncio

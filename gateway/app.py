@@ -101,6 +101,7 @@ class Gateway:
         )
         self.endpoint.on_flow_closed = self._flow_closed
         self.manager = CallManager(self._services(loaded, dialplan), self._digest())
+        self.endpoint.is_living = self.manager.index.is_living
         connections = config.limits.connections
         self.websocket = SipWebSocket(self.endpoint, config.listen.web, self.counters, connections=connections)
         self.web = WebServer(

@@ -49,6 +49,8 @@ class CallIndex:
         self.late_forks: dict[str, LateForks] = {}
         """By the key of an answered INVITE whose call is forgotten, until no fork can answer any more; bounded by the
         transactions of the stack, which end at the same time."""
+        self.call_ids: dict[str, CallRunner] = {}
+        """The Call-IDs of both legs of every call."""
         self.runners: set[CallRunner] = set()
         self.recorded_peers: set[int] = set()
         """Flows to trunks whose TLS peer is in the audit log; emptied as they close."""
@@ -62,6 +64,12 @@ class CallIndex:
             del self.received[received]
         for dialog in [k for k, d in self.dialogs.items() if d[0] is runner]:
             del self.dialogs[dialog]
+        for call_id in [k for k, v in self.call_ids.items() if v is runner]:
+            del self.call_ids[call_id]
+
+    def is_living(self, call_id: str) -> bool:
+        """Whether a call, not forgotten yet, has this Call-ID on one of its legs."""
+        return call_id in self.call_ids
 
     def answered(self, key: str, status: int) -> None:
         """After a final response nothing more comes for a request of ours; only the 2xx of an INVITE is repeated."""
@@ -96,6 +104,8 @@ class CallRunner:
         self._failed = False
         index.runners.add(self)
         index.received[state.caller.invite_key] = self
+        if state.caller.invite is not None:
+            index.call_ids[state.caller.invite.call_id] = self
 
     def begin(self, refused: Termination | None = None) -> None:
         """Record the start; then begin the call, or refuse it. Without a record only an emergency call goes on."""
@@ -220,6 +230,7 @@ class CallRunner:
     def _send_request(self, effect: fx.SendRequest) -> None:
         key = self._services.sip.send_request(effect.request, effect.flow)
         self._index.sent[key] = (self, effect)
+        self._index.call_ids[effect.request.call_id] = self
         if effect.purpose is fx.Purpose.INVITE:
             self._invite_key = key
         elif effect.purpose is fx.Purpose.REINVITE:

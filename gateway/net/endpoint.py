@@ -21,6 +21,7 @@ from gateway.config.schema import Listen, SipListener, Trunk
 from gateway.net.admission import Claim, TrunkSources
 from gateway.net.channel import Channel, StreamLimits
 from gateway.net.datagram import DatagramListener
+from gateway.net.datagram_rates import DatagramRates
 from gateway.net.dial import Dialer
 from gateway.net.listener import StreamListener
 from gateway.net.sockets import family_of
@@ -51,6 +52,11 @@ def _nothing(_flow: Flow) -> None:
     """Until somebody wants to know of closed flows."""
 
 
+def _no_call(_call_id: str) -> bool:
+    """Until somebody knows of calls."""
+    return False
+
+
 class SipEndpoint:
     """Every SIP socket of the gateway, and what goes between them and the stack."""
 
@@ -70,6 +76,9 @@ class SipEndpoint:
         """Told once of each connection that is gone; UDP flows do not end."""
         self._sources = TrunkSources(trunks)
         self._dialer = Dialer(self, counters, self._limits, trunks, self._sources)
+        self.is_living: Callable[[str], bool] = _no_call
+        """Whether a Call-ID is that of a call there is: what belongs to one is heard whatever the load."""
+        self._rates = DatagramRates(lambda call_id: self.is_living(call_id))
         self._flow_ids = itertools.count(1)
         self._datagrams: list[DatagramListener] = []
         self._streams: list[StreamListener] = []
@@ -241,11 +250,18 @@ class SipEndpoint:
         self._pump()
 
     def receive_datagram(self, listener: DatagramListener, data: bytes, source: HostPort) -> None:
-        """One datagram: of unknown sources not a byte is read; keepalives (RFC 5626 3.5.1) end here."""
+        """One datagram: of unknown sources not a byte is read, of known ones nothing beyond their rate is parsed.
+
+        Keepalives (RFC 5626 3.5.1) end here.
+        """
         trunks = self._sources.find(source.host, "udp")
         if not trunks:
             self._counters.add(Counter.SIP_UNKNOWN_SOURCE)
-        elif data.strip(b"\r\n\0 "):
+        elif not data.strip(b"\r\n\0 "):
+            return
+        elif not self._rates.admits(data, source.host, self.now()):
+            self._counters.add(Counter.SIP_TOO_FAST)
+        else:
             flow = listener.flow_to(source, trunks[0], frozenset(trunks[1:]))
             self.receive(flow, data, stream=False)
 

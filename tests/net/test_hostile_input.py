@@ -50,6 +50,7 @@ async def test_mutated_datagrams(raised: list[dict[str, Any]]) -> None:
     watch(raised)
     dice = random.Random(3261)
     async with Gateway("udp:127.0.0.1:0") as gateway:
+        gateway.endpoint.is_living = lambda _call_id: True  # else the rates spare the parser most of it
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             sock.connect((gateway.address.host, gateway.address.port))

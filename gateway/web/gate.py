@@ -34,7 +34,8 @@ TLS_HANDSHAKE_SECONDS: Final = 5.0
 TLS_SHUTDOWN_SECONDS: Final = 1.0
 """Seconds a client has to answer our close_notify."""
 ARRIVALS: Final = Rate(per_second=50, burst=400)
-"""New connections of one source, each of which may cost a TLS handshake: an office whose browsers all start at nine."""
+"""New connections of one source, each of which may cost a TLS handshake: an office whose browsers all start at nine.
+This machine itself is not held to it: all that a proxy brings comes from here."""
 MAX_ARRIVING: Final = 4096
 """Sources whose arrivals are counted apart."""
 PIECE: Final = 8192
@@ -119,12 +120,12 @@ class Gate:
                 self._admit(sock, address[0])
 
     def _admit(self, sock: socket.socket, host: str) -> None:
-        source = source_of(host)
-        if not self._arrivals.take(source, time.monotonic()):
+        source, resident = source_of(host), _is_loopback(host)
+        if not (resident or self._arrivals.take(source, time.monotonic())):
             self._counters.add(Counter.CONNECTION_REFUSED)
             sock.close()
             return
-        crowd = self._residents if _is_loopback(host) else self._visitors
+        crowd = self._residents if resident else self._visitors
         connection = _Connection(crowd, source, self._make)
         oldest = crowd.enter(source, connection)
         if oldest is not None:

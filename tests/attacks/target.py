@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import itertools
 import re
 import secrets
 import ssl
@@ -59,6 +60,7 @@ class Target:
             }
         }
         self.process = GatewayProcess(self.setup)
+        self._strangers = itertools.cycle(f"127.0.10.{number}" for number in range(1, 251))
         self._tls = ssl.create_default_context(cafile=str(self.setup.certificates.ca.certificate))
         self._tls.check_hostname = False
         self._web = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -108,7 +110,10 @@ class Target:
 
     @contextlib.contextmanager
     def wire(self, transport: str, user: str = "alice", **options: Any) -> Iterator[Wire]:
-        """A connection by name: udp, tcp, tls from a trunk's address, wss signed in, and open: a WSS not signed in."""
+        """A connection by name: udp, tcp, tls from a trunk's address, wss signed in, and open: a WSS not signed in.
+
+        The last comes from another address each time, so that none of them waits for what others did.
+        """
         made = self.open(transport, user, **options)
         try:
             yield made
@@ -121,7 +126,9 @@ class Target:
             return UdpWire(gateway, source or HOSTS["udp"], port)
         if transport in ("tcp", "tls"):
             return StreamWire(gateway, source or HOSTS[transport], self._tls if transport == "tls" else None)
-        made = WebSocketWire(self.web, self._web, self.setup.origin)
+        if transport == "open" and not source:
+            source = next(self._strangers)
+        made = WebSocketWire(self.web, self._web, self.setup.origin, source)
         if transport == "wss":
             sign_in(made, user)
         return made

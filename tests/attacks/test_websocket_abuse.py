@@ -20,7 +20,7 @@ pytestmark = pytest.mark.attack
 GOOD = message("OPTIONS")
 CONTINUATION = 0
 MAX_PER_ADDRESS = 32
-NORMAL, PROTOCOL, NOT_UTF8, TOO_BIG = 1000, 1002, 1007, 1009
+NORMAL, PROTOCOL, NOT_UTF8, POLICY, TOO_BIG = 1000, 1002, 1007, 1008, 1009
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +120,14 @@ def test_a_handshake_that_lacks_a_part_is_refused(target: Target, old: bytes) ->
     assert attempt(target, data.replace(old, b""))[0] in (400, 426)
 
 
-def test_one_address_gets_32_websockets(target: Target) -> None:
+def test_one_address_gets_32_websockets_that_are_not_signed_in_and_the_oldest_makes_room(target: Target) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(MAX_PER_ADDRESS):
-            stack.callback(target.open("open").close)
-        assert attempt(target, handshake(origin=target.setup.origin))[0] == 503
+        wires = [stack.enter_context(target.wire("open", source="127.0.11.1")) for _ in range(MAX_PER_ADDRESS + 1)]
+        oldest, second, *_ = wires
+        assert oldest.receive(WAIT_SECONDS) == b""
+        assert isinstance(oldest, WebSocketWire)
+        assert oldest.close_code == POLICY
+        assert judge(second, b"\r\n\r\n", SILENT)[0] == SILENT
 
 
 # --- frames

@@ -98,8 +98,8 @@ class WebSocketWire(Wire):
     transport = "wss"
     via = f"SIP/2.0/WSS {BROWSER_HOST}"
 
-    def __init__(self, gateway: Address, context: ssl.SSLContext | None, origin: str) -> None:
-        self.status, self.head, self.socket, rest = upgrade(gateway, context, handshake(origin=origin))
+    def __init__(self, gateway: Address, context: ssl.SSLContext | None, origin: str, source: str = "") -> None:
+        self.status, self.head, self.socket, rest = upgrade(gateway, context, handshake(origin=origin), source)
         assert self.status == 101, self.head
         self._buffer = rest
         self.close_code = 0
@@ -214,10 +214,10 @@ def handshake(
 
 
 def upgrade(
-    gateway: Address, context: ssl.SSLContext | None, request: bytes
+    gateway: Address, context: ssl.SSLContext | None, request: bytes, source: str = ""
 ) -> tuple[int, bytes, socket.socket, bytes]:
     """Send an HTTP request; the status, the head, the connection and what followed the head."""
-    sock = connect(gateway, context)
+    sock = connect(gateway, context, source)
     sock.sendall(request)
     data, end = b"", time.monotonic() + 5
     while b"\r\n\r\n" not in data:
@@ -229,9 +229,9 @@ def upgrade(
     return int(head.split(b" ", 2)[1]), head, sock, rest
 
 
-def connect(gateway: Address, context: ssl.SSLContext | None) -> socket.socket:
-    """A TCP or TLS connection."""
-    plain = socket.create_connection(gateway, 5)
+def connect(gateway: Address, context: ssl.SSLContext | None, source: str = "") -> socket.socket:
+    """A TCP or TLS connection, from an address of our choice."""
+    plain = socket.create_connection(gateway, 5, source_address=(source, 0) if source else None)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return context.wrap_socket(plain, server_hostname="127.0.0.1") if context else plain
 

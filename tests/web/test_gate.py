@@ -164,6 +164,7 @@ async def test_a_source_that_connects_too_often_is_refused_before_it_costs_anyth
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gate_module, "ARRIVALS", Rate(per_second=0.001, burst=3))
+    monkeypatch.setattr(gate_module, "_is_loopback", lambda _host: False)
     async with serving() as served:
         for _ in range(3):
             await served.connect()

@@ -18,6 +18,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counters
 from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
@@ -38,6 +39,8 @@ SHUTDOWN_SECONDS: Final = 3.0
 """How long a running request may take when the server stops."""
 MAX_BODY: Final = 1024
 """Octets of request body read: no path here takes one."""
+BROKEN_LINES: Final = Rate(per_second=0.5, burst=10)
+"""Log lines about requests that are no HTTP."""
 HSTS: Final = "max-age=31536000"
 TLS_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """TLS 1.2 suites with forward secrecy and AEAD only (RFC 9325 4.2); TLS 1.3 has no others."""
@@ -110,7 +113,14 @@ def server_tls(config: Web) -> ssl.SSLContext | None:
 
 
 class PeerErrors(logging.Filter):
-    """Broken HTTP is a peer's fault: one line that repeats none of its octets, in place of aiohttp's traceback."""
+    """Broken HTTP is a peer's fault: one line that repeats none of its octets, in place of aiohttp's traceback.
+
+    And not a line for each: a stranger decides how much he breaks, not how much is written.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = Bucket(BROKEN_LINES)
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -119,7 +129,7 @@ class PeerErrors(logging.Filter):
         record.levelno, record.levelname = logging.INFO, "INFO"
         record.msg, record.args = "http=refused status=%d reason=%s", (error.code, type(error).__name__)
         record.exc_info = record.exc_text = None
-        return http_logger.isEnabledFor(logging.INFO)
+        return http_logger.isEnabledFor(logging.INFO) and self._lines.take(record.created)
 
 
 http_logger.addFilter(PeerErrors())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from aiohttp.test_utils import make_mocked_request
 
 from gateway.base.counters import Counter, Counters
@@ -20,7 +22,7 @@ from gateway.base.errors import ConfigError
 from gateway.config.schema import Web
 from gateway.demo.certificates import create
 from gateway.web import server as server_module
-from gateway.web.server import PageInfo, WebServer, content_security_policy, may_read_metrics
+from gateway.web.server import PageInfo, PeerErrors, WebServer, content_security_policy, may_read_metrics
 
 INFO = PageInfo(realm="pbx.example.com")
 
@@ -213,6 +215,19 @@ async def test_silent_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> N
     async with serving() as base:
         for start in (b"", b"GET / HTTP/1.1\r\nHost: ga"):
             assert await raw(port_of(base), start) == b""
+
+
+def test_broken_http_is_a_line_without_its_octets_and_soon_not_even_that(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", server_module.http_logger.name)
+    errors = PeerErrors()
+    passed = 0
+    for number in range(1000):
+        error = HttpProcessingError(message="planted octets")
+        line = logging.LogRecord("http", logging.ERROR, "", 0, "Error handling request", (), (type(error), error, None))
+        line.created = 1000.0 + number / 100
+        passed += errors.filter(line)
+        assert "planted" not in line.getMessage()
+    assert 10 <= passed <= 16
 
 
 @pytest.mark.asyncio

@@ -153,13 +153,13 @@ class StreamChannel(asyncio.Protocol):
         if self._lost:
             self._end()
             return
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
         if self._framer.failure is not None and self._closing_since is None:
             self._refuse(self._framer.failure)
 
     def _pause(self, seconds: float) -> None:
-        if self._transport is not None and not self._lost:
+        if self._transport is not None and not self._transport.is_closing():  # then TLS can do neither
             self._transport.pause_reading()
         self._turn = asyncio.get_running_loop().call_later(seconds, self._work)
 

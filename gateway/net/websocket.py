@@ -25,10 +25,10 @@ SUBPROTOCOL = "sip"
 """RFC 7118 4.1."""
 MAX_MESSAGE = 64 * 1024
 """Octets of one WebSocket message, in however many frames."""
-STRANGER_MESSAGES = Rate(per_second=20, burst=40)
+STRANGER_MESSAGES = Rate(per_second=10, burst=20)
 """Messages of a WebSocket that is not signed in: REGISTER, its answer to a challenge, and keepalives."""
-ALL_STRANGERS = Rate(per_second=300, burst=300)
-"""Messages of all those together: a third of what one core handles. Each waits for its turn, so that a newcomer's first
+ALL_STRANGERS = Rate(per_second=200, burst=50)
+"""Messages of all those together: a fifth of what one core handles. Each waits for its turn, so that a newcomer's first
 request is delayed by their number, not by what they send."""
 USER_MESSAGES = Rate(per_second=200, burst=400)
 """Messages of a WebSocket that is signed in."""

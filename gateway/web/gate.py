@@ -231,8 +231,8 @@ class _Connection(asyncio.Protocol):
         self._waiting += data
         if self._turn is None and not self._held:
             self._work()
-        elif self._transport is not None:
-            self._transport.pause_reading()
+        else:
+            self._read(False)
 
     def _work(self) -> None:
         """Hand on one piece. What is left waits for the next turn, and until then nothing more is read."""
@@ -243,11 +243,10 @@ class _Connection(asyncio.Protocol):
             self._hand_on(PIECE)
             wait = self._pace.reserve(time.monotonic())
             if self._waiting or wait > 0:
-                self._transport.pause_reading()
+                self._read(False)
                 self._turn = asyncio.get_running_loop().call_later(wait, self._work)
                 return
-        if not self._held:
-            self._transport.resume_reading()
+        self._read(not self._held)
 
     def _hand_on(self, size: int) -> None:
         piece = bytes(self._waiting[:size])
@@ -260,7 +259,15 @@ class _Connection(asyncio.Protocol):
     def hold(self) -> None:
         """The HTTP protocol wants nothing more for now."""
         self._held = True
-        if self._transport is not None:
+        self._read(False)
+
+    def _read(self, wanted: bool) -> None:
+        """Read on, or not; a TLS transport that is closing can do neither."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if wanted:
+            self._transport.resume_reading()
+        else:
             self._transport.pause_reading()
 
     def release(self) -> None:

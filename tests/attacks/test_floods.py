@@ -259,14 +259,14 @@ def test_thirty_emergency_calls_of_one_user_cost_nobody_an_ordinary_one(target: 
             assert set(refused) == {486}
             wait_for(lambda: trunk.methods().count("INVITE") == MAX_EMERGENCY_PER_USER, 5, lambda: str(trunk.methods()))
             target.canary("tcp")
+        target.wait_idle()
     finally:
         trunk.stop()
-    target.wait_idle()
 
 
 @pytest.mark.parametrize(
     "dialled",
-    ["600%2399", "600*99", "600*99%23", "%2B600%23", "600%23", "600%2a99", "６００", "1" * 30, "600;x=%23"],  # noqa: RUF001
+    ["600%2399", "600*99", "600*99%23", "%2B600%23", "600%23", "600%2a99", "６００", "1" * 30],  # noqa: RUF001
 )
 def test_what_is_hung_behind_a_number_is_not_dialled(target: Target, dialled: str) -> None:
     with target.wire("wss", "alice") as alice:

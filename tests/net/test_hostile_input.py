@@ -87,7 +87,7 @@ async def test_mutated_websocket_messages(raised: list[dict[str, Any]]) -> None:
     dice = random.Random(7118)
     async with Served() as gateway:
         browser = await Browser.open(gateway.web)
-        browser.send(options(call_id="first"), BINARY)  # a stranger is heard 20 times a second only
+        browser.send(options(call_id="first"), BINARY)  # a stranger is heard 10 times a second only
         await browser.frame()
         assert gateway.endpoint.signed_in(gateway.requests[0].flow, "alice")
         for _ in range(300):

@@ -29,8 +29,9 @@ FORMATS = (
     *(Format(leg, 0, 8000, False) for leg in ("browser", "trunk")),
     *(Format(leg, 101, 8000, True) for leg in ("browser", "trunk")),
     *(Format(leg, 111, 48000, False) for leg in ("browser", "trunk")),
+    *(Format(leg, 112, 16000, False) for leg in ("browser", "trunk")),
 )
-SAME = {0: 0, 101: 101, 111: 111}
+SAME = {0: 0, 101: 101, 111: 111, 112: 112}
 
 
 class Wire(socket.socket):

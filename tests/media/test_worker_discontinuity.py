@@ -233,6 +233,26 @@ def test_a_change_of_the_clock_rate_goes_on_by_the_time_that_passed(way: Way) ->
     assert set(steps[49:99]) == {960}
 
 
+def test_another_clock_rate_is_another_run_even_where_the_timestamp_goes_on(way: Way) -> None:
+    made, send, listener = way
+    play(way, 100, 0, 10)
+    for n in range(10):
+        assert send(voice(110 + n, 10 * FRAME + n * 2 * FRAME, PHONE, kind=112))
+        made.now += 0.02
+    assert listener.begins == [0, 10]
+
+
+def test_an_outage_of_more_than_three_thousand_packets_ends_the_run_and_a_shorter_one_does_not(way: Way) -> None:
+    made = way[0]
+    play(way, 0, 0, 10)
+    made.now += 2900 * 0.02
+    play(way, 2910, 2910 * FRAME, 10)
+    made.now += 3100 * 0.02
+    play(way, 6020, 6020 * FRAME, 10)
+    assert way[2].begins == [0, 20]
+    assert way[2].numbers[-1] - way[2].numbers[0] == 2919 + 10
+
+
 def test_numbers_and_timestamps_wrap_within_a_run(way: Way) -> None:
     play(way, 65_000, 0xFFFF0000, 1200)
     is_one_stream(way[2], 1)

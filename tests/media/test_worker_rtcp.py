@@ -100,7 +100,7 @@ def test_a_sender_report_of_another_source_keeps_its_reports_only(talk: Talk) ->
 
 
 def test_reports_about_our_stream_reach_its_source_in_its_own_numbers(talk: Talk) -> None:
-    reports = block(talk.received.ssrc, talk.base + 10), block(STRANGER, 5), block(CALLEE, 65540)
+    reports = block(talk.received.ssrc, talk.base + 10), block(STRANGER, talk.base), block(CALLEE, talk.base)
     written = talk.translate(receiver_report(CALLER, *reports))
     # Ten packets after 65530 the source has begun its second cycle.
     assert written == receiver_report(talk.sent.ssrc, block(CALLEE, 0x10004))

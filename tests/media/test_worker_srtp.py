@@ -128,6 +128,8 @@ def test_the_source_silent_for_longest_makes_room_and_cannot_be_replayed() -> No
     assert receiver.unprotect(report, True) is SrtpFailure.REPLAYED
     assert receiver.unprotect(_protect(sender, packets.rtp(2, ssrc=0)), False) is SrtpFailure.REPLAYED
     assert isinstance(receiver.unprotect(_protect(sender, packets.rtp(2, ssrc=11)), False), bytes)
+    receiver._retired.clear()
+    assert isinstance(receiver.unprotect(sealed[0], False), bytes), "the library has let go of it: only we remember"
 
 
 @pytest.mark.usefixtures("few_sources")

@@ -63,6 +63,17 @@ def test_a_packet_too_long_to_be_protected_is_named_and_does_not_move_the_stream
         assert unsent(made) == ([] if keyed else [("browser", "srtp_unsendable")])
 
 
+def test_twenty_minutes_of_packets_too_long_does_not_silence_what_follows() -> None:
+    """More numbers than an SRTP context can guess: they must not be used up by what never leaves."""
+    with rig() as made:
+        assert made.from_trunk(voice(0, 0))
+        for n in range(1, 65_400):
+            made.now += 0.02
+            made.session.from_trunk(voice(n, 160 * n) + bytes(MAX_PACKET - 171), TRUNK, made.now)
+        made.now += 0.02
+        assert made.from_trunk(voice(n + 1, 160 * (n + 1)))
+
+
 def test_a_plain_trunk_is_sent_whatever_fits_a_datagram() -> None:
     with rig() as made:
         assert made.from_browser(voice(1, 160) + bytes(MAX_PACKET - 172))

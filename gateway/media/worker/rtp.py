@@ -38,8 +38,8 @@ def sequence(packet: bytes) -> int:
 
 def numbers(packet: bytes) -> tuple[int, int, int]:
     """Sequence number, timestamp and SSRC of a packet that has a header."""
-    sequence, timestamp, source = _NUMBERS.unpack_from(packet, 2)
-    return sequence, timestamp, source
+    found: tuple[int, int, int] = _NUMBERS.unpack_from(packet, 2)
+    return found
 
 
 def header_ends(packet: bytes) -> Ends | None:

@@ -152,7 +152,8 @@ class Session:
             self._cannot_leave(way, packet[1] & 0x7F)
             return
         stream = way.target.stream
-        place = stream.place(*rtp.numbers(packet), payload, now)
+        sequence, timestamp, ssrc = rtp.numbers(packet)
+        place = stream.place(sequence, timestamp, ssrc, payload, now)
         if place is None:
             self.tally.stale_dropped += 1
         elif way.target.send(rtp.rewrite(packet, ends, payload, stream.ssrc, place), False):

@@ -43,7 +43,7 @@ MAX_OWED = 0.1
 MAX_REMEMBERED = 1024
 """SSRCs of a session that are not used again; there is one more with each change of a key we send with."""
 
-_WORD, _LONG = 0xFFFF, 0xFFFFFFFF
+_WORD, _LONG, _FORWARD = 0xFFFF, 0xFFFFFFFF, 0x7FFFFFFF
 
 
 class Payload(NamedTuple):
@@ -107,11 +107,11 @@ class Stream:
         if 0 < step <= MAX_DROPOUT:
             if not self._follows(step, timestamp, payload, now):
                 return self._switch(sequence, timestamp, ssrc, payload, now)
-            self._high += step
+            self._high = high = self._high + step
             self._seen = (self._seen << step | 1) & _SEEN_MASK
             if not payload.is_event:
-                self._line = self._high
-            return self._at_place(self._high, timestamp)
+                self._line = high
+            return (high + self._shift) & _WORD, (timestamp + self._timestamp_shift) & _LONG, False
         behind = -step & _WORD
         if behind < MAX_MISORDER and self._is_of_run(behind, timestamp, payload, now):
             return self._late(behind, sequence, timestamp, ssrc, payload, now)
@@ -136,24 +136,33 @@ class Stream:
 
     def _follows(self, step: int, timestamp: int, payload: Payload, now: float) -> bool:
         """Whether a packet with a higher number goes on with the run; the clock of the run goes on with it."""
-        passed = _signed(timestamp - self._timestamp) / self._rate
-        elapsed = now - self._at
-        if (step - 1) * SHORTEST_PACKET > max(passed, elapsed):
-            return False
+        passed, elapsed = (timestamp - self._timestamp) & _LONG, now - self._at
         if payload.is_event:
-            return -MAX_EVENT <= passed <= elapsed + MAX_LEAD
-        lag = self._lag + elapsed - passed
-        if passed < 0 or payload.clock_rate != self._rate or not -MAX_LEAD <= lag <= MAX_LAG:
+            return self._is_lost(step, elapsed) and self._is_event_of_run(timestamp, now)
+        if passed > _FORWARD or payload.clock_rate != self._rate:
             return False
-        self._lag = max(lag - MAX_DRIFT * elapsed, 0.0)
+        seconds = passed / self._rate
+        lag = self._lag + elapsed - seconds
+        if not -MAX_LEAD <= lag <= MAX_LAG or (step > 1 and not self._is_lost(step, max(seconds, elapsed))):
+            return False
+        self._lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0
         self._timestamp, self._at = timestamp, now
         return True
 
+    @staticmethod
+    def _is_lost(step: int, seconds: float) -> bool:
+        """Whether the packets between may have been lost, rather than never sent: there was time for them."""
+        return (step - 1) * SHORTEST_PACKET <= seconds
+
+    def _is_event_of_run(self, timestamp: int, now: float) -> bool:
+        passed = _signed(timestamp - self._timestamp) / self._rate
+        return -MAX_EVENT <= passed <= now - self._at + MAX_LEAD
+
     def _is_of_run(self, behind: int, timestamp: int, payload: Payload, now: float) -> bool:
         """Whether timestamp and number of an older packet fit each other as those of the run do."""
-        passed = _signed(timestamp - self._timestamp) / self._rate
         if payload.is_event:
-            return -MAX_EVENT <= passed <= now - self._at + MAX_LEAD
+            return self._is_event_of_run(timestamp, now)
+        passed = _signed(timestamp - self._timestamp) / self._rate
         if self._high - behind > self._line:  # overtaken by an event that came after it
             return 0 <= passed <= now - self._at + MAX_LEAD
         return payload.clock_rate == self._rate and -behind * self._pace() - MAX_LEAD <= passed <= 0
@@ -172,7 +181,7 @@ class Stream:
         index = self._high - behind
         if index >= self._first and not self._seen >> behind & 1:
             self._seen |= 1 << behind
-            return self._at_place(index, timestamp)
+            return (index + self._shift) & _WORD, (timestamp + self._timestamp_shift) & _LONG, False
         if self._restarts(sequence, ssrc):
             return self._begin(sequence, timestamp, ssrc, payload, now)
         return None
@@ -214,9 +223,6 @@ class Stream:
         seconds = max(due, FRAME if self._owed < MAX_OWED else 0.0)
         self._owed = seconds - due
         return (self._timestamp + self._timestamp_shift + max(round(seconds * rate), 1)) & _LONG
-
-    def _at_place(self, index: int, timestamp: int) -> Place:
-        return (index + self._shift) & _WORD, (timestamp + self._timestamp_shift) & _LONG, False
 
 
 _SEEN_MASK = (1 << MAX_MISORDER + 1) - 1

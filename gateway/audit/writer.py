@@ -146,7 +146,8 @@ class _Keeper:
         """Lines up to that number are in the file. Called by the writer's thread."""
         with self._lock:
             self._numbers = self._numbers.joined(Numbers(number, number))
-            if self._fd < 0 or self._identity != file.identity:
+            wanted = self._fd < 0 or self._identity != file.identity
+            if wanted and not self._ending.is_set():  # after its end nobody would close it
                 self._take(file)
         self._work.set()
 

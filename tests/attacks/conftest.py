@@ -8,10 +8,13 @@ import pytest
 import pytest_asyncio
 
 from tests.attacks.target import Target
+from tests.audit.disk import disk
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.hosted import until
 from tests.rig.media import MediaEnd
 from tests.rig.scene import PLAIN, SDES, Scene
+
+__all__ = ["disk"]
 
 Strangers = Callable[..., MediaEnd]
 

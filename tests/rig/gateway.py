@@ -23,6 +23,7 @@ from tests.rig.ports import first_of, free_port, free_range, free_sip_port
 REALM = "demo.test"
 PASSWORD = "canary-password-Zq7"
 READY_SECONDS = 20.0
+READY = "state=ready"
 MAX_WORKERS = 8
 """Relay workers a test may ask for: each has a browser port."""
 POLL_SECONDS = 0.02
@@ -164,12 +165,22 @@ class GatewayProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> GatewayProcess:
+        before = self.log.count(READY)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", "run", "-c", str(self.config)], stdout=log, stderr=log
             )
-        self.wait_log("state=ready", READY_SECONDS)
+        wait_for(lambda: self.log.count(READY) > before, READY_SECONDS, lambda: self.log[-3000:], self._alive)
         return self
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until the process and its relay workers are gone."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        gone = lambda: not any(Path(f"/proc/{child}").exists() for child in children)  # noqa: E731
+        wait_for(gone, READY_SECONDS, f"still there: {children}")
 
     @property
     def pid(self) -> int:

@@ -26,10 +26,11 @@ class Scene:
 
     def __init__(self, directory: Path, **options: Any) -> None:
         self.ports = {PLAIN: free_port(host=PLAIN_HOST), SDES: free_port(host=SDES_HOST)}
+        security = options.pop("sdes_security", "strict")
         setup = GatewaySetup(directory, trunks={}, outbound=[], **options.pop("setup", {}))
         setup.trunks = {
             "plain": self._trunk(PLAIN, PLAIN_HOST, "legacy", ""),
-            "sdes": self._trunk(SDES, SDES_HOST, "strict", ";transport=tls")
+            "sdes": self._trunk(SDES, SDES_HOST, security, ";transport=tls")
             | {"tls": {"ca": str(setup.certificates.ca.certificate), "names": ["pbx.demo.test"]}},
         }
         setup.outbound = [

@@ -55,6 +55,8 @@ class FakeTrunk:
         self.responses: list[Response] = []
         self.status = 200
         """What requests that are no INVITE are answered with."""
+        self.look: Callable[[Request], None] = lambda _request: None
+        """Called with each request as it arrives, before anything is answered, in the trunk's own thread."""
         self._ringing: dict[str, Request] = {}
         self._context: ssl.SSLContext | None = None
         if transport == "tls" and pair is not None:
@@ -157,6 +159,7 @@ class FakeTrunk:
         if isinstance(message, Response):
             self.responses.append(message)
             return
+        self.look(message)
         self.seen.append(message)
         if message.method == "ACK":
             return

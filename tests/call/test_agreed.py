@@ -142,6 +142,23 @@ def test_a_hold_by_the_browser_brings_the_relay_no_new_keys() -> None:
     assert [type(e) for e in scene.effects if isinstance(e, RELAY)] == [fx.SetDirection, fx.SetTrunkMedia]
 
 
+@pytest.mark.parametrize("address", ["IP4 0.0.0.0", "IP6 ::"])
+@pytest.mark.parametrize("way", ["answer to our hold", "ACK"])
+def test_an_answer_without_an_address_keeps_keys_and_place(way: str, address: str) -> None:
+    scene = keyed()
+    before = scene.relay(fx.SetTrunkMedia)
+    if way == "ACK":
+        from_trunk(scene, "INVITE")
+        scene.ack_of(LegName.TRUNK, 900, at(sdes_answer(scene.responses[-1].body), address))
+    else:
+        from_browser(scene, "INVITE", held(b"sendonly"))
+        body = sdes_answer(scene.invite.body).replace(b"sendrecv", b"recvonly")
+        scene.reply(200, at(body, address), purpose=Purpose.REINVITE)
+    assert finished(scene) is None
+    assert agrees(scene)
+    assert scene.relay(fx.SetTrunkMedia) == before
+
+
 def test_a_trunk_that_calls_on_hold_without_an_address_is_told_to_the_relay_when_it_gives_one() -> None:
     offer = at(answer("RTP/SAVP", KEY), "IP4 0.0.0.0")
     scene = Scene(outbound=False, offer=offer, flow=trunk_flow()).calling().reply(200, BROWSER_ANSWER).ack()

@@ -125,6 +125,40 @@ def test_a_change_to_plain_keeps_the_reason_why_its_key_was_not_taken(code: str,
     assert codes(scene, "leg.downgraded") == sorted(["media.plain_rtp", "mid.crypto_removed", code])
 
 
+@EACH
+@pytest.mark.parametrize("profile", [Profile.STRICT, Profile.PREFER, Profile.OSRTP])
+def test_the_answer_in_an_ack_is_refused_with_the_reason_of_its_line(code: str, line: str, profile: Profile) -> None:
+    scene = inbound(b"", profile).reply(200, BROWSER_ANSWER)
+    proto = "RTP/SAVP" if b"RTP/SAVP" in scene.responses[-1].body else "RTP/AVP"
+    scene.ack(answer(proto, line.replace("crypto:1", "crypto:3")))
+    assert codes(scene, "leg.violation") == [code]
+    assert finished(scene) is Termination.ENCRYPTION_UNUSABLE
+
+
+@EACH
+def test_an_emergency_call_goes_on_in_clear_and_keeps_the_reason_of_its_line(code: str, line: str) -> None:
+    scene = Scene(emergency=True).calling().reply(200, answer("RTP/SAVP", line.replace("crypto:1", "crypto:3")))
+    assert finished(scene) is None
+    assert {"media.plain_rtp", code} <= set(codes(scene, "leg.downgraded"))
+
+
+@pytest.mark.parametrize("where", ["offer", "answer"])
+def test_our_own_key_is_never_used_in_an_emergency_call_either(where: str) -> None:
+    scene = Scene(emergency=True).calling()
+    ours = answer("RTP/SAVP", our_line(scene))
+    if where == "answer":
+        scene.reply(200, ours)
+        assert not scene.take(fx.SetTrunkKeys)
+        assert "key.reuse" in codes(scene, "leg.downgraded")
+    else:
+        scene.reply(200, sdes_answer(scene.invite.body)).ack().clear()
+        from_trunk(scene, "INVITE", ours)
+        from_trunk(scene, "INVITE", ours, cseq=901)
+        assert [r.status for r in scene.responses[-2:]] == [488, 488]
+        assert not scene.take(fx.SetTrunkKeys)
+    assert finished(scene) is None
+
+
 @PROFILES
 def test_a_trunk_that_offers_dtls_is_refused_as_keyed_in_a_way_we_do_not_know(profile: Profile) -> None:
     scene = inbound(answer("UDP/TLS/RTP/SAVP", FINGERPRINT), profile)

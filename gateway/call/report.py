@@ -39,6 +39,7 @@ def announce(call: CallState) -> tuple[tuple[str, str], ...]:
         seq=call.report_seq,
         call_id=call.id,
         lost=_lost(call),
+        next_hop=call.trunk_config.display_name or "",
     )
     return ((HEADER_NAME, value),)
 

@@ -60,7 +60,8 @@ def _trunk(name: str, trunk: Trunk) -> Iterator[Text]:
     policy = effective_policy(trunk.security, name)
     verified = target.transport == "tls"
     signalling = Signalling(target.transport, _TLS_VERSION if verified else "", verified)
-    yield Text.assemble((f"trunk {name}", "bold"), f", security {trunk.security}")
+    shown = f", shown as {trunk.display_name}" if trunk.display_name else ""
+    yield Text.assemble((f"trunk {name}", "bold"), f", security {trunk.security}{shown}")
     yield _line("signalling", _signalling(target, trunk))
     yield from _offer(policy, signalling)
     yield _line("calls in", _calls_in(policy, trunk))

@@ -18,6 +18,9 @@ from gateway.base.values import Secret
 MAX_NAME = 32
 """Length of a trunk name or rule id: both are written in headers and audit records."""
 
+MAX_DISPLAY_NAME = 64
+"""Length of what people read for a trunk: it stands in a sentence on a telephone's screen."""
+
 MAX_EMERGENCY_LENGTH = 8
 """An emergency number is short; a longer one here would be a way around policy."""
 
@@ -83,6 +86,13 @@ def _name(value: str) -> str:
     return value
 
 
+def _display_name(value: str) -> str:
+    """Shown to people and carried in a quoted header value, where it must not end the quotes."""
+    if not 0 < len(value) <= MAX_DISPLAY_NAME or not value.isprintable() or set('"\\;') & set(value):
+        raise ValueError(f'expected 1 to {MAX_DISPLAY_NAME} printable characters, without " \\ and ;')
+    return value
+
+
 def _host(value: str) -> str:
     if not NAME_CHARACTERS.issuperset(value) or not value:
         raise ValueError("expected a domain name, for example pbx.example.com")
@@ -142,6 +152,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 SecretText = Annotated[Secret[str], BeforeValidator(_secret)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Name = Annotated[str, AfterValidator(_name)]
+DisplayName = Annotated[str, AfterValidator(_display_name)]
 Host = Annotated[str, AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Dialled = Annotated[str, AfterValidator(_dialled)]

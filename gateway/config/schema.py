@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from gateway.config.scalars import (
     Dialled,
+    DisplayName,
     EmergencyNumber,
     FilePath,
     Host,
@@ -269,6 +270,8 @@ class Trunk(Model):
 
     target: str
     """SIP URI of the peer: sip:host[:port][;transport=udp|tcp|tls]. Without transport it is udp; strict needs tls."""
+    display_name: DisplayName | None = None
+    """What callers read where the trunk is meant: "beyond Acme Telecom". Default: the trunk's name here."""
     security: Profile = Profile.STRICT
     """Security profile: strict, prefer, osrtp or legacy."""
     networks: tuple[Network, ...] = ()

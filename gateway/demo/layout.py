@@ -21,6 +21,8 @@ from gateway.sip.auth import compute_ha1
 REALM: Final = "demo.test"
 USER: Final = "alice"
 LOOPBACK: Final = "127.0.0.1"
+DISPLAY_NAME: Final = "the demonstration PBX"
+"""What the page calls it: all trunks lead to phones of one PBX."""
 SIP_PORT: Final = 5060
 BROWSER_MEDIA_PORT: Final = 10000
 TRUNK_MEDIA_PORTS: Final = "20000-20999"
@@ -168,6 +170,7 @@ def _gateway(layout: Layout) -> dict[str, object]:
 def _trunk(role: Role) -> dict[str, object]:
     trunk: dict[str, object] = {
         "target": role.target,
+        "display_name": DISPLAY_NAME,
         "security": role.security.value,
         "networks": [f"{role.address.host}/32"],
     }

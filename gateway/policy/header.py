@@ -48,17 +48,19 @@ def call_security_header(
     seq: int,
     call_id: str,
     lost: frozenset[str] = frozenset(),
+    next_hop: str = "",
 ) -> str:
     """The header's value.
 
     Args:
         trunk: None while nothing is known of the trunk leg.
+        next_hop: how people call the other end of the trunk leg; its name in the configuration by default.
         lost: the legs, `browser` or `trunk`, on which media that should leave does not.
     """
     fields = (
         f"grade={posture.current.name}",
         f"worst={posture.worst.name}",
-        f"scope={_quoted('to ' + policy.trunk)}",
+        f"scope={_quoted(f'to {next_hop or policy.trunk}')}",
         f"browser={_quoted(browser.summary())}",
         f"trunk={_quoted(trunk.summary() if trunk is not None else 'pending')}",
         "rec=no",
@@ -71,7 +73,7 @@ def call_security_header(
 
 
 def _quoted(text: str) -> str:
-    safe = (c if " " <= c <= "~" and c not in _UNSAFE_IN_QUOTES else "_" for c in text[:MAX_VALUE])
+    safe = (c if c.isprintable() and c not in _UNSAFE_IN_QUOTES else "_" for c in text[:MAX_VALUE])
     return '"' + "".join(safe) + '"'
 
 

@@ -153,6 +153,12 @@ def test_a_missing_key_is_told_at_its_parent_with_its_meaning(files: Files) -> N
 @pytest.mark.parametrize(
     ("old", "new", "key", "words"),
     [
+        (
+            "security: prefer",
+            "security: prefer\n    display_name: 'a;b'",
+            "trunks.carrier.display_name",
+            "64 printable characters",
+        ),
         ("security: prefer", "security: maybe", "trunks.carrier.security", "'strict', 'prefer', 'osrtp' or 'legacy'"),
         ("127.0.0.1:8443", "localhost:8443", "listen.web.address", "expected an IPv4 or IPv6 address"),
         ("127.0.0.1:8443", "127.0.0.1:99999", "listen.web.address", "port: should be less than or equal to 65535"),

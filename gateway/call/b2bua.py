@@ -21,6 +21,7 @@ from gateway.call.events import (
     DtlsConnected,
     DtlsFailed,
     Event,
+    FlowMoved,
     FlowRefused,
     Lost,
     MediaFailed,
@@ -138,8 +139,8 @@ class Call:
                 call.media_lost |= {event.leg}
             case Lost():
                 ending.terminate(call, event.termination)
-            case FlowRefused():
-                flows.refused(call, event)
+            case FlowRefused() | FlowMoved():
+                flows.noticed(call, event)
             case _:
                 pass
 
@@ -192,9 +193,8 @@ class Call:
             ending.refuse(call, _lost(leg) if event.transport else Termination.PEER_TIMEOUT)
         elif event.purpose is Purpose.UPDATE and isinstance(leg, BrowserLeg) and not event.transport:
             telling.unanswered(call, leg)
-        elif event.purpose in (Purpose.REINVITE, Purpose.UPDATE):
-            call.reoffer = None
-            ending.terminate(call, Termination.PEER_TIMEOUT)
+        elif event.purpose in (Purpose.REINVITE, Purpose.UPDATE) and leg is not None:
+            change.unanswered(call, leg, event.purpose)
         elif event.purpose is Purpose.OPTIONS:
             liveness.failed(call, event)
 
@@ -213,11 +213,29 @@ class Call:
                 pass
 
     def _unacknowledged(self, event: AckMissing) -> None:
-        """No ACK within 64*T1 (RFC 3261 13.3.1.4), or the caller's connection closed, perhaps while it still rang."""
+        """No ACK within 64*T1 (RFC 3261 13.3.1.4), or the connection closed, perhaps while it still rang.
+
+        A caller whose connection breaks while it waits for the answer has got its 503 from its own transport layer
+        (RFC 3261 8.1.3.1), so its call is over. A change whose ACK is lost with the connection is no reason to end a
+        call of a trunk: the session stands as both last agreed.
+        """
         call = self.state
+        if event.key != call.caller.invite_key:
+            self._change_unacknowledged(event)
+            return
         call.caller.acked = call.caller.confirmed
         ending.acknowledged(call)
         ending.terminate(call, _lost(call.caller) if event.transport else Termination.ACK_MISSING)
+
+    def _change_unacknowledged(self, event: AckMissing) -> None:
+        call = self.state
+        leg = next((found for found in (call.caller, call.callee) if found and found.reinvite_key == event.key), None)
+        if leg is None:
+            return
+        if event.transport and leg.name is LegName.TRUNK:
+            change.ack_lost(call, leg, event.key)
+        else:
+            ending.terminate(call, _lost(leg) if event.transport else Termination.ACK_MISSING)
 
     def _acknowledged(self, event: AckIn) -> None:
         call = self.state

@@ -135,6 +135,8 @@ def _plan_anew(call: CallState, leg: TrunkLeg) -> None:
 
 def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
     headers = report.announce(call) if isinstance(leg, BrowserLeg) else ()
+    if event.request.method == "INVITE":
+        leg.reinvite_key = event.key
     if leg.dialog is not None:
         leg.dialog.refresh_target(event.request)  # only what is accepted moves the target (RFC 6141 4.2)
     call.emit(Respond(event.key, leg.respond(event.request, 200, body=body, headers=headers)))
@@ -284,6 +286,30 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
         _reoffer_refused(call, leg, status)
     if call.reoffer_again:
         _next(call)
+
+
+def unanswered(call: CallState, leg: Leg, purpose: Purpose) -> None:
+    """Our re-INVITE or UPDATE got no answer, or could not be sent: the session stays as it was (RFC 3261 14.1).
+
+    That the peer's signalling is dead is for those to find who ask for nothing else (RFC 3261 12.2.1.2: 481, 408).
+    """
+    if leg.name is LegName.BROWSER:
+        report.missed(call)
+    if purpose is Purpose.UPDATE or call.reoffer is not leg.name:
+        return
+    leg.withdraw_offer()
+    call.reoffer = None
+    if call.live and call.reoffer_again:
+        _next(call)
+
+
+def ack_lost(call: CallState, leg: Leg, key: str) -> None:
+    """The connection closed before the ACK of a change: without the answer it may have held, our offer is void."""
+    if call.ack_offer_key == key:
+        call.ack_offer_key = ""
+        leg.withdraw_offer()
+    if call.live:
+        again(call)
 
 
 def _acknowledge(call: CallState, leg: Leg, event: ResponseIn) -> None:

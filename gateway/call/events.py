@@ -113,6 +113,14 @@ class FlowRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowMoved:
+    """A connection of a leg was gone and there is a new one, which proves as much: what follows leaves there."""
+
+    leg: LegName
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
 class AckMissing:
     """A 2xx the call sent was never acknowledged; with `transport`, the connection of the INVITE closed before that."""
 
@@ -195,6 +203,7 @@ Event = (
     | RequestFailed
     | AckIn
     | FlowRefused
+    | FlowMoved
     | AckMissing
     | CancelIn
     | TimerFired

@@ -11,7 +11,7 @@ from gateway.audit import record
 from gateway.base.errors import SipError
 from gateway.call import security
 from gateway.call.effects import LegName, Respond, WriteAudit
-from gateway.call.events import FlowRefused, RequestIn
+from gateway.call.events import FlowMoved, FlowRefused, RequestIn
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.policy.codes import Code
@@ -31,6 +31,7 @@ def admits(call: CallState, leg: Leg, event: RequestIn) -> bool:
     """Whether a request inside a dialog may be looked at; else it has been answered 403."""
     why = objection(event.flow, leg.founding)
     if not why:
+        leg.heard_on = event.flow if event.flow.id != leg.flow.id else leg.heard_on
         return True
     method = event.request.method
     if method == "BYE":
@@ -41,11 +42,18 @@ def admits(call: CallState, leg: Leg, event: RequestIn) -> bool:
     return False
 
 
-def refused(call: CallState, event: FlowRefused) -> None:
-    """The stack, or the lookup of dialogs, has turned a message away."""
+def noticed(call: CallState, event: FlowRefused | FlowMoved) -> None:
+    """The stack, or the lookup of dialogs, has turned a message away; or a leg has a new connection.
+
+    Our next requests leave over it; the leg is judged by the one it was founded on as before.
+    """
     leg = call.leg(event.leg)
-    if leg is not None:
+    if leg is None:
+        return
+    if isinstance(event, FlowRefused):
         _record(call, leg, event.flow, event.what, event.why, status=event.status)
+    elif not objection(event.flow, leg.founding):
+        leg.move_to(event.flow)
 
 
 def keeps_its_target(call: CallState, leg: Leg, event: RequestIn) -> bool:

@@ -22,7 +22,7 @@ from gateway.sip.dialog import Dialog, InviteDialogs
 from gateway.sip.flow import Flow
 from gateway.sip.message import REASONS, Headers, Request, Response, create_response
 from gateway.sip.model import MAX_FORWARDS
-from gateway.sip.uri import DEFAULT_PORT, SipUri
+from gateway.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
 SDP = "application/sdp"
@@ -45,6 +45,8 @@ class Leg(ABC):
     """Where the initial INVITE of a callee goes when that is not `remote_uri`: a registered Contact."""
     invite: Request | None = field(default=None, repr=False)
     invite_key: str = ""
+    reinvite_key: str = ""
+    """The peer's re-INVITE that we answered last: its ACK, or the lack of one, is this leg's."""
     dialog: Dialog | None = None
     dialogs: InviteDialogs | None = field(default=None, repr=False)
     """Dialogs our INVITE created, early ones included (callee legs)."""
@@ -53,6 +55,8 @@ class Leg(ABC):
     """The flow the leg was set up over: nothing that proves less speaks for the leg, nor is anything sent there."""
     done_with: frozenset[str] = frozenset()
     """Tags of forks that are no part of the call any more: hung up on, or gone by themselves (callee legs)."""
+    heard_on: Flow | None = None
+    """Another connection the peer spoke over, which proves as much: of use when ours is gone and cannot be had anew."""
     acked: bool = False
     confirmed: bool = False
     """A 2xx ended the INVITE transaction, in whichever direction."""
@@ -213,6 +217,28 @@ class Leg(ABC):
         if not self.may_send_to(uri.host):
             return self.flow
         return replace(self.flow, remote=HostPort(uri.host, uri.port or DEFAULT_PORT))
+
+    def move_to(self, flow: Flow) -> None:
+        """Send over a new connection from now on.
+
+        Where our Contact named the old connection, and no listener, it names the new one for the peer's next refresh.
+        """
+        if self.flow.initiated:
+            self.contact = self.contact.replace(f":{self.flow.local.port};", f":{flow.local.port};")
+        self.flow = flow
+
+    def place_of(self, request: Request) -> HostPort | None:
+        """Where a request inside a dialog goes when its connection is gone (RFC 3261 8.1.2, 18.1.1).
+
+        None: its first Route, or its target, is no address that we may send to; then the trunk is called anew.
+        """
+        try:
+            uri = request.route[0].uri if request.route else SipUri.parse(request.uri)
+        except SipError:
+            return None
+        if not self.may_send_to(uri.host):
+            return None
+        return HostPort(uri.host, uri.port or (DEFAULT_TLS_PORT if self.founding.is_secure else DEFAULT_PORT))
 
     def may_send_to(self, host: str) -> bool:
         """Whether a Contact on this host is followed."""

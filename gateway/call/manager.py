@@ -162,6 +162,8 @@ class CallManager:
             self._to_received(event.key, events.AckMissing(event.key, transport=True))
             return
         runner, sent = found
+        if isinstance(event, TransportFailed) and runner.sends_again(sent):
+            return
         runner.feed(events.RequestFailed(sent.leg, sent.purpose, isinstance(event, TransportFailed), sent.ask))
 
     def _request(self, event: RequestReceived) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from gateway.audit import record
@@ -20,7 +21,7 @@ from gateway.call.forks import LateForks
 from gateway.call.media_control import CallMedia
 from gateway.call.services import Services
 from gateway.call.state import CallState
-from gateway.sip.flow import Flow
+from gateway.sip.flow import Flow, objection
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ class CallRunner:
         self._effects: deque[fx.Effect] = deque()
         self._invite_key = ""
         self._reinvites: deque[str] = deque()
+        self._sent_again: set[int] = set()
+        """Asks whose connection broke; one entry at most for each request of the call."""
         self._first_step: Callable[[], list[fx.Effect]] | None = None
         self._unwritten = 0
         """Records given to the log that are not in it yet."""
@@ -227,8 +230,23 @@ class CallRunner:
 
     # Effects. One method each; the table below the class names them.
 
+    def _send(self, effect: fx.SendRequest | fx.SendAck) -> None:
+        begins = isinstance(effect, fx.SendRequest) and effect.purpose is fx.Purpose.INVITE
+        if self._is_cut(effect) and not begins:
+            self._spawn(self._reconnect(effect))
+        else:
+            self._send_over(effect)
+
+    def _send_over(self, effect: fx.SendRequest | fx.SendAck) -> None:
+        if isinstance(effect, fx.SendAck):
+            self._services.sip.send_ack(effect.request, effect.flow)
+        else:
+            self._send_request(effect)
+
     def _send_request(self, effect: fx.SendRequest) -> None:
         key = self._services.sip.send_request(effect.request, effect.flow)
+        if self.state.forgotten:
+            return
         self._index.sent[key] = (self, effect)
         self._index.call_ids[effect.request.call_id] = self
         if effect.purpose is fx.Purpose.INVITE:
@@ -238,8 +256,57 @@ class CallRunner:
             if len(self._reinvites) > MAX_REINVITES_KEPT:
                 self._index.sent.pop(self._reinvites.popleft(), None)
 
-    def _send_ack(self, effect: fx.SendAck) -> None:
-        self._services.sip.send_ack(effect.request, effect.flow)
+    def _is_cut(self, effect: fx.SendRequest | fx.SendAck) -> bool:
+        """Whether the connection to the trunk this should leave on is gone; one to a browser cannot be had anew."""
+        flow = effect.flow
+        return effect.leg is fx.LegName.TRUNK and flow.is_reliable and not self._services.sip.is_open(flow)
+
+    async def _reconnect(self, effect: fx.SendRequest | fx.SendAck) -> None:
+        """Send over a new connection to where the request goes (RFC 3261 18.1.1), if one proves as much as the first.
+
+        Several requests of a call wait for the same connection and leave in their order.
+        """
+        flow = await self._new_connection(effect)
+        if flow is None:
+            if isinstance(effect, fx.SendRequest):
+                self.feed(events.RequestFailed(effect.leg, effect.purpose, transport=True, ask=effect.ask))
+            return
+        error = attempt(lambda: self._send_over(replace(effect, flow=flow)))
+        if error is not None:
+            self._tell_failure(type(effect).__name__, error)
+            self._not_carried_out(effect)
+
+    async def _new_connection(self, effect: fx.SendRequest | fx.SendAck) -> Flow | None:
+        leg, method = self.state.leg(effect.leg), effect.request.method
+        if leg is None or leg.founding.trunk is None:
+            return None
+        trunk = leg.founding.trunk
+        try:
+            flow = await self._services.sip.reconnect(trunk, effect.flow, leg.place_of(effect.request))
+        except TransportError as error:
+            if leg.heard_on is None or not self._services.sip.is_open(leg.heard_on):
+                log.warning("call=%s trunk=%s cannot send %s: %s", self.state.id, trunk, method, error.why)
+                return None
+            flow = leg.heard_on  # one that the trunk opened, when it cannot be reached from here
+        self._record_peer(trunk, flow)
+        if why := objection(flow, leg.founding):
+            self.feed(events.FlowRefused(leg.name, flow, method, why, 0))
+            return None
+        log.info("call=%s %s over a new connection flow=%s", self.state.id, method, flow)
+        self.feed(events.FlowMoved(leg.name, flow))
+        return flow
+
+    def sends_again(self, sent: fx.SendRequest) -> bool:
+        """Whether a request whose connection broke under it goes once more, over a new one.
+
+        A peer that closes an idle connection may do so while our request is on its way: it never saw it. If it did, it
+        answers the second one 481, or like the first. An INVITE that begins a call is not sent twice.
+        """
+        if sent.purpose is fx.Purpose.INVITE or sent.ask in self._sent_again or not self._is_cut(sent):
+            return False
+        self._sent_again.add(sent.ask)
+        self._spawn(self._reconnect(sent))
+        return True
 
     def _cancel(self, _effect: fx.CancelInvite) -> None:
         self._services.sip.cancel(self._invite_key)
@@ -383,8 +450,8 @@ class CallRunner:
 
 
 _EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
-    fx.SendRequest: CallRunner._send_request,
-    fx.SendAck: CallRunner._send_ack,
+    fx.SendRequest: CallRunner._send,
+    fx.SendAck: CallRunner._send,
     fx.CancelInvite: CallRunner._cancel,
     fx.Respond: CallRunner._respond,
     fx.TrackDialog: CallRunner._track,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.audit.log import AuditLog
 from gateway.base.counters import Counters
-from gateway.base.values import TokenSource
+from gateway.base.values import HostPort, TokenSource
 from gateway.call.places import OwnPlaces
 from gateway.call.trunk_leg import KeySource
 from gateway.config.schema import GatewayConfig
@@ -36,6 +36,10 @@ class SipSender(Protocol):
     def signed_in(self, flow: Flow, user: str) -> bool: ...
 
     async def connect(self, trunk_name: str) -> Flow: ...
+
+    def is_open(self, flow: Flow) -> bool: ...
+
+    async def reconnect(self, trunk_name: str, lost: Flow, place: HostPort | None) -> Flow: ...
 
 
 @dataclass(frozen=True)

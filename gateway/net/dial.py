@@ -6,20 +6,21 @@ A failed verification is told with its X.509 reason and never followed by anothe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.base.counters import Counters
-from gateway.base.errors import TransportError
+from gateway.base.errors import ConfigError, TransportError
 from gateway.base.values import HostPort
 from gateway.config.schema import Trunk
 from gateway.net.admission import Claim, TrunkSources, normal_host
 from gateway.net.channel import Pump, StreamLimits
 from gateway.net.stream import StreamChannel
-from gateway.sip.flow import Flow
+from gateway.sip.flow import Flow, TransportName
 from gateway.trunks.target import TrunkTarget, is_ip_literal
 from gateway.trunks.tls import client_context, trunk_names
 
@@ -42,7 +43,10 @@ class Dialer:
         self._names = {name: trunk_names(trunk) for name, trunk in trunks.items()}
         self.targets = {name: TrunkTarget.parse(trunk.target) for name, trunk in trunks.items()}
         self._contexts: dict[str, ssl.SSLContext] = {}
+        self._trunks = trunks
         self._live: dict[str, StreamChannel] = {}
+        self._again: dict[tuple[str, TransportName, HostPort], StreamChannel] = {}
+        """Connections opened for requests inside dialogs; dead ones go when a new one comes."""
         self._locks = {name: asyncio.Lock() for name in trunks}
 
     def load(self, trunks: Mapping[str, Trunk]) -> None:
@@ -93,19 +97,62 @@ class Dialer:
         except TimeoutError as error:
             raise TransportError(f"trunk {trunk}: no connection in time") from error
 
+    async def reconnect(self, trunk: str, lost: Flow, place: HostPort | None) -> Flow:
+        """A connection in place of `lost`, over the same transport and verified to the same names (RFC 3261 18.1.1).
+
+        Tried in order: `place`, where the dialog says its requests go; the address we had connected to; the target of
+        the trunk, if that is reached over the same transport. One connection serves all calls that go to one place.
+
+        Raises:
+            TransportError: none of them can be reached, or none proves to be the trunk.
+        """
+        if trunk not in self._locks or lost.transport not in ("tcp", "tls"):
+            raise TransportError(f"trunk {trunk}: nothing to connect to")
+        try:
+            async with asyncio.timeout(self._limits.handshake), self._locks[trunk]:
+                channel = await self._reopen(trunk, lost, place)
+        except TimeoutError as error:
+            raise TransportError(f"trunk {trunk}: no connection in time") from error
+        return channel.flow
+
+    async def _reopen(self, trunk: str, lost: Flow, place: HostPort | None) -> StreamChannel:
+        places = [found for found in (place, lost.remote if lost.initiated else None) if found is not None]
+        if self.targets[trunk].transport == lost.transport:
+            with contextlib.suppress(TransportError):
+                places += await self.resolve(trunk)
+        places = list(dict.fromkeys(places))[:MAX_ADDRESSES]
+        channel = await self._first_of(trunk, lost.transport, places)
+        self._again = {key: value for key, value in self._again.items() if value.is_usable}
+        self._again[trunk, lost.transport, channel.flow.remote] = channel
+        return channel
+
+    def _live_at(self, trunk: str, transport: TransportName, address: HostPort) -> StreamChannel | None:
+        """A usable connection to this place, whatever it was opened for."""
+        for channel in (self._live.get(trunk), self._again.get((trunk, transport, address))):
+            if channel is not None and channel.is_usable:
+                flow = channel.flow
+                if (flow.transport, flow.remote) == (transport, address):
+                    return channel
+        return None
+
     async def _open(self, trunk: str) -> StreamChannel:
+        return await self._first_of(trunk, self.targets[trunk].transport, await self.resolve(trunk))
+
+    async def _first_of(self, trunk: str, transport: TransportName, addresses: Sequence[HostPort]) -> StreamChannel:
+        """The first of these that answers and proves to be the trunk."""
         failures: list[TransportError] = []
-        addresses = await self.resolve(trunk)
         for address in addresses:
+            if live := self._live_at(trunk, transport, address):
+                return live
             try:
-                return await self._try(trunk, address, self._limits.handshake / len(addresses))
+                return await self._try(trunk, transport, address, self._limits.handshake / len(addresses))
             except TransportError as error:
                 log.warning("trunk=%s address=%s failed=%s", trunk, address, error.why)
                 failures.append(error)
         failures.sort(key=lambda error: not error.verification)  # an unverified peer says more than a dead one
         raise failures[0] if failures else TransportError(f"trunk {trunk}: the name has no address")
 
-    async def _try(self, trunk: str, address: HostPort, patience: float) -> StreamChannel:
+    async def _try(self, trunk: str, transport: TransportName, address: HostPort, patience: float) -> StreamChannel:
         channel = StreamChannel(
             self._pump,
             self._counters,
@@ -116,7 +163,7 @@ class Dialer:
         )
         try:
             async with asyncio.timeout(patience):
-                await self._shake_hands(trunk, channel, address)
+                await self._shake_hands(trunk, transport, channel, address)
         except ssl.SSLCertVerificationError as error:
             reason = error.verify_message
             raise TransportError(f"trunk {trunk}: the certificate is not valid", verification=reason) from error
@@ -138,12 +185,23 @@ class Dialer:
         host = self.targets[trunk].host
         return self._names[trunk][0] if is_ip_literal(host) else host
 
-    async def _shake_hands(self, trunk: str, channel: StreamChannel, address: HostPort) -> None:
+    def _context(self, trunk: str) -> ssl.SSLContext:
+        """How the trunk is verified; made on demand for one that only calls in over TLS."""
+        if trunk not in self._contexts:
+            try:
+                self._contexts[trunk] = client_context(self._trunks[trunk])
+            except ConfigError as error:
+                raise TransportError(f"trunk {trunk}: {error}") from error
+        return self._contexts[trunk]
+
+    async def _shake_hands(
+        self, trunk: str, transport: TransportName, channel: StreamChannel, address: HostPort
+    ) -> None:
         loop = asyncio.get_running_loop()
         secured: dict[str, Any] = {}
-        if self.targets[trunk].transport == "tls":
+        if transport == "tls":
             secured = {
-                "ssl": self._contexts[trunk],
+                "ssl": self._context(trunk),
                 "server_hostname": self._server_name(trunk),
                 "ssl_handshake_timeout": self._limits.handshake,
                 "ssl_shutdown_timeout": TLS_SHUTDOWN,

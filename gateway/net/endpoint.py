@@ -175,6 +175,18 @@ class SipEndpoint:
                     return listener.flow_to(address, trunk_name, self._others(trunk_name, address.host))
         raise TransportError(f"trunk {trunk_name}: no udp: listener can reach it")
 
+    def is_open(self, flow: Flow) -> bool:
+        """Whether something sent on this flow has a chance to arrive; UDP flows do not end."""
+        return not flow.is_reliable or flow.id in self._channels
+
+    async def reconnect(self, trunk_name: str, lost: Flow, place: HostPort | None) -> Flow:
+        """A flow that takes the place of one whose connection is gone (see `Dialer.reconnect`).
+
+        Raises:
+            TransportError: there is no such connection to be had.
+        """
+        return await self._dialer.reconnect(trunk_name, lost, place)
+
     def send_request(self, request: Request, flow: Flow) -> str:
         """Send a request and return its transaction key (see `SipStack.send_request`).
 

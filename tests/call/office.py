@@ -68,6 +68,11 @@ class Sip:
         self.broken: dict[str, GatewayError] = {}
         self.flows: dict[str, Flow] = {}
         self.full = False
+        self.gone: set[int] = set()
+        """Ids of flows whose connection has closed."""
+        self.again: dict[str, Flow] = {}
+        """What a new connection to a trunk would be."""
+        self.places: list[HostPort | None] = []
         self._keys = itertools.count(1)
 
     def _check(self, name: str) -> None:
@@ -98,6 +103,16 @@ class Sip:
 
     def signed_in(self, flow: Flow, user: str) -> bool:
         return not self.full
+
+    def is_open(self, flow: Flow) -> bool:
+        return flow.id not in self.gone
+
+    async def reconnect(self, trunk_name: str, lost: Flow, place: HostPort | None) -> Flow:
+        self.places.append(place)
+        await asyncio.sleep(0)
+        if trunk_name not in self.again:
+            raise TransportError("refused")
+        return self.again[trunk_name]
 
     async def connect(self, trunk_name: str) -> Flow:
         if trunk_name not in self.flows:

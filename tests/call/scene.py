@@ -130,7 +130,7 @@ class Scene:
             is_caller=caller,
             local_uri="<sip:alice@example.test>",
             remote_uri="<sip:600@pbx.example>",
-            contact="<sip:gateway@127.0.0.1:40000>",
+            contact=f"<sip:gateway@127.0.0.1:40000;transport={flow.transport}>",
             session_id=8,
             local_tag="gw-trunk",
             trunk_id="pbx",

@@ -110,10 +110,10 @@ def test_credentials_are_worth_nothing_on_another_connection(target: Target) -> 
 
 
 def test_a_wrong_password_is_not_called_stale_and_an_unknown_user_looks_the_same(target: Target) -> None:
-    with target.wire("open") as wire:
-        nonce = challenge(wire, "alice")["nonce"]
-        wrong = register(wire, authorization(nonce, "alice", response="0" * 32))
-        unknown = register(wire, authorization(nonce, "mallory"), user="mallory")
+    with target.wire("open") as wire, target.wire("open") as other:
+        wrong = register(wire, authorization(challenge(wire, "alice")["nonce"], "alice", response="0" * 32))
+        nonce = challenge(other, "mallory")["nonce"]
+        unknown = register(other, authorization(nonce, "mallory"), user="mallory")
         assert wrong.status == unknown.status == 401
         assert not is_stale(wrong)
         assert not is_stale(unknown)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from gateway.base.buckets import Rate
 from gateway.base.counters import Counter
 from gateway.base.errors import TransportError
 from gateway.base.values import HostPort
@@ -278,6 +279,69 @@ async def test_a_trunk_whose_share_is_full_leaves_the_others_theirs() -> None:
         assert (await other.response()).status == 200
         for peer in (first, second, other):
             await peer.close()
+
+
+# --- turns and rates ---------------------------------------------------------------------------------------------
+
+
+async def test_messages_of_others_come_in_between_those_of_one_that_sent_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.net.stream.TURN_SECONDS", 0.0005)
+    async with Gateway(TCP) as gateway:
+        busy, other = await Peer.connect(gateway.address), await Peer.connect(gateway.address)
+        for number in range(200):
+            busy.send(options(call_id=f"busy-{number}"))
+        other.send(options(call_id="other"))
+        await other.response()
+        await busy.responses(200)
+        order = [event.request.call_id for event in gateway.requests]
+        assert order.index("other") < 199
+        assert [c for c in order if c != "other"] == [f"busy-{number}" for number in range(200)]
+        await busy.close()
+        await other.close()
+
+
+async def test_who_sends_faster_than_the_rate_is_read_no_faster_and_loses_nothing() -> None:
+    async with Gateway(TCP, limits=StreamLimits(messages=Rate(per_second=100, burst=5))) as gateway:
+        peer, clock = await Peer.connect(gateway.address), asyncio.get_running_loop().time
+        began = clock()
+        for number in range(25):
+            peer.send(options(call_id=f"c{number}"))
+        assert [r.call_id for r in await peer.responses(25)] == [f"c{number}" for number in range(25)]
+        assert clock() - began >= 19 / 100
+        await peer.close()
+
+
+async def test_what_was_said_before_the_end_is_heard_however_slowly_it_is_read() -> None:
+    async with Gateway(TCP, limits=StreamLimits(messages=Rate(per_second=200, burst=1))) as gateway:
+        peer = await Peer.connect(gateway.address)
+        for number in range(20):
+            peer.send(options(call_id=f"c{number}"))
+        await peer.close()
+        await until(lambda: gateway.closed)
+        assert [event.request.call_id for event in gateway.requests] == [f"c{number}" for number in range(20)]
+        assert len(gateway.closed) == 1
+
+
+async def test_a_stream_that_breaks_behind_many_messages_is_refused_after_them() -> None:
+    async with Gateway(TCP, limits=StreamLimits(messages=Rate(per_second=200, burst=1))) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(b"".join(options(call_id=f"c{number}") for number in range(10)) + b"\x16\x03\x01 no SIP at all")
+        assert [r.call_id for r in await peer.responses(10)] == [f"c{number}" for number in range(10)]
+        await peer.rest()
+        await until(lambda: gateway.closed)
+        await peer.close()
+
+
+async def test_stop_does_not_wait_for_what_is_still_to_be_heard() -> None:
+    async with Gateway(TCP, limits=StreamLimits(messages=Rate(per_second=1, burst=1))) as gateway:
+        peer = await Peer.connect(gateway.address)
+        for number in range(50):
+            peer.send(options(call_id=f"c{number}"))
+        await until(lambda: gateway.requests)
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < PATIENCE
+    assert len(gateway.closed) == 1
+    await peer.close()
 
 
 # --- flows -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gateway.audit.record import short_id
+from gateway.base.buckets import Buckets, Rate
 from gateway.base.counters import Counter
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
@@ -32,6 +33,11 @@ from gateway.sip.message import Request
 from gateway.sip.model import MAX_FORWARDS
 from gateway.sip.uri import SipUri
 
+ATTEMPTS = Rate(per_second=10, burst=100)
+"""New calls one user may begin, refused ones included, emergency calls counted apart. Each leaves two records, and a
+page gone mad, or a stolen password, must not fill the disk with them; beyond, there is no call and no record."""
+MAX_DIALLING = 4096
+"""Users counted apart at one time."""
 UNROUTED = "-"
 """Trunk name in the records of a call that never had one."""
 MAX_SESSION_ID = 0x7FFFFFFF
@@ -59,6 +65,7 @@ class Admission:
     def __init__(self, services: Services, registrar: Registrar, index: CallIndex) -> None:
         self._services, self._registrar, self._index = services, registrar, index
         self._caps = CallCaps(services.config.limits.calls)
+        self._attempts = Buckets(ATTEMPTS, MAX_DIALLING)
         self._context = CallContext(
             tokens=services.tokens,
             new_key=services.new_key,
@@ -70,9 +77,15 @@ class Admission:
         )
 
     def admit(self, event: RequestReceived, user: str) -> None:
-        """Start a call for this INVITE; `user` is the browser user, or empty when a trunk calls."""
+        """Start a call for this INVITE; `user` is the browser user, or empty when a trunk calls.
+
+        Raises:
+            SipError: 503, this user begins more calls than anybody dials; no call and no record of it then.
+        """
         request = event.request
         plan = self._plan_outbound(request, user) if user else self._plan_inbound(event)
+        if user and not self._attempts.take(f"{user} {plan.emergency}", self._services.clock()):
+            raise SipError("too many calls", 503)
         state = self._state(event, plan, outbound=bool(user))
         refused = plan.refused or self._looped(request)
         seat = refused or self._seat(plan, state)

@@ -31,6 +31,8 @@ class StreamLimits:
     """Seconds from the first octet of a message to its last."""
     first_message: float = 30.0
     """Seconds an inbound connection may live without ever completing a message."""
+    first_browser_message: float = 10.0
+    """Seconds a WebSocket may live without ever completing a message: a page registers as soon as it is open."""
     signed_in: float = 30.0
     """Seconds a browser has to prove who it is."""
     closing: float = 5.0

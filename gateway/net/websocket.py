@@ -27,9 +27,9 @@ MAX_MESSAGE = 64 * 1024
 """Octets of one WebSocket message, in however many frames."""
 STRANGER_MESSAGES = Rate(per_second=10, burst=20)
 """Messages of a WebSocket that is not signed in: REGISTER, its answer to a challenge, and keepalives."""
-ALL_STRANGERS = Rate(per_second=200, burst=50)
-"""Messages of all those together: a fifth of what one core handles. Each waits for its turn, so that a newcomer's first
-request is delayed by their number, not by what they send."""
+ALL_STRANGERS = Rate(per_second=100, burst=50)
+"""Messages of all those together: a tenth of what one core handles, fifty sign-ins a second. Each waits for its turn,
+so that a newcomer is delayed by their number, not by what they send."""
 USER_MESSAGES = Rate(per_second=200, burst=400)
 """Messages of a WebSocket that is signed in."""
 PING_INTERVAL = 25.0
@@ -100,7 +100,7 @@ class WebSocketChannel:
             self.turn_away(Counter.CONNECTION_TIMEOUT, "the message did not come to its end in time")
         elif not self.is_signed_in and age > limits.signed_in:
             self.turn_away(Counter.WEBSOCKET_NOT_SIGNED_IN, "not signed in in time")
-        elif not self.is_signed_in and not self.had_message and age > limits.first_message:
+        elif not self.is_signed_in and not self.had_message and age > limits.first_browser_message:
             self.turn_away(Counter.CONNECTION_TIMEOUT, "no message came in time")
 
     def turn_away(self, why: Counter, reason: str) -> None:

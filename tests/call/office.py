@@ -199,7 +199,7 @@ class Office:
             audit=cast(AuditLog, self.audit),
             counters=Counters(),
             tokens=lambda length: f"{next(numbers):0{length}d}"[-length:],
-            new_key=lambda length: next(numbers).to_bytes(1, "big") * length,
+            new_key=lambda length: (next(numbers) % 256).to_bytes(1, "big") * length,
             clock=time.monotonic,
             own=NO_PLACES,
         )

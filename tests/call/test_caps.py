@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.call.admission import ATTEMPTS
 from gateway.routing.admission import MAX_EMERGENCY_PER_USER, MAX_RINGING_PER_USER
 from gateway.sip.message import Request
 from tests.call.office import Office, invite
@@ -86,3 +87,17 @@ async def test_strangers_that_ring_are_told_busy_and_do_not_block_her_own_calls(
     dialled(office, "600", "own-9")
     await office.settle()
     assert office.statuses("own-9") == [503]
+
+
+async def test_a_user_who_dials_without_end_writes_no_more_records_than_the_rate_allows(office: Office) -> None:
+    for number in range(3 * ATTEMPTS.burst):
+        dialled(office, "900", f"nowhere-{number}")
+    await office.settle()
+    told = Counter(status for number in range(3 * ATTEMPTS.burst) for status in office.statuses(f"nowhere-{number}"))
+    assert set(told) == {404, 503}
+    assert ATTEMPTS.burst <= told[404] < 2 * ATTEMPTS.burst
+    kinds = Counter(record["type"] for record in office.audit.records)
+    assert kinds["call.start"] == kinds["call.final"] == told[404]
+    dialled(office, "112", "sos")
+    await office.settle()
+    assert all(status < 300 for status in office.statuses("sos"))

@@ -372,7 +372,7 @@ async def test_a_keepalive_of_line_ends_is_answered_by_one(opcode: int) -> None:
 # --- liveness and the end ----------------------------------------------------------------------------------------
 
 
-QUICK = StreamLimits(message=0.2, first_message=0.2, signed_in=0.5)
+QUICK = StreamLimits(message=0.2, first_browser_message=0.2, signed_in=0.5)
 
 
 async def test_a_stranger_that_says_nothing_is_closed_in_time_with_a_code() -> None:
@@ -451,6 +451,12 @@ async def test_half_a_frame_has_to_end_in_time_though_octets_drip_in() -> None:
             assert asyncio.get_running_loop().time() - begun < PATIENCE
         assert await browser.closed_with() == 1008
         await browser.close()
+
+
+async def test_the_limits_come_in_an_order_in_which_each_can_be_reached() -> None:
+    limits = StreamLimits()
+    assert limits.handshake < limits.first_browser_message < limits.signed_in
+    assert limits.message < limits.signed_in
 
 
 # --- shares and turns --------------------------------------------------------------------------------------------

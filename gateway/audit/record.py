@@ -273,20 +273,23 @@ def call_final(
 ) -> dict[str, object]:
     """The one record that ends every call: its grades, why it ended and what was counted.
 
+    A leg that never got keys was expected to be as good as it could; at the end that expectation proves nothing.
+
     Args:
         duration: seconds from answer to end; 0 when it was never answered.
         sip_status: the status the call ended with where it differs from the termination's own.
     """
     at_answer = call_posture.at_answer
+    graded = bool(call_posture.legs())
     fields: dict[str, object] = {
         "answered": at_answer is not None,
         "duration": round(max(duration, 0.0), 3),
         "termination": termination.slug,
         "party": str(termination.party),
         "sip_status": sip_status or termination.status,
-        "grade_at_answer": at_answer.name if at_answer is not None else None,
-        "grade_current": call_posture.current.name if call_posture.legs() else None,
-        "grade_worst": call_posture.worst.name if call_posture.legs() else None,
+        "grade_at_answer": _claim(call_posture, at_answer),
+        "grade_current": _claim(call_posture, call_posture.current if graded else None),
+        "grade_worst": _claim(call_posture, call_posture.worst if graded else None),
         "legs": {leg: _proved(call_posture, leg) for leg in call_posture.legs()},
         "codes": sorted(call_posture.codes_seen),
         "codecs": list(codecs),
@@ -429,6 +432,12 @@ def _proved(call_posture: CallPosture, leg: str) -> str:
     """A leg that never got keys has no grade to its name: what it would have been at best proves nothing."""
     vector = call_posture.vector(leg)
     return "pending" if vector is None or vector.keying == "pending" else posture.grade(vector).name
+
+
+def _claim(call_posture: CallPosture, found: Grade | None) -> str | None:
+    """A grade as it may be stated at the end: with a leg that never got keys, none that depends on that leg."""
+    pending = any(_proved(call_posture, leg) == "pending" for leg in call_posture.legs())
+    return None if found is None or (pending and found >= Grade.HOP_BY_HOP) else found.name
 
 
 def _tls(identity: PeerIdentity) -> dict[str, object]:

@@ -84,6 +84,11 @@ class Leg(ABC):
         self.founding = self.flow
 
     @property
+    def is_agreed(self) -> bool:
+        """Both descriptions are known."""
+        return self.local is not None and self.remote is not None
+
+    @property
     def early_media(self) -> bool:
         """An answer was taken from an 18x and the callee has not picked up yet."""
         return bool(self.answer_tag) and not self.confirmed

@@ -112,19 +112,20 @@ def _record(call: CallState, leg: Leg, vector: SecurityVector, kind: str) -> Ver
 
 
 def leave_none_unrecorded(call: CallState) -> None:
-    """The call ends now: a leg that was agreed and has no record yet gets one before anything of the end happens.
+    """The call ends now: a leg it agreed on, and any of an answered call, gets a record before the end if it has none.
 
-    That is a leg whose keys never came: leg.pending, which proves nothing and says so.
+    That is a leg whose keys or whose answer never came: leg.pending, which proves nothing and says so.
     """
     end = next((n for n, effect in enumerate(call.out) if isinstance(effect, Finished)), len(call.out))
     before, after = call.out[:end], call.out[end:]
     for leg in (call.browser, call.trunk) if after else ():
-        if leg is not None and not leg.judged and leg.local is not None and leg.remote is not None:
-            before.append(_leg_record(call, leg, judge(call.policy, leg.vector), leg.vector))
+        if leg is not None and not leg.judged and (call.answered_at is not None or leg.is_agreed):
+            verdict = replace(judge(call.policy, leg.vector), record="leg.pending")
+            before.append(_leg_record(call, leg, verdict, leg.vector, Checkpoint.END))
     call.out = [*before, *after]
 
 
-def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVector) -> WriteAudit:
+def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVector, where: str = "") -> WriteAudit:
     leg.judged = True
     return WriteAudit(
         record.leg_record(
@@ -132,7 +133,7 @@ def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVec
             call.policy,
             verdict,
             vector,
-            checkpoint=checkpoint(call, leg),
+            checkpoint=where or checkpoint(call, leg),
             before=leg.recorded,
             source=leg.flow.remote,
             identity=leg.flow.tls,
@@ -171,16 +172,18 @@ def violation(
     vector: SecurityVector | None = None,
     *,
     kind: str = "D1",
+    where: str = "",
 ) -> None:
     """Record that a leg, or a change of it, was refused; the refusal itself follows.
 
     Args:
         kind: D1 shortfall, D2 regression in mid-call, D4 signalling and media disagree (POLICY A1).
+        where: the checkpoint, if it is another than the leg's state says.
     """
     found = vector or leg.vector
     found = replace(found, extra_codes=found.extra_codes | frozenset(codes))  # graded as what was refused would be
     verdict = Verdict(False, grade(found), tuple(sorted(codes)), kind, "leg.violation", termination)
-    call.emit(_leg_record(call, leg, verdict, found))
+    call.emit(_leg_record(call, leg, verdict, found, where))
 
 
 def bid_down(call: CallState, leg: Leg, refusal: Refusal) -> None:
@@ -222,7 +225,7 @@ def dtls_violation(call: CallState, leg: BrowserLeg, termination: Termination) -
     """Record a handshake that failed or never came about; a foreign certificate is never tolerable (RFC 5763 5)."""
     mismatch = termination is Termination.FINGERPRINT_MISMATCH
     codes = (Code.DTLS_FP_MISMATCH,) if mismatch else (Code.EARLY_UNKEYED,)
-    violation(call, leg, codes, termination, kind="D4")
+    violation(call, leg, codes, termination, kind="D4", where=Checkpoint.KEYED)
 
 
 def unverified_record(call: CallState, event: TrunkFailed) -> WriteAudit:

@@ -234,5 +234,5 @@ class Watcher:
         assert not self.reinvites
         self._unwanted_is_ended()
         for leg in (self.scene.state.browser, self.scene.state.trunk):
-            if leg is not None and leg.local is not None and leg.remote is not None:
-                assert leg.name.value in self.judged, "every leg that was agreed has a record"
+            if leg is not None and (leg.is_agreed or self.scene.state.answered_at is not None):
+                assert leg.name.value in self.judged, "every leg that was agreed, or answered, has a record"

@@ -25,7 +25,7 @@ from gateway.call.runner import CallIndex, CallRunner
 from gateway.call.services import Services
 from gateway.call.sign_in import Answer, SignIn
 from gateway.sip.auth import DigestServer
-from gateway.sip.dialog import request_dialog_key
+from gateway.sip.dialog import remote_target, request_dialog_key
 from gateway.sip.events import (
     AckReceived,
     AckTimeout,
@@ -216,8 +216,8 @@ class CallManager:
         if understood is None:
             return
         if method == "INVITE":
-            if not _reachable(event.request):
-                raise SipError("Missing Contact")
+            if remote_target(event.request) is None:
+                raise SipError("Missing Contact")  # RFC 3261 8.1.1.8
             if self._stopping:
                 raise SipError("Shutting down", 503)
             self._admission.admit(understood, user)
@@ -249,12 +249,6 @@ class CallManager:
         if response.status >= 300 and response.status != 401:  # a challenge refuses nobody
             self._services.counters.add(Counter.SIP_REJECTED)
         self._services.sip.respond(event.key, response)
-
-
-def _reachable(request: Request) -> bool:
-    """An INVITE names where requests inside its dialog go (RFC 3261 8.1.1.8)."""
-    contact = request.contact
-    return contact is not None and contact.uri.scheme in ("sip", "sips")
 
 
 def _owns(runner: CallRunner, leg: LegName, flow: Flow) -> bool:

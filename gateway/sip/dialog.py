@@ -9,6 +9,7 @@ from gateway.sip.address import NameAddr
 from gateway.sip.headers import Headers
 from gateway.sip.model import MAX_CSEQ, MAX_FORWARDS, Message, Request, Response
 from gateway.sip.uri import SipUri
+from gateway.sip.via import is_magic
 
 DialogKey = tuple[str, str, str]
 """Call-ID, local tag, remote tag (RFC 3261 12)."""
@@ -51,7 +52,7 @@ class Dialog:
         Raises:
             SipError: 400, the request has no Contact we could send requests to.
         """
-        target = _target(request)
+        target = remote_target(request)
         if target is None:
             raise SipError("Missing Contact")
         return cls(
@@ -206,6 +207,13 @@ class InviteDialogs:
 def request_dialog_key(request: Request) -> DialogKey:
     """The key of the dialog a request of the peer belongs to; its To tag is ours (RFC 3261 12.2.2)."""
     return request.call_id, request.to.tag or "", request.from_.tag or ""
+
+
+def remote_target(request: Request) -> str | None:
+    """Where requests in the dialog of an INVITE go: its Contact, or From for an RFC 2543 element, which needs none."""
+    if request.contact is not None or is_magic(request.via.branch):
+        return _target(request)
+    return str(request.from_.uri) if request.from_.uri.scheme in ("sip", "sips") else None
 
 
 def _uac_route_set(response: Response) -> list[str]:

@@ -7,7 +7,7 @@ import hashlib
 from gateway.base.errors import SipError
 from gateway.sip.flow import Flow, objection
 from gateway.sip.message import Message, Request
-from gateway.sip.via import MAGIC_COOKIE, Via
+from gateway.sip.via import Via, is_magic
 
 IDENTIFIERS = ("From", "To", "Call-ID", "CSeq")
 """Header fields without which no message can be matched to anything (RFC 3261 8.1.1)."""
@@ -32,9 +32,8 @@ def scope(flow: Flow) -> str:
 def server_key(request: Request, method: str, peer: str) -> str:
     """Key of a server transaction; ACK and CANCEL find their INVITE with `method` INVITE (RFC 3261 17.2.3, 9.2)."""
     via = request.via
-    branch = via.branch
-    if len(branch) > len(MAGIC_COOKIE) and branch[: len(MAGIC_COOKIE)].lower() == MAGIC_COOKIE.lower():
-        return f"server {method} {peer} {via.sent_by.lower()} {branch}"
+    if is_magic(via.branch):
+        return f"server {method} {peer} {via.sent_by.lower()} {via.branch}"
     return f"server {method} {peer} {_old_identity(request, method)}"
 
 

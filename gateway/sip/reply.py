@@ -137,8 +137,9 @@ def _copy_to(answer: Headers, request: Request, to_tag: str) -> None:
 def salvage_error_response(data: bytes, error: SipError) -> bytes | None:
     """Answer a request that cannot be parsed, if enough of it can be copied safely (RFC 3261 8.2.6).
 
-    None for responses, for ACK, and when Via, From, To, Call-ID or CSeq is missing, repeated or holds control
-    characters. They may be malformed: the sender is to recognise its own words (RFC 4475 3.1.2).
+    None for responses, for ACK, without a Via, and when a header field to copy holds control characters. They may be
+    malformed: the sender is to recognise its own words (RFC 4475 3.1.2). One that is missing is missing in the answer
+    too, and of a repeated one the first goes back (RFC 4475 3.3.1 and 3.3.8).
     """
     try:
         request = _salvage(data)
@@ -153,7 +154,7 @@ def _salvage(data: bytes) -> Request | None:
     if not is_token(method) or method == "ACK" or not same_word(rest.rpartition(" ")[2][:4], "sip/"):
         return None
     headers = Headers.received(_salvage_headers(lines[1:]))
-    if "Via" not in headers or any(len(headers.get_all(name)) != 1 for name in COPIED_ONCE):
+    if "Via" not in headers:
         return None
     if any(_has_controls(value) for _, value in headers):
         return None
@@ -167,13 +168,20 @@ def _salvage_head(data: bytes) -> bytes:
 
 
 def _salvage_headers(lines: list[str]) -> list[tuple[str, str]]:
-    """The header fields a response copies; lines that are none are passed over."""
+    """The header fields a response copies, all Vias and the first of each other; other lines are passed over."""
     found: list[tuple[str, str]] = []
+    seen: set[str] = set()
     for line in lines:
         name, colon, value = line.partition(":")
         name = name.rstrip(LWS)
-        if colon and is_token(name) and (canonical(name) == "via" or canonical(name) in COPIED_ONCE):
-            found.append((name, value.strip(LWS)))
+        key = canonical(name)
+        if not colon or not is_token(name) or key in seen:
+            continue
+        if key in COPIED_ONCE:
+            seen.add(key)
+        elif key != "via":
+            continue
+        found.append((name, value.strip(LWS)))
     return found
 
 

@@ -12,6 +12,11 @@ MAGIC_COOKIE = "z9hG4bK"
 """A branch that starts so is unique and identifies the transaction (RFC 3261 8.1.1.7)."""
 
 
+def is_magic(branch: str) -> bool:
+    """Whether a branch identifies a transaction (RFC 3261 17.2.3); the cookie alone does not."""
+    return len(branch) > len(MAGIC_COOKIE) and branch[: len(MAGIC_COOKIE)].lower() == MAGIC_COOKIE.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Via:
     """One hop a request took, which the response takes back."""

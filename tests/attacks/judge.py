@@ -25,7 +25,7 @@ def judge(wire: Wire, data: bytes, expected: Expect) -> tuple[Expect, float]:
     seconds = time.perf_counter() - begun
     if not answer:
         return Expect(closes=answer == b""), seconds
-    acknowledge(wire, answer)
+    acknowledge(wire, answer, request_uri(data))
     assert _until_probed(wire) == SILENT, "the connection is not as it was"
     return Expect(status_of(answer)), seconds
 
@@ -59,7 +59,12 @@ def status_of(answer: bytes) -> int:
     return int(answer[8:11])
 
 
-def acknowledge(wire: Wire, answer: bytes) -> None:
+def request_uri(data: bytes) -> str:
+    """What stands between the first two blanks: without a branch the ACK must name it too (RFC 3261 17.2.3)."""
+    return data.lstrip(b"\r\n").split(b" ", 2)[1].decode("utf-8", "surrogateescape")
+
+
+def acknowledge(wire: Wire, answer: bytes, uri: str = f"sip:x@{REALM}") -> None:
     """End an INVITE transaction, so that its answer is not sent again (RFC 3261 17.1.1.3)."""
     try:
         response = parse_message(answer, stream=False)
@@ -67,7 +72,7 @@ def acknowledge(wire: Wire, answer: bytes) -> None:
         return
     if not isinstance(response, Response) or response.cseq.method != "INVITE":
         return
-    lines = [f"ACK sip:x@{REALM} SIP/2.0"]
+    lines = [f"ACK {uri} SIP/2.0"]
     lines += [f"{name}: {response.headers.get(name)}" for name in ("Via", "From", "To", "Call-ID")]
     lines += [f"CSeq: {response.cseq.number} ACK", "Content-Length: 0", "", ""]
     wire.send("\r\n".join(lines).encode("utf-8", "surrogateescape"))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import statistics
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.attacks.judge import judge
 from tests.attacks.table import bodies, framing, people, requests
-from tests.attacks.table.case import SILENT, TRANSPORTS, Case
+from tests.attacks.table.case import TRANSPORTS, Case
 from tests.attacks.target import HOSTS, Target
 
 pytestmark = pytest.mark.attack
@@ -22,7 +21,6 @@ WORST_SECONDS = 0.5
 TRIES = 3
 CASES: list[Case] = [*framing.CASES, *requests.CASES, *people.CASES, *bodies.CASES]
 TABLE = [(case, transport) for case in CASES for transport in TRANSPORTS if transport not in case.without]
-TORTURE = sorted((Path(__file__).parents[1] / "vectors" / "sip" / "torture").glob("*.sip"))
 
 
 class Times:
@@ -75,18 +73,6 @@ def test_a_hostile_message_gets_what_the_table_says(target: Target, times: Times
     assert seconds < WORST_SECONDS
     if case.counter and not (transport == "open" and case.expected("open").status == 401 != case.expect.status):
         assert target.metrics()[case.counter] > before[case.counter]
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("vector", TORTURE, ids=lambda path: path.stem)
-def test_a_torture_message_of_rfc_4475_is_survived(target: Target, times: Times, vector: Path, transport: str) -> None:
-    """Byte for byte, so that its answers go where its Via says; what they are is held in the tests of the parser."""
-    with target.wire(transport) as wire:
-        wire.send(vector.read_bytes())
-    with target.wire(transport) as wire:
-        found, seconds = judge(wire, b"\r\n\r\n", SILENT)
-    times.add(transport, vector.stem, seconds)
-    assert found == SILENT
 
 
 def test_every_message_was_decided_in_time(times: Times, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +12,10 @@ from gateway.sip.framing import PING, StreamFramer
 from gateway.sip.head import MAX_MESSAGE
 from gateway.sip.message import Message, Request, Response, create_response, parse_message, salvage_error_response
 from tests.fuzz.mutate import SEED, TIMEOUT, Mutator, run
+from tests.sip.torture import TORTURE
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "sip"
 
 INVITE = (
     b"INVITE sip:+4930123@gw.example.com;user=phone SIP/2.0\r\n"
@@ -82,8 +81,7 @@ PROPERTIES = (
 
 
 def seeds() -> list[bytes]:
-    files = sorted(p for p in (VECTORS / "torture").rglob("*") if p.is_file() and p.suffix != ".md")
-    return [INVITE, OK, *(p.read_bytes() for p in files)]
+    return [INVITE, OK, *(message.data for message in TORTURE.values())]
 
 
 def look_at_everything(message: Message) -> None:

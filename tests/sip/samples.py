@@ -8,13 +8,14 @@ import pytest
 
 from gateway.base.errors import SipError
 from gateway.sip.message import Message, Request, Response, parse_message
+from tests.sip.torture import TORTURE
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "sip"
 
 
 def torture(name: str) -> bytes:
-    """A message built from its description in RFC 4475 section 3."""
-    return (VECTORS / "torture" / f"{name}.sip").read_bytes()
+    """A message of RFC 4475 section 3."""
+    return TORTURE[name].data
 
 
 def jssip_capture() -> list[bytes]:

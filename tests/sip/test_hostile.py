@@ -18,10 +18,11 @@ from gateway.sip.auth import DigestServer
 from gateway.sip.framing import StreamFramer
 from gateway.sip.message import Headers, Request, create_response, parse_message, salvage_error_response
 from tests.effort import examples
-from tests.sip.samples import VECTORS, jssip_capture, raw, request
+from tests.sip.samples import jssip_capture, raw, request
+from tests.sip.torture import TORTURE
 
 MAX_SECONDS = 0.05
-SEEDS = [*jssip_capture(), *(path.read_bytes() for path in sorted((VECTORS / "torture").glob("*.sip")))]
+SEEDS = [*jssip_capture(), *(message.data for message in TORTURE.values())]
 
 
 def check_status(error: SipError, *expected: int) -> None:

@@ -113,10 +113,6 @@ def test_an_oversize_head_is_answered_too() -> None:
         raw("ACK sip:b@h SIP/2.0"),
         raw("INVITE sip:b@h HTTP/1.1"),
         raw(without="Via"),
-        raw(without="To"),
-        raw(without="Call-ID"),
-        raw(extra="f: <sip:x@y>"),
-        raw(extra="i: other"),
         raw(extra="X: a\nb"),
         raw(From='"\\\0" <sip:a@b>;tag=1'),
         raw(Call_ID="\x07"),
@@ -135,3 +131,18 @@ def test_an_unreadable_to_is_echoed_without_a_tag(to: str) -> None:
     answer = salvage_error_response(raw(To=to), SipError("x", 400))
     assert answer is not None
     assert f"\r\nTo: {to}\r\n".encode() in answer
+
+
+@pytest.mark.parametrize("name", ["From", "To", "Call-ID", "CSeq"])
+def test_what_a_request_lacks_its_answer_lacks_too(name: str) -> None:
+    answer = salvage_error_response(raw(without=name), SipError("x", 400))
+    assert answer is not None
+    assert answer.startswith(b"SIP/2.0 400 ")
+    assert f"\r\n{name}:".encode() not in answer
+    assert b"\r\nVia:" in answer
+
+
+@pytest.mark.parametrize("second", ["f: <sip:x@y>;tag=2", "i: other", "CSeq: 2 BYE", "To: <sip:x@y>"])
+def test_of_what_a_request_says_twice_its_answer_says_the_first(second: str) -> None:
+    once, twice = (salvage_error_response(raw(extra=extra), SipError("x", 400)) for extra in ("", second))
+    assert once == twice

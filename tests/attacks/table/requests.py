@@ -45,12 +45,13 @@ START_LINES = [
 ]
 
 REQUIRED = [
-    *(unanswerable(f"no {name}", message(change={name: None})) for name in ("Via", "From", "To", "Call-ID", "CSeq")),
+    unanswerable("no Via", message(change={"Via": None})),
+    *(malformed(f"no {name}", message(change={name: None})) for name in ("From", "To", "Call-ID", "CSeq")),
     *(
-        unanswerable(f"two {name}", message(extra=(f"{name}: {value}",)))
+        malformed(f"two {name}", message(extra=(f"{name}: {value}",)))
         for name, value in (("From", "<sip:x@y>;tag=2"), ("To", "<sip:x@y>"), ("Call-ID", "2"), ("CSeq", "2 INVITE"))
     ),
-    unanswerable("From and its compact form", message(extra=("f: <sip:x@y>;tag=2",))),
+    malformed("From and its compact form", message(extra=("f: <sip:x@y>;tag=2",))),
     good("two Max-Forwards", message(extra=("Max-Forwards: 70",))),
     good("two Content-Types", message(extra=("Content-Type: application/sdp", "c: text/plain"))),
     good("two User-Agents", message(extra=("User-Agent: a", "User-Agent: b"))),

@@ -61,8 +61,21 @@ class LogLife(RuleBasedStateMachine):
         self.disk.truncate_error = errno.EIO
         self.may_be_torn = True
 
+    @rule(seconds=st.integers(0, 3))
+    def hang(self, seconds: int) -> None:
+        """The disk does not answer; what is written meanwhile waits, with or without somebody who waits for it."""
+        self.bench.writer.hangs = True
+        self.write(10)
+        self.bench.clock.seconds += seconds
+        self.bench.log.watch()
+
+    @rule()
+    def answer(self) -> None:
+        self.bench.writer.answer()
+
     @rule()
     def heal(self) -> None:
+        self.bench.writer.answer()
         self.disk.error, self.disk.room, self.disk.truncate_error = 0, None, 0
 
     @rule()

@@ -70,7 +70,8 @@ def finals(directory: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def crashed(directory: Path) -> list[str]:
-    """Calls whose one end is a crash."""
+    """Calls whose end is a crash; no call has two ends."""
+    assert {uid: len(records) for uid, records in finals(directory).items() if len(records) > 1} == {}
     return [uid for uid, records in finals(directory).items() if [r["termination"] for r in records] == ["crash"]]
 
 
@@ -231,6 +232,8 @@ def test_a_log_that_was_rotated_just_before_the_crash_is_found_by_its_usual_name
 
 def test_a_copy_of_the_log_beside_it_does_not_end_calls_twice(tmp_path: Path) -> None:
     bench = started(tmp_path)
+    call(bench, "zero")
+    rotate(tmp_path, "audit.jsonl.1")
     call(bench, "one")
     (tmp_path / "audit.jsonl.bak").write_bytes((tmp_path / FILE_NAME).read_bytes())
     end(bench, "one")
@@ -238,13 +241,23 @@ def test_a_copy_of_the_log_beside_it_does_not_end_calls_twice(tmp_path: Path) ->
     killed(bench)
     again = started(tmp_path)
     ends = [r["call_uid"] for r in again.records if r["type"] == "call.final"]
-    assert ends == ["one", "two"]
+    assert ends == ["one", "zero", "two"]
 
 
 def test_nothing_is_read_beyond_the_start_that_read_back(tmp_path: Path) -> None:
     bench = started(tmp_path)
     call(bench, "ancient")
     rotate(tmp_path, "audit.jsonl.1")
+    bench.write(gateway_started("1", recovered=0))
+    call(bench, "one")
+    killed(bench)
+    started(tmp_path)
+    assert crashed(tmp_path) == ["one"]
+
+
+def test_what_stands_before_such_a_start_is_not_looked_at_again(tmp_path: Path) -> None:
+    bench = started(tmp_path)
+    call(bench, "ancient")
     bench.write(gateway_started("1", recovered=0))
     call(bench, "one")
     killed(bench)

@@ -171,6 +171,20 @@ async def test_a_call_that_cannot_even_end_is_ended_without_being_asked(
     assert "close" in office.pool.session.commands
 
 
+async def test_a_call_that_breaks_after_its_end_has_no_second_one(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await established(office)
+    office.request(in_dialog(office, "BYE", 2), key="bye")
+    await office.settle()
+    monkeypatch.setattr(Call, "handle", broken(KeyError("unforeseen")))
+    monkeypatch.setattr(Call, "fail", broken(KeyError("unforeseen too")))
+    office.reply("BYE", 200)
+    await office.settle()
+    assert final(office)["termination"] == "hangup-browser"
+    assert office.manager.live_calls == 0
+
+
 @pytest.mark.parametrize("where", [(record, "call_final"), (security, "info")], ids=["builder", "facts"])
 async def test_a_call_that_cannot_be_described_has_one_end_all_the_same(
     office: Office, monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pylibsrtp
 import pytest
@@ -15,6 +16,7 @@ from gateway.media.worker import srtp
 from gateway.media.worker.srtp import (
     MAX_KEPT_KEYS,
     MAX_PACKET,
+    MAX_SEARCHES,
     MAX_SOURCES,
     REKEY_GRACE_SECONDS,
     LegKeys,
@@ -257,3 +259,51 @@ def test_the_errors_of_the_library_still_read_as_the_adapter_expects() -> None:
         "replay check failed (bad index)",
         "replay check failed (index too old)",
     ]
+
+
+def _rekeyed(until: int, key: Secret[bytes], ssrc: int = 0x1111) -> Callable[[int], bytes]:
+    """A peer that counted on to there when it took a new key: its packets by extended sequence number."""
+    sender = SrtpSender(SUITE, key)
+    for n in range(500, until, 0x4000):
+        _protect(sender, packets.rtp(n, ssrc=ssrc))
+    return lambda n: _protect(sender, packets.rtp(n, ssrc=ssrc))
+
+
+@pytest.mark.parametrize("rollovers", [0, 1, 2, 66])
+@pytest.mark.parametrize("first", [501, 40_000])
+def test_a_source_that_keeps_its_roll_over_counter_under_a_new_key_is_heard(rollovers: int, first: int) -> None:
+    keys, old, new = LegKeys(), _key(), _key()
+    keys.install(SUITE, _key(), old, 0.0)
+    keys.unprotect(_protect(SrtpSender(SUITE, old), packets.rtp(7)), False, 0.0)
+    keys.install(SUITE, _key(), new, 10.0)
+    peer = _rekeyed(rollovers * 0x10000 + first, new)
+    # Reports carry their index, so they open at once and say nothing of the counter.
+    report = _protect(SrtpSender(SUITE, new), packets.receiver_report(), True)
+    assert isinstance(keys.unprotect(report, True, 60.0), bytes)
+    sealed = [peer(rollovers * 0x10000 + first + n) for n in range(40)]
+    assert all(isinstance(keys.unprotect(packet, False, 60.0), bytes) for packet in sealed)
+    assert {keys.unprotect(packet, False, 60.0) for packet in sealed} == {SrtpFailure.REPLAYED}
+    assert keys.unprotect(report, True, 60.0) is SrtpFailure.REPLAYED
+
+
+def test_forgeries_after_a_change_of_key_cost_a_few_searches_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[bytes] = []
+    path = srtp._path
+
+    def counted(suite: CryptoSuite, key: Secret[bytes], packet: bytes) -> list[bytes]:
+        searched.append(packet)
+        return path(suite, key, packet)
+
+    monkeypatch.setattr(srtp, "_path", counted)
+    keys, old, new = LegKeys(), _key(), _key()
+    keys.install(SUITE, _key(), old, 0.0)
+    keys.unprotect(_protect(SrtpSender(SUITE, old), packets.rtp(7)), False, 0.0)
+    keys.install(SUITE, _key(), new, 10.0)
+    for n in range(3 * MAX_SEARCHES):
+        assert keys.unprotect(packets.rtp(n, ssrc=0xBAD), False, 60.0) is SrtpFailure.FORGED
+    assert searched == [], "only a source of the previous key is searched for"
+    for n in range(3 * MAX_SEARCHES):
+        assert keys.unprotect(packets.rtp(n), False, 60.0) is SrtpFailure.FORGED
+    assert len(searched) == MAX_SEARCHES
+    assert isinstance(keys.unprotect(_protect(SrtpSender(SUITE, new), packets.rtp(9)), False, 60.0), bytes)
+    assert keys.unprotect(_rekeyed(3 * 0x10000, new)(3 * 0x10000 + 501), False, 60.0) is SrtpFailure.FORGED

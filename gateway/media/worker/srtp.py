@@ -27,6 +27,10 @@ be replayed. When this is full, no new one is taken: one every five seconds for 
 make."""
 MAX_KEPT_KEYS = 4
 """Contexts kept per direction after their key was replaced: going back to a key must not restart its packet index."""
+MAX_ROLLOVERS = 128
+"""Roll-over counters tried for a source that kept its own when the key changed: two days of 20 ms packets."""
+MAX_SEARCHES = 8
+"""Packets tried so after a change of key; each costs a millisecond, and forged ones must not cost more."""
 REKEY_GRACE_SECONDS = 2.0
 """Packets under the previous key are taken this long: those on the way when the key changed."""
 MAX_PACKET = 1356
@@ -73,7 +77,7 @@ class SrtpReceiver:
 
     def __init__(self, suite: CryptoSuite, key: Secret[bytes]) -> None:
         self._session = _session(suite, key, Policy.SSRC_ANY_INBOUND)
-        self._sources: OrderedDict[bytes, None] = OrderedDict()
+        self._sources: OrderedDict[bytes, bool] = OrderedDict()
         self._retired: set[bytes] = set()
         self._latest = b""
         self.tag = suite.tag_bits // 8
@@ -87,9 +91,13 @@ class SrtpReceiver:
             plain: bytes = self._session.unprotect_rtcp(packet) if rtcp else self._session.unprotect(packet)
         except (Error, ValueError) as error:
             return SrtpFailure.REPLAYED if str(error).startswith(_REPLAY_ERROR) else SrtpFailure.FORGED
-        if ssrc != self._latest:
-            self._heard(ssrc)
+        if rtcp or ssrc != self._latest:
+            self._heard(ssrc, rtcp)
         return plain
+
+    def has_heard(self, ssrc: bytes) -> bool:
+        """Whether the source sent media, not reports alone."""
+        return self._sources.get(ssrc, False)
 
     def _refuses(self, ssrc: bytes) -> SrtpFailure | None:
         if ssrc in self._retired:
@@ -98,9 +106,10 @@ class SrtpReceiver:
             return SrtpFailure.TOO_MANY_SOURCES
         return None
 
-    def _heard(self, ssrc: bytes) -> None:
-        self._latest = ssrc
-        self._sources[ssrc] = None
+    def _heard(self, ssrc: bytes, rtcp: bool) -> None:
+        if not rtcp:
+            self._latest = ssrc
+        self._sources[ssrc] = not rtcp or self.has_heard(ssrc)
         self._sources.move_to_end(ssrc)
         if len(self._sources) > MAX_SOURCES:
             oldest, _ = self._sources.popitem(last=False)
@@ -144,8 +153,10 @@ class LegKeys:
     def __init__(self) -> None:
         self.sender: SrtpSender | None = None
         self._receiver: SrtpReceiver | None = None
+        self._receiving: tuple[CryptoSuite, Secret[bytes]] | None = None
         self._previous: SrtpReceiver | None = None
         self._previous_until = 0.0
+        self._searches = 0
         self._senders: _Kept[SrtpSender] = _Kept()
         self._receivers: _Kept[SrtpReceiver] = _Kept()
 
@@ -169,7 +180,7 @@ class LegKeys:
         receiver = self._receivers.context(suite, rx, SrtpReceiver)
         if receiver is not self._receiver:
             self._previous, self._previous_until = self._receiver, now + REKEY_GRACE_SECONDS
-            self._receiver = receiver
+            self._receiver, self._receiving, self._searches = receiver, (suite, rx), MAX_SEARCHES
         return self.sender is not before
 
     def unprotect(self, packet: bytes, rtcp: bool, now: float) -> Result:
@@ -177,6 +188,44 @@ class LegKeys:
         if self._receiver is None:
             return SrtpFailure.FORGED
         result = self._receiver.unprotect(packet, rtcp)
-        if result is SrtpFailure.FORGED and self._previous is not None and now < self._previous_until:
-            return self._previous.unprotect(packet, rtcp)
-        return result
+        if result is not SrtpFailure.FORGED or self._previous is None:
+            return result
+        if now < self._previous_until:
+            result = self._previous.unprotect(packet, rtcp)
+        return self._rolled_over(packet) if result is SrtpFailure.FORGED and not rtcp else result
+
+    def _rolled_over(self, packet: bytes) -> Result:
+        """Try a source of the previous key at other roll-over counters than zero.
+
+        RFC 3711 3.3.1 does not reset the counter with the key; most peers do. Only for the first packets of a key:
+        later the context of the library knows the counter.
+        """
+        previous, ssrc = self._previous, packet[_RTP_SSRC]
+        if self._receiver is None or previous is None or self._receiving is None or not self._searches:
+            return SrtpFailure.FORGED
+        if self._receiver.has_heard(ssrc) or not previous.has_heard(ssrc):
+            return SrtpFailure.FORGED
+        self._searches -= 1
+        for ours in _path(*self._receiving, packet):
+            self._receiver.unprotect(ours, False)
+        return self._receiver.unprotect(packet, False)
+
+
+def _path(suite: CryptoSuite, key: Secret[bytes], packet: bytes) -> list[bytes]:
+    """Packets that lead a context to just before this one; none if it opens at no roll-over counter.
+
+    The library cannot be told a counter, so a context is led to it in steps below 2^15, by packets of our own making
+    that never leave. A context of its own is led first: a forged packet must not move the real one.
+    """
+    sender, trial, path = SrtpSender(suite, key), SrtpReceiver(suite, key), list[bytes]()
+    index = (int.from_bytes(packet[2:4]) - 1) & 0xFFFF
+    for step in (0, *(0x7000, 0x7000, 0x2000) * MAX_ROLLOVERS):
+        index += step
+        ours = sender.protect(b"\x80\x00" + (index & 0xFFFF).to_bytes(2) + bytes(4) + packet[_RTP_SSRC], False)
+        if not isinstance(ours, bytes):
+            break
+        path.append(ours)
+        trial.unprotect(ours, False)
+        if step == 0x2000 and isinstance(trial.unprotect(packet, False), bytes):
+            return path
+    return []

@@ -376,6 +376,55 @@ def test_a_leg_that_was_plain_for_long_is_heard_when_it_is_keyed_again() -> None
         is_one_stream(made.trunk, 1)
 
 
+def test_a_source_that_lost_a_little_time_is_soon_on_time_again(plain: Way) -> None:
+    """A tenth of a second: less than a network may delay, and for ever too late for who plays after 60 ms."""
+    made, _, listener = plain
+    play(plain, 0, 0, 50)
+    made.now += 0.1
+    play(plain, 50, 50 * FRAME, 200)
+    made.now += 0.1
+    play(plain, 250, 250 * FRAME, 200)
+    assert all(gap <= MAX_GAP for gap in listener.gaps())
+
+
+def test_the_jitter_of_many_changes_does_not_add_up(plain: Way) -> None:
+    made, send, listener = plain
+    jitter = random.Random(5)
+    for n in range(3000):
+        made.now = max(made.now, 100.0 + n * 0.02 + jitter.uniform(0, 0.04))
+        assert send(voice(n * 7, n * 12_345, n // 5))
+    first = listener.packets[0]
+    ahead = [
+        ((p.timestamp - first.timestamp) & 0xFFFFFFFF) / 8000 - (p.arrived - first.arrived)
+        for p in listener.packets
+        if p.timestamp != first.timestamp
+    ]
+    assert max(map(abs, ahead)) < 0.25
+
+
+_SEQUENCE_STEPS = (0, 0, 0, 1, 3, 10, 60, 99, 101, 500, 3001, -1, -2, -5, -30, -60, -99, -100, -150, -3000, 32768)
+_TIMESTAMP_STEPS = (0, 0, 0, 160, -160, -320, -800, 800, 1600, 3200, -3200, 8000, -8000, 80_000, -80_000, 1 << 31)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.04], ids=["even", "uneven"])
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_a_plain_source_does_no_gap_is_heard(plain: Way, seed: int, jitter: float) -> None:
+    made, send, listener = plain
+    chance = random.Random(seed)
+    sequence, timestamp, ssrc, due = chance.randrange(1 << 16), chance.randrange(1 << 32), 1, made.now
+    for count in [*(chance.choice((1, 2, 3, 5, 10, 25, 60)) for _ in range(12)), 30]:
+        ssrc = chance.choice((ssrc, ssrc, ssrc, 2, 3))
+        sequence += chance.choice(_SEQUENCE_STEPS)
+        timestamp += chance.choice(_TIMESTAMP_STEPS)
+        for _ in range(count):
+            made.now = max(made.now, due + chance.uniform(0, jitter))
+            send(voice(sequence, timestamp, ssrc))
+            sequence, timestamp, due = sequence + 1, timestamp + FRAME, due + 0.02
+    assert all(gap <= MAX_GAP for gap in listener.gaps())
+    assert len(set(listener.numbers)) == len(listener.packets)
+    assert made.session.tally.srtp_unsendable == 0
+
+
 _PIECES = st.lists(
     st.tuples(
         st.integers(0, 3),  # SSRC

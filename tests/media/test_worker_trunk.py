@@ -86,6 +86,7 @@ async def test_on_hold_nobody_takes_the_place_of_the_silent_trunk(call: Call) ->
     intruder = call.peer(TRUNK_HOST)
     await _spray(call, intruder)
     call.session.set_direction(to_trunk=True, to_browser=True)
+    await call.session.counters()
     await _stream_flows(call)
 
 

@@ -38,8 +38,12 @@ MAX_FORMER_RUNS = 8
 """Ended runs remembered for their latecomers; with changes in quick succession the oldest lasts shorter."""
 FRAME = 0.02
 """Seconds a run begins after the last packet of the one before, if no more time has passed."""
-MAX_OWED = 0.1
+MAX_AHEAD = 0.1
 """Seconds our timestamps may run ahead of the clock because runs begin faster than that."""
+MAX_JITTER = 0.05
+"""Seconds a packet may come late without being a matter of concern."""
+LATE_FOR = 0.06
+"""Seconds packets may come later than that, one after the other: then their source lost time, and the run ends."""
 MAX_REMEMBERED = 1024
 """SSRCs of a session that are not used again; there is one more with each change of a key we send with."""
 
@@ -93,7 +97,9 @@ class Stream:
         self._first = self._high = self._shift = self._seen = 0
         self._line = 0
         self._timestamp, self._first_timestamp, self._timestamp_shift = 0, 0, secrets.randbits(32)
-        self._rate, self._at, self._lag, self._owed = 8000, 0.0, 0.0, 0.0
+        self._rate, self._at, self._lag, self._late_from = 8000, 0.0, 0.0, 0.0
+        # In seconds: where our timestamps stood when the run began, when that was, and where they stand at time 0.
+        self._reached = self._began = self._line_up = 0.0
 
     def cut(self) -> None:
         """The next packet begins a run: what was held back meanwhile is no loss."""
@@ -145,9 +151,19 @@ class Stream:
         lag = self._lag + elapsed - seconds
         if not -MAX_LEAD <= lag <= MAX_LAG or (step > 1 and not self._is_lost(step, max(seconds, elapsed))):
             return False
+        if lag > MAX_JITTER and self._has_lost_time(now):
+            return False
+        if lag <= MAX_JITTER:
+            self._late_from = 0.0
         self._lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0
         self._timestamp, self._at = timestamp, now
         return True
+
+    def _has_lost_time(self, now: float) -> bool:
+        """Whether its packets have been late for so long that they will not catch up."""
+        if not self._late_from:
+            self._late_from = now
+        return now - self._late_from > LATE_FOR
 
     @staticmethod
     def _is_lost(step: int, seconds: float) -> bool:
@@ -205,8 +221,11 @@ class Stream:
             self._former.append((self.source, self._high & _WORD, now))
             self._next = self._high + self._shift + 1
             self._timestamp_shift = (self._go_on(payload.clock_rate, now) - timestamp) & _LONG
+        else:
+            self._line_up = -now
         self.source, self._cut, self._rate, self._lag = ssrc, False, payload.clock_rate, 0.0
-        self._timestamp, self._first_timestamp, self._at = timestamp, timestamp, now
+        self._timestamp, self._first_timestamp, self._at, self._began = timestamp, timestamp, now, now
+        self._late_from = 0.0
         self._first = self._high = self._line = sequence
         self._shift, self._seen = self._next - sequence, 1
         return self._next & _WORD, (timestamp + self._timestamp_shift) & _LONG, True
@@ -218,11 +237,18 @@ class Stream:
         )
 
     def _go_on(self, rate: int, now: float) -> int:
-        """Our timestamp for a run that begins now: on by the time that passed, and by one at least."""
-        due = max(now - self._at, 0.0) - self._owed
-        seconds = max(due, FRAME if self._owed < MAX_OWED else 0.0)
-        self._owed = seconds - due
-        return (self._timestamp + self._timestamp_shift + max(round(seconds * rate), 1)) & _LONG
+        """Our timestamp for a run that begins now: on by the time that passed, and by one at least.
+
+        Held against one line for the whole stream, else the jitter of every first packet would add up over many runs.
+        The line follows a run no faster than clocks may drift.
+        """
+        reached = self._reached + ((self._timestamp - self._first_timestamp) & _LONG) / self._rate
+        drift = MAX_DRIFT * (self._at - self._began)
+        self._line_up += min(max(reached + self._lag - self._at - self._line_up, -drift), drift)
+        due = now + self._line_up - reached
+        ticks = max(round(max(due, FRAME if due > -MAX_AHEAD else 0.0) * rate), 1)
+        self._reached = reached + ticks / rate
+        return (self._timestamp + self._timestamp_shift + ticks) & _LONG
 
 
 _SEEN_MASK = (1 << MAX_MISORDER + 1) - 1

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from gateway import app
 from gateway.base.errors import ConfigError, MediaError
+from gateway.cli import names
 from gateway.cli.audit import follow_log
 from gateway.cli.commands import cli
 from gateway.cli.users import save_users
@@ -41,6 +43,20 @@ def refused(result: Result) -> str:
     assert "Traceback" not in result.output
     assert result.stdout == ""
     return result.stderr
+
+
+@pytest.fixture(autouse=True)
+def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """DNS that knows every name but these, for which it gives an error of getaddrinfo."""
+    errors: dict[str, int] = {}
+
+    def resolve(host: str) -> object:
+        if host in errors:
+            raise socket.gaierror(errors[host], "not found")
+        return []
+
+    monkeypatch.setattr(names, "_resolve", resolve)
+    return errors
 
 
 @pytest.fixture
@@ -122,6 +138,40 @@ def test_check_tells_every_mistake_with_place_and_remedy(files: Files) -> None:
     assert "gateway.yaml:16: audit.folder: unknown key" in told
     assert told.count("remedy:") == told.count("error:")
     assert f"{told.count('error:')} mistakes" in told
+
+
+def test_check_asks_dns_for_the_trunks(files: Files, dns: dict[str, int]) -> None:
+    dns["pbx.example.com"] = socket.EAI_NONAME
+    told = refused(sip_gateway("check", files.write()))
+    assert "gateway.yaml:10: trunks.pbx.target: DNS knows no address of pbx.example.com" in told
+    assert "remedy: write the name as DNS has it" in told
+    assert sip_gateway("check", "--elsewhere", files.write()).exit_code == 0
+
+
+def test_check_only_warns_where_dns_gives_no_answer(files: Files, dns: dict[str, int]) -> None:
+    dns["sip.carrier.example"] = socket.EAI_AGAIN
+    result = sip_gateway("check", files.write())
+    assert result.exit_code == 0
+    assert "trunks.carrier.target: DNS did not say whether sip.carrier.example exists" in result.stderr
+
+
+def test_check_finds_everything_in_one_round(files: Files, dns: dict[str, int]) -> None:
+    """Missing files, certificates, addresses and names: none hides another, and none is told twice."""
+    dns["pbx.example.com"] = socket.EAI_NONAME
+    files.gateway = (
+        files.gateway.replace("users: users.yaml", "users: absent.yaml")
+        .replace("udp:127.0.0.1", "udp:192.0.2.7")
+        .replace("[192.0.2.10/32]}", "[192.0.2.10/32], tls: {certificate: no.pem, key: no.key}}")
+    )
+    files.dialplan = files.dialplan.replace("trunk: carrier", "trunk: nobody", 1)
+    told = refused(sip_gateway("check", files.write()))
+    assert "users: there is no file" in told
+    assert "listen.sip[0]: cannot bind udp 192.0.2.7" in told
+    assert "no.pem" in told
+    assert "trunks.pbx.target: DNS knows no address" in told
+    assert "there is no trunk nobody" in told
+    places = [line.split(": ")[1:3] for line in told.splitlines() if line.startswith("error: ")]
+    assert len(places) == len({tuple(place) for place in places}), places
 
 
 def test_check_of_a_missing_file_names_it(tmp_path: Path) -> None:
@@ -309,6 +359,11 @@ def test_dialplan_explain_prints_the_way_of_a_call(files: Files) -> None:
     inbound = sip_gateway("dialplan", "explain", plan, "100", "--from-trunk", "pbx")
     assert inbound.stdout.splitlines()[-1] == "user alice rings"
     assert "cannot be dialled" in refused(sip_gateway("dialplan", "explain", plan, "a;b"))
+
+
+def test_dialplan_explain_takes_the_gateway_file_too(files: Files) -> None:
+    shown = sip_gateway("dialplan", "explain", files.write(), "+49 30-1")
+    assert shown.stdout.splitlines()[-1] == "trunk carrier gets +49301"
 
 
 RECORD = {"type": "leg.violation", "ts": "2030-01-02T03:04:05.678901Z", "leg": "trunk", "codes": ["media.plain_rtp"]}

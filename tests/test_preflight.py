@@ -15,7 +15,9 @@ from gateway import app
 from gateway.base.errors import ConfigError
 from gateway.config.load import LoadedConfig
 from tests.config.files import Files, free_ports, make_certificate
-from tests.test_cli import refused, sip_gateway
+from tests.test_cli import dns, refused, sip_gateway
+
+__all__ = ["dns"]  # the fixture: names of trunks are known
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import click
 
 from gateway.base.errors import ConfigError, ConfigErrors, SipError
 from gateway.cli.output import Commands, FilePath, show, warn
-from gateway.config.load import LoadedConfig, load_config, read_dialplan, read_users
+from gateway.config.load import LoadedConfig, load_config, read_config, read_dialplan, read_users
 
 if TYPE_CHECKING:
     from gateway.audit.query import Wanted
@@ -62,18 +62,21 @@ def run(path: Path) -> None:
 def check(path: Path, elsewhere: bool) -> None:
     """Check a configuration and print what each trunk will offer.
 
-    Every mistake is told with file, line, key and remedy, and the exit code is 2. A port that is in use is only a
-    warning: the gateway itself may be running.
+    Every mistake is told in one round, with file, line, key and remedy, and the exit code is 2. Names of trunks are
+    looked up. A port that is in use is only a warning: the gateway itself may be running.
     """
-    loaded = load_config(path)
+    reading = read_config(path)
+    from gateway.cli.names import unknown_names
     from gateway.cli.preflight import Findings, preflight
     from gateway.cli.report import report
 
-    found = Findings((), ()) if elsewhere else preflight(loaded.config)
-    _refuse(loaded, found.wrong)
+    found = unknown = Findings((), ())
+    if reading.gateway is not None and not elsewhere:
+        found, unknown = preflight(reading.gateway.model), unknown_names(reading.gateway.model)
+    loaded = reading.loaded([reading.placed(mistake) for mistake in (*found.wrong, *unknown.wrong)])
     for line in report(loaded):
         show(line)
-    for mistake in found.busy:
+    for mistake in (*found.busy, *unknown.busy):
         warn(str(loaded.placed(mistake)))
     for warning in loaded.warnings:
         warn(warning)
@@ -83,8 +86,11 @@ def check(path: Path, elsewhere: bool) -> None:
 @click.option("--directory", type=FilePath(), default="run/demo", show_default=True, help="Where its files are made.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8443, show_default=True, help="Port of the page.")
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address of the page; another lets others in.")
+@click.option(
+    "--origin", "origins", multiple=True, help="Origin of a page of your own that may connect; may be repeated."
+)
 @click.pass_context
-def demo(ctx: click.Context, /, directory: Path, port: int, address: str) -> None:
+def demo(ctx: click.Context, /, directory: Path, port: int, address: str, origins: tuple[str, ...]) -> None:
     """Start a demonstration on this machine: gateway, phones to call and softphone page."""
     from gateway.app import serve
     from gateway.demo.main import DemoOptions
@@ -93,7 +99,7 @@ def demo(ctx: click.Context, /, directory: Path, port: int, address: str) -> Non
     async def serve_file(path: Path, ready: Callable[[], None]) -> None:
         await serve(load_config(path), ready=ready)
 
-    ctx.exit(run_demo(DemoOptions(directory, port, address), serve_file))
+    ctx.exit(run_demo(DemoOptions(directory, port, address, origins), serve_file))
 
 
 @cli.group(cls=Commands)
@@ -154,7 +160,7 @@ def dialplan() -> None:
 @click.argument("number", metavar="NUMBER")
 @click.option("--from-trunk", "trunk", metavar="TRUNK", help="Explain a call that comes in from this trunk.")
 def dialplan_explain(path: Path, number: str, trunk: str | None) -> None:
-    """Print, rule by rule, where a call to NUMBER goes."""
+    """Print, rule by rule, where a call to NUMBER goes. FILE is the dialplan, or the gateway file that names it."""
     from gateway.routing.dialplan import Dialplan
     from gateway.routing.numbers import normalise
 

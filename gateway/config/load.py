@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.config.document import Document, read_document
-from gateway.config.references import Documents, check_named_files, check_references
+from gateway.config.references import check_named_files, check_references
 from gateway.config.schema import DialplanFile, GatewayConfig, UsersFile
+from gateway.config.yaml import Mapping as YamlMapping
+from gateway.config.yaml import Scalar, read_yaml
 
 OTHERS_MAY = 0o066
 """Mode bits that let group or others read or write: a digest in the users file is as good as the password."""
@@ -40,6 +42,33 @@ class LoadedConfig:
         return self.gateway.place(error) if self.gateway and error.key else error
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What reading a configuration gave: as much of it as could be read, and every mistake."""
+
+    gateway: Document[GatewayConfig] | None
+    users: Document[UsersFile] | None
+    dialplan: Document[DialplanFile] | None
+    errors: tuple[ConfigError, ...]
+    warnings: tuple[str, ...] = ()
+
+    def placed(self, error: ConfigError) -> ConfigError:
+        """The same mistake with file and line, when it is one of a key of the gateway file."""
+        return self.gateway.place(error) if self.gateway and error.key else error
+
+    def loaded(self, more: Sequence[ConfigError] = ()) -> LoadedConfig:
+        """The configuration, when there is no mistake in it; raises ConfigErrors with all there are.
+
+        Args:
+            more: mistakes only the machine shows; one of a key that is told of already is not told twice.
+        """
+        told = {error.key for error in self.errors if error.key}
+        errors = [*self.errors, *(error for error in more if not _covered(error.key, told))]
+        if errors or self.gateway is None or self.users is None or self.dialplan is None:
+            raise ConfigErrors(errors)
+        return LoadedConfig(self.gateway.model, self.users.model, self.dialplan.model, self.warnings, self.gateway)
+
+
 def load_config(
     path: Path, *, environ: Mapping[str, str] | None = None, now: datetime.datetime | None = None
 ) -> LoadedConfig:
@@ -50,23 +79,33 @@ def load_config(
         environ: what `${NAME}` stands for; default is the process environment.
         now: the time certificates must be valid at; default is the present.
     """
+    return read_config(path, environ=environ, now=now).loaded()
+
+
+def read_config(
+    path: Path, *, environ: Mapping[str, str] | None = None, now: datetime.datetime | None = None
+) -> Reading:
+    """As `load_config`, as far as it can be read: the mistakes of one file hide none in the others."""
     variables = os.environ if environ is None else environ
     errors: list[ConfigError] = []
     gateway = _collect(lambda: read_document(path, GatewayConfig, variables), errors)
     if gateway is None:
-        raise ConfigErrors(errors)
-    errors += check_named_files(gateway)
-    if errors:
-        raise ConfigErrors(errors)
-    users = _collect(lambda: read_users(gateway.model.users, variables), errors)
-    dialplan = _collect(lambda: read_document(gateway.model.dialplan, DialplanFile, variables), errors)
-    if users is None or dialplan is None:
-        raise ConfigErrors(errors)
-    present = now or datetime.datetime.now(datetime.UTC)
-    errors, warnings = check_references(Documents(gateway, users, dialplan), present)
-    if errors:
-        raise ConfigErrors(errors)
-    return LoadedConfig(gateway.model, users.model, dialplan.model, tuple(warnings), gateway)
+        return Reading(None, None, None, tuple(errors))
+    missing = list(check_named_files(gateway))
+    absent = {error.key for error in missing}
+    errors += missing
+    users = dialplan = None
+    if "users" not in absent:
+        users = _collect(lambda: read_users(gateway.model.users, variables), errors)
+    if "dialplan" not in absent:
+        dialplan = _collect(lambda: read_document(gateway.model.dialplan, DialplanFile, variables), errors)
+    found, warnings = check_references(gateway, users, dialplan, now or datetime.datetime.now(datetime.UTC))
+    return Reading(gateway, users, dialplan, (*errors, *found), tuple(warnings))
+
+
+def _covered(key: str | None, told: Set[str]) -> bool:
+    """Whether a mistake of this key, of one above it or of one below it has been told of."""
+    return key is not None and any(f"{key}.".startswith(f"{known}.") or known.startswith(f"{key}.") for known in told)
 
 
 def read_users(path: Path, environ: Mapping[str, str]) -> Document[UsersFile]:
@@ -76,7 +115,14 @@ def read_users(path: Path, environ: Mapping[str, str]) -> Document[UsersFile]:
 
 
 def read_dialplan(path: Path) -> DialplanFile:
-    """Read a dialplan file by itself, without looking at the trunks and users it names."""
+    """Read a dialplan file by itself, without looking at the trunks and users it names.
+
+    A gateway file will do: the dialplan it names is meant.
+    """
+    root = read_yaml(path)
+    named = root.entries.get("dialplan") if isinstance(root, YamlMapping) else None
+    if isinstance(named, Scalar) and named.text:
+        path = path.parent / named.text
     return read_document(path, DialplanFile, os.environ).model
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gateway.base.errors import ConfigError, SipError
@@ -27,45 +26,43 @@ OTHER_CODECS = frozenset({"amr", "amr-wb", "evs", "g723", "g729", "gsm", "ilbc",
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True)
-class Documents:
-    """The three files that make a configuration."""
-
-    gateway: Document[GatewayConfig]
-    users: Document[UsersFile]
-    dialplan: Document[DialplanFile]
+Gateway = Document[GatewayConfig]
+Users = Document[UsersFile]
+Plan = Document[DialplanFile]
 
 
-def check_references(documents: Documents, now: datetime.datetime) -> tuple[list[ConfigError], list[str]]:
-    """Every mistake, and every warning, that shows only when all files are read together."""
+def check_references(
+    gateway: Gateway, users: Users | None, dialplan: Plan | None, now: datetime.datetime
+) -> tuple[list[ConfigError], list[str]]:
+    """Every mistake, and every warning, that shows only when the files are read together.
+
+    A file that could not be read is None: what asks for it is not asked, and its own mistakes are told already.
+    """
     errors = [
-        *_check_targets(documents.gateway),
-        *_check_codecs(documents.gateway),
-        *_check_trunk_networks(documents.gateway),
-        *_check_listeners(documents.gateway),
-        *_check_media_ports(documents.gateway),
-        *_check_users(documents),
-        *_check_rule_ids(documents.dialplan),
-        *_check_shadowed(documents.dialplan),
-        *_check_trunk_names(documents),
-        *_check_inbound_users(documents),
+        *_check_targets(gateway),
+        *_check_codecs(gateway),
+        *_check_trunk_networks(gateway),
+        *_check_listeners(gateway),
+        *_check_media_ports(gateway),
     ]
-    warnings = [
-        *_unrouted_emergencies(documents),
-        *_silent_inbound(documents),
-        *_open_networks(documents.gateway),
-        *_foreign_origins(documents.gateway),
-    ]
-    for location, finding in _findings(documents.gateway.model, now):
+    warnings = [*_open_networks(gateway), *_foreign_origins(gateway)]
+    if users is not None:
+        errors += _check_users(gateway, users)
+    if dialplan is not None:
+        errors += [*_check_rule_ids(dialplan), *_check_shadowed(dialplan), *_check_trunk_names(gateway, dialplan)]
+        warnings += [*_unrouted_emergencies(dialplan), *_silent_inbound(gateway, dialplan)]
+    if users is not None and dialplan is not None:
+        errors += _check_inbound_users(gateway, users, dialplan)
+    for location, finding in _findings(gateway.model, now):
         where = (*location, finding.key)
         if finding.warning:
-            warnings.append(str(documents.gateway.error(where, finding.message)))
+            warnings.append(str(gateway.error(where, finding.message)))
         else:
-            errors.append(documents.gateway.error(where, finding.message, finding.remedy))
+            errors.append(gateway.error(where, finding.message, finding.remedy))
     return errors, warnings
 
 
-def check_named_files(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+def check_named_files(gateway: Gateway) -> Iterator[ConfigError]:
     """The users file and the dialplan are told by the key that names them when they are not there."""
     config = gateway.model
     make_user = f"make it: sip-gateway users add {config.users} USER --realm {config.realm}"
@@ -79,7 +76,7 @@ def check_named_files(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]
             yield gateway.error((key,), f"there is no file {path}", make)
 
 
-def _check_targets(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+def _check_targets(gateway: Gateway) -> Iterator[ConfigError]:
     udp = any(listener.transport == "udp" for listener in gateway.model.listen.sip)
     for name, trunk in gateway.model.trunks.items():
         where = ("trunks", name, "target")
@@ -97,7 +94,7 @@ def _check_targets(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
             yield gateway.error(where, message, remedy)
 
 
-def _check_codecs(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+def _check_codecs(gateway: Gateway) -> Iterator[ConfigError]:
     """Names no browser offers would make calls fail for want of a common codec, one by one."""
     remedy = f"browsers have {', '.join(CODECS)} (Asterisk's ulaw is PCMU, its alaw PCMA)"
     for name, trunk in gateway.model.trunks.items():
@@ -109,7 +106,7 @@ def _check_codecs(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
             yield gateway.error(("trunks", name, "codecs"), "no browser has one of these, and none is added", remedy)
 
 
-def _check_trunk_networks(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+def _check_trunk_networks(gateway: Gateway) -> Iterator[ConfigError]:
     """Calls that come in must be one trunk's: by the narrowest network, by transport, or by the name a client proves.
 
     Requests inside a dialog need none of this: the dialog knows its trunk.
@@ -126,7 +123,7 @@ def _check_trunk_networks(gateway: Document[GatewayConfig]) -> Iterator[ConfigEr
         yield from _check_callback(gateway, name, trunk)
 
 
-def _check_callback(gateway: Document[GatewayConfig], name: str, trunk: Trunk) -> Iterator[ConfigError]:
+def _check_callback(gateway: Gateway, name: str, trunk: Trunk) -> Iterator[ConfigError]:
     """A trunk that may call in does so from its target: that address must not count as another trunk's."""
     host = _target_address(trunk)
     if host is None or not trunk.networks:
@@ -173,7 +170,7 @@ def _narrowest(trunk: Trunk, host: ipaddress.IPv4Address | ipaddress.IPv6Address
     return max((network.prefixlen for network in networks if host in network), default=-1)
 
 
-def _check_listeners(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+def _check_listeners(gateway: Gateway) -> Iterator[ConfigError]:
     listen = gateway.model.listen
     taken = [("tcp", listen.web.address.host, listen.web.address.port)]
     for index, listener in enumerate(listen.sip):
@@ -184,7 +181,7 @@ def _check_listeners(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
         taken.append(here)
 
 
-def _check_media_ports(gateway: Document[GatewayConfig]) -> Iterator[ConfigError]:
+def _check_media_ports(gateway: Gateway) -> Iterator[ConfigError]:
     media = gateway.model.media
     browser, trunk = media.browser.ports, media.trunk.ports
     shared = any(_same(bind, media.trunk.bind) for bind in media.browser.bind)
@@ -204,15 +201,15 @@ def _same(one: str, other: str) -> bool:
     return first == second or (first.version == second.version and (first.is_unspecified or second.is_unspecified))
 
 
-def _check_users(documents: Documents) -> Iterator[ConfigError]:
-    realm = documents.gateway.model.realm
-    for name, user in documents.users.model.users.items():
+def _check_users(gateway: Gateway, users: Users) -> Iterator[ConfigError]:
+    realm = gateway.model.realm
+    for name, user in users.model.users.items():
         where: Location = ("users", name)
         if not _is_plain_name(name):
-            yield documents.users.error(where, "a user name has a-z A-Z 0-9 . _ - only", "rename the user")
+            yield users.error(where, "a user name has a-z A-Z 0-9 . _ - only", "rename the user")
         if user.realm != realm:
             remedy = f"add the user again with --realm {realm}"
-            yield documents.users.error((*where, "realm"), f"the gateway's realm is {realm}", remedy)
+            yield users.error((*where, "realm"), f"the gateway's realm is {realm}", remedy)
 
 
 def _is_plain_name(name: str) -> bool:
@@ -222,7 +219,7 @@ def _is_plain_name(name: str) -> bool:
         return False
 
 
-def _check_rule_ids(dialplan: Document[DialplanFile]) -> Iterator[ConfigError]:
+def _check_rule_ids(dialplan: Plan) -> Iterator[ConfigError]:
     seen: set[str] = set()
     for kind in ("outbound", "inbound"):
         for index, rule in enumerate(getattr(dialplan.model, kind)):
@@ -231,7 +228,7 @@ def _check_rule_ids(dialplan: Document[DialplanFile]) -> Iterator[ConfigError]:
             seen.add(rule.id)
 
 
-def _check_shadowed(dialplan: Document[DialplanFile]) -> Iterator[ConfigError]:
+def _check_shadowed(dialplan: Plan) -> Iterator[ConfigError]:
     outbound, inbound = dialplan.model.outbound, dialplan.model.inbound
     for index, rule in enumerate(outbound):
         for earlier in outbound[:index]:
@@ -249,30 +246,30 @@ def _takes_from(before: InboundRule, rule: InboundRule) -> bool:
     return before.trunk is None or before.trunk == rule.trunk
 
 
-def _shadowed(dialplan: Document[DialplanFile], where: Location, rule_id: str, dialled: str) -> ConfigError:
+def _shadowed(dialplan: Plan, where: Location, rule_id: str, dialled: str) -> ConfigError:
     message = f"the rule can never match: rule {rule_id} ({dialled}) comes first"
     return dialplan.error(where, message, "put the narrower rule first, or remove it")
 
 
-def _check_trunk_names(documents: Documents) -> Iterator[ConfigError]:
-    plan = documents.dialplan.model
+def _check_trunk_names(gateway: Gateway, dialplan: Plan) -> Iterator[ConfigError]:
+    plan = dialplan.model
     named: list[tuple[Location, str | None]] = [
         *((("emergency_trunks", i), t) for i, t in enumerate(plan.emergency_trunks)),
         *((("outbound", i, "trunk"), r.trunk) for i, r in enumerate(plan.outbound)),
         *((("inbound", i, "trunk"), r.trunk) for i, r in enumerate(plan.inbound)),
     ]
-    known = documents.gateway.model.trunks
+    known = gateway.model.trunks
     for where, name in named:
         if name is not None and name not in known:
-            remedy = f"trunks in {documents.gateway.path}: {', '.join(known) or 'none'}"
-            yield documents.dialplan.error(where, f"there is no trunk {name}", remedy)
+            remedy = f"trunks in {gateway.path}: {', '.join(known) or 'none'}"
+            yield dialplan.error(where, f"there is no trunk {name}", remedy)
 
 
-def _check_inbound_users(documents: Documents) -> Iterator[ConfigError]:
-    for index, rule in enumerate(documents.dialplan.model.inbound):
-        if rule.user != SAME_USER and rule.user not in documents.users.model.users:
-            remedy = f"sip-gateway users add {documents.users.path} NAME --realm {documents.gateway.model.realm}"
-            yield documents.dialplan.error(("inbound", index, "user"), f"there is no user {rule.user!r}", remedy)
+def _check_inbound_users(gateway: Gateway, users: Users, dialplan: Plan) -> Iterator[ConfigError]:
+    for index, rule in enumerate(dialplan.model.inbound):
+        if rule.user != SAME_USER and rule.user not in users.model.users:
+            remedy = f"sip-gateway users add {users.path} NAME --realm {gateway.model.realm}"
+            yield dialplan.error(("inbound", index, "user"), f"there is no user {rule.user!r}", remedy)
 
 
 def _findings(config: GatewayConfig, now: datetime.datetime) -> Iterator[tuple[Location, Finding]]:
@@ -298,27 +295,27 @@ def _trunk_findings(trunk: Trunk, now: datetime.datetime) -> Iterator[Finding]:
         yield from check_ca("ca", tls.ca)
 
 
-def _unrouted_emergencies(documents: Documents) -> Iterator[str]:
-    plan = documents.dialplan.model
+def _unrouted_emergencies(dialplan: Plan) -> Iterator[str]:
+    plan = dialplan.model
     missing = [n for n in plan.emergency if Dialplan(plan).route_outbound(n) is None]
     if missing:
-        yield f"{documents.dialplan.path}: no trunk for emergency numbers {', '.join(missing)}: set emergency_trunks"
+        yield f"{dialplan.path}: no trunk for emergency numbers {', '.join(missing)}: set emergency_trunks"
 
 
-def _silent_inbound(documents: Documents) -> Iterator[str]:
-    for rule in documents.dialplan.model.inbound:
-        trunk = documents.gateway.model.trunks.get(rule.trunk or "")
+def _silent_inbound(gateway: Gateway, dialplan: Plan) -> Iterator[str]:
+    for rule in dialplan.model.inbound:
+        trunk = gateway.model.trunks.get(rule.trunk or "")
         if trunk is not None and not trunk.networks:
-            yield f"{documents.dialplan.path}: rule {rule.id}: trunk {rule.trunk} has no networks, so it cannot call in"
+            yield f"{dialplan.path}: rule {rule.id}: trunk {rule.trunk} has no networks, so it cannot call in"
 
 
-def _open_networks(gateway: Document[GatewayConfig]) -> Iterator[str]:
+def _open_networks(gateway: Gateway) -> Iterator[str]:
     for name, trunk in gateway.model.trunks.items():
         if any(ipaddress.ip_network(n).prefixlen == 0 for n in trunk.networks):
             yield str(gateway.error(("trunks", name, "networks"), "every address may call in as this trunk"))
 
 
-def _foreign_origins(gateway: Document[GatewayConfig]) -> Iterator[str]:
+def _foreign_origins(gateway: Gateway) -> Iterator[str]:
     """The gateway's own page is an origin like any other; without it that page loads and cannot sign in."""
     web = gateway.model.listen.web
     scheme, port = ("https" if web.certificate else "http"), web.address.port

@@ -65,6 +65,8 @@ class Layout:
     roles: tuple[Role, ...]
     certificates: Certificates
     password: str
+    origins: tuple[str, ...] = ()
+    """Pages besides the demonstration's own that may connect."""
 
     @property
     def config(self) -> Path:
@@ -83,11 +85,15 @@ class Layout:
         return HostPort(LOOPBACK, self.ports.sip)
 
 
-def prepare(directory: Path, web_host: str, web_port: int) -> Layout:
-    """Choose ports, make certificates and password where they are missing, and write the configuration."""
+def prepare(directory: Path, web_host: str, web_port: int, origins: Sequence[str] = ()) -> Layout:
+    """Choose ports, make certificates and password where they are missing, and write the configuration.
+
+    Args:
+        origins: pages besides the demonstration's own that may connect.
+    """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        layout = _choose(directory.resolve(), _checked(web_host), web_port)
+        layout = replace(_choose(directory.resolve(), _checked(web_host), web_port), origins=tuple(origins))
         for name, content in _files(layout).items():
             write_private(layout.directory / name, (HEADER + _to_yaml(content)).encode())
     except OSError as error:
@@ -151,7 +157,7 @@ def _gateway(layout: Layout) -> dict[str, object]:
                 "address": f"{layout.web_host}:{layout.ports.web}",
                 "certificate": "certs/web.pem",
                 "key": "certs/web.key",
-                "origins": [f"https://{name}:{layout.ports.web}" for name in names],
+                "origins": [*(f"https://{name}:{layout.ports.web}" for name in names), *layout.origins],
             },
             "sip": [f"udp:{layout.sip}", f"tcp:{layout.sip}"],
         },

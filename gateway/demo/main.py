@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from gateway.audit.render import MAX_RENDERED
 from gateway.demo.layout import LOOPBACK, USER, Layout, prepare
 from gateway.demo.machine import alone
 from gateway.demo.phones import Phones
+from gateway.net import websocket
 
 Ready = Callable[[], None]
 ServeFile = Callable[[Path, Ready], Awaitable[None]]
@@ -42,6 +44,8 @@ class DemoOptions:
     port: int = WEB_PORT
     address: str = LOOPBACK
     """Where the page is served: another address of this machine lets other machines in."""
+    origins: tuple[str, ...] = ()
+    """Origins of other pages that may connect, as browsers send them."""
 
 
 def main(options: DemoOptions, serve_file: ServeFile) -> int:
@@ -65,7 +69,7 @@ async def run(options: DemoOptions, serve_file: ServeFile, console: Console) -> 
 
 
 async def _run(options: DemoOptions, serve_file: ServeFile, console: Console) -> None:
-    layout = prepare(options.directory, options.address, options.port)
+    layout = prepare(options.directory, options.address, options.port, options.origins)
     for sentence in layout.ports.moved(options.port):
         _warn(console, sentence)
     phones = Phones(layout, lambda sentence: _warn(console, sentence))
@@ -85,9 +89,36 @@ def _problems(phones: Phones) -> list[str]:
 
 
 async def _serve(layout: Layout, serve_file: ServeFile, console: Console, phones: Phones) -> None:
-    async with following(layout.audit / AUDIT_FILE, console):
-        await serve_file(layout.config, lambda: _welcome(layout, console, phones))
+    with telling_refusals(console):
+        async with following(layout.audit / AUDIT_FILE, console):
+            await serve_file(layout.config, lambda: _welcome(layout, console, phones))
     console.print("Demonstration ended.")
+
+
+@contextlib.contextmanager
+def telling_refusals(console: Console) -> Iterator[None]:
+    """Prints why WebSockets are refused meanwhile: the page that opened them is told nothing by its browser."""
+    handler = _Refusals(console)
+    source = logging.getLogger(websocket.__name__)
+    source.addHandler(handler)
+    source.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        source.removeHandler(handler)
+
+
+class _Refusals(logging.Handler):
+    """Passes on the lines of refused WebSockets."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        words = record.getMessage()
+        if "websocket=refused" in words:
+            _warn(self._console, f"{words} (a page of your own: --origin, docs/web-developers.md)")
 
 
 @contextlib.asynccontextmanager

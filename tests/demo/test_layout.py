@@ -108,6 +108,11 @@ def occupied(port: int, kind: socket.SocketKind) -> Iterator[None]:
         yield
 
 
+def test_pages_of_ones_own_may_connect(tmp_path: Path) -> None:
+    layout = prepare(tmp_path, "127.0.0.1", WEB_PORT, ["https://crm.example.com"])
+    assert load_config(layout.config, environ={}).config.listen.web.origins[-1] == "https://crm.example.com"
+
+
 def test_taken_ports_are_passed_over_and_told(tmp_path: Path) -> None:
     with occupied(WEB_PORT, socket.SOCK_STREAM), occupied(15460, socket.SOCK_DGRAM):
         layout, _ = prepared(tmp_path)

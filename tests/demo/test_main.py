@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 import os
 import signal
 import ssl
@@ -19,7 +20,7 @@ from rich.console import Console
 
 from gateway.demo import layout as layout_module
 from gateway.demo import phones as phones_module
-from gateway.demo.main import AuditTail, DemoOptions, following, run
+from gateway.demo.main import AuditTail, DemoOptions, following, run, telling_refusals
 from gateway.demo.phones import NO_PJSUA2
 
 PROGRAM = """
@@ -192,3 +193,14 @@ def test_ctrl_c_ends_gateway_and_phones_and_nothing_is_left(
     assert "ended by itself" not in rest
     assert children
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_refused_websocket_is_told_because_its_page_is_told_nothing() -> None:
+    shown = io.StringIO()
+    log = logging.getLogger("gateway.net.websocket")
+    with telling_refusals(Console(file=shown, width=200)):
+        log.info("peer=%s websocket=refused status=%d reason=%s", "127.0.0.1:5", 403, "Origin not allowed")
+        log.info("flow=%s state=closing", "wss:1")
+    log.info("peer=%s websocket=refused", "127.0.0.1:6")
+    assert shown.getvalue().count("\n") == 1
+    assert "reason=Origin not allowed (a page of your own: --origin" in shown.getvalue()

@@ -92,6 +92,10 @@ class MediaError(GatewayError):
     """The media relay cannot do what was asked: no port, no worker, limit reached."""
 
 
+OLD_TLS = "TLS below 1.2"
+"""What `TransportError.verification` says of a peer that knows no newer version (RFC 8996)."""
+
+
 class TransportError(GatewayError):
     """A SIP peer cannot be reached.
 

@@ -18,6 +18,7 @@ from gateway.call.events import (
     AckIn,
     AckMissing,
     CancelIn,
+    ConnectionClosed,
     DtlsConnected,
     DtlsFailed,
     Event,
@@ -139,7 +140,7 @@ class Call:
                 call.media_lost |= {event.leg}
             case Lost():
                 ending.terminate(call, event.termination)
-            case FlowRefused() | FlowMoved():
+            case FlowRefused() | FlowMoved() | ConnectionClosed():
                 flows.noticed(call, event)
             case _:
                 pass

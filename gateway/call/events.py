@@ -121,6 +121,13 @@ class FlowMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionClosed:
+    """The connection to the trunk closed in mid-call: whether the trunk still knows the call is to be asked."""
+
+    leg: LegName
+
+
+@dataclass(frozen=True, slots=True)
 class AckMissing:
     """A 2xx the call sent was never acknowledged; with `transport`, the connection of the INVITE closed before that."""
 
@@ -204,6 +211,7 @@ Event = (
     | AckIn
     | FlowRefused
     | FlowMoved
+    | ConnectionClosed
     | AckMissing
     | CancelIn
     | TimerFired

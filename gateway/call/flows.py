@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from gateway.audit import record
 from gateway.base.errors import SipError
-from gateway.call import security
+from gateway.call import liveness, security
 from gateway.call.effects import LegName, Respond, WriteAudit
-from gateway.call.events import FlowMoved, FlowRefused, RequestIn
+from gateway.call.events import ConnectionClosed, FlowMoved, FlowRefused, RequestIn
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.policy.codes import Code
@@ -42,16 +42,19 @@ def admits(call: CallState, leg: Leg, event: RequestIn) -> bool:
     return False
 
 
-def noticed(call: CallState, event: FlowRefused | FlowMoved) -> None:
-    """The stack, or the lookup of dialogs, has turned a message away; or a leg has a new connection.
+def noticed(call: CallState, event: FlowRefused | FlowMoved | ConnectionClosed) -> None:
+    """The stack, or the lookup of dialogs, has turned a message away; or a leg lost its connection, or has a new one.
 
-    Our next requests leave over it; the leg is judged by the one it was founded on as before.
+    Our next requests leave over it; the leg is judged by the one it was founded on as before. Who lost a connection is
+    asked over a new one whether it still knows the call: that a connection closes says nothing about the call.
     """
     leg = call.leg(event.leg)
     if leg is None:
         return
     if isinstance(event, FlowRefused):
         _record(call, leg, event.flow, event.what, event.why, status=event.status)
+    elif isinstance(event, ConnectionClosed):
+        liveness.ask(call, leg)
     elif not objection(event.flow, leg.founding):
         leg.move_to(event.flow)
 

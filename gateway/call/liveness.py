@@ -82,8 +82,9 @@ def response(call: CallState, event: ResponseIn) -> None:
 
 
 def failed(call: CallState, event: RequestFailed) -> None:
-    """Nobody answered the question, or it could not be sent."""
-    _gone(call, event.leg, knows=False)
+    """Nobody answered, or it could not be asked: with silence that is the end, with media it proves nothing."""
+    if call.silent_since is not None:
+        _gone(call, event.leg, knows=False)
 
 
 def _gone(call: CallState, leg: LegName, *, knows: bool) -> None:

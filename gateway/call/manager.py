@@ -12,6 +12,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gateway.audit import record
 from gateway.base.counters import Counter
 from gateway.base.errors import GatewayError, SipError
 from gateway.base.termination import Termination
@@ -37,7 +38,7 @@ from gateway.sip.events import (
     StackEvent,
     TransportFailed,
 )
-from gateway.sip.flow import Flow
+from gateway.sip.flow import Flow, TlsInfo
 from gateway.sip.message import Request, Response, create_response
 from gateway.sip.session_timer import OPTION
 
@@ -45,6 +46,14 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
 """How long a stopping gateway waits for its calls to say goodbye."""
+ASK_AFTER_SECONDS = 1.0
+"""After a trunk's connection closed, before its calls are asked: the trunk may be opening a new one itself."""
+ASK_SPACING_SECONDS = 0.02
+"""Between the calls of one connection: 500 of them ask within 10 s, and a restarted PBX is not flooded."""
+CALLER_SECONDS = 600.0
+"""One tls.peer record per peer that connects to us and this time, however often it connects."""
+MAX_CALLERS = 256
+"""Such peers remembered; the one that was recorded longest ago gives way."""
 TAG_LENGTH = 10
 
 
@@ -56,6 +65,7 @@ class CallManager:
         self.registrar = Registrar()
         self.sign_in = SignIn(services, digest, self.registrar)
         self.index = CallIndex()
+        self._callers: dict[tuple[str, str, TlsInfo], float] = {}
         self._admission = Admission(services, self.registrar, self.index)
         self._stopping = False
 
@@ -78,10 +88,31 @@ class CallManager:
         """A connection has ended: its user is signed out, browser calls on it end."""
         self.registrar.flow_closed(flow)
         self.index.recorded_peers.discard(flow.id)
+        asked = 0
         for runner in list(self.index.runners):
-            browser = runner.state.browser
+            browser, trunk = runner.state.browser, runner.state.trunk
             if browser is not None and browser.flow.id == flow.id:
                 runner.feed(events.Lost(Termination.FLOW_LOST))
+            elif trunk is not None and trunk.flow.id == flow.id:
+                wait = ASK_AFTER_SECONDS + asked * ASK_SPACING_SECONDS
+                closed = events.ConnectionClosed(LegName.TRUNK)
+                asyncio.get_running_loop().call_later(wait, runner.feed, closed)
+                asked += 1
+
+    def _record_caller(self, flow: Flow) -> None:
+        """tls.peer of a trunk that connected to us, at its first request; a peer that reconnects is the same peer."""
+        if flow.tls is None or flow.trunk is None or flow.initiated:
+            return
+        now, peer = self._services.clock(), (flow.trunk, flow.remote.host, flow.tls)
+        if now - self._callers.get(peer, -CALLER_SECONDS) < CALLER_SECONDS:
+            return
+        self._callers.pop(peer, None)
+        self._callers[peer] = now
+        if len(self._callers) > MAX_CALLERS:
+            del self._callers[next(iter(self._callers))]
+        self._services.audit.write(
+            record.tls_peer(trunk=flow.trunk, address=flow.remote, identity=flow.tls, outgoing=False)
+        )
 
     def on_event(self, event: StackEvent) -> None:
         """Take one event of the SIP stack. An error nobody foresaw is this message's, not its connection's."""
@@ -95,6 +126,7 @@ class CallManager:
     def _take(self, event: StackEvent) -> None:
         match event:
             case RequestReceived():
+                self._record_caller(event.flow)
                 self._request(event)
             case ResponseReceived():
                 self._response(event)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from gateway.audit import record
 from gateway.audit.clean import cleaned_text
 from gateway.audit.record import CallInfo, Checkpoint
+from gateway.base.errors import OLD_TLS
 from gateway.base.termination import Termination
 from gateway.call import ending
 from gateway.call.browser_leg import BrowserLeg
@@ -230,7 +231,8 @@ def dtls_violation(call: CallState, leg: BrowserLeg, termination: Termination) -
 
 def unverified_record(call: CallState, event: TrunkFailed) -> WriteAudit:
     """Record that the trunk's certificate was refused, with the verifier's reason."""
-    verdict = Refusal(Code.TLS_UNVERIFIED, Termination.TRUNK_UNVERIFIED)
+    code = Code.TLS_OLD if event.verification == OLD_TLS else Code.TLS_UNVERIFIED
+    verdict = Refusal(code, Termination.TRUNK_UNVERIFIED)
     refused = record.offer_refused(info(call), call.policy, verdict, leg="trunk", checkpoint=Checkpoint.BEFORE_OFFER)
     return WriteAudit({**refused, "verification": cleaned_text(event.verification)})
 

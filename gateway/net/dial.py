@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.base.counters import Counters
-from gateway.base.errors import ConfigError, TransportError
+from gateway.base.errors import OLD_TLS, ConfigError, TransportError
 from gateway.base.values import HostPort
 from gateway.config.schema import Trunk
 from gateway.net.admission import Claim, TrunkSources, normal_host
@@ -26,6 +26,8 @@ from gateway.trunks.tls import client_context, trunk_names
 
 MAX_ADDRESSES = 8
 """Addresses of one target that are tried."""
+OLD_TLS_REASONS = frozenset({"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"})
+"""OpenSSL's words for a peer that speaks no TLS from 1.2 on."""
 TLS_SHUTDOWN = 1.0
 """Seconds a peer has to answer our close_notify."""
 
@@ -170,6 +172,8 @@ class Dialer:
         except TimeoutError as error:
             raise TransportError(f"trunk {trunk}: {address} did not answer in time") from error
         except (OSError, ValueError) as error:  # ValueError: a name that TLS cannot ask for
+            if isinstance(error, ssl.SSLError) and error.reason in OLD_TLS_REASONS:
+                raise TransportError(f"trunk {trunk}: the peer is too old", verification=OLD_TLS) from error
             raise TransportError(f"trunk {trunk}: {address}: {_why(error)}") from error
         if channel.rejection:
             raise TransportError(f"trunk {trunk}: the certificate is not valid", verification=channel.rejection)

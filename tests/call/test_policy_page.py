@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.errors import OLD_TLS
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call import effects as fx
@@ -143,6 +144,10 @@ def over_ws(profile: Profile) -> Scene:
     return scene
 
 
+def old_tls(profile: Profile) -> Scene:
+    return Scene(profile=profile).begin().feed(events.TrunkFailed("too old", OLD_TLS))
+
+
 def unverified(profile: Profile) -> Scene:
     return Scene(profile=profile).begin().feed(events.TrunkFailed("refused", "certificate has expired"))
 
@@ -169,6 +174,7 @@ DRIVERS: dict[tuple[str, int], Driver] = {
     ("key.reuse", 2): echoed,
     ("dtls.fp_mismatch", 0): handshake_failed(Termination.FINGERPRINT_MISMATCH),
     ("dtls.fp_weak", 0): offered(with_lines(OFFER, SHA1)),
+    ("tls.old", 0): old_tls,
     ("tls.unverified", 0): unverified,
     ("sig.sips_not_honoured", 0): changed(answer("RTP/SAVP", OTHER), trunk_flow("udp")),
     ("mid.crypto_removed", 0): changed(answer()),

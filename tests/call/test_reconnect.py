@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.base.errors import OLD_TLS
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call import effects as fx
-from gateway.call import events
+from gateway.call import events, manager
 from gateway.config.schema import Profile
 from gateway.sip.events import AckReceived, TransportFailed
 from gateway.sip.flow import Flow
@@ -19,6 +20,7 @@ from tests.call.office import Office
 from tests.call.scene import BROWSER_FLOW, Scene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import established, from_browser, held
 from tests.call.test_flows import KEYED, WEAKER, call_up, in_dialog
+from tests.net.harness import until
 
 TLS = trunk_flow()
 AGAIN = replace(TLS, id=40, local=HostPort("127.0.0.1", 40123))
@@ -260,3 +262,60 @@ def test_a_trunk_whose_connection_closes_before_it_answers_is_unreachable() -> N
     scene.feed(events.RequestFailed(fx.LegName.TRUNK, fx.Purpose.INVITE, True, sent.ask))
     assert scene.state.termination is Termination.TRUNK_UNREACHABLE
     assert scene.responses[-1].status == 503
+
+
+# --- the watch on connections
+
+
+@pytest.mark.asyncio
+async def test_when_a_trunks_connection_closes_its_calls_are_asked_over_a_new_one(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manager, "ASK_AFTER_SECONDS", 0.0)
+    _, flow = await established_call(office)
+    office.sip.gone.add(flow.id)
+    office.sip.again["pbx"] = AGAIN
+    office.manager.flow_closed(flow)
+    await until(lambda: over(office, "OPTIONS"))
+    assert over(office, "OPTIONS") == [AGAIN.id]
+    office.reply("OPTIONS", 200)
+    await office.settle()
+    assert "call.final" not in office.audit.types()
+
+
+@pytest.mark.parametrize(("status", "ends"), [(481, True), (408, True), (405, False), (200, False)])
+def test_a_trunk_that_no_longer_knows_the_call_ends_it(status: int, ends: bool) -> None:
+    scene = established().feed(events.ConnectionClosed(fx.LegName.TRUNK))
+    (asked,) = scene.take(fx.SendRequest)
+    assert asked.request.method == "OPTIONS"
+    scene.feed(scene.answer_to(asked, status))
+    assert scene.state.live is not ends
+
+
+@pytest.mark.parametrize("transport", [True, False])
+def test_a_trunk_that_cannot_be_asked_while_its_media_flows_keeps_its_call(transport: bool) -> None:
+    scene = established().feed(events.ConnectionClosed(fx.LegName.TRUNK))
+    (asked,) = scene.take(fx.SendRequest)
+    scene.feed(events.RequestFailed(fx.LegName.TRUNK, fx.Purpose.OPTIONS, transport, asked.ask))
+    assert scene.state.live
+
+
+# --- what TLS proved
+
+
+@pytest.mark.asyncio
+async def test_a_trunk_that_connects_to_us_is_recorded_once_with_what_it_proved(office: Office) -> None:
+    sent, _ = await established_call(office)
+    second = replace(TLS, id=9, initiated=False)
+    for number in range(3):
+        office.request(
+            in_dialog(sent, "OPTIONS", cseq=number + 1), key=f"o{number}", flow=replace(second, id=9 + number)
+        )
+    (said,) = [r for r in office.audit.records if r["type"] == "tls.peer" and r["outgoing"] is False]
+    assert (said["trunk"], said["verified"], said["verified_name"]) == ("pbx", True, "pbx.example")
+
+
+def test_a_trunk_that_speaks_no_tls_1_2_leaves_tls_old() -> None:
+    scene = Scene().begin().feed(events.TrunkFailed("too old", OLD_TLS))
+    assert scene.record("leg.violation")["codes"] == ["tls.old"]
+    assert scene.state.termination is Termination.TRUNK_UNVERIFIED

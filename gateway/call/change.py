@@ -34,10 +34,12 @@ def request(call: CallState, event: RequestIn) -> None:
     leg = call.leg(event.leg)
     if leg is None or not flows.admits(call, leg, event):
         return
-    if leg.dialog is not None and request_dialog_key(event.request) != leg.dialog.key:
+    tag = event.request.from_.tag or ""
+    lost = leg.dialog is not None and request_dialog_key(event.request) != leg.dialog.key
+    if lost or tag in leg.done_with:
         _of_a_lost_fork(call, leg, event)
         return
-    dialog = leg.dialog or leg.early_dialog(event.request.from_.tag or "")
+    dialog = leg.dialog or leg.early_dialog(tag)
     if dialog is not None:
         try:
             dialog.accept_sequence(event.request)

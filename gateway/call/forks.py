@@ -82,7 +82,8 @@ def hung_up_early(call: CallState, callee: Leg, event: RequestIn) -> None:
     callee.done_with = callee.done_with | {event.request.from_.tag or ""}
     early = callee.dialogs.early_tags if callee.dialogs is not None else frozenset()
     if call.live and not early - callee.done_with:
-        ending.refuse(call, Termination.REJECTED, status=480)
+        why = call.fork_objection
+        ending.refuse(call, why or Termination.REJECTED, status=0 if why else 480)
 
 
 class LateForks:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -158,6 +161,23 @@ def test_a_plain_phone_that_lost_does_not_touch_the_record_of_the_secure_one() -
     assert scene.state.trunk.dialog.remote_tag == "desk"
 
 
+@pytest.mark.parametrize(("method", "status"), [("BYE", 200), ("INVITE", 481), ("UPDATE", 481), ("OPTIONS", 481)])
+def test_what_a_phone_that_was_hung_up_on_still_asks_is_no_part_of_the_call(method: str, status: int) -> None:
+    scene = ringing("desk", "softphone")
+    scene.reply(200, WEAK_ANSWERS["no key"], tag="desk")
+    scene.clear().inside(LegName.TRUNK, method, cseq=7, tag="desk")
+    assert [e.response.status for e in scene.take(fx.Respond)] == [status]
+    assert [type(e) for e in scene.effects] == [fx.Respond]
+
+
+def test_a_call_whose_last_ringing_phone_leaves_after_a_weak_one_answered_ends_for_the_encryption() -> None:
+    scene = ringing("desk", "softphone")
+    scene.reply(200, WEAK_ANSWERS["no key"], tag="desk")
+    scene.inside(LegName.TRUNK, "BYE", cseq=1, tag="softphone")
+    assert scene.state.termination is Termination.ENCRYPTION_IGNORED
+    assert (scene.responses[-2].status, scene.responses[-1].status) in {(200, 488), (488, 200)}
+
+
 def test_early_media_that_policy_refuses_ends_nothing() -> None:
     scene = ringing("desk")
     scene.reply(183, WEAK_ANSWERS["plain"], tag="desk").reply(183, WEAK_ANSWERS["no key"], tag="softphone")
@@ -259,11 +279,21 @@ async def test_the_phone_of_a_call_that_is_over_is_acknowledged_again_but_not_hu
 async def test_a_call_that_is_over_listens_for_forks_as_long_as_one_can_answer_and_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.call.forks.FORK_SECONDS", 0.05)
+    loop = asyncio.get_running_loop()
+    planned: list[tuple[float, Callable[[], object]]] = []
+    real = loop.call_later
+
+    def call_later(delay: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
+        planned.append((delay, partial(callback, *args)))
+        return real(delay, callback, *args)
+
+    monkeypatch.setattr(loop, "call_later", call_later)
     desk = await hung_up_and_forgotten(tmp_path)
     assert len(desk.manager.index.late_forks) == 1
-    while desk.manager.index.late_forks:
-        await desk.settle()
+    delay, forget = planned[-1]
+    assert FORK_SECONDS - 5.0 < delay <= FORK_SECONDS
+    forget()
+    assert desk.manager.index.late_forks == {}
     before = desk.byes(), desk.acknowledged()
     desk.answered("two")
     assert (desk.byes(), desk.acknowledged()) == before

@@ -7,6 +7,8 @@ after the failure. Everything else comes in any order, twice, late or out of pha
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from typing import Literal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -84,7 +86,8 @@ class CallMachine(RuleBasedStateMachine):
         emergency=st.sampled_from([False, False, True]),
         flow=st.sampled_from(FLOWS),
         offer=st.sampled_from(["", "", "", "bad"]),
-        stage=st.sampled_from(["nothing", "calling", "established", "established", "established"]),
+        stage=st.sampled_from(["nothing", "calling", "ringing", "forked", "established", "established", "established"]),
+        websocket=st.sampled_from(["wss", "wss", "wss", "ws"]),
         data=st.data(),
     )
     def begin(
@@ -95,12 +98,18 @@ class CallMachine(RuleBasedStateMachine):
         flow: Flow,
         offer: str,
         stage: str,
+        websocket: Literal["wss", "ws"],
         data: st.DataObject,
     ) -> None:
         bodies = BROWSER_BODIES if outbound else TRUNK_BODIES
         good = "good" if outbound else data.draw(st.sampled_from(["keyed", "plain", "optional keys", "nothing"]))
         body = bodies[data.draw(st.sampled_from(sorted(bodies))) if offer else good]
         self.scene = Scene(profile=profile, outbound=outbound, emergency=emergency and outbound, flow=flow, offer=body)
+        browser_flow = replace(BROWSER_FLOW, transport=websocket)
+        if outbound:
+            self.scene.state.caller.flow = browser_flow
+        else:
+            self.scene.state.callee_flow = browser_flow
         if self.scene.emergency:
             self.scene.state.alternatives = ("pbx",) * data.draw(st.integers(0, 2))
         self.watcher = Watcher(self.scene)
@@ -111,6 +120,13 @@ class CallMachine(RuleBasedStateMachine):
         self._step(None, self.scene.call.open(self.scene.now) + self.scene.call.begin(self.scene.now))
         if stage != "nothing":
             self.everything_goes_well_up_to_the_callee()
+        if stage == "ringing" and self.sent(Purpose.INVITE):
+            for tag in data.draw(st.lists(TAGS, min_size=1, max_size=3)):
+                self._respond(self.sent(Purpose.INVITE)[-1], 180, tag, b"")
+        if stage == "forked" and self.sent(Purpose.INVITE):
+            for tag in ("callee", "fork-b", "fork-c"):
+                self._respond(self.sent(Purpose.INVITE)[-1], 180, tag, b"")
+            self.a_phone_answers_doubtfully(data.draw(TAGS), "no key")
         if stage == "established" and self.sent(Purpose.INVITE):
             for tag in data.draw(st.lists(TAGS, max_size=2)):
                 self._respond(self.sent(Purpose.INVITE)[-1], 180, tag, b"")
@@ -167,6 +183,25 @@ class CallMachine(RuleBasedStateMachine):
         self._respond(sent, 200, tag, self._good_answer(sent))
         if self.watcher.finals["invite-key"] and self.scene.state.live:
             self.caller_acknowledges_well()
+
+    @precondition(lambda self: self.sent(Purpose.INVITE))
+    @rule(tag=TAGS, body=st.sampled_from(["no key", "plain", "keyed, other tag", "garbage", "keyed"]))
+    def a_phone_answers_doubtfully(self, tag: str, body: str) -> None:
+        if self.scene.outbound:
+            self._respond(self.sent(Purpose.INVITE)[-1], 200, tag, TRUNK_BODIES[body])
+
+    @precondition(lambda self: self.scene.state.caller.dialog is not None and not self.scene.state.caller.confirmed)
+    @rule(really=st.booleans())
+    def the_caller_hangs_up_while_it_rings(self, really: bool) -> None:
+        if really:
+            self._inside(self.scene.state.caller.name, "BYE", b"", "caller", late=False)
+
+    @precondition(lambda self: self.scene.state.callee and not self.scene.state.callee.confirmed)
+    @rule(tag=TAGS)
+    def a_phone_hangs_up_while_it_rings(self, tag: str) -> None:
+        callee = self.scene.state.callee
+        if callee is not None and callee.early_dialog(tag) is not None:
+            self._inside(callee.name, "BYE", b"", tag, late=False)
 
     @precondition(lambda self: self.sent(Purpose.REINVITE))
     @rule(status=STATUSES | FAILURES, newest=st.booleans(), data=st.data())
@@ -374,6 +409,7 @@ class CallMachine(RuleBasedStateMachine):
             for sent in self.sent(purpose):
                 self._respond(sent, 487, "callee", b"")
         self.watcher.over()
+        self.watcher.late(["callee", "fork-b", "fork-late"])
 
 
 CallMachine.TestCase.settings = settings(

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
+from gateway.call.forks import LateForks
 from gateway.config.schema import Profile
+from gateway.policy.evaluate import judge
 from gateway.policy.posture import Grade
 from gateway.sip.message import Request, Response
 from tests.call.scene import Scene
@@ -40,6 +42,10 @@ class Watcher:
         """Legs the log has said anything of."""
         self.told = ""
         """The last Call-Security header that left for the browser."""
+        self.open: set[int] = set()
+        """Requests of ours without a final response, by number."""
+        self.srtp_agreed = False
+        """The trunk leg had keys once."""
         self.updates: set[int] = set()
         """CSeq numbers of reports by UPDATE that wait for their response."""
         self.questions: set[int] = set()
@@ -49,6 +55,11 @@ class Watcher:
         """Judge one step: the event, and what the machine wanted done."""
         if isinstance(event, events.ResponseIn) and event.response.status >= 200 and event.purpose is Purpose.REINVITE:
             self._change_answered(event, effects)
+        if isinstance(event, events.RequestFailed) or (
+            isinstance(event, events.ResponseIn) and event.response.status >= 200
+        ):
+            self.open.discard(event.ask)
+        self._fired = isinstance(event, events.TimerFired) and event.name is fx.Timer.LINGER
         for effect in effects:
             self._one(effect)
         self._posture()
@@ -83,6 +94,7 @@ class Watcher:
             case fx.Forget():
                 self.forgotten += 1
                 assert self.finished == self.forgotten == 1
+                assert not self.open or self._fired, "nothing is forgotten that waits for an answer"
             case fx.Respond():
                 self._respond(effect)
             case fx.SendRequest():
@@ -105,6 +117,7 @@ class Watcher:
         vector = record.get("vector_after")
         if kind in ACCEPTED and isinstance(vector, dict):
             self.agreed[str(record["leg"])] = str(vector["keying"])
+            self.srtp_agreed |= record["leg"] == "trunk" and vector["keying"] == "sdes"
 
     def _media(self, effect: fx.Effect) -> None:
         assert not self.finished, "the media is closed"
@@ -163,6 +176,10 @@ class Watcher:
     def _send(self, effect: fx.SendRequest) -> None:
         request = effect.request
         self._to(effect.leg, request)
+        assert effect.ask not in self.open, "each request has a number of its own"
+        self.open.add(effect.ask)
+        if effect.purpose is Purpose.INVITE:
+            self._rings(effect)
         if effect.purpose is Purpose.OPTIONS:
             assert effect.leg is LegName.TRUNK
             assert not self.finished
@@ -183,6 +200,32 @@ class Watcher:
             if effect.leg is not self.scene.state.caller.name:
                 self.byes[request.to.tag or ""] += 1
                 assert self.byes[request.to.tag or ""] == 1, "one BYE for each dialog"
+
+    def _rings(self, effect: fx.SendRequest) -> None:
+        """Nobody is called when policy is known to refuse, nor again in the clear after SRTP was agreed to."""
+        state = self.scene.state
+        for leg in (state.browser, state.trunk):
+            assert leg is None or judge(state.policy, leg.vector).allowed
+        if self.srtp_agreed and effect.leg is LegName.TRUNK and not self.scene.emergency:
+            assert b"a=crypto" in effect.request.body
+
+    def late(self, tags: Sequence[str]) -> None:
+        """After the end: whatever fork still answers is acknowledged, and hung up on once."""
+        state = self.scene.state
+        sent = [e for e in self.scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.INVITE]
+        if not state.forks_until or state.callee is None:
+            return
+        forks = LateForks(state.callee, state.termination)
+        for tag in (*tags, *tags):
+            event = self.scene.answer_to(sent[-1], 200, tag=tag)
+            assert isinstance(event, events.ResponseIn)
+            ack, *rest = forks.answer(event.response)
+            assert isinstance(ack, fx.SendAck)
+            assert ack.request.to.tag == tag
+            self.byes[tag] += len(rest)
+            winner = state.callee.dialog.remote_tag if state.callee.dialog is not None else None
+            assert self.byes[tag] <= 1
+            assert self.byes[tag] == 1 or tag == winner, "an unwanted answer has its BYE"
 
     def _to(self, leg: LegName, message: Request | Response) -> None:
         """Nothing of one side shows on the other."""

@@ -16,8 +16,8 @@ from gateway.base.errors import TransportError
 from gateway.base.values import HostPort
 from gateway.config.schema import Trunk
 from gateway.net.channel import MAX_WRITE_BUFFER, StreamLimits
-from gateway.sip.message import Request, parse_message
-from gateway.sip.stack import RequestReceived, TransportFailed
+from gateway.sip.message import Request, create_response, parse_message
+from gateway.sip.stack import RequestReceived, ResponseReceived, TransportFailed
 from tests.net.harness import MALFORMED, PATIENCE, PBX, Gateway, Peer, options, until
 
 pytestmark = pytest.mark.asyncio
@@ -142,6 +142,25 @@ async def test_requests_before_broken_octets_are_answered_and_only_what_is_broke
         assert b"c2" in answers[1]
         assert last in answers[-1]
         assert [event.request.call_id for event in gateway.requests] == ["c1", "c2"]
+        await peer.close()
+
+
+async def test_a_response_that_breaks_the_framing_still_ends_its_transaction() -> None:
+    async with Gateway(TCP) as gateway:
+        peer = await Peer.connect(gateway.address)
+        peer.send(options())
+        await peer.response()
+        asked = parse_message(options(call_id="ours"), stream=True)
+        assert isinstance(asked, Request)
+        asked.headers.remove("Via")
+        gateway.endpoint.send_request(asked, gateway.requests[0].flow)
+        async with asyncio.timeout(PATIENCE):
+            sent = parse_message(await peer.reader.readuntil(b"\r\n\r\n"), stream=True)
+        answer = bytes(create_response(sent, 200, to_tag="far")) if isinstance(sent, Request) else b""
+        peer.send(answer.replace(b"Content-Length: 0\r\n", b""))
+        await peer.rest()
+        (heard,) = [event.response for event in gateway.events if isinstance(event, ResponseReceived)]
+        assert (heard.status, heard.call_id, heard.unreadable) == (200, "ours", "Missing Content-Length")
         await peer.close()
 
 

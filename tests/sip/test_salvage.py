@@ -137,6 +137,7 @@ def test_an_unreadable_answer_is_told_to_the_user_as_such(status: int) -> None:
     bench.receive(one_via(bench, status))
     event = bench.event(ResponseReceived)
     assert (event.response.status, event.response.to.tag, event.response.body) == (status, "far7", b"")
+    assert (event.response.call_id, str(event.response.to.uri)) == ("call-1", "sip:bob@example.org")
     assert event.response.unreadable
 
 

@@ -223,9 +223,10 @@ class Gateway:
             log.error("audit state=closed: the disk does not answer")
 
     def _watch_audit(self) -> None:
+        """Armed again first: the deadline of a record must outlive a defect in what is done here."""
+        self._audit_timer = asyncio.get_running_loop().call_later(AUDIT_WATCH_SECONDS, self._watch_audit)
         self.audit.watch()
         self.manager.sign_in.report()
-        self._audit_timer = asyncio.get_running_loop().call_later(AUDIT_WATCH_SECONDS, self._watch_audit)
 
 
 def own_places(config: GatewayConfig) -> OwnPlaces:

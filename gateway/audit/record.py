@@ -38,6 +38,7 @@ class Checkpoint(StrEnum):
     ANSWER = "P3"
     KEYED = "P4"
     CHANGE = "P5"
+    PACKETS = "P6"
     END = "P7"
 
 
@@ -233,6 +234,25 @@ def flow_judged(
         "sip_sent": {"code": sip_status} if sip_status else None,
     }
     return _call("leg.violation", call, policy, fields)
+
+
+def leg_verified(
+    call: CallInfo, policy: EffectivePolicy, vector: SecurityVector, *, confirmed: bool
+) -> dict[str, object]:
+    """Packets of a keyed leg really authenticated (checkpoint P6); once for its keys.
+
+    Args:
+        confirmed: the peer reported by RTCP, authenticated too, that it receives what we send.
+    """
+    fields: dict[str, object] = {
+        "leg": vector.leg,
+        "checkpoint": str(Checkpoint.PACKETS),
+        "grade_after": posture.grade(vector).name,
+        "vector_after": _vector(vector),
+        "received": "authenticated",
+        "sent": "confirmed" if confirmed else "unconfirmed",
+    }
+    return _call("leg.verified", call, policy, fields)
 
 
 def media_latch(

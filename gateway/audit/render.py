@@ -40,6 +40,7 @@ _BY_TYPE: dict[str, Severity] = {
     "call.start": Severity.INFO,
     "leg.secured": Severity.OK,
     "leg.pending": Severity.INFO,
+    "leg.verified": Severity.OK,
     "leg.lost": Severity.INFO,
     "leg.violation": Severity.HIGH,
     "auth.fail": Severity.MEDIUM,
@@ -129,6 +130,11 @@ def _leg(record: Record) -> str:
     return ", ".join(part for part in (*parts, _where(record)) if part)
 
 
+def _verified(record: Record) -> str:
+    words = f"{_text(record, 'leg')} leg, packets received {_text(record, 'received')}, sent {_text(record, 'sent')}"
+    return ", ".join(part for part in (words, _vector(record)) if part)
+
+
 def _latch(record: Record) -> str:
     signalled = "as signalled" if record.get("expected") is True else "NOT the signalled address"
     words = f"{_text(record, 'leg')} media from {_text(record, 'address')} {_text(record, 'decision')}, {signalled}"
@@ -212,6 +218,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "leg.downgraded": _leg,
     "leg.violation": _leg,
     "leg.pending": _leg,
+    "leg.verified": _verified,
     "leg.lost": _leg,
     "media.latch": _latch,
     "call.final": _final,
@@ -232,6 +239,7 @@ _CHECKPOINTS: dict[str, str] = {
     "P3": "at the answer",
     "P4": "when keyed by DTLS",
     "P5": "during the call",
+    "P6": "by its packets",
     "P7": "at the end",
 }
 """Where in the call a leg was judged, in words (docs/policy.md)."""

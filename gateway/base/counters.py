@@ -36,6 +36,8 @@ class Counter(StrEnum):
     LEGS_SECURED = "legs_secured"
     LEGS_DOWNGRADED = "legs_downgraded"
     LEGS_REFUSED = "legs_refused"
+    LEGS_VERIFIED = "legs_verified"
+    LEGS_CONTRADICTED = "legs_contradicted"
     AUDIT_BUFFERED = "audit_buffered"
     AUDIT_DROPPED = "audit_dropped"
     WORKER_RESTARTED = "worker_restarted"

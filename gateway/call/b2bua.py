@@ -11,7 +11,7 @@ The verbs live beside it: `setup` (INVITE to INVITE), `responses`, `answering`, 
 from __future__ import annotations
 
 from gateway.base.termination import Termination
-from gateway.call import answering, change, ending, flows, liveness, report, responses, security, setup, telling
+from gateway.call import answering, change, ending, flows, liveness, proof, report, responses, security, setup, telling
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import ClearTimer, Effect, LegName, Purpose, ReleaseDtlsKeys, Timer
 from gateway.call.events import (
@@ -24,9 +24,11 @@ from gateway.call.events import (
     Event,
     FlowMoved,
     FlowRefused,
+    LegVerified,
     Lost,
     MediaFailed,
     MediaHeard,
+    MediaMismatch,
     MediaOpened,
     MediaSilent,
     MediaStarted,
@@ -129,9 +131,8 @@ class Call:
                 self._dtls_connected(event)
             case DtlsFailed():
                 self._dtls_failed(event)
-            case MediaStarted() if call.trunk is not None and event.leg is call.trunk.name:
-                if call.trunk.agreed is not None:
-                    security.posture_changed(call, call.trunk)
+            case MediaStarted() | LegVerified() | MediaMismatch():
+                proof.found(call, event)
             case MediaSilent() | MediaHeard():
                 liveness.noticed(call, event)
             case SourceLearned() | SourceRejected():
@@ -245,6 +246,7 @@ class Call:
             ending.acknowledged(call)
             if call.phase is Phase.ANSWERED:
                 call.phase = Phase.ESTABLISHED
+                proof.settle(call)
         if call.live and event.key == call.ack_offer_key:
             leg = call.leg(call.ack_offer_leg)
             if leg is not None and answering.late_answer(call, leg, event.request.body):

@@ -153,6 +153,22 @@ class MediaStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class LegVerified:
+    """Packets of a keyed leg authenticated; `confirmed`: so did a report of the peer that it receives ours."""
+
+    leg: LegName
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MediaMismatch:
+    """Packets of the peer come on a keyed leg and for a while none authenticated; `code` says what they are."""
+
+    leg: LegName
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class MediaSilent:
     """Nothing was accepted from a leg for a while, neither RTP nor RTCP; told once until it is heard again."""
 
@@ -216,6 +232,8 @@ Event = (
     | CancelIn
     | TimerFired
     | MediaStarted
+    | LegVerified
+    | MediaMismatch
     | MediaSilent
     | MediaHeard
     | SourceLearned

@@ -76,6 +76,8 @@ class Leg(ABC):
     """The audit log has a record of this leg, of whatever kind."""
     history: frozenset[Code] = frozenset()
     """What happened on the way here and what was found that no description shows: a retry, an ignored offer of keys."""
+    mismatch: frozenset[Code] = frozenset()
+    """What the packets of the leg say against its description, until the call stands and it can be recorded."""
     wants_to_send: bool = True
     wants_to_receive: bool = True
     """The peer's own will; an answer to our hold offer does not change what it did not ask for itself."""

@@ -202,8 +202,18 @@ def _translate(event: relay.RelayEvent) -> events.Event | None:
             return events.Lost(Termination.WORKER_HUNG if event.hung else Termination.WORKER_LOST)
         case relay.SessionFailed():
             return events.Lost(Termination.MEDIA_UNAVAILABLE)
+        case _:
+            return _of_packets(event)
+
+
+def _of_packets(event: relay.RelayEvent) -> events.Event | None:
+    match event:
         case relay.MediaStarted():
             return events.MediaStarted(LegName(event.leg))
+        case relay.LegVerified():
+            return events.LegVerified(LegName(event.leg), event.confirmed)
+        case relay.MediaMismatch():
+            return events.MediaMismatch(LegName(event.leg), event.code)
         case relay.LegSilent():
             return events.MediaSilent(LegName(event.leg))
         case relay.LegHeard():

@@ -37,6 +37,7 @@ _RECORD_COUNTERS = {
     "leg.secured": Counter.LEGS_SECURED,
     "leg.downgraded": Counter.LEGS_DOWNGRADED,
     "leg.violation": Counter.LEGS_REFUSED,
+    "leg.verified": Counter.LEGS_VERIFIED,
 }
 
 
@@ -371,6 +372,8 @@ class CallRunner:
         if kind in _RECORD_COUNTERS:
             self._services.counters.add(_RECORD_COUNTERS[kind])
             log.info("call=%s %s codes=%s", self.state.id, kind, effect.record.get("codes"))
+        if effect.record.get("checkpoint") == record.Checkpoint.PACKETS and effect.record.get("kind") == "D4":
+            self._services.counters.add(Counter.LEGS_CONTRADICTED)
         self._unwritten += 1
         self._services.audit.write(effect.record, self._recorded)
 

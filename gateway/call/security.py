@@ -16,7 +16,7 @@ from gateway.call.events import SourceLearned, SourceRejected, TrunkFailed
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkLeg
-from gateway.policy.codes import Code
+from gateway.policy.codes import CONTRADICTED, Code
 from gateway.policy.evaluate import AVP, OfferPlan, Refusal, Verdict, judge, judge_change
 from gateway.policy.posture import SecurityVector, grade
 
@@ -72,6 +72,7 @@ def posture_changed(
     found: frozenset[Code] = frozenset(),
     gone: frozenset[Code] = frozenset(),
     kind: str = "",
+    where: str = "",
 ) -> Verdict | None:
     """A leg is protected otherwise than it was: the one way to say so, whatever caused it.
 
@@ -82,6 +83,7 @@ def posture_changed(
         found: weaknesses that no description shows, for example what the relay saw of the packets; they stay.
         gone: weaknesses found before that are no more.
         kind: D4 where signalling and media contradict each other; else the verdict's own.
+        where: the checkpoint, if it is another than the leg's state says.
 
     Returns:
         The verdict that was recorded, or None when nothing is new.
@@ -89,7 +91,7 @@ def posture_changed(
     leg.history = (leg.history - gone) | found
     vector = leg.vector
     call.posture.update(leg.name.value, vector)
-    verdict = _record(call, leg, vector, kind) if vector != leg.recorded else None
+    verdict = _record(call, leg, vector, kind, where) if vector != leg.recorded else None
     if isinstance(leg, TrunkLeg):
         _tell_relay(call, leg)
     return verdict
@@ -104,10 +106,12 @@ def _tell_relay(call: CallState, leg: TrunkLeg) -> None:
         call.tell_relay(command, again=isinstance(command, SetTrunkMedia))
 
 
-def _record(call: CallState, leg: Leg, vector: SecurityVector, kind: str) -> Verdict:
+def _record(call: CallState, leg: Leg, vector: SecurityVector, kind: str, where: str) -> Verdict:
     verdict = judge_change(call.policy, leg.recorded, vector) if leg.recorded else judge(call.policy, vector)
     verdict = replace(verdict, kind=kind or verdict.kind)
-    call.emit(_leg_record(call, leg, verdict, vector))
+    if vector.extra_codes & CONTRADICTED:
+        verdict = replace(verdict, termination=None)  # it is the packets that are refused; nothing is answered
+    call.emit(_leg_record(call, leg, verdict, vector, where))
     leg.recorded = vector
     return verdict
 

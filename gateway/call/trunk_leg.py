@@ -15,7 +15,7 @@ from gateway.call.effects import LegName
 from gateway.call.leg import Leg
 from gateway.call.places import NO_PLACES, OwnPlaces, check_places
 from gateway.config.schema import Trunk
-from gateway.policy.codes import Code, known_codes
+from gateway.policy.codes import CONTRADICTED, Code, known_codes
 from gateway.policy.evaluate import OfferPlan, Signalling
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.build import build_answer, build_offer
@@ -119,8 +119,8 @@ class TrunkLeg(Leg):
         )
 
     def vector_of(self, agreed: AgreedMedia) -> SecurityVector:
-        """The security vector this would give the leg."""
-        return agreed.vector(self.history)
+        """The security vector this would give the leg; what packets said under the present keys does not count."""
+        return agreed.vector(self.history - CONTRADICTED)
 
     def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
         """Our offer by the plan; in mid-call the active suite and key are offered again with their tag."""

@@ -64,7 +64,12 @@ Session
     `ConsentLost`         No authenticated check for the consent time (RFC 7675). Once; the worker sends no more to the
                           browser and answers no more checks of this session.
     `MediaStarted`        First packet of a leg that authenticated, or on a plain leg came from the accepted source.
-                          Once per leg, and once more after the trunk leg changed between plain and keyed.
+                          Once per leg, once more after the trunk leg changed between plain and keyed, and with the
+                          first packet under each new key.
+    `LegVerified`         Packets of a keyed leg authenticated. `confirmed`: so did a report of the peer that it gets
+                          our stream; else no such report came within 20 s. Once for the keys of a leg.
+    `MediaMismatch`       Packets came on a keyed leg from where the peer's media comes from, for 10 s, and none of them
+                          authenticated; `code` says whether they are readable. Once for the keys of a leg.
     `LegSilent`           Nothing was accepted from the trunk leg for 20 s since `SetTrunk` or its last packet, neither
                           RTP nor RTCP. Once until it is heard again.
     `LegHeard`            A leg that was called silent is heard again.
@@ -138,6 +143,8 @@ class RejectCode(StrEnum):
     """Trunk leg: an allowed address tried to take over a stream that still flows, or that is locked."""
     PLAIN_ON_SECURE = "media.plain_on_secure"
     """A packet on a keyed leg failed authentication: plain, forged or protected with another key."""
+    KEY_MISMATCH = "media.key_mismatch"
+    """Of `MediaMismatch` only: the packets of the peer are protected, but not under the key that was agreed."""
 
 
 class UnsentCause(StrEnum):
@@ -371,6 +378,20 @@ class MediaStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class LegVerified:
+    session: int
+    leg: Leg
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MediaMismatch:
+    session: int
+    leg: Leg
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class LegSilent:
     session: int
     leg: Leg
@@ -437,6 +458,8 @@ Event: TypeAlias = (
     | DtlsReceived
     | ConsentLost
     | MediaStarted
+    | LegVerified
+    | MediaMismatch
     | LegSilent
     | LegHeard
     | SourceLearned
@@ -450,6 +473,8 @@ RelayEvent: TypeAlias = (
     | DtlsReceived
     | ConsentLost
     | MediaStarted
+    | LegVerified
+    | MediaMismatch
     | LegSilent
     | LegHeard
     | SourceLearned

@@ -20,6 +20,7 @@ class Code(StrEnum):
     MEDIA_MIXED_KEYING = "media.mixed_keying"
     MEDIA_KEYING_UNKNOWN = "media.keying_unknown"
     MEDIA_PLAIN_ON_SECURE = "media.plain_on_secure"
+    MEDIA_KEY_MISMATCH = "media.key_mismatch"
     MEDIA_LATCH_MISMATCH = "media.latch_mismatch"
     MEDIA_MID_RELATCH = "media.mid_relatch"
     KEY_SDES_CLEARTEXT = "key.sdes_cleartext"
@@ -66,6 +67,10 @@ class Code(StrEnum):
     BRW_ORIGIN_BAD = "brw.origin_bad"
     PIN_BID_DOWN = "pin.bid_down"
 
+
+CONTRADICTED: frozenset[Code] = frozenset({Code.MEDIA_PLAIN_ON_SECURE, Code.MEDIA_KEY_MISMATCH})
+"""What the packets of a leg say against its description (D4). They are dropped, so nothing is let through that policy
+refuses, and they are never a reason to hang up: they may be a stranger's, and silence has rules of its own."""
 
 ABSOLUTE: frozenset[Code] = frozenset({Code.DTLS_FP_MISMATCH})
 """Refused even for an emergency call (RFC 5763 5: tear down at once): no keys exist that could carry the call."""

@@ -369,6 +369,10 @@ class CallMachine(RuleBasedStateMachine):
     def media_starts(self, leg: LegName) -> None:
         self.feed(events.MediaStarted(leg))
 
+    @rule(leg=st.sampled_from(LegName), code=st.sampled_from(["media.plain_on_secure", "media.key_mismatch", ""]))
+    def the_relay_tells_what_packets_prove(self, leg: LegName, code: str) -> None:
+        self.feed(events.MediaMismatch(leg, code) if code else events.LegVerified(leg, True))
+
     @rule(leg=st.sampled_from(LegName), silent=st.sampled_from([True, True, False]))
     def a_leg_falls_silent_or_is_heard_again(self, leg: LegName, silent: bool) -> None:
         self.feed(events.MediaSilent(leg) if silent else events.MediaHeard(leg))

@@ -117,6 +117,10 @@ def from_relay(code: str) -> Driver:
     return lambda profile: keyed(profile).feed(events.SourceRejected(LegName.TRUNK, PLACE, code))
 
 
+def contradicted(code: str) -> Driver:
+    return lambda profile: keyed(profile).feed(events.MediaMismatch(LegName.TRUNK, code))
+
+
 def handshake_failed(termination: Termination) -> Driver:
     def drive(profile: Profile) -> Scene:
         scene = inbound(answer("RTP/SAVP", GOOD), profile).reply(200, BROWSER_ANSWER).ack()
@@ -165,6 +169,8 @@ DRIVERS: dict[tuple[str, int], Driver] = {
     ("media.latch_mismatch", 0): from_relay("media.latch_mismatch"),
     ("media.mid_relatch", 0): from_relay("media.mid_relatch"),
     ("media.plain_on_secure", 0): from_relay("media.plain_on_secure"),
+    ("media.plain_on_secure", 1): contradicted("media.plain_on_secure"),
+    ("media.key_mismatch", 0): contradicted("media.key_mismatch"),
     ("pin.bid_down", 0): outbound((183, None), (488, b"")),
     ("key.sdes_cleartext", 0): accepted(answer("RTP/SAVP", GOOD), trunk_flow("udp")),
     ("key.sdes_unverified_tls", 0): accepted(answer("RTP/SAVP", GOOD), trunk_flow(verified=False)),

@@ -269,9 +269,9 @@ class Call:
         self._others.append(Peer(host))
         return self._others[-1]
 
-    async def event(self, kind: type[E]) -> E:
+    async def event(self, kind: type[E], seconds: float = WAIT_SECONDS) -> E:
         """The first event of that kind, waited for if need be."""
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(seconds):
             while True:
                 for event in self.events:
                     if isinstance(event, kind):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.media.relay_protocol import Leg, RejectCode, UnsentCause
 from gateway.media.worker import rtcp as rtcp_packets
 from gateway.media.worker import rtp
 from gateway.media.worker.counters import Tally
 from gateway.media.worker.latch import Address
+from gateway.media.worker.proof import Proof
 from gateway.media.worker.reports import Reports
 from gateway.media.worker.srtp import LegKeys, SrtpFailure
 
@@ -16,6 +19,9 @@ class Protection:
 
     def __init__(self, leg: Leg, tally: Tally, reports: Reports) -> None:
         self.keys = LegKeys()
+        self.proof = Proof()
+        self.is_peer: Callable[[str], bool] = lambda host: True
+        """Whether media of the peer may come from a host: what a stranger sends proves nothing of the peer."""
         self._leg, self._tally, self._reports = leg, tally, reports
 
     def open(self, packet: bytes, rtcp: bool, source: Address, now: float) -> bytes | None:
@@ -25,9 +31,23 @@ class Protection:
             return None
         result = self.keys.unprotect(packet, rtcp, now)
         if isinstance(result, bytes):
+            if self.keys.by_latest and self.proof.opened(now):
+                self._reports.restarted(self._leg)
             return result
         self._failed(result, packet, rtcp, source)
+        if result is SrtpFailure.FORGED and self.is_peer(source[0]):
+            self.proof.failed(packet, rtcp, now)
         return None
+
+    def tick(self, now: float) -> None:
+        """Tell what the packets so far prove of the leg, when there is something new."""
+        finding = self.proof.tick(now)
+        if finding is not None:
+            self._reports.found(self._leg, finding)
+
+    def peer_reports(self) -> None:
+        """An authenticated report of the peer is about our stream."""
+        self._reports.found(self._leg, self.proof.reported())
 
     def seal(self, packet: bytes, rtcp: bool) -> bytes | None:
         """The packet protected, or None; there is no way around it to a keyed leg's socket."""

@@ -11,6 +11,8 @@ from gateway.media.relay_protocol import (
     Leg,
     LegHeard,
     LegSilent,
+    LegVerified,
+    MediaMismatch,
     MediaStarted,
     MediaUnsent,
     RejectCode,
@@ -19,8 +21,11 @@ from gateway.media.relay_protocol import (
     UnsentCause,
 )
 from gateway.media.worker.latch import Address
+from gateway.media.worker.proof import Finding
 
 Emit = Callable[[Event], None]
+
+_MISMATCHES = {Finding.PLAIN: RejectCode.PLAIN_ON_SECURE, Finding.OTHER_KEY: RejectCode.KEY_MISMATCH}
 
 MAX_LEARNED = 64
 """`SourceLearned` events of one session: two sources that take turns for hours must not fill the audit log."""
@@ -71,6 +76,13 @@ class Reports:
     def restarted(self, leg: Leg) -> None:
         """The protection of a leg changed: its next media is news again."""
         self._started.discard(leg)
+
+    def found(self, leg: Leg, finding: Finding) -> None:
+        """What the packets of a keyed leg prove; once for its keys."""
+        if finding in _MISMATCHES:
+            self.emit(MediaMismatch(self.session, leg, _MISMATCHES[finding].value))
+        else:
+            self.emit(LegVerified(self.session, leg, finding is Finding.CONFIRMED))
 
     def rejected(self, leg: Leg, source: Address, code: RejectCode) -> None:
         """Media of a leg was dropped because of its source or its protection."""

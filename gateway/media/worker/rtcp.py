@@ -50,6 +50,16 @@ def split(packet: bytes) -> list[bytes] | None:
     return parts if size >= _HEADER else None
 
 
+def reports_on(packet: bytes, ssrc: int) -> bool:
+    """Whether a compound has a report block about this SSRC (RFC 3550 6.4): its sender has received such packets."""
+    for part in split(packet) or ():
+        start = _SHORTEST.get(part[1], 0) if part[1] in (SR, RR) else len(part)
+        for at in range(start, min(start + _BLOCK * (part[0] & 0x1F), len(part) - _BLOCK + 1), _BLOCK):
+            if _LONG.unpack_from(part, at)[0] == ssrc:
+                return True
+    return False
+
+
 def translate(packet: bytes, sent: Stream, received: Stream, now: float) -> bytes | None:
     """The compound in our numbers; None when it is malformed or says nothing that concerns the other leg.
 

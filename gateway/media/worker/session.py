@@ -72,6 +72,7 @@ class Session:
         self.browser = BrowserLeg(password, consent_seconds, self.tally, self._reports, ssrcs)
         self.trunk = TrunkLeg(sockets, self.tally, self._reports, ssrcs)
         self._emit = emit
+        self._trunk_keyed = False
         self._to_trunk = _Way(self.browser, self.trunk, "trunk")
         self._to_browser = _Way(self.trunk, self.browser, "browser")
 
@@ -82,8 +83,11 @@ class Session:
             self._emit(SessionFailed(self.number, FailureReason.BAD_KEYS))
             return
         leg: AnyLeg = self.browser if command.leg == "browser" else self.trunk
-        if leg.protection.keys.install(suite, command.tx, command.rx, now):
+        keys, generation = leg.protection.keys, leg.protection.keys.generation
+        if keys.install(suite, command.tx, command.rx, now):
             leg.stream.renew()
+        if keys.generation != generation:
+            leg.protection.proof.begin()
 
     def set_trunk(self, command: SetTrunk, now: float) -> None:
         """Take the trunk's addresses; a bad one is refused and changes nothing."""
@@ -93,6 +97,10 @@ class Session:
             self._emit(SessionFailed(self.number, FailureReason.BAD_ADDRESS))
             return
         self._reports.expected(now)
+        if command.keyed != self._trunk_keyed:
+            self._trunk_keyed = command.keyed
+            proof = self.trunk.protection.proof
+            proof.begin() if command.keyed else proof.stop()
 
     def set_payloads(self, command: SetPayloads) -> None:
         self._to_trunk.payloads = _payloads("browser", command.to_trunk, command.formats)
@@ -106,6 +114,8 @@ class Session:
     def tick(self, now: float, silence_seconds: float) -> None:
         """Look at the clock: about once a second, whether or not packets come."""
         self._reports.tick(now, silence_seconds)
+        for leg in (self.browser, self.trunk):
+            leg.protection.tick(now)
 
     def from_browser(self, packet: bytes, source: tuple[Any, ...], now: float) -> None:
         """Relay a packet that came from a validated path."""
@@ -171,6 +181,9 @@ class Session:
             self._reports.unsent(way.towards, UnsentCause.UNMAPPED)
 
     def _relay_rtcp(self, packet: bytes, way: _Way, now: float) -> None:
+        protection, stream = way.source.protection, way.source.stream
+        if protection.proof.wants_report and stream.packets and rtcp.reports_on(packet, stream.ssrc):
+            protection.peer_reports()
         written = rtcp.translate(packet, way.target.stream, way.source.stream, now)
         if written is None or not way.rtcp_rate.allows(now):
             self.tally.rtcp_rejected += 1

@@ -157,6 +157,10 @@ class LegKeys:
         self._previous: SrtpReceiver | None = None
         self._previous_until = 0.0
         self._searches = 0
+        self.generation = 0
+        """Counts the changes of a key, in either direction."""
+        self.by_latest = False
+        """Whether the last packet that was opened was so under the present key, not the one before."""
         self._senders: _Kept[SrtpSender] = _Kept()
         self._receivers: _Kept[SrtpReceiver] = _Kept()
 
@@ -178,6 +182,7 @@ class LegKeys:
         """
         before, self.sender = self.sender, self._senders.context(suite, tx, SrtpSender)
         receiver = self._receivers.context(suite, rx, SrtpReceiver)
+        self.generation += receiver is not self._receiver or self.sender is not before
         if receiver is not self._receiver:
             self._previous, self._previous_until = self._receiver, now + REKEY_GRACE_SECONDS
             self._receiver, self._receiving, self._searches = receiver, (suite, rx), MAX_SEARCHES
@@ -188,11 +193,15 @@ class LegKeys:
         if self._receiver is None:
             return SrtpFailure.FORGED
         result = self._receiver.unprotect(packet, rtcp)
+        self.by_latest = isinstance(result, bytes)
         if result is not SrtpFailure.FORGED or self._previous is None:
             return result
         if now < self._previous_until:
             result = self._previous.unprotect(packet, rtcp)
-        return self._rolled_over(packet) if result is SrtpFailure.FORGED and not rtcp else result
+        if result is SrtpFailure.FORGED and not rtcp:
+            result = self._rolled_over(packet)
+            self.by_latest = isinstance(result, bytes)
+        return result
 
     def _rolled_over(self, packet: bytes) -> Result:
         """Try a source of the previous key at other roll-over counters than zero.

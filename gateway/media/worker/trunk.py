@@ -31,6 +31,7 @@ class TrunkLeg:
         self.longest = MAX_DATAGRAM
         """Octets of the longest RTP packet that can be sent."""
         self.protection = Protection("trunk", tally, reports)
+        self.protection.is_peer = lambda host: host in self._allowed
         self.sockets = sockets
         self.mux = False
         self._tally, self._reports = tally, reports

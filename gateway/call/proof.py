@@ -1,0 +1,57 @@
+"""What the packets of a leg prove of its description: leg.verified when they keep it, a D4 record when they break it.
+
+The relay drops what does not authenticate, so a contradiction lets nothing through; it is recorded, shown and counted
+under every profile, under `strict` as a violation, and it ends no call (POLICY A2): the packets may be a stranger's.
+When a packet authenticates after all, the leg is again what it was agreed to be.
+"""
+
+from __future__ import annotations
+
+from gateway.audit import record
+from gateway.audit.record import Checkpoint
+from gateway.call import security
+from gateway.call.effects import WriteAudit
+from gateway.call.events import LegVerified, MediaMismatch, MediaStarted
+from gateway.call.leg import Leg
+from gateway.call.state import CallState, Phase
+from gateway.policy.codes import CONTRADICTED, known_codes
+
+KEYED = ("sdes", "dtls")
+
+
+def found(call: CallState, event: LegVerified | MediaMismatch | MediaStarted) -> None:
+    """The relay has seen something of a leg's packets."""
+    leg = call.leg(event.leg)
+    if leg is None:
+        return
+    match event:
+        case MediaStarted():
+            _started(call, leg)
+        case MediaMismatch():
+            leg.mismatch = known_codes([event.code]) & CONTRADICTED
+            settle(call)
+        case LegVerified() if leg.vector.keying in KEYED:
+            verified = record.leg_verified(security.info(call), call.policy, leg.vector, confirmed=event.confirmed)
+            call.emit(WriteAudit(verified))
+        case _:
+            pass
+
+
+def settle(call: CallState) -> None:
+    """Record what contradicts the legs of a call that stands; before that a leg may still become another."""
+    if call.phase is not Phase.ESTABLISHED:
+        return
+    for leg in (call.browser, call.trunk):
+        if leg is not None and leg.mismatch:
+            codes, leg.mismatch = leg.mismatch, frozenset()
+            if leg.vector.keying in KEYED:
+                security.posture_changed(call, leg, found=codes, kind="D4", where=Checkpoint.PACKETS)
+
+
+def _started(call: CallState, leg: Leg) -> None:
+    """The first packet that counts as the peer's, under these keys."""
+    leg.mismatch = frozenset()
+    if leg.history & CONTRADICTED:
+        security.posture_changed(call, leg, gone=CONTRADICTED, where=Checkpoint.PACKETS)
+    elif call.trunk is leg and call.trunk.agreed is not None:
+        security.posture_changed(call, leg)

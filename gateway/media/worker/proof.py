@@ -1,0 +1,138 @@
+"""What the packets of a keyed leg prove since its keys were set. Pure: time is an argument.
+
+Signalling says that a leg is encrypted; only packets show it. Either something authenticates, and then it is seen too
+whether the peer receives us, or packets come and none of them does: plain RTP, or SRTP under another key.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+
+from gateway.media.worker import rtcp as rtcp_packets
+from gateway.media.worker import rtp
+
+MISMATCH_SECONDS = 10.0
+"""From the first packet that failed: by then one should have authenticated (checkpoint P4 waits as long)."""
+MIN_FAILED = 8
+"""Packets of the peer that must have failed: fewer are stragglers of an old key, or accidents."""
+CONFIRM_SECONDS = 20.0
+"""From the first authenticated packet: a peer that sends RTCP has reported by then (RFC 3550 6.2: every 5 s or so)."""
+MAX_SAMPLES = 64
+"""Packets looked at to tell plain RTP from SRTP."""
+_FRAMED = frozenset({0, 8, 9})
+"""Static types of PCMU, PCMA and G.722 (RFC 3551): 80 octets for 10 ms, so that a tag shows in the length."""
+_FRAME_OCTETS = 80
+
+
+class Finding(Enum):
+    """What is told, each once for the keys of a leg."""
+
+    CONFIRMED = "packets authenticated, and the peer reports that it receives ours"
+    UNCONFIRMED = "packets authenticated; the peer does not say whether it receives ours"
+    PLAIN = "packets come, none authenticates, and they are readable: plain RTP or RTCP"
+    OTHER_KEY = "packets come and none authenticates, as under another key"
+
+
+@dataclass(slots=True)
+class _Samples:
+    """Octets of failed packets: what is encrypted looks like chance, what is not does not."""
+
+    framed: int = 0
+    whole: int = 0
+    others: int = 0
+    first_octets: Counter[int] | None = None
+
+    def add(self, packet: bytes, rtcp: bool) -> None:
+        if self.framed + self.others >= MAX_SAMPLES:
+            return
+        if rtcp:
+            self.framed += 1
+            self.whole += rtcp_packets.split(packet) is not None
+            return
+        payload = _payload(packet)
+        if not payload:
+            return
+        if rtp.payload_type(packet) in _FRAMED:
+            self.framed += 1
+            self.whole += len(payload) % _FRAME_OCTETS == 0
+            return
+        self.others += 1
+        self.first_octets = self.first_octets or Counter()
+        self.first_octets[payload[0]] += 1
+
+    @property
+    def readable(self) -> bool:
+        """Whether most of it is plain: whole frames, or one first octet over and over (Opus names its mode there)."""
+        if self.framed:
+            return 2 * self.whole > self.framed
+        common = self.first_octets.most_common(1)[0][1] if self.first_octets else 0
+        return 2 * common > self.others
+
+
+class Proof:
+    """The state of one leg."""
+
+    def __init__(self) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """The leg has no keys (any more): its packets prove nothing."""
+        self._watching = False
+        self._opened_at: float | None = None
+        self._failed_at: float | None = None
+        self._failed = 0
+        self._samples = _Samples()
+        self._told = False
+
+    def begin(self) -> None:
+        """Keys were set: everything is to be proved anew."""
+        self.stop()
+        self._watching = True
+
+    def opened(self, now: float) -> bool:
+        """A packet authenticated under these keys; True for the first one, also when a mismatch has been told."""
+        if self._opened_at is not None:
+            return False
+        self._opened_at, self._watching = now, True
+        return True
+
+    def failed(self, packet: bytes, rtcp: bool, now: float) -> None:
+        """A packet from where the peer's media comes from did not authenticate."""
+        if self._opened_at is not None or not self._watching:
+            return
+        if self._failed_at is None:
+            self._failed_at = now
+        self._failed += 1
+        self._samples.add(packet, rtcp)
+
+    @property
+    def wants_report(self) -> bool:
+        """Whether a report of the peer about our stream would be news."""
+        return self._watching and self._opened_at is not None and not self._told
+
+    def reported(self) -> Finding:
+        """An authenticated RTCP packet of the peer reports about our stream: it opens what we seal."""
+        self._told = True
+        return Finding.CONFIRMED
+
+    def tick(self, now: float) -> Finding | None:
+        """What there is to tell at this time."""
+        if not self._watching or self._told:
+            return None
+        if self._opened_at is not None:
+            self._told = now - self._opened_at >= CONFIRM_SECONDS
+            return Finding.UNCONFIRMED if self._told else None
+        if self._failed_at is None or self._failed < MIN_FAILED or now - self._failed_at < MISMATCH_SECONDS:
+            return None
+        self._watching = False
+        return Finding.PLAIN if self._samples.readable else Finding.OTHER_KEY
+
+
+def _payload(packet: bytes) -> bytes:
+    """What stands behind the header, which SRTP leaves in clear; the end is not looked for, it may be encrypted."""
+    start = rtp.HEADER + 4 * (packet[0] & 0x0F)
+    if packet[0] & 0x10 and len(packet) >= start + 4:
+        start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4])
+    return packet[start:]

@@ -122,3 +122,17 @@ def test_a_full_socket_buffer_is_counted_and_nothing_more() -> None:
     assert rig.session.tally.unsent == 2
     assert rig.session.tally.browser_tx == 0
     rig.close()
+
+
+def test_the_same_address_described_again_gets_its_time_to_speak_again() -> None:
+    rig = Rig(keyed=False, mux=False)
+    described = SetTrunk(1, False, HostPort(*TRUNK), None, False, ("127.0.0.0/29",))
+    try:
+        rig.session.set_trunk(described, 10.0)
+        for now in (10.0, 11.9):
+            rig.session.from_trunk(packets.rtp(1), (TRUNK[0], 40002), now)
+        assert rig.session.tally.freeze().source_rejected == 2
+        rig.session.from_trunk(packets.rtp(2), (TRUNK[0], 40002), 12.1)
+        assert rig.session.tally.freeze().source_pending == 1
+    finally:
+        rig.close()

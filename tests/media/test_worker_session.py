@@ -13,6 +13,7 @@ from gateway.base.crypto_suite import SUITES
 from gateway.base.values import HostPort, Secret
 from gateway.media.relay_protocol import (
     Event,
+    MediaMismatch,
     OpenSession,
     SetDirection,
     SetKeys,
@@ -22,6 +23,7 @@ from gateway.media.relay_protocol import (
     WorkerConfig,
 )
 from gateway.media.worker.demux import BrowserPort
+from gateway.media.worker.proof import MISMATCH_SECONDS
 from gateway.media.worker.session import Session
 from gateway.media.worker.srtp import SrtpSender
 from gateway.media.worker.trunk_sockets import TrunkSockets, open_udp
@@ -134,5 +136,17 @@ def test_the_same_address_described_again_gets_its_time_to_speak_again() -> None
         assert rig.session.tally.freeze().source_rejected == 2
         rig.session.from_trunk(packets.rtp(2), (TRUNK[0], 40002), 12.1)
         assert rig.session.tally.freeze().source_pending == 1
+    finally:
+        rig.close()
+
+
+@pytest.mark.parametrize(("host", "told"), [(TRUNK[0], 1), ("127.0.0.66", 0)], ids=["peer", "stranger"])
+def test_only_packets_from_where_the_peer_is_contradict_a_keyed_leg(host: str, told: int) -> None:
+    rig = Rig(keyed=True, mux=False)
+    try:
+        for n in range(20):
+            rig.session.from_trunk(packets.rtp(n), (host, TRUNK[1]), 10.0 + n / 50)
+        rig.session.tick(10.0 + MISMATCH_SECONDS, 1000.0)
+        assert len([event for event in rig.events if isinstance(event, MediaMismatch)]) == told
     finally:
         rig.close()

@@ -132,6 +132,8 @@ def leg_record(
 ) -> dict[str, object]:
     """The record the verdict asks for: leg.secured, leg.downgraded, leg.violation or leg.pending.
 
+    Its type comes from the verdict, so no caller can record a weak leg as secured.
+
     Args:
         vector: the leg as it is now, or as a refused change would have made it.
         before: the leg before a mid-call change.
@@ -154,10 +156,6 @@ def leg_record(
         "sip_sent": _sip_sent(verdict.termination, sip_status),
     }
     return _call(verdict.record, call, policy, fields)
-
-
-leg_secured = leg_downgraded = leg_violation = leg_record
-"""One builder under the three names: the type comes from the verdict, so no caller can record a weak leg as secured."""
 
 
 def offer_refused(

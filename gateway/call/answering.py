@@ -182,7 +182,6 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
     if status == 200:
         _send_success(call, body)
     elif call.caller.invite is not None:
-        call.answer_sent = True
         open_dialog(call)
         response = call.caller.respond(call.caller.invite, status, body=body, headers=report.announce(call))
         call.emit(Respond(call.caller.invite_key, response))
@@ -203,7 +202,7 @@ def _send_success(call: CallState, body: bytes) -> None:
     headers = report.announce(call) if call.outbound else ()
     response = caller.respond(caller.invite, 200, body=body, headers=headers)
     open_dialog(call)
-    caller.confirmed, call.answer_sent, call.phase = True, True, Phase.ANSWERED
+    caller.confirmed, call.phase = True, Phase.ANSWERED
     call.answered_at = call.now
     security.expect(call)
     call.posture.mark_answered()

@@ -109,8 +109,6 @@ class CallState:
     """A report was not read and its time has not come again."""
     report_retries: int = 0
     dtls_started: bool = False
-    answer_sent: bool = False
-    """The caller has seen an answer (early or final)."""
     ack_offer_key: str = ""
     """Key of an INVITE we answered with an offer: the ACK on `ack_offer_leg` carries the answer."""
     ack_offer_leg: LegName = LegName.TRUNK

@@ -212,16 +212,6 @@ class SipEndpoint:
         self._stack.cancel(key, self.now())
         self._pump()
 
-    def forget(self, key: str) -> None:
-        """Drop a transaction without a word."""
-        self._stack.forget(key)
-        self._pump()
-
-    def close_flow(self, flow: Flow) -> None:
-        """End the connection of a flow after what is queued has gone out; a UDP flow stays."""
-        if channel := self._channels.get(flow.id):
-            channel.close()
-
     def signed_in(self, flow: Flow, user: str) -> bool:
         """Tell a connection who its peer proved to be; False when that user or everybody has connections enough."""
         channel = self._channels.get(flow.id)

@@ -106,12 +106,6 @@ class SipStack:
         """
         self._server.respond(key, response, now)
 
-    def forget(self, key: str) -> None:
-        """Drop a transaction without a word."""
-        transaction = self._layer.find(key)
-        if transaction is not None:
-            self._layer.end(transaction)
-
     def handle_timers(self, now: float) -> None:
         """Do what is due at `now`."""
         self._layer.handle_timers(now)

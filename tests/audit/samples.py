@@ -56,11 +56,9 @@ def every_record() -> list[dict[str, object]]:
         record.gateway_started("0.1.0"),
         record.policy_loaded([STRICT, PREFER]),
         record.call_start(CALL, STRICT, source=SOURCE, transport="wss", user_agent="JsSIP 3.10"),
-        record.leg_secured(CALL, STRICT, judge(STRICT, secured), secured, checkpoint=at, source=SOURCE, identity=TLS),
-        record.leg_downgraded(CALL, PREFER, judge(PREFER, plain), plain, checkpoint=at),
-        record.leg_violation(
-            CALL, STRICT, removed, plain, checkpoint=Checkpoint.CHANGE, before=secured, sip_status=488
-        ),
+        record.leg_record(CALL, STRICT, judge(STRICT, secured), secured, checkpoint=at, source=SOURCE, identity=TLS),
+        record.leg_record(CALL, PREFER, judge(PREFER, plain), plain, checkpoint=at),
+        record.leg_record(CALL, STRICT, removed, plain, checkpoint=Checkpoint.CHANGE, before=secured, sip_status=488),
         record.leg_record(
             CALL, STRICT, judge(STRICT, browser(keying="pending")), browser(keying="pending"), checkpoint=at
         ),

@@ -95,9 +95,7 @@ def test_every_record_is_json_as_it_stands() -> None:
 @pytest.mark.parametrize("suite", [s.name for s in SUITES])
 def test_a_leg_record_shows_the_vector_it_was_graded_by(suite: str) -> None:
     vector = trunk("sdes", suite=suite)
-    built = record.leg_secured(
-        CALL, STRICT, judge(STRICT, vector), vector, checkpoint="P3", source=SOURCE, identity=TLS
-    )
+    built = record.leg_record(CALL, STRICT, judge(STRICT, vector), vector, checkpoint="P3", source=SOURCE, identity=TLS)
     assert built["type"] == "leg.secured"
     assert built["vector_after"] == vector.as_dict()
     assert (built["grade_after"], built["decision"], built["codes"]) == ("HOP_BY_HOP", "allowed", [])
@@ -107,14 +105,14 @@ def test_a_leg_record_shows_the_vector_it_was_graded_by(suite: str) -> None:
 
 def test_a_weak_leg_cannot_be_recorded_as_secured_by_calling_the_wrong_builder() -> None:
     plain = trunk("plain", "udp")
-    assert record.leg_secured(CALL, PREFER, judge(PREFER, plain), plain, checkpoint="P3")["type"] == "leg.downgraded"
-    assert record.leg_downgraded(CALL, STRICT, judge(STRICT, plain), plain, checkpoint="P3")["type"] == "leg.violation"
+    assert record.leg_record(CALL, PREFER, judge(PREFER, plain), plain, checkpoint="P3")["type"] == "leg.downgraded"
+    assert record.leg_record(CALL, STRICT, judge(STRICT, plain), plain, checkpoint="P3")["type"] == "leg.violation"
 
 
 def test_a_refused_change_shows_before_after_and_what_was_answered() -> None:
     before, after = trunk("sdes"), trunk("plain", "udp")
     verdict = judge_change(STRICT, before, after)
-    built = record.leg_violation(CALL, STRICT, verdict, after, checkpoint="P5", before=before, sip_status=488)
+    built = record.leg_record(CALL, STRICT, verdict, after, checkpoint="P5", before=before, sip_status=488)
     assert (built["kind"], built["grade_before"], built["grade_after"]) == ("D2", "HOP_BY_HOP", "CLEARTEXT")
     assert built["vector_before"] == before.as_dict()
     assert built["codes"] == ["media.plain_rtp", "mid.crypto_removed"]

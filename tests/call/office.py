@@ -97,10 +97,6 @@ class Sip:
     def cancel(self, key: str) -> None:
         self.cancelled.append(key)
 
-    def forget(self, key: str) -> None: ...
-
-    def close_flow(self, flow: Flow) -> None: ...
-
     def signed_in(self, flow: Flow, user: str) -> bool:
         return not self.full
 

@@ -15,6 +15,11 @@ from gateway.media.worker.trunk_sockets import open_pair, open_udp
 from tests.media.peers import LOOPBACK, free_pair
 
 
+def left(pool: PortPool, now: float) -> int:
+    """How many pairs could be had now; they are taken."""
+    return len(list(iter(lambda: pool.acquire(now), None)))
+
+
 @pytest.mark.parametrize(
     ("first", "last", "expected"),
     [(20000, 20003, [20000, 20002]), (20001, 20005, [20002, 20004]), (20000, 20002, [20000]), (20001, 20002, [])],
@@ -55,7 +60,7 @@ def test_no_port_is_given_twice_and_none_is_lost(steps: list[tuple[bool, float]]
             pool.release(held.pop(0), now)
     for port in held:
         pool.release(port, now)
-    assert pool.available(now + 5.0) == len(ports)
+    assert left(pool, now + 5.0) == len(ports)
 
 
 def test_a_port_another_program_holds_is_skipped_and_not_lost() -> None:
@@ -66,7 +71,7 @@ def test_a_port_another_program_holds_is_skipped_and_not_lost() -> None:
         assert pair.port == free
         assert pair.rtcp.getsockname()[1] == free + 1
         pair.close()
-    assert pool.available(0.0) == 1
+    assert left(pool, 0.0) == 1
 
 
 def test_no_free_port_is_no_port() -> None:
@@ -79,7 +84,7 @@ def test_an_address_that_is_not_ours_is_a_bad_address_and_costs_no_port(bind: st
     pool = PortPool([free_pair()], 0.0)
     with pytest.raises(MediaError, match=FailureReason.BAD_ADDRESS):
         open_pair(bind, pool, 0.0)
-    assert pool.available(0.0) == 1
+    assert left(pool, 0.0) == 1
 
 
 def test_media_is_marked_as_voice() -> None:

@@ -384,17 +384,6 @@ async def test_a_closed_connection_is_told_once_and_its_transactions_fail() -> N
         await until(lambda: TransportFailed(late) in gateway.events)
 
 
-async def test_the_owner_may_close_a_flow_after_the_answer_went_out() -> None:
-    async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
-        peer.send(options())
-        await until(lambda: gateway.requests)
-        gateway.endpoint.close_flow(gateway.requests[0].flow)
-        assert b"200 OK" in await peer.rest()
-        await until(lambda: gateway.closed)
-        await peer.close()
-
-
 async def test_flow_numbers_are_not_used_again() -> None:
     async with Gateway("udp:127.0.0.1:0", TCP) as gateway:
         ids = []

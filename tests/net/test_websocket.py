@@ -600,18 +600,6 @@ async def test_a_lost_connection_frees_the_flow() -> None:
         assert not gateway.endpoint._channels
 
 
-async def test_the_owner_may_close_a_flow_after_the_answer_went_out() -> None:
-    async with Served() as gateway:
-        browser = await Browser.open(gateway.web)
-        browser.send(browser_options())
-        await until(lambda: gateway.requests)
-        gateway.endpoint.close_flow(gateway.requests[0].flow)
-        assert (await browser.response()).status == 200
-        assert await browser.closed_with() == 1001
-        await browser.close()
-        await until(lambda: gateway.closed)
-
-
 async def test_a_browser_that_does_not_read_is_cut_at_the_high_water_mark() -> None:
     async with Served() as gateway:
         browser = await Browser.open(gateway.web, limit=1024)

@@ -493,16 +493,6 @@ def test_a_closed_flow_fails_what_is_under_way_and_nothing_else() -> None:
     assert bench.idle()
 
 
-def test_the_response_to_a_forgotten_request_belongs_to_nothing() -> None:
-    bench = Bench()
-    key, sent = _start(bench)
-    bench.stack.forget(key)
-    _answer(bench, sent, 200)
-    assert bench.events() == []
-    assert bench.times(60) == []
-    assert bench.idle()
-
-
 def test_requests_in_flight_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "MAX_CLIENT_TRANSACTIONS", 2)
     bench = Bench(stream())

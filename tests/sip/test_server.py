@@ -238,7 +238,6 @@ def test_a_request_nobody_answers_is_forgotten_and_a_late_answer_stays_unsent() 
     assert bench.idle()
     assert bench.events() == []
     bench.respond(key, options, 200)
-    bench.stack.forget(key)
     assert bench.sent() == []
 
 
@@ -876,15 +875,6 @@ def test_a_closed_flow_ends_its_transactions_and_only_those() -> None:
     assert bench.events() == [TransportFailed(other)]
     assert bench.idle()
     assert bench.times(60) == []
-
-
-def test_a_forgotten_transaction_is_silent() -> None:
-    bench = Bench()
-    key, _ = _answered_invite(bench)
-    bench.stack.forget(key)
-    assert bench.times(60) == []
-    assert bench.events() == []
-    assert bench.idle()
 
 
 @pytest.mark.parametrize("missing", ["To", "From", "Call-ID", "CSeq"])

@@ -409,14 +409,9 @@ class AnyStack(RuleBasedStateMachine):
         self._drain()
 
     @precondition(lambda self: self.ours)
-    @rule(data=st.data(), forget=st.booleans())
-    def cancel_or_forget(self, data: st.DataObject, forget: bool) -> None:
-        key = data.draw(st.sampled_from([*self.ours, *self.requests, "unknown"]))
-        if forget:
-            self.stack.forget(key)
-            self.requests.pop(key, None)
-        else:
-            self.stack.cancel(key, self.now)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        self.stack.cancel(data.draw(st.sampled_from([*self.ours, *self.requests, "unknown"])), self.now)
         self._drain()
 
     @rule(flow=st.sampled_from(FLOWS))

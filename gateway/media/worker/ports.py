@@ -28,11 +28,6 @@ class PortPool:
         """Take a pair back; it rests in quarantine first."""
         self._resting.append((now + self._quarantine, port))
 
-    def available(self, now: float) -> int:
-        """Pairs that could be acquired now."""
-        self._wake(now)
-        return len(self._free)
-
     def _wake(self, now: float) -> None:
         while self._resting and self._resting[0][0] <= now:
             self._free.append(self._resting.popleft()[1])

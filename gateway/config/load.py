@@ -121,7 +121,7 @@ def read_dialplan(path: Path) -> DialplanFile:
     """
     root = read_yaml(path)
     named = root.entries.get("dialplan") if isinstance(root, YamlMapping) else None
-    if isinstance(named, Scalar) and named.text:
+    if isinstance(named, Scalar) and named.text and named.text.isprintable():
         path = path.parent / named.text
     return read_document(path, DialplanFile, os.environ).model
 

@@ -82,6 +82,7 @@ def p99_of(times: list[float]) -> float:
     return times[int(len(times) * 0.99)]
 
 
+@pytest.mark.slow  # it measures the machine, so it wants it for itself: `make test-attacks` runs it
 def test_honest_round_trips_stay_short_while_strangers_knock(
     target: Target, record_property: Callable[[str, object], None]
 ) -> None:

@@ -542,7 +542,7 @@ def _runs(pid: int) -> bool:
     """True unless the process is gone, or waits for somebody to read its exit status."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before the file was opened, or while it was read
         return False
 
 

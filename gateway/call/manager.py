@@ -18,6 +18,7 @@ from gateway.base.errors import GatewayError, SipError
 from gateway.base.termination import Termination
 from gateway.call import demands, events
 from gateway.call.admission import Admission
+from gateway.call.announcer import Announcer
 from gateway.call.edge import attempt
 from gateway.call.effects import LegName, SendAck
 from gateway.call.leg import ALLOW
@@ -67,6 +68,7 @@ class CallManager:
         self.index = CallIndex()
         self._callers: dict[tuple[str, str, TlsInfo], float] = {}
         self._admission = Admission(services, self.registrar, self.index)
+        self._announcer = Announcer(services, self.registrar)
         self._stopping = False
 
     @property
@@ -86,7 +88,7 @@ class CallManager:
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection has ended: its user is signed out, browser calls on it end."""
-        self.registrar.flow_closed(flow)
+        self._announcer.flow_closed(flow, self.registrar.flow_closed(flow))
         self.index.recorded_peers.discard(flow.id)
         asked = 0
         for runner in list(self.index.runners):
@@ -160,6 +162,8 @@ class CallManager:
         runner.feed(events.FlowRefused(sent[1].leg if sent else leg, event.flow, what, event.why, event.status))
 
     def _response(self, event: ResponseReceived) -> None:
+        if self._announcer.answered(event.key, event.response.status):
+            return
         found = self.index.sent.get(event.key)
         if found is None:
             self._late(event)
@@ -189,6 +193,8 @@ class CallManager:
             log.warning("cannot end a dialog of a call that is over: %s", error)
 
     def _failed(self, event: RequestTimeout | TransportFailed) -> None:
+        if self._announcer.ended(event.key):
+            return
         found = self.index.sent.pop(event.key, None)
         if found is None:
             self._to_received(event.key, events.AckMissing(event.key, transport=True))
@@ -258,6 +264,7 @@ class CallManager:
         else:
             response = self.registrar.register(event.request, event.flow, user, self._services.clock())
             self._respond(event, response)
+            self._announcer.tell(user)
 
     def _understood(self, event: RequestReceived) -> RequestReceived | None:
         """The request as a call shall see it; None when it insisted on what we cannot do, and has been refused."""

@@ -2,6 +2,9 @@
 
 A browser is reached by the flow it registered on and by nothing else (RFC 5626, RFC 7118 5): the host in its
 Contact is made up. Identity is what the flow proved by digest, never what From says.
+
+Calls ring at one binding of a user: that of the last sign-in. A refresh keeps its place, and a device that comes back
+over a new connection is no new sign-in: two pages of one user never take the calls from each other by themselves.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.base.errors import SipError
+from gateway.call.standing import Listener, News, Standings
 from gateway.sip.address import NameAddr
 from gateway.sip.flow import Flow
 from gateway.sip.grammar import DIGITS
@@ -23,6 +27,9 @@ MALFORMED_EXPIRES = 3600
 MAX_EXPIRES_DIGITS = 10
 MAX_BINDINGS = 10
 """Contacts of one user. One more replaces the oldest: pages that are gone must not keep a new one out."""
+MAX_SIGN_INS = 32
+"""Sign-ins remembered per user, while one of the user's devices is bound; a page that came back later than that many
+others counts as a new one."""
 MAX_CONTACT_LENGTH = 1024
 """Characters of one Contact: every answer repeats all of them and must stay a message that can be sent."""
 
@@ -44,6 +51,21 @@ class Binding:
     def contact_uri(self) -> str:
         return str(self.contact.uri)
 
+    @property
+    def instance(self) -> str:
+        """The device (RFC 5626 4.1), "" when it does not say."""
+        return self.contact.params.get("+sip.instance") or ""
+
+    def is_same_device(self, other: Binding) -> bool:
+        """One sign-in: the same instance, or the same Call-ID, which lives as long as its client (RFC 3261 10.2.4)."""
+        return self.call_id == other.call_id or (self.instance != "" and self.instance == other.instance)
+
+    def replaces(self, other: Binding) -> bool:
+        """The same Contact, or the same instance by the same registration of its own (RFC 5626 6)."""
+        same_number = self.contact.params.get("reg-id") == other.contact.params.get("reg-id")
+        same_instance = self.instance != "" and self.instance == other.instance
+        return self.contact_uri == other.contact_uri or (same_instance and same_number)
+
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
@@ -64,7 +86,10 @@ class Registrar:
     def __init__(self) -> None:
         self._identities: dict[int, str] = {}
         self._bindings: dict[str, dict[str, Binding]] = {}
-        """By user, then by the URI of the Contact; the one refreshed last stands last."""
+        """By user, then by the URI of the Contact; calls ring at the last one."""
+        self._sign_ins: dict[str, dict[str, None]] = {}
+        """Call-IDs, by user: who comes back is no new sign-in, and does not take the calls."""
+        self._standings = Standings()
 
     def __len__(self) -> int:
         """Users with a binding."""
@@ -79,14 +104,24 @@ class Registrar:
         return self._identities.setdefault(flow.id, user) == user
 
     def lookup(self, user: str, now: float) -> Binding | None:
-        """The binding of a user that was refreshed last, of those that still live."""
+        """The binding of a user where calls ring, of those that still live."""
         return next(reversed(self._living(user, now)), None)
 
-    def flow_closed(self, flow: Flow) -> None:
-        """Forget who was on a connection that has ended; other connections of the user stay."""
+    def flow_closed(self, flow: Flow) -> str | None:
+        """Forget who was on a connection that has ended, and give back who; other connections of the user stay."""
         user = self._identities.pop(flow.id, None)
         if user is not None:
+            self._standings.drop(user, flow.id)
             self._keep(user, [b for b in self._bindings.get(user, {}).values() if b.flow.id != flow.id])
+        return user
+
+    def news(self, user: str, now: float, *, busy: frozenset[int]) -> list[News]:
+        """What each connection of a user does not know yet of where calls ring; it counts as told.
+
+        Args:
+            busy: ids of flows that cannot be told now; they are asked for again.
+        """
+        return self._standings.news(user, self._living(user, now), busy)
 
     def register(self, request: Request, flow: Flow, user: str, now: float) -> Response:
         """Answer a REGISTER of an authenticated user: bind, refresh, query or unbind.
@@ -99,19 +134,43 @@ class Registrar:
         """
         if (request.to.uri.user_decoded or "").lower() != user.lower():
             return create_response(request, 403)
-        bindings = {b.contact_uri: b for b in self._living(user, now)}
-        wanted = _remove_all(request, bindings) if request.contact_star else _read_contacts(request)
+        before = {b.contact_uri: b for b in self._living(user, now)}
+        wanted = _remove_all(request, before) if request.contact_star else _read_contacts(request)
         if any(0 < w.expires < MIN_EXPIRES for w in wanted):
             return create_response(request, 423, headers=(("Min-Expires", str(MIN_EXPIRES)),))
         for one in wanted:
-            _require_newer(request, bindings.get(one.uri))
-        for one in wanted:
-            bindings.pop(one.uri, None)
-            if one.expires:
-                bindings[one.uri] = _bind(request, flow, one, now)
-        self._keep(user, list(bindings.values())[-MAX_BINDINGS:])
+            _require_newer(request, before.get(one.uri))
+        bound = [_bind(request, flow, one, now) for one in wanted if one.expires]
+        self._unbind(user, flow, [before[w.uri] for w in wanted if not w.expires and w.uri in before])
+        for binding in bound:
+            self._insert(user, binding)
         contacts = [("Contact", _listed(binding, now)) for binding in self._living(user, now)]
         return create_response(request, 200, headers=contacts)
+
+    def _unbind(self, user: str, flow: Flow, removed: list[Binding]) -> None:
+        """Remove what a request over this flow asked to: whoever signs in there again has chosen to."""
+        uris = {binding.contact_uri for binding in removed}
+        self._keep(user, [b for b in self._bindings.get(user, {}).values() if b.contact_uri not in uris])
+        for binding in removed:
+            self._sign_ins.get(user, {}).pop(binding.call_id, None)
+            self._standings.removed(user, binding.flow.id, by_itself=binding.flow.id == flow.id)
+
+    def _insert(self, user: str, new: Binding) -> None:
+        bindings = list(self._bindings.get(user, {}).values())
+        known = self._sign_ins.setdefault(user, {})
+        place = _place(bindings, new, known=new.call_id in known)
+        refreshed = any(b.replaces(new) and b.flow.id == new.flow.id for b in bindings)
+        bindings.insert(place, new)
+        bindings = [b for b in bindings if b is new or not new.replaces(b)]
+        if len(bindings) > MAX_BINDINGS:
+            bindings.remove(next(b for b in bindings if b is not new))
+        known.pop(new.call_id, None)
+        known[new.call_id] = None
+        if len(known) > MAX_SIGN_INS:
+            del known[next(iter(known))]
+        self._keep(user, bindings)
+        listener = Listener(new.flow, new.contact_uri, new.call_id, new.instance)
+        self._standings.bound(user, listener, refreshed=refreshed)
 
     def _living(self, user: str, now: float) -> list[Binding]:
         """What has not run out; what has is forgotten here."""
@@ -124,6 +183,15 @@ class Registrar:
             self._bindings[user] = {b.contact_uri: b for b in bindings}
         else:
             self._bindings.pop(user, None)
+            self._sign_ins.pop(user, None)
+
+
+def _place(bindings: list[Binding], new: Binding, *, known: bool) -> int:
+    """Where a binding stands: beside what its device has, below all others when it only comes back, else at the top."""
+    own = [index for index, binding in enumerate(bindings) if binding.is_same_device(new)]
+    if own:
+        return own[-1] + 1
+    return 0 if known else len(bindings)
 
 
 def _remove_all(request: Request, bindings: dict[str, Binding]) -> list[_Wanted]:

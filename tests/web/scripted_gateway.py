@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp import web
 
 Header = tuple[str, str]
+REGINFO = "urn:ietf:params:xml:ns:reginfo"
 GATEWAY = "sip:gateway@127.0.0.1;transport=ws"
 
 
@@ -86,6 +87,8 @@ class ScriptedGateway:
 
     def __init__(self) -> None:
         self.register_status = (200, "OK")
+        self.others: list[Header] = []
+        """Contacts of other pages, in every answer to a REGISTER."""
         self.script: Script | None = None
         self.requests: list[SipText] = []
         self._arrived = asyncio.Event()
@@ -108,8 +111,12 @@ class ScriptedGateway:
 
     async def wait_for(self, start: str) -> None:
         """Until the page has sent a message that starts like this."""
-        async with asyncio.timeout(5):
-            while not any(message.start.startswith(start) for message in self.requests):
+        await self.wait_until(lambda: any(message.start.startswith(start) for message in self.requests))
+
+    async def wait_until(self, true: Callable[[], bool]) -> None:
+        """Until what the page has sent makes it so; JsSIP waits two seconds before it connects again."""
+        async with asyncio.timeout(8):
+            while not true():
                 self._arrived.clear()
                 await self._arrived.wait()
 
@@ -140,11 +147,41 @@ class ScriptedGateway:
         ]
         await self.send(SipText(f"INVITE {target} SIP/2.0", lines, sdp))
 
+    async def tell_where_calls_ring(self, *contacts: tuple[str, str, str], namespace: str = REGINFO) -> None:
+        """A NOTIFY of the reg event: state, event and q of Contacts, the page's own one first."""
+        register = next(r for r in reversed(self.requests) if r.method == "REGISTER")
+        target = register.get("Contact").strip("<").partition(">")[0]
+        uris = [target, *(f"sip:other{number}@x.invalid" for number in range(1, len(contacts)))]
+        listed = "".join(
+            f'<contact id="{number}" state="{state}" event="{event}" q="{q}"><uri>{uri}</uri></contact>'
+            for number, (uri, (state, event, q)) in enumerate(zip(uris, contacts, strict=True))
+        )
+        lines = [
+            ("Via", f"SIP/2.0/WS gateway.invalid;branch=z9hG4bKnotify{len(self.requests)}"),
+            ("Max-Forwards", "70"),
+            ("From", "<sip:alice@example.com>;tag=gw"),
+            ("To", "<sip:alice@example.com>"),
+            ("Call-ID", f"notify-{len(self.requests)}"),
+            ("CSeq", "1 NOTIFY"),
+            ("Contact", f"<{GATEWAY}>"),
+            ("Event", "reg"),
+            ("Subscription-State", "terminated"),
+            ("Content-Type", "application/reginfo+xml"),
+        ]
+        body = f'<reginfo xmlns="{namespace}" version="0" state="full"><registration>{listed}</registration></reginfo>'
+        await self.send(SipText(f"NOTIFY {target} SIP/2.0", lines, body))
+
+    def registers(self) -> list[SipText]:
+        return [message for message in self.requests if message.method == "REGISTER"]
+
     async def _receive(self, message: SipText) -> None:
         self.requests.append(message)
         self._arrived.set()
         if message.method == "REGISTER":
-            await self.send(respond(message, *self.register_status, ("Contact", message.get("Contact"))))
+            bound = [("Contact", message.get("Contact"))] if ";expires=0" not in message.get("Contact") else []
+            answer = respond(message, *self.register_status, *bound, *self.others)
+            answer.headers.remove(("Contact", f"<{GATEWAY}>"))  # here Contacts are bindings
+            await self.send(answer)
         elif message.method == "INVITE":
             self._start(message)
         elif message.method in ("BYE", "CANCEL"):

@@ -109,6 +109,7 @@ function connectSignIn(phone) {
     unlockAudio();
     phone.signIn(element('user').value.trim(), element('password').value);
   });
+  element('ring-here').addEventListener('click', () => phone.ringHere());
   element('sign-out').addEventListener('click', () => {
     phone.signOut();
     element('user').focus();

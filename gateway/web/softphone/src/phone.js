@@ -2,8 +2,10 @@
 import JsSIP from 'jssip';
 import { Call, mediaOptions } from './call.js';
 import { describeRegistration } from './reasons.js';
+import { EVENT, readStanding } from './reginfo.js';
 
 const BUSY_HERE = 486;
+const ALONE = { place: 'here', others: false };
 
 export class Phone {
   #config;
@@ -18,6 +20,7 @@ export class Phone {
     this.registration = 'offline';
     this.registrationReason = '';
     this.signedIn = false; // stays true while a lost connection is being restored
+    this.standing = ALONE; // where the calls of this user ring
     this.user = '';
     this.call = null;
   }
@@ -28,6 +31,7 @@ export class Phone {
 
   signIn(user, password) {
     this.#stop();
+    this.standing = ALONE;
     this.user = user;
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
     const socket = new JsSIP.WebSocketInterface(`${scheme}://${location.host}${this.#config.websocket}`);
@@ -54,6 +58,18 @@ export class Phone {
     this.#agent.call(number, mediaOptions(deviceId)); // newRTCSession makes the Call
   }
 
+  /** Takes the calls from the page where they ring now: who registers anew, and not again, is called. */
+  ringHere() {
+    const agent = this.#agent;
+    if (!agent) return;
+    if (!agent.isRegistered()) {
+      agent.register();
+      return;
+    }
+    agent.once('unregistered', () => this.#agent === agent && agent.register());
+    agent.unregister();
+  }
+
   #stop() {
     const agent = this.#agent;
     this.#agent = null;
@@ -68,10 +84,11 @@ export class Phone {
 
   #listen(agent) {
     const current = (handler) => (event) => this.#agent === agent && handler(event);
-    agent.on('registered', current(() => this.#accepted()));
+    agent.on('registered', current(({ response }) => this.#accepted(response)));
     agent.on('registrationFailed', current((event) => this.#refused(event)));
     agent.on('disconnected', current(() => this.#disconnected()));
     agent.on('newRTCSession', current((event) => this.#opened(event)));
+    agent.on('sipEvent', current(({ request }) => this.#told(request)));
   }
 
   #disconnected() {
@@ -79,9 +96,20 @@ export class Phone {
     this.#set('connecting', 'No connection to the gateway. Trying again…');
   }
 
-  #accepted() {
+  #accepted(response) {
     this.signedIn = true;
+    if (response?.getHeaders('Contact').length === 1) this.standing = ALONE; // with others, the gateway says who rings
     this.#set('registered');
+  }
+
+  /** The gateway says where calls ring. What it takes to ring here again is the user's to press, while another page lives. */
+  #told(request) {
+    if (request.getHeader('Event')?.split(';')[0].trim() !== EVENT) return;
+    const standing = readStanding(request.body, this.#agent.contact.uri.user);
+    if (!standing) return;
+    this.standing = standing.place === 'lost' ? ALONE : standing;
+    if (standing.place === 'lost') this.#agent.register();
+    this.#onChange();
   }
 
   #refused(event) {

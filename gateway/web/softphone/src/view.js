@@ -1,5 +1,6 @@
 // Puts the phone's state on the page. Text only: whatever a peer sent is never markup.
 import { describeLoss } from './callsecurity.js';
+import { describeStanding } from './reginfo.js';
 import { cardFor } from './securitycard.js';
 
 const REGISTRATION_WORDS = {
@@ -41,6 +42,7 @@ export function render(phone, now) {
   const call = phone.call;
   const state = call?.state ?? 'idle';
   renderRegistration(phone);
+  renderStanding(phone);
   renderCall(call, state);
   renderActions(phone, call, state);
   renderSecurity(cardFor(call, now));
@@ -60,6 +62,15 @@ function renderRegistration({ registration, registrationReason, signedIn, user }
 
 function registrationWords(registration, user) {
   return registration === 'registered' ? `Signed in as ${user}` : REGISTRATION_WORDS[registration];
+}
+
+function renderStanding({ registration, standing }) {
+  const { words, offer } = registration === 'registered' ? describeStanding(standing) : { words: '', offer: false };
+  setData('registration', 'place', standing.place);
+  setText('standing-words', words);
+  setData('standing', 'place', standing.place);
+  show('standing', words !== '');
+  show('ring-here', offer);
 }
 
 function renderCall(call, state) {

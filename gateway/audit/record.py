@@ -86,6 +86,17 @@ class PeerIdentity(Protocol):
     def reason(self) -> str: ...
 
 
+class CauseFacts(Protocol):
+    """A reason a peer gave; the SIP layer's Reason has this shape."""
+
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def cause(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+
+
 class FlowFacts(Protocol):
     """What is known of the connection a message came over; the SIP layer's Flow has this shape."""
 
@@ -288,6 +299,7 @@ def call_final(
     sip_status: int = 0,
     codecs: Iterable[str] = (),
     counters: Mapping[str, int] | None = None,
+    causes: Iterable[CauseFacts] = (),
 ) -> dict[str, object]:
     """The one record that ends every call: its grades, why it ended and what was counted.
 
@@ -296,6 +308,7 @@ def call_final(
     Args:
         duration: seconds from answer to end; 0 when it was never answered.
         sip_status: the status the call ended with where it differs from the termination's own.
+        causes: what the message that ended the call said of why (RFC 3326); the most telling is kept.
     """
     at_answer = call_posture.at_answer
     graded = bool(call_posture.legs())
@@ -305,6 +318,7 @@ def call_final(
         "termination": termination.slug,
         "party": str(termination.party),
         "sip_status": sip_status or termination.status,
+        "cause": _cause(causes),
         "grade_at_answer": _claim(call_posture, at_answer),
         "grade_current": _claim(call_posture, call_posture.current if graded else None),
         "grade_worst": _claim(call_posture, call_posture.worst if graded else None),
@@ -444,6 +458,12 @@ def _flow(flow: FlowFacts) -> dict[str, object]:
 
 def _vector(vector: SecurityVector | None) -> object:
     return vector.as_dict() if vector is not None else None
+
+
+def _cause(causes: Iterable[CauseFacts]) -> dict[str, object] | None:
+    """That of the telephone network says more than that of SIP, which repeats a status."""
+    found = sorted(causes, key=lambda cause: cause.protocol == "SIP")
+    return {"protocol": found[0].protocol, "number": found[0].cause, "text": found[0].text} if found else None
 
 
 def _proved(call_posture: CallPosture, leg: str) -> str:

@@ -147,7 +147,14 @@ def _final(record: Record) -> str:
     answered = f"answered, {_text(record, 'duration')} s" if record.get("answered") is True else "not answered"
     grades = f"worst {_text(record, 'grade_worst')}, at answer {_text(record, 'grade_at_answer')}"
     parts = [_parties(record), answered, grades if record.get("answered") is True else "", _codes(record)]
-    return ", ".join(part for part in (*parts, f"ended by {_text(record, 'termination')}") if part)
+    return ", ".join(part for part in (*parts, f"ended by {_text(record, 'termination')}", _cause(record)) if part)
+
+
+def _cause(record: Record) -> str:
+    """What the peer said of why."""
+    number, text = _text(record, "cause", "number"), _text(record, "cause", "text")
+    said = f"cause {_text(record, 'cause', 'protocol')} {number}" if number else ""
+    return f"{said} ({text})" if said and text else said
 
 
 def _crashed(record: Record) -> str:

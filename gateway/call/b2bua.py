@@ -11,7 +11,20 @@ The verbs live beside it: `setup` (INVITE to INVITE), `responses`, `answering`, 
 from __future__ import annotations
 
 from gateway.base.termination import Termination
-from gateway.call import answering, change, ending, flows, liveness, proof, report, responses, security, setup, telling
+from gateway.call import (
+    answering,
+    causes,
+    change,
+    ending,
+    flows,
+    liveness,
+    proof,
+    report,
+    responses,
+    security,
+    setup,
+    telling,
+)
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import ClearTimer, Effect, LegName, Purpose, ReleaseDtlsKeys, Timer
 from gateway.call.events import (
@@ -208,7 +221,7 @@ class Call:
             case AckMissing():
                 self._unacknowledged(event)
             case CancelIn() if not call.caller.confirmed:
-                ending.terminate(call, Termination.CANCELLED, by=call.caller.name)
+                ending.terminate(call, causes.of_cancel(event.reasons), by=call.caller.name, reasons=event.reasons)
             case TimerFired():
                 self._timer(event.name)
             case _:

@@ -23,6 +23,7 @@ from gateway.sdp.media import Direction, RemoteAudio
 from gateway.sdp.negotiation import common_codecs
 from gateway.sip.dialog import request_dialog_key
 from gateway.sip.message import Request
+from gateway.sip.reason import read_reasons
 
 MAX_GLARE_RETRIES = 2
 MAX_WEAKENING_ATTEMPTS = 2
@@ -68,7 +69,7 @@ def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
     if not leg.confirmed:
         hung_up = Termination.CANCELLED
     call.emit(Respond(event.key, leg.respond(event.request, 200)))  # who knows already need not wait for the record
-    ending.terminate(call, hung_up, by=leg.name)
+    ending.terminate(call, hung_up, by=leg.name, reasons=read_reasons(event.request.headers))
 
 
 def _options(call: CallState, leg: Leg, event: RequestIn) -> None:

@@ -73,6 +73,9 @@ class SendAck:
 class CancelInvite:
     """Cancel the callee leg's INVITE (RFC 3261 9.1)."""
 
+    headers: tuple[tuple[str, str], ...] = ()
+    """What the CANCEL says besides: why (RFC 3326)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Respond:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.call.effects import (
@@ -20,29 +22,15 @@ from gateway.call.state import CallState, Phase
 from gateway.sip.dialog import Dialog
 from gateway.sip.message import Request
 from gateway.sip.model import MAX_FORWARDS
+from gateway.sip.reason import SIP, Reason, in_request, in_response
 
 LINGER_SECONDS = 34.0
 """A little over 64*T1: by then every transaction of the call has ended by itself."""
 
 
-def from_status(status: int) -> tuple[Termination, int]:
-    """What a final failure of the callee means for the caller, and the status the caller gets."""
-    if status in (401, 407):
-        return Termination.TRUNK_ERROR, 502
-    if status == 487:
-        return Termination.CANCELLED, 487
-    if status == 503:
-        return Termination.TRUNK_UNREACHABLE, 503
-    if status >= 600 or 400 <= status < 500:
-        return Termination.REJECTED, status
-    if status >= 500:
-        return Termination.TRUNK_ERROR, status
-    return Termination.TRUNK_ERROR, 480  # 3xx: redirection is not followed
-
-
-def refuse(call: CallState, termination: Termination, status: int = 0) -> None:
+def refuse(call: CallState, termination: Termination, status: int = 0, reasons: Sequence[Reason] = ()) -> None:
     """End a call that was not answered."""
-    terminate(call, termination, status=status)
+    terminate(call, termination, status=status, reasons=reasons)
 
 
 def terminate(
@@ -51,12 +39,18 @@ def terminate(
     *,
     by: LegName | None = None,
     status: int = 0,
+    reasons: Sequence[Reason] = (),
 ) -> None:
-    """End the call for both sides. `by` names the leg that already knows. A second end changes nothing."""
+    """End the call for both sides. A second end changes nothing.
+
+    Args:
+        by: the leg that already knows.
+        reasons: what the message that ends the call says of why (RFC 3326); the other side hears it too.
+    """
     if not call.live:
         return
     call.phase = Phase.ENDED
-    call.termination, call.status = termination, status or termination.status
+    call.termination, call.status, call.reasons = termination, status or termination.status, tuple(reasons)
     call.emit(ClearTimer(Timer.RING), ClearTimer(Timer.KEYED), ClearTimer(Timer.GLARE), ClearTimer(Timer.LIVENESS))
     call.emit(Finished(termination, call.status), SetTimer(Timer.LINGER, LINGER_SECONDS))
     _end_caller(call, termination, by)
@@ -68,8 +62,8 @@ def _end_caller(call: CallState, termination: Termination, by: LegName | None) -
     caller = call.caller
     if not caller.confirmed:
         if caller.invite is not None:
-            failure = max(call.status, 400)
-            call.emit(Respond(caller.invite_key, caller.respond(caller.invite, failure, headers=warning(termination))))
+            failure, headers = max(call.status, 400), (*warning(termination), *in_response(call.reasons))
+            call.emit(Respond(caller.invite_key, caller.respond(caller.invite, failure, headers=headers)))
     elif by is not caller.name:
         if caller.acked:
             _bye(call, caller, termination)
@@ -79,17 +73,27 @@ def _end_caller(call: CallState, termination: Termination, by: LegName | None) -
 
 def _end_callee(call: CallState, callee: Leg, termination: Termination, by: LegName | None) -> None:
     if callee.invite_pending:
-        call.emit(CancelInvite())
+        call.emit(CancelInvite(_why(call, termination)))
     elif callee.confirmed and by is not callee.name:
         _bye(call, callee, termination)
 
 
 def _bye(call: CallState, leg: Leg, termination: Termination) -> None:
     try:
-        request = leg.in_dialog("BYE", headers=reason(termination))
+        request = leg.in_dialog("BYE", headers=_why(call, termination, least=300))
     except SipError:
         return  # no dialog, or one that cannot be written to any more: there is nobody left to tell
     call.send(leg.name, request, leg.next_hop(), Purpose.BYE)
+
+
+def _why(call: CallState, termination: Termination, *, least: int = 200) -> tuple[tuple[str, str], ...]:
+    """What a BYE or CANCEL says of why: what the other side said, else our own reason (RFC 3326 2).
+
+    Args:
+        least: causes of SIP below say nothing: 200 means "answered elsewhere" in a CANCEL, and nothing in a BYE.
+    """
+    told = [said for said in call.reasons if said.protocol != SIP or said.cause >= least]
+    return in_request(told) or reason(termination)
 
 
 def bye_of(leg: Leg, dialog: Dialog, termination: Termination) -> Request:

@@ -10,6 +10,7 @@ from gateway.base.values import HostPort
 from gateway.call.effects import LegName, Purpose, Timer
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
+from gateway.sip.reason import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,8 @@ class AckMissing:
 @dataclass(frozen=True, slots=True)
 class CancelIn:
     """The caller gave up; the CANCEL itself has been answered."""
+
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

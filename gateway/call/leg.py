@@ -292,7 +292,7 @@ def warning(termination: Termination) -> tuple[tuple[str, str], ...]:
 
 
 def reason(termination: Termination) -> tuple[tuple[str, str], ...]:
-    """The Reason header of a BYE or CANCEL (RFC 3326); none for an ordinary hang-up."""
-    if termination.status == 200:
+    """The Reason header of a BYE or CANCEL (RFC 3326); none for an ordinary hang-up, or when the caller gave up."""
+    if termination.status == 200 or termination is Termination.CANCELLED:
         return ()
     return (("Reason", f'SIP;cause={termination.status};text="{termination.words}"'),)

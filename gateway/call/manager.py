@@ -41,6 +41,7 @@ from gateway.sip.events import (
 )
 from gateway.sip.flow import Flow, TlsInfo
 from gateway.sip.message import Request, Response, create_response
+from gateway.sip.reason import read_reasons
 from gateway.sip.session_timer import OPTION
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,8 @@ class CallManager:
             case FlowRefused():
                 self._flow_refused(event)
             case CancelReceived():
-                self._to_received(event.key, events.CancelIn())
+                reasons = read_reasons(event.request.headers) if event.request is not None else ()
+                self._to_received(event.key, events.CancelIn(reasons))
 
     def _to_received(self, key: str, event: events.Event) -> None:
         """Tell the call of an INVITE it answered or will answer; after an ACK, or none, nothing more comes for it."""

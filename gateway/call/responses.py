@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import answering, ending, flows, forks, report, security, setup
+from gateway.call import answering, causes, ending, flows, forks, report, security, setup
+from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import (
     ClearTimer,
     Respond,
@@ -19,6 +20,7 @@ from gateway.policy.codes import Code
 from gateway.policy.evaluate import RETRY_STATUSES, OfferPlan, Refusal, plan_after_proof, plan_retry
 from gateway.sdp.negotiation import common_codecs
 from gateway.sip.message import Response
+from gateway.sip.reason import read_reasons
 
 SPOKEN = (486, 487, 600, 603)
 """Answers of the callee itself: another trunk would lead to the same person."""
@@ -36,7 +38,7 @@ def invite_response(call: CallState, callee: Leg, event: ResponseIn) -> None:
         call.answered(event.ask)
         callee.invite_pending = False
         if call.phase is Phase.CALLING:
-            _failure(call, callee, status)
+            _failure(call, callee, event.response)
 
 
 def _provisional(call: CallState, callee: Leg, response: Response) -> None:
@@ -119,8 +121,9 @@ def _retry(call: CallState, status: int, callee: TrunkLeg) -> OfferPlan | Refusa
     return plan_after_proof(call.policy, plan) if plan is not None and call.srtp_proved else plan
 
 
-def _failure(call: CallState, callee: Leg, status: int) -> None:
+def _failure(call: CallState, callee: Leg, response: Response) -> None:
     """The callee refused: try weaker only where policy says so, else tell the caller."""
+    status, reasons = response.status, read_reasons(response.headers)
     if isinstance(callee, TrunkLeg) and status in RETRY_STATUSES:
         plan = _retry(call, status, callee)
         if isinstance(plan, Refusal):
@@ -134,7 +137,8 @@ def _failure(call: CallState, callee: Leg, status: int) -> None:
             return
         if callee.plan and callee.plan.proto == "RTP/SAVP":
             security.violation(call, callee, (Code.MEDIA_PLAIN_RTP,), Termination.ENCRYPTION_REQUIRED)
-            ending.refuse(call, Termination.ENCRYPTION_REQUIRED, status=488)
+            ending.refuse(call, Termination.ENCRYPTION_REQUIRED, status=488, reasons=reasons)
             return
     if status in SPOKEN or not setup.try_next_trunk(call):
-        ending.refuse(call, *ending.from_status(status))
+        termination, told = causes.of_refusal(status, reasons, person=isinstance(callee, BrowserLeg))
+        ending.refuse(call, termination, told, reasons)

@@ -309,8 +309,8 @@ class CallRunner:
         self._spawn(self._reconnect(sent))
         return True
 
-    def _cancel(self, _effect: fx.CancelInvite) -> None:
-        self._services.sip.cancel(self._invite_key)
+    def _cancel(self, effect: fx.CancelInvite) -> None:
+        self._services.sip.cancel(self._invite_key, effect.headers)
 
     def _respond(self, effect: fx.Respond) -> None:
         if effect.response.cseq.method == "INVITE" and 200 <= effect.response.status < 300:
@@ -440,6 +440,7 @@ class CallRunner:
             sip_status=effect.status,
             codecs=[c.key[0] for c in browser.local.codecs] if browser and browser.local else [],
             counters=counters,
+            causes=state.reasons,
         )
 
     def _forget(self, _effect: fx.Forget) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,7 +29,7 @@ class SipSender(Protocol):
 
     def respond(self, key: str, response: Response) -> None: ...
 
-    def cancel(self, key: str) -> None: ...
+    def cancel(self, key: str, headers: Sequence[tuple[str, str]] = ()) -> None: ...
 
     def signed_in(self, flow: Flow, user: str) -> bool: ...
 

@@ -22,6 +22,7 @@ from gateway.policy.posture import CallPosture
 from gateway.sdp.codecs import Codec
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
+from gateway.sip.reason import Reason
 
 
 class Phase(Enum):
@@ -132,6 +133,8 @@ class CallState:
     """The call was on hold when that was looked at last."""
     termination: Termination | None = None
     status: int = 0
+    reasons: tuple[Reason, ...] = ()
+    """What the message that ended the call said of why."""
     forgotten: bool = False
     answered_at: float | None = None
     now: float = 0.0

@@ -207,9 +207,9 @@ class SipEndpoint:
         self._stack.respond(key, response, self.now())
         self._pump()
 
-    def cancel(self, key: str) -> None:
+    def cancel(self, key: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Cancel an INVITE of ours."""
-        self._stack.cancel(key, self.now())
+        self._stack.cancel(key, self.now(), headers)
         self._pump()
 
     def signed_in(self, flow: Flow, user: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
 from gateway.base.values import TokenSource
@@ -61,10 +63,11 @@ class ClientSide:
         """Send the ACK of a 2xx, a request of its own without a transaction (RFC 3261 13.2.2.4)."""
         self._layer.transmit(flow, bytes(with_via(request, flow, self._new_branch())))
 
-    def cancel(self, key: str, now: float) -> None:
+    def cancel(self, key: str, now: float, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Cancel an INVITE; nothing happens when its final response is here already (RFC 3261 9.1)."""
         transaction = self._layer.find(key)
-        if transaction is not None and transaction.machine is INVITE_CLIENT:
+        if isinstance(transaction, ClientTransaction) and transaction.machine is INVITE_CLIENT:
+            transaction.cancel_headers = transaction.cancel_headers or tuple(headers)
             self._layer.feed(transaction, Event.CANCEL, now)
 
     def receive(self, response: Response, flow: Flow, now: float) -> None:
@@ -131,6 +134,8 @@ class ClientSide:
     def _send_cancel(self, transaction: Transaction, message: Message | None, flow: Flow, now: float) -> None:
         if isinstance(transaction, ClientTransaction):
             request = build_cancel(transaction.request)
+            for name, value in transaction.cancel_headers:
+                request.headers.add(name, value)
             self._start(request, request.via.branch, transaction.flow, now, silent=True)
 
 

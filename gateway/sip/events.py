@@ -31,6 +31,8 @@ class CancelReceived:
     """The INVITE was cancelled; the stack answered the CANCEL, the user answers the INVITE with 487."""
 
     key: str
+    request: Request | None = None
+    """The CANCEL, which may say why (RFC 3326)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from gateway.sip.events import AckTimeout, CancelReceived, RequestTimeout, StackEvent, TransportFailed
 from gateway.sip.flow import Flow
-from gateway.sip.message import Message
+from gateway.sip.message import Message, Request
 from gateway.sip.timers import T2, TIMERS, Timer, TimerQueue
 from gateway.sip.transaction import Effect, RunningTimer, State, Transaction, Trigger
 
@@ -37,7 +37,7 @@ class TransactionLayer:
             Effect.REPORT_TIMEOUT: self._reporter(RequestTimeout),
             Effect.REPORT_TRANSPORT: self._reporter(TransportFailed),
             Effect.REPORT_ACK_TIMEOUT: self._reporter(AckTimeout),
-            Effect.PASS_CANCEL: self._reporter(CancelReceived),
+            Effect.PASS_CANCEL: self._pass_cancel,
         }
 
     def __len__(self) -> int:
@@ -152,6 +152,11 @@ class TransactionLayer:
 
     def _prolong(self, transaction: Transaction, message: Message | None, flow: Flow, now: float) -> None:
         self._stop(transaction, Timer.C)
+
+    def _pass_cancel(self, transaction: Transaction, message: Message | None, flow: Flow, now: float) -> None:
+        if not transaction.silent:
+            cancel = message if isinstance(message, Request) else None
+            self.events.append(CancelReceived(transaction.key, cancel))
 
     def _reporter(self, event: Callable[[str], StackEvent]) -> Performer:
         def report(transaction: Transaction, message: Message | None, flow: Flow, now: float) -> None:

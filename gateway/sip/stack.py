@@ -6,7 +6,7 @@ than `next_deadline`. Nothing is held for a transaction that ended: a late `resp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.base.counters import Counters
 from gateway.base.values import TokenSource
@@ -94,9 +94,13 @@ class SipStack:
         """Send the ACK of a 2xx; send it again for each 2xx that comes (RFC 3261 13.2.2.4)."""
         self._client.send_ack(request, flow)
 
-    def cancel(self, key: str, now: float) -> None:
-        """Cancel an INVITE of ours, as soon as a provisional response is here (RFC 3261 9.1)."""
-        self._client.cancel(key, now)
+    def cancel(self, key: str, now: float, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Cancel an INVITE of ours, as soon as a provisional response is here (RFC 3261 9.1).
+
+        Args:
+            headers: what the CANCEL says besides, such as why (RFC 3326).
+        """
+        self._client.cancel(key, now, headers)
 
     def respond(self, key: str, response: Response, now: float) -> None:
         """Answer a request; a 2xx to INVITE is retransmitted until its ACK comes (RFC 3261 13.3.1.4).

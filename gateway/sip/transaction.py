@@ -323,6 +323,8 @@ class ClientTransaction(Transaction):
 
     request: Request
     """With our Via: ACK and CANCEL are made from it."""
+    cancel_headers: tuple[tuple[str, str], ...] = ()
+    """What the CANCEL of an INVITE will say besides; it may have to wait for a provisional response."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

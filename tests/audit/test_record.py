@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.audit import record
-from gateway.audit.record import CallInfo, FlowFacts, PeerIdentity
+from gateway.audit.record import CallInfo, CauseFacts, FlowFacts, PeerIdentity
 from gateway.base.crypto_suite import SUITES
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
@@ -20,6 +20,7 @@ from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_ch
 from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector
 from gateway.sip.flow import Flow
+from gateway.sip.reason import Reason
 from tests.audit.samples import CALL, PREFER, SOURCE, STRICT, TLS, answered, every_record
 from tests.policy.vectors import browser, trunk
 
@@ -51,6 +52,7 @@ SAMPLES: dict[object, object] = {
     Iterable[str]: [PLANTED],
     Iterable[EffectivePolicy]: [effective_policy(Profile.STRICT, PLANTED)],
     Mapping[str, int]: {PLANTED: 1},
+    Iterable[CauseFacts]: [Reason("Q.850", 17, PLANTED)],
 }
 """Every type a builder may take. None of them holds a key; one that is not listed fails the test below."""
 

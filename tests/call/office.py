@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -94,7 +94,7 @@ class Sip:
         self._check(f"respond {response.status}")
         self.answers.append((key, response))
 
-    def cancel(self, key: str) -> None:
+    def cancel(self, key: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         self.cancelled.append(key)
 
     def signed_in(self, flow: Flow, user: str) -> bool:

@@ -80,7 +80,7 @@ def test_when_no_trunk_is_left_the_last_failure_is_told() -> None:
 def test_a_trunk_with_its_media_elsewhere_cannot_take_a_session_over() -> None:
     scene = emergency(other_address=True).calling().reply(503)
     assert trunks(scene) == ["pbx"]
-    assert finished(scene) is Termination.TRUNK_UNREACHABLE
+    assert finished(scene) is Termination.TRUNK_UNAVAILABLE
     scene = emergency(other_address=True).begin().feed(events.TrunkFailed("refused", ""))
     assert trunks(scene) == ["pbx", "second"]
 
@@ -95,4 +95,4 @@ def test_giving_up_between_two_trunks_ends_the_call() -> None:
 def test_only_an_emergency_call_has_another_trunk() -> None:
     scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling().reply(503)
     assert trunks(scene) == ["pbx"]
-    assert finished(scene) is Termination.TRUNK_UNREACHABLE
+    assert finished(scene) is Termination.TRUNK_UNAVAILABLE

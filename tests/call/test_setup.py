@@ -93,7 +93,7 @@ def test_prefer_records_the_retry_before_the_plain_invite_leaves(status: int) ->
 
 def test_prefer_retries_once_only() -> None:
     scene = Scene(profile=Profile.PREFER).calling().reply(488).reply(488)
-    assert finished(scene) is Termination.REJECTED
+    assert finished(scene) is Termination.NOT_ACCEPTABLE
     assert len([e for e in scene.all if isinstance(e, fx.SendRequest)]) == 2
 
 

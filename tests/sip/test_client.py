@@ -290,12 +290,13 @@ def test_connections_of_browsers_are_never_taken_for_one_another() -> None:
 def test_a_cancel_waits_for_the_first_provisional_response() -> None:
     bench = Bench()
     key, sent = _start(bench)
-    bench.stack.cancel(key, bench.now)
+    bench.stack.cancel(key, bench.now, (("Reason", "SIP;cause=200"),))
     bench.stack.cancel(key, bench.now)
     assert [message.method for message in bench.requests()] == []
     assert bench.times(1) == [0.5]
     _answer(bench, sent, 100)
     (cancel,) = bench.requests()
+    assert cancel.headers.get("Reason") == "SIP;cause=200"
     assert (cancel.method, cancel.uri, str(cancel.cseq)) == ("CANCEL", sent.uri, "1 CANCEL")
     assert cancel.headers.get_all("Via") == sent.headers.get_all("Via")
     assert (cancel.headers.get("To"), cancel.headers.get("From")) == (sent.headers.get("To"), sent.headers.get("From"))

@@ -275,6 +275,27 @@ def test_very_long_text_of_a_peer_is_cut() -> None:
     assert len(told["words"]) + len(told["detail"]) < 650
 
 
+@pytest.mark.parametrize(
+    ("status", "cause", "words"),
+    [
+        (503, 34, "The telephone network has no line free for the call now."),
+        (480, 19, "Nobody answered in time."),
+        (480, 20, "The other side cannot be reached now."),
+        (503, 17, "The line is busy."),
+        (603, 16, "The call was declined."),
+        (503, 125, "The telephone network cannot be reached now."),
+    ],
+)
+def test_the_cause_of_the_telephone_network_says_more_than_the_status(status: int, cause: int, words: str) -> None:
+    assert failure(status, "x", {"Reason": f'Q.850;cause={cause};text="n"'})["words"] == words
+
+
+@pytest.mark.parametrize("reason", ['SIP;cause=200;text="Call completed elsewhere"', "SIP;cause=200", "Q.850;cause=26"])
+def test_a_call_another_phone_took_is_told_as_such(reason: str) -> None:
+    event = "{originator: 'remote', cause: 'Canceled', message: {getHeader: () => a[0]}}"
+    assert run_module("reasons.js", f"m.describeFailure({event})", reason)["words"] == "Answered elsewhere."
+
+
 def test_own_decisions_are_told_as_such() -> None:
     assert failure(0, "", {}, "Canceled", "local")["words"] == "You cancelled the call."
     assert failure(0, "", {}, "Rejected", "local")["words"] == "You declined the call."
@@ -288,7 +309,10 @@ def test_own_decisions_are_told_as_such() -> None:
         ("remote", "Terminated", "", "The other side hung up.", ""),
         ("local", "Terminated", "", "You hung up.", ""),
         ("remote", "Terminated", "Q.850;cause=16", "The other side hung up.", ""),
+        ("remote", "Terminated", 'Q.850;cause=16;text="Normal call clearing"', "The other side hung up.", ""),
+        ("remote", "Terminated", 'SIP;cause=200;text="Call completed elsewhere"', "The other side hung up.", ""),
         ("remote", "Terminated", "Q.850;cause=34", "The other side hung up.", "Q.850 34"),
+        ("remote", "Terminated", 'Q.850;cause=38;text="x"', "The other side hung up.", "Q.850 38: x"),
         ("system", "RTP Timeout", "", "No audio arrived any more.", ""),
     ],
 )

@@ -28,6 +28,30 @@ const STATUS_WORDS = table({
   606: 'The two sides could not agree on how to carry the call',
 });
 
+// Q.850 causes in the Reason of a failure (RFC 6432): they say more than the status.
+const Q850_WORDS = table({
+  1: 'This number is not in use',
+  2: 'There is no way to this number from here',
+  3: 'There is no way to this number from here',
+  17: 'The line is busy',
+  18: 'The other side cannot be reached now',
+  19: 'Nobody answered in time',
+  20: 'The other side cannot be reached now',
+  21: 'The call was declined',
+  22: 'This number is no longer in use',
+  25: 'There is no way to this number from here',
+  26: 'Answered elsewhere',
+  27: 'The other side cannot be reached now',
+  28: 'The number is incomplete',
+  34: 'The telephone network has no line free for the call now',
+  38: 'The telephone network is out of order',
+  41: 'The telephone network failed for a moment. Try again',
+  42: 'The telephone network is overloaded. Try again in a while',
+  44: 'The telephone network has no line free for the call now',
+  47: 'The telephone network is overloaded. Try again in a while',
+  102: 'The telephone network did not answer in time',
+});
+
 const CAUSE_WORDS = table({
   'Connection Error': 'The connection to the gateway was lost',
   'Request Timeout': 'The gateway did not answer in time',
@@ -47,7 +71,8 @@ const CAUSE_WORDS = table({
 
 // Warn-codes that speak of protection: 302 transport protocol, 380/381 SIPS (RFC 5630), 399 as the gateway uses it.
 const SECURITY_WARNINGS = new Set([302, 380, 381]);
-const NORMAL_CLEARING = 16; // Q.850: somebody hung up
+const ORDINARY_ENDS = new Set(['Q.850 16', 'Q.850 31', 'SIP 200']); // somebody hung up
+const ELSEWHERE = new Set(['SIP 200', 'Q.850 26']); // in a CANCEL: another phone answered
 const SECURITY_STATUSES = new Set([488, 606]);
 
 const clip = (text) => (text.length > MAX_WORDS ? `${text.slice(0, MAX_WORDS)}…` : text);
@@ -68,6 +93,8 @@ export function parseReason(header) {
   return { protocol: match[1], cause: cause ? Number(cause[1]) : 0, text: text ? clip(unquote(text[1])) : '' };
 }
 
+const numberOf = ({ protocol, cause }) => `${protocol} ${cause}`;
+
 /**
  * Why a session failed before the answer.
  * Returns {words, detail, security}: words for everybody; detail for whoever mends it, as the gateway put it; security
@@ -80,7 +107,8 @@ export function describeFailure({ originator, message, cause }) {
   const warning = parseWarning(message.getHeader('Warning'));
   const phrase = clip(message.reason_phrase || '');
   const security = isAboutSecurity(status, warning) ? warning?.text || STATUS_WORDS[status] : '';
-  const said = security || STATUS_WORDS[status] || warning?.text || phrase || cause;
+  const cause850 = parseReason(message.getHeader('Reason'));
+  const said = security || (cause850?.protocol === 'Q.850' && Q850_WORDS[cause850.cause]) || STATUS_WORDS[status] || warning?.text || phrase || cause;
   const detail = [warning?.text && warning.text !== said ? `${capitalise(warning.text)}.` : '', `${status} ${phrase}`.trim()];
   return { words: `${capitalise(said)}.`, detail: detail.filter(Boolean).join(' '), security };
 }
@@ -96,16 +124,18 @@ function localWords(cause) {
 
 function requestWords(message, cause) {
   const reason = parseReason(message?.getHeader?.('Reason'));
-  if (reason?.text) return `${capitalise(reason.text)}.`;
-  if (reason?.cause === 200) return 'Answered elsewhere.';
+  if (reason && ELSEWHERE.has(numberOf(reason))) return 'Answered elsewhere.';
+  if (reason?.protocol === 'SIP' && reason.text) return `${capitalise(reason.text)}.`;
   return cause === 'Canceled' ? 'The caller hung up before you answered.' : causeWords(cause);
 }
 
 /** Why an established call ended: {words, detail}. */
 export function describeEnd({ originator, message, cause }) {
   const reason = parseReason(message?.getHeader?.('Reason'));
-  const detail = reason?.cause && reason.cause !== NORMAL_CLEARING ? `${reason.protocol} ${reason.cause}` : '';
-  if (reason?.text) return { words: `${capitalise(reason.text)}.`, detail };
+  const odd = reason?.cause && !ORDINARY_ENDS.has(numberOf(reason));
+  const isOurs = odd && reason.protocol === 'SIP' && reason.text; // the gateway's own words for why it ended the call
+  const detail = odd ? [numberOf(reason), isOurs ? '' : reason.text].filter(Boolean).join(': ') : '';
+  if (isOurs) return { words: `${capitalise(reason.text)}.`, detail };
   if (cause !== 'Terminated') return { words: causeWords(cause), detail };
   return { words: originator === 'local' ? 'You hung up.' : 'The other side hung up.', detail };
 }

@@ -1,0 +1,166 @@
+"""What a refusal means: by the cause of the telephone network first, then by the status."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.base.termination import Termination
+from gateway.call import causes, events
+from gateway.call import effects as fx
+from gateway.call.effects import LegName
+from gateway.sip.message import Request
+from gateway.sip.reason import Q850, SIP, Reason
+from tests.call.scene import Scene, answer, request, sdes_answer
+from tests.call.test_inbound import KEY
+from tests.call.test_setup import finished
+
+
+def ringing_browser() -> Scene:
+    """A call from a trunk."""
+    return Scene(outbound=False, offer=answer("RTP/SAVP", KEY))
+
+
+def refused(status: int, *lines: str, outbound: bool = True) -> Scene:
+    """A call whose callee refuses with these Reason headers."""
+    scene = (Scene() if outbound else ringing_browser()).calling()
+    sent = [e for e in scene.all if isinstance(e, fx.SendRequest)][-1]
+    event = scene.answer_to(sent, status)
+    assert isinstance(event, events.ResponseIn)
+    for line in lines:
+        event.response.headers.add("Reason", line)
+    return scene.feed(event)
+
+
+def last(scene: Scene, method: str) -> Request:
+    return [e.request for e in scene.all if isinstance(e, fx.SendRequest) and e.request.method == method][-1]
+
+
+def talking() -> Scene:
+    scene = Scene().calling()
+    return scene.reply(200, sdes_answer(scene.invite.body)).ack()
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "termination"),
+    [
+        (486, 0, Termination.BUSY),
+        (600, 0, Termination.BUSY),
+        (503, 17, Termination.BUSY),
+        (480, 0, Termination.UNAVAILABLE),
+        (480, 18, Termination.UNAVAILABLE),
+        (480, 19, Termination.NO_ANSWER),
+        (480, 20, Termination.UNAVAILABLE),
+        (408, 0, Termination.NO_ANSWER),
+        (404, 0, Termination.UNALLOCATED),
+        (604, 0, Termination.UNALLOCATED),
+        (503, 1, Termination.UNALLOCATED),
+        (404, 3, Termination.UNROUTABLE),
+        (410, 0, Termination.NUMBER_CHANGED),
+        (484, 0, Termination.INCOMPLETE),
+        (404, 28, Termination.INCOMPLETE),
+        (403, 0, Termination.REJECTED),
+        (603, 0, Termination.REJECTED),
+        (480, 21, Termination.REJECTED),
+        *((503, cause, Termination.CONGESTION) for cause in (34, 38, 41, 42, 44, 47)),
+        (503, 0, Termination.TRUNK_UNAVAILABLE),
+        (503, 16, Termination.TRUNK_UNAVAILABLE),
+        (503, 127, Termination.TRUNK_UNAVAILABLE),
+        (504, 0, Termination.NETWORK_TIMEOUT),
+        (500, 102, Termination.NETWORK_TIMEOUT),
+        (500, 0, Termination.TRUNK_ERROR),
+        (420, 0, Termination.TRUNK_REFUSED),
+        (487, 0, Termination.CANCELLED),
+        (699, 0, Termination.TRUNK_ERROR),
+    ],
+)
+def test_every_refusal_has_a_reason_of_its_own_and_keeps_its_status(
+    status: int, cause: int, termination: Termination
+) -> None:
+    scene = refused(status, *([f"Q.850;cause={cause}"] if cause else []))
+    assert finished(scene) is termination
+    assert scene.responses[-1].status == status
+
+
+@pytest.mark.parametrize("status", range(300, 700))
+def test_a_living_trunk_is_never_unreachable(status: int) -> None:
+    for cause in (None, *range(128)):
+        said = () if cause is None else (Reason(Q850, cause),)
+        termination, told = causes.of_refusal(status, said)
+        assert termination is not Termination.TRUNK_UNREACHABLE
+        assert 400 <= told < 700
+
+
+def test_credentials_the_trunk_wants_stay_an_error_of_the_trunk_whatever_it_gives_as_cause() -> None:
+    assert causes.of_refusal(401, (Reason(Q850, 17),)) == (Termination.TRUNK_ERROR, 502)
+    assert causes.of_refusal(407, ()) == (Termination.TRUNK_ERROR, 502)
+
+
+@pytest.mark.parametrize("status", [400, 480, 486, 500, 503, 603])
+def test_a_browser_that_refuses_is_no_fault_of_a_trunk(status: int) -> None:
+    termination = finished(refused(status, outbound=False))
+    assert termination is not None
+    assert termination.party in ("callee", "caller")
+
+
+@pytest.mark.parametrize("outbound", [True, False])
+def test_the_cause_of_a_refusal_goes_on_as_a_number_and_only_that_of_q850(outbound: bool) -> None:
+    scene = refused(503, 'SIP;cause=503;text="x"', 'q.850 ; cause=34;text="ring 0900"', outbound=outbound)
+    assert scene.responses[-1].headers.get_all("Reason") == ['Q.850;cause=34;text="No circuit or channel available"']
+    assert scene.state.reasons == (Reason(SIP, 503, "x"), Reason(Q850, 34, "ring 0900"))
+
+
+@pytest.mark.parametrize("leg", list(LegName))
+def test_the_cause_of_a_bye_reaches_the_other_side(leg: LegName) -> None:
+    scene = talking()
+    bye = request("BYE", cseq=9, to_tag=f"gw-{leg}", extra=(("Reason", 'Q.850;cause=41;text="own words"'),))
+    side = scene.state.leg(leg)
+    assert side is not None
+    if not side.is_caller:
+        bye.headers.set("Call-ID", scene.state.callee_call_id)
+        bye.headers.set("From", "<sip:callee@127.0.0.2>;tag=callee")
+    scene.feed(events.RequestIn(leg, "bye", bye, side.flow))
+    assert last(scene, "BYE").headers.get_all("Reason") == ['Q.850;cause=41;text="Temporary failure"']
+
+
+def test_a_bye_that_gives_no_cause_says_nothing_on() -> None:
+    scene = talking().inside(LegName.TRUNK, "BYE", cseq=3)
+    assert "Reason" not in last(scene, "BYE").headers
+
+
+def test_sip_200_in_a_bye_is_an_ordinary_end() -> None:
+    scene = talking()
+    bye = request("BYE", cseq=9, to_tag="gw-browser", extra=(("Reason", "SIP;cause=200"),))
+    scene.feed(events.RequestIn(LegName.BROWSER, "bye", bye, scene.state.caller.flow))
+    assert "Reason" not in last(scene, "BYE").headers
+
+
+@pytest.mark.parametrize(
+    ("said", "termination", "headers"),
+    [
+        (
+            (Reason(SIP, 200, "x"),),
+            Termination.ANSWERED_ELSEWHERE,
+            (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),),
+        ),
+        (
+            (Reason(Q850, 26),),
+            Termination.ANSWERED_ELSEWHERE,
+            (("Reason", 'Q.850;cause=26;text="Non-selected user clearing"'),),
+        ),
+        ((Reason(SIP, 487),), Termination.CANCELLED, (("Reason", 'SIP;cause=487;text="Request Terminated"'),)),
+        ((), Termination.CANCELLED, ()),
+    ],
+)
+def test_that_another_phone_answered_reaches_the_browser(
+    said: tuple[Reason, ...], termination: Termination, headers: tuple[tuple[str, str], ...]
+) -> None:
+    scene = ringing_browser().calling().reply(180).feed(events.CancelIn(said))
+    assert finished(scene) is termination
+    assert scene.responses[-1].status == 487
+    assert [e.headers for e in scene.take(fx.CancelInvite)] == [headers]
+
+
+def test_a_phone_that_rang_too_long_is_cancelled_with_the_reason() -> None:
+    scene = Scene().calling().reply(180).feed(events.TimerFired(fx.Timer.RING))
+    (cancel,) = scene.take(fx.CancelInvite)
+    assert cancel.headers == (("Reason", 'SIP;cause=408;text="Nobody answered in time"'),)

@@ -146,6 +146,7 @@ class Gateway:
             "websockets_signed_in": self.websocket.shares.signed_in,
             "websockets_strangers": self.websocket.shares.strangers,
             "users_registered": len(self.manager.registrar),
+            "trunks_down": self.manager.probes.down,
             "relay_sessions": self.pool.session_count,
             "audit_accepting_calls": float(self.audit.accepting_calls),
             **self._relay_totals,

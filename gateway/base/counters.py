@@ -31,6 +31,8 @@ class Counter(StrEnum):
     SIP_TOO_FAST = "sip_too_fast"
     AUTH_FAILED = "auth_failed"
     AUTH_DELAYED = "auth_delayed"
+    TRUNK_DOWN = "trunk_down"
+    TRUNK_PROBES = "trunk_probes"
     CALLS_STARTED = "calls_started"
     CALLS_ENDED = "calls_ended"
     LEGS_SECURED = "legs_secured"

@@ -37,6 +37,7 @@ class Termination(Enum):
     PEER_GONE = ("peer-gone", Party.TRUNK, 408, 0, "The other side no longer knows the call")
     MEDIA_TIMEOUT = ("media-timeout", Party.TRUNK, 408, 0, "Nothing was heard from the trunk for too long")
     TRUNK_UNREACHABLE = ("trunk-unreachable", Party.TRUNK, 503, 399, "The trunk cannot be reached")
+    TRUNK_SILENT = ("trunk-silent", Party.TRUNK, 504, 399, "The trunk does not answer")
     TRUNK_UNVERIFIED = ("trunk-unverified", Party.TRUNK, 503, 399, "The trunk's certificate is not valid")
     TRUNK_ERROR = ("trunk-error", Party.TRUNK, 502, 0, "The trunk answered with an error")
     ANSWER_UNREADABLE = ("answer-unreadable", Party.CALLEE, 502, 0, "The other side's answer could not be read")

@@ -14,6 +14,7 @@ from gateway.base.values import HostPort, Secret, TokenSource
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.hops import HopMarks
 from gateway.call.leg import HOP_HEADER, Leg
+from gateway.call.probes import TrunkProbes
 from gateway.call.registrar import Binding, Registrar
 from gateway.call.runner import CallIndex, CallRunner
 from gateway.call.services import Services
@@ -62,8 +63,8 @@ class Plan:
 class Admission:
     """Makes calls. Holds the caps and the key that finds loops."""
 
-    def __init__(self, services: Services, registrar: Registrar, index: CallIndex) -> None:
-        self._services, self._registrar, self._index = services, registrar, index
+    def __init__(self, services: Services, registrar: Registrar, index: CallIndex, probes: TrunkProbes) -> None:
+        self._services, self._registrar, self._index, self._probes = services, registrar, index, probes
         self._caps = CallCaps(services.config.limits.calls)
         self._attempts = Buckets(ATTEMPTS, MAX_DIALLING)
         self._context = CallContext(
@@ -93,7 +94,7 @@ class Admission:
             self._services.counters.add(Counter.SIP_REJECTED)
             refused = seat
         release = partial(self._caps.release, seat) if isinstance(seat, Seat) else _nothing_held
-        CallRunner(state, self._services, self._index, release).begin(refused)
+        CallRunner(state, self._services, self._index, self._probes, release).begin(refused)
 
     def _seat(self, plan: Plan, state: CallState) -> Seat | Termination:
         """The call's place among those that live, or why there is none."""

@@ -54,6 +54,7 @@ from gateway.call.events import (
     TimerFired,
     TrunkConnected,
     TrunkFailed,
+    TrunkSilent,
 )
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
@@ -120,6 +121,8 @@ class Call:
                 self._caller_or_timer(event)
             case TrunkConnected() | TrunkFailed() | MediaOpened() | MediaFailed():
                 self._preparation(event)
+            case TrunkSilent():
+                setup.silent(call, event.trunk)
             case _:
                 self._media(event)
 
@@ -201,11 +204,13 @@ class Call:
         call = self.state
         call.answered(event.ask)
         leg = call.leg(event.leg)
+        if event.ask in call.abandoned:
+            return
         if event.purpose is Purpose.INVITE and leg is not None:
             leg.invite_pending = False
             if call.phase is Phase.CALLING and setup.try_next_trunk(call):
                 return
-            ending.refuse(call, _lost(leg) if event.transport else Termination.PEER_TIMEOUT)
+            ending.refuse(call, _lost(leg) if event.transport else _unanswered(call, leg))
         elif event.purpose is Purpose.UPDATE and isinstance(leg, BrowserLeg) and not event.transport:
             telling.unanswered(call, leg)
         elif event.purpose in (Purpose.REINVITE, Purpose.UPDATE) and leg is not None:
@@ -275,6 +280,8 @@ class Call:
             case Timer.KEYED if call.answered_at is not None and call.browser and call.browser.keyed is None:
                 security.dtls_violation(call, call.browser, Termination.MEDIA_NOT_KEYED)
                 ending.terminate(call, Termination.MEDIA_NOT_KEYED)
+            case Timer.SILENT:
+                setup.unheard(call)
             case Timer.GLARE:
                 change.again(call)
             case Timer.REPORT:
@@ -285,6 +292,12 @@ class Call:
                 ending.forget(call)
             case _:
                 pass
+
+
+def _unanswered(call: CallState, leg: Leg) -> Termination:
+    """What it means that an INVITE of ours timed out: nobody is there, or somebody was and said no more."""
+    silent = leg.name is LegName.TRUNK and not call.callee_heard
+    return Termination.TRUNK_SILENT if silent else Termination.PEER_TIMEOUT
 
 
 def _lost(leg: Leg) -> Termination:

@@ -43,6 +43,7 @@ class Timer(StrEnum):
     RING = "ring"
     KEYED = "keyed"
     GLARE = "glare"
+    SILENT = "silent"
     REPORT = "report"
     LIVENESS = "liveness"
     LINGER = "linger"
@@ -105,6 +106,13 @@ class OpenMedia:
 @dataclass(frozen=True, slots=True)
 class ConnectTrunk:
     """Get a flow to the trunk, verified where it is TLS; answered by `TrunkConnected` or `TrunkFailed`."""
+
+    trunk: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTrunk:
+    """Ask whether the trunk is there at all; answered by `TrunkSilent` if not."""
 
     trunk: str
 
@@ -209,6 +217,7 @@ Effect = (
     | TrackDialog
     | OpenMedia
     | ConnectTrunk
+    | ProbeTrunk
     | StartDtls
     | ReleaseDtlsKeys
     | SetTrunkKeys

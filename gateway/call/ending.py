@@ -28,6 +28,10 @@ LINGER_SECONDS = 34.0
 """A little over 64*T1: by then every transaction of the call has ended by itself."""
 
 
+_RUNNING = (Timer.RING, Timer.KEYED, Timer.GLARE, Timer.SILENT, Timer.LIVENESS)
+"""Clocks of a call that lives."""
+
+
 def refuse(call: CallState, termination: Termination, status: int = 0, reasons: Sequence[Reason] = ()) -> None:
     """End a call that was not answered."""
     terminate(call, termination, status=status, reasons=reasons)
@@ -51,7 +55,13 @@ def terminate(
         return
     call.phase = Phase.ENDED
     call.termination, call.status, call.reasons = termination, status or termination.status, tuple(reasons)
-    call.emit(ClearTimer(Timer.RING), ClearTimer(Timer.KEYED), ClearTimer(Timer.GLARE), ClearTimer(Timer.LIVENESS))
+    call.emit(
+        ClearTimer(Timer.RING),
+        ClearTimer(Timer.KEYED),
+        ClearTimer(Timer.GLARE),
+        ClearTimer(Timer.SILENT),
+        ClearTimer(Timer.LIVENESS),
+    )
     call.emit(Finished(termination, call.status), SetTimer(Timer.LINGER, LINGER_SECONDS))
     _end_caller(call, termination, by)
     if call.callee is not None:

@@ -34,6 +34,15 @@ class TrunkConnected:
     """There is a flow to the trunk; its TLS peer is verified when the flow says so."""
 
     flow: Flow
+    down: bool = False
+    """It did not answer when it was asked last: it is tried for a short time only."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkSilent:
+    """The trunk answers neither the INVITE nor the question whether it is there."""
+
+    trunk: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +231,7 @@ Event = (
     | MediaFailed
     | TrunkConnected
     | TrunkFailed
+    | TrunkSilent
     | DtlsConnected
     | DtlsFailed
     | RequestIn

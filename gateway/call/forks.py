@@ -9,7 +9,7 @@ from __future__ import annotations
 from gateway.base.termination import Termination
 from gateway.call import answering, ending, security
 from gateway.call.effects import Purpose, Respond, SendAck, SendRequest, SetTimer, Timer
-from gateway.call.events import RequestIn
+from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.call.trunk_leg import TrunkLeg
@@ -71,6 +71,14 @@ def unwanted(call: CallState, callee: Leg, dialog: Dialog, response: Response) -
             security.lost_fork(call, callee, vector)
     callee.done_with = callee.done_with | {dialog.remote_tag}
     ending.release_dialog(call, callee, dialog, termination)
+
+
+def of_another_trunk(call: CallState, event: ResponseIn) -> None:
+    """An answer of a trunk that was silent when it was called; another one was called since, so it is hung up on."""
+    if event.response.status < 200:
+        return
+    call.answered(event.ask)
+    call.emit(*LateForks(call.abandoned[event.ask], Termination.CANCELLED).answer(event.response))
 
 
 def hung_up_early(call: CallState, callee: Leg, event: RequestIn) -> None:

@@ -22,6 +22,7 @@ from gateway.call.announcer import Announcer
 from gateway.call.edge import attempt
 from gateway.call.effects import LegName, SendAck
 from gateway.call.leg import ALLOW
+from gateway.call.probes import TrunkProbes
 from gateway.call.registrar import Registrar
 from gateway.call.runner import CallIndex, CallRunner
 from gateway.call.services import Services
@@ -68,7 +69,8 @@ class CallManager:
         self.sign_in = SignIn(services, digest, self.registrar)
         self.index = CallIndex()
         self._callers: dict[tuple[str, str, TlsInfo], float] = {}
-        self._admission = Admission(services, self.registrar, self.index)
+        self.probes = TrunkProbes(services)
+        self._admission = Admission(services, self.registrar, self.index, self.probes)
         self._announcer = Announcer(services, self.registrar)
         self._stopping = False
 
@@ -86,6 +88,7 @@ class CallManager:
         if runners:
             waiting = [asyncio.create_task(runner.finished()) for runner in runners]
             await asyncio.wait(waiting, timeout=STOP_SECONDS)
+        self.probes.stop()
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection has ended: its user is signed out, browser calls on it end."""
@@ -130,7 +133,11 @@ class CallManager:
         match event:
             case RequestReceived():
                 self._record_caller(event.flow)
+                if event.flow.trunk is not None and not event.flow.also:
+                    self.probes.heard(event.flow.trunk)
                 self._request(event)
+            case ResponseReceived() | RequestTimeout() | TransportFailed() if self.probes.take(event):
+                pass
             case ResponseReceived():
                 self._response(event)
             case RequestTimeout() | TransportFailed():
@@ -171,6 +178,8 @@ class CallManager:
             self._late(event)
             return
         runner, sent = found
+        if sent.leg is LegName.TRUNK:
+            self.probes.heard(sent.flow.trunk or runner.state.trunk_id)
         self.index.answered(event.key, event.response.status)
         if event.response.unreadable:
             why = (runner.state.id, sent.leg, event.response.status, event.response.unreadable)

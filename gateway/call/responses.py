@@ -29,6 +29,12 @@ SPOKEN = (486, 487, 600, 603)
 def invite_response(call: CallState, callee: Leg, event: ResponseIn) -> None:
     """A response to the callee's INVITE."""
     status = event.response.status
+    if event.ask in call.abandoned:
+        forks.of_another_trunk(call, event)
+        return
+    if not call.callee_heard:
+        call.callee_heard = True
+        call.emit(ClearTimer(Timer.SILENT))
     if status < 200:
         if call.phase is Phase.CALLING and status > 100:
             _provisional(call, callee, event.response)

@@ -19,6 +19,7 @@ from gateway.call.b2bua import Call
 from gateway.call.edge import attempt
 from gateway.call.forks import LateForks
 from gateway.call.media_control import CallMedia
+from gateway.call.probes import TrunkProbes
 from gateway.call.services import Services
 from gateway.call.state import CallState
 from gateway.sip.flow import Flow, objection
@@ -83,10 +84,17 @@ class CallIndex:
 class CallRunner:
     """The asyncio side of one call. Owns its tasks, timers and media."""
 
-    def __init__(self, state: CallState, services: Services, index: CallIndex, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        state: CallState,
+        services: Services,
+        index: CallIndex,
+        probes: TrunkProbes,
+        on_end: Callable[[], None],
+    ) -> None:
         self.state = state
         self.call = Call(state)
-        self._services, self._index, self._on_end = services, index, on_end
+        self._services, self._index, self._probes, self._on_end = services, index, probes, on_end
         self._media = CallMedia(services.pool, services.identity, self.feed, self._media_broke)
         self._loop = asyncio.get_running_loop()
         self._timers: dict[fx.Timer, asyncio.TimerHandle] = {}
@@ -332,13 +340,21 @@ class CallRunner:
 
     async def _connect_trunk(self, trunk: str) -> None:
         try:
-            flow = await self._services.sip.connect(trunk)
+            down = self._probes.is_down(trunk)
+            flow = await self._probes.connect(trunk)
         except TransportError as error:
             log.warning("call=%s trunk=%s unreachable: %s %s", self.state.id, trunk, error.why, error.verification)
             self.feed(events.TrunkFailed(error.why, error.verification))
         else:
             self._record_peer(trunk, flow)
-            self.feed(events.TrunkConnected(flow))
+            self.feed(events.TrunkConnected(flow, down))
+
+    def _probe(self, effect: fx.ProbeTrunk) -> None:
+        self._spawn(self._ask_trunk(effect.trunk))
+
+    async def _ask_trunk(self, trunk: str) -> None:
+        if not await self._probes.answers(trunk):
+            self.feed(events.TrunkSilent(trunk))
 
     def _record_peer(self, trunk: str, flow: Flow) -> None:
         """One tls.peer record per connection, however many calls use it."""
@@ -461,6 +477,7 @@ _EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
     fx.TrackDialog: CallRunner._track,
     fx.OpenMedia: CallRunner._open_media,
     fx.ConnectTrunk: CallRunner._connect,
+    fx.ProbeTrunk: CallRunner._probe,
     fx.StartDtls: CallRunner._start_dtls,
     fx.ReleaseDtlsKeys: CallRunner._release_keys,
     fx.SetTrunkKeys: CallRunner._trunk_keys,

@@ -11,9 +11,11 @@ from gateway.base.values import Secret
 from gateway.call import direction, ending, flows, report, security
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
 from gateway.call.effects import (
+    CancelInvite,
     ClearTimer,
     ConnectTrunk,
     OpenMedia,
+    ProbeTrunk,
     Purpose,
     SetTimer,
     Timer,
@@ -26,6 +28,7 @@ from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
 from gateway.policy.evaluate import OfferPlan, Refusal, accept_offer, plan_late_offer, plan_offer
 from gateway.policy.model import effective_policy
 from gateway.sip.dialog import InviteDialogs
+from gateway.trunks.health import SILENT_SECONDS, TRY_SECONDS
 from gateway.webrtc.ice_lite import IceCredentials
 
 
@@ -102,7 +105,7 @@ def trunk_connected(call: CallState, event: TrunkConnected) -> None:
     """The trunk can be reached; what it may be offered depends on how well it proved itself."""
     if call.callee is not None:
         return
-    call.callee_flow = event.flow
+    call.callee_flow, call.trunk_down = event.flow, event.down
     call.callee = call.context.make_callee(call, event.flow)
     if not _is_worth_calling(call, call.callee):
         return
@@ -135,12 +138,45 @@ def try_next_trunk(call: CallState) -> bool:
     for index, name in enumerate(call.alternatives):
         config = call.context.trunks[name]
         if call.media is None or config.media == call.trunk_config.media:
+            _abandon(call)
             call.trunk_id, call.trunk_config, call.alternatives = name, config, call.alternatives[index + 1 :]
             call.policy = effective_policy(config.security, name, emergency=True)
             call.callee, call.callee_flow, call.phase = None, None, Phase.PREPARING
             call.emit(ClearTimer(Timer.RING), ConnectTrunk(name))
             return True
     return False
+
+
+def _abandon(call: CallState) -> None:
+    """The next trunk is called while the INVITE to this one has no answer: whatever comes of it is not the call."""
+    callee = call.callee
+    if callee is None or not callee.invite_pending:
+        return
+    asks = [ask for ask, (_, purpose) in call.outstanding.items() if purpose is Purpose.INVITE]
+    call.abandoned.update({ask: callee for ask in asks if ask not in call.abandoned})
+    call.emit(CancelInvite(), ClearTimer(Timer.SILENT))
+
+
+def unheard(call: CallState) -> None:
+    """The trunk has not even said 100: it is asked whether it is there, or not waited for any longer."""
+    if call.phase is not Phase.CALLING or call.callee_heard:
+        return
+    if _is_only_tried(call):
+        silent(call, call.trunk_id)
+    else:
+        call.emit(ProbeTrunk(call.trunk_id))
+
+
+def silent(call: CallState, trunk: str) -> None:
+    """The trunk does not answer the question either. An emergency call tries the next one at once."""
+    waits = call.phase is Phase.CALLING and not call.callee_heard and call.trunk_id == trunk
+    if waits and not try_next_trunk(call):
+        ending.refuse(call, Termination.TRUNK_SILENT)
+
+
+def _is_only_tried(call: CallState) -> bool:
+    """A trunk that is down gets little time, but for the last one that an emergency call has."""
+    return call.trunk_down and (bool(call.alternatives) or not call.policy.emergency)
 
 
 def _open_media(call: CallState) -> None:
@@ -182,6 +218,8 @@ def send_invite(call: CallState, callee: Leg) -> None:
     if isinstance(callee, BrowserLeg):
         for name, value in report.announce(call):
             invite.headers.add(name, value)
-    callee.invite, callee.invite_pending = invite, True
+    callee.invite, callee.invite_pending, call.callee_heard = invite, True, False
+    if isinstance(callee, TrunkLeg):
+        call.emit(SetTimer(Timer.SILENT, TRY_SECONDS if _is_only_tried(call) else SILENT_SECONDS))
     callee.dialogs, callee.done_with = InviteDialogs(invite), frozenset()
     call.send(callee.name, invite, callee.flow, Purpose.INVITE)

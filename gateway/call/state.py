@@ -97,6 +97,12 @@ class CallState:
     forks_until: float = 0.0
     """Until then our answered INVITE may be answered again by another fork (RFC 3261 13.2.2.4); 0: not answered."""
     max_forwards: int = 70
+    callee_heard: bool = False
+    """The callee has answered its INVITE, if only by 100."""
+    trunk_down: bool = False
+    """The trunk did not answer when it was asked last."""
+    abandoned: dict[int, Leg] = field(default_factory=dict)
+    """INVITEs given up for another trunk, by the number of the request, with the leg they were sent on."""
     late_offer: bool = False
     """The caller's INVITE had no offer: ours goes into the 200, its answer comes in the ACK."""
     callee_call_id: str = ""

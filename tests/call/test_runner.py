@@ -192,13 +192,13 @@ async def test_a_browser_that_vanishes_under_its_invite_is_a_lost_flow_and_not_a
     assert office.statuses("in-7") == [480]
 
 
-async def test_a_trunk_that_never_answers_is_408(office: Office) -> None:
+async def test_a_trunk_that_never_answers_is_504(office: Office) -> None:
     office.call()
     await office.settle()
     office.manager.on_event(RequestTimeout("sent-1"))
     await office.settle()
-    assert office.statuses("in-1") == [408]
-    assert final(office)["termination"] == "peer-timeout"
+    assert office.statuses("in-1") == [504]
+    assert final(office)["termination"] == "trunk-silent"
 
 
 async def test_events_of_unknown_transactions_are_nothing(office: Office) -> None:

@@ -1,0 +1,68 @@
+"""Whether a trunk answers: what is known of each, and when it is asked again (RFC 3261 11). No clock and no sockets.
+
+A trunk is down when it was asked and said nothing, or when no connection to it could be had. Any word of it, be it an
+error, means that it is up again. While it is down it is asked with growing pauses; calls to it are still tried, for a
+short time each, so that the first one after its return goes through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SILENT_SECONDS = 4.0
+"""After an INVITE without any response, not even 100, the trunk is asked: over UDP it has then been sent four times."""
+PROBE_SECONDS = 3.0
+"""How long a trunk may take to answer the question, a connection included; over UDP it is put three times."""
+TRY_SECONDS = 1.5
+"""How long a call waits for a trunk that is down before it is over, or goes on to the next trunk."""
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+"""Seconds between two questions to a trunk that is down; doubled each time."""
+JITTER = 0.2
+"""By how much of itself a pause is longer or shorter, so that gateways do not all ask a PBX at the same moment."""
+
+
+@dataclass(slots=True)
+class _Known:
+    failures: int = 0
+    """Questions without an answer since the trunk was heard last; 0: up."""
+    heard_at: float = float("-inf")
+
+
+class TrunkHealth:
+    """What is known of the trunks, by name; as many as the configuration has."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+
+    def is_down(self, trunk: str) -> bool:
+        return self._of(trunk).failures > 0
+
+    @property
+    def down(self) -> int:
+        """How many trunks are down."""
+        return sum(known.failures > 0 for known in self._known.values())
+
+    def heard(self, trunk: str, now: float) -> bool:
+        """Something came from the trunk; True when it was down before."""
+        known = self._of(trunk)
+        was_down, known.failures, known.heard_at = known.failures > 0, 0, now
+        return was_down
+
+    def silent(self, trunk: str, asked_at: float) -> bool:
+        """A question put at `asked_at` had no answer; True when that takes the trunk down.
+
+        One that was heard meanwhile is up, whatever it thinks of the question.
+        """
+        known = self._of(trunk)
+        if known.heard_at >= asked_at:
+            return False
+        known.failures += 1
+        return known.failures == 1
+
+    def pause(self, trunk: str, lot: float) -> float:
+        """Seconds until the trunk is asked again; `lot` is drawn from 0 to 1."""
+        doubled = FIRST_PAUSE * float(1 << min(max(self._of(trunk).failures - 1, 0), 16))
+        return min(doubled, LONGEST_PAUSE) * (1 - JITTER + 2 * JITTER * lot)
+
+    def _of(self, trunk: str) -> _Known:
+        return self._known.setdefault(trunk, _Known())

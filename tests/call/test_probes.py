@@ -1,0 +1,157 @@
+"""Questions to trunks, over a stack that only remembers: who is asked when, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from gateway.base.counters import Counter
+from gateway.base.errors import TransportError
+from gateway.call import probes as module
+from gateway.call.effects import Timer
+from gateway.call.events import TimerFired
+from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
+from gateway.sip.message import create_response
+from tests.call.office import Office, invite
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
+
+
+def asked(office: Office) -> list[str]:
+    """Keys of the questions that were put."""
+    return [key for key, (request, _) in office.sip.sent.items() if request.method == "OPTIONS"]
+
+
+async def unheard(office: Office, number: str = "700") -> None:
+    """A call whose trunk says nothing, up to the moment when that is noticed."""
+    office.call(number)
+    await office.settle()
+    (runner,) = office.manager.index.runners
+    runner.feed(TimerFired(Timer.SILENT))
+    await office.settle()
+
+
+async def put(office: Office, number: int) -> None:
+    """Wait until so many questions were put."""
+    async with asyncio.timeout(5):
+        while len(asked(office)) < number:  # noqa: ASYNC110 - what the office sends is a list and no event
+            await asyncio.sleep(0.005)
+
+
+def answer(office: Office, key: str, status: int) -> None:
+    request, flow = office.sip.sent[key]
+    office.manager.on_event(ResponseReceived(key, create_response(request, status, to_tag="x"), flow))
+
+
+@pytest.mark.parametrize("status", [200, 401, 404, 405, 481, 501, 503])
+async def test_any_final_response_means_that_the_trunk_is_there(office: Office, status: int) -> None:
+    await unheard(office)
+    (key,) = asked(office)
+    assert office.sip.sent[key][0].uri == "sip:127.0.0.3:5060"
+    answer(office, key, status)
+    await office.settle()
+    assert office.statuses("in-1") == []
+    assert not office.manager.probes.is_down("old")
+
+
+@pytest.mark.parametrize("event", [RequestTimeout, TransportFailed])
+async def test_a_trunk_that_does_not_answer_is_down_and_its_call_over(
+    office: Office, event: type[RequestTimeout | TransportFailed], caplog: pytest.LogCaptureFixture
+) -> None:
+    await unheard(office)
+    office.manager.on_event(event(asked(office)[0]))
+    await office.settle()
+    assert office.statuses("in-1") == [504]
+    assert office.manager.probes.down == 1
+    assert office.services.counters[Counter.TRUNK_DOWN] == 1
+    assert "trunk=old state=up->down" in caplog.text
+    office.manager.probes.stop()
+
+
+async def test_silence_ends_the_question_in_time(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.01)
+    assert not await office.manager.probes.answers("old")
+    assert office.manager.probes.is_down("old")
+    office.manager.probes.stop()
+
+
+async def test_a_hundred_calls_ask_one_question(office: Office) -> None:
+    tasks = [office.manager.probes.answers("old") for _ in range(100)]
+    waiting = [asyncio.create_task(task) for task in tasks]
+    await office.settle()
+    (key,) = asked(office)
+    answer(office, key, 405)
+    assert await asyncio.gather(*waiting) == [True] * 100
+
+
+async def test_a_trunk_that_is_down_is_asked_again_until_it_answers(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.005)
+    monkeypatch.setattr("gateway.trunks.health.FIRST_PAUSE", 0.005)
+    await office.manager.probes.answers("old")
+    await put(office, 3)
+    monkeypatch.setattr(module, "PROBE_SECONDS", 5.0)
+    before = len(asked(office))
+    await put(office, before + 1)
+    answer(office, asked(office)[-1], 200)
+    await office.settle()
+    assert office.manager.probes.down == 0
+    assert caplog.text.count("trunk=old state=up->down") == 1
+    assert caplog.text.count("trunk=old state=down->up") == 1
+
+
+async def test_a_request_or_a_response_of_the_trunk_takes_it_up(office: Office) -> None:
+    probes = office.manager.probes
+    for word in ("request", "response"):
+        probes._silent("old", office.services.clock(), "test")
+        assert probes.is_down("old")
+        if word == "request":
+            office.request(invite("100", call_id="in"), key="in-2", flow=office.sip.flows["old"])
+        else:
+            office.call("700", key="in-3", call_id="out")
+            await office.settle()
+            office.reply("INVITE", 100)
+        assert probes.is_down("old") is (office.sip.flows["old"].trunk != "old")
+        probes.heard("old")
+
+
+async def test_a_connection_that_fails_takes_the_trunk_down_and_a_bad_certificate_does_not(office: Office) -> None:
+    office.sip.broken = {}
+    del office.sip.flows["pbx"]
+    with pytest.raises(TransportError):
+        await office.manager.probes.connect("pbx")
+    assert office.manager.probes.is_down("pbx")
+
+    async def unverified(_name: str) -> None:
+        raise TransportError("no", verification="expired")
+
+    office.sip.connect = unverified  # type: ignore[method-assign, assignment]
+    with pytest.raises(TransportError):
+        await office.manager.probes.connect("soft")
+    assert not office.manager.probes.is_down("soft")
+    office.manager.probes.stop()
+
+
+async def test_a_trunk_that_is_down_gets_little_time_for_its_connection(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TRY_SECONDS", 0.01)
+    office.manager.probes._silent("pbx", office.services.clock(), "test")
+
+    async def never(_name: str) -> None:
+        await asyncio.Event().wait()
+
+    office.sip.connect = never  # type: ignore[method-assign, assignment]
+    with pytest.raises(TransportError):
+        await office.manager.probes.connect("pbx")
+    office.manager.probes.stop()

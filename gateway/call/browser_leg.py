@@ -40,14 +40,16 @@ class InsecureBrowserError(SdpError):
 def require_webrtc(remote: RemoteAudio) -> None:
     """Refuse what a browser never sends: SDES, plain RTP, no ICE, no mux (RFC 8827 6.5, RFC 8834 4.5).
 
+    A profile that demands SRTP means DTLS-SRTP when a fingerprint is there, by whatever name (RFC 8829 5.1.2).
+
     Raises:
         InsecureBrowserError: with the policy codes.
     """
     if remote.crypto_lines and remote.fingerprints:
         raise InsecureBrowserError(Code.BRW_SDES_OR_AVP, Code.MEDIA_MIXED_KEYING)
-    if remote.crypto_lines or not remote.proto.dtls or not remote.fingerprints:
+    if remote.crypto_lines or not remote.proto.keyed or not remote.fingerprints:
         raise InsecureBrowserError(Code.BRW_SDES_OR_AVP)
-    if not remote.has_keys:
+    if not any(fingerprint.usable for fingerprint in remote.fingerprints):
         raise InsecureBrowserError(Code.DTLS_FP_WEAK)
     if not remote.rtcp_mux:
         raise InsecureBrowserError(Code.BRW_NO_MUX)
@@ -140,9 +142,11 @@ class BrowserLeg(Leg):
         require_webrtc(remote)
         self._same_identity(remote)
         if self.role is None:
-            if remote.setup not in (Setup.ACTIVE, Setup.PASSIVE):
+            if remote.setup not in (None, Setup.ACTIVE, Setup.PASSIVE):
                 raise SdpError("answer chooses no DTLS role")
-            self.role = Setup.PASSIVE if remote.setup is Setup.ACTIVE else Setup.ACTIVE
+            self.role = (
+                Setup.ACTIVE if remote.setup is Setup.PASSIVE else Setup.PASSIVE
+            )  # active unless said (RFC 4145)
         self.remote, self.standing = remote, None
         return remote
 

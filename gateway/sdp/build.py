@@ -15,7 +15,7 @@ from gateway.base.values import HostPort
 from gateway.sdp.codecs import RTCP_CONFLICT, TELEPHONE_EVENT, Codec
 from gateway.sdp.description import MediaSection, SessionDescription, is_address, is_token
 from gateway.sdp.keying import Setup, read_crypto_lines
-from gateway.sdp.media import LocalAudio, Proto, read_direction, read_mid, read_setup
+from gateway.sdp.media import LocalAudio, Proto, bundle_tag, read_direction, read_mid, read_setup
 
 DTMF_EVENTS = "0-16"
 """Telephone events we announce: the sixteen keys and flash (RFC 4733 3.2)."""
@@ -57,13 +57,14 @@ def build_answer(
     if not 0 <= audio_index < len(offer.media):
         raise SdpError("answer names an m-line the offer does not have", 500)
     section = offer.media[audio_index]
-    _check_against(audio, section, read_setup(offer, section) or Setup.ACTPASS)
+    mux = _mux_offered(offer, section, bundled=audio.for_browser)
+    _check_against(audio, section, read_setup(offer, section) or Setup.ACTPASS, mux_offered=mux)
     mid = read_mid(section) if audio.for_browser else None
-    lines = _session_lines(audio, session_id, version, mid if _bundled(offer, mid) else None)
+    lines = _session_lines(audio, session_id, version, mid if _bundled(offer, section) else None)
     narrowed = replace(
         audio,
         direction=read_direction(offer, section).answered_with(audio.direction),
-        rtcp_mux=audio.rtcp_mux and section.attr("rtcp-mux") is not None,
+        rtcp_mux=audio.rtcp_mux and mux,
     )
     for other in offer.media:
         if other.index == audio_index:
@@ -77,11 +78,11 @@ def _check(audio: LocalAudio) -> None:
     """Facts that would make a wrong or unsafe description are a fault of ours, and are never sent."""
     if audio.for_browser and audio.cryptos:
         raise SdpError("SDES keys are never sent to a browser", 500)
-    if audio.for_browser and not (audio.proto.dtls and audio.fingerprint and audio.rtcp_mux and audio.ice_pwd):
+    if audio.for_browser and not (audio.proto.keyed and audio.fingerprint and audio.rtcp_mux and audio.ice_pwd):
         raise SdpError("a browser needs DTLS, ICE credentials and rtcp-mux", 500)
-    if audio.proto.dtls and (audio.cryptos or audio.fingerprint is None or audio.setup is None):
+    if audio.dtls and (audio.cryptos or audio.fingerprint is None or audio.setup is None):
         raise SdpError("DTLS needs a fingerprint and a role, and nothing else", 500)
-    if audio.proto in (Proto.SAVP, Proto.SAVPF) and not audio.cryptos:
+    if audio.proto in (Proto.SAVP, Proto.SAVPF) and not (audio.cryptos or audio.for_browser):
         raise SdpError("RTP/SAVP needs a key", 500)
     if not audio.codecs or not is_address(audio.address):
         raise SdpError("audio needs an address and a codec", 500)
@@ -89,22 +90,26 @@ def _check(audio: LocalAudio) -> None:
         raise SdpError("payload type collides with RTCP", 500)
 
 
-def _check_against(audio: LocalAudio, section: MediaSection, offered_setup: Setup) -> None:
+def _check_against(audio: LocalAudio, section: MediaSection, offered_setup: Setup, *, mux_offered: bool) -> None:
     """The accepted line is audio with the offer's transport; a key answers an offered one (RFC 4568 5.1.2)."""
     if section.media.lower() != "audio" or Proto.of(section.proto) is not audio.proto:
         raise SdpError("answer changes the transport of the offer", 500)
     offered = {(c.tag, c.suite) for c in read_crypto_lines(section.attrs("crypto")).usable}
     if len(audio.cryptos) > 1 or any((c.tag, c.suite) not in offered for c in audio.cryptos):
         raise SdpError("answer must take exactly one of the offered keys", 500)
-    if audio.for_browser and section.attr("rtcp-mux") is None:
+    if audio.for_browser and not mux_offered:
         raise SdpError("the browser did not offer rtcp-mux")
-    if audio.proto.dtls and audio.setup not in ANSWERS[offered_setup]:
+    if audio.dtls and audio.setup not in ANSWERS[offered_setup]:
         raise SdpError("DTLS roles do not fit together")
 
 
-def _bundled(offer: SessionDescription, mid: str | None) -> bool:
-    groups = (value.split(" ") for value in offer.attrs("group"))
-    return mid is not None and any(g[0] == "BUNDLE" and mid in g[1:] for g in groups)
+def _mux_offered(offer: SessionDescription, section: MediaSection, *, bundled: bool) -> bool:
+    tagged = bundle_tag(offer, section) if bundled else None
+    return any(line is not None and line.attr("rtcp-mux") is not None for line in (section, tagged))
+
+
+def _bundled(offer: SessionDescription, section: MediaSection) -> bool:
+    return bundle_tag(offer, section) is not None
 
 
 def _session_lines(audio: LocalAudio, session_id: int, version: int, bundle: str | None) -> list[str]:
@@ -127,6 +132,8 @@ def _audio_lines(audio: LocalAudio, proto: str, mid: str | None) -> list[str]:
     lines += _codec_lines(audio.codecs)
     if audio.ptime is not None:
         lines.append(f"a=ptime:{audio.ptime}")
+    if audio.maxptime is not None:
+        lines.append(f"a=maxptime:{audio.maxptime}")
     lines.append("a=rtcp-mux" if audio.rtcp_mux else f"a=rtcp:{audio.rtcp_port}")
     if mid is not None:
         lines.append(f"a=mid:{mid}")
@@ -147,7 +154,7 @@ def _codec_lines(codecs: Sequence[Codec]) -> list[str]:
 
 
 def _dtls_lines(audio: LocalAudio) -> list[str]:
-    if audio.fingerprint is None or not audio.proto.dtls:
+    if audio.fingerprint is None:
         return []
     return [f"a=fingerprint:{audio.fingerprint}", f"a=setup:{audio.setup}"]
 

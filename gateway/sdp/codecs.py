@@ -13,6 +13,9 @@ RTCP_CONFLICT = range(64, 96)
 """Payload types that look like RTCP on a shared port (RFC 5761 4). Refused with or without rtcp-mux, because the
 browser side of every call is multiplexed."""
 
+OPUS_CHANNELS = 2
+"""Always written, whatever is sent (RFC 7587 7); devices that leave it out mean nothing else."""
+
 MAX_FMTP = 255
 """Longest codec parameters that cross from leg to leg; longer ones are dropped, which means the codec's defaults."""
 FMTP_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=;,.-_+/ ")
@@ -131,4 +134,4 @@ def _parse_encoding(text: str) -> tuple[str, int, int] | None:
     channels = optional_uint(channels_text, MAX_CHANNELS) if slash else 1
     if not is_token(name) or not clock or not channels:
         return None
-    return name, clock, channels
+    return name, clock, OPUS_CHANNELS if name.lower() == "opus" else channels

@@ -1,32 +1,36 @@
 """The lines of a session description (RFC 8866), kept byte exact.
 
 A description is split into a session part and media sections and is otherwise left alone: what is not understood is
-kept, `bytes()` gives back what came in. Meaning is read from it by `codecs`, `keying` and `media`.
+kept, `bytes()` gives back what came in. Meaning is read from it by `codecs`, `keying` and `media`. Blanks at line ends,
+empty lines and what a C program leaves behind the text belong to line endings, so that nobody else meets them.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from gateway.base.errors import SdpError
 
 MAX_BYTES = 65536
 """A SIP message is no larger, so its body cannot be."""
-MAX_LINES = 1000
-"""Twice the attributes: bounds the lines that are no attributes (b=, i=, r=, ...)."""
-MAX_MEDIA = 8
-"""Browsers send at most audio, video, screen and data; more is a probe."""
-MAX_FORMATS = 64
-"""Half of the RTP payload type space, on one m-line."""
-MAX_ATTRIBUTES = 500
-"""Chromium's largest offer (audio, video, data) has about 250."""
+MAX_LINES = 6000
+"""Above the attributes: bounds the lines that are no attributes (b=, i=, r=, ...). Reading this many takes a few ms."""
+MAX_MEDIA = 64
+"""Room systems send nine (each stream twice, secure and plain), a browser in a conference one for each face it saw."""
+MAX_FORMATS = 128
+"""The RTP payload type space, on one m-line."""
+MAX_ATTRIBUTES = 4000
+"""Browsers send 290 for each video they could send: two videos are 570, ten are a grid in a conference."""
 MAX_TOKEN = 64
 """Longest media type, transport or mid echoed in an answer."""
 
 LINE_TYPES = frozenset("vosiuepcbtrzkam")
+BLANKS = " \t\r"
+"""What may stand between the text of a line and its line feed, or be the whole of a line."""
 SECRET_ATTRIBUTES = ("crypto", "ice-pwd", "key-mgmt", "identity")
 """Attributes whose value is never shown in a log or an error."""
 
@@ -63,17 +67,19 @@ class Line:
 
     type: str
     value: str
+    """Without blanks at its end."""
     ending: str = "\r\n"
+    """With the blanks before it and the empty lines behind it."""
 
     @property
     def name(self) -> str:
         """Attribute name of an `a=` line; "" for other lines."""
-        return self.value.partition(":")[0] if self.type == "a" else ""
+        return self.value.partition(":")[0].strip(BLANKS) if self.type == "a" else ""
 
     @property
     def attribute_value(self) -> str:
-        """What follows the attribute name; "" for a flag."""
-        return self.value.partition(":")[2]
+        """What follows the attribute name, without blanks around it; "" for a flag."""
+        return self.value.partition(":")[2].strip(BLANKS)
 
     @property
     def raw(self) -> str:
@@ -81,6 +87,8 @@ class Line:
         return f"{self.type}={self.value}{self.ending}"
 
     def __repr__(self) -> str:
+        if self.type == "k":
+            return "k=***"
         return f"{self.type}={self.name}:***" if self._is_secret else f"{self.type}={self.value}"
 
     @property
@@ -89,12 +97,23 @@ class Line:
         return self.name.strip(" ").lower() in SECRET_ATTRIBUTES or "inline:" in self.value.lower()
 
 
-def _attribute(lines: Sequence[Line], name: str) -> str | None:
-    return next(_attributes(lines, name), None)
+Attributes = dict[str, list[str]]
+"""Values of attributes by name, names and values in the order they came."""
 
 
-def _attributes(lines: Sequence[Line], name: str) -> Iterator[str]:
-    return (line.attribute_value for line in lines if line.name == name)
+_CONNECTION = ":c"
+"""Where the values of `c=` lines are found among the attributes, none of which can have a colon in its name."""
+
+
+def _attributes(lines: Iterable[Line]) -> Attributes:
+    """Looked up once: a long description is asked for the same few names again and again."""
+    found: Attributes = {}
+    for line in lines:
+        if line.type == "a":
+            found.setdefault(line.name, []).append(line.attribute_value)
+        elif line.type == "c":
+            found.setdefault(_CONNECTION, []).append(line.value)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +129,18 @@ class MediaSection:
     formats: tuple[str, ...]
     lines: tuple[Line, ...]
     """All lines, the m-line first."""
+    attributes: Attributes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attributes", _attributes(self.lines))
 
     def attr(self, name: str) -> str | None:
         """Value of the first such attribute, "" for a flag, None when absent."""
-        return _attribute(self.lines, name)
+        return next(iter(self.attributes.get(name, ())), None)
 
     def attrs(self, name: str) -> list[str]:
         """Values of all such attributes, in order."""
-        return list(_attributes(self.lines, name))
+        return list(self.attributes.get(name, ()))
 
     @classmethod
     def from_lines(cls, index: int, lines: tuple[Line, ...]) -> MediaSection:
@@ -146,29 +169,36 @@ class SessionDescription:
     lines: tuple[Line, ...]
     """The session part only."""
     media: tuple[MediaSection, ...]
+    head: str = ""
+    """Empty lines before the first line."""
     trailer: str = ""
-    """Blank lines after the last line; some peers send one."""
+    """What follows the last line and means nothing: empty lines, the NUL of a C string and the junk behind it."""
+    attributes: Attributes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attributes", _attributes(self.lines))
 
     @classmethod
     def parse(cls, data: bytes) -> SessionDescription:
         """Read a description with CRLF or bare LF line endings (RFC 8866 5).
 
         Raises:
-            SdpError: 400 when it breaks the grammar or a limit, 488 when it has a `k=` line (RFC 8866 5.12).
+            SdpError: 400 when it breaks the grammar or a limit.
         """
         if len(data) > MAX_BYTES:
             raise SdpError("description is too long", 400)
-        lines, trailer = _split(data.decode("utf-8", "surrogateescape"))
+        head, lines, trailer = _split(data.decode("utf-8", "surrogateescape"))
         _check(lines)
         starts = [i for i, line in enumerate(lines) if line.type == "m"]
         if len(starts) > MAX_MEDIA:
             raise SdpError("description has too many m-lines", 400)
         bounds = [*starts, len(lines)]
         media = tuple(MediaSection.from_lines(i, lines[a:b]) for i, (a, b) in enumerate(pairwise(bounds)))
-        return cls(lines[: bounds[0]], media, trailer)
+        return cls(lines[: bounds[0]], media, head, trailer)
 
     def __bytes__(self) -> bytes:
-        return ("".join(line.raw for line in self._all_lines()) + self.trailer).encode("utf-8", "surrogateescape")
+        text = "".join((self.head, *(line.raw for line in self._all_lines()), self.trailer))
+        return text.encode("utf-8", "surrogateescape")
 
     def _all_lines(self) -> Iterator[Line]:
         yield from self.lines
@@ -177,11 +207,11 @@ class SessionDescription:
 
     def attr(self, name: str) -> str | None:
         """Value of the first such session-level attribute, "" for a flag, None when absent."""
-        return _attribute(self.lines, name)
+        return next(iter(self.attributes.get(name, ())), None)
 
     def attrs(self, name: str) -> list[str]:
         """Values of all such session-level attributes, in order."""
-        return list(_attributes(self.lines, name))
+        return list(self.attributes.get(name, ()))
 
     def effective_attr(self, section: MediaSection, name: str) -> str | None:
         """The media-level attribute, else the session-level one, which is its default (RFC 8866 5.13)."""
@@ -198,11 +228,8 @@ class SessionDescription:
         Raises:
             SdpError: the line is malformed.
         """
-        for lines in (section.lines, self.lines):
-            for line in lines:
-                if line.type == "c":
-                    return parse_connection(line.value)
-        return None
+        value = self.effective_attr(section, _CONNECTION)
+        return None if value is None else parse_connection(value)
 
 
 def parse_connection(value: str) -> str:
@@ -241,31 +268,53 @@ def is_address(text: str) -> bool:
     return 0 < len(text) <= 255 and text.isascii() and all(c.isalnum() or c in ".-_:%" for c in text)
 
 
-def _split(text: str) -> tuple[tuple[Line, ...], str]:
-    """Lines with their endings, and the blank rest. The last line may lack its ending."""
-    end = len(text.rstrip("\r\n"))
-    ending = next((e for e in ("\r\n", "\n") if text.startswith(e, end)), "")
-    end += len(ending)
-    pieces = text[:end].split("\n")
-    if len(pieces) > MAX_LINES:
+_HIDDEN_LINE = re.compile(r"[\r\n\0][a-z]=")
+
+
+def _split(text: str) -> tuple[str, tuple[Line, ...], str]:
+    """What stands before the first line, the lines with their endings, and what is behind the last."""
+    text, junk = _without_junk(text)
+    if text.count("\n") > MAX_LINES:
         raise SdpError("description has too many lines", 400)
-    return tuple(_lines(pieces)), text[end:]
+    head, pieces = "", list[tuple[str, str]]()
+    for piece in _pieces(text):
+        content = piece.rstrip(BLANKS + "\n")
+        ending = piece[len(content) :]
+        if content:
+            pieces.append((content, ending))
+        elif pieces:
+            pieces[-1] = (pieces[-1][0], pieces[-1][1] + ending)
+        else:
+            head += ending
+    return head, tuple(_line(*piece) for piece in pieces), junk
 
 
-def _lines(pieces: list[str]) -> Iterator[Line]:
-    for number, piece in enumerate(pieces):
-        is_last = number == len(pieces) - 1
-        if is_last and not piece:
-            return
-        content = piece if is_last else piece.removesuffix("\r")
-        ending = "" if is_last else ("\r\n" if content != piece else "\n")
-        yield _line(content, ending)
+def _pieces(text: str) -> Iterator[str]:
+    """Split at line feeds and keep them; `splitlines` knows line ends that SDP does not."""
+    *whole, rest = text.split("\n")
+    yield from (piece + "\n" for piece in whole)
+    if rest:
+        yield rest
+
+
+def _without_junk(text: str) -> tuple[str, str]:
+    """The text, and the junk from its first NUL on: what a C program sends of its buffer behind the string.
+
+    Only whole lines may stand before it, and none behind it: else nobody could say which of two descriptions is meant.
+    """
+    end = text.find("\0")
+    if end < 0:
+        return text, ""
+    before, junk = text[:end], text[end:]
+    if (junk.strip("\0\n" + BLANKS) and not before.endswith("\n")) or _HIDDEN_LINE.search(junk):
+        raise SdpError("description has a NUL", 400)
+    return before, junk
 
 
 def _line(content: str, ending: str) -> Line:
     if len(content) < 2 or content[1] != "=" or content[0] not in LINE_TYPES:
         raise SdpError("line is not type=value", 400)
-    if "\r" in content or "\0" in content:
+    if "\r" in content:
         raise SdpError("line has a control character", 400)
     return Line(content[0], content[2:], ending)
 
@@ -276,7 +325,5 @@ def _check(lines: Sequence[Line]) -> None:
         raise SdpError("description does not start with v=0", 400)
     if any(line.type == "v" for line in lines[1:]):
         raise SdpError("more than one description", 400)
-    if any(line.type == "k" for line in lines):
-        raise SdpError("k= lines are not accepted", 488)
     if sum(line.type == "a" for line in lines) > MAX_ATTRIBUTES:
         raise SdpError("description has too many attributes", 400)

@@ -18,10 +18,10 @@ from gateway.base.errors import SdpError
 from gateway.base.values import Secret
 from gateway.sdp.description import optional_uint, parse_uint
 
-MAX_CRYPTO_LINES = 8
-"""Per m-line; what follows is ignored. Phones offer four; twelve is a list of everything ever specified."""
-MAX_FINGERPRINTS = 8
-"""Per m-line; one per hash function is all a peer can mean."""
+MAX_CRYPTO_LINES = 128
+"""Per m-line; what follows is ignored. Devices send ten with the usable one ninth; 128 are judged in a few ms."""
+MAX_FINGERPRINTS = 32
+"""Per m-line; what follows is ignored. One per hash function and certificate is all a peer can mean (RFC 8122 5)."""
 MAX_TAG = 999_999_999
 """Nine digits (RFC 4568 9.1)."""
 MAX_LIFETIME = 1 << 48

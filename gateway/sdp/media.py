@@ -11,7 +11,6 @@ from gateway.base.errors import SdpError
 from gateway.base.values import HostPort
 from gateway.sdp.codecs import Codec, read_codecs
 from gateway.sdp.description import (
-    Line,
     MediaSection,
     SessionDescription,
     is_address,
@@ -31,7 +30,7 @@ ICE_PWD_LENGTHS = range(22, 257)
 
 
 class Proto(StrEnum):
-    """Transport of an audio m-line: RTP profile and keying (RFC 3551, 4585, 3711, 5124, 5764)."""
+    """Transport of an audio m-line: RTP profile and keying (RFC 3551, 4585, 3711, 5124, 5764, 7850)."""
 
     AVP = "RTP/AVP"
     AVPF = "RTP/AVPF"
@@ -39,6 +38,8 @@ class Proto(StrEnum):
     SAVPF = "RTP/SAVPF"
     DTLS_SAVP = "UDP/TLS/RTP/SAVP"
     DTLS_SAVPF = "UDP/TLS/RTP/SAVPF"
+    TCP_DTLS_SAVP = "TCP/DTLS/RTP/SAVP"
+    TCP_DTLS_SAVPF = "TCP/DTLS/RTP/SAVPF"
 
     @property
     def keyed(self) -> bool:
@@ -47,8 +48,8 @@ class Proto(StrEnum):
 
     @property
     def dtls(self) -> bool:
-        """True when keys come from DTLS (RFC 5764)."""
-        return self.value.startswith("UDP/TLS")
+        """True when keys come from DTLS (RFC 5764, RFC 7850)."""
+        return self.value.startswith(("UDP/TLS", "TCP/DTLS"))
 
     @property
     def without_feedback(self) -> Proto:
@@ -94,6 +95,9 @@ class Direction(StrEnum):
         return Direction.make(sends=mirror.sends and wanted.sends, receives=mirror.receives and wanted.receives)
 
 
+_DIRECTIONS = frozenset(d.value for d in Direction)
+
+
 @dataclass(frozen=True, slots=True)
 class IceParameters:
     """The peer's ICE credentials (RFC 8839 5.4)."""
@@ -129,6 +133,8 @@ class RemoteAudio:
     """Keys offered without demanding them: RTP/AVP with a usable a=crypto (RFC 8643)."""
     crypto_lines: int = 0
     """All a=crypto lines, usable or not."""
+    maxptime: int | None = None
+    """Milliseconds the longest packet may have, when that is said (RFC 8866 6.4)."""
 
     @property
     def has_keys(self) -> bool:
@@ -148,15 +154,38 @@ def audio_lines(desc: SessionDescription) -> list[RemoteAudio]:
 
 
 def read_audio(desc: SessionDescription, *, index: int | None = None) -> RemoteAudio:
-    """The first audio m-line that is not refused, or the one at `index` whatever its port.
+    """A browser's first audio m-line that is not refused, or the one at `index` whatever its port.
+
+    Browsers bundle: a line of a group may leave its transport to the group's first line, port included when it is
+    `bundle-only` (RFC 9143 6, 7.1.3).
 
     Raises:
         SdpError: 488 when there is none, 400 when its connection line is malformed.
     """
     for section in desc.media:
-        if _is_audio(section) and (section.port != 0 if index is None else section.index == index):
-            return _read(desc, section)
+        tagged = bundle_tag(desc, section)
+        if _is_audio(section) and (_is_live(section, tagged) if index is None else section.index == index):
+            return _read(desc, section, tagged)
     raise SdpError("no audio")
+
+
+def _is_live(section: MediaSection, tagged: MediaSection | None) -> bool:
+    return section.port != 0 or _is_bundle_only(section, tagged)
+
+
+def _is_bundle_only(section: MediaSection, tagged: MediaSection | None) -> bool:
+    """Whether port 0 only means that the line has no transport of its own; outside a group the attribute is void."""
+    return tagged is not None and tagged is not section and tagged.port != 0 and section.attr("bundle-only") is not None
+
+
+def bundle_tag(desc: SessionDescription, section: MediaSection) -> MediaSection | None:
+    """The line whose transport this one shares: the first of its BUNDLE group (RFC 9143 7.1.2), perhaps itself."""
+    mid = read_mid(section)
+    for group in desc.attrs("group"):
+        semantics, *mids = group.split()
+        if mid is not None and semantics.upper() == "BUNDLE" and mid in mids:
+            return next((other for other in desc.media if read_mid(other) == mids[0]), None)
+    return None
 
 
 def strongest(lines: Sequence[RemoteAudio]) -> RemoteAudio:
@@ -183,28 +212,42 @@ def _is_audio(section: MediaSection) -> bool:
     return section.media.lower() == "audio" and Proto.of(section.proto) is not None
 
 
-def _read(desc: SessionDescription, section: MediaSection) -> RemoteAudio:
+def _read(desc: SessionDescription, section: MediaSection, tagged: MediaSection | None = None) -> RemoteAudio:
+    """One line, with the transport of the `tagged` one where it has none of its own."""
     proto = Proto.of(section.proto) or Proto.AVP
     crypto = read_crypto_lines(section.attrs("crypto"))
-    rtp = _read_rtp(desc, section)
+    transport = section if tagged is None or section.attr("ice-ufrag") is not None else tagged
+    rtp = _read_rtp(desc, tagged if tagged is not None and _is_bundle_only(section, tagged) else section)
     return RemoteAudio(
         index=section.index,
         proto=proto,
         rtp=rtp,
         rtcp=_read_rtcp(section, rtp) if rtp else None,
-        rtcp_mux=section.attr("rtcp-mux") is not None,
+        rtcp_mux=section.attr("rtcp-mux") is not None or transport.attr("rtcp-mux") is not None,
         direction=read_direction(desc, section),
         codecs=read_codecs(section),
         cryptos=crypto.usable,
         crypto_problems=crypto.problems,
-        fingerprints=read_fingerprints(desc.effective_attrs(section, "fingerprint")),
+        fingerprints=_read_fingerprints(desc, section, transport),
         setup=read_setup(desc, section),
-        ice=_read_ice(desc, section),
-        ptime=optional_uint(section.attr("ptime") or "", MAX_PTIME) or None,
+        ice=_read_ice(desc, transport),
+        ptime=_read_ptime(section, "ptime"),
+        maxptime=_read_ptime(section, "maxptime"),
         mid=read_mid(section),
         unprotected_crypto=not proto.keyed and bool(crypto.usable),
         crypto_lines=crypto.count,
     )
+
+
+def _read_fingerprints(
+    desc: SessionDescription, section: MediaSection, transport: MediaSection
+) -> tuple[Fingerprint, ...]:
+    return read_fingerprints(section.attrs("fingerprint") or desc.effective_attrs(transport, "fingerprint"))
+
+
+def _read_ptime(section: MediaSection, name: str) -> int | None:
+    """Milliseconds; some write fractions, which do not matter (RFC 8866 6.4)."""
+    return optional_uint((section.attr(name) or "").partition(".")[0], MAX_PTIME) or None
 
 
 def _read_rtp(desc: SessionDescription, section: MediaSection) -> HostPort | None:
@@ -230,15 +273,17 @@ def read_direction(desc: SessionDescription, section: MediaSection) -> Direction
     RFC 3264 8.4 keeps the RFC 2543 hold: the peer takes nothing while its address is 0.0.0.0. With ICE the same
     address only means that no default candidate is known yet (RFC 8839 4.2.1).
     """
-    said = _said_direction(section.lines) or _said_direction(desc.lines) or Direction.SENDRECV
-    if section.port != 0 and _read_ice(desc, section) is None and _is_unspecified(desc.connection(section)):
+    said = _said_direction(section) or _said_direction(desc) or Direction.SENDRECV
+    tagged = bundle_tag(desc, section)
+    if section.port != 0 and _read_ice(desc, tagged or section) is None and _is_unspecified(desc.connection(section)):
         return Direction.make(sends=said.sends, receives=False)
     return said
 
 
-def _said_direction(lines: Sequence[Line]) -> Direction | None:
+def _said_direction(level: MediaSection | SessionDescription) -> Direction | None:
+    """The first one of that level."""
     return next(
-        (d for line in lines for d in Direction if line.type == "a" and line.value.rstrip(" ") == d.value), None
+        (Direction(name) for name, values in level.attributes.items() if name in _DIRECTIONS and "" in values), None
     )
 
 
@@ -250,8 +295,9 @@ def _is_unspecified(host: str | None) -> bool:
 
 
 def read_setup(desc: SessionDescription, section: MediaSection) -> Setup | None:
-    """The DTLS role, media-level first (RFC 5763 5); None when absent or unknown."""
-    text = (desc.effective_attr(section, "setup") or "").strip(" ").lower()
+    """The DTLS role, media-level first, then of the bundle, then session-level (RFC 5763 5); None: absent, unknown."""
+    tagged = bundle_tag(desc, section)
+    text = (section.attr("setup") or desc.effective_attr(tagged or section, "setup") or "").lower()
     return next((s for s in Setup if s.value == text), None)
 
 
@@ -295,6 +341,12 @@ class LocalAudio:
     candidates: tuple[HostPort, ...] = ()
     mid: str | None = None
     ptime: int | None = None
+    maxptime: int | None = None
+
+    @property
+    def dtls(self) -> bool:
+        """True when keys come from DTLS: a browser may also say so by a fingerprint alone (RFC 8829 5.1.2)."""
+        return self.proto.dtls or self.fingerprint is not None
 
     @property
     def for_browser(self) -> bool:

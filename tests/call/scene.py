@@ -276,3 +276,18 @@ def answer(proto: str = "RTP/AVP", *lines: str, port: int = 4002, direction: str
         f"a={direction}",
     ]
     return ("\r\n".join([*head, *lines]) + "\r\n").encode()
+
+
+def browser_answer(offer: bytes) -> bytes:
+    """What a browser says to an offer of ours: all of its codecs, and to be the DTLS client."""
+    ours = ("a=fingerprint", "a=setup", "a=ice-", "a=candidate", "a=end-of", "o=", "a=group")
+    kept = [line for line in offer.decode().splitlines() if not line.startswith(ours)]
+    fingerprint = ":".join(["AB"] * 32)
+    lines = [
+        *kept,
+        "a=ice-ufrag:abcd",
+        "a=ice-pwd:abcdefghijklmnopqrstuv",
+        f"a=fingerprint:sha-256 {fingerprint}",
+        "a=setup:active",
+    ]
+    return ("\r\n".join([lines[0], "o=- 5 1 IN IP4 192.0.2.99", *lines[1:]]) + "\r\n").encode()

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.base.errors import SdpError
 from gateway.sdp.description import MAX_ATTRIBUTES, MAX_BYTES, MAX_FORMATS, MAX_LINES, MAX_MEDIA, SessionDescription
+from gateway.sdp.media import audio_lines
 from tests.sdp.helpers import CAPTURES, describe, parse_lines
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
@@ -41,11 +42,36 @@ def test_there_are_captures_to_test_with() -> None:
         HEAD + "a=note:gr\u00fc\u00dfe \udcff\x85\u2028\r\n",
         "v=0\n",
         "v=0",
+        "\r\n \r\n" + HEAD,
+        HEAD.replace("\r\n", " \t\r\n"),
+        HEAD.replace("\r\n", "\r\r\n"),
+        HEAD.replace("\r\n", "\r\n\r\n"),
+        HEAD.replace("\r\n", "\n \n"),
+        HEAD + "\0",
+        HEAD + "a=x\0\0\r\n\0",
+        HEAD + "\0\0\xfejunk of a buffer\x01",
+        HEAD + "k=clear:secret\r\n",
     ],
 )
 def test_line_endings_blanks_and_odd_bytes_are_kept(text: str) -> None:
     data = text.encode("utf-8", "surrogateescape")
     assert bytes(SessionDescription.parse(data)) == data
+
+
+@pytest.mark.parametrize("blanks", [" ", "  ", "\t", " \t ", "\r", "\r\n", "\r\n \r\n", "\n", "\n\n\n"])
+def test_blanks_at_line_ends_and_empty_lines_are_part_of_no_value(blanks: str) -> None:
+    text = HEAD + "m=audio 4000 RTP/AVP 0\r\na=rtcp-mux\r\na=mid:x\r\na=ice-ufrag:abcd\r\n"
+    desc = parse((blanks if "\n" in blanks else "") + text.replace("\r\n", blanks + "\r\n") + blanks)
+    section = desc.media[0]
+    assert desc.lines[0].value == "0"
+    assert desc.connection(section) == "192.0.2.9"
+    assert (section.attr("rtcp-mux"), section.attr("mid"), section.attr("ice-ufrag")) == ("", "x", "abcd")
+    assert section.formats == ("0",)
+
+
+@pytest.mark.parametrize("end", ["\0", "\0\0\0", "\0\r\n", "\0stack garbage", "\0\xff\xfe v 0"])
+def test_what_follows_the_nul_of_a_c_string_is_not_read(end: str) -> None:
+    assert [line.raw for line in parse(HEAD + end).lines] == [line.raw for line in parse(HEAD).lines]
 
 
 def test_unicode_line_separators_do_not_end_a_line() -> None:
@@ -60,16 +86,17 @@ def test_unicode_line_separators_do_not_end_a_line() -> None:
         ("\r\n", 400),
         ("v=1\r\n", 400),
         ("o=- 1 1 IN IP4 192.0.2.9\r\nv=0\r\n", 400),
-        ("\r\nv=0\r\n", 400),
         (HEAD + "nonsense\r\n", 400),
         (HEAD + "x=1\r\n", 400),
         (HEAD + "A=upper\r\n", 400),
-        (HEAD + "\r\nm=audio 4000 RTP/AVP 0\r\n", 400),
         (HEAD + "a=bare\rreturn\r\n", 400),
-        (HEAD + "a=nul\0\r\n", 400),
+        (HEAD + "a=nul\0inside\r\n", 400),
+        (HEAD + "a=nul\0\r\nm=audio 4000 RTP/AVP 0\r\n", 400),
+        (HEAD + "\0\r\na=inactive\r\n", 400),
+        (HEAD + "\0" + HEAD, 400),
+        ("\0" + HEAD, 400),
+        (" v=0\r\n", 400),
         (HEAD + HEAD, 400),
-        (HEAD + "k=clear:secret\r\n", 488),
-        (HEAD + "m=audio 4000 RTP/AVP 0\r\nk=base64:c2VjcmV0\r\n", 488),
         (HEAD + "m=audio\r\n", 400),
         (HEAD + "m=audio 4000\r\n", 400),
         (HEAD + "m=audio -1 RTP/AVP 0\r\n", 400),
@@ -90,7 +117,7 @@ def test_a_malformed_description_is_refused_with_its_status(text: str, status: i
 
 def test_an_error_never_repeats_the_peers_bytes() -> None:
     with pytest.raises(SdpError) as caught:
-        parse(HEAD + "k=clear:hunter2\r\n")
+        parse(HEAD + "hunter2=clear\r\n")
     assert "hunter2" not in str(caught.value)
 
 
@@ -187,6 +214,8 @@ CANARY = "Q2FuYXJ5S2V5"
         f"a=ice-pwd:{CANARY}",
         f"a=key-mgmt:mikey {CANARY}",
         f"i=inline:{CANARY}",
+        f"k=base64:{CANARY}",
+        f"k={CANARY}",
     ],
 )
 def test_no_printed_form_shows_a_key_or_password(line: str) -> None:
@@ -199,11 +228,15 @@ def test_no_printed_form_shows_a_key_or_password(line: str) -> None:
 def test_a_hostile_description_is_read_in_linear_time() -> None:
     texts = [
         HEAD + "a=" + ":" * 60000,
-        HEAD + "\r\n" * 30000,
+        HEAD + "\r\n" * 5900,
+        HEAD + ("\r" * 9 + "\n") * 5900,
+        HEAD + " \t" * 30000,
+        HEAD + "\0=" * 30000,
+        HEAD + "a=x\r\n" * 3900 + "m=audio 9 RTP/AVP 0\r\n" * MAX_MEDIA,
         HEAD + "m=audio 1 RTP/AVP" + " " * 60000,
         "v=0\n" + "b=\n" * 900,
     ]
     started = time.process_time()
     for text in texts:
-        parse(text)
-    assert time.process_time() - started < 0.2
+        audio_lines(parse(text))
+    assert time.process_time() - started < 0.5

@@ -63,7 +63,7 @@ def test_baresip_offers_dtls_without_ice_or_mux_and_all_at_session_level() -> No
         ("baresip_offer_srtp", Proto.AVP, [1], ()),
         ("baresip_offer_srtp-mandf", Proto.SAVPF, [1], ()),
         ("baresip_answer_echo", Proto.SAVP, [3], ()),
-        ("rtpengine_offer_sdes", Proto.SAVP, [1, 2, 7], ("suite.unknown", "suite.weak_tag")),
+        ("rtpengine_offer_sdes", Proto.SAVP, [1, 2, 7], ("suite.unknown", "suite.weak_tag", "suite.null")),
     ],
 )
 def test_trunk_captures_yield_their_usable_keys(
@@ -307,7 +307,7 @@ def test_candidates_beyond_the_limit_are_not_counted() -> None:
     assert ice.candidates == MAX_CANDIDATES
 
 
-@pytest.mark.parametrize(("text", "ptime"), [("20", 20), ("0", None), ("x", None), ("20.5", None), ("9999", None)])
+@pytest.mark.parametrize(("text", "ptime"), [("20", 20), ("0", None), ("x", None), ("20.5", 20), ("9999", None)])
 def test_ptime_is_a_sensible_number_or_none(text: str, ptime: int | None) -> None:
     assert remote(f"a=ptime:{text}").ptime == ptime
 

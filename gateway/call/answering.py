@@ -158,6 +158,7 @@ def late_answer(call: CallState, leg: Leg, body: bytes) -> bool:
 def offer_in_answer(call: CallState, callee: Leg) -> None:
     """The caller sent no offer: ours goes into the 200 (RFC 3261 13.3.1.4)."""
     codecs = callee.remote.codecs if callee.remote else ()
+    call.caller.keep_pace_with(callee)
     try:
         body = call.caller.build_offer(codecs, direction.offer_from(callee))
     except SdpError:
@@ -173,6 +174,7 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
     if not codecs:
         ending.terminate(call, Termination.NO_COMMON_CODEC)
         return
+    call.caller.keep_pace_with(callee)
     try:
         body = call.caller.build_answer(codecs, direction.answer_to(call.caller, callee))
     except SdpError:

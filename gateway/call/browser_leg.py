@@ -195,4 +195,6 @@ class BrowserLeg(Leg):
             ice_pwd=self.ice.pwd,
             candidates=self.candidates,
             mid=mid,
+            ptime=self.ptime,
+            maxptime=self.maxptime,
         )

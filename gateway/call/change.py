@@ -117,6 +117,7 @@ def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
         return
     if isinstance(leg, TrunkLeg):
         _plan_anew(call, leg)
+    leg.keep_pace_with(call.other(leg))
     try:
         body = leg.build_offer(
             leg.local.codecs if leg.local else leg.usable_codecs, direction.offer_from(call.other(leg))
@@ -211,6 +212,7 @@ def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) ->
     if other is None or not codecs:
         return _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
     leg.note_offer(remote.direction)
+    leg.keep_pace_with(other)
     try:
         body = leg.build_answer(codecs, direction.answer_to(leg, other))
     except SdpError:
@@ -256,6 +258,7 @@ def reoffer(call: CallState, leg: Leg, wanted: Direction) -> None:
     codecs = leg.local.codecs if leg.local else ()
     if other is not None and not wiring.have_common(leg, other):
         codecs = wiring.possible_codecs(leg, other)
+    leg.keep_pace_with(other)
     try:
         body = leg.build_offer(codecs, wanted)
     except SdpError:

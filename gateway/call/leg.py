@@ -78,6 +78,9 @@ class Leg(ABC):
     """What happened on the way here and what was found that no description shows: a retry, an ignored offer of keys."""
     mismatch: frozenset[Code] = frozenset()
     """What the packets of the leg say against its description, until the call stands and it can be recorded."""
+    ptime: int | None = None
+    maxptime: int | None = None
+    """Milliseconds of a packet, and at most, that our next description asks for."""
     wants_to_send: bool = True
     wants_to_receive: bool = True
     """The peer's own will; an answer to our hold offer does not change what it did not ask for itself."""
@@ -124,6 +127,11 @@ class Leg(ABC):
 
     @abstractmethod
     def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes: ...
+
+    def keep_pace_with(self, other: Leg | None) -> None:
+        """Ask for packets as long as the other side wants them: they are passed on as they come (RFC 8866 6.4)."""
+        wanted = other.remote if other is not None else None
+        self.ptime, self.maxptime = (wanted.ptime, wanted.maxptime) if wanted is not None else (None, None)
 
     def remember(self) -> dict[str, object]:
         """The leg as it is, for `restore` when an offer comes to nothing."""

@@ -209,6 +209,7 @@ def media_opened(call: CallState, event: MediaOpened) -> None:
 
 def send_invite(call: CallState, callee: Leg) -> None:
     """Send the callee's INVITE; a retry keeps Call-ID and tag and counts CSeq up (RFC 3261 8.1.3.5)."""
+    callee.keep_pace_with(call.caller)
     try:
         body = callee.build_offer(call.caller_codecs, direction.offer_from(call.caller))
     except SdpError:

@@ -324,6 +324,8 @@ class TrunkLeg(Leg):
             direction=direction,
             cryptos=cryptos,
             mid=None,
+            ptime=self.ptime,
+            maxptime=self.maxptime,
         )
 
 

@@ -10,8 +10,8 @@ from gateway.call.effects import (
 )
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
-from gateway.sdp.codecs import TELEPHONE_EVENT, Codec
-from gateway.sdp.negotiation import common_codecs, payload_map
+from gateway.sdp.codecs import Codec
+from gateway.sdp.negotiation import common_codecs, companions, payload_map
 
 
 def agreed_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
@@ -25,8 +25,7 @@ def agreed_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
     audio = sorted((c for c in common if c.key in used and not c.is_companion), key=lambda c: used.index(c.key))
     if not audio:
         audio = [c for c in common if not c.is_companion][:1]
-    rates = {codec.clock_rate for codec in audio}
-    return (*audio, *(c for c in common if c.is_companion and c.clock_rate in rates))
+    return (*audio, *companions(audio, common))
 
 
 def possible_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
@@ -78,8 +77,8 @@ def _formats(source: Leg) -> tuple[PayloadFormat, ...]:
     """What the payload types count that this peer may send, in the same order of precedence as their map."""
     found: dict[int, PayloadFormat] = {}
     for codec in (*(source.local.codecs if source.local else ()), *(source.remote.codecs if source.remote else ())):
-        is_event = codec.key[0] == TELEPHONE_EVENT
-        found.setdefault(codec.payload_type, PayloadFormat(source.name, codec.payload_type, codec.clock_rate, is_event))
+        form = PayloadFormat(source.name, codec.payload_type, codec.clock_rate, codec.is_event)
+        found.setdefault(codec.payload_type, form)
     return tuple(found.values())
 
 

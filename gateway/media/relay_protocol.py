@@ -40,7 +40,8 @@ Session
                           Other values forget what was learned; the same ones again only start anew the time in which
                           the signalled address must be silent before another is learned.
     `SetPayloads`         The payload types that are relayed, with the number each gets. All others are dropped.
-                          `formats` says what their timestamps count; 8000 Hz and no event where it says nothing.
+                          `formats` says what their timestamps count; 8000 Hz and no event where it says nothing. An
+                          event that gets a number of another clock rate leaves with its duration in that clock.
     `SetDirection`        Opens or closes RTP per direction (hold); RTCP is never held. Both are open at the start.
     `SendDtls`            Sends a DTLS datagram to the nominated address of the browser, or before nomination to the
                           address validated first. Dropped when there is neither.

@@ -61,6 +61,11 @@ class Codec:
         return self.key[0] in COMPANIONS
 
     @property
+    def is_event(self) -> bool:
+        """True for telephone-event (RFC 4733)."""
+        return self.key[0] == TELEPHONE_EVENT
+
+    @property
     def rtpmap(self) -> str:
         """Value of `a=rtpmap`; channels only when there is more than one (RFC 8866 6.6)."""
         channels = f"/{self.channels}" if self.channels != 1 else ""

@@ -22,8 +22,8 @@ from gateway.sdp.keying import CryptoAttribute, Fingerprint, Setup, read_crypto_
 
 MAX_CANDIDATES = 32
 """Counted and otherwise ignored: an ICE-lite agent learns its peer from checks, not from candidates."""
-MAX_PTIME = 200
-"""Milliseconds in one packet; more than this is a typing mistake."""
+MAX_PTIME = 240
+"""Milliseconds in one packet: what mobile networks write; more than this is a typing mistake."""
 ICE_UFRAG_LENGTHS = range(4, 257)
 ICE_PWD_LENGTHS = range(22, 257)
 """RFC 8839 5.4."""

@@ -18,29 +18,40 @@ MIXED_KEYING = "media.mixed_keying"
 KEY_REUSE = "key.reuse"
 """Policy codes (docs/policy.md) that an answer can earn here."""
 
+COMMON_EVENT_RATE = 8000
+"""Clock rate of the telephone-events that every device with a keypad knows (RFC 4733 2.5.1.1)."""
+
 
 def select_codecs(offered: Sequence[Codec], supported: Sequence[str | CodecKey]) -> tuple[Codec, ...]:
     """Offered codecs we support, in our order of preference, with their payload types.
 
     An entry of `supported` is a name in any case ("opus", any clock rate) or a full `Codec.key`. telephone-event and
-    comfort noise need not be listed: they come along with a codec of their clock rate.
+    comfort noise need not be listed: they come along with a codec of their clock rate. Events at 8000 Hz come along
+    with any codec, because many devices know no others.
     """
     chosen: dict[int, Codec] = {}
     for wanted in supported:
         for codec in offered:
             if _is_wanted(codec, wanted) and _is_audio(codec):
                 chosen.setdefault(codec.payload_type, codec)
-    return _with_companions(list(chosen.values()), offered)
+    audio = list(chosen.values())
+    found = companions(audio, offered)
+    common_events = [c for c in offered if c.is_event and c.clock_rate == COMMON_EVENT_RATE and c not in found]
+    return (*audio, *found, *(common_events if audio else ()))
 
 
 def common_codecs(a: Sequence[Codec], b: Sequence[Codec]) -> tuple[Codec, ...]:
     """Codecs of `a`, with its payload types and order, that `b` has too; telephone-event and CN last.
 
-    Clock rate and channels must be equal, because packets are relayed and not transcoded.
+    Clock rate and channels must be equal, because packets are relayed and not transcoded. Only telephone-events may
+    have two clock rates: the relay counts their durations anew.
     """
     keys = {codec.key for codec in b}
     shared = [codec for codec in a if codec.key in keys]
-    return _with_companions([c for c in shared if _is_audio(c)], shared)
+    if any(c.is_event for c in b) and not any(c.is_event for c in shared):
+        shared += [codec for codec in a if codec.is_event]
+    audio = [c for c in shared if _is_audio(c)]
+    return (*audio, *companions(audio, shared))
 
 
 def _is_wanted(codec: Codec, wanted: str | CodecKey) -> bool:
@@ -51,18 +62,31 @@ def _is_audio(codec: Codec) -> bool:
     return not codec.is_companion and codec.key[0] not in REFERRING
 
 
-def _with_companions(audio: list[Codec], among: Sequence[Codec]) -> tuple[Codec, ...]:
+def companions(audio: Sequence[Codec], among: Sequence[Codec]) -> tuple[Codec, ...]:
+    """Comfort noise and telephone-events for these codecs: of their clock rates (RFC 4733 2.1, RFC 3389 4).
+
+    Where no event has one of them, those of another rate do: a digit under the wrong clock is better than none.
+    """
+    if not audio:
+        return ()
     rates = {codec.clock_rate for codec in audio}
-    companions = [c for c in among if c.is_companion and c.clock_rate in rates]
-    return (*audio, *companions)
+    found = tuple(c for c in among if c.is_companion and c.clock_rate in rates)
+    if any(c.is_event for c in found):
+        return found
+    return (*found, *(c for c in among if c.is_event))
 
 
 def payload_map(src: Sequence[Codec], dst: Sequence[Codec]) -> dict[int, int]:
-    """Payload type on the `src` leg -> payload type of the same codec on the `dst` leg; the rest is not relayed."""
+    """Payload type on the `src` leg -> payload type of the same codec on the `dst` leg; the rest is not relayed.
+
+    Telephone-events find events of another clock rate, if there are none of theirs.
+    """
     targets: dict[CodecKey, int] = {}
     for codec in dst:
         targets.setdefault(codec.key, codec.payload_type)
-    return {c.payload_type: targets[c.key] for c in src if c.key in targets}
+    event = next((codec.key for codec in dst if codec.is_event), None)
+    keys = {c.payload_type: event if c.is_event and event and c.key not in targets else c.key for c in src}
+    return {number: targets[key] for number, key in keys.items() if key in targets}
 
 
 def choose_crypto(offered: Sequence[CryptoAttribute], suites: Sequence[CryptoSuite]) -> CryptoAttribute | None:

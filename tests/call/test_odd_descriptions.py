@@ -279,3 +279,48 @@ def test_a_key_with_an_mki_is_told_from_a_missing_one(proto: str) -> None:
     legacy = from_trunk(offer, Profile.LEGACY)
     assert (legacy.responses[-1].status == 200) is (proto == "RTP/AVP")
     assert "key.mki" in said(legacy)
+
+
+OPUS_ANSWER = (
+    answer().replace(b"RTP/AVP 0 101", b"RTP/AVP 96 101").replace(b"a=rtpmap:0 PCMU/8000", b"a=rtpmap:96 opus/48000/2")
+)
+WITHOUT_8000 = edited(OFFER, (" 126", ""), ("a=rtpmap:126 telephone-event/8000\r\n", ""))
+
+
+@pytest.mark.parametrize(("offer", "events"), [(OFFER, "126"), (WITHOUT_8000, "110")])
+def test_digits_pass_when_opus_was_chosen_and_the_trunk_has_events_at_8000_only(offer: bytes, events: str) -> None:
+    """RFC 4733 2.1 wants one clock; trunks that bridge to telephones have another for their digits."""
+    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp"), offer=offer).calling()
+    if offer is OFFER:
+        assert b"telephone-event/8000" in scene.invite.body
+    scene.reply(200, OPUS_ANSWER)
+    line = next(x for x in scene.responses[-1].body.decode().splitlines() if x.startswith("m=audio"))
+    assert line.split()[3:] == ["111", events]
+    payloads = scene.relay(fx.SetPayloads)
+    assert dict(payloads.to_trunk)[int(events)] == 101
+    assert dict(payloads.to_browser)[101] == int(events)
+    assert {(f.leg, f.payload_type, f.clock_rate) for f in payloads.formats if f.is_event} >= {
+        ("trunk", 101, 8000),
+        ("browser", int(events), 8000 if events == "126" else 48000),
+    }
+
+
+@pytest.mark.parametrize(("said", "passed"), [("20", "20"), (" 30 ", "30"), ("20.0", "20"), ("0", None), ("x", None)])
+def test_the_length_of_packets_a_side_asks_for_is_asked_of_the_other(said: str, passed: str | None) -> None:
+    """RFC 8866 6.4: packets are passed on as they come, so only their sender can heed it."""
+    asked = f"a=ptime:{said}\r\na=maxptime:60\r\n".encode()
+    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp"), offer=OFFER + asked).calling()
+    scene.reply(200, answer("RTP/AVP", "a=ptime:40", "a=maxptime:120"))
+    lines = scene.invite.body.decode().splitlines()
+    assert ([x for x in lines if x.startswith("a=ptime")] == [f"a=ptime:{passed}"]) is (passed is not None)
+    assert "a=maxptime:60" in lines
+    ours = scene.responses[-1].body.decode().splitlines()
+    assert {"a=ptime:40", "a=maxptime:120"} <= set(ours)
+
+
+def test_a_trunk_that_calls_hears_what_the_browser_asked_for() -> None:
+    scene = Scene(profile=Profile.LEGACY, outbound=False, offer=answer("RTP/AVP", "a=ptime:30"), flow=trunk_flow("udp"))
+    scene.calling()
+    assert b"a=ptime:30\r\n" in scene.invite.body
+    scene.reply(200, browser_answer(scene.invite.body).replace(b"a=ptime:30", b"a=ptime:10"))
+    assert b"a=ptime:10\r\n" in scene.responses[-1].body

@@ -18,12 +18,14 @@ def rtp(
     csrc: tuple[int, ...] = (),
     extension: bytes | None = None,
     padding: bytes = b"",
+    timestamp: int | None = None,
 ) -> bytes:
     """An RTP packet (RFC 3550 5.1); its payload tells its sequence number unless one is given."""
     if payload is None:
         payload = b"\xd5" * 156 + struct.pack("!I", sequence)
     first = 0x80 | len(csrc) | (0x10 if extension is not None else 0) | (0x20 if padding else 0)
-    head = struct.pack("!BBHII", first, marker << 7 | payload_type, sequence & 0xFFFF, sequence * 160, ssrc)
+    moment = sequence * 160 if timestamp is None else timestamp
+    head = struct.pack("!BBHII", first, marker << 7 | payload_type, sequence & 0xFFFF, moment, ssrc)
     head += b"".join(struct.pack("!I", source) for source in csrc)
     if extension is not None:
         head += struct.pack("!HH", 0xBEDE, len(extension) // 4) + extension

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pylibsrtp import Error
 
 from gateway.base.values import HostPort, Secret
-from gateway.media.relay_protocol import SetDirection, SetKeys, SetTrunk
+from gateway.media.relay_protocol import Format, SetDirection, SetKeys, SetPayloads, SetTrunk
 from tests.effort import examples
+from tests.media import packets
 from tests.media.listener import FRAME, SUITE, TRUNK, Listener, Rig, rig, voice
 
 MAX_GAP = 0.2
@@ -215,6 +216,33 @@ def test_a_digit_keeps_its_timestamp_and_its_three_ends(way: Way) -> None:
     assert listener.numbers == list(range(listener.numbers[0], listener.numbers[0] + 128))
     passed = (listener.packets[-1].timestamp - listener.packets[0].timestamp) & 0xFFFFFFFF
     assert passed == spoken + 49 * FRAME
+
+
+@pytest.mark.parametrize(("there", "ends_at"), [(8000, 8000), (48000, 48000)])
+def test_a_digit_of_another_clock_keeps_one_timestamp_and_its_length(there: int, ends_at: int) -> None:
+    """Opus counts 48000 a second, the trunk's events 8000: a second of a key is a second on either side."""
+    formats = (
+        *(Format(leg, 111, 48000, False) for leg in ("browser", "trunk")),
+        Format("trunk", 101, 8000, True),
+        Format("browser", 110, there, True),
+    )
+    with rig(keyed=True) as made:
+        made.session.set_payloads(SetPayloads(1, {111: 111, 110: 101}, {111: 111, 101: 110}, formats))
+        for n in range(50):
+            assert made.from_trunk(voice(100 + n, n * 960, PHONE, kind=111))
+            made.now += 0.02
+        for n in range(1, 51):
+            digit = b"\x05\x0a" + (n * 160).to_bytes(2)
+            assert made.from_trunk(packets.rtp(149 + n, payload_type=101, ssrc=PHONE, payload=digit, timestamp=48000))
+            made.now += 0.02
+        for n in range(50):
+            assert made.from_trunk(voice(200 + n, 96000 + n * 960, PHONE, kind=111))
+            made.now += 0.02
+        events = [p for p in made.browser.packets if p.kind == 110]
+        assert len(events) == 50
+        assert len({p.timestamp for p in events}) == 1
+        assert int.from_bytes(events[-1].payload[2:]) == ends_at
+        assert made.browser.gaps(48000) == [0.98]
 
 
 def test_a_change_of_the_clock_rate_goes_on_by_the_time_that_passed(way: Way) -> None:

@@ -86,3 +86,24 @@ def test_rtcp_is_told_from_rtp_by_the_second_octet() -> None:
     assert rtp.is_rtcp(packets.rtp(1, payload_type=95, marker=True))
     assert not rtp.is_rtcp(packets.rtp(1, payload_type=63, marker=True))
     assert not rtp.is_rtcp(packets.rtp(1, payload_type=96))
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "duration", "left"),
+    [(48000, 8000, 4800, 800), (8000, 48000, 800, 4800), (8000, 48000, 20000, 65535), (8000, 8000, 800, 800)],
+)
+@pytest.mark.parametrize("parts", [{}, {"extension": b"abcd"}, {"csrc": (5,)}])
+def test_the_duration_of_an_event_is_counted_in_the_clock_of_the_other_side(
+    here: int, there: int, duration: int, left: int, parts: dict[str, Any]
+) -> None:
+    """RFC 4733 2.3.5."""
+    packet = packets.rtp(1, payload_type=101, payload=b"\x05\x8a" + duration.to_bytes(2), **parts)
+    written = _rewrite(packet, Payload(110, here, is_event=True, clock_rate_there=there))
+    assert written[-4:] == b"\x05\x8a" + left.to_bytes(2)
+    assert len(written) == 16 + 4 * ("csrc" in parts)
+
+
+@pytest.mark.parametrize("size", range(4))
+def test_an_event_cut_short_leaves_as_it_came(size: int) -> None:
+    event = Payload(110, 48000, is_event=True, clock_rate_there=8000)
+    assert _rewrite(packets.rtp(1, payload=bytes(size)), event)[12:] == bytes(size)

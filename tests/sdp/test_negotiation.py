@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from gateway.base.crypto_suite import SUITES
 from gateway.sdp.codecs import Codec, read_codecs
 from gateway.sdp.media import read_audio
@@ -38,8 +40,12 @@ def test_codecs_are_selected_in_our_order_with_the_peers_payload_types() -> None
     ]  # fmt: skip
 
 
-def test_events_and_comfort_noise_only_come_with_their_clock_rate() -> None:
-    assert names(select_codecs(CHROMIUM, ["opus"])) == ["111:opus/48000", "110:telephone-event/48000"]
+def test_events_and_comfort_noise_come_with_their_clock_rate_and_the_events_everybody_knows_with_any() -> None:
+    assert names(select_codecs(CHROMIUM, ["opus"])) == [
+        "111:opus/48000",
+        "110:telephone-event/48000",
+        "126:telephone-event/8000",
+    ]
     assert names(select_codecs(CHROMIUM, ["PCMU"])) == ["0:PCMU/8000", "13:CN/8000", "126:telephone-event/8000"]
 
 
@@ -50,7 +56,11 @@ def test_events_alone_are_no_codec() -> None:
 
 def test_a_full_key_selects_one_clock_rate() -> None:
     pjsua2 = read_audio(capture("pjsua2_offer_sdes_m")).codecs
-    assert names(select_codecs(pjsua2, [("speex", 16000, 1)])) == ["96:speex/16000", "120:telephone-event/16000"]
+    assert names(select_codecs(pjsua2, [("speex", 16000, 1)])) == [
+        "96:speex/16000",
+        "120:telephone-event/16000",
+        "121:telephone-event/8000",
+    ]
     assert names(select_codecs(pjsua2, ["speex"]))[:3] == ["96:speex/16000", "97:speex/8000", "98:speex/32000"]
 
 
@@ -73,8 +83,30 @@ def test_names_are_compared_without_case() -> None:
     assert common_codecs((Codec(96, "OPUS", 48000, 2),), (OPUS,)) == (Codec(96, "OPUS", 48000, 2),)
 
 
-def test_each_telephone_event_is_mapped_to_the_one_of_its_clock_rate() -> None:
-    assert payload_map(CHROMIUM, TRUNK) == {0: 0, 8: 8, 126: 120}
+@pytest.mark.parametrize(
+    ("ours", "theirs", "events"),
+    [
+        ((OPUS, DTMF_48, DTMF_8), (OPUS, DTMF_8), [DTMF_8]),
+        ((OPUS, DTMF_48, DTMF_8), (OPUS, DTMF_48, DTMF_8), [DTMF_48]),
+        ((OPUS, DTMF_48), (OPUS, DTMF_8), [DTMF_48]),
+        ((OPUS, DTMF_8), (OPUS, DTMF_48), [DTMF_8]),
+        ((PCMU, DTMF_48), (PCMU, DTMF_8), [DTMF_48]),
+        ((OPUS, PCMU, DTMF_48, DTMF_8), (PCMU, DTMF_8), [DTMF_8]),
+        ((OPUS, DTMF_48, DTMF_8), (OPUS,), []),
+        ((OPUS,), (OPUS, DTMF_8), []),
+    ],
+)
+def test_digits_survive_when_both_sides_know_events_of_any_rate(
+    ours: tuple[Codec, ...], theirs: tuple[Codec, ...], events: list[Codec]
+) -> None:
+    common = common_codecs(ours, theirs)
+    assert [codec for codec in common if codec.is_event] == events
+    mapped = payload_map(common, theirs)
+    assert all(codec.payload_type in mapped for codec in common)
+
+
+def test_each_telephone_event_is_mapped_to_the_one_of_its_clock_rate_or_else_to_another() -> None:
+    assert payload_map(CHROMIUM, TRUNK) == {0: 0, 8: 8, 126: 120, 110: 120}
     assert payload_map(TRUNK, CHROMIUM) == {0: 0, 8: 8, 120: 126}
     assert payload_map((OPUS, DTMF_48, PCMU, DTMF_8, CN), CHROMIUM) == {111: 111, 110: 110, 0: 0, 101: 126, 13: 13}
 
@@ -85,7 +117,8 @@ def test_two_numbers_of_one_codec_both_arrive() -> None:
 
 
 def test_what_the_other_side_has_no_number_for_is_not_mapped() -> None:
-    assert payload_map((OPUS, DTMF_48), TRUNK) == {}
+    assert payload_map((OPUS, CN), TRUNK) == {}
+    assert payload_map((OPUS, DTMF_48), (OPUS, PCMU)) == {111: 111}
 
 
 def test_our_strongest_suite_is_chosen_whatever_the_peers_order() -> None:

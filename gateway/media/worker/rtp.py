@@ -8,6 +8,8 @@ from typing import TypeAlias
 from gateway.media.worker.stream import Payload, Place
 
 HEADER = 12
+_EVENT = 4
+"""Octets of a telephone-event (RFC 4733 2.3)."""
 _VERSION = 0x80
 _PADDING = 0x20
 _EXTENSION = 0x10
@@ -66,6 +68,15 @@ def _padding_fits(packet: bytes, room: int) -> bool:
     return not packet[0] & _PADDING or 0 < packet[-1] <= room
 
 
+def _rescale_event(packet: bytes, start: int, payload: Payload) -> bytes:
+    """An event with its duration in the other side's clock (RFC 4733 2.3.5), or the longest that can be written."""
+    if len(packet) < start + _EVENT:
+        return packet
+    duration = packet[start + 2] << 8 | packet[start + 3]
+    scaled = min(duration * payload.clock_rate_there // payload.clock_rate, 0xFFFF)
+    return packet[: start + 2] + scaled.to_bytes(2) + packet[start + _EVENT :]
+
+
 def rewrite(packet: bytes, ends: Ends, payload: Payload, ssrc: int, place: Place) -> bytes:
     """The packet under our SSRC and numbers, with the other side's payload type and without header extension.
 
@@ -76,4 +87,6 @@ def rewrite(packet: bytes, ends: Ends, payload: Payload, ssrc: int, place: Place
     second = packet[1] & _MARKER | payload.number | begins << 7
     head = _HEAD.pack(packet[0] & ~_EXTENSION, second, sequence, timestamp, ssrc)
     end, start = ends
+    if payload.clock_rate_there not in (0, payload.clock_rate):
+        packet = _rescale_event(packet, start, payload)
     return head + packet[HEADER:] if start == HEADER else head + packet[HEADER:end] + packet[start:]

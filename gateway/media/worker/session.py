@@ -207,8 +207,10 @@ def _payloads(source: Leg, numbers: Mapping[int, int], formats: Sequence[Format]
         return 0 <= kind <= 127 and not 64 <= kind <= 95
 
     payloads = {kind: Payload(mapped) for kind, mapped in numbers.items() if fits(kind) and fits(mapped)}
+    rates = {known.payload_type: known.clock_rate for known in formats if known.leg != source and known.is_event}
     for known in formats:
         if known.leg == source and known.payload_type in payloads:
             number = payloads[known.payload_type].number
-            payloads[known.payload_type] = Payload(number, known.clock_rate, known.is_event)
+            there = rates.get(number, 0) if known.is_event else 0
+            payloads[known.payload_type] = Payload(number, known.clock_rate, known.is_event, there)
     return payloads

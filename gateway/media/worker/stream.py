@@ -59,6 +59,8 @@ class Payload(NamedTuple):
     """Timestamp units a second."""
     is_event: bool = False
     """telephone-event: packets that share the timestamp of the event's beginning (RFC 4733)."""
+    clock_rate_there: int = 0
+    """Timestamp units a second on the other side, where an event's are others; 0: the same."""
 
 
 Place: TypeAlias = tuple[int, int, bool]

@@ -117,12 +117,18 @@ def call_start(
     source: HostPort | None = None,
     transport: str = "",
     user_agent: str = "",
+    dialled: str = "",
 ) -> dict[str, object]:
-    """A call came in; which policy holds for it is settled (checkpoint P0)."""
+    """A call came in; which policy holds for it is settled (checkpoint P0).
+
+    Args:
+        dialled: what the caller wrote, before the dialplan made a number of it.
+    """
     fields: dict[str, object] = {
         "source": _address(source),
         "transport": transport,
         "user_agent": user_agent,
+        "dialled": _party(dialled),
         "require": policy.rules.require.name,
         "prefer": policy.rules.prefer.name,
     }
@@ -300,6 +306,10 @@ def call_final(
     codecs: Iterable[str] = (),
     counters: Mapping[str, int] | None = None,
     causes: Iterable[CauseFacts] = (),
+    grade_refused: str = "",
+    codec: str = "",
+    trunk_rtp: HostPort | None = None,
+    own_rtp: HostPort | None = None,
 ) -> dict[str, object]:
     """The one record that ends every call: its grades, why it ended and what was counted.
 
@@ -309,6 +319,10 @@ def call_final(
         duration: seconds from answer to end; 0 when it was never answered.
         sip_status: the status the call ended with where it differs from the termination's own.
         causes: what the message that ended the call said of why (RFC 3326); the most telling is kept.
+        grade_refused: of the leg that policy refused last, as it would have been.
+        codec: the audio codec that was agreed on last.
+        trunk_rtp: where the trunk takes its media.
+        own_rtp: where the trunk sends it to.
     """
     at_answer = call_posture.at_answer
     graded = bool(call_posture.legs())
@@ -324,7 +338,11 @@ def call_final(
         "grade_worst": _claim(call_posture, call_posture.worst if graded else None),
         "legs": {leg: _proved(call_posture, leg) for leg in call_posture.legs()},
         "codes": sorted(call_posture.codes_seen),
+        "grade_refused": grade_refused or None,
         "codecs": list(codecs),
+        "codec": codec or None,
+        "trunk_rtp": _address(trunk_rtp),
+        "own_rtp": _address(own_rtp),
         "counters": dict(counters or {}),
         "recorded": False,
     }
@@ -344,6 +362,22 @@ def call_broken(call_uid: str) -> dict[str, object]:
         "grade_worst": None,
     }
     return _record("call.final", fields)
+
+
+def auth_ok(*, user: str, source: HostPort, transport: str, method: str, unrecorded: int = 0) -> dict[str, object]:
+    """A connection has proved who its user is; everything else that comes over it is that user's.
+
+    Args:
+        unrecorded: sign-ins of this user since the last such record that were too many for a record each.
+    """
+    fields: dict[str, object] = {
+        "user": _party(user),
+        "source": _address(source),
+        "transport": transport,
+        "method": method,
+        "unrecorded": unrecorded,
+    }
+    return _record("auth.ok", fields)
 
 
 def auth_fail(*, user: str, source: HostPort, transport: str, reason: str, method: str = "") -> dict[str, object]:

@@ -43,6 +43,7 @@ _BY_TYPE: dict[str, Severity] = {
     "leg.verified": Severity.OK,
     "leg.lost": Severity.INFO,
     "leg.violation": Severity.HIGH,
+    "auth.ok": Severity.INFO,
     "auth.fail": Severity.MEDIUM,
     "policy.loaded": Severity.INFO,
     "admin.start": Severity.INFO,
@@ -60,6 +61,22 @@ _BY_GRADE: dict[str, Severity] = {
     "END_TO_END": Severity.OK,
 }
 """Tolerated downgrades are LOW, as plain RTP is a choice; an exposed key looks encrypted and is not, hence MEDIUM."""
+
+
+_ENCRYPTION_REFUSED: dict[str, Severity] = {
+    Termination.ENCRYPTION_REQUIRED.slug: Severity.LOW,
+    Termination.ENCRYPTION_IMPOSSIBLE.slug: Severity.LOW,
+    Termination.BROWSER_OFFER_INSECURE.slug: Severity.LOW,
+    Termination.ENCRYPTION_IGNORED.slug: Severity.MEDIUM,
+    Termination.ENCRYPTION_UNUSABLE.slug: Severity.MEDIUM,
+    Termination.ENCRYPTION_REMOVED.slug: Severity.MEDIUM,
+    Termination.ENCRYPTION_WITHDRAWN.slug: Severity.MEDIUM,
+    Termination.TRUNK_UNVERIFIED.slug: Severity.MEDIUM,
+    Termination.FINGERPRINT_MISMATCH.slug: Severity.MEDIUM,
+    Termination.DTLS_FAILED.slug: Severity.MEDIUM,
+}
+"""Calls that were not put through because of their encryption: LOW where the other side has none or was never asked,
+MEDIUM where it said one thing and did another, or could not prove who it is."""
 
 
 def severity(record: Record) -> Severity:
@@ -111,7 +128,7 @@ def _final_severity(record: Record) -> Severity:
     if _text(record, "termination") == Termination.CRASH.slug:
         return Severity.MEDIUM
     if record.get("answered") is not True:
-        return Severity.INFO
+        return _ENCRYPTION_REFUSED.get(_text(record, "termination"), Severity.INFO)
     return _BY_GRADE.get(_text(record, "grade_worst"), Severity.MEDIUM)
 
 
@@ -146,8 +163,23 @@ def _final(record: Record) -> str:
         return _crashed(record)
     answered = f"answered, {_text(record, 'duration')} s" if record.get("answered") is True else "not answered"
     grades = f"worst {_text(record, 'grade_worst')}, at answer {_text(record, 'grade_at_answer')}"
-    parts = [_parties(record), answered, grades if record.get("answered") is True else "", _codes(record)]
+    if record.get("answered") is not True:
+        refused = _text(record, "grade_refused")
+        grades = f"refused as {refused}" if refused else ""
+    parts = [_parties(record), f"{answered}{_answered_by(record)}", grades, _media(record), _codes(record)]
     return ", ".join(part for part in (*parts, f"ended by {_text(record, 'termination')}", _cause(record)) if part)
+
+
+def _answered_by(record: Record) -> str:
+    """Who took a call from a trunk: the dialplan gave it to a user, and no other can."""
+    inbound = record.get("answered") is True and _text(record, "dir") == "in"
+    return f" by {_text(record, 'user')}" if inbound else ""
+
+
+def _media(record: Record) -> str:
+    codec, theirs, ours = (_text(record, key) for key in ("codec", "trunk_rtp", "own_rtp"))
+    places = f"{ours} <-> {theirs}" if ours and theirs else ""
+    return " ".join(word for word in (codec, places) if word) if record.get("answered") is True else ""
 
 
 def _cause(record: Record) -> str:
@@ -163,6 +195,11 @@ def _crashed(record: Record) -> str:
     known = f"worst known {worst}" if worst else "no leg was recorded"
     ended = f"ended by {_text(record, 'termination')} at or after {_text(record, 'log_ended')}"
     return ", ".join(part for part in (_parties(record), "duration unknown", known, _codes(record), ended) if part)
+
+
+def _auth_ok(record: Record) -> str:
+    more = f", {_text(record, 'unrecorded')} more times before" if record.get("unrecorded") else ""
+    return f"{_text(record, 'user')} from {_text(record, 'source')} over {_text(record, 'transport')}{more}"
 
 
 def _auth_fail(record: Record) -> str:
@@ -229,6 +266,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "leg.lost": _leg,
     "media.latch": _latch,
     "call.final": _final,
+    "auth.ok": _auth_ok,
     "auth.fail": _auth_fail,
     "tls.peer": _tls_peer,
     "policy.loaded": _policy_loaded,

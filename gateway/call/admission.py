@@ -41,6 +41,8 @@ MAX_DIALLING = 4096
 """Users counted apart at one time."""
 UNROUTED = "-"
 """Trunk name in the records of a call that never had one."""
+MAX_TYPED = 64
+"""Characters kept of what was dialled and is no number; E.164 has 15 digits."""
 MAX_SESSION_ID = 0x7FFFFFFF
 HOP_KEY_LENGTH = 32
 """Octets of the key of our hop marks: one block of SHA-256."""
@@ -112,7 +114,7 @@ class Admission:
         try:
             number = _dialled(request.request_uri, self._services.config.realm)
         except SipError:
-            return Plan(user, "", UNROUTED, refused=Termination.NO_ROUTE)
+            return Plan(user, _typed(request), UNROUTED, refused=Termination.NO_ROUTE)
         if _user_part(request.from_.uri).lower() != user.lower():
             return Plan(user, number, UNROUTED, refused=Termination.IDENTITY_MISMATCH)
         route = self._services.dialplan.route_outbound(number)
@@ -129,7 +131,7 @@ class Admission:
         try:
             number = _dialled(event.request.request_uri, self._services.config.realm)
         except SipError:
-            return Plan("", "", trunk, refused=Termination.NO_ROUTE)
+            return Plan("", _typed(event.request), trunk, refused=Termination.NO_ROUTE)
         route = self._services.dialplan.route_inbound(trunk, number)
         if route is None:
             return Plan("", number, trunk, refused=Termination.NO_ROUTE)
@@ -154,6 +156,7 @@ class Admission:
             policy=effective_policy(trunk.security, plan.trunk_id, emergency=plan.emergency),
             context=self._context,
             caller=self._make_caller(event, plan, trunk, outbound=outbound),
+            dialled=_typed(event.request),
             alternatives=plan.alternatives,
         )
         state.max_forwards = _hops(event.request)
@@ -251,6 +254,15 @@ def _dialled(uri: SipUri, realm: str) -> str:
         SipError: 404, it cannot be dialled, or counts in a context that is not ours.
     """
     return in_context(normalise(uri.subscriber), uri.phone_context, realm)
+
+
+def _typed(request: Request) -> str:
+    """What the caller wrote where a number should be; records clean it."""
+    try:
+        uri = request.request_uri
+    except SipError:
+        return request.uri[:MAX_TYPED]
+    return (uri.user_decoded or uri.host)[:MAX_TYPED]
 
 
 def _calling(uri: SipUri, realm: str) -> str:

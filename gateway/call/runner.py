@@ -14,14 +14,14 @@ from gateway.base.counters import Counter
 from gateway.base.errors import MediaError, TransportError
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
-from gateway.call import events, security
+from gateway.call import events, lines, security, wiring
 from gateway.call.b2bua import Call
 from gateway.call.edge import attempt
 from gateway.call.forks import LateForks
 from gateway.call.media_control import CallMedia
 from gateway.call.probes import TrunkProbes
 from gateway.call.services import Services
-from gateway.call.state import CallState
+from gateway.call.state import CallState, Phase
 from gateway.sip.flow import Flow, objection
 
 log = logging.getLogger(__name__)
@@ -122,6 +122,7 @@ class CallRunner:
     def begin(self, refused: Termination | None = None) -> None:
         """Record the start; then begin the call, or refuse it. Without a record only an emergency call goes on."""
         self._services.counters.add(Counter.CALLS_STARTED)
+        log.info(lines.started(self.state))
         self._first_step = lambda: self._recorded_start(refused)
         self._decide(lambda: self.call.open(self._services.clock()))
         self._work()
@@ -189,7 +190,9 @@ class CallRunner:
         log.debug("call=%s event=%s", self.state.id, events.describe(event))
         self._decide(lambda: self.call.handle(event, self._services.clock()))
         if self.state.phase is not before:
-            log.info("call=%s state=%s->%s", self.state.id, before.name.lower(), self.state.phase.name.lower())
+            answered = self.state.phase is Phase.ANSWERED
+            changed = f"call={self.state.id} state={before.name.lower()}->{self.state.phase.name.lower()}"
+            log.log(logging.INFO if answered else logging.DEBUG, lines.answered(self.state) if answered else changed)
 
     def _decide(self, step: Callable[[], list[fx.Effect]]) -> None:
         """Let the machine decide; what it did not foresee ends this call and no other."""
@@ -301,7 +304,7 @@ class CallRunner:
         if why := objection(flow, leg.founding):
             self.feed(events.FlowRefused(leg.name, flow, method, why, 0))
             return None
-        log.info("call=%s %s over a new connection flow=%s", self.state.id, method, flow)
+        log.debug("call=%s %s over a new connection flow=%s", self.state.id, method, flow)
         self.feed(events.FlowMoved(leg.name, flow))
         return flow
 
@@ -387,7 +390,8 @@ class CallRunner:
         kind = str(effect.record.get("type", ""))
         if kind in _RECORD_COUNTERS:
             self._services.counters.add(_RECORD_COUNTERS[kind])
-            log.info("call=%s %s codes=%s", self.state.id, kind, effect.record.get("codes"))
+            level = logging.WARNING if kind == "leg.violation" else logging.DEBUG
+            log.log(level, "call=%s %s codes=%s", self.state.id, kind, effect.record.get("codes"))
         if effect.record.get("checkpoint") == record.Checkpoint.PACKETS and effect.record.get("kind") == "D4":
             self._services.counters.add(Counter.LEGS_CONTRADICTED)
         self._unwritten += 1
@@ -442,10 +446,10 @@ class CallRunner:
         self._services.audit.write(final[0], lambda found: None if written.done() else written.set_result(found))
         await written
         self._services.counters.end_call(effect.termination)
-        log.info("call=%s ended reason=%s status=%d", self.state.id, effect.termination.slug, effect.status)
+        log.info(lines.ended(self.state, effect, self._services.clock()))
 
     def _final_record(self, effect: fx.Finished, counters: dict[str, int]) -> dict[str, object]:
-        state, browser = self.state, self.state.browser
+        state, browser, trunk = self.state, self.state.browser, self.state.trunk
         answered = state.answered_at
         return record.call_final(
             security.info(state),
@@ -457,6 +461,10 @@ class CallRunner:
             codecs=[c.key[0] for c in browser.local.codecs] if browser and browser.local else [],
             counters=counters,
             causes=state.reasons,
+            grade_refused=state.refused.name if state.refused is not None else "",
+            codec=wiring.codec_in_use(state),
+            trunk_rtp=trunk.agreed.where if trunk and trunk.agreed else None,
+            own_rtp=trunk.rtp if trunk and trunk.agreed else None,
         )
 
     def _forget(self, _effect: fx.Forget) -> None:

@@ -30,11 +30,16 @@ def info(call: CallState) -> CallInfo:
         direction="out" if outgoing else "in",
         trunk=call.trunk_id,
         user=call.user,
-        caller=call.user if outgoing else call.calling_number,
-        called=call.number,
+        caller=parties(call)[0],
+        called=parties(call)[1],
         browser_call_id=caller_id if outgoing else call.callee_call_id,
         trunk_call_id=call.callee_call_id if outgoing else caller_id,
     )
+
+
+def parties(call: CallState) -> tuple[str, str]:
+    """Who calls whom, as records name them."""
+    return (call.user if call.outbound else call.calling_number), call.number
 
 
 def start_record(call: CallState) -> WriteAudit:
@@ -42,7 +47,14 @@ def start_record(call: CallState) -> WriteAudit:
     flow, invite = call.caller.flow, call.caller.invite
     agent = (invite.headers.get("User-Agent") or "") if invite else ""
     return WriteAudit(
-        record.call_start(info(call), call.policy, source=flow.remote, transport=flow.transport, user_agent=agent)
+        record.call_start(
+            info(call),
+            call.policy,
+            source=flow.remote,
+            transport=flow.transport,
+            user_agent=agent,
+            dialled=call.dialled,
+        )
     )
 
 
@@ -187,7 +199,8 @@ def violation(
     """
     found = vector or leg.vector
     found = replace(found, extra_codes=found.extra_codes | frozenset(codes))  # graded as what was refused would be
-    verdict = Verdict(False, grade(found), tuple(sorted(codes)), kind, "leg.violation", termination)
+    call.refused = grade(found)
+    verdict = Verdict(False, call.refused, tuple(sorted(codes)), kind, "leg.violation", termination)
     call.emit(_leg_record(call, leg, verdict, found, where))
 
 

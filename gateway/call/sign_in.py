@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter as Tally
 from dataclasses import dataclass
 
+from gateway.audit import record
+from gateway.base.buckets import Buckets, Rate
 from gateway.base.counters import Counter
 from gateway.call.failures import Failure, FailureReport
 from gateway.call.guesses import Guesses
@@ -15,6 +18,12 @@ from gateway.sip.auth import AuthOutcome, DigestServer
 from gateway.sip.events import RequestReceived
 
 log = logging.getLogger(__name__)
+
+RECORDED = Rate(per_second=0.1, burst=20)
+"""Sign-ins of one user that have a record each; a page that reconnects all day, or a script with a stolen password, is
+told by a number after that."""
+MAX_USERS = 4096
+"""Users counted apart at one time."""
 
 TOO_SOON = "too many failures"
 """Reason of credentials that were not looked at."""
@@ -35,6 +44,9 @@ class SignIn:
         self._services, self._digest, self._registrar = services, digest, registrar
         self._guesses = Guesses()
         self._report = FailureReport()
+        self._recorded = Buckets(RECORDED, MAX_USERS)
+        self._unrecorded: Tally[str] = Tally()
+        """Sign-ins by user that were too many for a record each; told with the next one that has one."""
 
     def user_of(self, event: RequestReceived) -> str | Answer:
         """The user of the flow, or what to answer: a challenge (401), or to come back later (503)."""
@@ -73,7 +85,24 @@ class SignIn:
             return Answer(503, (("Retry-After", "60"),))
         self._guesses.proved(flow.remote.host, user)
         log.info("user=%s signed in flow=%d", user, flow.id)
+        self._record(event, user)
         return user
+
+    def _record(self, event: RequestReceived, user: str) -> None:
+        """auth.ok, once for each connection: what follows over it is this user's without being proved again."""
+        if not self._recorded.take(user, self._services.clock()):
+            self._unrecorded[user] += 1
+            return
+        flow = event.flow
+        self._services.audit.write(
+            record.auth_ok(
+                user=user,
+                source=flow.remote,
+                transport=flow.transport,
+                method=event.request.method,
+                unrecorded=self._unrecorded.pop(user, 0),
+            )
+        )
 
     def _challenge(self, event: RequestReceived, now: float, *, stale: bool = False) -> Answer:
         challenges = self._digest.challenges(event.flow.id, now, stale=stale)

@@ -18,7 +18,7 @@ from gateway.call.trunk_leg import KeySource, TrunkLeg
 from gateway.config.schema import Trunk
 from gateway.policy.header import News
 from gateway.policy.model import EffectivePolicy
-from gateway.policy.posture import CallPosture
+from gateway.policy.posture import CallPosture, Grade
 from gateway.sdp.codecs import Codec
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
@@ -71,6 +71,8 @@ class CallState:
     policy: EffectivePolicy
     context: CallContext
     caller: Leg
+    dialled: str = ""
+    """What the caller wrote in place of a number, for records: cut, and not cleaned."""
     callee: Leg | None = None
     callee_flow: Flow | None = None
     """Known from the start for a browser; for a trunk it comes with `TrunkConnected`."""
@@ -121,6 +123,8 @@ class CallState:
     ack_offer_leg: LegName = LegName.TRUNK
     pending_bye: Termination | None = None
     """A BYE to the caller waits for the ACK of our 200 (RFC 3261 15)."""
+    refused: Grade | None = None
+    """What the leg that was refused last would have been."""
     srtp_proved: bool = False
     """The trunk has agreed to SRTP in this call, if only in an 18x or by another fork."""
     weakening_attempts: int = 0

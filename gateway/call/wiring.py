@@ -47,6 +47,14 @@ def _in_use(leg: Leg) -> tuple[Codec, ...]:
     return common_codecs(leg.remote.codecs, leg.local.codecs)
 
 
+def codec_in_use(call: CallState) -> str:
+    """The audio codec both sides agreed on, as records name it: `PCMU/8000`; empty while there is none."""
+    if call.browser is None or call.trunk is None:
+        return ""
+    common = common_codecs(_in_use(call.browser), _in_use(call.trunk))
+    return next((f"{codec.name}/{codec.clock_rate}" for codec in common if not codec.is_companion), "")
+
+
 def connect_media(call: CallState) -> None:
     """Both sides are known: map payload types, open the directions, start the handshake."""
     browser, trunk = call.browser, call.trunk

@@ -78,6 +78,7 @@ def every_record() -> list[dict[str, object]]:
             counters={"srtp_auth_failed": 3},
         ),
         record.call_final(CALL, STRICT, CallPosture(), Termination.ENCRYPTION_IMPOSSIBLE, duration=0.0),
+        record.auth_ok(user="alice", source=SOURCE, transport="wss", method="REGISTER"),
         record.auth_fail(user="mallory", source=SOURCE, transport="wss", reason="wrong digest", method="REGISTER"),
         record.auth_fail_summary(
             source="192.0.2.0",

@@ -32,8 +32,9 @@ LINES = [
     "INFO    media.latch     c-c81f00d2  trunk media from 192.0.2.10:5061 allowed, as signalled",
     "OK      call.final      c-c81f00d2  out alice -> +493*****56 via pbx, answered, 12.346 s, worst HOP_BY_HOP, "
     "at answer HOP_BY_HOP, ended by hangup-browser",
-    "INFO    call.final      c-c81f00d2  out alice -> +493*****56 via pbx, not answered, "
+    "LOW     call.final      c-c81f00d2  out alice -> +493*****56 via pbx, not answered, "
     "ended by encryption-impossible",
+    "INFO    auth.ok         alice from 192.0.2.10:5061 over wss",
     "MEDIUM  auth.fail       mallory from 192.0.2.10:5061: wrong digest",
     "MEDIUM  auth.fail       17 times in 60.0 s from 192.0.2.0: alice bob and 3 with other names",
     "OK      tls.peer        trunk pbx TLSv1.3 verified as pbx.example.com",

@@ -10,6 +10,7 @@ from gateway.base.counters import Counter
 from gateway.base.values import HostPort, Secret
 from gateway.call.guesses import NAME_AT_PLACE
 from gateway.call.manager import CallManager
+from gateway.call.sign_in import RECORDED
 from gateway.sip.auth import DigestServer
 from gateway.sip.flow import Flow
 from gateway.sip.message import Response
@@ -45,6 +46,10 @@ class Door:
         """A REGISTER and another one that answers its challenge."""
         nonce = parameters(self.ask(flow).headers.get_all("WWW-Authenticate")[0])["nonce"]
         return self.ask(flow, authorization(nonce, username=user, **changes), user=user)
+
+    @property
+    def sign_ins(self) -> list[dict[str, object]]:
+        return [dict(r) for r in self.office.audit.records if r["type"] == "auth.ok"]
 
     @property
     def failures(self) -> list[dict[str, object]]:
@@ -139,3 +144,32 @@ async def test_who_has_connections_enough_is_told_to_come_back_later(door: Door)
     answer = door.attempt(flow)
     assert (answer.status, answer.headers.get("Retry-After")) == (503, "60")
     assert door.manager.registrar.identity(flow) is None
+
+
+async def test_a_sign_in_is_recorded_once_for_each_connection(door: Door) -> None:
+    door.attempt(browser(1))
+    door.ask(browser(1))
+    door.attempt(browser(2))
+    assert [(r["user"], r["source"], r["transport"]) for r in door.sign_ins] == [
+        (USER, "192.0.2.1:1001", "wss"),
+        (USER, "192.0.2.1:1002", "wss"),
+    ]
+    assert {r["method"] for r in door.sign_ins} == {"REGISTER"}
+    assert door.failures == []
+
+
+async def test_a_page_that_signs_in_all_day_is_told_by_a_number(door: Door) -> None:
+    for number in range(1, RECORDED.burst + 31):
+        assert door.attempt(browser(number)).status == 200
+    assert len(door.sign_ins) == RECORDED.burst
+    door.now += 10.0
+    door.attempt(browser(1000))
+    door.now += 10.0
+    door.attempt(browser(1001))
+    assert [r["unrecorded"] for r in door.sign_ins[-2:]] == [30, 0]
+
+
+async def test_a_wrong_password_is_no_sign_in(door: Door) -> None:
+    door.attempt(browser(1), response="0" * 32)
+    assert door.sign_ins == []
+    assert len(door.failures) == 1

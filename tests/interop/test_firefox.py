@@ -84,7 +84,8 @@ def test_plain_rtp_is_heard_both_ways_and_shown_red(
 ) -> None:
     phone = phones("600")
     page.call("600")
-    assert (page.grade, page.colour) == ("CLEARTEXT", "red")
+    page.wait_colour("red")
+    assert page.grade == "CLEARTEXT"
     talk_both_ways(page, phone)
     (secured,) = stage.gateway.records("leg.secured", call_uid(stage))
     assert secured["leg"] == "browser"
@@ -96,7 +97,8 @@ def test_sdes_over_verified_tls_is_green_and_nothing_on_the_wire_is_readable(
     phone = phones("601", srtp="mandatory")
     capture.start()
     page.call("601")
-    assert (page.grade, page.colour) == ("HOP_BY_HOP", "green")
+    page.wait_colour("green")
+    assert page.grade == "HOP_BY_HOP"
     found = transport(page)
     assert (found["dtlsState"], found["dtlsRole"]) == ("connected", "client")
     assert found["srtpCipher"] == "SRTP_AEAD_AES_256_GCM"
@@ -113,7 +115,7 @@ def test_firefox_confirms_in_its_own_statistics_what_the_card_says(
     phones("601", srtp="mandatory")
     page.call("601")
     assert page.firefox.wait("() => document.querySelector('#leg-browser').textContent.includes('browser confirms it')")
-    assert page.colour == "green"
+    page.wait_colour("green")
 
 
 def test_hold_silences_the_call_and_resume_brings_it_back(

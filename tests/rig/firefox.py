@@ -207,6 +207,11 @@ class FirefoxSoftphone:
             "() => window.softphone.session()?.connection?.connectionState"
         )
 
+    def wait_colour(self, colour: str) -> None:
+        """Wait for the colour of the call's protection; it is grey until the page has seen its own connection."""
+        reached = self.firefox.wait("(colour) => document.querySelector('#security').dataset.colour === colour", colour)
+        assert reached, (colour, self.colour, self.text("security-title"), self.text("leg-browser"))
+
     @property
     def grade(self) -> str:
         return self.data("security", "grade")

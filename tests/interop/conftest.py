@@ -69,10 +69,9 @@ class Stage:
             pair = self.setup.certificates.pbx
             options = {"certificate": pair.certificate, "key": pair.key} | options
         options = {"play": self.tone} | options
+        port = options.pop("port", self.ports[number])
         label = f"{name}-{next(self._names)}"
-        return Phone(
-            self.directory / "phones", label, host=host, port=self.ports[number], transport=transport, **options
-        )
+        return Phone(self.directory / "phones", label, host=host, port=port, transport=transport, **options)
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,11 @@ from gateway.base.termination import Termination
 from gateway.base.values import HostPort, Secret, TokenSource
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.hops import HopMarks
+from gateway.call.index import CallIndex
 from gateway.call.leg import HOP_HEADER, Leg
 from gateway.call.probes import TrunkProbes
 from gateway.call.registrar import Binding, Registrar
-from gateway.call.runner import CallIndex, CallRunner
+from gateway.call.runner import CallRunner
 from gateway.call.services import Services
 from gateway.call.state import CallContext, CallState
 from gateway.call.trunk_leg import TrunkLeg

@@ -21,10 +21,11 @@ from gateway.call.admission import Admission
 from gateway.call.announcer import Announcer
 from gateway.call.edge import attempt
 from gateway.call.effects import LegName, SendAck
+from gateway.call.index import CallIndex
 from gateway.call.leg import ALLOW
 from gateway.call.probes import TrunkProbes
 from gateway.call.registrar import Registrar
-from gateway.call.runner import CallIndex, CallRunner
+from gateway.call.runner import CallRunner
 from gateway.call.services import Services
 from gateway.call.sign_in import Answer, SignIn
 from gateway.sip.auth import DigestServer

@@ -11,6 +11,7 @@ from gateway.base.counters import Counter
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, Secret, TokenSource
+from gateway.call import party
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.hops import HopMarks
 from gateway.call.index import CallIndex
@@ -27,7 +28,6 @@ from gateway.routing.admission import CallCaps, CallKind, Seat
 from gateway.routing.dialplan import Dialplan, OutboundRoute
 from gateway.routing.numbers import in_context, normalise
 from gateway.sdp.keying import Setup
-from gateway.sip.address import NameAddr
 from gateway.sip.events import RequestReceived
 from gateway.sip.flow import Flow
 from gateway.sip.grammar import escape_user
@@ -78,6 +78,7 @@ class Admission:
             silence_seconds=services.config.limits.silence_seconds,
             make_callee=self._make_callee,
             trunks=services.config.trunks,
+            realm=services.config.realm,
         )
 
     def admit(self, event: RequestReceived, user: str) -> None:
@@ -161,6 +162,8 @@ class Admission:
             alternatives=plan.alternatives,
         )
         state.max_forwards = _hops(event.request)
+        if not outbound:
+            state.party = party.caller(event.request, self._services.config.realm, trusted=trunk.trust_identity)
         if plan.binding is not None:
             state.callee_flow, state.callee_uri = plan.binding.flow, plan.binding.contact_uri
         return state
@@ -184,7 +187,8 @@ class Admission:
             local = f"<sip:{call.user}@{realm}>"
             remote = f"<{_uri(call.number, host)}>"
             return self._trunk_leg(flow, call.trunk_id, call.trunk_config, local, remote, is_caller=False)
-        leg = self._browser_leg(flow, _caller_identity(call, realm), f"<sip:{call.user}@{realm}>", is_caller=False)
+        caller = (call.party or party.HIDDEN).address(realm)
+        leg = self._browser_leg(flow, caller, f"<sip:{call.user}@{realm}>", is_caller=False)
         leg.request_uri = call.callee_uri
         return leg
 
@@ -291,12 +295,3 @@ def _target_host(target: str) -> str:
 
 def _uri(user: str, host: str) -> str:
     return f"sip:{escape_user(user)}@{host}"
-
-
-def _caller_identity(call: CallState, realm: str) -> str:
-    """What the browser sees in From: the number the trunk gave, in our own domain; nothing of the trunk's text."""
-    try:
-        number = normalise(call.calling_number)
-    except SipError:
-        number = "anonymous"
-    return str(NameAddr("", SipUri.parse(_uri(number, realm))))

@@ -139,6 +139,8 @@ def _plan_anew(call: CallState, leg: TrunkLeg) -> None:
 
 def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
     headers = report.announce(call) if isinstance(leg, BrowserLeg) else ()
+    if isinstance(leg, TrunkLeg):
+        report.note_party(call, event.request)
     if event.request.method == "INVITE":
         leg.reinvite_key = event.key
     if leg.dialog is not None:
@@ -327,6 +329,8 @@ def _acknowledge(call: CallState, leg: Leg, event: ResponseIn) -> None:
 
 def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:
     call.glare_retries = 0
+    if isinstance(leg, TrunkLeg):
+        report.note_party(call, event.response)
     if answering.take_answer(call, leg, event.response.body):
         wiring.connect_media(call)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+from gateway.call import party
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import SetTimer, Timer
 from gateway.call.state import CallState
@@ -22,7 +23,7 @@ NOT_READ = frozenset({408, 491, 500, 503})
 
 
 def announce(call: CallState) -> tuple[tuple[str, str], ...]:
-    """The Call-Security header for a message that leaves for the browser now; from here on the browser is told.
+    """Call-Security and P-Asserted-Identity for a message that leaves for the browser now: from here on it is told.
 
     Legs not agreed yet count as what they will be at best.
     """
@@ -30,7 +31,7 @@ def announce(call: CallState) -> tuple[tuple[str, str], ...]:
     if browser is None:
         return ()
     call.report_seq += 1
-    call.told = news(call)
+    call.told, call.party_told = news(call), call.party
     value = call_security_header(
         _outlook(call),
         call.policy,
@@ -41,7 +42,19 @@ def announce(call: CallState) -> tuple[tuple[str, str], ...]:
         lost=_lost(call),
         next_hop=call.trunk_config.display_name or "",
     )
-    return ((HEADER_NAME, value),)
+    who = () if call.party is None else ((party.HEADER, call.party.address(call.context.realm)),)
+    return ((HEADER_NAME, value), *who)
+
+
+def note_party(call: CallState, message: Message) -> None:
+    """A message of the trunk was accepted: if the trunk is believed, it may say who is there now."""
+    trusted = call.trunk_config.trust_identity
+    call.party = party.connected(message, call.context.realm, trusted=trusted) or call.party
+
+
+def is_told(call: CallState) -> bool:
+    """Whether the browser has heard how the call is protected, and who it speaks to."""
+    return call.told == news(call) and call.party_told == call.party
 
 
 def note_allow(leg: BrowserLeg, message: Message) -> None:

@@ -51,6 +51,8 @@ def _provisional(call: CallState, callee: Leg, response: Response) -> None:
     dialog = callee.dialog_of(response)
     if dialog is not None and callee.remembers(dialog):
         call.emit(TrackDialog(callee.name, dialog.key))
+    if isinstance(callee, TrunkLeg):
+        report.note_party(call, response)
     early = bool(response.body) and isinstance(callee, TrunkLeg) and not call.late_offer
     if early and isinstance(callee, TrunkLeg) and _early_media(call, callee, response):
         answering.answer_caller(call, callee, 183)
@@ -102,6 +104,8 @@ def _success(call: CallState, callee: Leg, event: ResponseIn) -> None:
         callee.confirm(dialog)
         flows.note_target(call, callee, event.response, event.flow)
         call.emit(ClearTimer(Timer.RING), TrackDialog(callee.name, dialog.key))
+        if isinstance(callee, TrunkLeg):
+            report.note_party(call, event.response)
         if event.response.unreadable:
             ending.terminate(call, Termination.ANSWER_UNREADABLE)
         else:

@@ -14,6 +14,7 @@ from gateway.call.effects import Effect, LegName, Purpose, SendRequest
 from gateway.call.events import MediaOpened
 from gateway.call.hops import HopMarks
 from gateway.call.leg import Leg
+from gateway.call.party import Party
 from gateway.call.trunk_leg import KeySource, TrunkLeg
 from gateway.config.schema import Trunk
 from gateway.policy.header import News
@@ -49,6 +50,8 @@ class CallContext:
     silence_seconds: float
     make_callee: Callable[[CallState, Flow], Leg]
     trunks: Mapping[str, Trunk]
+    realm: str = "anonymous.invalid"
+    """Our own domain, in which the browser is shown who the other side is."""
 
 
 @dataclass
@@ -73,6 +76,9 @@ class CallState:
     caller: Leg
     dialled: str = ""
     """What the caller wrote in place of a number, for records: cut, and not cleaned."""
+    party: Party | None = None
+    """Who the browser is shown as the other side; None: nobody but the number it dialled."""
+    party_told: Party | None = None
     callee: Leg | None = None
     callee_flow: Flow | None = None
     """Known from the start for a browser; for a trunk it comes with `TrunkConnected`."""

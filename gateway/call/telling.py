@@ -1,4 +1,4 @@
-"""What the browser was told of its call's protection, and what it must still hear (RFC 3311, RFC 3261 14.1).
+"""What the browser was told of its call, its protection and the other side, and what it must still hear (RFC 3311).
 
 One rule for every cause: when an event has been dealt with, the call's posture is compared with the last report that
 went to the browser. If they differ, the browser gets a new report, at once where its dialog allows it. So whoever
@@ -25,7 +25,7 @@ NO_UPDATE = frozenset({405, 415, 420, 501})
 def settle(call: CallState) -> None:
     """Tell the browser what it has not heard yet, unless a report is under way or must wait."""
     browser = call.browser
-    if browser is None or not _can_hear(call, browser) or call.told == report.news(call):
+    if browser is None or not _can_hear(call, browser) or report.is_told(call):
         return
     if call.report_waits or call.awaits(browser.name, Purpose.UPDATE):
         return

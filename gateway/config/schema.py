@@ -285,6 +285,9 @@ class Trunk(Model):
     """Media addresses where they differ from `media.trunk`."""
     rtcp_mux: bool = False
     """Offer rtcp-mux to this trunk. An inbound offer with rtcp-mux is always honoured."""
+    trust_identity: bool = False
+    """Show browsers the name and number this trunk asserts (P-Asserted-Identity, display name) for callers and for who
+    is connected. Otherwise the number in From alone."""
     codecs: tuple[str, ...] = Field(default=("opus", "G722", "PCMU", "PCMA"), min_length=1)
     """Codecs offered to this trunk, in order, of those the browser offered."""
 

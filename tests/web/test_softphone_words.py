@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gateway.call.party import HIDDEN, Party
 from gateway.policy.header import call_security_header
 from gateway.policy.model import effective_policy
 from gateway.policy.posture import CallPosture, Grade, SecurityVector
@@ -387,3 +388,27 @@ def test_a_call_that_never_had_sound_gets_no_verdict() -> None:
     assert (title, colour) == ("No call was made", "grey")
     assert words == "It ended before anything was said, so there was nothing to hear."
     assert card(ended=True, answered=False, report=report, hadEarlyMedia=True)[1] == "red"
+
+
+@pytest.mark.parametrize(
+    ("party", "shown"),
+    [
+        (Party("Alice Example", "+49301234"), "Alice Example (+49301234)"),
+        (Party('O"Neil \\ Söhne', "600"), 'O"Neil \\ Söhne (600)'),
+        (Party("", "*21#"), "*21#"),
+        (Party("600", "600"), "600"),
+        (HIDDEN, "anonymous"),
+    ],
+)
+def test_who_is_connected_is_read_as_the_gateway_writes_it(party: Party, shown: str) -> None:
+    address = party.address("example.test")
+    assert run_module("party.js", "m.nameOf(m.parseIdentity(a[0]))", address) == shown
+
+
+@pytest.mark.parametrize("header", [None, "", "x", "<tel:1>", '"open <sip:1@x>', "<sip:1>"])
+def test_what_is_no_identity_leaves_the_name_as_it_is(header: str | None) -> None:
+    assert run_module("party.js", "m.parseIdentity(a[0])", header) is None
+
+
+def test_a_name_cannot_turn_the_line_around() -> None:
+    assert run_module("party.js", "m.nameOf(m.parseIdentity(a[0]))", '"a\u202eb\u0007" <sip:1@x>') == "ab (1)"

@@ -1,6 +1,7 @@
 // One call: turns JsSIP's session events into the few states and facts the page shows.
 import { HEADER, parseCallSecurity } from './callsecurity.js';
 import { readTransport } from './mediastats.js';
+import { IDENTITY, nameOf, parseIdentity } from './party.js';
 import { LOST, describeEnd, describeFailure } from './reasons.js';
 import { constraintsFor, switchMicrophone } from './microphone.js';
 
@@ -9,7 +10,6 @@ const STATS_INTERVAL = 1000;
 const DTMF = { transportType: 'RFC2833', duration: 100, interToneGap: 70 };
 const MAX_QUEUED_DIGITS = 64;
 const MAX_SHOWN_DIGITS = 16;
-const MAX_NAME = 64;
 const INTERRUPTED = 'The sound is interrupted. Trying to get it back…';
 const MEDIA_FAILED = { status_code: 408, reason_phrase: 'Media connection failed' };
 
@@ -18,13 +18,6 @@ export const mediaOptions = (deviceId) => ({
   mediaConstraints: constraintsFor(deviceId),
   pcConfig: { iceServers: [], rtcpMuxPolicy: 'require', bundlePolicy: 'max-bundle' },
 });
-
-/** Display name and number as plain text: no control or direction-changing characters that could fake a name. */
-function nameOf({ display_name: name, uri }) {
-  const clean = (text) => (text ?? '').replace(/[\p{Cc}\p{Cf}]/gu, '').slice(0, MAX_NAME);
-  const user = clean(uri.user);
-  return name && name !== user ? `${clean(name)} (${user || uri.host})` : user || uri.host;
-}
 
 export class Call {
   #session;
@@ -193,6 +186,8 @@ export class Call {
   #read(message) {
     const report = parseCallSecurity(message?.getHeader?.(HEADER));
     if (report) this.report = report;
+    const identity = parseIdentity(message?.getHeader?.(IDENTITY)); // after a transfer it is somebody else
+    if (identity) this.peer = nameOf(identity);
     this.#onChange();
   }
 

@@ -35,7 +35,8 @@ Session
     `OpenSession`         Binds the trunk ports and starts to answer STUN checks for `ice_ufrag`. Answered by
                           `SessionOpened` or `SessionFailed`, whichever comes first, exactly once.
     `SetKeys`             Installs the SRTP keys of a leg. A direction whose key is unchanged keeps its context, so its
-                          roll-over counter and replay window live on (RFC 3711 3.2.1).
+                          roll-over counter and replay window live on (RFC 3711 3.2.1). A trunk leg that was plain is
+                          keyed from then on, until `SetTrunk` says otherwise.
     `SetTrunk`            Says where the trunk's media is expected from and sent to, and whether the leg is keyed.
                           Other values forget what was learned; the same ones again only start anew the time in which
                           the signalled address must be silent before another is learned.

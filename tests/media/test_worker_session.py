@@ -150,3 +150,18 @@ def test_only_packets_from_where_the_peer_is_contradict_a_keyed_leg(host: str, t
         assert len([event for event in rig.events if isinstance(event, MediaMismatch)]) == told
     finally:
         rig.close()
+
+
+def test_keys_given_to_a_plain_trunk_end_the_plain_both_ways() -> None:
+    """A leg the log calls keyed must not go on in clear because a second command is late or lost."""
+    rig = Rig(keyed=False, mux=True)
+    rig.session.set_direction(SetDirection(1, True, True), 0.0)
+    rig.session.set_keys(SetKeys(1, "trunk", SUITE.name, BROWSER_KEY, TRUNK_KEY), 1.0)
+    plain = packets.rtp(1)
+    assert rig.session.trunk.receive(plain, TRUNK, {0: 0}, 2.0) is None
+    described = rig.session.trunk.described
+    assert described is not None
+    assert described.keyed
+    rig.session.set_trunk(SetTrunk(1, False, HostPort(*TRUNK), None, True, ("127.0.0.0/29",)), 3.0)
+    assert rig.session.trunk.receive(plain, TRUNK, {0: 0}, 6.0) == plain, "who says plain after the keys means it"
+    rig.close()

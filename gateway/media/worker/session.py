@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from gateway.media.relay_protocol import (
@@ -88,6 +88,10 @@ class Session:
             leg.stream.renew()
         if keys.generation != generation:
             leg.protection.proof.begin()
+        described = self.trunk.described
+        if leg is self.trunk and described is not None and not described.keyed:
+            # Whoever gives keys means them: nothing plain from here on, also when the word of it is late or lost.
+            self.set_trunk(replace(described, keyed=True), now)
 
     def set_trunk(self, command: SetTrunk, now: float) -> None:
         """Take the trunk's addresses; a bad one is refused and changes nothing."""

@@ -42,6 +42,11 @@ class TrunkLeg:
         self._rtcp: Address | None = None
         self._held = False
 
+    @property
+    def described(self) -> SetTrunk | None:
+        """What was last said of the peer."""
+        return self._current
+
     def configure(self, command: SetTrunk, now: float) -> None:
         """Take the signalled addresses; the same ones again forget nothing. Raises ValueError for a bad address."""
         if command == self._current:

@@ -11,8 +11,8 @@ from tests.attacks.target import Target
 from tests.audit.disk import disk
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.hosted import until
+from tests.rig.hosted_scene import PLAIN, SDES, HostedScene
 from tests.rig.media import MediaEnd
-from tests.rig.scene import PLAIN, SDES, Scene
 
 __all__ = ["disk"]
 
@@ -20,9 +20,9 @@ Strangers = Callable[..., MediaEnd]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostedScene]:
     """The gateway of a module."""
-    made = await Scene(tmp_path_factory.mktemp("scene")).start()
+    made = await HostedScene(tmp_path_factory.mktemp("scene")).start()
     await made.canary(PLAIN)
     await made.canary(SDES)  # connections to the trunks are open from here on
     yield made
@@ -30,7 +30,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def alice(scene: Scene) -> AsyncIterator[ScriptedBrowser]:
+async def alice(scene: HostedScene) -> AsyncIterator[ScriptedBrowser]:
     """A signed-in browser. When the test is over nothing of it may be held, and a clean call must work."""
     before = scene.host.holdings()
     browser = await scene.browser()

@@ -9,11 +9,11 @@ from gateway.base.errors import SipError
 from gateway.sip.message import Response, parse_message
 from tests.attacks.table.case import SILENT, Expect
 from tests.attacks.target import WAIT, request
-from tests.attacks.wires import Wire
+from tests.attacks.wires import AttackWire
 from tests.rig.gateway import REALM
 
 
-def judge(wire: Wire, data: bytes, expected: Expect) -> tuple[Expect, float]:
+def judge(wire: AttackWire, data: bytes, expected: Expect) -> tuple[Expect, float]:
     """Send a message and look for what is expected of it: that decides what has to be waited for."""
     begun = time.perf_counter()
     wire.send(data)
@@ -30,14 +30,14 @@ def judge(wire: Wire, data: bytes, expected: Expect) -> tuple[Expect, float]:
     return Expect(status_of(answer)), seconds
 
 
-def _until_closed(wire: Wire) -> Expect:
+def _until_closed(wire: AttackWire) -> Expect:
     status = 0
     while answer := wire.receive(WAIT):
         status = status_of(answer)
     return Expect(status, closes=answer == b"")
 
 
-def _until_probed(wire: Wire, heard: bytes = b"") -> Expect:
+def _until_probed(wire: AttackWire, heard: bytes = b"") -> Expect:
     """Messages of one peer are taken in order: when the answer to a later one is here, no earlier one was answered.
 
     What was heard may come again: over UDP a final answer is repeated until the ACK is in (RFC 3261 17.2.1).
@@ -51,7 +51,7 @@ def _until_probed(wire: Wire, heard: bytes = b"") -> Expect:
     return SILENT if call_id.encode() in answer else Expect(status_of(answer))
 
 
-def final_answer(wire: Wire) -> bytes | None:
+def final_answer(wire: AttackWire) -> bytes | None:
     """The next final response, unparsed: it may repeat what was malformed."""
     while (answer := wire.receive(WAIT)) and status_of(answer) < 200:
         pass
@@ -68,7 +68,7 @@ def request_uri(data: bytes) -> str:
     return data.lstrip(b"\r\n").split(b" ", 2)[1].decode("utf-8", "surrogateescape")
 
 
-def acknowledge(wire: Wire, answer: bytes, uri: str = f"sip:x@{REALM}") -> None:
+def acknowledge(wire: AttackWire, answer: bytes, uri: str = f"sip:x@{REALM}") -> None:
     """End an INVITE transaction, so that its answer is not sent again (RFC 3261 17.1.1.3)."""
     try:
         response = parse_message(answer, stream=False)

@@ -15,12 +15,13 @@ from typing import Any
 
 from gateway.sip.auth import compute_ha1, compute_response
 from gateway.sip.message import Response, parse_message
-from tests.attacks.wires import StreamWire, UdpWire, WebSocketWire, Wire
+from tests import messages
+from tests.attacks.wires import AttackWire, StreamWire, UdpWire, WebSocketWire
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.gateway import PASSWORD, REALM, GatewayProcess, GatewaySetup, wait_for
+from tests.rig.hosted_scene import both_hear
 from tests.rig.media import TrunkMedia
 from tests.rig.ports import free_port
-from tests.rig.scene import both_hear
 from tests.rig.trunk import FakeTrunk
 from tests.sip.digest import parameters
 
@@ -109,7 +110,7 @@ class Target:
         return self._web
 
     @contextlib.contextmanager
-    def wire(self, transport: str, user: str = "alice", **options: Any) -> Iterator[Wire]:
+    def wire(self, transport: str, user: str = "alice", **options: Any) -> Iterator[AttackWire]:
         """A connection by name: udp, tcp, tls from a trunk's address, wss signed in, and open: a WSS not signed in.
 
         The last comes from another address each time, so that none of them waits for what others did.
@@ -120,7 +121,7 @@ class Target:
         finally:
             made.close()
 
-    def open(self, transport: str, user: str = "alice", *, source: str = "", port: int = 0) -> Wire:
+    def open(self, transport: str, user: str = "alice", *, source: str = "", port: int = 0) -> AttackWire:
         gateway = ("127.0.0.1", self.sip_port(transport))
         if transport == "udp":
             return UdpWire(gateway, source or HOSTS["udp"], port)
@@ -181,7 +182,7 @@ class Target:
 
 
 def request(
-    wire: Wire,
+    wire: AttackWire,
     method: str,
     uri: str,
     *,
@@ -196,28 +197,28 @@ def request(
 ) -> bytes:
     """A well-formed request; what is not given is made up."""
     own = secrets.token_hex(8)
-    lines = [
-        f"{method} {uri} SIP/2.0",
-        f"Via: {wire.via};rport;branch={branch or 'z9hG4bK' + own}",
-        "Max-Forwards: 70",
-        f"From: {from_ or f'<sip:{user}@{REALM}>;tag=f{own}'}",
-        f"To: {to or f'<{uri}>'}",
-        f"Call-ID: {call_id or own}",
-        f"CSeq: {number} {method}",
-        f"Contact: <sip:{user}@attacker.invalid>",
-        *headers,
-        f"Content-Length: {len(body)}",
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+    lines = messages.fields(
+        method,
+        via=f"{wire.via};rport;branch={branch or 'z9hG4bK' + own}",
+        from_=from_ or f"<sip:{user}@{REALM}>;tag=f{own}",
+        to=to or f"<{uri}>",
+        call_id=call_id or own,
+        cseq=number,
+        contact=f"<sip:{user}@attacker.invalid>",
+        extra=headers,
+    )
+    return messages.octets(method, uri, lines, body)
 
 
-def response_to(wire: Wire, data: bytes, seconds: float = WAIT) -> Response:
+def response_to(wire: AttackWire, data: bytes, seconds: float = WAIT) -> Response:
     """Send a request and wait for its final response."""
     wire.send(data)
     return final_response(wire, seconds)
 
 
-def final_response(wire: Wire, seconds: float = WAIT, accept: Callable[[Response], bool] = lambda r: True) -> Response:
+def final_response(
+    wire: AttackWire, seconds: float = WAIT, accept: Callable[[Response], bool] = lambda r: True
+) -> Response:
     while True:
         data = wire.receive(seconds)
         assert data, f"no final response: {data!r}"
@@ -226,7 +227,7 @@ def final_response(wire: Wire, seconds: float = WAIT, accept: Callable[[Response
             return message
 
 
-def challenge(wire: Wire, user: str) -> dict[str, str]:
+def challenge(wire: AttackWire, user: str) -> dict[str, str]:
     """The MD5 challenge a REGISTER gets."""
     response = response_to(wire, request(wire, "REGISTER", f"sip:{REALM}", user=user, to=f"<sip:{user}@{REALM}>"))
     assert response.status == 401, response.status
@@ -244,7 +245,7 @@ def authorization(
     return f"Digest {quoted}, algorithm=MD5, qop=auth, nc={nc}"
 
 
-def sign_in(wire: Wire, user: str) -> None:
+def sign_in(wire: AttackWire, user: str) -> None:
     """REGISTER with digest."""
     nonce = challenge(wire, user)["nonce"]
     header = f"Authorization: {authorization(nonce, user)}"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.hosted import until
-from tests.rig.scene import EMERGENCY, PLAIN, SDES, Scene, both_hear
+from tests.rig.hosted_scene import EMERGENCY, PLAIN, SDES, HostedScene, both_hear
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio]
 
@@ -31,7 +31,7 @@ class Log:
         self._away.rename(self._there)
 
 
-async def status_of(browser: ScriptedBrowser, scene: Scene) -> int:
+async def status_of(browser: ScriptedBrowser, scene: HostedScene) -> int:
     """What a new call gets whose trunk says busy when it is reached."""
     scene.scripts[PLAIN] = lambda request: [(486, b"")]
     response = await (await browser.invite(PLAIN)).final()
@@ -44,7 +44,7 @@ async def status_of(browser: ScriptedBrowser, scene: Scene) -> int:
 )
 async def test_without_a_log_only_live_and_emergency_calls_go_on(tmp_path: Path, policy: str, at_once: bool) -> None:
     audit = {"directory": "audit", "on_unavailable": policy, "buffer_mb": BUFFER_MB}
-    scene = await Scene(tmp_path, setup={"overrides": {"audit": audit}}).start()
+    scene = await HostedScene(tmp_path, setup={"overrides": {"audit": audit}}).start()
     log = Log(tmp_path / "audit")
     alice, bob = await scene.browser(), await scene.browser("bob")
     live, trunk, uid = await scene.call(alice, SDES)

@@ -11,7 +11,7 @@ from gateway.sip.message import Message, Request, Response, parse_message
 from tests.attacks.judge import acknowledge
 from tests.attacks.table.bodies import BROWSER_AUDIO, HEAD, TRUNK_AUDIO, offer
 from tests.attacks.target import CALLED_IN, NUMBERS, WAIT, Target, request
-from tests.attacks.wires import Wire
+from tests.attacks.wires import AttackWire
 from tests.rig.gateway import REALM
 
 pytestmark = pytest.mark.attack
@@ -20,24 +20,24 @@ SDP = "Content-Type: application/sdp"
 
 
 @pytest.fixture
-def trunk(target: Target) -> Iterator[Wire]:
+def trunk(target: Target) -> Iterator[AttackWire]:
     with target.wire("udp", port=target.ports["udp"]) as made:
         yield made
 
 
 @pytest.fixture
-def alice(target: Target) -> Iterator[Wire]:
+def alice(target: Target) -> Iterator[AttackWire]:
     with target.wire("wss") as made:
         yield made
 
 
 @pytest.fixture
-def bob(target: Target) -> Iterator[Wire]:
+def bob(target: Target) -> Iterator[AttackWire]:
     with target.wire("wss", "bob") as made:
         yield made
 
 
-def next_of(wire: Wire, *wanted: int | str) -> Message:
+def next_of(wire: AttackWire, *wanted: int | str) -> Message:
     """The next request with this method or response with this status; what else comes is let pass."""
     while data := wire.receive(WAIT):
         message = parse_message(data, stream=False)
@@ -49,19 +49,19 @@ def next_of(wire: Wire, *wanted: int | str) -> Message:
     raise AssertionError(f"none of {wanted} came")
 
 
-def request_of(wire: Wire, method: str) -> Request:
+def request_of(wire: AttackWire, method: str) -> Request:
     message = next_of(wire, method)
     assert isinstance(message, Request)
     return message
 
 
-def response_of(wire: Wire, status: int) -> Response:
+def response_of(wire: AttackWire, status: int) -> Response:
     message = next_of(wire, status)
     assert isinstance(message, Response)
     return message
 
 
-def respond(wire: Wire, asked: Request, status: int, tag: str, body: bytes = b"") -> None:
+def respond(wire: AttackWire, asked: Request, status: int, tag: str, body: bytes = b"") -> None:
     """A response of the phone with this tag."""
     lines = [f"SIP/2.0 {status} X"]
     lines += [f"{name}: {asked.headers.get(name)}" for name in ("Via", "From", "Call-ID", "CSeq")]
@@ -72,7 +72,7 @@ def respond(wire: Wire, asked: Request, status: int, tag: str, body: bytes = b""
     wire.send("\r\n".join(lines).encode() + body)
 
 
-def inside(wire: Wire, method: str, answer: Response, number: int) -> bytes:
+def inside(wire: AttackWire, method: str, answer: Response, number: int) -> bytes:
     """A request of the caller in the dialog its INVITE's answer made."""
     return request(
         wire,
@@ -85,11 +85,11 @@ def inside(wire: Wire, method: str, answer: Response, number: int) -> bytes:
     )
 
 
-def call_in(wire: Wire, body: bytes) -> None:
+def call_in(wire: AttackWire, body: bytes) -> None:
     wire.send(request(wire, "INVITE", f"sip:{CALLED_IN}@{REALM}", headers=(SDP,), body=body))
 
 
-def dial(wire: Wire) -> None:
+def dial(wire: AttackWire) -> None:
     body = offer(audio=BROWSER_AUDIO)
     from_ = f"<sip:alice@{REALM}>;tag=f{secrets.token_hex(4)}"
     wire.send(request(wire, "INVITE", f"sip:{NUMBERS['udp']}@{REALM}", from_=from_, headers=(SDP,), body=body))
@@ -99,7 +99,7 @@ def finals(target: Target) -> float:
     return target.metrics()["call_endings"]
 
 
-def test_the_trunk_hangs_up_by_bye_while_the_browser_rings(target: Target, bob: Wire) -> None:
+def test_the_trunk_hangs_up_by_bye_while_the_browser_rings(target: Target, bob: AttackWire) -> None:
     before = finals(target)
     with target.wire("udp") as caller:
         call_in(caller, offer())
@@ -116,7 +116,7 @@ def test_the_trunk_hangs_up_by_bye_while_the_browser_rings(target: Target, bob: 
 
 
 def test_phones_that_answer_after_the_call_is_over_are_acknowledged_and_hung_up_on(
-    target: Target, alice: Wire, trunk: Wire
+    target: Target, alice: AttackWire, trunk: AttackWire
 ) -> None:
     before = finals(target)
     dial(alice)
@@ -140,7 +140,7 @@ def test_phones_that_answer_after_the_call_is_over_are_acknowledged_and_hung_up_
 
 
 def test_a_phone_that_answers_after_cancel_is_acknowledged_and_hung_up_on(
-    target: Target, alice: Wire, trunk: Wire
+    target: Target, alice: AttackWire, trunk: AttackWire
 ) -> None:
     dial(alice)
     asked = request_of(trunk, "INVITE")
@@ -162,7 +162,7 @@ def test_a_phone_that_answers_after_cancel_is_acknowledged_and_hung_up_on(
     [("IN IP6 2001:db8::1", "300"), ("IN IP4 phone.example", "301"), ("IN IP4 2001:db8::1", "399")],
 )
 def test_media_that_our_socket_cannot_reach_is_488_before_anybody_rings(
-    target: Target, bob: Wire, address: str, warning: str
+    target: Target, bob: AttackWire, address: str, warning: str
 ) -> None:
     with target.wire("udp") as caller:
         call_in(caller, offer(head=[f"c={address}" if line.startswith("c=") else line for line in HEAD]))
@@ -171,7 +171,7 @@ def test_media_that_our_socket_cannot_reach_is_488_before_anybody_rings(
     assert bob.receive(0.2) is None
 
 
-def test_media_aimed_at_a_port_of_ours_is_488_before_anybody_rings(target: Target, bob: Wire) -> None:
+def test_media_aimed_at_a_port_of_ours_is_488_before_anybody_rings(target: Target, bob: AttackWire) -> None:
     audio = (TRUNK_AUDIO[0].replace("4000", str(target.setup.sip_port)), *TRUNK_AUDIO[1:])
     head = ["c=IN IP4 127.0.0.1" if line.startswith("c=") else line for line in HEAD]
     with target.wire("udp") as caller:

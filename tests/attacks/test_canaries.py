@@ -16,7 +16,7 @@ from gateway.sip.message import Request
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.browser_media import BrowserMedia
 from tests.rig.gateway import PASSWORD, REALM, GatewayProcess
-from tests.rig.scene import PLAIN, SDES, Scene, both_hear
+from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 from tests.rig.srtp import GCM_256, Certificate
 from tests.rig.trunk import Answer, description
 
@@ -62,7 +62,7 @@ class Outputs:
     """A gateway process and all it writes."""
 
     def __init__(self, directory: Path) -> None:
-        self.scene = Scene(directory)  # its hosted gateway is never started: it only reads the audit log
+        self.scene = HostedScene(directory)  # its hosted gateway is never started: it only reads the audit log
         self.process = GatewayProcess(self.scene.setup)
         self.planted = Planted()
 

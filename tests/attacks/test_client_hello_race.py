@@ -8,7 +8,7 @@ import pytest
 
 from tests.attacks.conftest import Strangers
 from tests.rig.browser import ScriptedBrowser
-from tests.rig.scene import ATTACKER_HOST, PLAIN, Scene, both_hear
+from tests.rig.hosted_scene import ATTACKER_HOST, PLAIN, HostedScene, both_hear
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
 
@@ -25,7 +25,7 @@ JUNK = (b"\x16", b"\x16\xfe\xfd" + bytes(60), b"\x15\xfe\xfd" + bytes(8) + b"\x0
 
 @pytest.mark.parametrize("setup", ["active", "passive"], ids=["gateway is server", "gateway is client"])
 async def test_no_call_is_lost_to_a_forged_hello_before_and_during_the_handshake(
-    scene: Scene, alice: ScriptedBrowser, stranger: Strangers, setup: str
+    scene: HostedScene, alice: ScriptedBrowser, stranger: Strangers, setup: str
 ) -> None:
     assert len(NULL_HELLO) == 67
     port = ("127.0.0.1", scene.setup.browser_port)

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.rig.hosted import until
-from tests.rig.scene import PLAIN, SDES, Scene, both_hear
+from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
 
@@ -19,16 +19,16 @@ SWEEP_SECONDS = 1.5
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostedScene]:
     """A gateway whose consent is short."""
-    made = await Scene(tmp_path_factory.mktemp("consent"), consent_seconds=CONSENT_SECONDS).start()
+    made = await HostedScene(tmp_path_factory.mktemp("consent"), consent_seconds=CONSENT_SECONDS).start()
     await made.canary(PLAIN)
     await made.canary(SDES)
     yield made
     await made.stop()
 
 
-async def ends_for_want_of_consent(scene: Scene, number: str, consent: float) -> None:
+async def ends_for_want_of_consent(scene: HostedScene, number: str, consent: float) -> None:
     before = scene.host.holdings()
     browser = await scene.browser()
     call, trunk, uid = await scene.call(browser, number)
@@ -51,11 +51,11 @@ async def ends_for_want_of_consent(scene: Scene, number: str, consent: float) ->
 
 
 @pytest.mark.parametrize("number", [PLAIN, SDES], ids=["plain", "sdes"])
-async def test_a_call_whose_browser_stops_its_checks_ends_as_consent_lost(scene: Scene, number: str) -> None:
+async def test_a_call_whose_browser_stops_its_checks_ends_as_consent_lost(scene: HostedScene, number: str) -> None:
     await ends_for_want_of_consent(scene, number, CONSENT_SECONDS)
 
 
-async def test_a_call_whose_browser_goes_on_with_its_checks_lives(scene: Scene) -> None:
+async def test_a_call_whose_browser_goes_on_with_its_checks_lives(scene: HostedScene) -> None:
     browser = await scene.browser()
     call, trunk, _ = await scene.call(browser, SDES)
     await asyncio.sleep(2 * CONSENT_SECONDS)
@@ -65,7 +65,7 @@ async def test_a_call_whose_browser_goes_on_with_its_checks_lives(scene: Scene) 
     trunk.close()
 
 
-async def test_checks_without_the_password_are_no_consent(scene: Scene) -> None:
+async def test_checks_without_the_password_are_no_consent(scene: HostedScene) -> None:
     browser = await scene.browser()
     call, trunk, uid = await scene.call(browser, SDES)
     await both_hear(call, trunk)
@@ -80,7 +80,7 @@ async def test_checks_without_the_password_are_no_consent(scene: Scene) -> None:
 
 @pytest.mark.slow
 async def test_consent_lasts_thirty_seconds_by_default(tmp_path_factory: pytest.TempPathFactory) -> None:
-    scene = await Scene(tmp_path_factory.mktemp("default")).start()
+    scene = await HostedScene(tmp_path_factory.mktemp("default")).start()
     await scene.canary(PLAIN)
     await scene.canary(SDES)
     await ends_for_want_of_consent(scene, PLAIN, 30.0)

@@ -12,8 +12,8 @@ from gateway.base.counters import Counter
 from tests.attacks.conftest import Strangers
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.hosted import until
+from tests.rig.hosted_scene import ATTACKER_HOST, PLAIN, PLAIN_HOST, SDES, HostedScene, both_hear
 from tests.rig.media import Address
-from tests.rig.scene import ATTACKER_HOST, PLAIN, PLAIN_HOST, SDES, Scene, both_hear
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
 
@@ -23,7 +23,7 @@ MEDIA_REPEATS = 5
 
 @pytest.mark.parametrize("number", [PLAIN, SDES], ids=["plain", "sdes"])
 async def test_odd_datagrams_to_every_media_port_do_not_disturb_the_call(
-    scene: Scene, alice: ScriptedBrowser, stranger: Strangers, number: str
+    scene: HostedScene, alice: ScriptedBrowser, stranger: Strangers, number: str
 ) -> None:
     call, trunk, uid = await scene.call(alice, number)
     await both_hear(call, trunk)
@@ -47,7 +47,9 @@ async def test_odd_datagrams_to_every_media_port_do_not_disturb_the_call(
     assert thief.heard == []
 
 
-async def test_odd_datagrams_to_the_sip_port_are_counted_and_not_answered(scene: Scene, alice: ScriptedBrowser) -> None:
+async def test_odd_datagrams_to_the_sip_port_are_counted_and_not_answered(
+    scene: HostedScene, alice: ScriptedBrowser
+) -> None:
     counters = scene.host.gateway.counters
     unknown, malformed = counters[Counter.SIP_UNKNOWN_SOURCE], counters[Counter.SIP_MALFORMED]
     with ExitStack() as stack:

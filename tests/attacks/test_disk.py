@@ -17,8 +17,8 @@ from tests.attacks.target import CALLED_IN, HOSTS, NUMBERS, Target
 from tests.audit.disk import FailingDisk
 from tests.rig.browser import BrowserCall, ScriptedBrowser
 from tests.rig.hosted import HostedGateway, until
+from tests.rig.hosted_scene import EMERGENCY, PLAIN, SDES, HostedScene, both_hear
 from tests.rig.media import TrunkMedia
-from tests.rig.scene import EMERGENCY, PLAIN, SDES, Scene, both_hear
 from tests.rig.trunk import FakeTrunk, TrunkDialog, description
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio]
@@ -52,7 +52,7 @@ def without_end(records: list[dict[str, Any]]) -> list[str]:
     return [uid for uid in begun if ended.count(uid) != 1]
 
 
-def available(scene: Scene) -> bool:
+def available(scene: HostedScene) -> bool:
     """Whether the log can be written, as far as the gateway knows."""
     return scene.host.gateway.audit.available
 
@@ -74,7 +74,7 @@ async def test_a_hanging_disk_delays_only_who_must_wait_for_a_record_and_them_un
     tmp_path: Path, disk: FailingDisk, policy: str, status: int
 ) -> None:
     audit = {"directory": "audit", "on_unavailable": policy}
-    scene = await Scene(tmp_path, setup={"overrides": {"audit": audit}}).start()
+    scene = await HostedScene(tmp_path, setup={"overrides": {"audit": audit}}).start()
     alice, bob = await scene.browser(), await scene.browser("bob")
     live, trunk, uid = await scene.call(alice, SDES)
     await both_hear(live, trunk)
@@ -125,7 +125,7 @@ async def test_a_hanging_disk_delays_only_who_must_wait_for_a_record_and_them_un
 async def test_a_hanging_disk_does_not_keep_the_gateway_from_stopping_and_the_next_start_tells_of_it(
     tmp_path: Path, disk: FailingDisk
 ) -> None:
-    scene = await Scene(tmp_path).start()
+    scene = await HostedScene(tmp_path).start()
     alice = await scene.browser()
     _, trunk, _ = await scene.call(alice, SDES)
     try:
@@ -164,7 +164,7 @@ async def until_free(path: Path) -> None:
 async def test_a_full_disk_a_stop_and_a_start_lose_records_but_no_number_and_no_end(
     tmp_path: Path, disk: FailingDisk
 ) -> None:
-    scene = await Scene(tmp_path).start()
+    scene = await HostedScene(tmp_path).start()
     alice = await scene.browser()
     live, trunk, uid = await scene.call(alice, SDES)
     await both_hear(live, trunk)
@@ -196,7 +196,7 @@ async def test_a_gateway_that_starts_after_a_full_disk_goes_on_when_there_is_roo
     tmp_path: Path, disk: FailingDisk
 ) -> None:
     """An orderly log needs no room to be opened: what a full disk means for calls is then for policy to say."""
-    scene = await Scene(tmp_path).start()
+    scene = await HostedScene(tmp_path).start()
     await scene.host.stop()
     disk.error = errno.ENOSPC
     again = HostedGateway(scene.setup)

@@ -28,8 +28,8 @@ from tests.attacks.target import (
     response_to,
     sign_in,
 )
-from tests.attacks.wires import WebSocketWire, Wire, frame, has_ended
-from tests.call.scene import vector
+from tests.attacks.wires import AttackWire, WebSocketWire, frame, has_ended
+from tests.call.machine_scene import vector
 from tests.rig.gateway import REALM, wait_for
 from tests.rig.trunk import FakeTrunk, TrunkDialog, description
 
@@ -71,7 +71,7 @@ def stranger(target: Target, source: str = "127.0.0.1") -> socket.socket:
     return wire.socket
 
 
-def round_trip(wire: Wire) -> float:
+def round_trip(wire: AttackWire) -> float:
     """Seconds until a signed-in user's OPTIONS is answered."""
     begun = time.monotonic()
     assert response_to(wire, request(wire, "OPTIONS", f"sip:{REALM}"), 10).status == 200
@@ -132,7 +132,7 @@ def test_options_from_a_trunks_address_refuse_none_of_its_calls(target: Target, 
         trunk.stop()
 
 
-def _invite(bob: Wire) -> Request:
+def _invite(bob: AttackWire) -> Request:
     end = time.monotonic() + 5
     while time.monotonic() < end:
         data = bob.receive(1.0)

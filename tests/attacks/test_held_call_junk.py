@@ -9,8 +9,8 @@ import pytest
 
 from tests.attacks.conftest import Strangers
 from tests.rig.browser import BrowserCall, ScriptedBrowser
+from tests.rig.hosted_scene import ATTACKER_HOST, PLAIN, PLAIN_HOST, SDES, HostedScene, both_hear
 from tests.rig.media import MediaEnd, TrunkMedia, frame, rtp
-from tests.rig.scene import ATTACKER_HOST, PLAIN, PLAIN_HOST, SDES, Scene, both_hear
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
 
@@ -46,7 +46,7 @@ async def resume(call: BrowserCall) -> None:
 
 
 async def test_fifteen_seconds_of_junk_do_not_end_held_calls_and_both_resume(
-    scene: Scene, alice: ScriptedBrowser, stranger: Strangers
+    scene: HostedScene, alice: ScriptedBrowser, stranger: Strangers
 ) -> None:
     calls = [await scene.call(alice, number) for number in (PLAIN, SDES)]
     for call, trunk, _ in calls:

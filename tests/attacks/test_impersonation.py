@@ -24,7 +24,7 @@ from tests.attacks.target import (
     sign_in,
 )
 from tests.attacks.test_smuggling import SDP_TYPE, answer, browser_invite, give_up, next_request
-from tests.attacks.wires import Wire, has_ended
+from tests.attacks.wires import AttackWire, has_ended
 from tests.rig.gateway import REALM, wait_for
 
 pytestmark = pytest.mark.attack
@@ -34,18 +34,18 @@ REGISTRAR = f"sip:{REALM}"
 
 
 @pytest.fixture
-def trunk(target: Target) -> Iterator[Wire]:
+def trunk(target: Target) -> Iterator[AttackWire]:
     with target.wire("udp", port=target.ports["udp"]) as wire:
         yield wire
 
 
 @pytest.fixture
-def alice(target: Target) -> Iterator[Wire]:
+def alice(target: Target) -> Iterator[AttackWire]:
     with target.wire("wss", "alice") as wire:
         yield wire
 
 
-def register(wire: Wire, credentials: str, user: str = "alice") -> Response:
+def register(wire: AttackWire, credentials: str, user: str = "alice") -> Response:
     headers = (f"Authorization: {credentials}",)
     return response_to(
         wire, request(wire, "REGISTER", REGISTRAR, user=user, to=f"<sip:{user}@{REALM}>", headers=headers)
@@ -80,7 +80,7 @@ def stranger(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), 5, source_address=(STRANGER, 0))
 
 
-def test_a_trunks_target_outside_of_its_networks_may_answer_but_not_call_in(target: Target, alice: Wire) -> None:
+def test_a_trunks_target_outside_of_its_networks_may_answer_but_not_call_in(target: Target, alice: AttackWire) -> None:
     with target.wire("udp", source=OUTSIDE, port=target.outside_port) as outside:
         invite = browser_invite(alice).replace(NUMBERS["udp"].encode() + b"@", b"603@")
         alice.send(invite)
@@ -155,7 +155,7 @@ def test_a_second_connection_does_not_remove_the_binding_of_the_first(target: Ta
 # --- transactions and dialogs of others
 
 
-def test_the_same_request_on_two_ways_is_merged(alice: Wire, trunk: Wire) -> None:
+def test_the_same_request_on_two_ways_is_merged(alice: AttackWire, trunk: AttackWire) -> None:
     invite = browser_invite(alice)
     alice.send(invite)
     _, seen = next_request(trunk, "INVITE")
@@ -169,7 +169,7 @@ def test_the_same_request_on_two_ways_is_merged(alice: Wire, trunk: Wire) -> Non
     give_up(alice, invite)
 
 
-def test_nobody_cancels_the_call_of_another_connection(target: Target, alice: Wire, trunk: Wire) -> None:
+def test_nobody_cancels_the_call_of_another_connection(target: Target, alice: AttackWire, trunk: AttackWire) -> None:
     invite = browser_invite(alice)
     alice.send(invite)
     _, seen = next_request(trunk, "INVITE")
@@ -188,7 +188,7 @@ def test_nobody_cancels_the_call_of_another_connection(target: Target, alice: Wi
     acknowledge(alice, busy)
 
 
-def test_nobody_answers_in_the_place_of_the_trunk(target: Target, alice: Wire, trunk: Wire) -> None:
+def test_nobody_answers_in_the_place_of_the_trunk(target: Target, alice: AttackWire, trunk: AttackWire) -> None:
     invite = browser_invite(alice)
     alice.send(invite)
     _, seen = next_request(trunk, "INVITE")
@@ -212,7 +212,9 @@ def unfinished(target: Target) -> float:
     return metrics["calls_started"] - metrics["calls_ended"]
 
 
-def test_tags_that_are_known_do_not_open_a_dialog_to_others(target: Target, alice: Wire, trunk: Wire) -> None:
+def test_tags_that_are_known_do_not_open_a_dialog_to_others(
+    target: Target, alice: AttackWire, trunk: AttackWire
+) -> None:
     invite = browser_invite(alice)
     alice.send(invite)
     _, seen = next_request(trunk, "INVITE")

@@ -11,7 +11,7 @@ import pytest_asyncio
 from tests.attacks.test_held_call_junk import hold, resume
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.hosted import until
-from tests.rig.scene import PLAIN, SDES, Scene, both_hear
+from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
 
@@ -21,15 +21,15 @@ TRANSACTION_SECONDS = 32.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostedScene]:
     """A gateway that asks soon."""
-    made = await Scene(tmp_path_factory.mktemp("silence"), silence_seconds=SILENCE_SECONDS).start()
+    made = await HostedScene(tmp_path_factory.mktemp("silence"), silence_seconds=SILENCE_SECONDS).start()
     yield made
     await made.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def alice(scene: Scene) -> AsyncIterator[ScriptedBrowser]:
+async def alice(scene: HostedScene) -> AsyncIterator[ScriptedBrowser]:
     browser = await scene.browser()
     yield browser
     await browser.close()
@@ -38,7 +38,7 @@ async def alice(scene: Scene) -> AsyncIterator[ScriptedBrowser]:
 
 @pytest.mark.parametrize("number", [PLAIN, SDES], ids=["UDP", "TLS"])
 async def test_a_trunk_that_forgot_the_call_is_asked_and_the_call_ends(
-    scene: Scene, alice: ScriptedBrowser, number: str
+    scene: HostedScene, alice: ScriptedBrowser, number: str
 ) -> None:
     call, trunk, uid = await scene.call(alice, number)
     await both_hear(call, trunk)
@@ -53,7 +53,7 @@ async def test_a_trunk_that_forgot_the_call_is_asked_and_the_call_ends(
 
 
 async def test_a_trunk_that_vanished_ends_its_call_when_the_question_is_not_answered(
-    scene: Scene, alice: ScriptedBrowser
+    scene: HostedScene, alice: ScriptedBrowser
 ) -> None:
     call, trunk, uid = await scene.call(alice, PLAIN)
     await both_hear(call, trunk)
@@ -67,7 +67,7 @@ async def test_a_trunk_that_vanished_ends_its_call_when_the_question_is_not_answ
         scene.trunks[PLAIN] = scene.new_trunk(PLAIN).start()
 
 
-async def test_a_living_trunk_may_be_silent_muted_or_on_hold(scene: Scene, alice: ScriptedBrowser) -> None:
+async def test_a_living_trunk_may_be_silent_muted_or_on_hold(scene: HostedScene, alice: ScriptedBrowser) -> None:
     call, trunk, uid = await scene.call(alice, PLAIN)
     await both_hear(call, trunk)
     trunk.hush()

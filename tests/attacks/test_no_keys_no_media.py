@@ -12,8 +12,8 @@ from tests.attacks.conftest import Strangers
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.browser_media import BrowserMedia
 from tests.rig.capture import Capture
+from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 from tests.rig.media import FROM_BROWSER, FROM_TRUNK, frame, line, rtp
-from tests.rig.scene import PLAIN, SDES, Scene, both_hear
 from tests.rig.trunk import Answer
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
@@ -24,7 +24,7 @@ EARLY_SECONDS = 0.6
 @pytest.mark.parametrize("number", [PLAIN, SDES], ids=["plain", "sdes"])
 @pytest.mark.parametrize("setup", ["active", "passive"], ids=["gateway is server", "gateway is client"])
 async def test_nothing_passes_either_way_until_the_browser_leg_is_keyed(
-    scene: Scene, alice: ScriptedBrowser, tmp_path: Path, number: str, setup: str
+    scene: HostedScene, alice: ScriptedBrowser, tmp_path: Path, number: str, setup: str
 ) -> None:
     capture = Capture(tmp_path / "wire.pcap")
     await asyncio.to_thread(capture.start)
@@ -53,7 +53,7 @@ async def test_nothing_passes_either_way_until_the_browser_leg_is_keyed(
 
 @pytest.mark.parametrize("number", [PLAIN, SDES], ids=["plain", "sdes"])
 async def test_nothing_leaves_towards_a_trunk_that_has_not_answered(
-    scene: Scene, alice: ScriptedBrowser, stranger: Strangers, number: str
+    scene: HostedScene, alice: ScriptedBrowser, stranger: Strangers, number: str
 ) -> None:
     loop = asyncio.get_running_loop()
     trunk = scene.answer_with(number)

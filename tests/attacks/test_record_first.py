@@ -16,8 +16,8 @@ import pytest
 from gateway.sip.message import Request
 from tests.audit.disk import FailingDisk
 from tests.rig.hosted import until
+from tests.rig.hosted_scene import SDES, SDES_HOST, HostedScene
 from tests.rig.media import TrunkMedia
-from tests.rig.scene import SDES, SDES_HOST, Scene
 from tests.rig.trunk import Answer, description
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio]
@@ -51,8 +51,8 @@ def of(records: list[dict[str, Any]], kind: str, leg: str = "") -> list[dict[str
 @asynccontextmanager
 async def slow_scene(
     directory: Path, disk: FailingDisk, script: Callable[[Request], list[Answer]] | None = None, **options: Any
-) -> AsyncIterator[tuple[Scene, Reader]]:
-    scene = await Scene(directory, **options).start()
+) -> AsyncIterator[tuple[HostedScene, Reader]]:
+    scene = await HostedScene(directory, **options).start()
     reader = Reader(directory)
     scene.trunks[SDES].look = reader.look
     if script is not None:

@@ -10,8 +10,8 @@ from gateway.sip.message import Request
 from tests.attacks.conftest import Strangers
 from tests.rig.browser import BrowserCall, ScriptedBrowser
 from tests.rig.gateway import Record
+from tests.rig.hosted_scene import ATTACKER_HOST, PLAIN, PLAIN_HOST, SDES, SDES_HOST, HostedScene, both_hear
 from tests.rig.media import FROM_BROWSER, FROM_TRUNK, MediaEnd, frame, rtp
-from tests.rig.scene import ATTACKER_HOST, PLAIN, PLAIN_HOST, SDES, SDES_HOST, Scene, both_hear
 from tests.rig.trunk import Answer
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
@@ -28,7 +28,7 @@ async def inject(attacker: MediaEnd, target: tuple[str, int], count: int = PACKE
         await asyncio.sleep(0.005)
 
 
-def latches(scene: Scene, uid: str) -> list[tuple[str, str, tuple[str, ...]]]:
+def latches(scene: HostedScene, uid: str) -> list[tuple[str, str, tuple[str, ...]]]:
     found: list[Record] = scene.host.records("media.latch", uid)
     return [(r["address"], r["decision"], tuple(r["codes"])) for r in found]
 
@@ -44,7 +44,7 @@ def latches(scene: Scene, uid: str) -> list[tuple[str, str, tuple[str, ...]]]:
     ids=["plain, other address", "plain, other port", "sdes, other address", "sdes, other port"],
 )
 async def test_a_stranger_is_not_relayed_and_not_given_the_stream_that_flows(
-    scene: Scene, alice: ScriptedBrowser, stranger: Strangers, number: str, host: str, code: str, counter: str
+    scene: HostedScene, alice: ScriptedBrowser, stranger: Strangers, number: str, host: str, code: str, counter: str
 ) -> None:
     call, trunk, uid = await scene.call(alice, number)
     await both_hear(call, trunk)
@@ -61,7 +61,7 @@ async def test_a_stranger_is_not_relayed_and_not_given_the_stream_that_flows(
 
 
 async def test_a_packet_of_the_trunks_own_stream_from_elsewhere_does_not_move_it(
-    scene: Scene, alice: ScriptedBrowser, stranger: Strangers
+    scene: HostedScene, alice: ScriptedBrowser, stranger: Strangers
 ) -> None:
     call, trunk, uid = await scene.call(alice, PLAIN)
     await both_hear(call, trunk)
@@ -77,7 +77,7 @@ async def test_a_packet_of_the_trunks_own_stream_from_elsewhere_does_not_move_it
 
 
 async def test_a_spray_over_all_trunk_ports_before_and_after_the_answer_gets_no_stream(
-    scene: Scene, alice: ScriptedBrowser, stranger: Strangers
+    scene: HostedScene, alice: ScriptedBrowser, stranger: Strangers
 ) -> None:
     first, last = (int(p) for p in str(scene.host.gateway.config.media.trunk.ports).split("-"))
     attacker = stranger(ATTACKER_HOST)
@@ -111,7 +111,7 @@ async def test_a_spray_over_all_trunk_ports_before_and_after_the_answer_gets_no_
 
 @pytest.mark.parametrize("moment", ["before the trunk has spoken", "during hold", "after a re-INVITE"])
 async def test_packets_from_another_port_of_the_trunk_are_too_early_while_the_signalled_one_may_still_speak(
-    scene: Scene, alice: ScriptedBrowser, stranger: Strangers, moment: str
+    scene: HostedScene, alice: ScriptedBrowser, stranger: Strangers, moment: str
 ) -> None:
     call, trunk, uid = await scene.call(alice, PLAIN)
     if moment != "before the trunk has spoken":
@@ -137,7 +137,7 @@ async def test_packets_from_another_port_of_the_trunk_are_too_early_while_the_si
 
 
 async def test_another_port_of_the_trunk_stands_in_while_the_signalled_one_is_silent_and_not_longer(
-    scene: Scene, alice: ScriptedBrowser, stranger: Strangers
+    scene: HostedScene, alice: ScriptedBrowser, stranger: Strangers
 ) -> None:
     call, trunk, uid = await scene.call(alice, PLAIN)
     assert trunk.target is not None
@@ -162,7 +162,7 @@ async def test_another_port_of_the_trunk_stands_in_while_the_signalled_one_is_si
 
 
 @pytest.mark.parametrize("leg", ["trunk", "browser"])
-async def test_replayed_srtp_is_dropped_and_counted(scene: Scene, alice: ScriptedBrowser, leg: str) -> None:
+async def test_replayed_srtp_is_dropped_and_counted(scene: HostedScene, alice: ScriptedBrowser, leg: str) -> None:
     call, trunk, uid = await scene.call(alice, SDES)
     await both_hear(call, trunk, 20)
     sender, receiver = (trunk, call.media) if leg == "trunk" else (call.media, trunk)
@@ -178,7 +178,7 @@ async def test_replayed_srtp_is_dropped_and_counted(scene: Scene, alice: Scripte
 
 @pytest.mark.parametrize("leg", ["trunk", "browser"])
 async def test_plain_rtp_from_the_peer_itself_is_dropped_on_a_keyed_leg(
-    scene: Scene, alice: ScriptedBrowser, leg: str
+    scene: HostedScene, alice: ScriptedBrowser, leg: str
 ) -> None:
     call, trunk, uid = await scene.call(alice, SDES)
     await both_hear(call, trunk)

@@ -11,7 +11,7 @@ from gateway.sip.message import Message, Request, Response, create_response, par
 from tests.attacks.judge import acknowledge, final_answer, status_of
 from tests.attacks.table.bodies import BROWSER_AUDIO, TRUNK_AUDIO, offer
 from tests.attacks.target import CALLED_IN, HOSTS, NUMBERS, WAIT, Target, request
-from tests.attacks.wires import Wire
+from tests.attacks.wires import AttackWire
 from tests.rig.gateway import REALM
 
 pytestmark = pytest.mark.attack
@@ -54,25 +54,25 @@ NAMES = (
 
 
 @pytest.fixture
-def trunk(target: Target) -> Iterator[Wire]:
+def trunk(target: Target) -> Iterator[AttackWire]:
     """The trunk's own end, where calls from browsers arrive."""
     with target.wire("udp", port=target.ports["udp"]) as wire:
         yield wire
 
 
 @pytest.fixture
-def alice(target: Target) -> Iterator[Wire]:
+def alice(target: Target) -> Iterator[AttackWire]:
     with target.wire("wss", "alice") as wire:
         yield wire
 
 
 @pytest.fixture
-def bob(target: Target) -> Iterator[Wire]:
+def bob(target: Target) -> Iterator[AttackWire]:
     with target.wire("wss", "bob") as wire:
         yield wire
 
 
-def next_request(wire: Wire, method: str) -> tuple[bytes, Request]:
+def next_request(wire: AttackWire, method: str) -> tuple[bytes, Request]:
     """The next request of that method, as octets too."""
     while data := wire.receive(WAIT):
         message = parse_message(data, stream=False)
@@ -90,7 +90,7 @@ def check_clean(data: bytes, message: Message) -> None:
     assert data.count(b"SIP/2.0\r\n") == 1 or isinstance(message, Response)
 
 
-def answer(wire: Wire, invite: Request, status: int, reason: str = "", *headers: str, body: bytes = b"") -> None:
+def answer(wire: AttackWire, invite: Request, status: int, reason: str = "", *headers: str, body: bytes = b"") -> None:
     """A response with header lines of our choice."""
     response = create_response(invite, status, reason, to_tag="evil", body=body)
     response.headers.add("Contact", f"<sip:evil@{HOSTS['udp']}>")
@@ -99,7 +99,7 @@ def answer(wire: Wire, invite: Request, status: int, reason: str = "", *headers:
     wire.send(bytes(response))
 
 
-def give_up(wire: Wire, invite: bytes) -> None:
+def give_up(wire: AttackWire, invite: bytes) -> None:
     """CANCEL our INVITE and take its 487."""
     head = invite.partition(b"\r\n\r\n")[0].replace(b"INVITE", b"CANCEL").split(b"\r\nContent-Type")[0]
     wire.send(head.split(b"\r\nContent-Length")[0] + b"\r\nContent-Length: 0\r\n\r\n")
@@ -110,7 +110,7 @@ def give_up(wire: Wire, invite: bytes) -> None:
     raise AssertionError("no 487")
 
 
-def browser_invite(wire: Wire, name: str = "", *headers: str) -> bytes:
+def browser_invite(wire: AttackWire, name: str = "", *headers: str) -> bytes:
     return request(
         wire,
         "INVITE",
@@ -121,7 +121,7 @@ def browser_invite(wire: Wire, name: str = "", *headers: str) -> bytes:
     )
 
 
-def trunk_invite(wire: Wire, name: str = "", *headers: str) -> bytes:
+def trunk_invite(wire: AttackWire, name: str = "", *headers: str) -> bytes:
     return request(
         wire,
         "INVITE",
@@ -133,7 +133,7 @@ def trunk_invite(wire: Wire, name: str = "", *headers: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_of_a_trunks_invite_only_the_number_reaches_the_browser(target: Target, bob: Wire, name: str) -> None:
+def test_of_a_trunks_invite_only_the_number_reaches_the_browser(target: Target, bob: AttackWire, name: str) -> None:
     with target.wire("udp") as caller:
         invite = trunk_invite(caller, f"{name} ", *FORGED)
         caller.send(invite)
@@ -145,7 +145,9 @@ def test_of_a_trunks_invite_only_the_number_reaches_the_browser(target: Target, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_of_a_browsers_invite_only_the_number_reaches_the_trunk(alice: Wire, trunk: Wire, name: str) -> None:
+def test_of_a_browsers_invite_only_the_number_reaches_the_trunk(
+    alice: AttackWire, trunk: AttackWire, name: str
+) -> None:
     invite = browser_invite(alice, f"{name} ", *FORGED)
     alice.send(invite)
     data, seen = next_request(trunk, "INVITE")
@@ -157,7 +159,9 @@ def test_of_a_browsers_invite_only_the_number_reaches_the_trunk(alice: Wire, tru
 
 
 @pytest.mark.parametrize("status", [183, 486, 503, 603])
-def test_of_a_trunks_response_only_the_status_reaches_the_browser(alice: Wire, trunk: Wire, status: int) -> None:
+def test_of_a_trunks_response_only_the_status_reaches_the_browser(
+    alice: AttackWire, trunk: AttackWire, status: int
+) -> None:
     invite = browser_invite(alice)
     alice.send(invite)
     _, seen = next_request(trunk, "INVITE")
@@ -174,7 +178,7 @@ def test_of_a_trunks_response_only_the_status_reaches_the_browser(alice: Wire, t
         acknowledge(alice, told)
 
 
-def call_back(wire: Wire, hop: str) -> bytes:
+def call_back(wire: AttackWire, hop: str) -> bytes:
     wire.send(trunk_invite(wire, "", hop))
     answered = final_answer(wire)
     assert answered
@@ -182,7 +186,7 @@ def call_back(wire: Wire, hop: str) -> bytes:
     return answered
 
 
-def test_an_invite_of_our_own_that_comes_back_is_a_loop(target: Target, alice: Wire, trunk: Wire) -> None:
+def test_an_invite_of_our_own_that_comes_back_is_a_loop(target: Target, alice: AttackWire, trunk: AttackWire) -> None:
     invite = browser_invite(alice)
     alice.send(invite)
     _, seen = next_request(trunk, "INVITE")
@@ -195,7 +199,7 @@ def test_an_invite_of_our_own_that_comes_back_is_a_loop(target: Target, alice: W
     give_up(alice, invite)
 
 
-def test_the_hop_marks_of_two_calls_have_nothing_in_common(alice: Wire, trunk: Wire) -> None:
+def test_the_hop_marks_of_two_calls_have_nothing_in_common(alice: AttackWire, trunk: AttackWire) -> None:
     marks = []
     for _ in range(3):
         invite = browser_invite(alice)

@@ -15,7 +15,7 @@ import pytest
 from tests.attacks.judge import judge
 from tests.attacks.table.case import SILENT, Expect, closed
 from tests.attacks.target import HOSTS, Target
-from tests.attacks.wires import Wire
+from tests.attacks.wires import AttackWire
 from tests.sip.torture import TORTURE
 
 pytestmark = pytest.mark.attack
@@ -117,7 +117,7 @@ OUTCOMES = {
 }
 
 
-def open_wire(target: Target, transport: str, data: bytes) -> Wire:
+def open_wire(target: Target, transport: str, data: bytes) -> AttackWire:
     """For UDP at the port the message says its sender listens on: without rport its answer goes there."""
     if transport != "udp":
         return target.open(transport)

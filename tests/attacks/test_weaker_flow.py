@@ -11,9 +11,9 @@ import pytest_asyncio
 
 from gateway.demo.certificates import Pair
 from gateway.sip.message import Request, Response, parse_message
-from tests.attacks.wires import StreamWire, UdpWire, Wire
+from tests.attacks.wires import AttackWire, StreamWire, UdpWire
 from tests.rig.hosted import until
-from tests.rig.scene import SDES, SDES_HOST, Scene
+from tests.rig.hosted_scene import SDES, SDES_HOST, HostedScene
 from tests.rig.trunk import description
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
@@ -24,8 +24,8 @@ WAYS = ("udp", "tcp", "tls without a certificate", "tls with another certificate
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=[True, False], ids=["networks", "learned address"])
-async def scene(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
-    made = Scene(tmp_path_factory.mktemp("scene"), setup={"sip": ("udp", "tcp", "tls")})
+async def scene(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> AsyncIterator[HostedScene]:
+    made = HostedScene(tmp_path_factory.mktemp("scene"), setup={"sip": ("udp", "tcp", "tls")})
     if not request.param:
         made.setup.trunks["sdes"]["networks"] = []
         made = _again(made)
@@ -35,7 +35,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtur
     await made.stop()
 
 
-def _again(made: Scene) -> Scene:
+def _again(made: HostedScene) -> HostedScene:
     """The gateway of a scene with its changed configuration."""
     from tests.rig.hosted import HostedGateway
 
@@ -43,7 +43,7 @@ def _again(made: Scene) -> Scene:
     return made
 
 
-def context(scene: Scene, pair: Pair | None) -> ssl.SSLContext:
+def context(scene: HostedScene, pair: Pair | None) -> ssl.SSLContext:
     made = ssl.create_default_context(cafile=str(scene.setup.certificates.ca.certificate))
     made.check_hostname = False
     if pair is not None:
@@ -51,7 +51,7 @@ def context(scene: Scene, pair: Pair | None) -> ssl.SSLContext:
     return made
 
 
-def wire(scene: Scene, way: str) -> Wire:
+def wire(scene: HostedScene, way: str) -> AttackWire:
     """A way in from the trunk's own address."""
     certificates = scene.setup.certificates
     if way == "udp":
@@ -62,7 +62,7 @@ def wire(scene: Scene, way: str) -> Wire:
     return StreamWire(("127.0.0.1", scene.setup.sip_tls_port), SDES_HOST, context(scene, pair))
 
 
-def inside(scene: Scene, way: Wire, method: str, number: int, body: bytes = b"") -> bytes:
+def inside(scene: HostedScene, way: AttackWire, method: str, number: int, body: bytes = b"") -> bytes:
     """A request with the tags of the call that is up."""
     invite = [seen for seen in scene.trunks[SDES].seen if seen.method == "INVITE"][-1]
     lines = [
@@ -80,7 +80,7 @@ def inside(scene: Scene, way: Wire, method: str, number: int, body: bytes = b"")
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
-async def said(scene: Scene, way: str, method: str, number: int, body: bytes = b"") -> Response | None:
+async def said(scene: HostedScene, way: str, method: str, number: int, body: bytes = b"") -> Response | None:
     """The final answer to such a request."""
 
     def exchange() -> Response | None:
@@ -99,7 +99,7 @@ async def said(scene: Scene, way: str, method: str, number: int, body: bytes = b
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_change_over_less_than_verified_tls_gets_403_and_no_key(scene: Scene, way: str) -> None:
+async def test_a_change_over_less_than_verified_tls_gets_403_and_no_key(scene: HostedScene, way: str) -> None:
     browser = await scene.browser()
     call, _, uid = await scene.call(browser, SDES)
     for number, method in enumerate(("INVITE", "UPDATE"), start=10):
@@ -117,7 +117,7 @@ async def test_a_change_over_less_than_verified_tls_gets_403_and_no_key(scene: S
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_bye_from_the_trunks_address_ends_the_call_over_any_flow(scene: Scene, way: str) -> None:
+async def test_a_bye_from_the_trunks_address_ends_the_call_over_any_flow(scene: HostedScene, way: str) -> None:
     browser = await scene.browser()
     _, _, uid = await scene.call(browser, SDES)
     answer = await said(scene, way, "BYE", 10)
@@ -129,7 +129,7 @@ async def test_a_bye_from_the_trunks_address_ends_the_call_over_any_flow(scene: 
     await browser.close()
 
 
-async def test_a_second_connection_with_the_trunks_certificate_is_as_good_as_the_first(scene: Scene) -> None:
+async def test_a_second_connection_with_the_trunks_certificate_is_as_good_as_the_first(scene: HostedScene) -> None:
     browser = await scene.browser()
     call, _, uid = await scene.call(browser, SDES)
     answer = await said(scene, "tls", "INVITE", 10, KEYED)
@@ -142,7 +142,7 @@ async def test_a_second_connection_with_the_trunks_certificate_is_as_good_as_the
     await browser.close()
 
 
-async def test_a_response_over_udp_answers_nothing_that_was_asked_over_tls(scene: Scene) -> None:
+async def test_a_response_over_udp_answers_nothing_that_was_asked_over_tls(scene: HostedScene) -> None:
     browser = await scene.browser()
     call, _, uid = await scene.call(browser, SDES)
 
@@ -162,7 +162,7 @@ async def test_a_response_over_udp_answers_nothing_that_was_asked_over_tls(scene
     await browser.close()
 
 
-async def test_a_call_whose_connection_was_cut_is_hung_up_over_a_new_one(scene: Scene) -> None:
+async def test_a_call_whose_connection_was_cut_is_hung_up_over_a_new_one(scene: HostedScene) -> None:
     browser = await scene.browser()
     call, _, uid = await scene.call(browser, SDES)
     await asyncio.to_thread(scene.trunks[SDES].stop)

@@ -9,8 +9,8 @@ import pytest
 
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.capture import Capture, Packet
+from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 from tests.rig.media import FROM_BROWSER, FROM_TRUNK
-from tests.rig.scene import PLAIN, SDES, Scene, both_hear
 from tests.rig.srtp import CM_80, GCM_128, GCM_256, Profile, decrypt
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
@@ -20,7 +20,7 @@ Address = tuple[str, int]
 
 
 async def record_call(
-    scene: Scene, alice: ScriptedBrowser, number: str, path: Path, profile: Profile, sdes: Profile | None
+    scene: HostedScene, alice: ScriptedBrowser, number: str, path: Path, profile: Profile, sdes: Profile | None
 ) -> tuple[list[Packet], Address, Address, list[tuple[Profile, bytes]], str]:
     """Packets of a call from before its INVITE to after its BYE; the peers' addresses; their receive and send keys."""
     capture = Capture(path / "wire.pcap")
@@ -50,7 +50,7 @@ def between(packets: list[Packet], end: Address, *, out: bool) -> list[bytes]:
 @pytest.mark.parametrize("browser_profile", [CM_80, GCM_128, GCM_256], ids=lambda p: p.sdes)
 @pytest.mark.parametrize("sdes_profile", [CM_80, GCM_256], ids=lambda p: p.sdes)
 async def test_keyed_legs_show_nothing_on_the_wire_and_decrypt_with_the_peers_own_keys(
-    scene: Scene, alice: ScriptedBrowser, tmp_path: Path, browser_profile: Profile, sdes_profile: Profile
+    scene: HostedScene, alice: ScriptedBrowser, tmp_path: Path, browser_profile: Profile, sdes_profile: Profile
 ) -> None:
     packets, browser, trunk, keys, uid = await record_call(scene, alice, SDES, tmp_path, browser_profile, sdes_profile)
     assert spoken([p.payload for p in packets]) == set()
@@ -71,7 +71,7 @@ async def test_keyed_legs_show_nothing_on_the_wire_and_decrypt_with_the_peers_ow
 
 
 async def test_the_plain_leg_is_readable_and_the_log_said_so_while_the_browser_leg_is_not(
-    scene: Scene, alice: ScriptedBrowser, tmp_path: Path
+    scene: HostedScene, alice: ScriptedBrowser, tmp_path: Path
 ) -> None:
     packets, browser, trunk, keys, uid = await record_call(scene, alice, PLAIN, tmp_path, CM_80, None)
     assert spoken(between(packets, trunk, out=False)) == {FROM_BROWSER}

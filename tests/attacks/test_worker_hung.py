@@ -13,7 +13,7 @@ import pytest
 from gateway.base.counters import Counter
 from tests.attacks.test_worker_killed import worker_port
 from tests.rig.hosted import until
-from tests.rig.scene import PLAIN, SDES, Scene, both_hear
+from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio]
 
@@ -24,7 +24,7 @@ END_SECONDS = 6.0
 
 
 async def test_a_hung_worker_delays_no_call_ends_its_own_and_is_replaced(tmp_path: Path) -> None:
-    scene = await Scene(tmp_path, setup={"workers": 2}).start()
+    scene = await HostedScene(tmp_path, setup={"workers": 2}).start()
     loop = asyncio.get_running_loop()
     alice, bob = await scene.browser(), await scene.browser("bob")
     first, first_trunk, first_uid = await scene.call(alice, SDES)

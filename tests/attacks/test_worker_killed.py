@@ -11,7 +11,7 @@ import pytest
 from gateway.base.counters import Counter
 from tests.rig.browser import BrowserCall
 from tests.rig.hosted import until
-from tests.rig.scene import PLAIN, SDES, Scene, both_hear
+from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio]
 
@@ -23,7 +23,7 @@ def worker_port(call: BrowserCall) -> int:
 
 
 async def test_only_the_calls_of_a_killed_worker_end_and_it_is_restarted(tmp_path: Path) -> None:
-    scene = await Scene(tmp_path, setup={"workers": 2}).start()
+    scene = await HostedScene(tmp_path, setup={"workers": 2}).start()
     alice, bob = await scene.browser(), await scene.browser("bob")
     first, first_trunk, first_uid = await scene.call(alice, SDES)
     second, second_trunk, second_uid = await scene.call(bob, PLAIN)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.hosted import until
+from tests.rig.hosted_scene import PLAIN, SDES, HostedScene
 from tests.rig.media import rtp
-from tests.rig.scene import PLAIN, SDES, Scene
 from tests.rig.srtp import CM_32, Certificate
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
@@ -20,7 +20,7 @@ LIMIT_SECONDS = 1.0
 @pytest.mark.parametrize("number", [PLAIN, SDES], ids=["plain", "sdes"])
 @pytest.mark.parametrize("setup", ["active", "passive"], ids=["gateway is server", "gateway is client"])
 async def test_a_wrong_fingerprint_ends_the_call_within_a_second_and_no_media_passes(
-    scene: Scene, alice: ScriptedBrowser, number: str, setup: str
+    scene: HostedScene, alice: ScriptedBrowser, number: str, setup: str
 ) -> None:
     trunk = scene.answer_with(number)
     legs = len(scene.trunks[number].seen)
@@ -47,7 +47,7 @@ async def test_a_wrong_fingerprint_ends_the_call_within_a_second_and_no_media_pa
 
 
 async def test_a_browser_that_knows_only_the_short_tag_gets_no_keys_and_no_media(
-    scene: Scene, alice: ScriptedBrowser
+    scene: HostedScene, alice: ScriptedBrowser
 ) -> None:
     trunk = scene.answer_with(PLAIN)
     call = await alice.invite(PLAIN, setup="active", profiles=(CM_32,))

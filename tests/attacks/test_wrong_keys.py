@@ -9,8 +9,8 @@ import pytest
 
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.hosted import until
+from tests.rig.hosted_scene import SDES, HostedScene
 from tests.rig.media import FROM_BROWSER
-from tests.rig.scene import SDES, Scene
 from tests.rig.srtp import CM_80, Srtp
 
 pytestmark = [pytest.mark.attack, pytest.mark.asyncio(loop_scope="module")]
@@ -25,7 +25,7 @@ CHECK_SECONDS = 10.0
     ids=["plain RTP", "another key"],
 )
 async def test_a_trunk_that_does_not_send_what_it_agreed_to_is_found_out(
-    scene: Scene, alice: ScriptedBrowser, plain: bool, code: str, grade: str
+    scene: HostedScene, alice: ScriptedBrowser, plain: bool, code: str, grade: str
 ) -> None:
     call, trunk, uid = await scene.call(alice, SDES)
     assert trunk.srtp is not None

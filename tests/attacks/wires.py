@@ -21,7 +21,7 @@ TEXT, BINARY, CLOSE, PINGED, PONGED = 1, 2, 8, 9, 10
 BROWSER_HOST = "attacker.invalid"
 
 
-class Wire(ABC):
+class AttackWire(ABC):
     """One connection. `receive` gives a message, `b""` when the gateway closed, None when nothing came in time."""
 
     transport = ""
@@ -38,7 +38,7 @@ class Wire(ABC):
     def close(self) -> None: ...
 
 
-class UdpWire(Wire):
+class UdpWire(AttackWire):
     """Datagrams from an address of our choice."""
 
     transport = "udp"
@@ -63,7 +63,7 @@ class UdpWire(Wire):
         self._socket.close()
 
 
-class StreamWire(Wire):
+class StreamWire(AttackWire):
     """A TCP connection from an address of our choice, with TLS when given a context."""
 
     def __init__(self, gateway: Address, source: str, context: ssl.SSLContext | None = None) -> None:
@@ -92,7 +92,7 @@ class StreamWire(Wire):
         self.socket.close()
 
 
-class WebSocketWire(Wire):
+class WebSocketWire(AttackWire):
     """A WebSocket with the frames in our hand (RFC 6455)."""
 
     transport = "wss"

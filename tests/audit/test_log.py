@@ -15,20 +15,20 @@ from gateway.audit.line import MAX_LINE
 from gateway.audit.log import DEADLINE_SECONDS, FILE_NAME, MAX_BATCH, NEW_CALL_SHARE
 from gateway.base.counters import Counter
 from gateway.base.errors import ConfigError
-from tests.audit.bench import BUFFER_MB, Bench
+from tests.audit.audit_bench import BUFFER_MB, AuditBench
 from tests.audit.disk import FailingDisk
 from tests.audit.samples import every_record
 from tests.audit.test_clean import ANY_TEXT, ANYTHING
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    made = Bench(tmp_path / "log")
+def bench(tmp_path: Path) -> AuditBench:
+    made = AuditBench(tmp_path / "log")
     made.log.open()
     return made
 
 
-def fill(bench: Bench, limit: int = 1000) -> int:
+def fill(bench: AuditBench, limit: int = 1000) -> int:
     """Write until the log wants no new calls; how many records that took."""
     for count in range(1, limit):
         bench.write({"type": "call.start", "number": count})
@@ -37,7 +37,7 @@ def fill(bench: Bench, limit: int = 1000) -> int:
     raise AssertionError("the log never refused")
 
 
-def test_a_record_becomes_one_line_that_says_when_where_and_in_which_order(bench: Bench) -> None:
+def test_a_record_becomes_one_line_that_says_when_where_and_in_which_order(bench: AuditBench) -> None:
     assert bench.write({"type": "admin.start", "version": "1"})
     assert bench.write({"type": "admin.stop"})
     first, second = bench.records
@@ -48,14 +48,14 @@ def test_a_record_becomes_one_line_that_says_when_where_and_in_which_order(bench
     assert bench.accepts()
 
 
-def test_a_record_cannot_forge_its_place_in_the_log(bench: Bench) -> None:
+def test_a_record_cannot_forge_its_place_in_the_log(bench: AuditBench) -> None:
     bench.write({"type": "x", "seq": 99, "ts": "yesterday", "v": 7, "node": "elsewhere"})
     (record,) = bench.records
     assert (record["seq"], record["v"]) == (1, 1)
     assert record["ts"].startswith("2030-")
 
 
-def test_every_type_of_record_is_written_and_read_back_unchanged(bench: Bench) -> None:
+def test_every_type_of_record_is_written_and_read_back_unchanged(bench: AuditBench) -> None:
     for record in every_record():
         assert bench.write(record)
     for written, record in zip(bench.records, every_record(), strict=True):
@@ -63,7 +63,7 @@ def test_every_type_of_record_is_written_and_read_back_unchanged(bench: Bench) -
 
 
 def test_the_directory_is_made_for_the_gateway_alone(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "a" / "b")
+    bench = AuditBench(tmp_path / "a" / "b")
     bench.log.open()
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "a" / "b" / FILE_NAME).stat().st_mode & 0o777 == 0o600
@@ -72,32 +72,32 @@ def test_the_directory_is_made_for_the_gateway_alone(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_made_stops_the_gateway_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ConfigError, match="the audit log cannot be written") as caught:
-        Bench(tmp_path / "file" / "log").log.open()
+        AuditBench(tmp_path / "file" / "log").log.open()
     assert caught.value.key == "audit.directory"
     assert caught.value.remedy
 
 
-def test_a_second_gateway_on_the_same_log_does_not_start(bench: Bench) -> None:
+def test_a_second_gateway_on_the_same_log_does_not_start(bench: AuditBench) -> None:
     with pytest.raises(ConfigError, match="another process writes this log"):
-        Bench(bench.directory).log.open()
+        AuditBench(bench.directory).log.open()
 
 
-def test_a_restart_goes_on_counting(bench: Bench) -> None:
+def test_a_restart_goes_on_counting(bench: AuditBench) -> None:
     bench.write({"type": "admin.start"})
     bench.write({"type": "admin.stop"})
     bench.log.close()
-    again = Bench(bench.directory)
+    again = AuditBench(bench.directory)
     again.log.open()
     again.write({"type": "admin.start"})
     assert [record["seq"] for record in again.records] == [1, 2, 3]
 
 
-def test_a_line_torn_by_a_crash_is_moved_into_a_record(bench: Bench) -> None:
+def test_a_line_torn_by_a_crash_is_moved_into_a_record(bench: AuditBench) -> None:
     bench.write({"type": "admin.start"})
     bench.log.close()
     with (bench.directory / FILE_NAME).open("ab") as handle:
         handle.write(b'{"v":1,"seq":2,"type":"call.fin\xff\x1b')
-    again = Bench(bench.directory)
+    again = AuditBench(bench.directory)
     again.log.open()
     _, recovered, _ = again.records
     assert (recovered["type"], recovered["cause"], recovered["seq"]) == ("log.recovered", "torn_line", 2)
@@ -109,12 +109,12 @@ def test_a_torn_line_that_cannot_be_recorded_stops_the_start(tmp_path: Path, dis
     (tmp_path / FILE_NAME).write_bytes(b'{"seq":1')
     disk.error = errno.ENOSPC
     with pytest.raises(ConfigError, match="No space left"):
-        Bench(tmp_path).log.open()
+        AuditBench(tmp_path).log.open()
 
 
 @pytest.mark.parametrize("failure", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
 def test_records_wait_in_memory_and_follow_in_order_when_the_disk_is_back(
-    bench: Bench, disk: FailingDisk, failure: int
+    bench: AuditBench, disk: FailingDisk, failure: int
 ) -> None:
     assert bench.write({"type": "a"})
     disk.error = failure
@@ -133,7 +133,9 @@ def test_records_wait_in_memory_and_follow_in_order_when_the_disk_is_back(
     assert bench.counters[Counter.AUDIT_BUFFERED] == 2
 
 
-def test_a_full_buffer_refuses_new_calls_and_keeps_room_for_the_running_ones(bench: Bench, disk: FailingDisk) -> None:
+def test_a_full_buffer_refuses_new_calls_and_keeps_room_for_the_running_ones(
+    bench: AuditBench, disk: FailingDisk
+) -> None:
     disk.error = errno.ENOSPC
     taken = fill(bench)
     assert bench.counters[Counter.AUDIT_DROPPED] == 0
@@ -143,7 +145,7 @@ def test_a_full_buffer_refuses_new_calls_and_keeps_room_for_the_running_ones(ben
     assert bench.counters[Counter.AUDIT_DROPPED] == 0
 
 
-def test_what_does_not_fit_is_counted_and_the_log_is_told(bench: Bench, disk: FailingDisk) -> None:
+def test_what_does_not_fit_is_counted_and_the_log_is_told(bench: AuditBench, disk: FailingDisk) -> None:
     disk.error = errno.ENOSPC
     total = 200
     for number in range(total):
@@ -162,7 +164,7 @@ def test_what_does_not_fit_is_counted_and_the_log_is_told(bench: Bench, disk: Fa
     assert bench.accepts()
 
 
-def test_the_memory_held_while_the_disk_is_full_has_a_limit(bench: Bench, disk: FailingDisk) -> None:
+def test_the_memory_held_while_the_disk_is_full_has_a_limit(bench: AuditBench, disk: FailingDisk) -> None:
     disk.error = errno.ENOSPC
     for _ in range(500):
         bench.write({"type": "x", "text": "y" * 200})
@@ -173,7 +175,7 @@ def test_the_memory_held_while_the_disk_is_full_has_a_limit(bench: Bench, disk: 
 
 
 def test_refuse_new_wants_no_new_call_from_the_first_failure_on(tmp_path: Path, disk: FailingDisk) -> None:
-    bench = Bench(tmp_path, on_unavailable="refuse_new")
+    bench = AuditBench(tmp_path, on_unavailable="refuse_new")
     bench.log.open()
     assert bench.accepts()
     disk.error = errno.EIO
@@ -188,7 +190,7 @@ def test_refuse_new_wants_no_new_call_from_the_first_failure_on(tmp_path: Path, 
 def test_asking_for_a_new_call_tries_the_disk_again_but_not_more_than_once_a_second(
     tmp_path: Path, disk: FailingDisk
 ) -> None:
-    bench = Bench(tmp_path, on_unavailable="refuse_new")
+    bench = AuditBench(tmp_path, on_unavailable="refuse_new")
     bench.log.open()
     disk.error = errno.EIO
     bench.write({"type": "x"})
@@ -204,7 +206,7 @@ def test_asking_for_a_new_call_tries_the_disk_again_but_not_more_than_once_a_sec
     assert bench.accepts()
 
 
-def test_a_deleted_directory_is_an_outage_and_a_restored_one_ends_it(bench: Bench) -> None:
+def test_a_deleted_directory_is_an_outage_and_a_restored_one_ends_it(bench: AuditBench) -> None:
     bench.write({"type": "before"})
     shutil.rmtree(bench.directory)
     assert not bench.write({"type": "meanwhile"})
@@ -218,7 +220,7 @@ def test_a_deleted_directory_is_an_outage_and_a_restored_one_ends_it(bench: Benc
     assert (bench.directory / FILE_NAME).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_directory_replaced_by_a_file_is_an_outage(bench: Bench) -> None:
+def test_a_directory_replaced_by_a_file_is_an_outage(bench: AuditBench) -> None:
     shutil.rmtree(bench.directory)
     bench.directory.write_text("in the way")
     assert not bench.write({"type": "x"})
@@ -228,7 +230,7 @@ def test_a_directory_replaced_by_a_file_is_an_outage(bench: Bench) -> None:
     assert bench.types() == ["x", "y", "log.recovered"]
 
 
-def test_rotation_loses_nothing_and_is_no_outage(bench: Bench) -> None:
+def test_rotation_loses_nothing_and_is_no_outage(bench: AuditBench) -> None:
     bench.write({"type": "one"})
     rotated = bench.directory / "audit.jsonl.1"
     (bench.directory / FILE_NAME).rename(rotated)
@@ -237,7 +239,7 @@ def test_rotation_loses_nothing_and_is_no_outage(bench: Bench) -> None:
     assert json.loads(rotated.read_bytes())["seq"] == 1
 
 
-def test_a_file_restored_with_a_torn_line_is_mended_while_running(bench: Bench) -> None:
+def test_a_file_restored_with_a_torn_line_is_mended_while_running(bench: AuditBench) -> None:
     bench.write({"type": "one"})
     (bench.directory / FILE_NAME).rename(bench.directory / "moved")
     (bench.directory / FILE_NAME).write_bytes(b'{"seq":40,"type":"old"}\n{"seq":41')
@@ -251,7 +253,9 @@ WIDE = {"type": "x", "wide": [["\U0001f600" * 256] * 10]}
 """A record that has no place beside another in the small buffer of a bench."""
 
 
-def test_a_loss_is_reported_once_even_if_the_disk_fails_between_the_reports(bench: Bench, disk: FailingDisk) -> None:
+def test_a_loss_is_reported_once_even_if_the_disk_fails_between_the_reports(
+    bench: AuditBench, disk: FailingDisk
+) -> None:
     disk.error = errno.EIO
     assert not bench.write({"type": "w"})
     assert not bench.write(WIDE)
@@ -268,7 +272,7 @@ def test_a_loss_is_reported_once_even_if_the_disk_fails_between_the_reports(benc
 
 
 def test_what_is_lost_while_the_end_of_an_outage_is_being_written_is_told_of_too(
-    bench: Bench, disk: FailingDisk
+    bench: AuditBench, disk: FailingDisk
 ) -> None:
     disk.error = errno.EIO
     bench.write({"type": "w"})
@@ -284,7 +288,7 @@ def test_what_is_lost_while_the_end_of_an_outage_is_being_written_is_told_of_too
     assert [record["seq"] for record in bench.records] == [1, 3, 4, 6, 7]
 
 
-def test_nothing_is_taken_between_a_loss_and_the_line_that_tells_of_it(bench: Bench, disk: FailingDisk) -> None:
+def test_nothing_is_taken_between_a_loss_and_the_line_that_tells_of_it(bench: AuditBench, disk: FailingDisk) -> None:
     """Numbers that are missing stand in one row, so that a stop in the middle of an outage can be accounted for."""
     disk.error = errno.EIO
     for record in ({"type": "w"}, WIDE, {"type": "small"}):
@@ -295,12 +299,12 @@ def test_nothing_is_taken_between_a_loss_and_the_line_that_tells_of_it(bench: Be
     assert (bench.records[1]["first_seq"], bench.records[1]["last_seq"]) == (2, 3)
 
 
-def test_a_line_longer_than_the_whole_buffer_is_written_when_the_disk_is_well(bench: Bench) -> None:
+def test_a_line_longer_than_the_whole_buffer_is_written_when_the_disk_is_well(bench: AuditBench) -> None:
     assert bench.write(WIDE)
     assert bench.log.available
 
 
-def test_one_lost_record_is_enough_to_refuse_new_calls(bench: Bench, disk: FailingDisk) -> None:
+def test_one_lost_record_is_enough_to_refuse_new_calls(bench: AuditBench, disk: FailingDisk) -> None:
     disk.error = errno.EIO
     assert not bench.write({"type": "w"})
     assert bench.accepts()
@@ -308,7 +312,7 @@ def test_one_lost_record_is_enough_to_refuse_new_calls(bench: Bench, disk: Faili
     assert not bench.accepts()
 
 
-def test_a_second_outage_has_the_whole_buffer_again(bench: Bench, disk: FailingDisk) -> None:
+def test_a_second_outage_has_the_whole_buffer_again(bench: AuditBench, disk: FailingDisk) -> None:
     disk.error = errno.EIO
     first = fill(bench)
     disk.error = 0
@@ -318,7 +322,7 @@ def test_a_second_outage_has_the_whole_buffer_again(bench: Bench, disk: FailingD
     assert abs(fill(bench) - first) <= 1
 
 
-def test_a_disk_that_fills_up_in_the_middle_of_a_line_leaves_no_half_line(bench: Bench, disk: FailingDisk) -> None:
+def test_a_disk_that_fills_up_in_the_middle_of_a_line_leaves_no_half_line(bench: AuditBench, disk: FailingDisk) -> None:
     bench.write({"type": "one"})
     disk.room = 10
     assert not bench.write({"type": "two"})
@@ -328,7 +332,9 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_line_leaves_no_half_line(bench:
     assert bench.types() == ["one", "two", "three", "log.recovered"]
 
 
-def test_an_outage_that_ends_only_for_a_moment_is_reported_once_it_is_over(bench: Bench, disk: FailingDisk) -> None:
+def test_an_outage_that_ends_only_for_a_moment_is_reported_once_it_is_over(
+    bench: AuditBench, disk: FailingDisk
+) -> None:
     disk.error = errno.EIO
     for number in range(200):
         bench.write({"type": "x", "number": number})
@@ -344,7 +350,7 @@ def test_an_outage_that_ends_only_for_a_moment_is_reported_once_it_is_over(bench
 
 
 def test_the_alarm_about_an_outage_does_not_depend_on_the_log(
-    bench: Bench, disk: FailingDisk, caplog: pytest.LogCaptureFixture
+    bench: AuditBench, disk: FailingDisk, caplog: pytest.LogCaptureFixture
 ) -> None:
     disk.error = errno.ENOSPC
     for _ in range(3):
@@ -354,7 +360,7 @@ def test_the_alarm_about_an_outage_does_not_depend_on_the_log(
     ]
 
 
-def test_a_record_too_long_for_a_line_keeps_who_it_was_about(bench: Bench) -> None:
+def test_a_record_too_long_for_a_line_keeps_who_it_was_about(bench: AuditBench) -> None:
     wide = {f"field{n}": ["\U0001f600" * 256] * 64 for n in range(60)}
     assert bench.write({"type": "call.start", "call_uid": "c1", **wide})
     (record,) = bench.records
@@ -368,7 +374,7 @@ def test_a_real_file_size_limit_leaves_whole_lines_only(tmp_path: Path) -> None:
     program = f"""
 import resource
 from pathlib import Path
-from tests.audit.bench import inline_log
+from tests.audit.audit_bench import inline_log
 log = inline_log(Path({str(tmp_path)!r}))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 told = []
@@ -390,14 +396,16 @@ log.close()
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    made = Bench(tmp_path_factory.mktemp("shared"))
+def shared(tmp_path_factory: pytest.TempPathFactory) -> AuditBench:
+    made = AuditBench(tmp_path_factory.mktemp("shared"))
     made.log.open()
     return made
 
 
 @given(record=st.dictionaries(ANY_TEXT, ANYTHING, max_size=5))
-def test_exactly_one_record_per_line_whatever_the_strings_contain(shared: Bench, record: dict[str, object]) -> None:
+def test_exactly_one_record_per_line_whatever_the_strings_contain(
+    shared: AuditBench, record: dict[str, object]
+) -> None:
     path = shared.directory / FILE_NAME
     before = path.stat().st_size
     assert shared.write(record)
@@ -412,7 +420,7 @@ def test_exactly_one_record_per_line_whatever_the_strings_contain(shared: Bench,
 
 
 @pytest.mark.parametrize("text", ["a\r\nb", "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e", "\ud83d", "\x00", "U" * 1_000_000])
-def test_hostile_text_stays_in_its_line(bench: Bench, text: str) -> None:
+def test_hostile_text_stays_in_its_line(bench: AuditBench, text: str) -> None:
     assert bench.write({"type": "call.start", "user_agent": text})
     (line,) = bench.lines
     assert len(line.decode("utf-8").splitlines()) == 1
@@ -420,14 +428,14 @@ def test_hostile_text_stays_in_its_line(bench: Bench, text: str) -> None:
     json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8")  # no lone surrogate is left to choke a reader
 
 
-def told(bench: Bench, record: dict[str, object]) -> list[bool]:
+def told(bench: AuditBench, record: dict[str, object]) -> list[bool]:
     """Write a record; the list that will hold what became of it."""
     answers: list[bool] = []
     bench.log.write(record, answers.append)
     return answers
 
 
-def test_who_waits_for_a_record_is_told_when_it_is_written(bench: Bench) -> None:
+def test_who_waits_for_a_record_is_told_when_it_is_written(bench: AuditBench) -> None:
     bench.writer.hangs = True
     first, second = told(bench, {"type": "a"}), told(bench, {"type": "b"})
     assert (first, second) == ([], [])
@@ -437,7 +445,7 @@ def test_who_waits_for_a_record_is_told_when_it_is_written(bench: Bench) -> None
     assert bench.counters[Counter.AUDIT_BUFFERED] == 0
 
 
-def test_a_disk_that_does_not_answer_is_waited_for_until_the_deadline_and_no_longer(bench: Bench) -> None:
+def test_a_disk_that_does_not_answer_is_waited_for_until_the_deadline_and_no_longer(bench: AuditBench) -> None:
     bench.writer.hangs = True
     first = told(bench, {"type": "a"})
     bench.clock.seconds += int(DEADLINE_SECONDS) - 1
@@ -455,7 +463,7 @@ def test_a_disk_that_does_not_answer_is_waited_for_until_the_deadline_and_no_lon
     assert told(bench, {"type": "d"}) == [True]
 
 
-def test_a_record_is_told_of_once(bench: Bench) -> None:
+def test_a_record_is_told_of_once(bench: AuditBench) -> None:
     bench.writer.hangs = True
     first = told(bench, {"type": "a"})
     for _ in range(5):
@@ -466,7 +474,7 @@ def test_a_record_is_told_of_once(bench: Bench) -> None:
 
 
 def test_refuse_new_wants_no_new_call_as_soon_as_the_deadline_has_passed(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, on_unavailable="refuse_new")
+    bench = AuditBench(tmp_path, on_unavailable="refuse_new")
     bench.log.open()
     bench.writer.hangs = True
     bench.write({"type": "a"})
@@ -478,7 +486,7 @@ def test_refuse_new_wants_no_new_call_as_soon_as_the_deadline_has_passed(tmp_pat
     assert bench.accepts()
 
 
-def test_the_memory_held_while_the_disk_hangs_has_a_limit(bench: Bench) -> None:
+def test_the_memory_held_while_the_disk_hangs_has_a_limit(bench: AuditBench) -> None:
     bench.writer.hangs = True
     for _ in range(500):
         bench.write({"type": "x", "text": "y" * 200})
@@ -491,7 +499,7 @@ def test_the_memory_held_while_the_disk_hangs_has_a_limit(bench: Bench) -> None:
     assert (lost["type"], lost["last_seq"]) == ("log.dropped", 500)
 
 
-def test_a_disk_that_is_slow_rather_than_dead_is_waited_for(bench: Bench) -> None:
+def test_a_disk_that_is_slow_rather_than_dead_is_waited_for(bench: AuditBench) -> None:
     answers: list[list[bool]] = []
     for number in range(5):
         bench.writer.hangs = True
@@ -503,7 +511,7 @@ def test_a_disk_that_is_slow_rather_than_dead_is_waited_for(bench: Bench) -> Non
     assert bench.log.available
 
 
-def test_records_made_while_the_writer_is_busy_go_to_it_together(bench: Bench, disk: FailingDisk) -> None:
+def test_records_made_while_the_writer_is_busy_go_to_it_together(bench: AuditBench, disk: FailingDisk) -> None:
     bench.writer.hangs = True
     for number in range(10):
         bench.write({"type": "x", "n": number})
@@ -513,7 +521,7 @@ def test_records_made_while_the_writer_is_busy_go_to_it_together(bench: Bench, d
 
 
 def test_a_backlog_is_written_in_pieces(tmp_path: Path, disk: FailingDisk) -> None:
-    bench = Bench(tmp_path, buffer_mb=1)
+    bench = AuditBench(tmp_path, buffer_mb=1)
     bench.log.open()
     bench.writer.hangs = True
     for _ in range(1 + 2 * MAX_BATCH):
@@ -522,7 +530,7 @@ def test_a_backlog_is_written_in_pieces(tmp_path: Path, disk: FailingDisk) -> No
     assert [data.count(b"\n") for data in disk.writes] == [1, MAX_BATCH, MAX_BATCH]
 
 
-def test_who_is_told_may_write_at_once(bench: Bench) -> None:
+def test_who_is_told_may_write_at_once(bench: AuditBench) -> None:
     """What waited for a record usually writes the next one."""
     bench.writer.hangs = True
     answers: list[bool] = []

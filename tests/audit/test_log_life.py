@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.audit import file as file_module
 from gateway.audit.log import FILE_NAME
 from gateway.base.counters import Counter
-from tests.audit.bench import Bench
+from tests.audit.audit_bench import AuditBench
 from tests.audit.disk import FailingDisk
 from tests.effort import examples
 
@@ -29,7 +29,7 @@ class LogLife(RuleBasedStateMachine):
         self.disk = FailingDisk()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(file_module, "os", self.disk)
-        self.bench = Bench(Path(self.home.name), buffer_mb=0.002)
+        self.bench = AuditBench(Path(self.home.name), buffer_mb=0.002)
         self.bench.log.open()
         self.rotated: list[Path] = []
         self.written = 0

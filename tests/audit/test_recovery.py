@@ -17,39 +17,39 @@ from gateway.audit.record import CallInfo, call_start, gateway_started, gateway_
 from gateway.audit.recovery import read_back
 from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
 from gateway.base.errors import ConfigError
-from tests.audit.bench import Bench
+from tests.audit.audit_bench import AuditBench
 from tests.audit.disk import FailingDisk
 from tests.audit.samples import PREFER, STRICT, every_record
 
 
-def opened(directory: Path) -> Bench:
-    bench = Bench(directory, buffer_mb=1)
+def opened(directory: Path) -> AuditBench:
+    bench = AuditBench(directory, buffer_mb=1)
     bench.log.open()
     return bench
 
 
-def started(directory: Path) -> Bench:
+def started(directory: Path) -> AuditBench:
     """A gateway that takes calls."""
     bench = opened(directory)
     bench.write(gateway_started("1", recovered=bench.log.recovered))
     return bench
 
 
-def call(bench: Bench, uid: str) -> None:
+def call(bench: AuditBench, uid: str) -> None:
     info = CallInfo(call_uid=uid, direction="out", trunk="pbx", user="alice", caller="alice", called="+4930123456")
     bench.write(call_start(info, PREFER))
 
 
-def leg(bench: Bench, uid: str, name: str, grade: str, kind: str = "leg.secured", **more: object) -> None:
+def leg(bench: AuditBench, uid: str, name: str, grade: str, kind: str = "leg.secured", **more: object) -> None:
     fields = {"leg": name, "decision": "allowed", "grade_after": grade, "codes": []} | more
     bench.write({"type": kind, "call_uid": uid, **fields})
 
 
-def end(bench: Bench, uid: str) -> None:
+def end(bench: AuditBench, uid: str) -> None:
     bench.write({"type": "call.final", "call_uid": uid, "termination": "hangup-browser", "answered": True})
 
 
-def killed(bench: Bench) -> None:
+def killed(bench: AuditBench) -> None:
     """The process is gone; nothing more is written by it."""
     bench.writer.close_files()
 
@@ -119,7 +119,7 @@ def test_a_crash_in_the_middle_of_the_recovery_leaves_the_rest_to_the_next_start
         call(bench, f"call-{number}")
     killed(bench)
     disk.good_writes, disk.error = reached, errno.EIO
-    dying = Bench(tmp_path, buffer_mb=1)
+    dying = AuditBench(tmp_path, buffer_mb=1)
     try:
         dying.log.open()
         dying.write(gateway_started("1", recovered=dying.log.recovered))
@@ -398,7 +398,7 @@ def test_a_log_that_cannot_be_read_stops_the_start(tmp_path: Path, monkeypatch: 
 # --- numbers
 
 
-def lost(bench: Bench) -> list[tuple[int, int, int]]:
+def lost(bench: AuditBench) -> list[tuple[int, int, int]]:
     return [(r["first_seq"], r["last_seq"], r["dropped"]) for r in bench.records if r["type"] == "log.dropped"]
 
 
@@ -423,7 +423,7 @@ def test_records_lost_by_a_full_disk_and_a_stop_are_told_of_at_the_next_start(
 
 
 def test_records_lost_beyond_the_buffer_count_too(tmp_path: Path, disk: FailingDisk) -> None:
-    bench = Bench(tmp_path)
+    bench = AuditBench(tmp_path)
     bench.log.open()
     bench.write({"type": "x"})
     disk.error = errno.ENOSPC
@@ -435,7 +435,7 @@ def test_records_lost_beyond_the_buffer_count_too(tmp_path: Path, disk: FailingD
 
 
 def test_an_outage_that_was_over_before_the_stop_is_not_told_of_again(tmp_path: Path, disk: FailingDisk) -> None:
-    bench = Bench(tmp_path)
+    bench = AuditBench(tmp_path)
     bench.log.open()
     disk.error = errno.ENOSPC
     for _ in range(300):

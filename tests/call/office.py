@@ -24,9 +24,10 @@ from gateway.routing.dialplan import Dialplan
 from gateway.sip.auth import DigestServer
 from gateway.sip.events import RequestReceived, ResponseReceived
 from gateway.sip.flow import Flow
-from gateway.sip.message import Headers, Request, Response, create_response
+from gateway.sip.message import Request, Response, create_response
 from gateway.webrtc.dtls import DtlsIdentity
-from tests.call.scene import BROWSER_FLOW, trunk_flow, vector
+from tests import messages
+from tests.call.machine_scene import BROWSER_FLOW, trunk_flow, vector
 
 IDENTITY = DtlsIdentity.generate(datetime.datetime.now(datetime.UTC))
 
@@ -233,14 +234,12 @@ class Office:
 
 def invite(number: str = "600", *, call_id: str = "call-1", contact: str = "<sip:alice@client.invalid>") -> Request:
     """The INVITE of a browser."""
-    headers = Headers()
-    headers.add("Via", f"SIP/2.0/WSS client.invalid;branch=z9hG4bK{call_id}")
-    headers.add("Max-Forwards", "70")
-    headers.add("From", "<sip:alice@example.test>;tag=caller")
-    headers.add("To", f"<sip:{number}@example.test>")
-    headers.add("Call-ID", call_id)
-    headers.add("CSeq", "1 INVITE")
-    if contact:
-        headers.add("Contact", contact)
-    headers.add("Content-Type", "application/sdp")
-    return Request("INVITE", f"sip:{number}@example.test", headers, vector("chromium_offer"))
+    lines = messages.fields(
+        "INVITE",
+        via=f"SIP/2.0/WSS client.invalid;branch=z9hG4bK{call_id}",
+        from_="<sip:alice@example.test>;tag=caller",
+        to=f"<sip:{number}@example.test>",
+        call_id=call_id,
+        contact=contact,
+    )
+    return messages.request("INVITE", f"sip:{number}@example.test", lines, vector("chromium_offer"))

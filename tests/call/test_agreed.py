@@ -11,7 +11,7 @@ from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import from_browser, from_trunk, held
 from tests.call.test_setup import finished
 from tests.effort import SEARCHING
@@ -22,15 +22,15 @@ TOLERANT = (Profile.PREFER, Profile.OSRTP, Profile.LEGACY)
 RELAY = (fx.SetTrunkKeys, fx.SetTrunkMedia, fx.SetPayloads, fx.SetDirection)
 
 
-def plain(profile: Profile) -> Scene:
+def plain(profile: Profile) -> MachineScene:
     """A call in clear from a trunk over verified TLS."""
-    scene = Scene(profile=profile, outbound=False, offer=answer(), flow=trunk_flow()).calling()
+    scene = MachineScene(profile=profile, outbound=False, offer=answer(), flow=trunk_flow()).calling()
     scene.reply(200, BROWSER_ANSWER).ack()
     return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
 
 
-def keyed(profile: Profile = Profile.PREFER) -> Scene:
-    scene = Scene(profile=profile).calling()
+def keyed(profile: Profile = Profile.PREFER) -> MachineScene:
+    scene = MachineScene(profile=profile).calling()
     body = sdes_answer(scene.invite.body) if b"a=crypto" in scene.invite.body else answer()
     proto = b"RTP/SAVP" if b"RTP/SAVP" in scene.invite.body else b"RTP/AVP"
     scene.reply(200, body.replace(b"RTP/SAVP", proto)).ack()
@@ -41,7 +41,7 @@ def at(body: bytes, address: str) -> bytes:
     return body.replace(b"c=IN IP4 127.0.0.2", b"c=IN " + address.encode())
 
 
-def recorded(scene: Scene) -> str:
+def recorded(scene: MachineScene) -> str:
     """Keying of the trunk leg as its last accepting record has it."""
     kinds = ("leg.secured", "leg.downgraded")
     records = [e.record for e in scene.all if isinstance(e, fx.WriteAudit) and e.record["type"] in kinds]
@@ -50,7 +50,7 @@ def recorded(scene: Scene) -> str:
     return str(last["keying"])
 
 
-def agrees(scene: Scene) -> bool:
+def agrees(scene: MachineScene) -> bool:
     return scene.relay(fx.SetTrunkMedia).keyed == (recorded(scene) == "sdes")
 
 
@@ -161,7 +161,7 @@ def test_an_answer_without_an_address_keeps_keys_and_place(way: str, address: st
 
 def test_a_trunk_that_calls_on_hold_without_an_address_is_told_to_the_relay_when_it_gives_one() -> None:
     offer = at(answer("RTP/SAVP", KEY), "IP4 0.0.0.0")
-    scene = Scene(outbound=False, offer=offer, flow=trunk_flow()).calling().reply(200, BROWSER_ANSWER).ack()
+    scene = MachineScene(outbound=False, offer=offer, flow=trunk_flow()).calling().reply(200, BROWSER_ANSWER).ack()
     assert scene.take(fx.SetTrunkKeys)
     assert not scene.take(fx.SetTrunkMedia)
     from_trunk(scene, "INVITE", answer("RTP/SAVP", KEY), cseq=2)

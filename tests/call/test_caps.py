@@ -11,8 +11,8 @@ import pytest
 from gateway.call.admission import ATTEMPTS
 from gateway.routing.admission import MAX_EMERGENCY_PER_USER, MAX_RINGING_PER_USER
 from gateway.sip.message import Request
+from tests.call.machine_scene import answer, trunk_flow
 from tests.call.office import Office, invite
-from tests.call.scene import answer, trunk_flow
 
 pytestmark = pytest.mark.asyncio
 

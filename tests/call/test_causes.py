@@ -10,19 +10,19 @@ from gateway.call import effects as fx
 from gateway.call.effects import LegName
 from gateway.sip.message import Request
 from gateway.sip.reason import Q850, SIP, Reason
-from tests.call.scene import Scene, answer, request, sdes_answer
+from tests.call.machine_scene import MachineScene, answer, request, sdes_answer
 from tests.call.test_inbound import KEY
 from tests.call.test_setup import finished
 
 
-def ringing_browser() -> Scene:
+def ringing_browser() -> MachineScene:
     """A call from a trunk."""
-    return Scene(outbound=False, offer=answer("RTP/SAVP", KEY))
+    return MachineScene(outbound=False, offer=answer("RTP/SAVP", KEY))
 
 
-def refused(status: int, *lines: str, outbound: bool = True) -> Scene:
+def refused(status: int, *lines: str, outbound: bool = True) -> MachineScene:
     """A call whose callee refuses with these Reason headers."""
-    scene = (Scene() if outbound else ringing_browser()).calling()
+    scene = (MachineScene() if outbound else ringing_browser()).calling()
     sent = [e for e in scene.all if isinstance(e, fx.SendRequest)][-1]
     event = scene.answer_to(sent, status)
     assert isinstance(event, events.ResponseIn)
@@ -31,12 +31,12 @@ def refused(status: int, *lines: str, outbound: bool = True) -> Scene:
     return scene.feed(event)
 
 
-def last(scene: Scene, method: str) -> Request:
+def last(scene: MachineScene, method: str) -> Request:
     return [e.request for e in scene.all if isinstance(e, fx.SendRequest) and e.request.method == method][-1]
 
 
-def talking() -> Scene:
-    scene = Scene().calling()
+def talking() -> MachineScene:
+    scene = MachineScene().calling()
     return scene.reply(200, sdes_answer(scene.invite.body)).ack()
 
 
@@ -161,6 +161,6 @@ def test_that_another_phone_answered_reaches_the_browser(
 
 
 def test_a_phone_that_rang_too_long_is_cancelled_with_the_reason() -> None:
-    scene = Scene().calling().reply(180).feed(events.TimerFired(fx.Timer.RING))
+    scene = MachineScene().calling().reply(180).feed(events.TimerFired(fx.Timer.RING))
     (cancel,) = scene.take(fx.CancelInvite)
     assert cancel.headers == (("Reason", 'SIP;cause=408;text="Nobody answered in time"'),)

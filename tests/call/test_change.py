@@ -9,21 +9,23 @@ from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.config.schema import Profile
-from tests.call.scene import BROWSER_FLOW, Scene, answer, request, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, request, sdes_answer, trunk_flow, vector
 from tests.call.test_setup import finished
 
 OFFER = vector("chromium_offer")
 
 
-def established(profile: Profile = Profile.STRICT) -> Scene:
-    scene = Scene(profile=profile, flow=trunk_flow() if profile is Profile.STRICT else trunk_flow("udp")).calling()
+def established(profile: Profile = Profile.STRICT) -> MachineScene:
+    scene = MachineScene(
+        profile=profile, flow=trunk_flow() if profile is Profile.STRICT else trunk_flow("udp")
+    ).calling()
     body = sdes_answer(scene.invite.body) if profile is Profile.STRICT else answer()
     scene.reply(200, body).ack()
     scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
     return scene.clear()
 
 
-def from_browser(scene: Scene, method: str, body: bytes = b"", cseq: int = 2) -> Scene:
+def from_browser(scene: MachineScene, method: str, body: bytes = b"", cseq: int = 2) -> MachineScene:
     return scene.feed(
         events.RequestIn(
             fx.LegName.BROWSER, f"k{cseq}", request(method, body, cseq=cseq, to_tag="gw-browser"), BROWSER_FLOW
@@ -31,7 +33,7 @@ def from_browser(scene: Scene, method: str, body: bytes = b"", cseq: int = 2) ->
     )
 
 
-def from_trunk(scene: Scene, method: str, body: bytes = b"", cseq: int = 900) -> Scene:
+def from_trunk(scene: MachineScene, method: str, body: bytes = b"", cseq: int = 900) -> MachineScene:
     return scene.inside(fx.LegName.TRUNK, method, body, cseq=cseq)
 
 

@@ -10,7 +10,7 @@ from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, sdes_answer, vector
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 from tests.call.test_change import established, from_browser, from_trunk, held
 from tests.call.test_setup import finished
 
@@ -19,13 +19,13 @@ KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
 PCMA = answer().replace(b" 0 101", b" 8 101").replace(b"0 PCMU", b"8 PCMA")
 
 
-def sent(scene: Scene) -> list[tuple[str, str]]:
+def sent(scene: MachineScene) -> list[tuple[str, str]]:
     return [(str(e.leg), e.request.method) for e in scene.take(fx.SendRequest)]
 
 
-def forked() -> Scene:
+def forked() -> MachineScene:
     """Two phones rang, one was picked up."""
-    scene = Scene().calling().reply(180, tag="loser").reply(180, tag="callee")
+    scene = MachineScene().calling().reply(180, tag="loser").reply(180, tag="callee")
     return scene.reply(200, sdes_answer(scene.invite.body)).ack().clear()
 
 
@@ -121,7 +121,7 @@ def test_an_update_with_an_offer_while_an_ack_owes_us_an_answer_is_500_with_retr
 
 def test_an_update_with_an_offer_before_the_answer_is_491() -> None:
     """RFC 3311 5.2: our own offer is still open."""
-    scene = Scene(profile=Profile.LEGACY).calling().reply(180)
+    scene = MachineScene(profile=Profile.LEGACY).calling().reply(180)
     scene.inside(LegName.TRUNK, "UPDATE", answer(), cseq=1)
     assert scene.responses[-1].status == 491
     assert finished(scene) is None

@@ -14,8 +14,8 @@ from gateway.call.demands import RefusedError, understood
 from gateway.sip.events import AckReceived, ResponseReceived
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request, Response, create_response
+from tests.call.machine_scene import answer
 from tests.call.office import Office, invite
-from tests.call.scene import answer
 
 TRUNK = Flow(9, "udp", HostPort("127.0.0.1", 5060), HostPort("127.0.0.3", 5060), "old")
 PLAIN = answer()

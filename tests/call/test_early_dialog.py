@@ -13,20 +13,20 @@ from gateway.call.effects import LegName, Purpose
 from gateway.config.schema import Profile
 from gateway.sip.events import CancelReceived
 from gateway.sip.message import Headers, Request
+from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.office import Office
-from tests.call.scene import BROWSER_FLOW, Scene, answer, sdes_answer, trunk_flow, vector
 
 CRYPTO = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40
 
 
-def ringing(*, outbound: bool, early_media: bool = False) -> Scene:
+def ringing(*, outbound: bool, early_media: bool = False) -> MachineScene:
     offer = vector("chromium_offer") if outbound else answer("RTP/SAVP", CRYPTO)
-    scene = Scene(profile=Profile.STRICT, outbound=outbound, offer=offer).calling()
+    scene = MachineScene(profile=Profile.STRICT, outbound=outbound, offer=offer).calling()
     body = sdes_answer(scene.invite.body) if early_media and outbound else b""
     return scene.reply(183 if body else 180, body)
 
 
-def statuses(scene: Scene, key: str) -> list[int]:
+def statuses(scene: MachineScene, key: str) -> list[int]:
     return [e.response.status for e in scene.all if isinstance(e, fx.Respond) and e.key == key]
 
 

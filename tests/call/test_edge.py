@@ -18,8 +18,8 @@ from gateway.call.edge import attempt
 from gateway.call.effects import Timer
 from gateway.media import relay_protocol as relay
 from gateway.sip.events import RequestReceived
+from tests.call.machine_scene import BROWSER_FLOW, request
 from tests.call.office import Office, invite
-from tests.call.scene import BROWSER_FLOW, request
 from tests.call.test_record_first import SlowAudit
 from tests.call.test_runner import established, final, in_dialog, last_invite
 

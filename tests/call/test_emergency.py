@@ -11,15 +11,15 @@ from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
 from gateway.config.schema import Profile, Trunk, TrunkAddresses
-from tests.call.scene import Scene, answer, trunk_flow
+from tests.call.machine_scene import MachineScene, answer, trunk_flow
 from tests.call.test_setup import finished
 
 HERE = TrunkAddresses(bind="127.0.0.9")
 
 
-def emergency(*, other_address: bool = False) -> Scene:
+def emergency(*, other_address: bool = False) -> MachineScene:
     """A call to 112 with two trunks."""
-    scene = Scene(profile=Profile.LEGACY, emergency=True, flow=trunk_flow("udp"))
+    scene = MachineScene(profile=Profile.LEGACY, emergency=True, flow=trunk_flow("udp"))
     second = Trunk(target="sip:127.0.0.3", security=Profile.LEGACY, media=HERE if other_address else None)
     state = scene.state
     state.context = replace(state.context, trunks={**state.context.trunks, "second": second})
@@ -27,7 +27,7 @@ def emergency(*, other_address: bool = False) -> Scene:
     return scene
 
 
-def trunks(scene: Scene) -> list[str]:
+def trunks(scene: MachineScene) -> list[str]:
     return [e.trunk for e in scene.all if isinstance(e, fx.ConnectTrunk)]
 
 
@@ -93,6 +93,6 @@ def test_giving_up_between_two_trunks_ends_the_call() -> None:
 
 
 def test_only_an_emergency_call_has_another_trunk() -> None:
-    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling().reply(503)
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling().reply(503)
     assert trunks(scene) == ["pbx"]
     assert finished(scene) is Termination.TRUNK_UNAVAILABLE

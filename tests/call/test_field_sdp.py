@@ -10,7 +10,7 @@ import pytest
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, browser_answer, trunk_flow
+from tests.call.machine_scene import MachineScene, answer, browser_answer, trunk_flow
 from tests.call.test_setup import finished
 from tests.outside import outside, outside_or_skip
 
@@ -72,20 +72,20 @@ def test_a_description_of_a_real_device_is_answered_as_the_table_says(sample: Pa
         assert code in said(scene)
 
 
-def said(scene: Scene) -> str:
+def said(scene: MachineScene) -> str:
     """Every policy code in the log."""
     return str([[e.record.get("codes"), e.record.get("noted")] for e in scene.all if isinstance(e, fx.WriteAudit)])
 
 
-def play(body: bytes, *, is_answer: bool) -> Scene:
+def play(body: bytes, *, is_answer: bool) -> MachineScene:
     """The call such a description belongs to, over a trunk whose policy lets plain media be offered or answered."""
     lines = [line for line in body.splitlines() if line.startswith(b"m=audio")]
     keyed = b"RTP/SAVP" in b" ".join(lines) or (is_answer and b"crypto" in body)
     profile, flow = (Profile.STRICT, trunk_flow()) if keyed else (Profile.LEGACY, trunk_flow("udp"))
     if is_answer:
-        return Scene(profile=profile, flow=flow).calling().reply(200, body)
+        return MachineScene(profile=profile, flow=flow).calling().reply(200, body)
     if b"a=fingerprint" in body:
-        scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp"), offer=body).calling()
+        scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), offer=body).calling()
         return scene if finished(scene) else scene.reply(200, answer())
-    scene = Scene(profile=profile, flow=flow, offer=body, outbound=False).calling()
+    scene = MachineScene(profile=profile, flow=flow, offer=body, outbound=False).calling()
     return scene if finished(scene) else scene.reply(200, browser_answer(scene.invite.body))

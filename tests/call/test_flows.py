@@ -17,8 +17,8 @@ from gateway.config.schema import Profile
 from gateway.sip.events import FlowRefused, RequestReceived
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request
+from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.office import Office
-from tests.call.scene import BROWSER_FLOW, Scene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import established
 
 TRUNK = fx.LegName.TRUNK
@@ -37,13 +37,13 @@ KEYED = answer("RTP/SAVP", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 
 FLOWS = pytest.mark.parametrize("flow", WEAKER.values(), ids=WEAKER)
 
 
-def violation(scene: Scene) -> dict[str, object]:
+def violation(scene: MachineScene) -> dict[str, object]:
     found = scene.record("leg.violation")
     assert found["codes"] == ["sig.sips_not_honoured"]
     return found
 
 
-def keys_out(scene: Scene) -> bytes:
+def keys_out(scene: MachineScene) -> bytes:
     """Every body that left since the last `clear`."""
     answers = [e.response.body for e in scene.take(fx.Respond)]
     return b"".join([*answers, *(e.request.body for e in scene.take(fx.SendRequest))])
@@ -109,7 +109,7 @@ def test_a_second_connection_of_the_same_verified_peer_is_as_good_as_the_first()
 
 def test_a_better_flow_is_taken_and_changes_nothing_of_what_was_exposed() -> None:
     """The keys of the leg went over UDP: a later message over TLS does not make them secret."""
-    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=False, offer=KEYED).calling()
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=False, offer=KEYED).calling()
     scene.feed(answered(scene))
     scene.feed(events.AckIn("invite-key", scene.invite))
     scene.inside(TRUNK, "UPDATE", cseq=900, flow=TLS)
@@ -118,7 +118,7 @@ def test_a_better_flow_is_taken_and_changes_nothing_of_what_was_exposed() -> Non
     assert scene.state.trunk.vector.sig_transport == "udp"
 
 
-def answered(scene: Scene) -> events.Event:
+def answered(scene: MachineScene) -> events.Event:
     sent = [e for e in scene.all if isinstance(e, fx.SendRequest)][-1]
     return scene.answer_to(sent, 200, vector("chromium_answer_to_rtpengine"))
 
@@ -167,7 +167,7 @@ def test_a_contact_that_stays_on_tls_moves_the_target(contact: str) -> None:
 
 
 def test_an_answer_that_names_a_weaker_transport_is_recorded_and_the_call_stays_on_tls() -> None:
-    scene = Scene().calling()
+    scene = MachineScene().calling()
     response = scene.answer_to(
         [e for e in scene.all if isinstance(e, fx.SendRequest)][-1], 200, sdes_answer(scene.invite.body)
     )

@@ -18,8 +18,8 @@ from gateway.call.forks import FORK_SECONDS
 from gateway.config.schema import Profile
 from gateway.sip.events import AckReceived, ResponseReceived
 from gateway.sip.message import Headers, Request, create_response
+from tests.call.machine_scene import MachineScene, answer, sdes_answer
 from tests.call.office import Office
-from tests.call.scene import Scene, answer, sdes_answer
 
 STRANGER = "a=crypto:9 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40
 WEAK_ANSWERS = {
@@ -31,18 +31,18 @@ WEAK_ANSWERS = {
 }
 
 
-def byes(scene: Scene) -> list[tuple[str, str]]:
+def byes(scene: MachineScene) -> list[tuple[str, str]]:
     """Tag and Reason of each BYE to the callee."""
     sent = [e.request for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.BYE]
     return [(r.to.tag or "", r.headers.get("Reason") or "") for r in sent if r.call_id == scene.state.callee_call_id]
 
 
-def acks(scene: Scene) -> list[str]:
+def acks(scene: MachineScene) -> list[str]:
     return [e.request.to.tag or "" for e in scene.all if isinstance(e, fx.SendAck)]
 
 
-def ringing(*tags: str, profile: Profile = Profile.STRICT) -> Scene:
-    scene = Scene(profile=profile).calling()
+def ringing(*tags: str, profile: Profile = Profile.STRICT) -> MachineScene:
+    scene = MachineScene(profile=profile).calling()
     for tag in tags:
         scene.reply(180, tag=tag)
     return scene
@@ -216,7 +216,7 @@ def test_a_bye_that_is_never_answered_ends_only_its_own_waiting() -> None:
     assert scene.order(fx.Forget) == []
 
 
-class Desk(Office):
+class ForkOffice(Office):
     """An office that has a call up to a stage, with a forked callee."""
 
     def answered(self, tag: str = "one") -> None:
@@ -236,8 +236,8 @@ class Desk(Office):
         return [r.to.tag or "" for r in self.sip.acks]
 
 
-async def hung_up_and_forgotten(directory: Path) -> Desk:
-    desk = Desk(directory)
+async def hung_up_and_forgotten(directory: Path) -> ForkOffice:
+    desk = ForkOffice(directory)
     desk.call()
     await desk.settle()
     desk.answered("one")
@@ -302,7 +302,7 @@ async def test_a_call_that_is_over_listens_for_forks_as_long_as_one_can_answer_a
 @pytest.mark.parametrize("ending", ["cancelled", "refused"])
 @pytest.mark.asyncio
 async def test_answers_that_cross_the_end_of_ringing_are_all_hung_up_on(tmp_path: Path, ending: str) -> None:
-    desk = Desk(tmp_path)
+    desk = ForkOffice(tmp_path)
     desk.call()
     await desk.settle()
     desk.reply("INVITE", 180, tag="one")
@@ -321,7 +321,7 @@ async def test_answers_that_cross_the_end_of_ringing_are_all_hung_up_on(tmp_path
 
 @pytest.mark.asyncio
 async def test_a_call_that_nobody_answered_leaves_nothing_behind(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+    desk = ForkOffice(tmp_path)
     desk.call()
     await desk.settle()
     desk.reply("INVITE", 486)

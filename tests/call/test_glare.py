@@ -12,7 +12,7 @@ from gateway.call import effects as fx
 from gateway.call import events, glare
 from gateway.call.effects import LegName, Purpose
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, sdes_answer, vector
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 OFFER = vector("chromium_offer")
@@ -44,14 +44,14 @@ def test_the_wait_is_a_function_of_the_token_source(owner: bool) -> None:
     assert len({glare.wait_seconds(lambda n: f"{next(numbers):0{n}d}", owns_call_id=owner) for _ in range(9)}) == 9
 
 
-def established(*, outbound: bool) -> Scene:
-    scene = Scene(profile=Profile.LEGACY, outbound=outbound, offer=OFFER if outbound else answer()).calling()
+def established(*, outbound: bool) -> MachineScene:
+    scene = MachineScene(profile=Profile.LEGACY, outbound=outbound, offer=OFFER if outbound else answer()).calling()
     scene.reply(200, answer() if outbound else OFFER.replace(b"setup:actpass", b"setup:active")).ack()
     scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
     return scene.clear()
 
 
-def hold(scene: Scene, leg: LegName, cseq: int = 900) -> Scene:
+def hold(scene: MachineScene, leg: LegName, cseq: int = 900) -> MachineScene:
     body = OFFER if leg is LegName.BROWSER else answer()
     return scene.inside(leg, "INVITE", body.replace(b"a=sendrecv", b"a=sendonly"), cseq=cseq)
 
@@ -84,7 +84,7 @@ def test_a_change_that_meets_ours_is_491(outbound: bool, method: str) -> None:
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_a_change_of_the_caller_before_our_answer_is_500_with_retry_after(method: str) -> None:
     """RFC 3261 14.2: a second INVITE before the final response to the first; RFC 3311 5.2: an unanswered offer."""
-    scene = Scene(profile=Profile.LEGACY, outbound=False, offer=answer()).calling().reply(180)
+    scene = MachineScene(profile=Profile.LEGACY, outbound=False, offer=answer()).calling().reply(180)
     scene.inside(LegName.TRUNK, method, answer(), cseq=2)
     assert scene.responses[-1].status == 500
     assert int(scene.responses[-1].headers.get("Retry-After") or "-1") in range(11)
@@ -93,7 +93,7 @@ def test_a_change_of_the_caller_before_our_answer_is_500_with_retry_after(method
 
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_a_change_of_the_callee_before_its_answer_is_491(method: str) -> None:
-    scene = Scene(profile=Profile.STRICT).calling().reply(180)
+    scene = MachineScene(profile=Profile.STRICT).calling().reply(180)
     scene.inside(LegName.TRUNK, method, sdes_answer(scene.invite.body), cseq=1)
     assert scene.responses[-1].status == 491
     assert scene.state.live

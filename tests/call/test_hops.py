@@ -8,7 +8,7 @@ import pytest
 
 from gateway.base.values import Secret
 from gateway.call.hops import DIGEST_LENGTH, MAX_MARKS, NONCE_LENGTH, HopMarks
-from tests.call.scene import Scene
+from tests.call.machine_scene import MachineScene
 
 
 def marks(key: bytes = b"one", start: int = 1) -> HopMarks:
@@ -34,10 +34,10 @@ def test_no_part_of_a_mark_is_in_another_one() -> None:
 
 
 def test_two_invites_of_one_call_carry_two_marks() -> None:
-    scene = Scene()
+    scene = MachineScene()
     scene.calling()
     first = scene.invite.headers.get("Gateway-Hop")
-    again = Scene().calling().invite.headers.get("Gateway-Hop")
+    again = MachineScene().calling().invite.headers.get("Gateway-Hop")
     assert first
     scene.state.context.hop_marks.new()
     assert scene.state.context.hop_marks.contains_ours([first])

@@ -9,15 +9,15 @@ from gateway.call import effects as fx
 from gateway.call import events
 from gateway.config.schema import Profile
 from gateway.sip.flow import Flow
-from tests.call.scene import Scene, answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, trunk_flow, vector
 from tests.call.test_setup import finished
 
 BROWSER_ANSWER = vector("chromium_answer_to_rtpengine")
 KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
 
 
-def inbound(profile: Profile, offer: bytes, flow: Flow | None = None) -> Scene:
-    return Scene(profile=profile, outbound=False, offer=offer, flow=flow or trunk_flow())
+def inbound(profile: Profile, offer: bytes, flow: Flow | None = None) -> MachineScene:
+    return MachineScene(profile=profile, outbound=False, offer=offer, flow=flow or trunk_flow())
 
 
 def test_a_keyed_offer_over_verified_tls_is_answered_with_one_key_and_secured() -> None:

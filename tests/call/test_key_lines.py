@@ -10,7 +10,7 @@ from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_agreed import at
 from tests.call.test_change import from_trunk
 from tests.call.test_setup import finished
@@ -36,22 +36,22 @@ PROFILES = pytest.mark.parametrize("profile", list(Profile))
 TOLERANT = pytest.mark.parametrize("profile", [Profile.PREFER, Profile.OSRTP, Profile.LEGACY])
 
 
-def inbound(offer: bytes, profile: Profile = Profile.STRICT) -> Scene:
-    return Scene(profile=profile, outbound=False, offer=offer, flow=trunk_flow()).calling()
+def inbound(offer: bytes, profile: Profile = Profile.STRICT) -> MachineScene:
+    return MachineScene(profile=profile, outbound=False, offer=offer, flow=trunk_flow()).calling()
 
 
-def answered(scene: Scene) -> Scene:
+def answered(scene: MachineScene) -> MachineScene:
     scene.reply(200, BROWSER_ANSWER).ack()
     return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
 
 
-def outbound(profile: Profile = Profile.STRICT) -> Scene:
-    scene = Scene(profile=profile).calling()
+def outbound(profile: Profile = Profile.STRICT) -> MachineScene:
+    scene = MachineScene(profile=profile).calling()
     scene.reply(200, sdes_answer(scene.invite.body)).ack()
     return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
 
 
-def codes(scene: Scene, kind: str, leg: str = "trunk") -> list[object]:
+def codes(scene: MachineScene, kind: str, leg: str = "trunk") -> list[object]:
     records = [e.record for e in scene.all if isinstance(e, fx.WriteAudit)]
     found = [r["codes"] for r in records if r["type"] == kind and r["leg"] == leg][-1]
     assert isinstance(found, list)
@@ -97,7 +97,7 @@ def test_a_bad_line_beside_a_good_one_is_noted_and_costs_nothing(code: str, line
 def test_an_answer_with_no_usable_key_is_refused_with_the_reason_of_its_line(
     code: str, line: str, profile: Profile
 ) -> None:
-    scene = Scene(profile=profile).calling()
+    scene = MachineScene(profile=profile).calling()
     proto = "RTP/AVP" if profile is Profile.OSRTP else "RTP/SAVP"
     scene.reply(200, answer(proto, line.replace("crypto:1", "crypto:3")))
     assert codes(scene, "leg.violation") == [code]
@@ -137,14 +137,14 @@ def test_the_answer_in_an_ack_is_refused_with_the_reason_of_its_line(code: str, 
 
 @EACH
 def test_an_emergency_call_goes_on_in_clear_and_keeps_the_reason_of_its_line(code: str, line: str) -> None:
-    scene = Scene(emergency=True).calling().reply(200, answer("RTP/SAVP", line.replace("crypto:1", "crypto:3")))
+    scene = MachineScene(emergency=True).calling().reply(200, answer("RTP/SAVP", line.replace("crypto:1", "crypto:3")))
     assert finished(scene) is None
     assert {"media.plain_rtp", code} <= set(codes(scene, "leg.downgraded"))
 
 
 @pytest.mark.parametrize("where", ["offer", "answer"])
 def test_our_own_key_is_never_used_in_an_emergency_call_either(where: str) -> None:
-    scene = Scene(emergency=True).calling()
+    scene = MachineScene(emergency=True).calling()
     ours = answer("RTP/SAVP", our_line(scene))
     if where == "answer":
         scene.reply(200, ours)
@@ -185,29 +185,31 @@ def with_lines(body: bytes, *lines: bytes) -> bytes:
 @PROFILES
 @pytest.mark.parametrize("line", [SHA1, b"a=fingerprint:md5 " + b":".join([b"AB"] * 16)])
 def test_a_browser_known_by_a_weak_hash_alone_is_refused_as_that(profile: Profile, line: bytes) -> None:
-    scene = Scene(profile=profile, offer=with_lines(OFFER, line)).begin()
+    scene = MachineScene(profile=profile, offer=with_lines(OFFER, line)).begin()
     assert codes(scene, "leg.violation", "browser") == ["dtls.fp_weak"]
-    answering = Scene(profile=profile, outbound=False, offer=answer("RTP/SAVP", GOOD), flow=trunk_flow()).calling()
+    answering = MachineScene(
+        profile=profile, outbound=False, offer=answer("RTP/SAVP", GOOD), flow=trunk_flow()
+    ).calling()
     answering.reply(200, with_lines(BROWSER_ANSWER, line))
     assert codes(answering, "leg.violation", "browser") == ["dtls.fp_weak"]
 
 
 def test_a_weak_hash_beside_a_good_one_is_no_weakness() -> None:
     good = next(x for x in OFFER.split(b"\r\n") if x.startswith(b"a=fingerprint"))
-    assert "leg.violation" not in Scene(offer=with_lines(OFFER, SHA1, good)).calling().records
+    assert "leg.violation" not in MachineScene(offer=with_lines(OFFER, SHA1, good)).calling().records
 
 
 @PROFILES
 def test_a_browser_with_sdes_beside_its_fingerprint_is_refused_as_both(profile: Profile) -> None:
     offer = OFFER.replace(b"a=setup", GOOD.encode() + b"\r\na=setup")
-    scene = Scene(profile=profile, offer=offer).begin()
+    scene = MachineScene(profile=profile, offer=offer).begin()
     assert codes(scene, "leg.violation", "browser") == ["brw.sdes_or_avp", "media.mixed_keying"]
 
 
 # Keys that come again (RFC 4568 6.1, 7).
 
 
-def our_line(scene: Scene, suite: str = " AES_CM_128_HMAC_SHA1_80 ") -> str:
+def our_line(scene: MachineScene, suite: str = " AES_CM_128_HMAC_SHA1_80 ") -> str:
     return next(x for x in scene.invite.body.decode().splitlines() if suite in x)
 
 
@@ -234,7 +236,7 @@ def test_a_key_of_ours_that_was_offered_once_and_not_taken_is_ours_all_the_same(
 
 @pytest.mark.parametrize("profile", [Profile.STRICT, Profile.PREFER, Profile.OSRTP])
 def test_our_own_key_in_an_answer_ends_the_call(profile: Profile) -> None:
-    scene = Scene(profile=profile).calling()
+    scene = MachineScene(profile=profile).calling()
     scene.reply(200, answer("RTP/AVP" if profile is Profile.OSRTP else "RTP/SAVP", our_line(scene)))
     assert codes(scene, "leg.violation") == ["key.reuse"]
 
@@ -288,7 +290,7 @@ def test_the_same_key_at_the_same_address_is_no_reuse_through_hold_and_return() 
 
 @pytest.mark.parametrize(("profile", "ended"), [(Profile.STRICT, True), (Profile.PREFER, False)])
 def test_two_forks_with_one_key_are_seen(profile: Profile, ended: bool) -> None:
-    scene = Scene(profile=profile).calling()
+    scene = MachineScene(profile=profile).calling()
     body = sdes_answer(scene.invite.body)
     scene.reply(183, body, tag="one").reply(200, body.replace(b"audio 4002", b"audio 4900"), tag="two")
     expected = ["fork.mixed", "key.reuse"] if ended else ["key.reuse"]
@@ -323,7 +325,7 @@ def test_a_stream_that_was_refused_from_the_start_is_not_added_by_being_offered_
 
 
 def test_plain_early_media_before_a_keyed_answer_stays_known() -> None:
-    scene = Scene(profile=Profile.OSRTP).calling()
+    scene = MachineScene(profile=Profile.OSRTP).calling()
     scene.reply(183, answer()).reply(200, sdes_answer(scene.invite.body).replace(b"SAVP", b"AVP"))
     assert "early.plain" in codes(scene, "leg.downgraded")
     header = next(r for r in scene.responses if r.status == 200).headers.get("Call-Security") or ""

@@ -11,21 +11,21 @@ from gateway.call import effects as fx
 from gateway.call import events, security
 from gateway.call.effects import LegName, Timer
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, sdes_answer, vector
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 
 
-def _answered(profile: Profile = Profile.STRICT) -> Scene:
-    scene = Scene(profile).calling()
+def _answered(profile: Profile = Profile.STRICT) -> MachineScene:
+    scene = MachineScene(profile).calling()
     return scene.reply(200, sdes_answer(scene.invite.body) if profile is Profile.STRICT else answer())
 
 
-def _final(scene: Scene) -> dict[str, object]:
+def _final(scene: MachineScene) -> dict[str, object]:
     (finished,) = [e for e in scene.all if isinstance(e, fx.Finished)]
     state = scene.state
     return call_final(security.info(state), state.policy, state.posture, finished.termination, duration=1.0)
 
 
-def _legs(scene: Scene) -> list[tuple[str, object, object]]:
+def _legs(scene: MachineScene) -> list[tuple[str, object, object]]:
     """Records of the browser leg, in order: type, codes, checkpoint."""
     found = [e.record for e in scene.all if isinstance(e, fx.WriteAudit)]
     return [(str(r["type"]), r["codes"], r["checkpoint"]) for r in found if r.get("leg") == "browser"]
@@ -80,7 +80,7 @@ def test_a_handshake_that_fails_is_the_record_and_nothing_is_pending() -> None:
 
 
 def test_a_trunk_whose_answer_to_our_late_offer_never_came_is_recorded_as_pending() -> None:
-    scene = Scene(Profile.STRICT, outbound=False, offer=b"").calling()
+    scene = MachineScene(Profile.STRICT, outbound=False, offer=b"").calling()
     scene.reply(200, vector("chromium_offer").replace(b"actpass", b"active"))
     scene.feed(events.AckMissing("invite-key"))
     record = scene.record("leg.pending")
@@ -100,5 +100,5 @@ def test_a_call_that_was_keyed_ends_without_a_pending_record_and_with_its_grades
 
 
 def test_a_call_that_was_not_answered_needs_no_record_of_its_legs() -> None:
-    scene = Scene().calling().feed(events.CancelIn())
+    scene = MachineScene().calling().feed(events.CancelIn())
     assert "leg.pending" not in scene.records

@@ -16,8 +16,8 @@ from gateway.call.effects import LegName
 from gateway.config.schema import Profile
 from gateway.policy.posture import Grade
 from gateway.sip.message import Request
+from tests.call.machine_scene import MachineScene, answer, sdes_answer
 from tests.call.office import Office, invite
-from tests.call.scene import Scene, answer, sdes_answer
 from tests.call.test_runner import established, final
 
 pytestmark = pytest.mark.asyncio
@@ -65,7 +65,7 @@ async def test_a_refused_call_has_a_line_at_its_start_and_one_at_its_end(
 
 
 async def test_a_number_is_masked_and_a_name_cannot_be_another_field(office: Office) -> None:
-    scene = Scene()
+    scene = MachineScene()
     scene.state.number = "+4930123456"
     assert " -> +493*****56 via " in lines.started(scene.state)
     scene.state.number = "1 via evil policy=strict\ncall=c-2 \u202e"
@@ -143,17 +143,17 @@ async def test_every_refusal_about_encryption_is_judged() -> None:
 
 
 async def test_a_refused_leg_leaves_its_grade_with_the_call() -> None:
-    scene = Scene(profile=Profile.STRICT).calling().reply(488)
+    scene = MachineScene(profile=Profile.STRICT).calling().reply(488)
     assert scene.state.termination is Termination.ENCRYPTION_REQUIRED
     assert scene.state.refused is Grade.CLEARTEXT
     assert lines.ended(scene.state, [e for e in scene.all if isinstance(e, fx.Finished)][-1], 1.0).endswith(
         "grade=CLEARTEXT"
     )
-    assert Scene().calling().state.refused is None
+    assert MachineScene().calling().state.refused is None
 
 
 async def test_the_grade_at_the_end_is_the_worst_of_the_call() -> None:
-    scene = Scene(profile=Profile.PREFER).calling()
+    scene = MachineScene(profile=Profile.PREFER).calling()
     scene.reply(200, sdes_answer(scene.invite.body)).ack()
     scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
     scene.inside(LegName.TRUNK, "INVITE", answer("RTP/AVP"), cseq=5)

@@ -10,40 +10,40 @@ from gateway.call import events, liveness
 from gateway.call.effects import LegName, Purpose, Timer
 from gateway.call.liveness import ASK_AGAIN_SECONDS, ASK_HELD_SECONDS
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, vector
+from tests.call.machine_scene import MachineScene, answer, vector
 
 SILENT = events.MediaSilent(LegName.TRUNK)
 HEARD = events.MediaHeard(LegName.TRUNK)
 LOOK = events.TimerFired(Timer.LIVENESS)
 
 
-def _talking(*, outbound: bool = True, emergency: bool = False) -> Scene:
+def _talking(*, outbound: bool = True, emergency: bool = False) -> MachineScene:
     if outbound:
-        scene = Scene(Profile.LEGACY, emergency=emergency).calling().reply(200, answer()).ack()
+        scene = MachineScene(Profile.LEGACY, emergency=emergency).calling().reply(200, answer()).ack()
     else:
-        scene = Scene(Profile.LEGACY, outbound=False, offer=answer()).calling()
+        scene = MachineScene(Profile.LEGACY, outbound=False, offer=answer()).calling()
         scene.reply(200, vector("chromium_offer").replace(b"actpass", b"active")).ack()
     return scene.clear()
 
 
-def _questions(scene: Scene) -> list[fx.SendRequest]:
+def _questions(scene: MachineScene) -> list[fx.SendRequest]:
     return [e for e in scene.take(fx.SendRequest) if e.purpose is Purpose.OPTIONS]
 
 
-def _answered(scene: Scene, status: int) -> Scene:
+def _answered(scene: MachineScene, status: int) -> MachineScene:
     return scene.reply(status, purpose=Purpose.OPTIONS)
 
 
-def _ended(scene: Scene) -> str:
+def _ended(scene: MachineScene) -> str:
     finished = scene.take(fx.Finished)
     return finished[0].termination.slug if finished else ""
 
 
-def _byes(scene: Scene) -> set[LegName]:
+def _byes(scene: MachineScene) -> set[LegName]:
     return {e.leg for e in scene.take(fx.SendRequest) if e.purpose is Purpose.BYE}
 
 
-def _look(scene: Scene, seconds: float) -> Scene:
+def _look(scene: MachineScene, seconds: float) -> MachineScene:
     scene.now += seconds
     return scene.clear().feed(LOOK)
 
@@ -166,7 +166,7 @@ def test_time_on_hold_does_not_count_when_the_call_is_resumed() -> None:
 
 
 def test_before_the_call_stands_nobody_is_asked_but_it_is_looked_at_again() -> None:
-    scene = Scene(Profile.LEGACY).calling().reply(200, answer()).clear().feed(SILENT)
+    scene = MachineScene(Profile.LEGACY).calling().reply(200, answer()).clear().feed(SILENT)
     assert _questions(scene) == []
     scene.ack()
     assert len(_questions(_look(scene, ASK_AGAIN_SECONDS))) == 1

@@ -22,7 +22,16 @@ from gateway.call import events
 from gateway.call.effects import LegName, Purpose
 from gateway.config.schema import Profile
 from gateway.sip.flow import Flow
-from tests.call.scene import BROWSER_FLOW, TRUNK_CONTACT, Scene, answer, request, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import (
+    BROWSER_FLOW,
+    TRUNK_CONTACT,
+    MachineScene,
+    answer,
+    request,
+    sdes_answer,
+    trunk_flow,
+    vector,
+)
 from tests.call.watch import Watcher
 from tests.effort import examples
 
@@ -104,7 +113,9 @@ class CallMachine(RuleBasedStateMachine):
         bodies = BROWSER_BODIES if outbound else TRUNK_BODIES
         good = "good" if outbound else data.draw(st.sampled_from(["keyed", "plain", "optional keys", "nothing"]))
         body = bodies[data.draw(st.sampled_from(sorted(bodies))) if offer else good]
-        self.scene = Scene(profile=profile, outbound=outbound, emergency=emergency and outbound, flow=flow, offer=body)
+        self.scene = MachineScene(
+            profile=profile, outbound=outbound, emergency=emergency and outbound, flow=flow, offer=body
+        )
         browser_flow = replace(BROWSER_FLOW, transport=websocket)
         if outbound:
             self.scene.state.caller.flow = browser_flow

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.audit.record import short_id
+from tests.call.machine_scene import request
 from tests.call.office import Office, invite
-from tests.call.scene import request
 
 pytestmark = pytest.mark.asyncio
 

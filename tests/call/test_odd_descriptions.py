@@ -8,7 +8,7 @@ from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.config.schema import Profile
 from gateway.sdp.description import SessionDescription
-from tests.call.scene import Scene, answer, browser_answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, browser_answer, sdes_answer, trunk_flow, vector
 from tests.call.test_field_sdp import said
 from tests.call.test_setup import finished
 
@@ -32,20 +32,20 @@ ODD_KEYS = [
 ]
 
 
-def from_trunk(body: bytes, profile: Profile = Profile.STRICT) -> Scene:
+def from_trunk(body: bytes, profile: Profile = Profile.STRICT) -> MachineScene:
     """A call of a trunk with this offer, answered by a browser."""
     flow = trunk_flow() if profile is Profile.STRICT else trunk_flow("udp")
-    scene = Scene(profile=profile, outbound=False, offer=body, flow=flow).calling()
+    scene = MachineScene(profile=profile, outbound=False, offer=body, flow=flow).calling()
     return scene if finished(scene) else scene.reply(200, browser_answer(scene.invite.body))
 
 
-def from_browser(body: bytes) -> Scene:
+def from_browser(body: bytes) -> MachineScene:
     """A call of a browser with this offer, answered by a plain phone."""
-    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp"), offer=body).calling()
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), offer=body).calling()
     return scene if finished(scene) else scene.reply(200, answer())
 
 
-def ports(scene: Scene) -> list[int]:
+def ports(scene: MachineScene) -> list[int]:
     """Ports of our answer, line by line."""
     return [section.port for section in SessionDescription.parse(scene.responses[-1].body).media]
 
@@ -80,7 +80,7 @@ def test_blanks_and_empty_lines_change_nothing_in_a_trunks_offer(old: bytes, new
 
 @pytest.mark.parametrize(("old", "new"), BLANKS.values(), ids=BLANKS)
 def test_blanks_and_empty_lines_change_nothing_in_a_browsers_offer_or_a_trunks_answer(old: bytes, new: bytes) -> None:
-    scene = Scene(offer=OFFER.replace(old, new)).calling()
+    scene = MachineScene(offer=OFFER.replace(old, new)).calling()
     scene.reply(200, sdes_answer(scene.invite.body).replace(old, new))
     assert scene.responses[-1].status == 200
     assert scene.relay(fx.SetTrunkMedia).keyed
@@ -290,7 +290,7 @@ WITHOUT_8000 = edited(OFFER, (" 126", ""), ("a=rtpmap:126 telephone-event/8000\r
 @pytest.mark.parametrize(("offer", "events"), [(OFFER, "126"), (WITHOUT_8000, "110")])
 def test_digits_pass_when_opus_was_chosen_and_the_trunk_has_events_at_8000_only(offer: bytes, events: str) -> None:
     """RFC 4733 2.1 wants one clock; trunks that bridge to telephones have another for their digits."""
-    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp"), offer=offer).calling()
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), offer=offer).calling()
     if offer is OFFER:
         assert b"telephone-event/8000" in scene.invite.body
     scene.reply(200, OPUS_ANSWER)
@@ -309,7 +309,7 @@ def test_digits_pass_when_opus_was_chosen_and_the_trunk_has_events_at_8000_only(
 def test_the_length_of_packets_a_side_asks_for_is_asked_of_the_other(said: str, passed: str | None) -> None:
     """RFC 8866 6.4: packets are passed on as they come, so only their sender can heed it."""
     asked = f"a=ptime:{said}\r\na=maxptime:60\r\n".encode()
-    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp"), offer=OFFER + asked).calling()
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), offer=OFFER + asked).calling()
     scene.reply(200, answer("RTP/AVP", "a=ptime:40", "a=maxptime:120"))
     lines = scene.invite.body.decode().splitlines()
     assert ([x for x in lines if x.startswith("a=ptime")] == [f"a=ptime:{passed}"]) is (passed is not None)
@@ -319,7 +319,9 @@ def test_the_length_of_packets_a_side_asks_for_is_asked_of_the_other(said: str, 
 
 
 def test_a_trunk_that_calls_hears_what_the_browser_asked_for() -> None:
-    scene = Scene(profile=Profile.LEGACY, outbound=False, offer=answer("RTP/AVP", "a=ptime:30"), flow=trunk_flow("udp"))
+    scene = MachineScene(
+        profile=Profile.LEGACY, outbound=False, offer=answer("RTP/AVP", "a=ptime:30"), flow=trunk_flow("udp")
+    )
     scene.calling()
     assert b"a=ptime:30\r\n" in scene.invite.body
     scene.reply(200, browser_answer(scene.invite.body).replace(b"a=ptime:30", b"a=ptime:10"))

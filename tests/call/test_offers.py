@@ -10,7 +10,7 @@ from gateway.call import events
 from gateway.call.effects import LegName
 from gateway.config.schema import Profile
 from gateway.sdp.description import SessionDescription
-from tests.call.scene import Scene, answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_setup import finished
 
 OFFER = vector("chromium_offer")
@@ -29,22 +29,24 @@ def attributes(body: bytes) -> list[str]:
     return [x for x in body.decode().splitlines() if not x.startswith("o=")]
 
 
-def outbound(profile: Profile = Profile.STRICT) -> Scene:
-    scene = Scene(profile=profile, flow=trunk_flow() if profile is Profile.STRICT else trunk_flow("udp")).calling()
+def outbound(profile: Profile = Profile.STRICT) -> MachineScene:
+    scene = MachineScene(
+        profile=profile, flow=trunk_flow() if profile is Profile.STRICT else trunk_flow("udp")
+    ).calling()
     body = sdes_answer(scene.invite.body) if profile is Profile.STRICT else answer()
     scene.reply(200, body).ack()
     return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
 
 
-def inbound(profile: Profile = Profile.STRICT) -> Scene:
+def inbound(profile: Profile = Profile.STRICT) -> MachineScene:
     offer = answer("RTP/SAVP", KEY) if profile is Profile.STRICT else answer()
     flow = trunk_flow() if profile is Profile.STRICT else trunk_flow("udp")
-    scene = Scene(profile=profile, outbound=False, offer=offer, flow=flow).calling()
+    scene = MachineScene(profile=profile, outbound=False, offer=offer, flow=flow).calling()
     scene.reply(200, BROWSER_ANSWER).ack()
     return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
 
 
-def our_requests(scene: Scene) -> list[tuple[str, str]]:
+def our_requests(scene: MachineScene) -> list[tuple[str, str]]:
     return [(str(e.leg), e.request.method) for e in scene.take(fx.SendRequest)]
 
 
@@ -76,7 +78,7 @@ def test_a_reinvite_without_an_offer_from_a_trunk_that_called_us_gets_ours() -> 
 
 @pytest.mark.parametrize(("make", "refresh"), [(outbound, OFFER)])
 def test_a_refresh_without_a_change_is_answered_with_the_very_same_description(
-    make: type[Scene], refresh: bytes
+    make: type[MachineScene], refresh: bytes
 ) -> None:
     scene = make()
     first = next(r.body for r in scene.responses if r.status == 200)
@@ -172,7 +174,7 @@ def test_an_offer_of_ours_that_is_refused_counts_for_nothing(leg: LegName) -> No
 
 def test_a_retry_after_early_media_forgets_the_keys_of_the_refused_offer() -> None:
     """Only an emergency call is retried after that."""
-    scene = Scene(profile=Profile.PREFER, emergency=True).calling()
+    scene = MachineScene(profile=Profile.PREFER, emergency=True).calling()
     scene.reply(183, sdes_answer(scene.invite.body)).reply(488)
     assert b"RTP/AVP" in scene.invite.body
     assert b"a=crypto" not in scene.invite.body
@@ -184,7 +186,7 @@ def test_a_retry_after_early_media_forgets_the_keys_of_the_refused_offer() -> No
 @pytest.mark.parametrize("body", [answer("RTP/SAVP"), answer("RTP/AVP")])
 def test_an_emergency_call_goes_on_in_clear_when_the_answer_brings_no_key(body: bytes) -> None:
     """No policy blocks an emergency number; what was wrong stands in the record."""
-    scene = Scene(emergency=True).calling().reply(200, body)
+    scene = MachineScene(emergency=True).calling().reply(200, body)
     assert finished(scene) is None
     assert scene.responses[-1].status == 200
     assert "media.crypto_ignored" in str(scene.record("leg.downgraded")["codes"])
@@ -192,7 +194,7 @@ def test_an_emergency_call_goes_on_in_clear_when_the_answer_brings_no_key(body: 
 
 
 def test_the_direction_of_early_media_is_kept_when_the_200_says_nothing_more() -> None:
-    scene = Scene().calling()
+    scene = MachineScene().calling()
     scene.reply(183, sdes_answer(scene.invite.body).replace(b"a=sendrecv", b"a=sendonly"))
     assert b"a=sendonly" in scene.responses[-1].body
     scene.reply(200)
@@ -218,7 +220,7 @@ def test_no_description_of_one_side_shows_anything_of_the_other() -> None:
 
 def test_every_codec_of_the_trunks_answer_is_agreed_with_the_browser_in_the_trunks_order() -> None:
     """The trunk may send any codec it answered with (RFC 3264 7); what it prefers comes first."""
-    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling()
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling()
     both = (
         answer()
         .replace(b"RTP/AVP 0 101", b"RTP/AVP 8 0 101")
@@ -232,7 +234,7 @@ def test_every_codec_of_the_trunks_answer_is_agreed_with_the_browser_in_the_trun
 
 
 def test_the_relay_learns_what_the_timestamps_of_each_payload_type_count() -> None:
-    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling()
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling()
     scene.reply(200, answer())
     formats = [e for e in scene.all if isinstance(e, fx.SetPayloads)][-1].formats
     trunk = {(f.payload_type, f.clock_rate, f.is_event) for f in formats if f.leg is LegName.TRUNK}

@@ -11,7 +11,7 @@ from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call.effects import LegName
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import established, from_browser, from_trunk, held
 from tests.call.test_inbound import BROWSER_ANSWER, inbound
 from tests.call.test_setup import finished
@@ -25,7 +25,7 @@ def lines(body: bytes, start: str) -> list[str]:
     return [line for line in body.decode().splitlines() if line.startswith(start)]
 
 
-def trunk_hold(scene: Scene, direction: bytes = b"sendonly", cseq: int = 900) -> Scene:
+def trunk_hold(scene: MachineScene, direction: bytes = b"sendonly", cseq: int = 900) -> MachineScene:
     """The trunk re-INVITEs with its key unchanged."""
     return from_trunk(scene, "INVITE", sdes_answer(scene.invite.body).replace(b"sendrecv", direction), cseq)
 
@@ -34,7 +34,7 @@ def trunk_hold(scene: Scene, direction: bytes = b"sendonly", cseq: int = 900) ->
 def test_pain_1_the_dtls_role_survives_a_reinvite_whoever_sends_it(ours: str) -> None:
     theirs = "passive" if ours == "active" else "active"
     first = OFFER.replace(b"setup:actpass", f"setup:{theirs}".encode())
-    scene = Scene(offer=first).calling()
+    scene = MachineScene(offer=first).calling()
     scene.reply(200, sdes_answer(scene.invite.body)).ack().clear()
     from_browser(scene, "INVITE", held(b"sendonly"))
     assert lines(scene.responses[-1].body, "a=setup:") == [f"a=setup:{ours}"]
@@ -130,7 +130,7 @@ def test_pain_11_optional_srtp_is_answered_with_the_profile_it_was_offered_with(
 
 
 def test_pain_12_keys_in_an_answer_nobody_asked_for_are_ignored() -> None:
-    scene = Scene(profile=Profile.LEGACY).calling().reply(200, answer("RTP/AVP", KEY))
+    scene = MachineScene(profile=Profile.LEGACY).calling().reply(200, answer("RTP/AVP", KEY))
     assert scene.responses[-1].status == 200
     assert not [e for e in scene.all if isinstance(e, fx.SetTrunkKeys)]
     assert scene.take(fx.SetTrunkMedia)[-1].keyed is False
@@ -138,9 +138,9 @@ def test_pain_12_keys_in_an_answer_nobody_asked_for_are_ignored() -> None:
 
 
 def test_pain_13_the_offer_to_the_trunk_comes_from_its_policy_and_not_from_the_browser() -> None:
-    suites = [line.split()[1] for line in lines(Scene().calling().invite.body, "a=crypto:")]
+    suites = [line.split()[1] for line in lines(MachineScene().calling().invite.body, "a=crypto:")]
     assert suites == [suite.name for suite in SUITES]
-    offer = lines(Scene(profile=Profile.LEGACY).calling().invite.body, "m=")[0].split()
+    offer = lines(MachineScene(profile=Profile.LEGACY).calling().invite.body, "m=")[0].split()
     assert offer[2] == "RTP/AVP"
 
 
@@ -156,13 +156,13 @@ def test_pain_16_the_answer_repeats_the_tag_of_the_offer() -> None:
     offer = answer("RTP/SAVP", KEY.replace(":1 ", ":1 X").replace("AES_CM", "NO_SUCH", 1), KEY.replace(":1 ", ":77 "))
     scene = inbound(Profile.STRICT, offer).calling().reply(200, BROWSER_ANSWER)
     assert len(lines(scene.responses[-1].body, "a=crypto:77 AES_CM_128_HMAC_SHA1_80 ")) == 1
-    answered_wrong = Scene().calling()
+    answered_wrong = MachineScene().calling()
     answered_wrong.reply(200, answer("RTP/SAVP", KEY.replace(":1 ", ":99 ")))
     assert finished(answered_wrong) is Termination.ENCRYPTION_IGNORED
 
 
 def test_pain_17_a_trunk_without_encryption_is_never_offered_any_whatever_it_answers() -> None:
-    scene = Scene(profile=Profile.LEGACY).calling().reply(200, answer("RTP/AVP", KEY)).ack()
+    scene = MachineScene(profile=Profile.LEGACY).calling().reply(200, answer("RTP/AVP", KEY)).ack()
     from_browser(scene, "INVITE", held(b"sendonly"))
     offers = [e.request.body for e in scene.all if isinstance(e, fx.SendRequest) and e.leg is LegName.TRUNK]
     assert len(offers) == 2
@@ -174,7 +174,7 @@ def test_pain_17_a_trunk_without_encryption_is_never_offered_any_whatever_it_ans
 def test_pain_18_a_refusal_of_srtp_is_retried_only_where_policy_says_so_and_never_unseen(
     profile: Profile, status: int
 ) -> None:
-    scene = Scene(profile=profile).calling().reply(status)
+    scene = MachineScene(profile=profile).calling().reply(status)
     tries = [e.request.body for e in scene.all if isinstance(e, fx.SendRequest)]
     assert len(tries) == (2 if profile is Profile.PREFER else 1)
     if profile is Profile.PREFER:
@@ -213,7 +213,7 @@ def test_pain_27_and_so_does_a_reinvite_without_an_offer() -> None:
 
 
 def test_pain_28_messages_without_a_body_leave_the_negotiation_alone() -> None:
-    scene = Scene().calling()
+    scene = MachineScene().calling()
     body = sdes_answer(scene.invite.body)
     scene.reply(180).reply(183, body).reply(180).reply(183).reply(200, body).ack().clear()
     for leg in LegName:
@@ -223,14 +223,14 @@ def test_pain_28_messages_without_a_body_leave_the_negotiation_alone() -> None:
 
 
 def test_pain_28_a_200_without_a_body_ends_the_call_in_words_and_not_in_silence() -> None:
-    scene = Scene().calling().reply(200)
+    scene = MachineScene().calling().reply(200)
     assert finished(scene) is Termination.BAD_SDP
     assert scene.responses[-1].status == 488
     assert [e.request.method for e in scene.all if isinstance(e, fx.SendRequest)] == ["INVITE", "BYE"]
 
 
 def test_pain_29_another_fork_than_the_one_with_early_media_may_answer() -> None:
-    scene = Scene().calling()
+    scene = MachineScene().calling()
     offer = scene.invite.body
     scene.reply(183, sdes_answer(offer), tag="fork-a").clear()
     scene.reply(200, sdes_answer(offer, key="C" * 40).replace(b"audio 4002", b"audio 4900"), tag="fork-b")
@@ -243,7 +243,7 @@ def test_pain_29_another_fork_than_the_one_with_early_media_may_answer() -> None
 
 
 def test_pain_29_plain_early_media_never_opens_a_way_past_a_secure_answer() -> None:
-    scene = Scene().calling().reply(183, answer(), tag="fork-a")
+    scene = MachineScene().calling().reply(183, answer(), tag="fork-a")
     assert scene.responses[-1].status == 180
     scene.reply(200, sdes_answer(scene.invite.body), tag="fork-b")
     assert [e.keyed for e in scene.all if isinstance(e, fx.SetTrunkMedia)][-1:] == [True]
@@ -251,7 +251,7 @@ def test_pain_29_plain_early_media_never_opens_a_way_past_a_secure_answer() -> N
 
 
 def test_pain_30_digits_keep_the_clock_of_the_codec_they_come_with() -> None:
-    offered = Scene().calling().invite.body.decode()
+    offered = MachineScene().calling().invite.body.decode()
     assert "telephone-event/8000" in offered
     scene = inbound(Profile.LEGACY, answer(), trunk_flow("udp")).calling()
     assert "telephone-event/8000" in scene.invite.body.decode()
@@ -262,7 +262,7 @@ def test_pain_30_digits_keep_the_clock_of_the_codec_they_come_with() -> None:
 
 
 def test_pain_32_a_callee_cannot_make_us_follow_any_number_of_forks() -> None:
-    scene = Scene().calling()
+    scene = MachineScene().calling()
     for number in range(100):
         scene.reply(180, tag=f"fork-{number}")
     assert len({e.key for e in scene.all if isinstance(e, fx.TrackDialog) and e.leg is fx.LegName.TRUNK}) <= 16

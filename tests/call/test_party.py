@@ -15,8 +15,8 @@ from gateway.call.party import HIDDEN, MAX_NAME, Party, caller, cleaned, connect
 from gateway.sip.address import NameAddr
 from gateway.sip.message import Headers, Request
 from gateway.sip.uri import SipUri
+from tests.call.machine_scene import TRUNK_CONTACT, MachineScene, request, sdes_answer, trunk_flow
 from tests.call.office import Office, invite
-from tests.call.scene import TRUNK_CONTACT, Scene, request, sdes_answer, trunk_flow
 from tests.call.test_causes import ringing_browser
 from tests.call.test_inbound import BROWSER_ANSWER
 from tests.call.test_runner import inbound_invite, register
@@ -88,21 +88,23 @@ def test_a_name_is_one_short_line_of_what_can_be_seen(name: str) -> None:
 # --- the machine
 
 
-def trusted(scene: Scene) -> Scene:
+def trusted(scene: MachineScene) -> MachineScene:
     scene.state.trunk_config = scene.state.trunk_config.model_copy(update={"trust_identity": True})
     return scene
 
 
-def talking(*, outbound: bool = True) -> Scene:
+def talking(*, outbound: bool = True) -> MachineScene:
     """A call that is answered and acknowledged on both sides; the browser has heard all there is."""
-    scene = trusted(Scene() if outbound else ringing_browser()).calling()
+    scene = trusted(MachineScene() if outbound else ringing_browser()).calling()
     scene.reply(200, sdes_answer(scene.invite.body) if outbound else BROWSER_ANSWER)
     if outbound:
         return scene.ack().clear()
     return scene.feed(events.AckIn("invite-key", request("ACK", to_tag="gw-trunk"))).clear()
 
 
-def changes(scene: Scene, method: str, *headers: tuple[str, str], body: bytes = b"", cseq: int = 7) -> Scene:
+def changes(
+    scene: MachineScene, method: str, *headers: tuple[str, str], body: bytes = b"", cseq: int = 7
+) -> MachineScene:
     """The trunk sends a re-INVITE or UPDATE with these headers."""
     found = request(method, body, cseq=cseq, to_tag="gw-trunk", extra=headers)
     found.headers.set("Contact", TRUNK_CONTACT)
@@ -114,7 +116,7 @@ def changes(scene: Scene, method: str, *headers: tuple[str, str], body: bytes = 
     return scene.feed(events.RequestIn(LegName.TRUNK, f"change-{cseq}", found, side.flow))
 
 
-def updates(scene: Scene) -> list[str | None]:
+def updates(scene: MachineScene) -> list[str | None]:
     """Identities in what the browser was sent since the last clear."""
     to_browser = [e.request for e in scene.take(fx.SendRequest) if e.leg is LegName.BROWSER]
     return [sent.headers.get("P-Asserted-Identity") for sent in to_browser]
@@ -124,7 +126,7 @@ PAI = ("P-Asserted-Identity", ALICE)
 SHOWN = '"Alice Example" <sip:+49301234@example.test>'
 
 
-def at_home(scene: Scene) -> Scene:
+def at_home(scene: MachineScene) -> MachineScene:
     """The scene's realm; `CallContext` is frozen."""
     object.__setattr__(scene.state.context, "realm", REALM)
     return scene
@@ -178,7 +180,7 @@ def test_a_change_that_is_refused_names_nobody() -> None:
 
 
 def test_who_answered_is_told_with_the_answer() -> None:
-    scene = at_home(trusted(Scene()).calling())
+    scene = at_home(trusted(MachineScene()).calling())
     sent = [e for e in scene.all if isinstance(e, fx.SendRequest)][-1]
     event = scene.answer_to(sent, 200, sdes_answer(scene.invite.body))
     assert isinstance(event, events.ResponseIn)

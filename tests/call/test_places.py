@@ -15,7 +15,7 @@ from gateway.call import events
 from gateway.call.effects import LegName
 from gateway.call.places import NO_PLACES, Bound, MediaPlaceError, OwnPlaces, check_places
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, trunk_flow, vector
 
 OFFER = vector("chromium_offer")
 BROWSER_ANSWER = OFFER.replace(b"setup:actpass", b"setup:active")
@@ -44,8 +44,10 @@ def flow(peer: str = "198.51.100.20") -> object:
     return replace(trunk_flow("udp"), remote=HostPort(peer, 5060))
 
 
-def inbound(body: bytes, *, own: OwnPlaces = NO_PLACES, bind: str = "192.0.2.10", peer: str = "198.51.100.20") -> Scene:
-    return Scene(
+def inbound(
+    body: bytes, *, own: OwnPlaces = NO_PLACES, bind: str = "192.0.2.10", peer: str = "198.51.100.20"
+) -> MachineScene:
+    return MachineScene(
         profile=Profile.LEGACY,
         outbound=False,
         offer=body,
@@ -55,7 +57,7 @@ def inbound(body: bytes, *, own: OwnPlaces = NO_PLACES, bind: str = "192.0.2.10"
     ).calling()
 
 
-def refused(scene: Scene, termination: Termination) -> None:
+def refused(scene: MachineScene, termination: Termination) -> None:
     assert not [e for e in scene.all if isinstance(e, fx.SendRequest)], "nobody may ring"
     assert scene.state.termination is termination
     warning = scene.responses[-1].headers.get("Warning") or ""
@@ -130,7 +132,7 @@ def test_the_address_of_rtcp_is_judged_like_that_of_rtp() -> None:
     [("2001:db8::1", Termination.NETWORK_INCOMPATIBLE), ("phone.example", Termination.ADDRESS_INCOMPATIBLE)],
 )
 def test_an_answer_with_such_an_address_is_acknowledged_and_hung_up_on(address: str, termination: Termination) -> None:
-    scene = Scene(profile=Profile.LEGACY, flow=flow(), media_bind="192.0.2.10").calling()  # type: ignore[arg-type]
+    scene = MachineScene(profile=Profile.LEGACY, flow=flow(), media_bind="192.0.2.10").calling()  # type: ignore[arg-type]
     scene.reply(200, at(address, kind="IP6" if ":" in address else "IP4"))
     assert scene.state.termination is termination
     assert (scene.responses[-1].status, (scene.responses[-1].headers.get("Warning") or "")[:3]) == (
@@ -141,7 +143,7 @@ def test_an_answer_with_such_an_address_is_acknowledged_and_hung_up_on(address: 
     assert len([e for e in scene.all if isinstance(e, fx.SendAck)]) == 1
 
 
-def established(own: OwnPlaces = NO_PLACES) -> Scene:
+def established(own: OwnPlaces = NO_PLACES) -> MachineScene:
     scene = inbound(at("198.51.100.20"), own=own)
     scene.reply(200, BROWSER_ANSWER).ack().feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
     return scene.clear()

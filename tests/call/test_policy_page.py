@@ -21,7 +21,7 @@ from gateway.call.effects import LegName, Purpose
 from gateway.config.schema import Profile
 from gateway.policy.posture import Grade
 from gateway.sip.flow import Flow
-from tests.call.scene import BROWSER_FLOW, Scene, answer, sdes_answer, trunk_flow
+from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow
 from tests.call.test_key_lines import (
     BROWSER_ANSWER,
     FINGERPRINT,
@@ -38,10 +38,10 @@ from tests.call.test_key_lines import (
 from tests.policy.test_docs import NAMED
 
 PLACE = HostPort("127.0.0.2", 4900)
-Driver = Callable[[Profile], Scene]
+Driver = Callable[[Profile], MachineScene]
 
 
-def keyed(profile: Profile) -> Scene:
+def keyed(profile: Profile) -> MachineScene:
     """A call in progress that the trunk made, with keys over verified TLS: every profile accepts it."""
     return answered(inbound(answer("RTP/SAVP", GOOD), profile)).clear()
 
@@ -49,8 +49,8 @@ def keyed(profile: Profile) -> Scene:
 def accepted(offer: bytes, flow: Flow | None = None) -> Driver:
     """The trunk calls with this offer; the browser answers if it is asked."""
 
-    def drive(profile: Profile) -> Scene:
-        scene = Scene(profile=profile, outbound=False, offer=offer, flow=flow or trunk_flow()).calling()
+    def drive(profile: Profile) -> MachineScene:
+        scene = MachineScene(profile=profile, outbound=False, offer=offer, flow=flow or trunk_flow()).calling()
         return answered(scene) if scene.state.live else scene
 
     return drive
@@ -64,7 +64,7 @@ def changed(body: bytes, flow: Flow | None = None) -> Driver:
 def reanswered(*lines: str) -> Driver:
     """The trunk answers our own re-INVITE, which offers our key again, so."""
 
-    def drive(profile: Profile) -> Scene:
+    def drive(profile: Profile) -> MachineScene:
         scene = keyed(profile)
         held = BROWSER_ANSWER.replace(b"a=sendrecv", b"a=sendonly").replace(b"a=setup:active", b"a=setup:actpass")
         scene.inside(LegName.BROWSER, "INVITE", held, cseq=2)
@@ -73,7 +73,7 @@ def reanswered(*lines: str) -> Driver:
     return drive
 
 
-def echoed(profile: Profile) -> Scene:
+def echoed(profile: Profile) -> MachineScene:
     scene = keyed(profile)
     trunk = scene.state.trunk
     assert trunk is not None
@@ -86,8 +86,8 @@ def echoed(profile: Profile) -> Scene:
 def outbound(*responses: tuple[int, bytes | None]) -> Driver:
     """The browser calls; the trunk answers with these. None stands for our keys taken up, where we offered any."""
 
-    def drive(profile: Profile) -> Scene:
-        scene = Scene(profile=profile).calling()
+    def drive(profile: Profile) -> MachineScene:
+        scene = MachineScene(profile=profile).calling()
         for status, body in responses:
             scene.reply(status, _good(scene) if body is None else body)
         return scene
@@ -95,21 +95,21 @@ def outbound(*responses: tuple[int, bytes | None]) -> Driver:
     return drive
 
 
-def _good(scene: Scene) -> bytes:
+def _good(scene: MachineScene) -> bytes:
     offer = scene.invite.body
     if b"a=crypto" not in offer:
         return answer()
     return sdes_answer(offer).replace(b"RTP/SAVP", b"RTP/SAVP" if b"RTP/SAVP" in offer else b"RTP/AVP")
 
 
-def offerless(profile: Profile) -> Scene:
+def offerless(profile: Profile) -> MachineScene:
     """The trunk calls without an offer, and takes none of the keys of ours."""
-    scene = Scene(profile=profile, outbound=False, offer=b"", flow=trunk_flow()).calling()
+    scene = MachineScene(profile=profile, outbound=False, offer=b"", flow=trunk_flow()).calling()
     return scene.reply(200, BROWSER_ANSWER).ack(answer())
 
 
-def forked(profile: Profile) -> Scene:
-    scene = Scene(profile=profile).calling().reply(180, tag="weak").reply(180, tag="other")
+def forked(profile: Profile) -> MachineScene:
+    scene = MachineScene(profile=profile).calling().reply(180, tag="weak").reply(180, tag="other")
     return scene.reply(200, answer("RTP/SAVP"), tag="weak")
 
 
@@ -122,25 +122,25 @@ def contradicted(code: str) -> Driver:
 
 
 def handshake_failed(termination: Termination) -> Driver:
-    def drive(profile: Profile) -> Scene:
+    def drive(profile: Profile) -> MachineScene:
         scene = inbound(answer("RTP/SAVP", GOOD), profile).reply(200, BROWSER_ANSWER).ack()
         return scene.feed(events.DtlsFailed(termination))
 
     return drive
 
 
-def never_keyed(profile: Profile) -> Scene:
+def never_keyed(profile: Profile) -> MachineScene:
     scene = inbound(answer("RTP/SAVP", GOOD), profile).reply(200, BROWSER_ANSWER).ack()
     return scene.feed(events.TimerFired(fx.Timer.KEYED))
 
 
 def offered(body: bytes) -> Driver:
     """The browser calls with this offer."""
-    return lambda profile: Scene(profile=profile, offer=body).begin()
+    return lambda profile: MachineScene(profile=profile, offer=body).begin()
 
 
-def over_ws(profile: Profile) -> Scene:
-    scene = Scene(profile=profile)
+def over_ws(profile: Profile) -> MachineScene:
+    scene = MachineScene(profile=profile)
     scene.state.caller.flow = replace(BROWSER_FLOW, transport="ws")
     scene.calling()
     if scene.state.live:
@@ -148,12 +148,12 @@ def over_ws(profile: Profile) -> Scene:
     return scene
 
 
-def old_tls(profile: Profile) -> Scene:
-    return Scene(profile=profile).begin().feed(events.TrunkFailed("too old", OLD_TLS))
+def old_tls(profile: Profile) -> MachineScene:
+    return MachineScene(profile=profile).begin().feed(events.TrunkFailed("too old", OLD_TLS))
 
 
-def unverified(profile: Profile) -> Scene:
-    return Scene(profile=profile).begin().feed(events.TrunkFailed("refused", "certificate has expired"))
+def unverified(profile: Profile) -> MachineScene:
+    return MachineScene(profile=profile).begin().feed(events.TrunkFailed("refused", "certificate has expired"))
 
 
 SECOND_LINE = f"m=audio 4010 RTP/SAVP 0\r\n{GOOD}\r\n".encode()
@@ -201,7 +201,7 @@ TABLE = [(code, row) for code, row in NAMED if len(row) == 4]
 ROWS = [((code, [c for c, _ in TABLE[:n]].count(code)), row) for n, (code, row) in enumerate(TABLE)]
 
 
-def seen(scene: Scene, code: str) -> str:
+def seen(scene: MachineScene, code: str) -> str:
     """What the records of a call say about a code, in the words of the page."""
     for record in [e.record for e in scene.all if isinstance(e, fx.WriteAudit)]:
         if code not in (record.get("codes") or []):  # type: ignore[operator]

@@ -10,20 +10,20 @@ from gateway.call import events
 from gateway.call.effects import LegName, Purpose
 from gateway.config.schema import Profile
 from gateway.policy.posture import Grade
-from tests.call.scene import Scene, answer, sdes_answer
+from tests.call.machine_scene import MachineScene, answer, sdes_answer
 
 PLAIN = events.MediaMismatch(LegName.TRUNK, "media.plain_on_secure")
 OTHER_KEY = events.MediaMismatch(LegName.TRUNK, "media.key_mismatch")
 
 
-def _keyed(profile: Profile = Profile.PREFER) -> Scene:
-    scene = Scene(profile).calling()
+def _keyed(profile: Profile = Profile.PREFER) -> MachineScene:
+    scene = MachineScene(profile).calling()
     scene.reply(200, sdes_answer(scene.invite.body)).ack()
     scene.feed(events.DtlsConnected(AEAD_AES_256_GCM, "DTLSv1.2", "sha-256"))
     return scene.clear()
 
 
-def _told(scene: Scene) -> list[str]:
+def _told(scene: MachineScene) -> list[str]:
     found = [e.request for e in scene.take(fx.SendRequest) if e.leg is LegName.BROWSER]
     return [str(r.headers.get("Call-Security")) for r in found]
 
@@ -68,7 +68,7 @@ def test_a_hold_while_packets_contradict_the_description_is_no_weakening() -> No
 
 
 def test_before_the_call_stands_a_contradiction_waits() -> None:
-    scene = Scene(Profile.STRICT).calling()
+    scene = MachineScene(Profile.STRICT).calling()
     scene.reply(200, sdes_answer(scene.invite.body)).feed(PLAIN)
     assert "leg.violation" not in scene.records
     scene.ack()
@@ -76,7 +76,7 @@ def test_before_the_call_stands_a_contradiction_waits() -> None:
 
 
 def test_a_plain_leg_has_nothing_to_contradict() -> None:
-    scene = Scene(Profile.LEGACY).calling().reply(200, answer()).ack()
+    scene = MachineScene(Profile.LEGACY).calling().reply(200, answer()).ack()
     before = scene.records
     assert scene.feed(PLAIN).feed(events.LegVerified(LegName.TRUNK, True)).records == before
 

@@ -16,8 +16,8 @@ from gateway.config.schema import Profile
 from gateway.sip.events import AckReceived, TransportFailed
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request
+from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.office import Office
-from tests.call.scene import BROWSER_FLOW, Scene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import established, from_browser, held
 from tests.call.test_flows import KEYED, WEAKER, call_up, in_dialog
 from tests.net.harness import until
@@ -236,7 +236,7 @@ def test_a_change_of_the_callee_that_is_never_acknowledged_is_the_callees_loss()
     scene = established().inside(fx.LegName.TRUNK, "INVITE", KEYED, cseq=900)
     scene.feed(events.AckMissing("trunk-900"))
     assert scene.state.termination is Termination.ACK_MISSING
-    inbound = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=False, offer=answer()).calling()
+    inbound = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=False, offer=answer()).calling()
     sent = [e for e in inbound.all if isinstance(e, fx.SendRequest)][-1]
     inbound.feed(inbound.answer_to(sent, 200, vector("chromium_answer_to_rtpengine")))
     inbound.feed(events.AckIn("invite-key", inbound.invite)).clear()
@@ -249,7 +249,7 @@ def test_a_change_of_the_callee_that_is_never_acknowledged_is_the_callees_loss()
 
 def test_a_trunk_whose_connection_closes_while_it_waits_for_the_answer_has_given_up() -> None:
     """Its transport layer told it 503 (RFC 3261 8.1.3.1): the browser stops ringing, and the loss is the trunk's."""
-    scene = Scene(profile=Profile.STRICT, outbound=False, offer=KEYED).calling()
+    scene = MachineScene(profile=Profile.STRICT, outbound=False, offer=KEYED).calling()
     scene.feed(events.AckMissing("invite-key", transport=True))
     assert scene.state.termination is Termination.TRUNK_UNREACHABLE
     assert scene.take(fx.CancelInvite)
@@ -257,7 +257,7 @@ def test_a_trunk_whose_connection_closes_while_it_waits_for_the_answer_has_given
 
 def test_a_trunk_whose_connection_closes_before_it_answers_is_unreachable() -> None:
     """RFC 3261 8.1.3.1: as if it had answered 503."""
-    scene = Scene().calling()
+    scene = MachineScene().calling()
     (sent,) = scene.take(fx.SendRequest)
     scene.feed(events.RequestFailed(fx.LegName.TRUNK, fx.Purpose.INVITE, True, sent.ask))
     assert scene.state.termination is Termination.TRUNK_UNREACHABLE
@@ -316,6 +316,6 @@ async def test_a_trunk_that_connects_to_us_is_recorded_once_with_what_it_proved(
 
 
 def test_a_trunk_that_speaks_no_tls_1_2_leaves_tls_old() -> None:
-    scene = Scene().begin().feed(events.TrunkFailed("too old", OLD_TLS))
+    scene = MachineScene().begin().feed(events.TrunkFailed("too old", OLD_TLS))
     assert scene.record("leg.violation")["codes"] == ["tls.old"]
     assert scene.state.termination is Termination.TRUNK_UNVERIFIED

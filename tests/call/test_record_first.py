@@ -13,8 +13,8 @@ from gateway.base.values import HostPort
 from gateway.call import runner
 from gateway.call.events import DtlsConnected, SourceLearned
 from gateway.sip.events import AckReceived
+from tests.call.machine_scene import BROWSER_FLOW, request, sdes_answer
 from tests.call.office import Audit, Office
-from tests.call.scene import BROWSER_FLOW, request, sdes_answer
 from tests.call.test_runner import final, in_dialog, last_invite
 
 pytestmark = pytest.mark.asyncio

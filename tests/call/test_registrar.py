@@ -8,8 +8,9 @@ import pytest
 
 from gateway.base.errors import SipError
 from gateway.call.registrar import DEFAULT_EXPIRES, MAX_BINDINGS, MAX_EXPIRES, Registrar
-from gateway.sip.message import Headers, Request, Response
-from tests.call.scene import BROWSER_FLOW
+from gateway.sip.message import Request, Response
+from tests import messages
+from tests.call.machine_scene import BROWSER_FLOW
 
 HERE = "<sip:alice@here.invalid;transport=ws>"
 THERE = "<sip:alice@there.invalid;transport=ws>"
@@ -20,17 +21,16 @@ NOW = 1000.0
 def register(
     *contacts: str, expires: str | None = None, call_id: str = "reg-1", cseq: int = 1, user: str = "alice"
 ) -> Request:
-    headers = Headers([("From", f"<sip:{user}@example.test>;tag=a"), ("To", f"<sip:{user}@example.test>")])
-    headers.add("Call-ID", call_id)
-    headers.add("CSeq", f"{cseq} REGISTER")
-    for contact in contacts:
-        headers.add("Contact", contact)
+    extra = [f"Contact: {contact}" for contact in contacts]
     if expires is not None:
-        headers.add("Expires", expires)
-    return Request("REGISTER", "sip:example.test", headers)
+        extra.append(f"Expires: {expires}")
+    aor = f"<sip:{user}@example.test>"
+    via = f"SIP/2.0/WSS client.invalid;branch=z9hG4bK{call_id}{cseq}"
+    lines = messages.fields("REGISTER", via=via, from_=f"{aor};tag=a", to=aor, call_id=call_id, cseq=cseq, extra=extra)
+    return messages.request("REGISTER", "sip:example.test", lines)
 
 
-class Desk:
+class RegistrarDesk:
     """A registrar with alice signed in on two connections; counts CSeq up."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Desk:
 
 
 def test_a_contact_is_bound_to_its_connection_for_as_long_as_asked() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     answer = desk.send(f"{HERE};expires=300")
     assert answer.headers.values("Contact") == [f"{HERE};expires=300"]
     binding = desk.registrar.lookup("alice", NOW + 299)
@@ -70,7 +70,7 @@ def test_a_contact_is_bound_to_its_connection_for_as_long_as_asked() -> None:
 
 def test_an_answer_repeats_a_contact_byte_for_byte_so_that_a_client_finds_its_instance() -> None:
     contact = '<sip:a1b2@x.invalid;transport=ws>;+sip.ice;reg-id=1;+sip.instance="<urn:uuid:1>";expires=600'
-    assert Desk().send(contact).headers.values("Contact") == [contact]
+    assert RegistrarDesk().send(contact).headers.values("Contact") == [contact]
 
 
 # Step 6: Contact *.
@@ -78,7 +78,7 @@ def test_an_answer_repeats_a_contact_byte_for_byte_so_that_a_client_finds_its_in
 
 @pytest.mark.parametrize("expires", [None, "3600", "1", "-1", "", "0x0", "zero", "0 0", "00000000000001"])
 def test_a_star_without_expires_0_is_refused_and_removes_nothing(expires: str | None) -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE)
     with pytest.raises(SipError) as refused:
         desk.send("*", expires=expires)
@@ -88,7 +88,7 @@ def test_a_star_without_expires_0_is_refused_and_removes_nothing(expires: str | 
 
 @pytest.mark.parametrize("contacts", [("*", HERE), (HERE, "*"), (f"*, {HERE}",), ("*", "*"), ("*, *",)])
 def test_a_star_that_does_not_stand_alone_is_refused(contacts: tuple[str, ...]) -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE)
     with pytest.raises(SipError) as refused:
         desk.send(*contacts, expires="0")
@@ -97,7 +97,7 @@ def test_a_star_that_does_not_stand_alone_is_refused(contacts: tuple[str, ...]) 
 
 
 def test_a_star_with_parameters_is_no_star() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE)
     with pytest.raises(SipError):
         desk.send("*;expires=0", expires="0")
@@ -106,7 +106,7 @@ def test_a_star_with_parameters_is_no_star() -> None:
 
 @pytest.mark.parametrize("expires", ["0", "00", " 0 "])
 def test_a_star_with_expires_0_removes_the_bindings_of_every_connection(expires: str) -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE)
     desk.send(THERE, there=True)
     assert desk.send("*", expires=expires).headers.values("Contact") == []
@@ -114,7 +114,7 @@ def test_a_star_with_expires_0_removes_the_bindings_of_every_connection(expires:
 
 
 def test_a_star_that_comes_late_removes_nothing() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE, cseq=5)
     with pytest.raises(SipError) as refused:
         desk.send("*", expires="0", cseq=5)
@@ -148,13 +148,13 @@ def test_a_star_that_comes_late_removes_nothing() -> None:
 def test_a_lifetime_is_the_contacts_own_then_the_headers_then_ours(
     parameter: str, header: str | None, granted: int
 ) -> None:
-    (contact,) = Desk().send(HERE + parameter, expires=header).headers.values("Contact")
+    (contact,) = RegistrarDesk().send(HERE + parameter, expires=header).headers.values("Contact")
     assert contact == f"{HERE};expires={granted}"
 
 
 @pytest.mark.parametrize(("parameter", "header"), [(";expires=1", None), (";expires=59", "600"), ("", "59")])
 def test_a_lifetime_that_is_too_short_is_423_with_the_shortest_there_is(parameter: str, header: str | None) -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     answer = desk.send(HERE + parameter, expires=header)
     assert (answer.status, answer.headers.get("Min-Expires")) == (423, "60")
     assert desk.bound() == []
@@ -162,7 +162,7 @@ def test_a_lifetime_that_is_too_short_is_423_with_the_shortest_there_is(paramete
 
 @pytest.mark.parametrize(("parameter", "header"), [(";expires=0", "600"), ("", "0"), (";expires=000", None)])
 def test_lifetime_0_removes_this_contact_and_no_other(parameter: str, header: str | None) -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE)
     desk.send(THERE, there=True)
     desk.send(HERE + parameter, expires=header)
@@ -170,13 +170,13 @@ def test_lifetime_0_removes_this_contact_and_no_other(parameter: str, header: st
 
 
 def test_removing_what_is_not_bound_is_no_mistake() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     assert desk.send(HERE, expires="0").status == 200
     assert len(desk.registrar) == 0
 
 
 def test_several_contacts_are_bound_and_removed_in_one_request() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE, f"{THERE};expires=100")
     assert desk.bound() == [HERE, THERE]
     desk.send(f"{HERE};expires=0, {THERE}", expires="200")
@@ -184,7 +184,7 @@ def test_several_contacts_are_bound_and_removed_in_one_request() -> None:
 
 
 def test_one_contact_with_a_lifetime_that_is_too_short_leaves_all_as_they_were() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE)
     answer = desk.send(f"{HERE};expires=0", f"{THERE};expires=5")
     assert answer.status == 423
@@ -193,7 +193,7 @@ def test_one_contact_with_a_lifetime_that_is_too_short_leaves_all_as_they_were()
 
 @pytest.mark.parametrize("late", [4, 5])
 def test_a_register_that_is_not_newer_than_the_binding_changes_nothing(late: int) -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(f"{HERE};expires=300", cseq=5)
     for contact in (f"{HERE};expires=0", f"{HERE};expires=3000", f"{THERE}, {HERE}"):
         with pytest.raises(SipError) as refused:
@@ -204,14 +204,14 @@ def test_a_register_that_is_not_newer_than_the_binding_changes_nothing(late: int
 
 
 def test_another_call_id_may_change_a_binding_whatever_its_number() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE, cseq=50)
     desk.send(HERE, expires="0", cseq=1, call_id="another")
     assert desk.bound() == []
 
 
 def test_a_refresh_moves_a_contact_to_the_connection_it_came_on() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE)
     desk.send(HERE, there=True)
     desk.registrar.flow_closed(BROWSER_FLOW)
@@ -223,17 +223,17 @@ def test_a_refresh_moves_a_contact_to_the_connection_it_came_on() -> None:
 @pytest.mark.parametrize("contact", ["<mailto:alice@example.test>", "<tel:+4930123>", f"<sip:{'a' * 1100}@x>"])
 def test_a_contact_that_cannot_be_called_is_refused(contact: str) -> None:
     with pytest.raises(SipError) as refused:
-        Desk().send(contact)
+        RegistrarDesk().send(contact)
     assert refused.value.status == 400
 
 
 def test_more_contacts_than_a_user_may_have_in_one_request_are_refused() -> None:
     with pytest.raises(SipError):
-        Desk().send(*[f"<sip:alice@n{number}.invalid>" for number in range(MAX_BINDINGS + 1)])
+        RegistrarDesk().send(*[f"<sip:alice@n{number}.invalid>" for number in range(MAX_BINDINGS + 1)])
 
 
 def test_one_binding_too_many_replaces_the_oldest() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     for number in range(MAX_BINDINGS + 1):
         desk.send(f"<sip:alice@n{number}.invalid>")
     bound = desk.bound()
@@ -242,7 +242,7 @@ def test_one_binding_too_many_replaces_the_oldest() -> None:
 
 
 def test_whose_address_it_is_must_be_who_signed_in() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     request = register(HERE, user="bob")
     assert desk.registrar.register(request, BROWSER_FLOW, "alice", NOW).status == 403
     assert len(desk.registrar) == 0
@@ -252,7 +252,7 @@ def test_whose_address_it_is_must_be_who_signed_in() -> None:
 
 
 def test_a_query_lists_every_binding_with_the_time_it_has_left_and_changes_nothing() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(f"{HERE};expires=300")
     desk.send(f"{THERE};expires=100", there=True)
     for _ in range(2):
@@ -262,7 +262,7 @@ def test_a_query_lists_every_binding_with_the_time_it_has_left_and_changes_nothi
 
 
 def test_the_connection_that_registered_last_is_called_and_after_it_the_one_before() -> None:
-    desk = Desk()
+    desk = RegistrarDesk()
     desk.send(HERE)
     desk.send(THERE, there=True)
     last = desk.registrar.lookup("alice", NOW)

@@ -13,7 +13,7 @@ from gateway.call import events
 from gateway.call.effects import LegName, Purpose
 from gateway.config.schema import Profile
 from gateway.sip.flow import TlsInfo
-from tests.call.scene import BROWSER_FLOW, Scene, answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow, vector
 
 OFFER = vector("chromium_offer")
 BROWSER_ANSWER = OFFER.replace(b"setup:actpass", b"setup:active")
@@ -22,11 +22,11 @@ SHA1 = b"a=fingerprint:sha-1 " + b":".join([b"AB"] * 20)
 TLS_1_1 = TlsInfo("TLSv1.1", "AES128-SHA", "CN=pbx", "ab" * 32, True, "pbx.example", "")
 
 
-def rang(scene: Scene) -> bool:
+def rang(scene: MachineScene) -> bool:
     return any(isinstance(e, fx.SendRequest) for e in scene.all)
 
 
-def our_offer(scene: Scene) -> str:
+def our_offer(scene: MachineScene) -> str:
     """The media line and the keys of the description in our last 200."""
     body = scene.responses[-1].body.decode()
     return next(line for line in body.splitlines() if line.startswith("m="))
@@ -35,7 +35,7 @@ def our_offer(scene: Scene) -> str:
 # Refused before the callee rings.
 
 
-def over_ws(scene: Scene) -> Scene:
+def over_ws(scene: MachineScene) -> MachineScene:
     """The browser's WebSocket is not encrypted."""
     flow = replace(BROWSER_FLOW, transport="ws")
     if scene.outbound:
@@ -47,7 +47,7 @@ def over_ws(scene: Scene) -> Scene:
 
 @pytest.mark.parametrize("offer", [OFFER, b""])
 def test_a_browser_on_a_plain_websocket_is_refused_under_strict_before_the_trunk_is_called(offer: bytes) -> None:
-    scene = over_ws(Scene(profile=Profile.STRICT, offer=offer)).calling()
+    scene = over_ws(MachineScene(profile=Profile.STRICT, offer=offer)).calling()
     assert not rang(scene)
     assert scene.responses[-1].status == 403
     violation = scene.record("leg.violation")
@@ -60,7 +60,7 @@ def test_a_browser_on_a_plain_websocket_is_refused_under_strict_before_the_trunk
 def test_a_trunk_that_calls_a_browser_on_a_plain_websocket_under_strict_is_refused_before_it_rings(
     offer: bytes,
 ) -> None:
-    scene = over_ws(Scene(profile=Profile.STRICT, outbound=False, offer=offer)).calling()
+    scene = over_ws(MachineScene(profile=Profile.STRICT, outbound=False, offer=offer)).calling()
     assert not rang(scene)
     assert scene.responses[-1].status == 403
     assert (scene.record("leg.violation")["leg"], scene.record("leg.violation")["checkpoint"]) == ("browser", "P1")
@@ -70,13 +70,13 @@ def test_a_trunk_that_calls_a_browser_on_a_plain_websocket_under_strict_is_refus
 @pytest.mark.parametrize("profile", [Profile.PREFER, Profile.OSRTP, Profile.LEGACY])
 @pytest.mark.parametrize("outbound", [True, False])
 def test_where_policy_tolerates_a_plain_websocket_the_callee_rings(profile: Profile, outbound: bool) -> None:
-    scene = Scene(profile=profile, outbound=outbound, offer=OFFER if outbound else answer())
+    scene = MachineScene(profile=profile, outbound=outbound, offer=OFFER if outbound else answer())
     assert rang(over_ws(scene).calling())
 
 
 def test_a_browser_whose_only_fingerprint_is_sha_1_is_refused_under_strict_before_the_trunk_is_called() -> None:
     lines = [SHA1 if line.startswith(b"a=fingerprint") else line for line in OFFER.split(b"\r\n")]
-    scene = Scene(profile=Profile.STRICT, offer=b"\r\n".join(lines)).calling()
+    scene = MachineScene(profile=Profile.STRICT, offer=b"\r\n".join(lines)).calling()
     assert not rang(scene)
     assert scene.responses[-1].status == 488
     assert scene.record("leg.violation")["checkpoint"] == "P0"
@@ -89,7 +89,7 @@ def test_a_browser_whose_only_fingerprint_is_sha_1_is_refused_under_strict_befor
 def test_a_trunk_nobody_vouches_for_is_refused_under_strict_before_the_browser_rings(
     flow: object, offer: bytes
 ) -> None:
-    scene = Scene(profile=Profile.STRICT, outbound=False, offer=offer, flow=flow).calling()  # type: ignore[arg-type]
+    scene = MachineScene(profile=Profile.STRICT, outbound=False, offer=offer, flow=flow).calling()  # type: ignore[arg-type]
     assert not rang(scene)
     assert scene.responses[-1].status in (403, 488)
     assert scene.record("leg.violation")["checkpoint"] == "P0"
@@ -99,7 +99,7 @@ def test_a_trunk_nobody_vouches_for_is_refused_under_strict_before_the_browser_r
     "flow", [trunk_flow("udp"), trunk_flow("tcp"), trunk_flow(verified=False), replace(trunk_flow(), tls=TLS_1_1)]
 )
 def test_a_trunk_nobody_vouches_for_is_not_called_under_strict(flow: object) -> None:
-    scene = Scene(profile=Profile.STRICT, flow=flow).calling()  # type: ignore[arg-type]
+    scene = MachineScene(profile=Profile.STRICT, flow=flow).calling()  # type: ignore[arg-type]
     assert not rang(scene)
     assert scene.responses[-1].status == 403
 
@@ -109,27 +109,29 @@ def test_a_trunk_nobody_vouches_for_is_not_called_under_strict(flow: object) -> 
 def test_tls_that_is_too_old_is_refused_before_anybody_rings(profile: Profile, outbound: bool) -> None:
     offer = OFFER if outbound else answer()
     flow = replace(trunk_flow(), tls=TLS_1_1)
-    assert not rang(Scene(profile=profile, outbound=outbound, offer=offer, flow=flow).calling())
+    assert not rang(MachineScene(profile=profile, outbound=outbound, offer=offer, flow=flow).calling())
 
 
 @pytest.mark.parametrize("line", ["", CRYPTO.replace("_80", "_32"), CRYPTO + " UNENCRYPTED_SRTP", CRYPTO + "|1:1"])
 @pytest.mark.parametrize("proto", ["RTP/AVP", "RTP/SAVP"])
 def test_a_trunk_offer_that_strict_cannot_accept_is_refused_before_the_browser_rings(proto: str, line: str) -> None:
-    scene = Scene(profile=Profile.STRICT, outbound=False, offer=answer(proto, *([line] if line else []))).calling()
+    scene = MachineScene(
+        profile=Profile.STRICT, outbound=False, offer=answer(proto, *([line] if line else []))
+    ).calling()
     assert not rang(scene)
     assert scene.responses[-1].status == 488
     assert scene.record("leg.violation")["checkpoint"] == "P0"
 
 
 def test_an_emergency_call_is_not_refused_for_the_websocket() -> None:
-    assert rang(over_ws(Scene(profile=Profile.STRICT, emergency=True)).calling())
+    assert rang(over_ws(MachineScene(profile=Profile.STRICT, emergency=True)).calling())
 
 
 # A trunk that sends no offer.
 
 
-def delayed(profile: Profile, transport: str = "tls") -> Scene:
-    scene = Scene(profile=profile, outbound=False, offer=b"", flow=trunk_flow(transport)).calling()
+def delayed(profile: Profile, transport: str = "tls") -> MachineScene:
+    scene = MachineScene(profile=profile, outbound=False, offer=b"", flow=trunk_flow(transport)).calling()
     return scene.reply(200, BROWSER_ANSWER)
 
 
@@ -167,7 +169,7 @@ def test_strict_offers_savp_in_its_200_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("profile", [Profile.PREFER, Profile.LEGACY])
 def test_a_browser_that_sends_no_offer_gets_ours_and_a_plain_trunk_is_tried_as_ever(profile: Profile) -> None:
-    scene = Scene(profile=profile, offer=b"", flow=trunk_flow("udp")).calling()
+    scene = MachineScene(profile=profile, offer=b"", flow=trunk_flow("udp")).calling()
     if profile is Profile.PREFER:
         scene.reply(488)
     scene.reply(200, answer())
@@ -177,8 +179,8 @@ def test_a_browser_that_sends_no_offer_gets_ours_and_a_plain_trunk_is_tried_as_e
     assert scene.record("leg.downgraded")["leg"] == "trunk"
 
 
-def plain_call(profile: Profile) -> Scene:
-    scene = Scene(profile=profile, outbound=False, offer=answer()).calling()
+def plain_call(profile: Profile) -> MachineScene:
+    scene = MachineScene(profile=profile, outbound=False, offer=answer()).calling()
     scene.reply(200, BROWSER_ANSWER).ack().feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
     return scene.clear()
 
@@ -203,7 +205,7 @@ def test_a_plain_trunk_that_takes_the_keys_in_mid_call_is_secured_from_then_on()
 
 
 def test_an_encrypted_trunk_that_asks_for_our_offer_in_mid_call_is_offered_its_own_key_and_no_clear_line() -> None:
-    scene = Scene(profile=Profile.PREFER, outbound=False, offer=answer("RTP/SAVP", CRYPTO)).calling()
+    scene = MachineScene(profile=Profile.PREFER, outbound=False, offer=answer("RTP/SAVP", CRYPTO)).calling()
     scene.reply(200, BROWSER_ANSWER).ack().feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
     scene.clear().inside(LegName.TRUNK, "INVITE", cseq=900)
     assert " RTP/SAVP " in our_offer(scene)
@@ -219,7 +221,7 @@ def test_an_encrypted_trunk_that_asks_for_our_offer_in_mid_call_is_offered_its_o
 def test_who_agreed_to_srtp_while_ringing_is_not_tried_again_in_the_clear(
     status: int, tag: str, transport: str
 ) -> None:
-    scene = Scene(profile=Profile.PREFER, flow=trunk_flow(transport)).calling()
+    scene = MachineScene(profile=Profile.PREFER, flow=trunk_flow(transport)).calling()
     scene.reply(183, sdes_answer(scene.invite.body), tag=tag)
     scene.reply(status)
     invites = [e for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.INVITE]
@@ -233,7 +235,7 @@ def test_who_agreed_to_srtp_while_ringing_is_not_tried_again_in_the_clear(
 
 
 def test_srtp_that_was_agreed_to_but_could_not_be_played_counts_as_proof() -> None:
-    scene = Scene(profile=Profile.PREFER).calling()
+    scene = MachineScene(profile=Profile.PREFER).calling()
     foreign = sdes_answer(scene.invite.body).replace(b" 0 101", b" 96").replace(b"rtpmap:0 PCMU", b"rtpmap:96 L16")
     scene.reply(183, foreign)
     scene.reply(488)
@@ -243,21 +245,21 @@ def test_srtp_that_was_agreed_to_but_could_not_be_played_counts_as_proof() -> No
 
 @pytest.mark.parametrize("early", [b"", answer(), answer("RTP/SAVP"), answer("RTP/SAVP", CRYPTO.replace(":1 ", ":9 "))])
 def test_who_did_not_agree_to_srtp_is_tried_again_in_the_clear(early: bytes) -> None:
-    scene = Scene(profile=Profile.PREFER).calling().reply(183, early)
+    scene = MachineScene(profile=Profile.PREFER).calling().reply(183, early)
     scene.reply(488)
     assert b"RTP/AVP" in scene.invite.body
     assert scene.record("leg.downgraded")["codes"] == ["media.savp_retry"]
 
 
 def test_an_emergency_call_is_tried_again_and_the_record_says_what_happened() -> None:
-    scene = Scene(profile=Profile.STRICT, emergency=True).calling()
+    scene = MachineScene(profile=Profile.STRICT, emergency=True).calling()
     scene.reply(183, sdes_answer(scene.invite.body)).reply(488)
     assert b"RTP/AVP" in scene.invite.body
     assert sorted(scene.record("leg.downgraded")["codes"]) == ["media.savp_retry", "pin.bid_down"]  # type: ignore[call-overload]
 
 
 def test_an_answer_that_drops_the_keys_of_the_early_one_is_a_regression() -> None:
-    scene = Scene(profile=Profile.OSRTP).calling()
+    scene = MachineScene(profile=Profile.OSRTP).calling()
     scene.reply(183, sdes_answer(scene.invite.body).replace(b"RTP/SAVP", b"RTP/AVP"))
     scene.reply(200, answer())
     downgraded = scene.record("leg.downgraded")

@@ -12,8 +12,8 @@ from gateway.call.effects import LegName, Purpose, SendRequest
 from gateway.call.state import CallState
 from gateway.sip.events import AckReceived, RequestReceived, RequestTimeout, TransportFailed
 from gateway.sip.message import Request
+from tests.call.machine_scene import BROWSER_FLOW, answer, request, sdes_answer, trunk_flow
 from tests.call.office import Office
-from tests.call.scene import BROWSER_FLOW, answer, request, sdes_answer, trunk_flow
 
 pytestmark = pytest.mark.asyncio
 

@@ -9,33 +9,33 @@ from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose, Timer
 from gateway.trunks.health import SILENT_SECONDS, TRY_SECONDS
-from tests.call.scene import Scene, answer, sdes_answer
+from tests.call.machine_scene import MachineScene, answer, sdes_answer
 from tests.call.test_emergency import emergency, trunks
 from tests.call.test_setup import finished
 
 UNHEARD = events.TimerFired(Timer.SILENT)
 
 
-def waits(scene: Scene) -> list[float]:
+def waits(scene: MachineScene) -> list[float]:
     """How long each INVITE may stay without any response."""
     return [e.seconds for e in scene.all if isinstance(e, fx.SetTimer) and e.name is Timer.SILENT]
 
 
-def tried(scene: Scene) -> Scene:
+def tried(scene: MachineScene) -> MachineScene:
     """Its trunk is down, and called all the same."""
     scene.begin().feed(events.TrunkConnected(scene.flow, down=True))
     return scene.open_media()
 
 
 def test_a_trunk_that_does_not_even_say_100_is_asked_whether_it_is_there() -> None:
-    scene = Scene().calling().feed(UNHEARD)
+    scene = MachineScene().calling().feed(UNHEARD)
     assert waits(scene) == [SILENT_SECONDS]
     assert scene.take(fx.ProbeTrunk) == [fx.ProbeTrunk("pbx")]
     assert finished(scene) is None
 
 
 def test_without_an_answer_to_that_the_call_fails_as_trunk_silent_with_504_and_words() -> None:
-    scene = Scene().calling().feed(UNHEARD).feed(events.TrunkSilent("pbx"))
+    scene = MachineScene().calling().feed(UNHEARD).feed(events.TrunkSilent("pbx"))
     assert finished(scene) is Termination.TRUNK_SILENT
     assert scene.responses[-1].status == 504
     assert scene.responses[-1].headers.get("Warning") == '399 gw "The trunk does not answer"'
@@ -44,7 +44,7 @@ def test_without_an_answer_to_that_the_call_fails_as_trunk_silent_with_504_and_w
 
 @pytest.mark.parametrize("status", [100, 180, 183])
 def test_any_response_ends_the_wait_for_one(status: int) -> None:
-    scene = Scene().calling().clear().reply(status)
+    scene = MachineScene().calling().clear().reply(status)
     assert fx.ClearTimer(Timer.SILENT) in scene.effects
     scene.feed(UNHEARD).feed(events.TrunkSilent("pbx"))
     assert not scene.take(fx.ProbeTrunk)
@@ -52,7 +52,7 @@ def test_any_response_ends_the_wait_for_one(status: int) -> None:
 
 
 def test_a_call_that_was_answered_meanwhile_goes_on() -> None:
-    scene = Scene().calling().feed(UNHEARD)
+    scene = MachineScene().calling().feed(UNHEARD)
     scene.reply(200, sdes_answer(scene.invite.body)).feed(events.TrunkSilent("pbx"))
     assert finished(scene) is None
     assert scene.responses[-1].status == 200
@@ -60,7 +60,7 @@ def test_a_call_that_was_answered_meanwhile_goes_on() -> None:
 
 def test_an_invite_that_times_out_unheard_is_trunk_silent_and_after_100_a_timeout() -> None:
     for heard, expected in ((False, Termination.TRUNK_SILENT), (True, Termination.PEER_TIMEOUT)):
-        scene = Scene().calling()
+        scene = MachineScene().calling()
         sent = [e for e in scene.all if isinstance(e, fx.SendRequest)][-1]
         if heard:
             scene.reply(100)
@@ -69,7 +69,7 @@ def test_an_invite_that_times_out_unheard_is_trunk_silent_and_after_100_a_timeou
 
 
 def test_a_trunk_that_is_down_gets_little_time_and_no_question() -> None:
-    scene = tried(Scene())
+    scene = tried(MachineScene())
     assert waits(scene) == [TRY_SECONDS]
     scene.feed(UNHEARD)
     assert not scene.take(fx.ProbeTrunk)
@@ -77,7 +77,7 @@ def test_a_trunk_that_is_down_gets_little_time_and_no_question() -> None:
 
 
 def test_a_trunk_that_is_down_and_answers_has_the_call() -> None:
-    scene = tried(Scene()).reply(100).feed(UNHEARD)
+    scene = tried(MachineScene()).reply(100).feed(UNHEARD)
     scene.reply(200, sdes_answer(scene.invite.body))
     assert scene.responses[-1].status == 200
 

@@ -15,8 +15,9 @@ from gateway.call.registrar import MAX_BINDINGS, MAX_SIGN_INS
 from gateway.call.standing import MAX_LISTENERS
 from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
 from gateway.sip.flow import Flow
-from gateway.sip.message import Headers, Request, create_response
+from gateway.sip.message import Request, create_response
 from tests.call.office import Office
+from tests.call.test_registrar import register
 
 NAMESPACE = "{urn:ietf:params:xml:ns:reginfo}"
 
@@ -39,15 +40,11 @@ class Page:
     def register(self, *, expires: int = 600, star: bool = False) -> list[str]:
         """Register over its connection; gives the users of the Contacts of the answer."""
         self.cseq += 1
-        headers = Headers([("From", "<sip:alice@example.test>;tag=a"), ("To", "<sip:alice@example.test>")])
-        headers.add("Call-ID", f"reg-{self.name}")
-        headers.add("CSeq", f"{self.cseq} REGISTER")
         instance = f';reg-id=1;+sip.instance="<urn:uuid:{self.instance}>"' if self.instance else ""
-        headers.add("Contact", "*" if star else f"<{self.uri}>;expires={expires}{instance}")
-        if star:
-            headers.add("Expires", "0")
+        contact = "*" if star else f"<{self.uri}>;expires={expires}{instance}"
+        sent = register(contact, expires="0" if star else None, call_id=f"reg-{self.name}", cseq=self.cseq)
         key = f"{self.name}-{self.cseq}"
-        self.office.request(Request("REGISTER", "sip:example.test", headers), key=key, flow=self.flow)
+        self.office.request(sent, key=key, flow=self.flow)
         (answer,) = [response for k, response in self.office.sip.answers if k == key]
         assert answer.status == 200
         return [contact.uri.user or "" for contact in answer.contacts]
@@ -259,11 +256,7 @@ async def test_the_same_device_keeps_its_place_when_the_old_connection_is_not_kn
 async def test_another_client_with_the_same_contact_displaces_the_first_and_says_so(pages: Pages) -> None:
     first, twin = pages.open("a"), pages.open("b")
     first.register()
-    headers = Headers([("From", "<sip:alice@example.test>;tag=a"), ("To", "<sip:alice@example.test>")])
-    headers.add("Call-ID", "twin")
-    headers.add("CSeq", "1 REGISTER")
-    headers.add("Contact", f"<{first.uri}>")
-    pages.office.request(Request("REGISTER", "sip:example.test", headers), key="twin", flow=twin.flow)
+    pages.office.request(register(f"<{first.uri}>", call_id="twin"), key="twin", flow=twin.flow)
     (request,) = first.notifies()
     events = [c.get("event") for c in document(request).iter(f"{NAMESPACE}contact")]
     assert events == ["registered", "rejected"]

@@ -13,7 +13,7 @@ from gateway.config.schema import Profile
 from gateway.policy.codes import Code
 from gateway.policy.posture import Grade
 from gateway.sip.message import Request
-from tests.call.scene import Scene, answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import from_browser, from_trunk, held
 from tests.call.test_setup import finished
 
@@ -23,9 +23,9 @@ SIPJS = "ACK,BYE,CANCEL,INFO,INVITE,MESSAGE,NOTIFY,OPTIONS,PRACK,REFER,REGISTER,
 TOLERANT = (Profile.PREFER, Profile.OSRTP, Profile.LEGACY)
 
 
-def outbound(profile: Profile = Profile.PREFER, allow: str = "") -> Scene:
+def outbound(profile: Profile = Profile.PREFER, allow: str = "") -> MachineScene:
     """The browser called; a keyed call over verified TLS, except under legacy, which offers no keys."""
-    scene = Scene(profile=profile)
+    scene = MachineScene(profile=profile)
     if allow and scene.state.caller.invite is not None:
         scene.state.caller.invite.headers.add("Allow", allow)
     scene.calling()
@@ -34,24 +34,24 @@ def outbound(profile: Profile = Profile.PREFER, allow: str = "") -> Scene:
     return keyed(scene)
 
 
-def _proto(scene: Scene) -> bytes:
+def _proto(scene: MachineScene) -> bytes:
     return b"RTP/SAVP" if b"RTP/SAVP" in scene.invite.body else b"RTP/AVP"
 
 
-def inbound(profile: Profile = Profile.PREFER, offer: bytes = answer("RTP/SAVP", KEY)) -> Scene:
+def inbound(profile: Profile = Profile.PREFER, offer: bytes = answer("RTP/SAVP", KEY)) -> MachineScene:
     """The trunk called, the browser answered."""
-    scene = Scene(profile=profile, outbound=False, offer=offer, flow=trunk_flow()).calling()
+    scene = MachineScene(profile=profile, outbound=False, offer=offer, flow=trunk_flow()).calling()
     scene.reply(200, BROWSER_ANSWER)
     scene.ack(b"" if offer else answer("RTP/SAVP", KEY))
     return keyed(scene)
 
 
-def keyed(scene: Scene) -> Scene:
+def keyed(scene: MachineScene) -> MachineScene:
     scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
     return scene.clear()
 
 
-def to_browser(scene: Scene) -> list[Request]:
+def to_browser(scene: MachineScene) -> list[Request]:
     return [e.request for e in scene.take(fx.SendRequest) if e.leg is LegName.BROWSER]
 
 
@@ -59,7 +59,7 @@ def grade(message: Request) -> str:
     return (message.headers.get("Call-Security") or "").split(";")[0].removeprefix("grade=")
 
 
-def answered(scene: Scene, status: int = 200, purpose: Purpose = Purpose.UPDATE) -> Scene:
+def answered(scene: MachineScene, status: int = 200, purpose: Purpose = Purpose.UPDATE) -> MachineScene:
     return scene.clear().reply(status, purpose=purpose)
 
 
@@ -67,7 +67,7 @@ def answered(scene: Scene, status: int = 200, purpose: Purpose = Purpose.UPDATE)
 @pytest.mark.parametrize("profile", TOLERANT)
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_a_tolerated_loss_of_encryption_is_in_the_log_then_at_the_relay_then_at_the_browser(
-    make: type[Scene], profile: Profile, method: str
+    make: type[MachineScene], profile: Profile, method: str
 ) -> None:
     """POLICY mid.crypto_removed: L N. Nothing but the protection changes: no direction, no codec."""
     scene = make(profile)
@@ -85,7 +85,7 @@ def test_a_tolerated_loss_of_encryption_is_in_the_log_then_at_the_relay_then_at_
 
 
 @pytest.mark.parametrize("make", [outbound, inbound])
-def test_sound_that_is_lost_is_told_once_for_each_leg(make: type[Scene]) -> None:
+def test_sound_that_is_lost_is_told_once_for_each_leg(make: type[MachineScene]) -> None:
     scene = make()
     scene.feed(events.MediaUnsent(LegName.BROWSER, "unmapped_dropped"))
     (report,) = to_browser(scene)
@@ -124,7 +124,7 @@ def test_changes_while_a_report_is_under_way_become_one_report_the_latest() -> N
 
 @pytest.mark.parametrize("make", [outbound, inbound])
 @pytest.mark.parametrize("direction", [b"sendonly", b"inactive"])
-def test_a_loss_during_the_browsers_own_hold_is_told(make: type[Scene], direction: bytes) -> None:
+def test_a_loss_during_the_browsers_own_hold_is_told(make: type[MachineScene], direction: bytes) -> None:
     scene = make()
     body = (
         held(direction)
@@ -154,7 +154,7 @@ def test_a_loss_in_the_answer_to_our_own_reinvite_is_told() -> None:
 
 def test_what_the_ack_of_an_offerless_call_brings_is_told() -> None:
     """The INVITE to the browser said what the trunk leg would be at best."""
-    scene = Scene(profile=Profile.OSRTP, outbound=False, offer=b"").calling()
+    scene = MachineScene(profile=Profile.OSRTP, outbound=False, offer=b"").calling()
     scene.reply(200, BROWSER_ANSWER).clear()
     scene.ack(answer("RTP/AVP"))
     assert [grade(r) for r in to_browser(scene)] == ["CLEARTEXT"]
@@ -162,7 +162,7 @@ def test_what_the_ack_of_an_offerless_call_brings_is_told() -> None:
 
 def test_the_browser_is_told_when_it_has_acknowledged_and_not_before() -> None:
     """A request inside a dialog that is not confirmed would be refused."""
-    scene = Scene(profile=Profile.OSRTP).calling()
+    scene = MachineScene(profile=Profile.OSRTP).calling()
     scene.reply(200, sdes_answer(scene.invite.body).replace(b"SAVP", b"AVP")).clear()
     trunk = scene.state.trunk
     assert trunk is not None
@@ -190,7 +190,7 @@ def test_what_the_relay_finds_is_recorded_and_told_by_one_call() -> None:
 
 
 @pytest.mark.parametrize("make", [outbound, inbound])
-def test_a_browser_that_is_keyed_as_well_as_expected_is_no_news(make: type[Scene]) -> None:
+def test_a_browser_that_is_keyed_as_well_as_expected_is_no_news(make: type[MachineScene]) -> None:
     assert "UPDATE" not in [e.request.method for e in make().all if isinstance(e, fx.SendRequest)]
 
 

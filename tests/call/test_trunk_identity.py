@@ -11,8 +11,8 @@ from gateway.config.schema import Trunk
 from gateway.net.admission import TrunkSources
 from gateway.sip.flow import Flow, TransportName
 from gateway.sip.message import Request
+from tests.call.machine_scene import answer
 from tests.call.office import Office
-from tests.call.scene import answer
 from tests.call.test_flows import in_dialog
 from tests.config.test_load import files, load
 from tests.config.test_references import two_trunks

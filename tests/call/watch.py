@@ -13,7 +13,7 @@ from gateway.config.schema import Profile
 from gateway.policy.evaluate import judge
 from gateway.policy.posture import Grade
 from gateway.sip.message import Request, Response
-from tests.call.scene import Scene
+from tests.call.machine_scene import MachineScene
 
 MEDIA = (fx.SetTrunkKeys, fx.SetTrunkMedia, fx.ReleaseDtlsKeys, fx.StartDtls, fx.SetPayloads, fx.SetDirection)
 ACCEPTED = ("leg.secured", "leg.downgraded")
@@ -24,7 +24,7 @@ TRUNK_SECRETS = (b"a=crypto", b"inline:", b"127.0.0.", b"pbx.example")
 class Watcher:
     """Looks at the effects of each event and remembers what a later one must agree with."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: MachineScene) -> None:
         self.scene = scene
         self.records: list[str] = []
         self.finished = self.forgotten = 0

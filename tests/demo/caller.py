@@ -38,7 +38,7 @@ def phone(role: str, address: str, *arguments: str) -> Iterator[subprocess.Popen
             process.stdout.close()
 
 
-class Caller:
+class DemoCaller:
     """Sends requests and reads messages over one connection or UDP socket."""
 
     def __init__(self, address: tuple[str, int], transport: str, tls: ssl.SSLContext | None = None) -> None:
@@ -64,7 +64,7 @@ class Caller:
         self.socket.close()
         self.rtp.close()
 
-    def __enter__(self) -> Caller:
+    def __enter__(self) -> DemoCaller:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,7 +20,7 @@ from gateway.demo.roles import MAX_CALLS, ROLES
 from tests.demo.caller import (
     KEY,
     LIMIT,
-    Caller,
+    DemoCaller,
     address_of,
     crypto_key,
     header,
@@ -51,9 +51,9 @@ def client_context(certificates: Certificates) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certificates.ca.certificate)
 
 
-def call_phone(role: str, transport: str, tls: ssl.SSLContext | None = None) -> Caller:
+def call_phone(role: str, transport: str, tls: ssl.SSLContext | None = None) -> DemoCaller:
     host, _, port = address_of(role, PORT).rpartition(":")
-    return Caller((host, int(port)), transport, tls)
+    return DemoCaller((host, int(port)), transport, tls)
 
 
 def rtp_packet(sequence: int, payload: bytes) -> bytes:
@@ -111,7 +111,7 @@ def test_slot_of_an_ended_call_is_free_again() -> None:
             assert caller.bye(f"again-{n}", answer) == 200
 
 
-def decrypted_tone(caller: Caller, answer: str) -> list[bytes]:
+def decrypted_tone(caller: DemoCaller, answer: str) -> list[bytes]:
     session = Session(Policy(key=crypto_key(answer), ssrc_type=Policy.SSRC_ANY_INBOUND))
     return [session.unprotect(caller.rtp.recv(2048))[12:] for _ in range(110)]  # more than the second the tone lasts
 

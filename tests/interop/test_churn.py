@@ -15,7 +15,7 @@ from gateway.base.counters import Counter as Name
 from gateway.sip.message import Request
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.hosted import until
-from tests.rig.scene import MORE, PLAIN, PLAIN_HOST, SDES, Scene
+from tests.rig.hosted_scene import MORE, PLAIN, PLAIN_HOST, SDES, HostedScene
 from tests.rig.trunk import Answer, TrunkDialog, description
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio]
@@ -46,7 +46,7 @@ def trunk_answers(request: Request) -> list[Answer]:
 class Caller:
     """One user who calls, is called, and now and then is gone."""
 
-    def __init__(self, scene: Scene, user: str) -> None:
+    def __init__(self, scene: HostedScene, user: str) -> None:
         self.scene, self.user = scene, user
         self.browser: ScriptedBrowser
 
@@ -115,7 +115,7 @@ def bound(ports: range) -> set[int]:
 
 
 @pytest_asyncio.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+async def scene(tmp_path: Path) -> AsyncIterator[HostedScene]:
     """Ten users, and a gateway that lets nobody ring for more than a second."""
     setup: dict[str, Any] = {
         "users": (*USERS, "bob"),
@@ -123,12 +123,12 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         "trunk_ports": 600,
         "inbound": [{"id": "all", "dialled": "user*", "user": "*"}],
     }
-    made = await Scene(tmp_path, setup=setup).start()
+    made = await HostedScene(tmp_path, setup=setup).start()
     yield made
     await made.stop()
 
 
-async def test_two_hundred_calls_of_every_kind_leave_nothing_behind(scene: Scene) -> None:
+async def test_two_hundred_calls_of_every_kind_leave_nothing_behind(scene: HostedScene) -> None:
     host, counters = scene.host, scene.host.gateway.counters
     ports = host.gateway.config.media.trunk.ports
     await scene.canary(PLAIN)

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
 
 
 @dataclass
-class Stage:
+class DeviceStage:
     host: HostedGateway
     trunk: OddTrunk
     alice: ScriptedBrowser
@@ -31,7 +31,7 @@ class Stage:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DeviceStage]:
     port = free_port(host=HOST)
     trunk = {"target": f"sip:{HOST}:{port}", "security": "legacy", "networks": [f"{HOST}/32"]}
     inbound = [
@@ -52,7 +52,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
     host = await HostedGateway(setup).start()
     odd = await OddTrunk.open(port, ("127.0.0.1", setup.sip_port))
     users = [await ScriptedBrowser(setup.origin, name).sign_in() for name in setup.users]
-    yield Stage(host, odd, *users)
+    yield DeviceStage(host, odd, *users)
     for user in users:
         await user.close()
     odd.close()
@@ -124,7 +124,7 @@ ANSWERS: dict[str, tuple[int, str]] = {
 """Text of the answer (several behind one another) and what the browser hears in the end."""
 
 
-async def dialled(stage: Stage, text: str) -> tuple[int, list[str]]:
+async def dialled(stage: DeviceStage, text: str) -> tuple[int, list[str]]:
     """A browser's call that is answered so: its final status, and what the trunk was sent after the answer."""
     call = await stage.alice.invite("700", BrowserMedia())
     invite = await stage.trunk.request("INVITE")
@@ -143,7 +143,7 @@ async def dialled(stage: Stage, text: str) -> tuple[int, list[str]]:
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_an_odd_answer_is_taken_for_what_it_says(stage: Stage, name: str) -> None:
+async def test_an_odd_answer_is_taken_for_what_it_says(stage: DeviceStage, name: str) -> None:
     expected, text = ANSWERS[name]
     status, sent = await dialled(stage, text)
     assert status == expected
@@ -198,7 +198,7 @@ CALLS: dict[str, tuple[int, str]] = {
 }  # fmt: skip
 
 
-async def called(stage: Stage, text: str, user: ScriptedBrowser) -> int:
+async def called(stage: DeviceStage, text: str, user: ScriptedBrowser) -> int:
     """A trunk's call that is answered if it rings; its final status."""
     call_id = stage.trunk.call(text)
     final = asyncio.ensure_future(stage.trunk.response(call_id))
@@ -221,12 +221,12 @@ async def called(stage: Stage, text: str, user: ScriptedBrowser) -> int:
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_an_odd_call_rings_or_is_refused_for_its_reason(stage: Stage, name: str) -> None:
+async def test_an_odd_call_rings_or_is_refused_for_its_reason(stage: DeviceStage, name: str) -> None:
     expected, text = CALLS[name]
     assert await called(stage, text, stage.bob) == expected
 
 
-async def test_a_fork_to_two_users_rings_both(stage: Stage) -> None:
+async def test_a_fork_to_two_users_rings_both(stage: DeviceStage) -> None:
     call_id = stage.trunk.call(invite())
     second = invite(uri="sip:101@127.0.0.1").replace("Call-ID: x", f"Call-ID: {call_id}").replace(
         "branch=x", "branch=z9hG4bKsecond" + call_id).replace(":19010", f":{stage.trunk.port}")  # fmt: skip
@@ -237,7 +237,7 @@ async def test_a_fork_to_two_users_rings_both(stage: Stage) -> None:
         stage.trunk.acknowledge(await stage.trunk.response(call_id))
 
 
-async def test_a_serial_fork_is_served(stage: Stage) -> None:
+async def test_a_serial_fork_is_served(stage: DeviceStage) -> None:
     call_id = stage.trunk.call(invite())
     for turn in range(3):
         call = await asyncio.wait_for(stage.bob.incoming.get(), 5)
@@ -248,7 +248,7 @@ async def test_a_serial_fork_is_served(stage: Stage) -> None:
             stage.trunk.send(again.replace("branch=x", f"branch=z9hG4bKturn{turn}{call_id}").encode())
 
 
-async def test_the_caller_is_the_number_without_its_parameters(stage: Stage) -> None:
+async def test_the_caller_is_the_number_without_its_parameters(stage: DeviceStage) -> None:
     stage.trunk.call(CALLS["caller with a category"][1])
     call = await asyncio.wait_for(stage.bob.incoming.get(), 5)
     assert call.offer is not None
@@ -272,7 +272,7 @@ def collected() -> list[str]:
 
 
 @pytest.mark.parametrize("name", collected())
-async def test_a_collected_message_is_answered_by_its_kind(stage: Stage, name: str) -> None:
+async def test_a_collected_message_is_answered_by_its_kind(stage: DeviceStage, name: str) -> None:
     text = (outside_or_skip("field") / f"{name}.sip").read_bytes().decode("utf-8", "surrogateescape")
     number = name.partition("-")[0]
     if text.startswith("SIP/"):
@@ -287,14 +287,14 @@ async def test_a_collected_message_is_answered_by_its_kind(stage: Stage, name: s
         await both_ring(stage, text)
 
 
-async def both_ring(stage: Stage, text: str) -> None:
+async def both_ring(stage: DeviceStage, text: str) -> None:
     for one in BETWEEN.split(text):
         stage.trunk.send(one.replace(":19010", f":{stage.trunk.port}").encode())
     for user in (stage.bob, stage.carol):
         await (await asyncio.wait_for(user.incoming.get(), 5)).refuse()
 
 
-async def test_afterwards_nothing_is_left(stage: Stage) -> None:
+async def test_afterwards_nothing_is_left(stage: DeviceStage) -> None:
     async with asyncio.timeout(10):
         while stage.host.gateway.manager.live_calls:  # noqa: ASYNC110
             await asyncio.sleep(0.05)

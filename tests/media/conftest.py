@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from gateway.media.relay_client import RelayPool
-from tests.media.peers import Call, media, new_call, running_pool
+from tests.media.peers import RelayedCall, media, new_call, running_pool
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -17,6 +17,6 @@ async def pool() -> AsyncIterator[RelayPool]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def call(pool: RelayPool) -> AsyncIterator[Call]:
+async def call(pool: RelayPool) -> AsyncIterator[RelayedCall]:
     async with new_call(pool) as fresh:
         yield fresh

@@ -34,7 +34,7 @@ FORMATS = (
 SAME = {0: 0, 101: 101, 111: 111, 112: 112}
 
 
-class Wire(socket.socket):
+class ListenerSocket(socket.socket):
     """A socket that keeps what is sent."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Wire(socket.socket):
 
 
 @dataclass(frozen=True)
-class Packet:
+class HeardPacket:
     """A packet as it was heard."""
 
     arrived: float
@@ -60,16 +60,16 @@ class Packet:
 
 
 @dataclass
-class Listener:
+class RelayListener:
     """Opens every packet and keeps it; fails when one does not open, as nothing that arrives is to be lost."""
 
     srtp: Srtp | None
-    packets: list[Packet] = field(default_factory=list)
+    packets: list[HeardPacket] = field(default_factory=list)
 
     def take(self, data: bytes, now: float) -> None:
         clear = self.srtp.unprotect(data) if self.srtp is not None else data
         _, second, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", clear)
-        packet = Packet(now, sequence, timestamp, ssrc, second > 127, second & 127, clear[12:])
+        packet = HeardPacket(now, sequence, timestamp, ssrc, second > 127, second & 127, clear[12:])
         self.packets.append(packet)
 
     @property
@@ -103,14 +103,14 @@ def _signed(difference: int, bits: int) -> int:
     return difference - (1 << bits) if difference >> (bits - 1) else difference
 
 
-class Rig:
+class ListenerRig:
     """A session in this process whose clock is the test's, and a listener at each end."""
 
     def __init__(self, *, keyed: bool = False) -> None:
         self.events: list[Event] = []
         self.now = 100.0
         self.keyed = keyed
-        self.to_browser, self.to_trunk, self.to_rtcp = Wire(), Wire(), Wire()
+        self.to_browser, self.to_trunk, self.to_rtcp = ListenerSocket(), ListenerSocket(), ListenerSocket()
         sockets = TrunkSockets(self.to_trunk, self.to_rtcp, 20000)
         self.session = Session(OpenSession(1, "ufrag", Secret("password"), LOOPBACK), sockets, 30.0, self.events.append)
         self.session.browser.paths.confirm((self.to_browser, ("127.0.0.8", 50000)), True, self.now)
@@ -121,8 +121,8 @@ class Rig:
         self.session.set_payloads(SetPayloads(1, SAME, SAME, FORMATS))
         self.browser_seals = _srtp(FROM_BROWSER, Policy.SSRC_ANY_OUTBOUND)
         self.trunk_seals = _srtp(FROM_TRUNK, Policy.SSRC_ANY_OUTBOUND)
-        self.browser = Listener(_srtp(TO_BROWSER, Policy.SSRC_ANY_INBOUND))
-        self.trunk = Listener(_srtp(TO_TRUNK, Policy.SSRC_ANY_INBOUND) if keyed else None)
+        self.browser = RelayListener(_srtp(TO_BROWSER, Policy.SSRC_ANY_INBOUND))
+        self.trunk = RelayListener(_srtp(TO_TRUNK, Policy.SSRC_ANY_INBOUND) if keyed else None)
 
     def from_trunk(self, packet: bytes) -> bool:
         """The trunk sends; whether the browser gets something."""
@@ -135,7 +135,7 @@ class Rig:
         self.session.from_browser(self.browser_seals.protect(packet), ("127.0.0.8", 50000), self.now)
         return self._deliver(self.to_trunk, self.trunk)
 
-    def _deliver(self, wire: Wire, listener: Listener) -> bool:
+    def _deliver(self, wire: ListenerSocket, listener: RelayListener) -> bool:
         sent, wire.sent = wire.sent, []
         for data in sent:
             listener.take(data, self.now)
@@ -147,8 +147,8 @@ class Rig:
 
 
 @contextmanager
-def rig(*, keyed: bool = False) -> Iterator[Rig]:
-    made = Rig(keyed=keyed)
+def rig(*, keyed: bool = False) -> Iterator[ListenerRig]:
+    made = ListenerRig(keyed=keyed)
     try:
         yield made
     finally:

@@ -142,7 +142,7 @@ class Peer:
 class BrowserPeer(Peer):
     """A browser: checks, and SRTP under the keys of its leg."""
 
-    def __init__(self, call: Call, host: str = BROWSER_HOST) -> None:
+    def __init__(self, call: RelayedCall, host: str = BROWSER_HOST) -> None:
         super().__init__(host)
         self.call = call
         self.keys = Keys()
@@ -175,7 +175,7 @@ class BrowserPeer(Peer):
 class TrunkPeer:
     """A trunk: an RTP and an RTCP socket, and SRTP if it has keys."""
 
-    def __init__(self, call: Call, host: str = TRUNK_HOST) -> None:
+    def __init__(self, call: RelayedCall, host: str = TRUNK_HOST) -> None:
         self.call = call
         self.rtp, self.rtcp = Peer(host), Peer(host)
         self.keys: Keys | None = None
@@ -203,7 +203,7 @@ class TrunkPeer:
         self.rtcp.close()
 
 
-class Call:
+class RelayedCall:
     """A relay session with a browser and a trunk."""
 
     def __init__(self, host: str = "") -> None:
@@ -295,7 +295,7 @@ class Call:
             peer.close()
 
 
-async def stands_in(call: Call, source: Peer) -> None:
+async def stands_in(call: RelayedCall, source: Peer) -> None:
     """Let another source send until it has the silent trunk's place, and the browser has read what came of it."""
     async with asyncio.timeout(WAIT_SECONDS):
         for n in range(0x10000):
@@ -308,9 +308,9 @@ async def stands_in(call: Call, source: Peer) -> None:
 
 
 @asynccontextmanager
-async def new_call(pool: RelayPool) -> AsyncIterator[Call]:
+async def new_call(pool: RelayPool) -> AsyncIterator[RelayedCall]:
     """A fresh session in a pool, closed at the end."""
-    call = Call()
+    call = RelayedCall()
     try:
         await call.open(pool)
         yield call

@@ -39,7 +39,7 @@ from tests.media.peers import (
     LOOPBACK,
     TRUNK_BIND,
     WAIT_SECONDS,
-    Call,
+    RelayedCall,
     media,
     new_call,
     running_pool,
@@ -72,7 +72,7 @@ async def _restarted(counters: Counters, times: int = 1) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_session_tells_where_it_is_reached(call: Call) -> None:
+async def test_a_session_tells_where_it_is_reached(call: RelayedCall) -> None:
     assert call.session.browser_candidates == (
         HostPort("203.0.113.1", BROWSER_PORT),
         HostPort("203.0.113.2", BROWSER_PORT),
@@ -83,7 +83,7 @@ async def test_a_session_tells_where_it_is_reached(call: Call) -> None:
     assert call.trunk_rtcp == HostPort(TRUNK_BIND, call.trunk_rtp.port + 1)
 
 
-async def test_the_final_counters_come_with_the_end_and_closing_again_changes_nothing(call: Call) -> None:
+async def test_the_final_counters_come_with_the_end_and_closing_again_changes_nothing(call: RelayedCall) -> None:
     await call.connect()
     call.browser.send_media(packets.rtp(1))
     await call.trunk.receive_media()
@@ -94,7 +94,7 @@ async def test_the_final_counters_come_with_the_end_and_closing_again_changes_no
         await call.session.counters()
 
 
-async def test_a_closed_session_takes_no_commands_and_relays_nothing(call: Call, pool: RelayPool) -> None:
+async def test_a_closed_session_takes_no_commands_and_relays_nothing(call: RelayedCall, pool: RelayPool) -> None:
     await call.connect()
     await call.session.close()
     call.session.send_dtls(b"\x16late")
@@ -107,7 +107,7 @@ async def test_a_closed_session_takes_no_commands_and_relays_nothing(call: Call,
     assert call.trunk.rtp.pending() == []
 
 
-async def test_two_sessions_with_one_user_name_are_refused(call: Call, pool: RelayPool) -> None:
+async def test_two_sessions_with_one_user_name_are_refused(call: RelayedCall, pool: RelayPool) -> None:
     with pytest.raises(MediaError, match="duplicate"):
         await pool.open(
             ice_ufrag=call.ufrag, ice_pwd="x" * 24, trunk_bind=TRUNK_BIND, trunk_advertise="", listener=_ignore
@@ -125,7 +125,7 @@ async def test_a_bind_address_that_is_not_ours_is_refused(pool: RelayPool) -> No
 
 async def test_without_a_free_port_a_session_is_refused_until_quarantine_is_over() -> None:
     config = media(first_port=PORT, trunk_ports=(22000, 22001))
-    waiting = Call()
+    waiting = RelayedCall()
     async with running_pool(config, quarantine_seconds=0.2) as small:
         async with new_call(small):
             with pytest.raises(MediaError, match="no media port"):
@@ -167,7 +167,7 @@ async def test_two_hundred_sessions_give_their_descriptors_and_ports_back() -> N
 async def test_sessions_go_to_the_least_loaded_worker() -> None:
     config = media(workers=2, first_port=PORT + 2, trunk_ports=(24000, 24019))
     async with running_pool(config) as two:
-        calls = [Call() for _ in range(4)]
+        calls = [RelayedCall() for _ in range(4)]
         for call in calls:
             await call.open(two)
         assert sorted(c.session.browser_candidates[0].port for c in calls) == [
@@ -181,11 +181,11 @@ async def test_sessions_go_to_the_least_loaded_worker() -> None:
             call.close_peers()
 
 
-async def test_a_killed_worker_ends_its_calls_only_and_comes_back(call: Call) -> None:
+async def test_a_killed_worker_ends_its_calls_only_and_comes_back(call: RelayedCall) -> None:
     counters = Counters()
     config = media(workers=2, first_port=PORT + 4, trunk_ports=(25000, 25019))
     async with running_pool(config, counters) as two:
-        first, second = Call(), Call()
+        first, second = RelayedCall(), RelayedCall()
         await first.open(two)
         await second.open(two)
         assert first.session.browser_candidates != second.session.browser_candidates
@@ -201,7 +201,7 @@ async def test_a_killed_worker_ends_its_calls_only_and_comes_back(call: Call) ->
         assert await second.trunk.receive_media() == packets.rtp(1, payload_type=8)
         assert not any(isinstance(e, WorkerLost) for e in second.events)
         await _restarted(counters)
-        third = Call()
+        third = RelayedCall()
         await third.open(two)
         assert third.session.browser_candidates[0].port in (PORT + 4, PORT + 5)
         for ended in (second, third):
@@ -222,7 +222,7 @@ async def test_a_caller_waits_for_the_restart_rather_than_failing(monkeypatch: p
 
 async def test_counters_known_before_the_loss_are_the_final_ones() -> None:
     async with running_pool(media(first_port=PORT + 7, trunk_ports=(26010, 26019))) as own:
-        call = Call()
+        call = RelayedCall()
         await call.open(own)
         call.browser.server = HostPort(LOOPBACK, PORT + 7)
         await call.browser.check()
@@ -239,7 +239,7 @@ async def test_a_stopped_worker_is_a_media_error_within_the_bound(monkeypatch: p
     monkeypatch.setattr(relay_session, "ANSWER_SECONDS", 0.2)
     async with running_pool(media(first_port=PORT + 8, trunk_ports=(26020, 26029))) as own:
         (pid,) = own.worker_pids
-        call = Call()
+        call = RelayedCall()
         await call.open(own)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -264,7 +264,7 @@ async def test_a_stopped_worker_is_a_media_error_within_the_bound(monkeypatch: p
 async def test_a_worker_that_never_reads_is_given_up_and_replaced() -> None:
     counters = Counters()
     async with running_pool(media(first_port=PORT + 9, trunk_ports=(26030, 26039)), counters) as own:
-        call = Call()
+        call = RelayedCall()
         await call.open(own)
         (pid,) = own.worker_pids
         os.kill(pid, signal.SIGSTOP)
@@ -289,16 +289,16 @@ async def test_a_hung_worker_takes_no_calls_from_the_other_and_is_killed_and_rep
     counters, loop = Counters(), asyncio.get_running_loop()
     config = media(workers=2, first_port=PORT + 21, trunk_ports=(28000, 28059))
     async with running_pool(config, counters) as two:
-        doomed = Call()
+        doomed = RelayedCall()
         await doomed.open(two)
         ports = [PORT + 21, PORT + 22]
         hung_port = doomed.session.browser_candidates[0].port
         pid = two.worker_pids[ports.index(hung_port)]
         await doomed.session.close()  # it has the fewest sessions: the pool would give it every call
-        kept = Call()
+        kept = RelayedCall()
         await kept.open(two)
         if kept.session.browser_candidates[0].port != hung_port:
-            kept, other = Call(), kept
+            kept, other = RelayedCall(), kept
             await kept.open(two)
             await other.session.close()
             other.close_peers()
@@ -306,7 +306,7 @@ async def test_a_hung_worker_takes_no_calls_from_the_other_and_is_killed_and_rep
         stopped = loop.time()
         for _ in range(waiting):
             kept.session.send_dtls(bytes(1000))
-        calls = [Call() for _ in range(6)]
+        calls = [RelayedCall() for _ in range(6)]
         for call in calls:
             await call.open(two)
             assert call.session.browser_candidates[0].port != hung_port
@@ -319,7 +319,7 @@ async def test_a_hung_worker_takes_no_calls_from_the_other_and_is_killed_and_rep
         async with asyncio.timeout(WAIT_SECONDS):
             while not all(slot.ready for slot in two._slots):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        replaced = Call()
+        replaced = RelayedCall()
         await replaced.open(two)
         assert replaced.session.browser_candidates[0].port == hung_port
         for call in (*calls, replaced):
@@ -334,7 +334,7 @@ async def test_a_hung_worker_takes_no_calls_from_the_other_and_is_killed_and_rep
 async def test_a_worker_that_was_only_held_up_is_kept() -> None:
     counters = Counters()
     async with running_pool(media(first_port=PORT + 23, trunk_ports=(26120, 26129)), counters) as own:
-        call = Call()
+        call = RelayedCall()
         await call.open(own)
         (pid,) = own.worker_pids
         (slot,) = own._slots
@@ -352,7 +352,9 @@ async def test_a_worker_that_was_only_held_up_is_kept() -> None:
         call.close_peers()
 
 
-async def test_a_worker_that_answers_heartbeats_but_opens_nothing_is_given_up(pool: RelayPool, call: Call) -> None:
+async def test_a_worker_that_answers_heartbeats_but_opens_nothing_is_given_up(
+    pool: RelayPool, call: RelayedCall
+) -> None:
     slot = _Slot(WorkerConfig(-1, (LOOPBACK,), PORT + 24, 26130, 26139), Counters(), lambda: None)
     slot.health.overdue(5)
     slot._beat()
@@ -397,7 +399,7 @@ async def test_stopping_tells_open_sessions_and_leaves_no_process() -> None:
     pool = RelayPool(media(first_port=PORT + 11, trunk_ports=(26050, 26059)), Counters())
     await pool.start()
     (pid,) = pool.worker_pids
-    call = Call()
+    call = RelayedCall()
     await call.open(pool)
     await pool.stop()
     assert isinstance(await call.event(WorkerLost), WorkerLost)
@@ -408,7 +410,7 @@ async def test_stopping_tells_open_sessions_and_leaves_no_process() -> None:
     call.close_peers()
 
 
-async def test_a_worker_ignores_the_signals_of_the_terminal(pool: RelayPool, call: Call) -> None:
+async def test_a_worker_ignores_the_signals_of_the_terminal(pool: RelayPool, call: RelayedCall) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(pool.worker_pids[0], number)
     await call.connect()
@@ -466,7 +468,7 @@ async def test_a_worker_without_a_configuration_says_so(argument: str) -> None:
     assert errors == b"relay worker: malformed worker configuration\n"
 
 
-async def test_a_message_the_gateway_cannot_read_ends_the_worker(call: Call) -> None:
+async def test_a_message_the_gateway_cannot_read_ends_the_worker(call: RelayedCall) -> None:
     worker = RelayWorker(WorkerConfig(-1, (LOOPBACK,), PORT + 15, 26080, 26089), _fail)
     await worker.start()
     worker._received(b"nonsense")
@@ -480,7 +482,7 @@ def _fail(event: object) -> None:
     raise AssertionError(event)
 
 
-async def test_a_command_a_worker_cannot_read_is_counted_and_ignored(pool: RelayPool, call: Call) -> None:
+async def test_a_command_a_worker_cannot_read_is_counted_and_ignored(pool: RelayPool, call: RelayedCall) -> None:
     (before,) = await pool.worker_counters()
     slot = call.session._home
     assert isinstance(slot, _Slot)
@@ -499,7 +501,7 @@ async def test_a_listener_that_fails_does_not_keep_others_from_their_events() ->
             await own.open(
                 ice_ufrag="abcdefgh", ice_pwd="x" * 24, trunk_bind=TRUNK_BIND, trunk_advertise="", listener=_fail
             )
-            call = Call()
+            call = RelayedCall()
             await call.open(own)
             os.kill(own.worker_pids[0], signal.SIGKILL)
             await call.event(WorkerLost)
@@ -551,7 +553,7 @@ async def test_ipv6_works_on_both_legs() -> None:
         browser=BrowserMedia(bind=("::1",), ports=PortRange(first=PORT + 18, last=PORT + 18)),
         trunk=TrunkMedia(bind="::1", ports=PortRange(first=27010, last=27019)),
     )
-    call = Call("::1")
+    call = RelayedCall("::1")
     async with running_pool(config) as own:
         await call.open(own, bind="::1")
         call.browser.server = call.session.browser_candidates[0]

@@ -24,8 +24,8 @@ from tests.media.peers import (
     BROWSER_PORT,
     SECOND_LOOPBACK,
     BrowserPeer,
-    Call,
     Keys,
+    RelayedCall,
     media,
     new_call,
     running_pool,
@@ -34,14 +34,14 @@ from tests.media.peers import (
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_check_is_answered_with_the_address_it_came_from(call: Call) -> None:
+async def test_a_check_is_answered_with_the_address_it_came_from(call: RelayedCall) -> None:
     answer = await call.browser.check()
     assert answer.message_class is stun.Class.RESPONSE
     assert HostPort(*answer.attributes["XOR-MAPPED-ADDRESS"]) == call.browser.address
     assert (await call.event(IceValidated)).address == call.browser.address
 
 
-async def test_the_answer_leaves_from_the_address_the_check_went_to(call: Call) -> None:
+async def test_the_answer_leaves_from_the_address_the_check_went_to(call: RelayedCall) -> None:
     call.browser.server = HostPort(SECOND_LOOPBACK, BROWSER_PORT)
     await call.browser.check()
     call.session.send_dtls(b"\x16over the second address")
@@ -49,14 +49,14 @@ async def test_the_answer_leaves_from_the_address_the_check_went_to(call: Call) 
     assert (data, source) == (b"\x16over the second address", call.browser.server)
 
 
-async def test_validation_is_told_once(call: Call) -> None:
+async def test_validation_is_told_once(call: RelayedCall) -> None:
     await call.browser.check(nominate=False)
     await call.browser.check()
     await call.session.counters()
     assert [type(e) for e in call.events] == [IceValidated]
 
 
-async def test_a_peer_in_the_controlled_role_is_told_to_switch_and_validates_nothing(call: Call) -> None:
+async def test_a_peer_in_the_controlled_role_is_told_to_switch_and_validates_nothing(call: RelayedCall) -> None:
     answer = await call.browser.check(role="ICE-CONTROLLED")
     assert answer.attributes["ERROR-CODE"][0] == 487
     call.browser.send(packets.CLIENT_HELLO, call.browser.server)
@@ -65,7 +65,7 @@ async def test_a_peer_in_the_controlled_role_is_told_to_switch_and_validates_not
     assert call.events == [IceValidated(call.session.id, call.browser.address)]
 
 
-async def test_an_unauthenticated_check_is_never_answered(call: Call) -> None:
+async def test_an_unauthenticated_check_is_never_answered(call: RelayedCall) -> None:
     wrong = call.browser.request(password="not the password at all")
     bare = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes={"USERNAME": f"{call.ufrag}:x"})
     bad_sum = call.browser.request()[:-1] + b"\x00"
@@ -76,7 +76,9 @@ async def test_an_unauthenticated_check_is_never_answered(call: Call) -> None:
     assert (await call.session.counters()).stun_rejected == 1
 
 
-async def test_dtls_is_handed_up_from_validated_addresses_only_cve_2023_49786(call: Call, pool: RelayPool) -> None:
+async def test_dtls_is_handed_up_from_validated_addresses_only_cve_2023_49786(
+    call: RelayedCall, pool: RelayPool
+) -> None:
     before = (await pool.worker_counters())[0].dtls_rejected
     stranger = call.peer(ATTACKER)
     stranger.send(packets.CLIENT_HELLO, call.browser.server)
@@ -92,7 +94,7 @@ async def test_dtls_is_handed_up_from_validated_addresses_only_cve_2023_49786(ca
     assert stranger.pending() == same_host.pending() == []
 
 
-async def test_a_client_hello_split_over_two_datagrams_is_handed_up_in_two(call: Call) -> None:
+async def test_a_client_hello_split_over_two_datagrams_is_handed_up_in_two(call: RelayedCall) -> None:
     await call.browser.check()
     for part in (packets.CLIENT_HELLO + bytes(1100), packets.CLIENT_HELLO + bytes(400)):
         call.browser.send(part, call.browser.server)
@@ -100,7 +102,7 @@ async def test_a_client_hello_split_over_two_datagrams_is_handed_up_in_two(call:
     assert [len(e.data) for e in call.events if isinstance(e, DtlsReceived)] == [1169, 469]
 
 
-async def test_dtls_may_answer_before_nomination_and_media_may_not(call: Call) -> None:
+async def test_dtls_may_answer_before_nomination_and_media_may_not(call: RelayedCall) -> None:
     await call.browser.check(nominate=False)
     call.key_browser()
     call.signal_trunk()
@@ -114,12 +116,12 @@ async def test_dtls_may_answer_before_nomination_and_media_may_not(call: Call) -
     assert await call.browser.receive_media() == packets.rtp(2)
 
 
-async def test_dtls_for_a_browser_that_never_checked_goes_nowhere(call: Call) -> None:
+async def test_dtls_for_a_browser_that_never_checked_goes_nowhere(call: RelayedCall) -> None:
     call.session.send_dtls(b"\x16nowhere")
     assert (await call.session.counters()).unsent == 1
 
 
-async def test_a_flood_of_dtls_does_not_reach_the_control_plane(call: Call) -> None:
+async def test_a_flood_of_dtls_does_not_reach_the_control_plane(call: RelayedCall) -> None:
     await call.browser.check()
     for _ in range(MAX_DTLS_PER_SECOND + 20):
         call.browser.send(packets.CLIENT_HELLO, call.browser.server)
@@ -127,7 +129,7 @@ async def test_a_flood_of_dtls_does_not_reach_the_control_plane(call: Call) -> N
     assert counters.dtls_rejected > 0
 
 
-async def test_a_new_nomination_moves_the_media(call: Call) -> None:
+async def test_a_new_nomination_moves_the_media(call: RelayedCall) -> None:
     await call.connect()
     other = BrowserPeer(call)
     other.keys = call.browser.keys
@@ -138,7 +140,7 @@ async def test_a_new_nomination_moves_the_media(call: Call) -> None:
     other.close()
 
 
-async def test_the_address_of_a_live_session_is_not_given_to_another_one(call: Call, pool: RelayPool) -> None:
+async def test_the_address_of_a_live_session_is_not_given_to_another_one(call: RelayedCall, pool: RelayPool) -> None:
     await call.connect()
     async with new_call(pool) as other:
         # The check of another call from this call's address: only a forged source can do that.
@@ -166,7 +168,7 @@ async def test_the_address_of_a_live_session_is_not_given_to_another_one(call: C
     ],
 )
 async def test_what_is_neither_stun_dtls_nor_rtp_is_dropped_and_counted(
-    call: Call, datagram: bytes, counter: str
+    call: RelayedCall, datagram: bytes, counter: str
 ) -> None:
     await call.connect()
     call.browser.send(datagram, call.browser.server)
@@ -175,7 +177,7 @@ async def test_what_is_neither_stun_dtls_nor_rtp_is_dropped_and_counted(
     assert await call.trunk.receive_media() == packets.rtp(1, payload_type=8)
 
 
-async def test_the_same_from_strangers_is_counted_by_the_worker(call: Call, pool: RelayPool) -> None:
+async def test_the_same_from_strangers_is_counted_by_the_worker(call: RelayedCall, pool: RelayPool) -> None:
     stranger = call.peer(ATTACKER)
     (before,) = await pool.worker_counters()
     for datagram in (b"", bytes(2000), b"\xff", b"\x80" + bytes(50), b"\x00junk"):
@@ -188,7 +190,7 @@ async def test_the_same_from_strangers_is_counted_by_the_worker(call: Call, pool
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda s: s.name)
-async def test_media_flows_both_ways_with_every_suite(call: Call, suite: CryptoSuite) -> None:
+async def test_media_flows_both_ways_with_every_suite(call: RelayedCall, suite: CryptoSuite) -> None:
     call.browser.keys = Keys(suite)
     await call.connect(suite=suite)
     call.browser.send_media(packets.rtp(1))
@@ -200,7 +202,7 @@ async def test_media_flows_both_ways_with_every_suite(call: Call, suite: CryptoS
     assert {e.leg for e in call.events if isinstance(e, MediaStarted)} == {"browser", "trunk"}
 
 
-async def test_before_its_keys_the_browser_leg_neither_takes_nor_sends(call: Call) -> None:
+async def test_before_its_keys_the_browser_leg_neither_takes_nor_sends(call: RelayedCall) -> None:
     await call.browser.check()
     call.signal_trunk()
     call.session.set_payloads({0: 0}, {0: 0})
@@ -211,7 +213,7 @@ async def test_before_its_keys_the_browser_leg_neither_takes_nor_sends(call: Cal
     assert call.browser.pending() == call.trunk.rtp.pending() == []
 
 
-async def test_plain_media_on_the_browser_leg_is_dropped(call: Call) -> None:
+async def test_plain_media_on_the_browser_leg_is_dropped(call: RelayedCall) -> None:
     await call.connect()
     for packet in (packets.rtp(1), packets.receiver_report(), packets.rtp(2, payload=b"")):
         call.browser.send(packet, call.browser.server)
@@ -222,7 +224,7 @@ async def test_plain_media_on_the_browser_leg_is_dropped(call: Call) -> None:
     assert rejected == [SourceRejected(call.session.id, "browser", call.browser.address, "media.plain_on_secure")]
 
 
-async def test_a_replayed_packet_is_relayed_once(call: Call) -> None:
+async def test_a_replayed_packet_is_relayed_once(call: RelayedCall) -> None:
     await call.connect()
     packet = call.browser.keys.protect(packets.rtp(1))
     for _ in range(3):
@@ -232,7 +234,7 @@ async def test_a_replayed_packet_is_relayed_once(call: Call) -> None:
     assert call.trunk.rtp.pending() == [packets.rtp(1, payload_type=8)]
 
 
-async def test_a_hundred_bad_packets_do_not_end_the_call_cve_2021_41105(call: Call) -> None:
+async def test_a_hundred_bad_packets_do_not_end_the_call_cve_2021_41105(call: RelayedCall) -> None:
     await call.connect()
     for n in range(100):
         call.browser.send(packets.rtp(n), call.browser.server)
@@ -241,7 +243,7 @@ async def test_a_hundred_bad_packets_do_not_end_the_call_cve_2021_41105(call: Ca
     assert await call.trunk.receive_media() == packets.rtp(1, payload_type=8)
 
 
-async def test_the_ninetieth_source_under_one_key_is_heard_as_the_first_was(call: Call) -> None:
+async def test_the_ninetieth_source_under_one_key_is_heard_as_the_first_was(call: RelayedCall) -> None:
     await call.connect(suite=AES_CM_128_HMAC_SHA1_80)
     for n in range(90):
         call.browser.send_media(packets.rtp(n, ssrc=n))
@@ -250,7 +252,7 @@ async def test_the_ninetieth_source_under_one_key_is_heard_as_the_first_was(call
         assert await call.browser.receive_media() == packets.rtp(n)
 
 
-async def test_the_same_keys_again_keep_the_roll_over_counter(call: Call) -> None:
+async def test_the_same_keys_again_keep_the_roll_over_counter(call: RelayedCall) -> None:
     await call.connect()
     for n in (0xFFFE, 0xFFFF, 0x10000, 0x10001):
         call.browser.send_media(packets.rtp(n))
@@ -261,7 +263,7 @@ async def test_the_same_keys_again_keep_the_roll_over_counter(call: Call) -> Non
     assert await call.trunk.receive_media() == packets.rtp(0x10002, payload_type=8)
 
 
-async def test_new_keys_replace_the_old_ones(call: Call) -> None:
+async def test_new_keys_replace_the_old_ones(call: RelayedCall) -> None:
     await call.connect()
     call.browser.keys = Keys(AEAD_AES_128_GCM)
     call.key_browser()
@@ -273,7 +275,9 @@ async def test_new_keys_replace_the_old_ones(call: Call) -> None:
 @pytest.mark.parametrize(
     ("suite", "length"), [("AES_CM_128_HMAC_SHA1_32", 30), ("NULL_HMAC_SHA1_80", 30), ("AES_CM_128_HMAC_SHA1_80", 16)]
 )
-async def test_an_unknown_suite_or_a_key_of_another_length_is_refused(call: Call, suite: str, length: int) -> None:
+async def test_an_unknown_suite_or_a_key_of_another_length_is_refused(
+    call: RelayedCall, suite: str, length: int
+) -> None:
     made_up = CryptoSuite(suite, "", 5, length, 0, 80)
     call.session.set_keys("browser", made_up, Secret(bytes(length)), Secret(bytes(length)))
     assert (await call.event(SessionFailed)).reason == "bad_keys"
@@ -310,7 +314,7 @@ async def test_checks_keep_consent_alive() -> None:
         assert not any(isinstance(e, ConsentLost) for e in call.events)
 
 
-async def test_keys_of_one_call_open_nothing_of_another(call: Call, pool: RelayPool) -> None:
+async def test_keys_of_one_call_open_nothing_of_another(call: RelayedCall, pool: RelayPool) -> None:
     await call.connect()
     async with new_call(pool) as other:
         await other.connect()

@@ -15,11 +15,11 @@ from gateway.base.values import HostPort, Secret
 from gateway.media.relay_protocol import Format, SetDirection, SetKeys, SetPayloads, SetTrunk
 from tests.effort import examples
 from tests.media import packets
-from tests.media.listener import FRAME, SUITE, TRUNK, Listener, Rig, rig, voice
+from tests.media.listener import FRAME, SUITE, TRUNK, ListenerRig, RelayListener, rig, voice
 
 MAX_GAP = 0.2
 PHONE = 0x1234ABCD
-Way = tuple[Rig, Callable[[bytes], bool], Listener]
+Way = tuple[ListenerRig, Callable[[bytes], bool], RelayListener]
 
 
 @pytest.fixture(params=["plain trunk to browser", "keyed trunk to browser", "browser to plain", "browser to keyed"])
@@ -47,7 +47,7 @@ def play(way: Way, sequence: int, timestamp: int, count: int, ssrc: int = PHONE)
         made.now += 0.02
 
 
-def is_one_stream(listener: Listener, *runs: int) -> None:
+def is_one_stream(listener: RelayListener, *runs: int) -> None:
     """One SSRC, numbers without a hole, no gap that is heard, the marker where a run begins: so many times."""
     assert len({packet.ssrc for packet in listener.packets}) == 1
     first = listener.numbers[0]

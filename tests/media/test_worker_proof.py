@@ -12,7 +12,7 @@ from gateway.media.relay_protocol import LegVerified, MediaMismatch, MediaStarte
 from gateway.media.worker import rtcp
 from gateway.media.worker.proof import CONFIRM_SECONDS, MIN_FAILED, MISMATCH_SECONDS, Finding, Proof
 from tests.media import packets
-from tests.media.peers import ATTACKER, Call, Keys
+from tests.media.peers import ATTACKER, Keys, RelayedCall
 
 OPUS = 111
 
@@ -130,7 +130,7 @@ def test_only_a_report_block_about_our_stream_is_a_report_on_it(packet: bytes, f
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_keyed_call_is_verified_when_the_peer_reports_on_what_it_received(call: Call) -> None:
+async def test_a_keyed_call_is_verified_when_the_peer_reports_on_what_it_received(call: RelayedCall) -> None:
     await call.connect(suite=SUITES[0])
     call.trunk.send_media(packets.rtp(1, payload_type=8))
     assert await call.browser.receive_media() == packets.rtp(1)
@@ -144,7 +144,7 @@ async def test_a_keyed_call_is_verified_when_the_peer_reports_on_what_it_receive
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_peer_under_another_key_is_told_and_a_stranger_is_not(call: Call) -> None:
+async def test_a_peer_under_another_key_is_told_and_a_stranger_is_not(call: RelayedCall) -> None:
     await call.connect(suite=SUITES[0])
     own, other = call.trunk.keys, Keys(SUITES[0])
     stranger = call.peer(ATTACKER)

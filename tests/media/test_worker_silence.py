@@ -13,7 +13,7 @@ from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import Event, LegHeard, LegSilent, MediaStarted
 from gateway.media.worker.reports import Reports
 from tests.media import packets
-from tests.media.peers import ATTACKER, Call, media, new_call, running_pool
+from tests.media.peers import ATTACKER, RelayedCall, media, new_call, running_pool
 
 SECONDS = 20.0
 
@@ -78,7 +78,7 @@ async def impatient() -> AsyncIterator[RelayPool]:
         yield pool
 
 
-def _silences(call: Call) -> list[type[Event]]:
+def _silences(call: RelayedCall) -> list[type[Event]]:
     return [type(e) for e in call.events if isinstance(e, LegSilent | LegHeard)]
 
 

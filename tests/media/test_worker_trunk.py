@@ -15,9 +15,9 @@ from tests.media.peers import (
     MEDIA_NETWORK,
     PAYLOADS,
     TRUNK_HOST,
-    Call,
     Keys,
     Peer,
+    RelayedCall,
     stands_in,
 )
 
@@ -30,7 +30,7 @@ def _from_trunk(sequence: int, **more: int) -> bytes:
     return packets.rtp(sequence, payload_type=8, **more)  # type: ignore[arg-type]
 
 
-async def _stream_flows(call: Call, sequence: int = 500) -> None:
+async def _stream_flows(call: RelayedCall, sequence: int = 500) -> None:
     """The real trunk is heard and answered."""
     call.trunk.send_media(_from_trunk(sequence))
     assert await call.browser.receive_media() == packets.rtp(sequence)
@@ -38,7 +38,7 @@ async def _stream_flows(call: Call, sequence: int = 500) -> None:
     assert await call.trunk.receive_media() == packets.rtp(sequence, payload_type=8)
 
 
-async def _spray(call: Call, attacker: Peer, count: int = 12) -> None:
+async def _spray(call: RelayedCall, attacker: Peer, count: int = 12) -> None:
     """Send what would latch a careless relay, and see that nothing comes of it."""
     before = await call.session.counters()
     for n in range(count):
@@ -48,7 +48,7 @@ async def _spray(call: Call, attacker: Peer, count: int = 12) -> None:
     assert call.browser.pending() == []
 
 
-async def test_media_is_sent_to_the_signalled_address_from_the_start(call: Call) -> None:
+async def test_media_is_sent_to_the_signalled_address_from_the_start(call: RelayedCall) -> None:
     await call.connect()
     call.browser.send_media(packets.rtp(1))
     data, source = await call.trunk.rtp.receive_from()
@@ -56,7 +56,7 @@ async def test_media_is_sent_to_the_signalled_address_from_the_start(call: Call)
 
 
 @pytest.mark.parametrize("flowing", [True, False], ids=["stream", "no stream yet"])
-async def test_a_stranger_neither_injects_nor_receives_rtpbleed(call: Call, flowing: bool) -> None:
+async def test_a_stranger_neither_injects_nor_receives_rtpbleed(call: RelayedCall, flowing: bool) -> None:
     await call.connect(sources=(MEDIA_NETWORK,))
     if flowing:
         await _stream_flows(call)
@@ -69,7 +69,7 @@ async def test_a_stranger_neither_injects_nor_receives_rtpbleed(call: Call, flow
     ]
 
 
-async def test_another_port_of_the_trunk_does_not_take_over_a_stream_that_flows(call: Call) -> None:
+async def test_another_port_of_the_trunk_does_not_take_over_a_stream_that_flows(call: RelayedCall) -> None:
     await call.connect()
     await _stream_flows(call)
     intruder = call.peer(TRUNK_HOST)
@@ -80,7 +80,7 @@ async def test_another_port_of_the_trunk_does_not_take_over_a_stream_that_flows(
     assert (rejected.address, rejected.code) == (intruder.address, "media.mid_relatch")
 
 
-async def test_on_hold_nobody_takes_the_place_of_the_silent_trunk(call: Call) -> None:
+async def test_on_hold_nobody_takes_the_place_of_the_silent_trunk(call: RelayedCall) -> None:
     await call.connect()
     call.session.set_direction(to_trunk=False, to_browser=False)
     intruder = call.peer(TRUNK_HOST)
@@ -92,7 +92,7 @@ async def test_on_hold_nobody_takes_the_place_of_the_silent_trunk(call: Call) ->
 
 @pytest.mark.parametrize("host", [TRUNK_HOST, IN_MEDIA_NETWORK], ids=["other port", "media network"])
 async def test_early_packets_of_an_allowed_source_get_nothing_before_the_signalled_one_had_its_time(
-    call: Call, host: str
+    call: RelayedCall, host: str
 ) -> None:
     await call.connect(sources=(MEDIA_NETWORK,))
     early = call.peer(host)
@@ -108,7 +108,7 @@ async def test_early_packets_of_an_allowed_source_get_nothing_before_the_signall
 
 @pytest.mark.parametrize("host", [TRUNK_HOST, IN_MEDIA_NETWORK], ids=["other port", "media network"])
 async def test_an_allowed_source_stands_in_while_the_signalled_one_is_silent_and_not_longer(
-    call: Call, host: str
+    call: RelayedCall, host: str
 ) -> None:
     await call.connect(sources=(MEDIA_NETWORK,))
     natted = call.peer(host)
@@ -126,12 +126,12 @@ async def test_an_allowed_source_stands_in_while_the_signalled_one_is_silent_and
     assert (await call.session.counters()).source_moved == 2
 
 
-async def test_a_source_in_no_network_of_the_trunk_is_not_learned(call: Call) -> None:
+async def test_a_source_in_no_network_of_the_trunk_is_not_learned(call: RelayedCall) -> None:
     await call.connect()
     await _spray(call, call.peer(IN_MEDIA_NETWORK))
 
 
-async def test_the_same_address_signalled_again_keeps_what_was_learned(call: Call) -> None:
+async def test_the_same_address_signalled_again_keeps_what_was_learned(call: RelayedCall) -> None:
     await call.connect()
     natted = call.peer(TRUNK_HOST)
     await stands_in(call, natted)
@@ -141,7 +141,7 @@ async def test_the_same_address_signalled_again_keeps_what_was_learned(call: Cal
     assert await natted.receive() == packets.rtp(9, payload_type=8)
 
 
-async def test_another_address_signalled_is_used_at_once_and_the_old_one_no_more(call: Call) -> None:
+async def test_another_address_signalled_is_used_at_once_and_the_old_one_no_more(call: RelayedCall) -> None:
     await call.connect()
     await _stream_flows(call)
     old, call.trunk.rtp = call.trunk.rtp, Peer(IN_MEDIA_NETWORK)
@@ -153,7 +153,7 @@ async def test_another_address_signalled_is_used_at_once_and_the_old_one_no_more
     old.close()
 
 
-async def test_before_it_is_signalled_the_trunk_is_neither_heard_nor_sent_to(call: Call) -> None:
+async def test_before_it_is_signalled_the_trunk_is_neither_heard_nor_sent_to(call: RelayedCall) -> None:
     await call.browser.check()
     call.key_browser()
     call.session.set_payloads(PAYLOADS, PAYLOADS)
@@ -167,7 +167,7 @@ async def test_before_it_is_signalled_the_trunk_is_neither_heard_nor_sent_to(cal
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda s: s.name)
-async def test_before_its_keys_a_keyed_trunk_leg_sends_and_takes_nothing(call: Call, suite: object) -> None:
+async def test_before_its_keys_a_keyed_trunk_leg_sends_and_takes_nothing(call: RelayedCall, suite: object) -> None:
     await call.browser.check()
     call.key_browser()
     call.signal_trunk(keyed=True)
@@ -180,7 +180,7 @@ async def test_before_its_keys_a_keyed_trunk_leg_sends_and_takes_nothing(call: C
     assert call.trunk.rtp.pending() == call.trunk.rtcp.pending() == []
 
 
-async def test_plain_media_on_a_keyed_trunk_leg_is_dropped_and_teaches_nothing(call: Call) -> None:
+async def test_plain_media_on_a_keyed_trunk_leg_is_dropped_and_teaches_nothing(call: RelayedCall) -> None:
     await call.connect(suite=SUITE)
     keys, call.trunk.keys = call.trunk.keys, None
     for n in range(5):
@@ -195,7 +195,7 @@ async def test_plain_media_on_a_keyed_trunk_leg_is_dropped_and_teaches_nothing(c
     await _stream_flows(call)
 
 
-async def test_a_keyed_trunk_leg_never_sends_in_clear(call: Call) -> None:
+async def test_a_keyed_trunk_leg_never_sends_in_clear(call: RelayedCall) -> None:
     await call.connect(suite=SUITE)
     call.browser.send_media(packets.rtp(1, payload=b"can anybody hear this?"))
     call.browser.send_media(packets.receiver_report())
@@ -204,7 +204,7 @@ async def test_a_keyed_trunk_leg_never_sends_in_clear(call: Call) -> None:
     assert await call.trunk.rtcp.receive() != packets.receiver_report()
 
 
-async def test_a_replay_on_the_trunk_leg_is_relayed_once(call: Call) -> None:
+async def test_a_replay_on_the_trunk_leg_is_relayed_once(call: RelayedCall) -> None:
     await call.connect(suite=SUITE)
     assert call.trunk.keys is not None
     packet = call.trunk.keys.protect(_from_trunk(1))
@@ -214,7 +214,7 @@ async def test_a_replay_on_the_trunk_leg_is_relayed_once(call: Call) -> None:
     assert counters.browser_tx == 1
 
 
-async def test_forged_srtp_from_anywhere_is_dropped_es2025_01(call: Call) -> None:
+async def test_forged_srtp_from_anywhere_is_dropped_es2025_01(call: RelayedCall) -> None:
     await call.connect(suite=SUITE)
     attacker = call.peer(ATTACKER)
     forger = Keys(SUITE)
@@ -226,7 +226,9 @@ async def test_forged_srtp_from_anywhere_is_dropped_es2025_01(call: Call) -> Non
     assert attacker.pending() == []
 
 
-async def test_authenticated_media_from_another_address_does_not_move_the_return_address_at_once(call: Call) -> None:
+async def test_authenticated_media_from_another_address_does_not_move_the_return_address_at_once(
+    call: RelayedCall,
+) -> None:
     await call.connect(suite=SUITE)
     assert call.trunk.keys is not None
     other = call.peer(TRUNK_HOST)
@@ -239,7 +241,7 @@ async def test_authenticated_media_from_another_address_does_not_move_the_return
     assert other.pending() == []
 
 
-async def test_a_leg_that_turns_plain_by_command_is_plain_and_says_so(call: Call) -> None:
+async def test_a_leg_that_turns_plain_by_command_is_plain_and_says_so(call: RelayedCall) -> None:
     await call.connect(suite=SUITE)
     await _stream_flows(call)
     call.trunk.keys = None
@@ -249,7 +251,7 @@ async def test_a_leg_that_turns_plain_by_command_is_plain_and_says_so(call: Call
     assert [e.leg for e in call.events if isinstance(e, MediaStarted)].count("trunk") == 2
 
 
-async def test_payload_types_are_mapped_both_ways_telephone_event_included(call: Call) -> None:
+async def test_payload_types_are_mapped_both_ways_telephone_event_included(call: RelayedCall) -> None:
     await call.connect()
     for n, (here, there) in enumerate(PAYLOADS.items()):
         call.browser.send_media(packets.rtp(n, payload_type=here))
@@ -258,7 +260,7 @@ async def test_payload_types_are_mapped_both_ways_telephone_event_included(call:
         assert await call.browser.receive_media() == packets.rtp(n, payload_type=here)
 
 
-async def test_a_payload_type_that_was_not_agreed_is_dropped_and_counted(call: Call) -> None:
+async def test_a_payload_type_that_was_not_agreed_is_dropped_and_counted(call: RelayedCall) -> None:
     await call.connect()
     call.browser.send_media(packets.rtp(1, payload_type=13))
     call.trunk.send_media(packets.rtp(1, payload_type=13))
@@ -266,7 +268,7 @@ async def test_a_payload_type_that_was_not_agreed_is_dropped_and_counted(call: C
     assert call.trunk.rtp.pending() == call.browser.pending() == []
 
 
-async def test_a_payload_type_that_would_read_as_rtcp_is_never_mapped(call: Call) -> None:
+async def test_a_payload_type_that_would_read_as_rtcp_is_never_mapped(call: RelayedCall) -> None:
     await call.connect()
     call.session.set_payloads({0: 72}, {8: 72})
     await call.session.counters()
@@ -275,13 +277,13 @@ async def test_a_payload_type_that_would_read_as_rtcp_is_never_mapped(call: Call
     await call.until(lambda c: c.unmapped_dropped == 2)
 
 
-async def test_header_extensions_do_not_reach_the_trunk(call: Call) -> None:
+async def test_header_extensions_do_not_reach_the_trunk(call: RelayedCall) -> None:
     await call.connect()
     call.browser.send_media(packets.rtp(1, csrc=(3,), extension=b"\x10\x85\x00\x00"))
     assert await call.trunk.receive_media() == packets.rtp(1, payload_type=8, csrc=(3,))
 
 
-async def test_hold_stops_rtp_per_direction_and_leaves_rtcp(call: Call) -> None:
+async def test_hold_stops_rtp_per_direction_and_leaves_rtcp(call: RelayedCall) -> None:
     await call.connect()
     call.session.set_direction(to_trunk=False, to_browser=True)
     await call.session.counters()
@@ -298,7 +300,7 @@ async def test_hold_stops_rtp_per_direction_and_leaves_rtcp(call: Call) -> None:
     assert await call.browser.receive_media() == packets.receiver_report()
 
 
-async def test_srtp_survives_a_hold_because_held_packets_are_still_authenticated(call: Call) -> None:
+async def test_srtp_survives_a_hold_because_held_packets_are_still_authenticated(call: RelayedCall) -> None:
     await call.connect(suite=SUITE)
     call.session.set_direction(to_trunk=False, to_browser=False)
     await call.session.counters()
@@ -323,7 +325,7 @@ async def test_srtp_survives_a_hold_because_held_packets_are_still_authenticated
         (b"\x9f\x08" + bytes(30), "malformed_dropped"),
     ],
 )
-async def test_what_is_no_rtp_is_dropped_and_counted(call: Call, datagram: bytes, counter: str) -> None:
+async def test_what_is_no_rtp_is_dropped_and_counted(call: RelayedCall, datagram: bytes, counter: str) -> None:
     await call.connect()
     call.trunk.rtp.send(datagram, call.trunk_rtp)
     await call.until(lambda c: getattr(c, counter) == 1)
@@ -333,7 +335,7 @@ async def test_what_is_no_rtp_is_dropped_and_counted(call: Call, datagram: bytes
     await _stream_flows(call)
 
 
-async def test_a_packet_too_long_to_be_protected_is_dropped(call: Call) -> None:
+async def test_a_packet_too_long_to_be_protected_is_dropped(call: RelayedCall) -> None:
     await call.connect()
     call.trunk.send_media(packets.rtp(1, payload_type=8, payload=bytes(1400)))
     await call.until(lambda c: c.srtp_unsendable == 1)
@@ -343,7 +345,7 @@ async def test_a_packet_too_long_to_be_protected_is_dropped(call: Call) -> None:
 @pytest.mark.parametrize(
     "rtp", [HostPort("0.0.0.0", 4000), HostPort("224.0.0.1", 4000), HostPort("::1", 4000), HostPort("127.0.0.1", 65535)]
 )
-async def test_an_address_that_cannot_be_sent_to_harms_nothing(call: Call, rtp: HostPort) -> None:
+async def test_an_address_that_cannot_be_sent_to_harms_nothing(call: RelayedCall, rtp: HostPort) -> None:
     await call.connect()
     call.session.set_trunk(keyed=False, rtp=rtp)
     await call.session.counters()
@@ -356,19 +358,19 @@ async def test_an_address_that_cannot_be_sent_to_harms_nothing(call: Call, rtp: 
     await _stream_flows(call)
 
 
-async def test_a_name_is_no_media_address(call: Call) -> None:
+async def test_a_name_is_no_media_address(call: RelayedCall) -> None:
     with pytest.raises(MediaError):
         call.session.set_trunk(keyed=False, rtp=HostPort("pbx.example.com", 4000))
 
 
 @pytest.mark.parametrize("sources", [("not a network",), ("192.0.2.1/8",)])
-async def test_a_bad_network_is_refused_and_changes_nothing(call: Call, sources: tuple[str, ...]) -> None:
+async def test_a_bad_network_is_refused_and_changes_nothing(call: RelayedCall, sources: tuple[str, ...]) -> None:
     await call.connect()
     call.signal_trunk(sources=sources)
     assert (await call.event(SessionFailed)).reason == "bad_address"
     await _stream_flows(call)
 
 
-async def test_a_port_out_of_range_is_refused(call: Call) -> None:
+async def test_a_port_out_of_range_is_refused(call: RelayedCall) -> None:
     call.session._send(SetTrunk(call.session.id, False, HostPort("127.0.0.1", 0), None, False, ()))
     assert (await call.event(SessionFailed)).reason == "bad_address"

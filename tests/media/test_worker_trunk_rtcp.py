@@ -8,7 +8,7 @@ from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, CryptoSuite
 from gateway.media.relay_protocol import SourceRejected
 from gateway.media.worker.session import MAX_RTCP_PER_SECOND
 from tests.media import packets
-from tests.media.peers import ATTACKER, TRUNK_HOST, Call, Peer, free_pair, stands_in
+from tests.media.peers import ATTACKER, TRUNK_HOST, Peer, RelayedCall, free_pair, stands_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -16,7 +16,7 @@ SUITE = AES_CM_128_HMAC_SHA1_80
 
 
 @pytest.mark.parametrize("suite", [None, SUITE], ids=["plain", "keyed"])
-async def test_rtcp_has_its_own_port_without_muxing(call: Call, suite: CryptoSuite | None) -> None:
+async def test_rtcp_has_its_own_port_without_muxing(call: RelayedCall, suite: CryptoSuite | None) -> None:
     await call.connect(suite=suite)
     call.browser.send_media(packets.receiver_report())
     assert await call.trunk.receive_rtcp() == packets.receiver_report()
@@ -27,7 +27,7 @@ async def test_rtcp_has_its_own_port_without_muxing(call: Call, suite: CryptoSui
 
 
 @pytest.mark.parametrize("suite", [None, SUITE], ids=["plain", "keyed"])
-async def test_rtcp_shares_the_rtp_port_with_muxing(call: Call, suite: CryptoSuite | None) -> None:
+async def test_rtcp_shares_the_rtp_port_with_muxing(call: RelayedCall, suite: CryptoSuite | None) -> None:
     await call.connect(suite=suite, mux=True)
     call.browser.send_media(packets.receiver_report())
     data, source = await call.trunk.rtp.receive_from()
@@ -40,14 +40,14 @@ async def test_rtcp_shares_the_rtp_port_with_muxing(call: Call, suite: CryptoSui
     await call.until(lambda c: c.rtcp_rejected == 1)
 
 
-async def test_without_muxing_rtcp_on_the_rtp_port_is_dropped(call: Call) -> None:
+async def test_without_muxing_rtcp_on_the_rtp_port_is_dropped(call: RelayedCall) -> None:
     await call.connect()
     call.trunk.send_media(packets.receiver_report())
     await call.until(lambda c: c.rtcp_rejected == 1)
     assert call.browser.pending() == []
 
 
-async def test_rtp_on_the_rtcp_port_is_dropped(call: Call) -> None:
+async def test_rtp_on_the_rtcp_port_is_dropped(call: RelayedCall) -> None:
     await call.connect()
     call.trunk.send_rtcp(packets.rtp(1, payload_type=8))
     await call.until(lambda c: c.rtcp_rejected == 1)
@@ -57,14 +57,14 @@ async def test_rtp_on_the_rtcp_port_is_dropped(call: Call) -> None:
 @pytest.mark.parametrize(
     "packet", [b"\x80\xc8\x00\x06" + bytes(8), b"\x80\xc9", packets.app(), packets.receiver_report() + b"\x80"]
 )
-async def test_short_or_private_rtcp_is_dropped_cve_2017_14099(call: Call, packet: bytes) -> None:
+async def test_short_or_private_rtcp_is_dropped_cve_2017_14099(call: RelayedCall, packet: bytes) -> None:
     await call.connect()
     call.trunk.send_rtcp(packet)
     await call.until(lambda c: c.rtcp_rejected == 1)
     assert call.browser.pending() == []
 
 
-async def test_rtcp_from_a_stranger_is_dropped(call: Call) -> None:
+async def test_rtcp_from_a_stranger_is_dropped(call: RelayedCall) -> None:
     await call.connect()
     for host in (ATTACKER, TRUNK_HOST):
         call.peer(host).send(packets.receiver_report(), call.trunk_rtcp)
@@ -74,7 +74,7 @@ async def test_rtcp_from_a_stranger_is_dropped(call: Call) -> None:
     assert rejected.address.host == ATTACKER
 
 
-async def test_rtcp_of_the_signalled_address_is_heard_while_another_stands_in_for_its_rtp(call: Call) -> None:
+async def test_rtcp_of_the_signalled_address_is_heard_while_another_stands_in_for_its_rtp(call: RelayedCall) -> None:
     await call.connect()
     stand_in = call.peer(TRUNK_HOST)
     await stands_in(call, stand_in)
@@ -87,7 +87,7 @@ async def test_rtcp_of_the_signalled_address_is_heard_while_another_stands_in_fo
     assert call.browser.pending() == []
 
 
-async def test_with_muxing_a_report_of_the_signalled_address_takes_the_leg_back(call: Call) -> None:
+async def test_with_muxing_a_report_of_the_signalled_address_takes_the_leg_back(call: RelayedCall) -> None:
     await call.connect(mux=True)
     stand_in = call.peer(TRUNK_HOST)
     await stands_in(call, stand_in)
@@ -101,7 +101,7 @@ async def test_with_muxing_a_report_of_the_signalled_address_takes_the_leg_back(
 
 
 @pytest.mark.parametrize("mux", [False, True], ids=["own port", "muxed"])
-async def test_early_reports_from_another_port_are_dropped_and_teach_nothing(call: Call, mux: bool) -> None:
+async def test_early_reports_from_another_port_are_dropped_and_teach_nothing(call: RelayedCall, mux: bool) -> None:
     await call.connect(mux=mux)
     early = call.peer(TRUNK_HOST)
     for _ in range(5):
@@ -112,7 +112,7 @@ async def test_early_reports_from_another_port_are_dropped_and_teach_nothing(cal
     assert early.pending() == call.browser.pending() == []
 
 
-async def test_an_rtcp_storm_is_capped(call: Call) -> None:
+async def test_an_rtcp_storm_is_capped(call: RelayedCall) -> None:
     await call.connect()
     for _ in range(MAX_RTCP_PER_SECOND + 20):
         call.trunk.send_rtcp(packets.receiver_report())
@@ -120,7 +120,7 @@ async def test_an_rtcp_storm_is_capped(call: Call) -> None:
     assert counters.rtcp_rejected > 0
 
 
-async def test_without_an_rtcp_address_the_port_above_rtp_is_used(call: Call) -> None:
+async def test_without_an_rtcp_address_the_port_above_rtp_is_used(call: RelayedCall) -> None:
     await call.connect()
     call.trunk.close()
     port = free_pair(TRUNK_HOST)

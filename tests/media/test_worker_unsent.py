@@ -12,11 +12,11 @@ from gateway.media.worker.reports import MIN_UNSENT
 from gateway.media.worker.session import Session
 from gateway.media.worker.srtp import MAX_PACKET
 from gateway.media.worker.trunk_sockets import TrunkSockets
-from tests.media.listener import SAME, TRUNK, Rig, Wire, rig, voice
+from tests.media.listener import SAME, TRUNK, ListenerRig, ListenerSocket, rig, voice
 from tests.media.peers import LOOPBACK
 
 
-def unsent(made: Rig) -> list[tuple[str, str]]:
+def unsent(made: ListenerRig) -> list[tuple[str, str]]:
     return [(event.leg, event.cause) for event in made.events if isinstance(event, MediaUnsent)]
 
 
@@ -80,7 +80,7 @@ def test_a_plain_trunk_is_sent_whatever_fits_a_datagram() -> None:
         assert unsent(made) == []
 
 
-class Full(Wire):
+class Full(ListenerSocket):
     def sendto(self, data: bytes, *_: object) -> int:  # type: ignore[override]
         raise BlockingIOError
 

@@ -16,6 +16,7 @@ from gateway.net.endpoint import SipEndpoint
 from gateway.sip.flow import Flow
 from gateway.sip.message import Response, create_response, parse_message
 from gateway.sip.stack import RequestReceived, SipStack, StackEvent
+from tests import messages
 
 PATIENCE = 5.0
 """Seconds a test waits for what must happen."""
@@ -27,19 +28,14 @@ def options(
     *, call_id: str = "c1", transport: str = "TCP", via: str = "127.0.0.1:9;rport", to_tag: str = "", body: str = ""
 ) -> bytes:
     """An OPTIONS request with its own Call-ID and branch."""
-    lines = [
-        "OPTIONS sip:gateway@example.com SIP/2.0",
-        f"Via: SIP/2.0/{transport} {via};branch=z9hG4bK-{call_id}",
-        "Max-Forwards: 70",
-        "From: <sip:pbx@example.com>;tag=f",
-        f"To: <sip:gateway@example.com>{to_tag}",
-        f"Call-ID: {call_id}",
-        "CSeq: 1 OPTIONS",
-        f"Content-Length: {len(body)}",
-        "",
-        body,
-    ]
-    return "\r\n".join(lines).encode()
+    lines = messages.fields(
+        "OPTIONS",
+        via=f"SIP/2.0/{transport} {via};branch=z9hG4bK-{call_id}",
+        from_="<sip:pbx@example.com>;tag=f",
+        to=f"<sip:gateway@example.com>{to_tag}",
+        call_id=call_id,
+    )
+    return messages.octets("OPTIONS", "sip:gateway@example.com", lines, body.encode())
 
 
 MALFORMED = options(call_id="bad").replace(b"CSeq: 1 OPTIONS", b"CSeq: 1 INVITE")
@@ -103,7 +99,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-class Peer:
+class SocketPeer:
     """The other end of a TCP or TLS connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

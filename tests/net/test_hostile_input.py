@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.net.harness import MALFORMED, PATIENCE, Gateway, Peer, options
+from tests.net.harness import MALFORMED, PATIENCE, Gateway, SocketPeer, options
 from tests.net.test_websocket import BINARY, Browser, Served
 
 pytestmark = pytest.mark.asyncio
@@ -69,12 +69,12 @@ async def test_mutated_streams(raised: list[dict[str, Any]]) -> None:
     dice = random.Random(3261)
     async with Gateway("tcp:127.0.0.1:0") as gateway:
         for _ in range(150):
-            peer = await Peer.connect(gateway.address)
+            peer = await SocketPeer.connect(gateway.address)
             peer.send(*(mutate(dice) for _ in range(4)))
             peer.writer.write_eof()
             await peer.rest()
             await peer.close()
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(options(call_id="good"))
         assert (await peer.response()).call_id == "good"
         await peer.close()

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.sip.message import Request, parse_message
 from gateway.sip.stack import StackEvent, TransportFailed
-from tests.net.harness import Gateway, Peer, options, until
+from tests.net.harness import Gateway, SocketPeer, options, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio
 async def test_a_request_on_a_dead_connection_fails_after_its_key_is_known() -> None:
     """A call learns the key first; told the other way round, it would wait for that answer until it forgets itself."""
     async with Gateway("tcp:127.0.0.1:0") as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(options())
         await peer.response()
         await peer.close()

@@ -17,7 +17,7 @@ from gateway.sip.flow import Flow, shortfall
 from gateway.sip.message import Headers, Request, parse_message
 from gateway.sip.stack import TransportFailed
 from tests.certificates import dns, make_certificate
-from tests.net.harness import Gateway, Peer, until
+from tests.net.harness import Gateway, SocketPeer, until
 from tests.net.test_tls_connection import AUTHORITY, DOMAIN, GOOD, listen_tls, tls_peer, trunk
 
 pytestmark = pytest.mark.asyncio
@@ -27,7 +27,7 @@ class Listener:
     """A trunk over TCP that can close its connections, and listens on."""
 
     def __init__(self) -> None:
-        self.peers: list[Peer] = []
+        self.peers: list[SocketPeer] = []
         self.address = HostPort("", 0)
 
     async def closed(self, gateway: Gateway) -> None:
@@ -41,7 +41,7 @@ async def tcp_peer(host: str = "127.0.0.1") -> AsyncIterator[Listener]:
     made = Listener()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        made.peers.append(Peer(reader, writer))
+        made.peers.append(SocketPeer(reader, writer))
 
     server = await asyncio.start_server(serve, host, 0)
     made.address = HostPort(*server.sockets[0].getsockname()[:2])

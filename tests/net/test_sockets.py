@@ -6,14 +6,14 @@ import socket
 
 import pytest
 
-from tests.net.harness import Gateway, Peer, options
+from tests.net.harness import Gateway, SocketPeer, options
 
 
 @pytest.mark.asyncio
 async def test_an_accepted_connection_does_not_wait_for_more_to_send() -> None:
     """With Nagle's algorithm the first answer on a TLS connection comes 40 ms late."""
     async with Gateway("tcp:127.0.0.1:0") as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(options())
         await peer.response()
         (channel,) = gateway.endpoint._channels.values()

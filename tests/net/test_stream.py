@@ -18,7 +18,7 @@ from gateway.config.schema import Trunk
 from gateway.net.channel import MAX_WRITE_BUFFER, StreamLimits
 from gateway.sip.message import Request, create_response, parse_message
 from gateway.sip.stack import RequestReceived, ResponseReceived, TransportFailed
-from tests.net.harness import MALFORMED, PATIENCE, PBX, Gateway, Peer, options, until
+from tests.net.harness import MALFORMED, PATIENCE, PBX, Gateway, SocketPeer, options, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -34,7 +34,7 @@ def trunk_at(address: HostPort, **settings: object) -> Trunk:
 
 async def test_a_message_may_come_octet_by_octet() -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         for octet in options():
             peer.send(bytes([octet]))
             await asyncio.sleep(0)
@@ -44,7 +44,7 @@ async def test_a_message_may_come_octet_by_octet() -> None:
 
 async def test_one_segment_may_hold_two_messages_and_a_half() -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         third = options(call_id="c3", body="hello")
         peer.send(options(call_id="c1") + options(call_id="c2", body="hi") + third[:-3])
         assert [r.call_id for r in await peer.responses(2)] == ["c1", "c2"]
@@ -56,7 +56,7 @@ async def test_one_segment_may_hold_two_messages_and_a_half() -> None:
 
 async def test_a_double_line_end_is_answered_by_one() -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(b"\r\n\r\n")
         async with asyncio.timeout(PATIENCE):
             assert await peer.reader.readexactly(2) == b"\r\n"
@@ -67,7 +67,7 @@ async def test_a_double_line_end_is_answered_by_one() -> None:
 
 async def test_a_malformed_request_is_answered_within_50_ms_and_the_connection_stays() -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         taken = []
         for _ in range(5):
             begin = time.monotonic()
@@ -97,7 +97,7 @@ async def test_broken_framing_is_answered_if_possible_and_ends_the_connection(
     broken: bytes, status: bytes, counter: Counter
 ) -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(broken)
         rest = await peer.rest()
         assert rest[8:11] == status
@@ -134,7 +134,7 @@ async def test_requests_before_broken_octets_are_answered_and_only_what_is_broke
     broken: bytes, last: bytes
 ) -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(options(call_id="c1") + options(call_id="c2") + broken + options(call_id="smuggled"))
         answers = (await peer.rest()).split(b"SIP/2.0 ")[1:]
         assert [a[:3] for a in answers] == [b"200", b"200"] + [b"400"] * bool(last)
@@ -147,7 +147,7 @@ async def test_requests_before_broken_octets_are_answered_and_only_what_is_broke
 
 async def test_a_response_that_breaks_the_framing_still_ends_its_transaction() -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(options())
         await peer.response()
         asked = parse_message(options(call_id="ours"), stream=True)
@@ -166,7 +166,7 @@ async def test_a_response_that_breaks_the_framing_still_ends_its_transaction() -
 
 async def test_a_broken_request_is_refused_also_when_it_came_in_pieces() -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         broken = options(call_id="pieces").replace(b"Content-Length: 0", b"Content-Length: x")
         for cut in (broken[:40], broken[40:90], broken[90:]):
             peer.send(cut)
@@ -180,7 +180,7 @@ async def test_a_broken_request_is_refused_also_when_it_came_in_pieces() -> None
 
 async def test_nothing_after_broken_framing_is_believed() -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(options().replace(b"Content-Length: 0\r\n", b""), options(call_id="smuggled"))
         await peer.rest()
         assert not gateway.requests
@@ -192,7 +192,7 @@ async def test_nothing_after_broken_framing_is_believed() -> None:
 
 async def test_a_message_that_takes_too_long_ends_the_connection() -> None:
     async with Gateway(TCP, limits=StreamLimits(message=0.1)) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(options(call_id="whole"), options()[:40])
         assert b"200 OK" in await peer.rest()
         assert gateway.counters[Counter.CONNECTION_TIMEOUT] == 1
@@ -201,7 +201,7 @@ async def test_a_message_that_takes_too_long_ends_the_connection() -> None:
 
 async def test_a_trickle_does_not_extend_the_limit() -> None:
     async with Gateway(TCP, limits=StreamLimits(message=0.1)) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         begin = time.monotonic()
         for octet in options()[:-1]:
             peer.send(bytes([octet]))
@@ -216,7 +216,7 @@ async def test_a_trickle_does_not_extend_the_limit() -> None:
 
 async def test_a_connection_without_a_first_message_ends_even_when_it_pings() -> None:
     async with Gateway(TCP, limits=StreamLimits(first_message=0.1)) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(b"\r\n\r\n")
         assert await peer.rest() == b"\r\n"
         assert gateway.counters[Counter.CONNECTION_TIMEOUT] == 1
@@ -225,7 +225,7 @@ async def test_a_connection_without_a_first_message_ends_even_when_it_pings() ->
 
 async def test_after_a_message_a_connection_may_idle() -> None:
     async with Gateway(TCP, limits=StreamLimits(first_message=0.1, message=0.1)) as gateway:
-        peer, probe = await Peer.connect(gateway.address), await Peer.connect(gateway.address)
+        peer, probe = await SocketPeer.connect(gateway.address), await SocketPeer.connect(gateway.address)
         peer.send(options())
         await peer.response()
         await probe.rest()  # the silent one was cut, so the limits have been looked at
@@ -237,7 +237,7 @@ async def test_after_a_message_a_connection_may_idle() -> None:
 
 async def test_a_peer_that_does_not_read_is_cut_at_the_high_water_mark() -> None:
     async with Gateway(TCP, answers=False) as gateway:
-        peer = await Peer.connect(gateway.address, limit=1)
+        peer = await SocketPeer.connect(gateway.address, limit=1)
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
         peer.send(options())
         await until(lambda: gateway.requests)
@@ -256,7 +256,7 @@ async def test_a_peer_that_does_not_read_is_cut_at_the_high_water_mark() -> None
 async def test_an_unknown_source_is_closed_at_accept() -> None:
     trunks = {"pbx": Trunk(target="sip:127.0.0.9;transport=tcp", networks=("127.0.0.9/32",))}
     async with Gateway(TCP, trunks=trunks) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(options())
         assert await peer.rest() == b""
         assert gateway.counters[Counter.SIP_UNKNOWN_SOURCE] == 1
@@ -266,16 +266,16 @@ async def test_an_unknown_source_is_closed_at_accept() -> None:
 
 async def test_a_source_has_a_limit_of_connections_and_each_end_makes_room() -> None:
     async with Gateway(TCP, limits=StreamLimits(per_source=2)) as gateway:
-        peers = [await Peer.connect(gateway.address) for _ in range(2)]
+        peers = [await SocketPeer.connect(gateway.address) for _ in range(2)]
         for number, peer in enumerate(peers):
             peer.send(options(call_id=str(number)))
             await peer.response()
-        extra = await Peer.connect(gateway.address)
+        extra = await SocketPeer.connect(gateway.address)
         assert await extra.rest() == b""
         assert gateway.counters[Counter.CONNECTION_REFUSED] == 1
         await peers[0].close()
         await until(lambda: gateway.closed)
-        again = await Peer.connect(gateway.address)
+        again = await SocketPeer.connect(gateway.address)
         again.send(options(call_id="again"))
         assert (await again.response()).status == 200
         for peer in (peers[1], extra, again):
@@ -288,12 +288,12 @@ async def test_a_trunk_whose_share_is_full_leaves_the_others_theirs() -> None:
         "other": Trunk(target="sip:127.0.9.9;transport=tcp", networks=("127.0.9.0/24",)),
     }
     async with Gateway(TCP, trunks=trunks, limits=StreamLimits(per_trunk=1)) as gateway:
-        first = await Peer.connect(gateway.address)
+        first = await SocketPeer.connect(gateway.address)
         first.send(options())
         await first.response()
-        second = await Peer.connect(gateway.address, local_addr=("127.0.0.2", 0))
+        second = await SocketPeer.connect(gateway.address, local_addr=("127.0.0.2", 0))
         assert await second.rest() == b""
-        other = await Peer.connect(gateway.address, local_addr=("127.0.9.1", 0))
+        other = await SocketPeer.connect(gateway.address, local_addr=("127.0.9.1", 0))
         other.send(options(call_id="other"))
         assert (await other.response()).status == 200
         for peer in (first, second, other):
@@ -306,7 +306,7 @@ async def test_a_trunk_whose_share_is_full_leaves_the_others_theirs() -> None:
 async def test_messages_of_others_come_in_between_those_of_one_that_sent_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.net.stream.TURN_SECONDS", 0.0005)
     async with Gateway(TCP) as gateway:
-        busy, other = await Peer.connect(gateway.address), await Peer.connect(gateway.address)
+        busy, other = await SocketPeer.connect(gateway.address), await SocketPeer.connect(gateway.address)
         for number in range(200):
             busy.send(options(call_id=f"busy-{number}"))
         other.send(options(call_id="other"))
@@ -321,7 +321,7 @@ async def test_messages_of_others_come_in_between_those_of_one_that_sent_many(mo
 
 async def test_who_sends_faster_than_the_rate_is_read_no_faster_and_loses_nothing() -> None:
     async with Gateway(TCP, limits=StreamLimits(messages=Rate(per_second=100, burst=5))) as gateway:
-        peer, clock = await Peer.connect(gateway.address), asyncio.get_running_loop().time
+        peer, clock = await SocketPeer.connect(gateway.address), asyncio.get_running_loop().time
         began = clock()
         for number in range(25):
             peer.send(options(call_id=f"c{number}"))
@@ -332,7 +332,7 @@ async def test_who_sends_faster_than_the_rate_is_read_no_faster_and_loses_nothin
 
 async def test_what_was_said_before_the_end_is_heard_however_slowly_it_is_read() -> None:
     async with Gateway(TCP, limits=StreamLimits(messages=Rate(per_second=200, burst=1))) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         for number in range(20):
             peer.send(options(call_id=f"c{number}"))
         await peer.close()
@@ -343,7 +343,7 @@ async def test_what_was_said_before_the_end_is_heard_however_slowly_it_is_read()
 
 async def test_a_stream_that_breaks_behind_many_messages_is_refused_after_them() -> None:
     async with Gateway(TCP, limits=StreamLimits(messages=Rate(per_second=200, burst=1))) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(b"".join(options(call_id=f"c{number}") for number in range(10)) + b"\x16\x03\x01 no SIP at all")
         assert [r.call_id for r in await peer.responses(10)] == [f"c{number}" for number in range(10)]
         await peer.rest()
@@ -353,7 +353,7 @@ async def test_a_stream_that_breaks_behind_many_messages_is_refused_after_them()
 
 async def test_stop_does_not_wait_for_what_is_still_to_be_heard() -> None:
     async with Gateway(TCP, limits=StreamLimits(messages=Rate(per_second=1, burst=1))) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         for number in range(50):
             peer.send(options(call_id=f"c{number}"))
         await until(lambda: gateway.requests)
@@ -368,7 +368,7 @@ async def test_stop_does_not_wait_for_what_is_still_to_be_heard() -> None:
 
 async def test_a_closed_connection_is_told_once_and_its_transactions_fail() -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(options())
         await peer.response()
         flow = gateway.requests[0].flow
@@ -388,7 +388,7 @@ async def test_flow_numbers_are_not_used_again() -> None:
     async with Gateway("udp:127.0.0.1:0", TCP) as gateway:
         ids = []
         for number in range(3):
-            peer = await Peer.connect(gateway.endpoint.addresses[1])
+            peer = await SocketPeer.connect(gateway.endpoint.addresses[1])
             peer.send(options(call_id=str(number)))
             await peer.response()
             ids.append(gateway.requests[-1].flow.id)
@@ -403,7 +403,7 @@ class Accepting:
     """A peer that counts connections and keeps what they send."""
 
     def __init__(self) -> None:
-        self.peers: list[Peer] = []
+        self.peers: list[SocketPeer] = []
 
     async def __aenter__(self) -> Accepting:
         self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
@@ -411,7 +411,7 @@ class Accepting:
         return self
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.peers.append(Peer(reader, writer))
+        self.peers.append(SocketPeer(reader, writer))
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
@@ -490,7 +490,7 @@ async def test_stop_leaves_no_task_socket_or_timer() -> None:
     async with Accepting() as pbx:
         gateway = Gateway("udp:127.0.0.1:0", TCP, trunks={"pbx": trunk_at(pbx.address), "in": PBX}, answers=False)
         async with gateway:
-            peers = [await Peer.connect(gateway.endpoint.addresses[1]) for _ in range(5)]
+            peers = [await SocketPeer.connect(gateway.endpoint.addresses[1]) for _ in range(5)]
             for number, peer in enumerate(peers):
                 peer.send(options(call_id=str(number)))
             await until(lambda: len(gateway.requests) == 5)
@@ -506,7 +506,7 @@ async def test_stop_leaves_no_task_socket_or_timer() -> None:
 
 async def test_nothing_runs_after_stop() -> None:
     async with Gateway(TCP) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(options())
         await peer.response()
     request = parse_message(options(call_id="late"), stream=True)
@@ -529,7 +529,7 @@ async def test_stop_closes_a_connection_that_was_just_accepted() -> None:
 async def test_stop_does_not_wait_for_a_peer_that_does_not_read() -> None:
     gateway = Gateway(TCP, answers=False)
     await gateway.endpoint.start(gateway.listen)
-    peer = await Peer.connect(gateway.address, limit=1)
+    peer = await SocketPeer.connect(gateway.address, limit=1)
     peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
     peer.send(options())
     await until(lambda: gateway.requests)

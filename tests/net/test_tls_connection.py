@@ -18,7 +18,7 @@ from gateway.base.values import HostPort
 from gateway.config.schema import Profile, Trunk
 from gateway.net.channel import StreamLimits
 from tests.certificates import Credential, dns, make_authority, make_certificate, sip
-from tests.net.harness import Gateway, Peer, options, until
+from tests.net.harness import Gateway, SocketPeer, options, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -37,7 +37,7 @@ class Accepted:
 
     def __init__(self) -> None:
         self.first_octets: list[bytes] = []
-        self.peers: list[Peer] = []
+        self.peers: list[SocketPeer] = []
         self.address = HostPort("", 0)
 
 
@@ -55,7 +55,7 @@ async def tls_peer(
         context.load_verify_locations(client_ca.write(directory, "peer-client-ca")[0])
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.peers.append(Peer(reader, writer))
+        accepted.peers.append(SocketPeer(reader, writer))
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.read(4096)
@@ -235,7 +235,7 @@ async def test_a_caller_is_verified_by_its_client_certificate_only(
     tmp_path: Path, own: Credential | None, verified: bool, reason: str
 ) -> None:
     async with Gateway(TLS, tls=listen_tls(tmp_path, OTHER), trunks=CALLER) as gateway:
-        peer = await Peer.connect(gateway.address, ssl=client(tmp_path, own))
+        peer = await SocketPeer.connect(gateway.address, ssl=client(tmp_path, own))
         peer.send(options(transport="TLS"))
         assert (await peer.response()).status == 200
         flow = gateway.requests[0].flow
@@ -260,7 +260,7 @@ async def test_of_trunks_at_one_address_a_client_is_the_one_it_proves_to_be(
     }
     own = make_certificate(alternative_names=dns(shown), issuer=OTHER) if shown else None
     async with Gateway(TLS, tls=listen_tls(tmp_path, OTHER), trunks=trunks) as gateway:
-        peer = await Peer.connect(gateway.address, ssl=client(tmp_path, own))
+        peer = await SocketPeer.connect(gateway.address, ssl=client(tmp_path, own))
         peer.send(options(transport="TLS"))
         assert (await peer.response()).status == 200
         flow = gateway.requests[0].flow
@@ -275,7 +275,7 @@ async def test_a_client_certificate_that_does_not_verify_ends_the_handshake(tmp_
     own = make_certificate(alternative_names=dns(DOMAIN), issuer=OTHER if expired else AUTHORITY, expired=expired)
     async with Gateway(TLS, tls=listen_tls(tmp_path, OTHER), trunks=CALLER) as gateway:
         # TLS 1.3 lets the client believe it is connected until the first read.
-        peer = await Peer.connect(gateway.address, ssl=client(tmp_path, own))
+        peer = await SocketPeer.connect(gateway.address, ssl=client(tmp_path, own))
         peer.send(options(transport="TLS"))
         assert await peer.rest() == b""
         assert gateway.counters[Counter.TLS_HANDSHAKE_FAILED] == 1
@@ -287,11 +287,11 @@ async def test_a_client_certificate_that_does_not_verify_ends_the_handshake(tmp_
 async def test_a_handshake_that_does_not_come_to_its_end_is_cut_and_makes_room(tmp_path: Path, first: bytes) -> None:
     limits = StreamLimits(handshake=0.1, per_source=1)
     async with Gateway(TLS, tls=listen_tls(tmp_path), trunks=CALLER, limits=limits) as gateway:
-        peer = await Peer.connect(gateway.address)
+        peer = await SocketPeer.connect(gateway.address)
         peer.send(first)
         await peer.rest()
         assert gateway.counters[Counter.TLS_HANDSHAKE_FAILED] == 1
-        good = await Peer.connect(gateway.address, ssl=client(tmp_path))
+        good = await SocketPeer.connect(gateway.address, ssl=client(tmp_path))
         good.send(options(transport="TLS"))
         assert (await good.response()).status == 200
         for each in (peer, good):
@@ -300,7 +300,7 @@ async def test_a_handshake_that_does_not_come_to_its_end_is_cut_and_makes_room(t
 
 async def test_unfinished_handshakes_count_against_the_limit_of_their_source(tmp_path: Path) -> None:
     async with Gateway(TLS, tls=listen_tls(tmp_path), trunks=CALLER, limits=StreamLimits(per_source=1)) as gateway:
-        silent, extra = await Peer.connect(gateway.address), await Peer.connect(gateway.address)
+        silent, extra = await SocketPeer.connect(gateway.address), await SocketPeer.connect(gateway.address)
         assert await extra.rest() == b""
         assert gateway.counters[Counter.CONNECTION_REFUSED] == 1
         for each in (silent, extra):
@@ -311,7 +311,7 @@ async def test_unfinished_handshakes_count_against_the_limit_of_their_source(tmp
 async def test_an_unknown_source_sees_no_handshake(tmp_path: Path) -> None:
     async with Gateway(TLS, tls=listen_tls(tmp_path), trunks={}) as gateway:
         with pytest.raises(ConnectionError):
-            await Peer.connect(gateway.address, ssl=client(tmp_path))
+            await SocketPeer.connect(gateway.address, ssl=client(tmp_path))
         assert gateway.counters[Counter.SIP_UNKNOWN_SOURCE] == 1
         assert gateway.counters[Counter.TLS_HANDSHAKE_FAILED] == 0
 
@@ -319,7 +319,7 @@ async def test_an_unknown_source_sees_no_handshake(tmp_path: Path) -> None:
 async def test_stop_ends_unfinished_handshakes(tmp_path: Path) -> None:
     tasks = asyncio.all_tasks()
     async with Gateway(TLS, tls=listen_tls(tmp_path), trunks=CALLER) as gateway:
-        peers = [await Peer.connect(gateway.address) for _ in range(3)]
+        peers = [await SocketPeer.connect(gateway.address) for _ in range(3)]
         (listener,) = gateway.endpoint._streams
         await until(lambda: len(listener._handshakes) == 3)
     assert asyncio.all_tasks() == tasks

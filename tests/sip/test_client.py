@@ -13,8 +13,8 @@ from gateway.sip import client
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
 from gateway.sip.stack import FlowRefused, RequestTimeout, ResponseReceived, TransportFailed
-from tests.sip.one_stack import Bench
-from tests.sip.wire import ALICE, BOB, request, stream, tls_flow, udp
+from tests.sip.fake_wire import ALICE, BOB, request, stream, tls_flow, udp
+from tests.sip.stack_bench import StackBench
 
 
 def _ours(method: str = "INVITE", **options: str) -> Request:
@@ -26,14 +26,14 @@ def _ours(method: str = "INVITE", **options: str) -> Request:
     return message
 
 
-def _start(bench: Bench, method: str = "INVITE") -> tuple[str, Request]:
+def _start(bench: StackBench, method: str = "INVITE") -> tuple[str, Request]:
     """Send a request; gives the key and what went out."""
     key = bench.stack.send_request(_ours(method), bench.flow, bench.now)
     (sent,) = bench.requests()
     return key, sent
 
 
-def _answer(bench: Bench, sent: Request, status: int, to_tag: str = "bob") -> Response:
+def _answer(bench: StackBench, sent: Request, status: int, to_tag: str = "bob") -> Response:
     response = create_response(sent, status, to_tag="" if status == 100 else to_tag)
     bench.receive(response)
     return response
@@ -54,7 +54,7 @@ def _answer(bench: Bench, sent: Request, status: int, to_tag: str = "bob") -> Re
     ],
 )
 def test_a_request_gets_our_via_for_its_flow(flow: Flow, sent_by: str) -> None:
-    bench = Bench(flow)
+    bench = StackBench(flow)
     ours = _ours()
     key = bench.stack.send_request(ours, flow, bench.now)
     ((went_to, _),) = taken = bench.stack.take_transmissions()
@@ -67,7 +67,7 @@ def test_a_request_gets_our_via_for_its_flow(flow: Flow, sent_by: str) -> None:
 
 
 def test_each_request_has_a_branch_of_its_own() -> None:
-    bench = Bench()
+    bench = StackBench()
     ours = _ours()
     keys = {bench.stack.send_request(ours, bench.flow, bench.now) for _ in range(3)}
     bench.stack.send_ack(_ours("ACK"), bench.flow, bench.now)
@@ -76,7 +76,7 @@ def test_each_request_has_a_branch_of_its_own() -> None:
 
 
 def test_max_forwards_is_added_only_when_it_is_missing() -> None:
-    bench = Bench()
+    bench = StackBench()
     ours = _ours()
     ours.headers.set("Max-Forwards", "12")
     bench.stack.send_request(ours, bench.flow, bench.now)
@@ -86,7 +86,7 @@ def test_max_forwards_is_added_only_when_it_is_missing() -> None:
 
 
 def test_an_invite_is_retransmitted_by_timer_a_until_timer_b_gives_up() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, _ = _start(bench)
     assert bench.times(40) == [0.5, 1.5, 3.5, 7.5, 15.5, 31.5]
     assert bench.event(RequestTimeout).key == key
@@ -94,14 +94,14 @@ def test_an_invite_is_retransmitted_by_timer_a_until_timer_b_gives_up() -> None:
 
 
 def test_over_a_stream_nothing_is_retransmitted_but_timer_b_still_runs() -> None:
-    bench = Bench(stream())
+    bench = StackBench(stream())
     key, _ = _start(bench)
     assert bench.times(40) == []
     assert bench.event(RequestTimeout).key == key
 
 
 def test_a_phone_may_ring_longer_than_timer_b() -> None:
-    bench = Bench()
+    bench = StackBench()
     _, sent = _start(bench)
     _answer(bench, sent, 180)
     bench.events()
@@ -112,7 +112,7 @@ def test_a_phone_may_ring_longer_than_timer_b() -> None:
 
 
 def test_a_provisional_response_prolongs_the_wait_which_silence_ends() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _start(bench)
     for _ in range(3):
         _answer(bench, sent, 180)
@@ -124,7 +124,7 @@ def test_a_provisional_response_prolongs_the_wait_which_silence_ends() -> None:
 
 
 def test_a_non_invite_request_is_retransmitted_by_timer_e_until_timer_f_gives_up() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, _ = _start(bench, "OPTIONS")
     assert bench.times(40) == [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
     assert bench.event(RequestTimeout).key == key
@@ -132,7 +132,7 @@ def test_a_non_invite_request_is_retransmitted_by_timer_e_until_timer_f_gives_up
 
 
 def test_a_provisional_response_slows_a_non_invite_request_down_to_t2() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _start(bench, "OPTIONS")
     _answer(bench, sent, 100)
     _answer(bench, sent, 100)
@@ -146,7 +146,7 @@ def test_a_provisional_response_slows_a_non_invite_request_down_to_t2() -> None:
 
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_final_response_ends_a_non_invite_request_and_its_copies_are_absorbed(status: int) -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _start(bench, "OPTIONS")
     response = _answer(bench, sent, status)
     assert bench.event(ResponseReceived) == ResponseReceived(key, response, bench.flow)
@@ -160,7 +160,7 @@ def test_a_final_response_ends_a_non_invite_request_and_its_copies_are_absorbed(
 
 
 def test_a_failure_is_acknowledged_hop_by_hop_each_time_and_told_once() -> None:
-    bench = Bench()
+    bench = StackBench()
     ours = _ours(Route="<sip:p.example;lr>", Authorization="Digest x", Require="100rel")
     key = bench.stack.send_request(ours, bench.flow, bench.now)
     (sent,) = bench.requests()
@@ -184,7 +184,7 @@ def test_a_failure_is_acknowledged_hop_by_hop_each_time_and_told_once() -> None:
 
 
 def test_over_a_stream_a_failure_ends_the_invite_at_once() -> None:
-    bench = Bench(stream())
+    bench = StackBench(stream())
     _, sent = _start(bench)
     _answer(bench, sent, 486)
     assert [ack.method for ack in bench.requests()] == ["ACK"]
@@ -192,7 +192,7 @@ def test_over_a_stream_a_failure_ends_the_invite_at_once() -> None:
 
 
 def test_each_2xx_goes_up_for_64_t1_whichever_fork_it_is_from() -> None:
-    bench = Bench()
+    bench = StackBench()
     _, sent = _start(bench)
     for tag in ("fork1", "fork2", "fork1"):
         _answer(bench, sent, 200, tag)
@@ -218,7 +218,7 @@ def _with_via(response: Response, *vias: str) -> Response:
 
 
 def test_a_response_that_belongs_to_nothing_is_counted_and_dropped() -> None:
-    bench = Bench()
+    bench = StackBench()
     _, sent = _start(bench)
     good = create_response(sent, 200, to_tag="bob")
     via = str(sent.via)
@@ -252,7 +252,7 @@ def test_over_streams_a_response_comes_by_its_connection_or_one_where_the_same_p
             udp(number=8, trunk="pbx"),
         )
     ):
-        bench = Bench(mine)
+        bench = StackBench(mine)
         key, sent = _start(bench)
         bench.receive(create_response(sent, 180, to_tag="bob"), other)
         refused = bench.event(FlowRefused)
@@ -269,7 +269,7 @@ def test_an_unverified_connection_answers_only_what_was_sent_on_it() -> None:
         (tls_flow(1, ""), tls_flow(2, "")),
         (replace(stream(number=1), trunk="pbx"), replace(stream(number=2), trunk="pbx")),
     ):
-        bench = Bench(mine)
+        bench = StackBench(mine)
         _, sent = _start(bench)
         bench.receive(create_response(sent, 200, to_tag="bob"), other)
         assert bench.event(FlowRefused).why == "another connection"
@@ -278,7 +278,7 @@ def test_an_unverified_connection_answers_only_what_was_sent_on_it() -> None:
 
 
 def test_connections_of_browsers_are_never_taken_for_one_another() -> None:
-    bench = Bench(stream("wss", number=1))
+    bench = StackBench(stream("wss", number=1))
     _, sent = _start(bench)
     bench.receive(create_response(sent, 200, to_tag="bob"), stream("wss", number=2))
     assert bench.event(FlowRefused).why == "another connection"
@@ -288,7 +288,7 @@ def test_connections_of_browsers_are_never_taken_for_one_another() -> None:
 
 
 def test_a_cancel_waits_for_the_first_provisional_response() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _start(bench)
     bench.stack.cancel(key, bench.now, (("Reason", "SIP;cause=200"),))
     bench.stack.cancel(key, bench.now)
@@ -303,7 +303,7 @@ def test_a_cancel_waits_for_the_first_provisional_response() -> None:
 
 
 def test_a_cancelled_invite_ends_with_the_487_and_the_cancel_itself_is_not_told() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _start(bench)
     _answer(bench, sent, 180)
     bench.events()
@@ -320,7 +320,7 @@ def test_a_cancelled_invite_ends_with_the_487_and_the_cancel_itself_is_not_told(
 
 
 def test_a_2xx_that_crosses_the_cancel_goes_up() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _start(bench)
     _answer(bench, sent, 100)
     bench.stack.cancel(key, bench.now)
@@ -332,7 +332,7 @@ def test_a_2xx_that_crosses_the_cancel_goes_up() -> None:
 
 @pytest.mark.parametrize("status", [200, 486])
 def test_a_final_response_overtakes_a_cancel_that_waits(status: int) -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _start(bench)
     bench.stack.cancel(key, bench.now)
     _answer(bench, sent, status)
@@ -345,7 +345,7 @@ def test_a_final_response_overtakes_a_cancel_that_waits(status: int) -> None:
 
 
 def test_a_cancelled_invite_that_stays_without_final_response_is_given_up_after_64_t1() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _start(bench)
     _answer(bench, sent, 180)
     bench.events()
@@ -360,7 +360,7 @@ def test_a_cancelled_invite_that_stays_without_final_response_is_given_up_after_
 
 
 def test_an_invite_cancelled_but_never_answered_times_out_by_timer_b() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, _ = _start(bench)
     bench.stack.cancel(key, bench.now)
     assert bench.times(33) == [0.5, 1.5, 3.5, 7.5, 15.5, 31.5]
@@ -369,7 +369,7 @@ def test_an_invite_cancelled_but_never_answered_times_out_by_timer_b() -> None:
 
 
 def test_only_an_invite_that_lives_can_be_cancelled() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _start(bench, "OPTIONS")
     _answer(bench, sent, 100)
     bench.stack.cancel(key, bench.now)
@@ -386,7 +386,7 @@ BEFORE_FINAL = pytest.mark.parametrize(
 )
 
 
-def _reach(bench: Bench, steps: tuple[int | str, ...]) -> tuple[str, Request]:
+def _reach(bench: StackBench, steps: tuple[int | str, ...]) -> tuple[str, Request]:
     key, sent = _start(bench)
     for step in steps:
         if isinstance(step, int):
@@ -398,13 +398,13 @@ def _reach(bench: Bench, steps: tuple[int | str, ...]) -> tuple[str, Request]:
     return key, sent
 
 
-def _told(bench: Bench) -> list[int]:
+def _told(bench: StackBench) -> list[int]:
     return [event.response.status for event in bench.events() if isinstance(event, ResponseReceived)]
 
 
 @BEFORE_FINAL
 def test_an_answer_is_accepted_in_each_state(steps: tuple[int | str, ...]) -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _reach(bench, steps)
     _answer(bench, sent, 183)
     _answer(bench, sent, 200)
@@ -422,7 +422,7 @@ def test_an_answer_is_accepted_in_each_state(steps: tuple[int | str, ...]) -> No
 
 @BEFORE_FINAL
 def test_a_failure_is_acknowledged_in_each_state(steps: tuple[int | str, ...]) -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _reach(bench, steps)
     _answer(bench, sent, 486)
     _answer(bench, sent, 180)
@@ -438,7 +438,7 @@ def test_a_failure_is_acknowledged_in_each_state(steps: tuple[int | str, ...]) -
 
 @BEFORE_FINAL
 def test_a_lost_flow_is_told_in_each_state(steps: tuple[int | str, ...]) -> None:
-    bench = Bench()
+    bench = StackBench()
     key, _ = _reach(bench, steps)
     bench.stack.flow_closed(bench.flow, bench.now)
     assert bench.event(TransportFailed).key == key
@@ -448,7 +448,7 @@ def test_a_lost_flow_is_told_in_each_state(steps: tuple[int | str, ...]) -> None
 @pytest.mark.parametrize("provisional", [False, True])
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_final_response_is_told_once_in_each_state_of_a_non_invite_request(provisional: bool, status: int) -> None:
-    bench = Bench()
+    bench = StackBench()
     _, sent = _start(bench, "OPTIONS")
     if provisional:
         _answer(bench, sent, 100)
@@ -465,7 +465,7 @@ def test_a_final_response_is_told_once_in_each_state_of_a_non_invite_request(pro
 
 @pytest.mark.parametrize("provisional", [False, True])
 def test_a_lost_flow_is_told_in_each_state_of_a_non_invite_request(provisional: bool) -> None:
-    bench = Bench()
+    bench = StackBench()
     key, sent = _start(bench, "OPTIONS")
     if provisional:
         _answer(bench, sent, 100)
@@ -479,7 +479,7 @@ def test_a_lost_flow_is_told_in_each_state_of_a_non_invite_request(provisional: 
 
 
 def test_a_closed_flow_fails_what_is_under_way_and_nothing_else() -> None:
-    bench = Bench(stream())
+    bench = StackBench(stream())
     invite, _ = _start(bench)
     ringing, sent = _start(bench)
     _answer(bench, sent, 180)
@@ -496,7 +496,7 @@ def test_a_closed_flow_fails_what_is_under_way_and_nothing_else() -> None:
 
 def test_requests_in_flight_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "MAX_CLIENT_TRANSACTIONS", 2)
-    bench = Bench(stream())
+    bench = StackBench(stream())
     _, sent = _start(bench, "OPTIONS")
     _start(bench, "OPTIONS")
     with pytest.raises(SipError) as caught:
@@ -508,7 +508,7 @@ def test_requests_in_flight_are_limited(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("missing", ["To", "From", "Call-ID", "CSeq"])
 def test_a_request_without_its_identifiers_starts_nothing(missing: str) -> None:
-    bench = Bench()
+    bench = StackBench()
     ours = _ours()
     ours.headers.remove(missing)
     with pytest.raises(SipError):
@@ -517,7 +517,7 @@ def test_a_request_without_its_identifiers_starts_nothing(missing: str) -> None:
 
 
 def test_a_request_that_cannot_be_written_starts_nothing() -> None:
-    bench = Bench()
+    bench = StackBench()
     ours = _ours()
     ours.uri = "sip:a b"
     with pytest.raises(SipError):
@@ -527,7 +527,7 @@ def test_a_request_that_cannot_be_written_starts_nothing() -> None:
 
 
 def test_a_late_timer_sends_one_retransmission_not_a_burst() -> None:
-    bench = Bench()
+    bench = StackBench()
     _start(bench, "OPTIONS")
     bench.now += 20
     bench.stack.handle_timers(bench.now)
@@ -535,7 +535,7 @@ def test_a_late_timer_sends_one_retransmission_not_a_burst() -> None:
 
 
 def test_a_thousand_requests_leave_nothing_behind() -> None:
-    bench = Bench(udp(BOB, ALICE))
+    bench = StackBench(udp(BOB, ALICE))
     for i in range(1000):
         key, sent = _start(bench, ("INVITE", "OPTIONS")[i % 2])
         for status in ((), (100,), (180, 200), (180, 486), (200,))[i % 5]:

@@ -12,7 +12,7 @@ from gateway.base.errors import SipError
 from gateway.sip import dialog as dialog_module
 from gateway.sip.dialog import Dialog, InviteDialogs, request_dialog_key
 from gateway.sip.message import Request, Response, create_response
-from tests.sip.wire import read_request, request
+from tests.sip.fake_wire import read_request, request
 
 OURS = "sip:gw@192.0.2.2:5060;transport=tcp"
 P1, P2, P3 = "<sip:p1.example;lr>", "<sip:p2.example;lr>", "<sip:p3.example;lr>"

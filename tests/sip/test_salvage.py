@@ -8,8 +8,8 @@ from gateway.base.errors import SipError
 from gateway.sip.events import ResponseReceived
 from gateway.sip.message import Response, parse_message, salvage_response
 from gateway.sip.salvage import with_request
-from tests.sip.one_stack import Bench
-from tests.sip.wire import request, udp
+from tests.sip.fake_wire import request, udp
+from tests.sip.stack_bench import StackBench
 
 ERROR = SipError("Unbalanced quote")
 BRANCH = "z9hG4bKt00000000000000001"
@@ -108,7 +108,7 @@ def test_a_way_back_that_cannot_be_read_is_left_out() -> None:
 # --- in the stack
 
 
-def one_via(bench: Bench, status: int) -> Response:
+def one_via(bench: StackBench, status: int) -> Response:
     asked = request("INVITE")
     asked.headers.remove("Via")
     bench.stack.send_request(asked, bench.flow, bench.now)
@@ -121,7 +121,7 @@ def one_via(bench: Bench, status: int) -> Response:
 
 @pytest.mark.parametrize("status", [302, 404, 486, 503, 603])
 def test_an_unreadable_refusal_is_acknowledged_and_ends_the_transaction(status: int) -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.receive(one_via(bench, status))
     (ack,) = bench.requests()
     assert (ack.method, ack.to.tag) == ("ACK", "far7")
@@ -133,7 +133,7 @@ def test_an_unreadable_refusal_is_acknowledged_and_ends_the_transaction(status: 
 
 @pytest.mark.parametrize("status", [180, 200])
 def test_an_unreadable_answer_is_told_to_the_user_as_such(status: int) -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.receive(one_via(bench, status))
     event = bench.event(ResponseReceived)
     assert (event.response.status, event.response.to.tag, event.response.body) == (status, "far7", b"")
@@ -142,7 +142,7 @@ def test_an_unreadable_answer_is_told_to_the_user_as_such(status: int) -> None:
 
 
 def test_an_unreadable_response_from_elsewhere_ends_nothing() -> None:
-    bench = Bench()
+    bench = StackBench()
     found = one_via(bench, 486)
     bench.receive(found, udp(remote=bench.flow.local))
     assert bench.events() == []

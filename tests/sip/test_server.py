@@ -22,13 +22,13 @@ from gateway.sip.stack import (
     SipStack,
     TransportFailed,
 )
-from tests.sip.one_stack import Bench
-from tests.sip.wire import ALICE, BOB, counting_tokens, request, stream, tls_flow, udp
+from tests.sip.fake_wire import ALICE, BOB, counting_tokens, request, stream, tls_flow, udp
+from tests.sip.stack_bench import StackBench
 
 TCP_VIA = "SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bKa1"
 
 
-def _answered_invite(bench: Bench, status: int = 200, *, via: str = "") -> tuple[str, Request]:
+def _answered_invite(bench: StackBench, status: int = 200, *, via: str = "") -> tuple[str, Request]:
     invite = request("INVITE", via=via)
     key = bench.take_request(invite)
     bench.respond(key, invite, status)
@@ -44,7 +44,7 @@ def _ack(*, branch: str = "z9hG4bKack", to_tag: str = "bob", cseq: int = 1, from
 
 
 def test_an_invite_gets_100_at_once_and_goes_up() -> None:
-    bench = Bench()
+    bench = StackBench()
     invite = request("INVITE", extra=["Timestamp: 54"])
     bench.receive(invite)
     assert bench.event(RequestReceived).request is invite
@@ -54,7 +54,7 @@ def test_an_invite_gets_100_at_once_and_goes_up() -> None:
 
 
 def test_a_retransmitted_invite_gets_the_last_provisional_response_and_does_not_go_up() -> None:
-    bench = Bench()
+    bench = StackBench()
     invite = request("INVITE")
     key = bench.take_request(invite)
     bench.receive(request("INVITE"))
@@ -67,7 +67,7 @@ def test_a_retransmitted_invite_gets_the_last_provisional_response_and_does_not_
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_a_2xx_is_retransmitted_until_64_t1_and_then_the_missing_ack_is_reported(transport: str) -> None:
-    bench = Bench(udp() if transport == "udp" else stream())
+    bench = StackBench(udp() if transport == "udp" else stream())
     key, _ = _answered_invite(bench)
     assert bench.times(40) == [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
     assert bench.event(AckTimeout).key == key
@@ -75,7 +75,7 @@ def test_a_2xx_is_retransmitted_until_64_t1_and_then_the_missing_ack_is_reported
 
 
 def test_an_ack_ends_the_retransmission_of_the_2xx_and_goes_up_once() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, _ = _answered_invite(bench)
     assert bench.times(1) == [0.5]
     ack = _ack()
@@ -89,7 +89,7 @@ def test_an_ack_ends_the_retransmission_of_the_2xx_and_goes_up_once() -> None:
 
 
 def test_a_retransmitted_invite_is_absorbed_while_accepted() -> None:
-    bench = Bench()
+    bench = StackBench()
     _answered_invite(bench)
     bench.receive(request("INVITE"))
     bench.receive(_ack())
@@ -103,7 +103,7 @@ def test_a_retransmitted_invite_is_absorbed_while_accepted() -> None:
     "wrong", [_ack(to_tag="eve"), _ack(cseq=2), _ack(from_tag="eve"), _ack(to_tag="")], ids=lambda m: repr(m.to.tag)
 )
 def test_an_ack_with_other_tags_or_number_acknowledges_nothing(wrong: Request) -> None:
-    bench = Bench()
+    bench = StackBench()
     _answered_invite(bench)
     bench.receive(wrong)
     assert bench.events() == []
@@ -112,7 +112,7 @@ def test_an_ack_with_other_tags_or_number_acknowledges_nothing(wrong: Request) -
 
 
 def test_an_ack_that_reuses_the_branch_of_its_invite_must_still_name_our_tag() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, invite = _answered_invite(bench)
     bench.receive(_ack(branch=invite.via.branch, to_tag="eve"))
     assert bench.events() == []
@@ -121,7 +121,7 @@ def test_an_ack_that_reuses_the_branch_of_its_invite_must_still_name_our_tag() -
 
 
 def test_a_failure_is_retransmitted_until_its_ack_which_does_not_go_up() -> None:
-    bench = Bench()
+    bench = StackBench()
     _, invite = _answered_invite(bench, 486)
     assert bench.times(4) == [0.5, 1.5, 3.5]
     bench.receive(request("INVITE"))
@@ -138,7 +138,7 @@ def test_a_failure_is_retransmitted_until_its_ack_which_does_not_go_up() -> None
 
 
 def test_a_failure_nobody_acknowledges_is_given_up_silently_after_64_t1() -> None:
-    bench = Bench()
+    bench = StackBench()
     _answered_invite(bench, 486)
     assert bench.times(40)[-1] == 31.5
     assert bench.events() == []
@@ -146,7 +146,7 @@ def test_a_failure_nobody_acknowledges_is_given_up_silently_after_64_t1() -> Non
 
 
 def test_over_a_stream_a_failure_is_sent_once_and_gone_with_its_ack() -> None:
-    bench = Bench(stream())
+    bench = StackBench(stream())
     _, invite = _answered_invite(bench, 486)
     assert bench.times(10) == []
     bench.receive(_ack(branch=invite.via.branch))
@@ -154,7 +154,7 @@ def test_over_a_stream_a_failure_is_sent_once_and_gone_with_its_ack() -> None:
 
 
 def test_only_the_first_final_response_counts() -> None:
-    bench = Bench()
+    bench = StackBench()
     key, invite = _answered_invite(bench)
     for status in (180, 200, 487):
         bench.respond(key, invite, status)
@@ -166,7 +166,7 @@ def test_only_the_first_final_response_counts() -> None:
 
 
 def test_an_invite_the_user_never_answers_does_not_stay_for_ever() -> None:
-    bench = Bench()
+    bench = StackBench()
     invite = request("INVITE")
     key = bench.take_request(invite)
     bench.run(599)
@@ -182,7 +182,7 @@ def test_an_invite_the_user_never_answers_does_not_stay_for_ever() -> None:
 
 
 def test_a_retransmitted_request_gets_the_same_answer_for_64_t1() -> None:
-    bench = Bench()
+    bench = StackBench()
     options = request()
     key = bench.take_request(options)
     bench.receive(request())
@@ -197,7 +197,7 @@ def test_a_retransmitted_request_gets_the_same_answer_for_64_t1() -> None:
 
 
 def test_over_a_stream_an_answered_request_is_gone_at_once() -> None:
-    bench = Bench(stream())
+    bench = StackBench(stream())
     options = request()
     bench.respond(bench.take_request(options), options, 200)
     assert bench.idle()
@@ -205,7 +205,7 @@ def test_over_a_stream_an_answered_request_is_gone_at_once() -> None:
 
 
 def test_a_slow_answer_is_announced_by_100_after_timer_e_reached_t2() -> None:
-    bench = Bench()
+    bench = StackBench()
     options = request()
     key = bench.take_request(options)
     assert [(moment, message.status) for moment, message in bench.run(10) if isinstance(message, Response)] == [
@@ -217,7 +217,7 @@ def test_a_slow_answer_is_announced_by_100_after_timer_e_reached_t2() -> None:
 
 
 def test_no_provisional_response_but_that_100_and_no_408_goes_to_a_non_invite_request() -> None:
-    bench = Bench()
+    bench = StackBench()
     options = request()
     key = bench.take_request(options)
     bench.respond(key, options, 180)
@@ -231,7 +231,7 @@ def test_no_provisional_response_but_that_100_and_no_408_goes_to_a_non_invite_re
 
 
 def test_a_request_nobody_answers_is_forgotten_and_a_late_answer_stays_unsent() -> None:
-    bench = Bench()
+    bench = StackBench()
     options = request()
     key = bench.take_request(options)
     assert len(bench.run(33)) == 1
@@ -245,7 +245,7 @@ def test_a_request_nobody_answers_is_forgotten_and_a_late_answer_stays_unsent() 
 
 
 def test_a_cancel_is_answered_200_and_the_user_answers_the_invite() -> None:
-    bench = Bench()
+    bench = StackBench()
     invite = request("INVITE")
     key = bench.take_request(invite)
     bench.respond(key, invite, 180)
@@ -268,7 +268,7 @@ def test_a_cancel_is_answered_200_and_the_user_answers_the_invite() -> None:
 
 @pytest.mark.parametrize("flow", [udp(), stream()], ids=["udp", "tcp"])
 def test_a_repeated_cancel_is_answered_again_but_told_once(flow: Flow) -> None:
-    bench = Bench(flow)
+    bench = StackBench(flow)
     bench.take_request(request("INVITE"))
     bench.receive(request("CANCEL"))
     bench.receive(request("CANCEL"))
@@ -279,7 +279,7 @@ def test_a_repeated_cancel_is_answered_again_but_told_once(flow: Flow) -> None:
 
 
 def test_a_cancel_after_the_answer_changes_nothing() -> None:
-    bench = Bench()
+    bench = StackBench()
     _answered_invite(bench)
     bench.receive(request("CANCEL"))
     assert bench.statuses() == [200]
@@ -288,7 +288,7 @@ def test_a_cancel_after_the_answer_changes_nothing() -> None:
 
 
 def test_a_cancel_after_a_refusal_and_its_ack_changes_nothing() -> None:
-    bench = Bench()
+    bench = StackBench()
     _, invite = _answered_invite(bench, 486)
     bench.receive(_ack(branch=invite.via.branch))
     bench.receive(request("CANCEL"))
@@ -298,7 +298,7 @@ def test_a_cancel_after_a_refusal_and_its_ack_changes_nothing() -> None:
 
 
 def test_the_user_may_still_answer_a_cancelled_invite_with_200() -> None:
-    bench = Bench()
+    bench = StackBench()
     invite = request("INVITE")
     key = bench.take_request(invite)
     bench.receive(request("CANCEL"))
@@ -312,7 +312,7 @@ def test_the_user_may_still_answer_a_cancelled_invite_with_200() -> None:
 
 
 def test_a_cancel_of_nothing_gets_481() -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.take_request(request("INVITE"))
     bench.receive(request("CANCEL", branch="z9hG4bKother"))
     bench.receive(request("CANCEL", branch="z9hG4bKother"))
@@ -330,7 +330,7 @@ def test_a_cancel_of_nothing_gets_481() -> None:
     ids=["udp", "wss", "trunks"],
 )
 def test_nobody_can_cancel_or_answer_for_another_peers_call(mine: Flow, other: Flow) -> None:
-    bench = Bench(mine)
+    bench = StackBench(mine)
     key = bench.take_request(request("INVITE"))
     bench.receive(request("CANCEL"), other)
     assert bench.statuses() == [481]
@@ -344,7 +344,7 @@ def test_nobody_can_cancel_or_answer_for_another_peers_call(mine: Flow, other: F
 
 def test_another_connection_of_the_same_trunk_may_cancel() -> None:
     first, second = (Flow(n, "tcp", BOB, HostPort("192.0.2.1", 40000 + n), "pbx") for n in (1, 2))
-    bench = Bench(first)
+    bench = StackBench(first)
     key = bench.take_request(request("INVITE"))
     bench.receive(request("CANCEL"), second)
     assert bench.event(CancelReceived).key == key
@@ -356,7 +356,7 @@ WEAKER = [replace(stream(number=2), trunk="pbx"), udp(number=3, trunk="pbx"), tl
 
 @pytest.mark.parametrize("weaker", WEAKER, ids=str)
 def test_a_cancel_over_a_flow_that_proves_less_is_403_and_cancels_nothing(weaker: Flow) -> None:
-    bench = Bench(tls_flow(1, "pbx.example"))
+    bench = StackBench(tls_flow(1, "pbx.example"))
     key = bench.take_request(request("INVITE"))
     bench.receive(request("CANCEL"), weaker)
     assert bench.statuses() == [403]
@@ -369,7 +369,7 @@ def test_a_cancel_over_a_flow_that_proves_less_is_403_and_cancels_nothing(weaker
 @pytest.mark.parametrize("weaker", WEAKER, ids=str)
 @pytest.mark.parametrize("status", [200, 486])
 def test_an_ack_over_a_flow_that_proves_less_acknowledges_nothing(weaker: Flow, status: int) -> None:
-    bench = Bench(tls_flow(1, "pbx.example"))
+    bench = StackBench(tls_flow(1, "pbx.example"))
     key = bench.take_request(request("INVITE"))
     bench.respond(key, request("INVITE"), status)
     ack = _ack(branch="z9hG4bKa2" if status == 200 else "z9hG4bKa1")
@@ -387,7 +387,7 @@ def test_an_ack_over_a_flow_that_proves_less_acknowledges_nothing(weaker: Flow, 
 
 
 def test_the_second_way_of_a_forked_request_is_refused_482() -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.take_request(request("INVITE"))
     bench.receive(request("INVITE", branch="z9hG4bKb2"))
     assert bench.statuses() == [482]
@@ -398,7 +398,7 @@ def test_the_second_way_of_a_forked_request_is_refused_482() -> None:
 
 
 def test_a_forked_request_stays_refused_after_the_refusal_of_another_copy_is_over() -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.take_request(request("INVITE"))
     bench.receive(request("INVITE", branch="z9hG4bKb2"))
     bench.receive(_ack(branch="z9hG4bKb2"))
@@ -410,14 +410,14 @@ def test_a_forked_request_stays_refused_after_the_refusal_of_another_copy_is_ove
 
 
 def test_equal_branches_of_different_senders_are_different_requests() -> None:
-    bench = Bench(udp(trunk="pbx"))
+    bench = StackBench(udp(trunk="pbx"))
     bench.take_request(request())
     assert bench.take_request(request(call_id="c2", via="SIP/2.0/UDP 192.0.2.77:5060;branch=z9hG4bKa1"))
     assert bench.take_request(request("REGISTER", call_id="c3"))
 
 
 def test_other_numbers_other_calls_and_requests_in_a_dialog_are_not_merged() -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.take_request(request(branch="z9hG4bK1"))
     for i, other in enumerate((request(cseq=2), request(call_id="call-2"), request(from_tag="x"), request(to_tag="t"))):
         other.headers.set("Via", f"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKo{i}")
@@ -425,21 +425,21 @@ def test_other_numbers_other_calls_and_requests_in_a_dialog_are_not_merged() -> 
 
 
 def test_a_request_is_no_merge_once_the_first_is_over() -> None:
-    bench = Bench(stream())
+    bench = StackBench(stream())
     options = request()
     bench.respond(bench.take_request(options), options, 200)
     assert bench.take_request(request(branch="z9hG4bKb2"))
 
 
 def test_a_fork_that_reaches_another_user_is_another_request() -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.take_request(request("INVITE"))
     assert bench.take_request(request("INVITE", branch="z9hG4bKb2", uri="sip:carol@192.0.2.2"))
 
 
 @pytest.mark.parametrize("second", [udp(trunk="other"), udp(remote=HostPort("192.0.2.9", 5060))])
 def test_what_one_peer_has_asked_is_no_merge_for_another(second: Flow) -> None:
-    bench = Bench(udp(trunk="pbx"))
+    bench = StackBench(udp(trunk="pbx"))
     bench.take_request(request("INVITE"))
     assert bench.take_request(request("INVITE", branch="z9hG4bKb2"), second)
 
@@ -447,7 +447,7 @@ def test_what_one_peer_has_asked_is_no_merge_for_another(second: Flow) -> None:
 @pytest.mark.parametrize("status", [302, 404, 480, 486, 503, 603])
 @pytest.mark.parametrize("acknowledged", [True, False])
 def test_a_refused_call_may_be_tried_again_by_a_serial_fork(status: int, acknowledged: bool) -> None:
-    bench = Bench()
+    bench = StackBench()
     first = request("INVITE")
     bench.respond(bench.take_request(first), first, status)
     bench.sent()
@@ -458,7 +458,7 @@ def test_a_refused_call_may_be_tried_again_by_a_serial_fork(status: int, acknowl
 
 
 def test_an_answered_call_is_not_rung_again_by_a_copy_that_comes_late() -> None:
-    bench = Bench()
+    bench = StackBench()
     first = request("INVITE")
     bench.respond(bench.take_request(first), first, 200)
     bench.sent()
@@ -468,12 +468,12 @@ def test_an_answered_call_is_not_rung_again_by_a_copy_that_comes_late() -> None:
 
 @pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "BYE"])
 def test_hops_are_not_counted_where_a_request_ends(method: str) -> None:
-    bench = Bench()
+    bench = StackBench()
     assert bench.take_request(request(method, to_tag="bob", extra=["Max-Forwards: 0"]))
 
 
 def test_a_cancel_without_hops_left_still_cancels() -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.take_request(request("INVITE"))
     bench.receive(request("CANCEL", extra=["Max-Forwards: 0"]))
     assert isinstance(bench.event(CancelReceived), CancelReceived)
@@ -484,7 +484,7 @@ OLD = "SIP/2.0/UDP 192.0.2.1:5060"
 
 @pytest.mark.parametrize("branch", [";branch=1", ";branch=z9hG4bK", "", ";branch=Z9HG4B", ";maddr=192.0.2.1"])
 def test_a_request_of_an_rfc_2543_element_is_served_and_its_retransmission_absorbed(branch: str) -> None:
-    bench = Bench()
+    bench = StackBench()
     invite = request("INVITE", via=OLD + branch)
     key = bench.take_request(invite)
     bench.receive(invite)
@@ -498,7 +498,7 @@ def test_a_request_of_an_rfc_2543_element_is_served_and_its_retransmission_absor
 
 
 def test_the_2xx_of_an_rfc_2543_element_is_acknowledged_by_its_tags() -> None:
-    bench = Bench()
+    bench = StackBench()
     invite = request("INVITE", via=OLD)
     bench.respond(bench.take_request(invite), invite, 200)
     bench.receive(request("ACK", via=OLD, to_tag="bob", uri="sip:gateway@192.0.2.2"))
@@ -507,7 +507,7 @@ def test_the_2xx_of_an_rfc_2543_element_is_acknowledged_by_its_tags() -> None:
 
 
 def test_a_cancel_without_a_branch_finds_its_invite() -> None:
-    bench = Bench()
+    bench = StackBench()
     key = bench.take_request(request("INVITE", via=OLD))
     bench.receive(request("CANCEL", via=OLD))
     assert bench.event(CancelReceived).key == key
@@ -526,20 +526,20 @@ def test_a_cancel_without_a_branch_finds_its_invite() -> None:
     ids=["CSeq", "Call-ID", "From tag", "Request-URI", "Via"],
 )
 def test_without_a_branch_whatever_differs_is_another_request(other: Request) -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.take_request(request("INVITE", via=OLD))
     assert bench.take_request(other)
 
 
 def test_without_a_branch_requests_of_two_dialogs_are_told_apart_by_their_tag() -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.take_request(request("INFO", via=OLD, to_tag="bob"))
     assert bench.take_request(request("INFO", via=OLD, to_tag="carol"))
 
 
 @pytest.mark.parametrize("via", ["", "nonsense", "SIP/2.0/UDP", 'SIP/2.0/UDP h;branch=z9hG4bKa1;x="\0"'])
 def test_a_request_that_escaped_the_parser_without_a_usable_via_is_dropped(via: str) -> None:
-    bench = Bench()
+    bench = StackBench()
     broken = request()
     broken.headers.remove("Via")
     broken.headers = Headers.received([("Via", via), *broken.headers.items()])
@@ -566,14 +566,14 @@ def test_a_request_that_escaped_the_parser_without_a_usable_via_is_dropped(via: 
     ],
 )
 def test_the_top_via_tells_where_the_request_came_from(via: str, expected: str) -> None:
-    bench = Bench()
+    bench = StackBench()
     bench.receive(request("INVITE", via=f"SIP/2.0/UDP {via}"))
     (trying,) = bench.sent()
     assert trying.headers.get_all("Via") == [f"SIP/2.0/UDP {expected}"]
 
 
 def test_other_vias_stay_in_their_order() -> None:
-    bench = Bench()
+    bench = StackBench()
     first, second = "SIP/2.0/UDP 192.0.2.1;rport;branch=z9hG4bK1", "SIP/2.0/TCP p.example;branch=z9hG4bK2"
     invite = request("INVITE", via=f"{first}, {second}", extra=["v: SIP/2.0/UDP q.example;branch=z9hG4bK3"])
     bench.receive(invite)
@@ -584,7 +584,7 @@ def test_other_vias_stay_in_their_order() -> None:
 
 
 def test_an_answer_goes_back_on_the_flow_of_the_request_even_if_a_copy_came_from_elsewhere() -> None:
-    bench = Bench()
+    bench = StackBench()
     first = udp(remote=HostPort("192.0.2.1", 40001))
     bench.receive(request("INVITE"), first)
     bench.receive(request("INVITE"), udp(remote=HostPort("192.0.2.1", 40002)))
@@ -596,7 +596,7 @@ def test_an_answer_goes_back_on_the_flow_of_the_request_even_if_a_copy_came_from
 
 
 def test_a_source_beyond_its_share_gets_503_and_others_are_served() -> None:
-    bench = Bench()
+    bench = StackBench()
     for i in range(budget.MAX_PER_SOURCE):
         bench.take_request(request("INVITE", branch=f"z9hG4bK{i}", call_id=f"c{i}"))
     bench.receive(request("INVITE", branch="z9hG4bKmore", call_id="more"))
@@ -607,7 +607,7 @@ def test_a_source_beyond_its_share_gets_503_and_others_are_served() -> None:
 
 
 def test_a_cancel_works_at_the_limit_and_makes_room() -> None:
-    bench = Bench()
+    bench = StackBench()
     keys = []
     for i in range(budget.MAX_PER_SOURCE):
         invite = request("INVITE", branch=f"z9hG4bK{i}", call_id=f"c{i}")
@@ -623,7 +623,7 @@ def test_a_cancel_works_at_the_limit_and_makes_room() -> None:
 
 def test_the_limit_of_all_sources_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "MAX_WAITING", 3)
-    bench = Bench()
+    bench = StackBench()
     for i in range(4):
         bench.receive(request(call_id=f"c{i}"), udp(remote=HostPort(f"192.0.2.{i + 1}", 5060)))
     assert bench.statuses() == [503]
@@ -637,7 +637,7 @@ ANSWERED = pytest.mark.parametrize("limit", ["MAX_ANSWERED", "MAX_ANSWERED_PER_S
 def test_answered_calls_count_against_limits_of_their_own(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setattr(budget, "MAX_PER_SOURCE", 1)
     monkeypatch.setattr(budget, limit, 3)
-    bench = Bench()
+    bench = StackBench()
     for i in range(3):
         invite = request("INVITE", branch=f"z9hG4bK{i}", call_id=f"c{i}")
         bench.respond(bench.take_request(invite), invite, 486)
@@ -653,7 +653,7 @@ def test_answered_calls_count_against_limits_of_their_own(monkeypatch: pytest.Mo
 @ANSWERED
 def test_the_oldest_answered_request_is_forgotten_for_a_new_one(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setattr(budget, limit, 3)
-    bench = Bench()
+    bench = StackBench()
     for i in range(50):
         options = request(branch=f"z9hG4bK{i}", call_id=f"c{i}")
         bench.respond(bench.take_request(options), options, 200)
@@ -669,7 +669,7 @@ def test_the_oldest_answered_request_is_forgotten_for_a_new_one(monkeypatch: pyt
 # --- budgets are separate
 
 
-def _flood(bench: Bench, method: str, count: int, *, to_tag: str = "", uri: str = "sip:bob@192.0.2.2") -> None:
+def _flood(bench: StackBench, method: str, count: int, *, to_tag: str = "", uri: str = "sip:bob@192.0.2.2") -> None:
     """Requests that nobody answers."""
     for i in range(count):
         own = f"{method}{to_tag}{i}"
@@ -683,7 +683,7 @@ def _flood(bench: Bench, method: str, count: int, *, to_tag: str = "", uri: str 
 def test_an_end_is_taken_whatever_the_load(monkeypatch: pytest.MonkeyPatch, flood: str, trunk: str | None) -> None:
     for limit in ("MAX_PER_SOURCE", "MAX_PER_TRUNK", "MAX_WAITING", "MAX_ANSWERED", "MAX_ANSWERED_PER_SOURCE"):
         monkeypatch.setattr(budget, limit, 2)
-    bench = Bench(udp(trunk=trunk))
+    bench = StackBench(udp(trunk=trunk))
     for to_tag in ("", "us"):
         _flood(bench, flood, 5, to_tag=to_tag)
     for i in range(20):
@@ -698,7 +698,7 @@ def test_a_flood_of_other_requests_from_a_trunks_address_refuses_none_of_its_cal
 ) -> None:
     monkeypatch.setattr(budget, "MAX_PER_TRUNK", 3)
     monkeypatch.setattr(budget, "MAX_ANSWERED_PER_SOURCE", 3)
-    bench = Bench(udp(trunk="pbx"))
+    bench = StackBench(udp(trunk="pbx"))
     for i in range(9):
         answered = request(flood, branch=f"z9hG4bKa{i}", call_id=f"a{i}")
         bench.respond(bench.take_request(answered), answered, 200)
@@ -709,7 +709,7 @@ def test_a_flood_of_other_requests_from_a_trunks_address_refuses_none_of_its_cal
 
 def test_a_flood_of_new_calls_refuses_nothing_inside_dialogs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "MAX_PER_SOURCE", 3)
-    bench = Bench()
+    bench = StackBench()
     _flood(bench, "INVITE", 9)
     for method in ("INVITE", "UPDATE", "BYE"):
         bench.take_request(request(method, branch=f"z9hG4bK{method}", to_tag="us"))
@@ -717,7 +717,7 @@ def test_a_flood_of_new_calls_refuses_nothing_inside_dialogs(monkeypatch: pytest
 
 def test_emergency_calls_have_a_budget_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "MAX_WAITING", 3)
-    bench = Bench()
+    bench = StackBench()
     bench.stack = SipStack(counting_tokens("t"), bench.counters, lambda r: "sip:112@" in r.uri)
     _flood(bench, "INVITE", 9)
     for i in range(3):
@@ -728,7 +728,7 @@ def test_emergency_calls_have_a_budget_of_their_own(monkeypatch: pytest.MonkeyPa
 
 def test_strangers_leave_the_budget_of_trunks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "MAX_WAITING", 3)
-    bench = Bench()
+    bench = StackBench()
     for i in range(9):
         bench.receive(request("INVITE", call_id=f"c{i}"), udp(remote=HostPort(f"192.0.2.{i + 10}", 5060)))
     bench.sent()
@@ -738,7 +738,7 @@ def test_strangers_leave_the_budget_of_trunks_alone(monkeypatch: pytest.MonkeyPa
 
 def test_a_trunk_has_a_larger_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "MAX_PER_SOURCE", 1)
-    bench = Bench(udp(trunk="pbx"))
+    bench = StackBench(udp(trunk="pbx"))
     for i in range(3):
         bench.take_request(request(branch=f"z9hG4bK{i}", call_id=f"c{i}"))
 
@@ -748,7 +748,7 @@ def test_a_trunk_has_a_larger_share(monkeypatch: pytest.MonkeyPatch) -> None:
 INVITE_STATES = pytest.mark.parametrize("cancelled", [False, True], ids=["proceeding", "cancelled"])
 
 
-def _undecided(bench: Bench, cancelled: bool) -> tuple[str, Request]:
+def _undecided(bench: StackBench, cancelled: bool) -> tuple[str, Request]:
     invite = request("INVITE")
     key = bench.take_request(invite)
     if cancelled:
@@ -758,7 +758,7 @@ def _undecided(bench: Bench, cancelled: bool) -> tuple[str, Request]:
     return key, invite
 
 
-def _disturb(bench: Bench, key: str, invite: Request, *, ack: bool = True) -> None:
+def _disturb(bench: StackBench, key: str, invite: Request, *, ack: bool = True) -> None:
     """Whatever may still come from either side once the outcome is fixed."""
     for status in (180, 200, 486):
         bench.respond(key, invite, status)
@@ -770,7 +770,7 @@ def _disturb(bench: Bench, key: str, invite: Request, *, ack: bool = True) -> No
 
 @INVITE_STATES
 def test_an_ack_before_the_answer_means_nothing(cancelled: bool) -> None:
-    bench = Bench()
+    bench = StackBench()
     key, invite = _undecided(bench, cancelled)
     bench.receive(_ack(branch=invite.via.branch))
     bench.respond(key, invite, 200)
@@ -779,7 +779,7 @@ def test_an_ack_before_the_answer_means_nothing(cancelled: bool) -> None:
 
 @INVITE_STATES
 def test_a_lost_flow_is_told_before_the_answer(cancelled: bool) -> None:
-    bench = Bench(stream())
+    bench = StackBench(stream())
     key, _ = _undecided(bench, cancelled)
     bench.stack.flow_closed(bench.flow, bench.now)
     assert bench.event(TransportFailed).key == key
@@ -788,7 +788,7 @@ def test_a_lost_flow_is_told_before_the_answer(cancelled: bool) -> None:
 
 @INVITE_STATES
 def test_an_undecided_invite_is_given_up_in_the_end(cancelled: bool) -> None:
-    bench = Bench()
+    bench = StackBench()
     key, _ = _undecided(bench, cancelled)
     bench.run(601)
     assert bench.event(RequestTimeout).key == key
@@ -797,7 +797,7 @@ def test_an_undecided_invite_is_given_up_in_the_end(cancelled: bool) -> None:
 
 @INVITE_STATES
 def test_a_failure_stays_the_outcome_whatever_comes_before_and_after_its_ack(cancelled: bool) -> None:
-    bench = Bench()
+    bench = StackBench()
     key, invite = _undecided(bench, cancelled)
     bench.respond(key, invite, 487)
     _disturb(bench, key, invite, ack=False)
@@ -815,7 +815,7 @@ def test_a_failure_stays_the_outcome_whatever_comes_before_and_after_its_ack(can
 
 @INVITE_STATES
 def test_an_answer_stays_the_outcome_whatever_comes_before_and_after_its_ack(cancelled: bool) -> None:
-    bench = Bench()
+    bench = StackBench()
     key, invite = _undecided(bench, cancelled)
     bench.respond(key, invite, 200)
     _disturb(bench, key, invite, ack=False)
@@ -834,7 +834,7 @@ def test_an_answer_stays_the_outcome_whatever_comes_before_and_after_its_ack(can
 
 @pytest.mark.parametrize("waited", [0, 4], ids=["trying", "proceeding"])
 def test_a_non_invite_request_takes_one_answer_in_each_state(waited: float) -> None:
-    bench = Bench()
+    bench = StackBench()
     options = request()
     key = bench.take_request(options)
     bench.run(waited)
@@ -851,7 +851,7 @@ def test_a_non_invite_request_takes_one_answer_in_each_state(waited: float) -> N
 
 @pytest.mark.parametrize("waited", [0, 4], ids=["trying", "proceeding"])
 def test_a_lost_flow_is_told_while_a_non_invite_request_waits(waited: float) -> None:
-    bench = Bench()
+    bench = StackBench()
     key = bench.take_request(request())
     bench.run(waited)
     bench.stack.flow_closed(bench.flow, bench.now)
@@ -863,7 +863,7 @@ def test_a_lost_flow_is_told_while_a_non_invite_request_waits(waited: float) -> 
 
 
 def test_a_closed_flow_ends_its_transactions_and_only_those() -> None:
-    bench = Bench(stream(number=1))
+    bench = StackBench(stream(number=1))
     waiting = bench.take_request(request("INVITE"))
     accepted = bench.take_request(request("INVITE", branch="z9hG4bK2", call_id="c2"))
     bench.respond(accepted, request("INVITE", call_id="c2"), 200)
@@ -882,7 +882,7 @@ def test_a_closed_flow_ends_its_transactions_and_only_those() -> None:
 
 @pytest.mark.parametrize("missing", ["To", "From", "Call-ID", "CSeq"])
 def test_a_response_without_its_identifiers_is_not_sent(missing: str) -> None:
-    bench = Bench()
+    bench = StackBench()
     options = request()
     key = bench.take_request(options)
     broken = create_response(options, 200)
@@ -896,7 +896,7 @@ def test_a_response_without_its_identifiers_is_not_sent(missing: str) -> None:
 
 @pytest.mark.parametrize("missing", ["To", "From", "Call-ID", "CSeq"])
 def test_a_response_that_cannot_be_written_leaves_the_transaction_as_it_was(missing: str) -> None:
-    bench = Bench()
+    bench = StackBench()
     invite = request("INVITE")
     key = bench.take_request(invite)
     broken = create_response(invite, 200, to_tag="first")
@@ -916,7 +916,7 @@ def test_a_response_that_cannot_be_written_leaves_the_transaction_as_it_was(miss
 
 
 def test_a_thousand_transactions_leave_nothing_behind() -> None:
-    bench = Bench(udp(trunk="pbx"))
+    bench = StackBench(udp(trunk="pbx"))
     for i in range(1000):
         method = ("INVITE", "OPTIONS", "BYE")[i % 3]
         message = request(method, branch=f"z9hG4bK{i}", call_id=f"c{i}")

@@ -29,8 +29,8 @@ from gateway.sip.stack import (
     TransportFailed,
 )
 from tests.effort import examples
-from tests.sip.one_stack import Bench
-from tests.sip.wire import ALICE, BOB, Node, Wire, counting_tokens, request, udp
+from tests.sip.fake_wire import ALICE, BOB, FakeWire, Node, counting_tokens, request, udp
+from tests.sip.stack_bench import StackBench
 
 LONGEST = 700.0
 """Seconds after which every timer has run out."""
@@ -39,7 +39,7 @@ LONGEST = 700.0
 class Caller:
     """Calls, acknowledges every 2xx, hangs up `talk` seconds of retransmission time later; may cancel."""
 
-    def __init__(self, wire: Wire, flow: Flow) -> None:
+    def __init__(self, wire: FakeWire, flow: Flow) -> None:
         self.node = wire.add("alice", flow, self.handle)
         self.dialogs: dict[str, Dialog] = {}
         self.statuses: list[tuple[str, int]] = []
@@ -77,7 +77,7 @@ class Caller:
 class Callee:
     """Rings, and answers as told."""
 
-    def __init__(self, wire: Wire, flow: Flow, *, final: int = 200) -> None:
+    def __init__(self, wire: FakeWire, flow: Flow, *, final: int = 200) -> None:
         self.node = wire.add("bob", flow, self.handle)
         self.final = final
         self.invites: dict[str, Request] = {}
@@ -113,17 +113,17 @@ class Callee:
         self.node.stack.respond(key, response, self.node.now)
 
 
-def _pair(wire: Wire, *, transport: str = "udp", final: int = 200) -> tuple[Caller, Callee]:
+def _pair(wire: FakeWire, *, transport: str = "udp", final: int = 200) -> tuple[Caller, Callee]:
     if transport == "udp":
         return Caller(wire, udp(ALICE, BOB)), Callee(wire, udp(BOB, ALICE), final=final)
     return Caller(wire, Flow(1, "tcp", ALICE, BOB)), Callee(wire, Flow(1, "tcp", BOB, ALICE), final=final)
 
 
-def _names(wire: Wire) -> list[str]:
+def _names(wire: FakeWire) -> list[str]:
     return [str(m.cseq) if isinstance(m, Request) else f"{m.status} {m.cseq.method}" for _, m in wire.sent]
 
 
-def _assert_call_completed(wire: Wire, caller: Caller, callee: Callee) -> None:
+def _assert_call_completed(wire: FakeWire, caller: Caller, callee: Callee) -> None:
     assert len(callee.invites) == len(callee.acked) == 1
     assert ("INVITE", 200) in caller.statuses
     assert caller.statuses.count(("BYE", 200)) == 1
@@ -134,7 +134,7 @@ def _assert_call_completed(wire: Wire, caller: Caller, callee: Callee) -> None:
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_on_a_good_wire_each_message_goes_once(transport: str) -> None:
-    wire = Wire()
+    wire = FakeWire()
     caller, callee = _pair(wire, transport=transport)
     caller.call()
     wire.run(LONGEST)
@@ -152,7 +152,7 @@ def test_on_a_good_wire_each_message_goes_once(transport: str) -> None:
 
 @pytest.mark.parametrize("position", range(7))
 def test_a_call_survives_the_loss_of_any_one_message(position: int) -> None:
-    wire = Wire()
+    wire = FakeWire()
     caller, callee = _pair(wire)
     wire.drop = lambda number, message: number == position
     caller.call()
@@ -162,7 +162,7 @@ def test_a_call_survives_the_loss_of_any_one_message(position: int) -> None:
 
 @pytest.mark.parametrize("kind", ["1 INVITE", "200 INVITE", "1 ACK", "2 BYE", "200 BYE"])
 def test_a_call_survives_the_loss_of_the_first_five_of_any_kind(kind: str) -> None:
-    wire = Wire()
+    wire = FakeWire()
     caller, callee = _pair(wire)
     wire.drop = lambda number, message: _names(wire)[number] == kind and _names(wire).count(kind) <= 5
     caller.call()
@@ -173,7 +173,7 @@ def test_a_call_survives_the_loss_of_the_first_five_of_any_kind(kind: str) -> No
 
 @pytest.mark.parametrize("kind", ["486 INVITE", "1 ACK"])
 def test_a_refusal_survives_loss_and_is_told_once(kind: str) -> None:
-    wire = Wire()
+    wire = FakeWire()
     caller, callee = _pair(wire, final=486)
     wire.drop = lambda number, message: _names(wire)[number] == kind and _names(wire).count(kind) <= 3
     caller.call()
@@ -185,7 +185,7 @@ def test_a_refusal_survives_loss_and_is_told_once(kind: str) -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_call_survives_a_bad_wire(seed: int) -> None:
-    wire = Wire(seed=seed, loss=0.25, copies=0.25, jitter=0.8)
+    wire = FakeWire(seed=seed, loss=0.25, copies=0.25, jitter=0.8)
     caller, callee = _pair(wire)
     caller.call()
     wire.run(LONGEST)
@@ -194,7 +194,7 @@ def test_a_call_survives_a_bad_wire(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_refused_call_is_refused_once_on_a_bad_wire(seed: int) -> None:
-    wire = Wire(seed=seed, loss=0.25, copies=0.25, jitter=0.8)
+    wire = FakeWire(seed=seed, loss=0.25, copies=0.25, jitter=0.8)
     caller, callee = _pair(wire, final=603)
     caller.call()
     wire.run(LONGEST)
@@ -205,7 +205,7 @@ def test_a_refused_call_is_refused_once_on_a_bad_wire(seed: int) -> None:
 
 
 def test_when_no_ack_ever_arrives_the_callee_is_told_and_the_caller_acknowledged_each_2xx() -> None:
-    wire = Wire()
+    wire = FakeWire()
     caller, callee = _pair(wire)
     caller.hang_up = False
     wire.drop = lambda number, message: isinstance(message, Request) and message.method == "ACK"
@@ -218,7 +218,7 @@ def test_when_no_ack_ever_arrives_the_callee_is_told_and_the_caller_acknowledged
 
 
 def test_when_nothing_arrives_the_caller_times_out() -> None:
-    wire = Wire(loss=1)
+    wire = FakeWire(loss=1)
     caller, callee = _pair(wire)
     key = caller.call()
     wire.run(LONGEST)
@@ -232,7 +232,7 @@ def test_when_nothing_arrives_the_caller_times_out() -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_cancelled_call_ends_on_a_bad_wire(seed: int) -> None:
-    wire = Wire(seed=seed, loss=0.2, copies=0.2, jitter=0.5)
+    wire = FakeWire(seed=seed, loss=0.2, copies=0.2, jitter=0.5)
     caller, callee = _pair(wire, final=0)
     key = caller.call()
     wire.run(seed % 4)
@@ -246,7 +246,7 @@ def test_a_cancelled_call_ends_on_a_bad_wire(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_when_cancel_and_200_cross_both_sides_agree_on_the_outcome(seed: int) -> None:
-    wire = Wire(seed=seed, loss=0.2, copies=0.2, jitter=0.5)
+    wire = FakeWire(seed=seed, loss=0.2, copies=0.2, jitter=0.5)
     caller, callee = _pair(wire, final=0)
     key = caller.call()
     while not callee.invites:
@@ -264,7 +264,7 @@ def test_when_cancel_and_200_cross_both_sides_agree_on_the_outcome(seed: int) ->
 
 
 def test_the_200_wins_when_it_left_before_the_cancel_came() -> None:
-    wire = Wire()
+    wire = FakeWire()
     caller, callee = _pair(wire, final=0)
     key = caller.call()
     wire.run(1)
@@ -281,7 +281,7 @@ def test_the_200_wins_when_it_left_before_the_cancel_came() -> None:
 
 
 def test_two_forks_that_answer_are_two_dialogs_each_acknowledged() -> None:
-    bench = Bench()
+    bench = StackBench()
     ours = request("INVITE")
     ours.headers.remove("Via")
     bench.stack.send_request(ours, bench.flow, bench.now)
@@ -306,7 +306,7 @@ def test_two_forks_that_answer_are_two_dialogs_each_acknowledged() -> None:
 
 
 def test_two_thousand_transactions_are_cheap_and_leave_nothing_behind() -> None:
-    bench = Bench(udp(trunk="pbx"))
+    bench = StackBench(udp(trunk="pbx"))
     started = perf_counter()
     for i in range(1000):
         bench.receive(request("INVITE", branch=f"z9hG4bK{i}", call_id=f"c{i}"))
@@ -476,7 +476,7 @@ TestAnyStack = AnyStack.TestCase
     ],
 )
 def test_a_stray_message_leaves_no_trace_but_a_counter(make: Callable[[], Message]) -> None:
-    bench = Bench(Flow(9, "wss", BOB, ALICE))
+    bench = StackBench(Flow(9, "wss", BOB, ALICE))
     bench.receive(make())
     bench.stack.flow_closed(bench.flow, bench.now)
     assert bench.idle()

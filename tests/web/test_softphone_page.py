@@ -38,7 +38,7 @@ def security(grade: str, trunk: str = GREEN, *, browser: str = "dtls,pending,wss
     return ("Call-Security", value)
 
 
-class Stage:
+class ScriptedPage:
     """A page signed in to a scripted gateway."""
 
     def __init__(self, page: Page, gateway: ScriptedGateway) -> None:
@@ -95,7 +95,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def visit(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+async def visit(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedPage]:
     """The page, not yet signed in."""
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
     gateway = ScriptedGateway()
@@ -103,7 +103,7 @@ async def visit(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     server = WebServer(config, gateway.handle, PageInfo("example.com"), Counters())
     await server.start()
     page = await browser.new_page()
-    stage = Stage(page, gateway)
+    stage = ScriptedPage(page, gateway)
     await page.goto(f"http://{server.address}/")
     yield stage
     await page.close()
@@ -114,14 +114,14 @@ async def visit(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def stage(visit: Stage) -> Stage:
+async def stage(visit: ScriptedPage) -> ScriptedPage:
     """The page, signed in."""
     await visit.sign_in()
     await visit.shows("registration", state="registered")
     return visit
 
 
-async def test_signs_in_as_the_realm_the_gateway_names_and_out_again(visit: Stage) -> None:
+async def test_signs_in_as_the_realm_the_gateway_names_and_out_again(visit: ScriptedPage) -> None:
     await visit.shows("registration", state="offline")
     await visit.sign_in()
     await visit.says("registration", "Signed in as alice")
@@ -133,7 +133,7 @@ async def test_signs_in_as_the_realm_the_gateway_names_and_out_again(visit: Stag
     await expect(visit.page.locator("#phone-card")).to_be_hidden()
 
 
-async def test_refused_registration_is_told_and_not_repeated(visit: Stage) -> None:
+async def test_refused_registration_is_told_and_not_repeated(visit: ScriptedPage) -> None:
     visit.gateway.register_status = (403, "Forbidden")
     await visit.sign_in()
     await visit.shows("registration", state="failed")
@@ -142,7 +142,7 @@ async def test_refused_registration_is_told_and_not_repeated(visit: Stage) -> No
     assert len(visit.gateway.requests) == 1
 
 
-async def test_page_expects_a_grade_while_it_rings_and_cancels(stage: Stage) -> None:
+async def test_page_expects_a_grade_while_it_rings_and_cancels(stage: ScriptedPage) -> None:
     async def ring(call: ScriptedCall) -> None:
         await call.respond(180, "Ringing", security("HOP_BY_HOP"))
         await call.ended.wait()
@@ -156,7 +156,7 @@ async def test_page_expects_a_grade_while_it_rings_and_cancels(stage: Stage) -> 
     await stage.says("reason", "You cancelled the call.")
 
 
-async def test_early_media_is_a_state_of_its_own(stage: Stage) -> None:
+async def test_early_media_is_a_state_of_its_own(stage: ScriptedPage) -> None:
     async def early(call: ScriptedCall) -> None:
         peer = await stage._peer()
         await peer.setRemoteDescription(RTCSessionDescription(call.invite.body, "offer"))
@@ -170,7 +170,7 @@ async def test_early_media_is_a_state_of_its_own(stage: Stage) -> None:
     await expect(stage.page.locator("#remote-audio")).to_have_js_property("paused", False)
 
 
-async def test_green_needs_the_grade_and_the_browsers_own_confirmation(stage: Stage) -> None:
+async def test_green_needs_the_grade_and_the_browsers_own_confirmation(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
     await stage.shows("call-state", state="in-call")
     await stage.says("leg-browser", "Your browser confirms it (AES-128 with an 80-bit tag, DTLS 1.2).")
@@ -180,7 +180,7 @@ async def test_green_needs_the_grade_and_the_browsers_own_confirmation(stage: St
     assert await stage.page.evaluate("softphone.session().isEstablished()")
 
 
-async def test_claim_the_browser_does_not_confirm_is_not_green(stage: Stage) -> None:
+async def test_claim_the_browser_does_not_confirm_is_not_green(stage: ScriptedPage) -> None:
     header = security("HOP_BY_HOP", browser="dtls,AEAD_AES_256_GCM,wss")
     await stage.dial(lambda call: stage.answer(call, header))
     await stage.shows("security", grade="HOP_BY_HOP", colour="amber")
@@ -197,7 +197,7 @@ async def test_claim_the_browser_does_not_confirm_is_not_green(stage: Stage) -> 
         ("UNAUTHENTICATED", "sdes,AEAD_AES_256_GCM,tls1.2,unverified", "amber"),
     ],
 )
-async def test_each_weaker_grade_has_its_colour(stage: Stage, grade: str, trunk: str, colour: str) -> None:
+async def test_each_weaker_grade_has_its_colour(stage: ScriptedPage, grade: str, trunk: str, colour: str) -> None:
     await stage.dial(lambda call: stage.answer(call, security(grade, trunk)))
     await stage.shows("call-state", state="in-call")
     await stage.shows("security", grade=grade, colour=colour)
@@ -205,7 +205,7 @@ async def test_each_weaker_grade_has_its_colour(stage: Stage, grade: str, trunk:
 
 @pytest.mark.parametrize("headers", [(), (("Call-Security", "grade=PERFECT"),)])
 async def test_call_without_a_usable_report_is_unknown_after_three_seconds(
-    stage: Stage, headers: tuple[Header, ...]
+    stage: ScriptedPage, headers: tuple[Header, ...]
 ) -> None:
     await stage.dial(lambda call: stage.answer(call, *headers))
     await stage.shows("call-state", state="in-call")
@@ -215,7 +215,7 @@ async def test_call_without_a_usable_report_is_unknown_after_three_seconds(
     await stage.says("security-words", "Treat it as if anyone could listen.")
 
 
-async def test_refused_call_says_why_in_both_places(stage: Stage) -> None:
+async def test_refused_call_says_why_in_both_places(stage: ScriptedPage) -> None:
     warning = ("Warning", '302 gw "Encryption is required and the other side refused it"')
     await stage.dial(lambda call: call.respond(488, "Not Acceptable Here", warning))
     await stage.shows("call-state", state="ended")
@@ -228,13 +228,13 @@ async def test_refused_call_says_why_in_both_places(stage: Stage) -> None:
     assert await stage.page.evaluate("softphone.session()") is None
 
 
-async def test_busy_is_no_matter_of_security(stage: Stage) -> None:
+async def test_busy_is_no_matter_of_security(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: call.respond(486, "Busy Here"))
     await stage.says("reason", "The line is busy.")
     await stage.says("security-title", "No call")
 
 
-async def test_reason_of_a_bye_is_shown(stage: Stage) -> None:
+async def test_reason_of_a_bye_is_shown(stage: ScriptedPage) -> None:
     async def script(call: ScriptedCall) -> None:
         await stage.answer(call, security("HOP_BY_HOP"))
         await stage.shows("call-state", state="in-call")
@@ -245,12 +245,12 @@ async def test_reason_of_a_bye_is_shown(stage: Stage) -> None:
     await stage.shows("security", grade="CLEARTEXT", colour="red")
 
 
-async def test_earlier_weakness_stays_visible(stage: Stage) -> None:
+async def test_earlier_weakness_stays_visible(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP", worst="CLEARTEXT")))
     await stage.says("security-notes", "Earlier in this call: not encrypted all the way.")
 
 
-async def test_text_of_a_peer_is_never_markup(stage: Stage) -> None:
+async def test_text_of_a_peer_is_never_markup(stage: ScriptedPage) -> None:
     quoted = MARKUP.replace('"', '\\"')
     warning = ("Warning", f'302 gw "{quoted}"')
     header = ("Call-Security", f'grade=CLEARTEXT;scope="to {quoted}";trunk="plain,{MARKUP[:10]},udp";policy="{quoted}"')
@@ -263,7 +263,7 @@ async def test_text_of_a_peer_is_never_markup(stage: Stage) -> None:
     assert await stage.page.locator("img, b:not(#keypad b)").count() == 0
 
 
-async def test_incoming_call_shows_its_grade_before_it_is_answered_and_can_be_declined(stage: Stage) -> None:
+async def test_incoming_call_shows_its_grade_before_it_is_answered_and_can_be_declined(stage: ScriptedPage) -> None:
     await stage.gateway.invite(await stage.offer(), security("CLEARTEXT", "plain,none,udp"))
     await stage.shows("call-state", state="incoming")
     await stage.says("peer", "Carol (carol)")
@@ -274,12 +274,12 @@ async def test_incoming_call_shows_its_grade_before_it_is_answered_and_can_be_de
     await stage.gateway.wait_for("SIP/2.0 603")
 
 
-async def test_name_cannot_be_faked_by_direction_marks(stage: Stage) -> None:
+async def test_name_cannot_be_faked_by_direction_marks(stage: ScriptedPage) -> None:
     await stage.gateway.invite(await stage.offer(), caller='"\u202eecila\u200b" <sip:mallory@example.com>')
     await stage.says("peer", "ecila (mallory)")
 
 
-async def test_second_caller_hears_busy(stage: Stage) -> None:
+async def test_second_caller_hears_busy(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: call.respond(180, "Ringing"))
     await stage.shows("call-state", state="ringing")
     await stage.gateway.invite(await stage.offer())
@@ -287,7 +287,7 @@ async def test_second_caller_hears_busy(stage: Stage) -> None:
     await stage.shows("call-state", state="ringing")
 
 
-async def test_typed_digits_fill_the_number_and_enter_dials(stage: Stage) -> None:
+async def test_typed_digits_fill_the_number_and_enter_dials(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: call.respond(404, "Not Found"), number="600")
     await stage.shows("call-state", state="ended")
     await stage.page.fill("#number", "")
@@ -309,7 +309,7 @@ CONNECT = """() => {
 }"""
 
 
-async def test_digits_wait_for_the_connection_and_go_as_telephone_events(stage: Stage) -> None:
+async def test_digits_wait_for_the_connection_and_go_as_telephone_events(stage: ScriptedPage) -> None:
     await stage.page.evaluate(RECORD_TONES)
     await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
     await stage.shows("call-state", state="in-call")
@@ -322,7 +322,7 @@ async def test_digits_wait_for_the_connection_and_go_as_telephone_events(stage: 
     assert not any(message.method == "INFO" for message in stage.gateway.requests)
 
 
-async def test_hold_mute_and_their_words(stage: Stage) -> None:
+async def test_hold_mute_and_their_words(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
     await stage.shows("call-state", state="in-call")
     await stage.page.click("#mute")
@@ -334,7 +334,7 @@ async def test_hold_mute_and_their_words(stage: Stage) -> None:
     await expect(stage.page.locator("#hold")).to_have_text("Resume")
 
 
-async def test_microphone_is_processed_unless_raw_is_asked_for(stage: Stage) -> None:
+async def test_microphone_is_processed_unless_raw_is_asked_for(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
     await stage.shows("call-state", state="in-call")
     track = "softphone.session().connection.getSenders()[0].track.getSettings().echoCancellation"
@@ -347,7 +347,7 @@ async def test_microphone_is_processed_unless_raw_is_asked_for(stage: Stage) -> 
     assert await stage.page.evaluate(track) is False
 
 
-async def test_a_call_whose_connection_to_the_gateway_breaks_has_ended(stage: Stage) -> None:
+async def test_a_call_whose_connection_to_the_gateway_breaks_has_ended(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
     await stage.shows("call-state", state="in-call")
     await stage.gateway.drop()
@@ -359,7 +359,7 @@ async def test_a_call_whose_connection_to_the_gateway_breaks_has_ended(stage: St
     assert await stage.page.evaluate("softphone.session()") is None
 
 
-async def test_a_call_in_the_making_ends_with_the_connection_too(stage: Stage) -> None:
+async def test_a_call_in_the_making_ends_with_the_connection_too(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: call.respond(180, "Ringing", security("CLEARTEXT", "plain,none,udp")))
     await stage.shows("call-state", state="ringing")
     await stage.gateway.drop()
@@ -376,7 +376,7 @@ FAIL = """() => {
 }"""
 
 
-async def test_a_call_whose_sound_is_interrupted_says_so_and_ends_when_it_fails(stage: Stage) -> None:
+async def test_a_call_whose_sound_is_interrupted_says_so_and_ends_when_it_fails(stage: ScriptedPage) -> None:
     await stage.page.evaluate(FAIL)
     await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
     await stage.shows("call-state", state="in-call")
@@ -392,7 +392,7 @@ async def test_a_call_whose_sound_is_interrupted_says_so_and_ends_when_it_fails(
     assert bye.get("Reason") == 'SIP ;cause=408; text="Media connection failed"'
 
 
-async def test_a_second_enter_does_not_end_the_call_the_first_one_made(stage: Stage) -> None:
+async def test_a_second_enter_does_not_end_the_call_the_first_one_made(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: call.respond(180, "Ringing"))
     await stage.page.keyboard.press("Enter")
     await stage.shows("call-state", state="ringing")
@@ -402,7 +402,7 @@ async def test_a_second_enter_does_not_end_the_call_the_first_one_made(stage: St
     assert [request.method for request in stage.gateway.requests] == ["REGISTER", "INVITE"]
 
 
-async def test_an_incoming_call_leaves_the_focus_and_enter_does_not_answer_it(stage: Stage) -> None:
+async def test_an_incoming_call_leaves_the_focus_and_enter_does_not_answer_it(stage: ScriptedPage) -> None:
     await stage.page.focus("#number")
     await stage.page.keyboard.type("60")
     await stage.gateway.invite(await stage.offer(), security("CLEARTEXT", "plain,none,udp"))
@@ -418,7 +418,7 @@ async def test_an_incoming_call_leaves_the_focus_and_enter_does_not_answer_it(st
     assert await stage.page.input_value("#number") == "600"
 
 
-async def test_leaving_the_page_in_a_call_is_asked_first(stage: Stage) -> None:
+async def test_leaving_the_page_in_a_call_is_asked_first(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
     await stage.shows("call-state", state="in-call")
     event = "window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
@@ -429,18 +429,18 @@ async def test_leaving_the_page_in_a_call_is_asked_first(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("typed", ["601@other.example", "sip:601@other.example", "601@example.com.evil"])
-async def test_a_number_of_another_domain_is_not_called_as_one_of_ours(stage: Stage, typed: str) -> None:
+async def test_a_number_of_another_domain_is_not_called_as_one_of_ours(stage: ScriptedPage, typed: str) -> None:
     await stage.dial(lambda call: call.respond(404, "Not Found"), number=typed)
     await stage.says("reason", "Only numbers and names of example.com can be called from here.")
     assert [request.method for request in stage.gateway.requests] == ["REGISTER"]
 
 
-async def test_the_realm_may_be_named(stage: Stage) -> None:
+async def test_the_realm_may_be_named(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: call.respond(486, "Busy Here"), number="601@EXAMPLE.com")
     await stage.says("reason", "The line is busy.")
 
 
-async def test_a_digit_on_hold_is_refused_aloud(stage: Stage) -> None:
+async def test_a_digit_on_hold_is_refused_aloud(stage: ScriptedPage) -> None:
     await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
     await stage.shows("call-state", state="in-call")
     await stage.page.click("#hold")
@@ -449,7 +449,7 @@ async def test_a_digit_on_hold_is_refused_aloud(stage: Stage) -> None:
     await stage.says("reason", "On hold no keypad tones are sent.")
 
 
-async def test_lost_connection_is_told_and_comes_back(stage: Stage) -> None:
+async def test_lost_connection_is_told_and_comes_back(stage: ScriptedPage) -> None:
     await stage.gateway.drop()
     await stage.shows("registration", state="connecting")
     await expect(stage.page.locator("#phone-card")).to_be_visible()
@@ -457,7 +457,7 @@ async def test_lost_connection_is_told_and_comes_back(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_page_fits_360_pixels(stage: Stage, scheme: str) -> None:
+async def test_page_fits_360_pixels(stage: ScriptedPage, scheme: str) -> None:
     await stage.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     await stage.page.set_viewport_size({"width": 360, "height": 640})
     await stage.dial(lambda call: stage.answer(call, security("CLEARTEXT", "plain,none,udp")))

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.web.scripted_gateway import Header
-from tests.web.test_softphone_page import CHROMIUM, Stage, browser, stage, visit
+from tests.web.test_softphone_page import CHROMIUM, ScriptedPage, browser, stage, visit
 
 __all__ = ["browser", "stage", "visit"]  # fixtures
 
@@ -20,17 +20,17 @@ RINGS, WAITS = ("active", "registered", "1.0"), ("active", "registered", "0.5")
 OTHER: Header = ("Contact", "<sip:other1@x.invalid;transport=ws>;expires=600")
 
 
-async def displace(stage: Stage) -> None:
+async def displace(stage: ScriptedPage) -> None:
     stage.gateway.others = [OTHER]
     await stage.gateway.tell_where_calls_ring(WAITS, RINGS)
     await stage.shows("standing", place="elsewhere")
 
 
-async def test_a_page_alone_says_nothing_of_where_calls_ring(stage: Stage) -> None:
+async def test_a_page_alone_says_nothing_of_where_calls_ring(stage: ScriptedPage) -> None:
     await expect(stage.page.locator("#standing")).to_be_hidden()
 
 
-async def test_the_page_that_was_displaced_says_so_and_offers_to_ring(stage: Stage) -> None:
+async def test_the_page_that_was_displaced_says_so_and_offers_to_ring(stage: ScriptedPage) -> None:
     await displace(stage)
     await stage.says("standing-words", "Signed in, but calls ring on another page")
     await expect(stage.page.locator("#ring-here")).to_be_visible()
@@ -39,7 +39,7 @@ async def test_the_page_that_was_displaced_says_so_and_offers_to_ring(stage: Sta
     assert len(stage.gateway.registers()) == 1
 
 
-async def test_the_new_page_says_that_the_other_one_does_not_ring_any_more(stage: Stage) -> None:
+async def test_the_new_page_says_that_the_other_one_does_not_ring_any_more(stage: ScriptedPage) -> None:
     await stage.gateway.tell_where_calls_ring(RINGS, WAITS)
     await stage.says("standing-words", "Your other page does not ring any more")
     await expect(stage.page.locator("#ring-here")).to_be_hidden()
@@ -47,14 +47,14 @@ async def test_the_new_page_says_that_the_other_one_does_not_ring_any_more(stage
     await expect(stage.page.locator("#standing")).to_be_hidden()
 
 
-async def test_when_the_other_page_is_gone_the_words_go_too(stage: Stage) -> None:
+async def test_when_the_other_page_is_gone_the_words_go_too(stage: ScriptedPage) -> None:
     await displace(stage)
     await stage.gateway.tell_where_calls_ring(RINGS)
     await expect(stage.page.locator("#standing")).to_be_hidden()
     assert len(stage.gateway.registers()) == 1
 
 
-async def test_ring_here_signs_in_anew(stage: Stage) -> None:
+async def test_ring_here_signs_in_anew(stage: ScriptedPage) -> None:
     await displace(stage)
     await stage.page.click("#ring-here")
     await until_registers(stage, 3)
@@ -66,7 +66,7 @@ async def test_ring_here_signs_in_anew(stage: Stage) -> None:
     await stage.shows("registration", state="registered")
 
 
-async def test_a_page_whose_contact_is_gone_registers_again_at_once(stage: Stage) -> None:
+async def test_a_page_whose_contact_is_gone_registers_again_at_once(stage: ScriptedPage) -> None:
     await displace(stage)
     stage.gateway.others = []
     await stage.gateway.tell_where_calls_ring(("terminated", "deactivated", "0.0"))
@@ -75,7 +75,7 @@ async def test_a_page_whose_contact_is_gone_registers_again_at_once(stage: Stage
     await expect(stage.page.locator("#standing")).to_be_hidden()
 
 
-async def test_a_page_that_another_one_signed_out_waits_for_its_user(stage: Stage) -> None:
+async def test_a_page_that_another_one_signed_out_waits_for_its_user(stage: ScriptedPage) -> None:
     await stage.gateway.tell_where_calls_ring(("terminated", "unregistered", "0.0"))
     await stage.says("standing-words", "calls do not ring here")
     assert len(stage.gateway.registers()) == 1
@@ -83,7 +83,7 @@ async def test_a_page_that_another_one_signed_out_waits_for_its_user(stage: Stag
     await until_registers(stage, 3)
 
 
-async def test_a_displaced_page_that_reconnects_still_says_so_until_it_is_alone(stage: Stage) -> None:
+async def test_a_displaced_page_that_reconnects_still_says_so_until_it_is_alone(stage: ScriptedPage) -> None:
     await displace(stage)
     await stage.gateway.drop()
     await until_registers(stage, 2)
@@ -96,14 +96,14 @@ async def test_a_displaced_page_that_reconnects_still_says_so_until_it_is_alone(
 
 
 @pytest.mark.parametrize("namespace", ["urn:else", 'x"><broken', "x<"])
-async def test_a_document_that_cannot_be_read_changes_nothing(stage: Stage, namespace: str) -> None:
+async def test_a_document_that_cannot_be_read_changes_nothing(stage: ScriptedPage, namespace: str) -> None:
     await displace(stage)
     await stage.gateway.tell_where_calls_ring(RINGS, namespace=namespace)
     await stage.gateway.wait_until(lambda: sum(r.start.startswith("SIP/2.0 200") for r in stage.gateway.requests) == 2)
     await stage.shows("standing", place="elsewhere")
 
 
-async def test_whoever_signs_out_is_told_nothing_of_it_at_the_next_sign_in(stage: Stage) -> None:
+async def test_whoever_signs_out_is_told_nothing_of_it_at_the_next_sign_in(stage: ScriptedPage) -> None:
     await displace(stage)
     await stage.page.click("#sign-out")
     await expect(stage.page.locator("#standing")).to_be_hidden()
@@ -113,6 +113,6 @@ async def test_whoever_signs_out_is_told_nothing_of_it_at_the_next_sign_in(stage
     await expect(stage.page.locator("#standing")).to_be_hidden()
 
 
-async def until_registers(stage: Stage, count: int) -> None:
+async def until_registers(stage: ScriptedPage, count: int) -> None:
     """Until the page has sent so many REGISTER requests."""
     await stage.gateway.wait_until(lambda: len(stage.gateway.registers()) >= count)

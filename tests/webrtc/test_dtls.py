@@ -54,7 +54,7 @@ def lossy(datagram: bytes, dice: random.Random) -> list[tuple[float, bytes]]:
     return [(ONE_WAY * dice.uniform(0.5, 3), datagram) for _ in range(copies)]
 
 
-class Wire:
+class DtlsWire:
     """Two endpoints, virtual time, and a rule for what happens to each datagram."""
 
     def __init__(self, server: DtlsEndpoint, client: DtlsEndpoint, rule: Rule = intact, seed: int = 1) -> None:
@@ -105,8 +105,8 @@ def make_pair(
     )
 
 
-def connect(server: DtlsEndpoint, client: DtlsEndpoint, rule: Rule = intact, seed: int = 1) -> Wire:
-    wire = Wire(server, client, rule, seed)
+def connect(server: DtlsEndpoint, client: DtlsEndpoint, rule: Rule = intact, seed: int = 1) -> DtlsWire:
+    wire = DtlsWire(server, client, rule, seed)
     wire.run(until=5.0)
     return wire
 
@@ -209,14 +209,14 @@ def test_early_resends_beat_the_one_second_timer() -> None:
         return [(ONE_WAY, datagram)]
 
     server, client = make_pair()
-    wire = Wire(server, client, lose_first_copy)
+    wire = DtlsWire(server, client, lose_first_copy)
     wire.run(until=0.6)
     assert_keyed_alike(server, client)
 
 
 def test_the_last_flight_is_resent_byte_for_byte_at_100_200_and_400_ms() -> None:
     server, client = make_pair()
-    wire = Wire(server, client, lambda _d, _r: [])
+    wire = DtlsWire(server, client, lambda _d, _r: [])
     wire.run(until=0.9)
     copies = [(round(at, 3), datagram) for at, index, datagram in wire.sent if index == 1]
     assert [at for at, _ in copies] == [0.0, 0.1, 0.3, 0.7]
@@ -237,7 +237,7 @@ def test_no_datagram_is_larger_than_a_webrtc_path_carries() -> None:
 
 def test_a_handshake_without_a_peer_times_out_after_ten_seconds() -> None:
     server, client = make_pair()
-    wire = Wire(server, client, lambda _d, _r: [])
+    wire = DtlsWire(server, client, lambda _d, _r: [])
     wire.run(until=HANDSHAKE_LIMIT - 0.1)
     assert client.state is DtlsState.HANDSHAKE
     wire.run(until=HANDSHAKE_LIMIT + 0.1)
@@ -390,7 +390,7 @@ def test_a_clienthello_split_over_two_datagrams_completes(order: tuple[int, int]
         return [(ONE_WAY, renumber(datagram) if from_client else datagram)]
 
     client_sent: set[bytes] = set()
-    wire = Wire(server, client, split_hello)
+    wire = DtlsWire(server, client, split_hello)
     original = client.take_datagrams
 
     def remembered() -> list[bytes]:

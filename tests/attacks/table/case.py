@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tests.attacks.target import CALLED_IN, NUMBERS
-from tests.attacks.wires import Wire
+from tests.attacks.wires import AttackWire
 from tests.rig.gateway import REALM
 
 STREAMS = ("tcp", "tls")
@@ -57,7 +57,7 @@ class Case:
     def expected(self, transport: str) -> Expect:
         return self.on.get(transport, self.expect)
 
-    def fill(self, wire: Wire, *, signed_in: str = "alice") -> bytes:
+    def fill(self, wire: AttackWire, *, signed_in: str = "alice") -> bytes:
         """The octets with everything put in that depends on the connection or must be new each time."""
         trunk = wire.transport != "wss"
         values = {

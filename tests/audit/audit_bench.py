@@ -78,7 +78,7 @@ def inline_log(directory: Path, **settings: Any) -> AuditLog:
     return log
 
 
-class Bench:
+class AuditBench:
     """An audit log with everything around it that a test looks at."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:

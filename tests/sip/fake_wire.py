@@ -12,6 +12,7 @@ from gateway.base.values import HostPort, TokenSource
 from gateway.sip.flow import Flow, TlsInfo, TransportName
 from gateway.sip.message import Message, Request, Response, parse_message
 from gateway.sip.stack import SipStack, StackEvent
+from tests import messages
 
 ALICE = HostPort("192.0.2.1", 5060)
 BOB = HostPort("192.0.2.2", 5060)
@@ -56,18 +57,17 @@ def request(
     uri: str = "sip:bob@192.0.2.2",
 ) -> Request:
     """A request of a peer, through the parser."""
-    head = [
-        f"{method} {uri} SIP/2.0",
-        f"Via: {via or f'SIP/2.0/UDP 192.0.2.1:5060;branch={branch};rport'}",
-        f"From: <sip:alice@example.org>;tag={from_tag}",
-        f"To: <sip:bob@example.org>{f';tag={to_tag}' if to_tag else ''}",
-        f"Call-ID: {call_id}",
-        f"CSeq: {cseq} {method}",
-        *extra,
-        "Content-Length: 0",
-    ]
-    text = "\r\n".join([*head, "", ""])
-    message = parse_message(text.encode(), stream=True)
+    lines = messages.fields(
+        method,
+        via=via or f"SIP/2.0/UDP 192.0.2.1:5060;branch={branch};rport",
+        from_=f"<sip:alice@example.org>;tag={from_tag}",
+        to=f"<sip:bob@example.org>{f';tag={to_tag}' if to_tag else ''}",
+        call_id=call_id,
+        cseq=cseq,
+        max_forwards=None,
+        extra=extra,
+    )
+    message = parse_message(messages.octets(method, uri, lines), stream=True)
     assert isinstance(message, Request)
     return message
 
@@ -100,7 +100,7 @@ class Node:
     handler: Handler
     stack: SipStack
     counters: Counters
-    wire: Wire
+    wire: FakeWire
     events: list[StackEvent] = field(default_factory=list)
 
     @property
@@ -112,7 +112,7 @@ class Node:
         return [type(event).__name__ for event in self.events]
 
 
-class Wire:
+class FakeWire:
     """Carries datagrams (or stream messages) between two nodes."""
 
     def __init__(self, *, seed: int = 0, loss: float = 0, copies: float = 0, jitter: float = 0) -> None:

@@ -9,13 +9,13 @@ from gateway.base.counters import Counter, Counters
 from gateway.sip.flow import Flow
 from gateway.sip.message import Message, Request, Response, create_response
 from gateway.sip.stack import RequestReceived, SipStack, StackEvent
-from tests.sip.wire import counting_tokens, read, udp
+from tests.sip.fake_wire import counting_tokens, read, udp
 
 E = TypeVar("E", bound=StackEvent)
 
 
 @dataclass
-class Bench:
+class StackBench:
     """A stack with a clock the test moves."""
 
     flow: Flow = field(default_factory=udp)

@@ -21,7 +21,7 @@ PLAIN, SDES, MORE, EMERGENCY = "700", "701", "71", "112"
 `MORE` and the emergency number go to the first one too."""
 
 
-class Scene:
+class HostedScene:
     """One gateway and its trunks. A trunk answers with `media[number]`; a test may put its own script in `scripts`."""
 
     def __init__(self, directory: Path, **options: Any) -> None:
@@ -73,7 +73,7 @@ class Scene:
         self.media[number] = TrunkMedia(host, profile or (CM_80 if number == SDES else None))
         return self.media[number]
 
-    async def start(self) -> Scene:
+    async def start(self) -> HostedScene:
         await self.host.start()
         for trunk in self.trunks.values():
             trunk.start()

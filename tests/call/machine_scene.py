@@ -21,7 +21,8 @@ from gateway.config.schema import Profile, Trunk
 from gateway.policy.model import effective_policy
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.flow import Flow, TlsInfo
-from gateway.sip.message import Headers, Request, Response, create_response
+from gateway.sip.message import Request, Response, create_response
+from tests import messages
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "sdp"
 BROWSER_FLOW = Flow(1, "wss", HostPort("192.0.2.1", 8443), HostPort("192.0.2.99", 50000))
@@ -47,23 +48,21 @@ def request(
     method: str, body: bytes = b"", *, cseq: int = 1, to_tag: str = "", extra: tuple[tuple[str, str], ...] = ()
 ) -> Request:
     """A request as the caller of a scene sends it."""
-    headers = Headers()
-    headers.add("Via", f"SIP/2.0/WSS client.invalid;branch=z9hG4bK{method}{cseq}")
-    headers.add("Max-Forwards", "70")
-    headers.add("From", "<sip:alice@example.test>;tag=caller")
-    headers.add("To", "<sip:600@example.test>" + (f";tag={to_tag}" if to_tag else ""))
-    headers.add("Call-ID", "caller-call-id")
-    headers.add("CSeq", f"{cseq} {method}")
-    headers.add("Contact", "<sip:alice@client.invalid;transport=ws>")
-    for name, value in extra:
-        headers.add(name, value)
-    if body:
-        headers.add("Content-Type", "application/sdp")
-    return Request(method, "sip:600@example.test", headers, body)
+    lines = messages.fields(
+        method,
+        via=f"SIP/2.0/WSS client.invalid;branch=z9hG4bK{method}{cseq}",
+        from_="<sip:alice@example.test>;tag=caller",
+        to="<sip:600@example.test>" + (f";tag={to_tag}" if to_tag else ""),
+        call_id="caller-call-id",
+        cseq=cseq,
+        contact="<sip:alice@client.invalid;transport=ws>",
+        extra=(f"{name}: {value}" for name, value in extra),
+    )
+    return messages.request(method, "sip:600@example.test", lines, body)
 
 
 @dataclass
-class Scene:
+class MachineScene:
     """One call on stage. `effects` holds what came out since the last `take`."""
 
     profile: Profile = Profile.STRICT
@@ -147,22 +146,22 @@ class Scene:
         self.effects.extend(effects)
         self.all.extend(effects)
 
-    def begin(self) -> Scene:
+    def begin(self) -> MachineScene:
         self._keep(self.call.open(self.now) + self.call.begin(self.now))
         return self
 
-    def feed(self, event: events.Event) -> Scene:
+    def feed(self, event: events.Event) -> MachineScene:
         self._keep(self.call.handle(event, self.now))
         return self
 
-    def connect(self) -> Scene:
+    def connect(self) -> MachineScene:
         return self.feed(events.TrunkConnected(self.flow))
 
-    def open_media(self) -> Scene:
+    def open_media(self) -> MachineScene:
         candidates = (HostPort("192.0.2.1", 10000),)
         return self.feed(events.MediaOpened(candidates, HostPort("127.0.0.1", 20000), HostPort("127.0.0.1", 20001)))
 
-    def calling(self) -> Scene:
+    def calling(self) -> MachineScene:
         """Up to the callee's INVITE."""
         self.begin()
         if self.outbound:
@@ -173,7 +172,7 @@ class Scene:
         """The effects of one kind since the last take of any kind."""
         return [e for e in self.effects if isinstance(e, kind)]
 
-    def clear(self) -> Scene:
+    def clear(self) -> MachineScene:
         self.effects.clear()
         return self
 
@@ -189,7 +188,7 @@ class Scene:
 
     def reply(
         self, status: int, body: bytes = b"", *, tag: str = "callee", purpose: fx.Purpose = fx.Purpose.INVITE
-    ) -> Scene:
+    ) -> MachineScene:
         """The callee answers the request sent last."""
         sent = [e for e in self.all if isinstance(e, fx.SendRequest) and e.purpose is purpose][-1]
         return self.feed(self.answer_to(sent, status, body, tag=tag))
@@ -208,7 +207,7 @@ class Scene:
         )
         return events.ResponseIn(sent.leg, sent.purpose, response, sent.flow, sent.ask)
 
-    def ack(self, body: bytes = b"") -> Scene:
+    def ack(self, body: bytes = b"") -> MachineScene:
         return self.feed(events.AckIn("invite-key", request("ACK", body, to_tag="gw-browser")))
 
     def inside(
@@ -221,7 +220,7 @@ class Scene:
         tag: str = "",
         flow: Flow | None = None,
         contact: str = "",
-    ) -> Scene:
+    ) -> MachineScene:
         """A request of a peer inside its dialog, or inside that of another fork with this tag, perhaps another way."""
         found = request(method, body, cseq=cseq, to_tag=f"gw-{leg}")
         side = self.state.leg(leg)
@@ -233,7 +232,7 @@ class Scene:
         came = flow or (side.flow if side is not None else BROWSER_FLOW)
         return self.feed(events.RequestIn(leg, f"{leg}-{cseq}", found, came))
 
-    def ack_of(self, leg: fx.LegName, cseq: int, body: bytes = b"") -> Scene:
+    def ack_of(self, leg: fx.LegName, cseq: int, body: bytes = b"") -> MachineScene:
         """The ACK of a re-INVITE that `inside` sent."""
         return self.feed(events.AckIn(f"{leg}-{cseq}", request("ACK", body, cseq=cseq, to_tag=f"gw-{leg}")))
 

@@ -83,13 +83,13 @@ class CallManager:
     async def stop(self) -> None:
         """Take no more calls, end every one there is, and wait, within limits, until peers and log know."""
         self._stopping = True
+        self.probes.stop()
         runners = list(self.index.runners)
         for runner in runners:
             runner.feed(events.Lost(Termination.SHUTDOWN))
         if runners:
             waiting = [asyncio.create_task(runner.finished()) for runner in runners]
             await asyncio.wait(waiting, timeout=STOP_SECONDS)
-        self.probes.stop()
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection has ended: its user is signed out, browser calls on it end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from gateway.call.effects import Timer
 from gateway.call.events import TimerFired
 from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
 from gateway.sip.message import create_response
+from tests.call.machine_scene import trunk_flow
 from tests.call.office import Office, invite
 
 pytestmark = pytest.mark.asyncio
@@ -110,19 +112,25 @@ async def test_a_trunk_that_is_down_is_asked_again_until_it_answers(
     assert caplog.text.count("trunk=old state=down->up") == 1
 
 
-async def test_a_request_or_a_response_of_the_trunk_takes_it_up(office: Office) -> None:
+async def test_a_response_of_the_trunk_takes_it_up(office: Office) -> None:
     probes = office.manager.probes
-    for word in ("request", "response"):
-        probes._silent("old", office.services.clock(), "test")
-        assert probes.is_down("old")
-        if word == "request":
-            office.request(invite("100", call_id="in"), key="in-2", flow=office.sip.flows["old"])
-        else:
-            office.call("700", key="in-3", call_id="out")
-            await office.settle()
-            office.reply("INVITE", 100)
-        assert probes.is_down("old") is (office.sip.flows["old"].trunk != "old")
-        probes.heard("old")
+    office.call("600")
+    await office.settle()
+    probes._silent("pbx", office.services.clock(), "test")
+    assert probes.is_down("pbx")
+    office.reply("INVITE", 100)
+    assert not probes.is_down("pbx")
+
+
+@pytest.mark.parametrize(("also", "up"), [(frozenset(), True), (frozenset({"old"}), False)])
+async def test_a_request_takes_the_trunk_up_that_alone_can_have_sent_it(
+    office: Office, also: frozenset[str], up: bool
+) -> None:
+    probes = office.manager.probes
+    probes._silent("pbx", office.services.clock(), "test")
+    office.request(invite("100", call_id="in"), key="in-2", flow=replace(trunk_flow(), also=also))
+    assert probes.is_down("pbx") is not up
+    probes.stop()
 
 
 async def test_a_connection_that_fails_takes_the_trunk_down_and_a_bad_certificate_does_not(office: Office) -> None:

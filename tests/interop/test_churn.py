@@ -25,12 +25,12 @@ USERS = tuple(f"user{n}" for n in range(10))
 SPREAD = {
     "answered": (4, "hangup-browser"),
     "cancelled": (4, "cancelled"),
-    "rejected": (3, "rejected"),
+    "rejected": (3, "busy"),
     "timed out": (3, "ring-timeout"),
     "vanished talking": (2, "flow-lost"),
     "vanished ringing": (2, "flow-lost"),
     "called": (1, "hangup-browser"),
-    "called in vain": (1, "rejected"),
+    "called in vain": (1, "busy"),
 }
 """Of the twenty calls of one user: how many of each kind, and how the log names their end."""
 CALLS = len(USERS) * sum(count for count, _ in SPREAD.values())

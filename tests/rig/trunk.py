@@ -55,6 +55,8 @@ class FakeTrunk:
         self.responses: list[Response] = []
         self.status = 200
         """What requests that are no INVITE are answered with."""
+        self.deaf = False
+        """Swallows whatever comes: a PBX behind a firewall, or none at all."""
         self.look: Callable[[Request], None] = lambda _request: None
         """Called with each request as it arrives, before anything is answered, in the trunk's own thread."""
         self._ringing: dict[str, Request] = {}
@@ -152,7 +154,7 @@ class FakeTrunk:
                         self._message(message, stream.sendall, stream=True)
 
     def _message(self, data: bytes, send: Callable[[bytes], None], *, stream: bool) -> None:
-        if not data.strip():
+        if self.deaf or not data.strip():
             return
         self._last = send
         message = parse_message(data, stream=stream)

@@ -55,17 +55,21 @@ class ScriptedCall:
         await self.gateway.send(respond(self.invite, status, reason, *headers, sdp=sdp))
 
     async def bye(self, *headers: Header) -> None:
+        await self.inside("BYE", 1, *headers)
+
+    async def inside(self, method: str, number: int, *headers: Header) -> None:
+        """A request inside the call."""
         lines = [
-            ("Via", "SIP/2.0/WS gateway.invalid;branch=z9hG4bKbye"),
+            ("Via", f"SIP/2.0/WS gateway.invalid;branch=z9hG4bK{method.lower()}{number}"),
             ("Max-Forwards", "70"),
             ("From", self.invite.get("To") + ";tag=gw"),
             ("To", self.invite.get("From")),
             ("Call-ID", self.invite.get("Call-ID")),
-            ("CSeq", "1 BYE"),
+            ("CSeq", f"{number} {method}"),
             *headers,
         ]
         target = self.invite.get("Contact").strip("<>").partition(">")[0]
-        await self.gateway.send(SipText(f"BYE {target} SIP/2.0", lines))
+        await self.gateway.send(SipText(f"{method} {target} SIP/2.0", lines))
 
 
 def respond(request: SipText, status: int, reason: str, *headers: Header, sdp: str = "") -> SipText:

@@ -263,6 +263,24 @@ async def test_text_of_a_peer_is_never_markup(stage: ScriptedPage) -> None:
     assert await stage.page.locator("img, b:not(#keypad b)").count() == 0
 
 
+async def test_who_is_connected_is_shown_with_the_answer_and_after_a_transfer(stage: ScriptedPage) -> None:
+    answered: list[ScriptedCall] = []
+
+    async def answer(call: ScriptedCall) -> None:
+        await stage.answer(call, security("HOP_BY_HOP"), ("P-Asserted-Identity", '"Front Desk" <sip:601@example.com>'))
+        answered.append(call)
+
+    await stage.dial(answer)
+    await stage.shows("call-state", state="in-call")
+    await stage.says("peer", "Front Desk (601)")
+    moved = ("P-Asserted-Identity", '"Bob \\"B\\" Example" <sip:%2B49301234@example.com>')
+    await answered[0].inside("UPDATE", 1, security("HOP_BY_HOP"), moved)
+    await stage.says("peer", 'Bob "B" Example (+49301234)')
+    await answered[0].inside("UPDATE", 2, security("HOP_BY_HOP"))
+    await stage.gateway.wait_until(lambda: sum("2 UPDATE" in str(m) for m in stage.gateway.requests) > 0)
+    await stage.says("peer", 'Bob "B" Example (+49301234)')
+
+
 async def test_incoming_call_shows_its_grade_before_it_is_answered_and_can_be_declined(stage: ScriptedPage) -> None:
     await stage.gateway.invite(await stage.offer(), security("CLEARTEXT", "plain,none,udp"))
     await stage.shows("call-state", state="incoming")

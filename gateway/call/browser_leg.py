@@ -73,6 +73,8 @@ class BrowserLeg(Leg):
     takes_update: bool = True
     """Whether UPDATE is worth a try (RFC 3311 4); a browser that does not say is asked."""
     description: SessionDescription | None = None
+    restarts: bool = False
+    """The offer last read begins ICE anew: its answer needs new credentials of ours (RFC 8839 4.4.2)."""
     role: Setup | None = None
     """Our role, fixed for the life of the association (RFC 8842 5.3)."""
 
@@ -125,6 +127,7 @@ class BrowserLeg(Leg):
         remote = read_audio(description)
         require_webrtc(remote)
         self._same_identity(remote)
+        self.restarts = remote.ice is not None and remote.ice.restarts(self.remote.ice if self.remote else None)
         self.description, self.remote = description, remote
         if self.role is None:
             self.role = Setup.PASSIVE if remote.setup is Setup.ACTIVE else self.setup_answer

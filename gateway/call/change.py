@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
+from gateway.base.values import Secret
 from gateway.call import answering, direction, ending, flows, forks, glare, report, security, wiring
 from gateway.call.agreed import AgreedMedia
 from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
-from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, SendAck, SetTimer, Timer
+from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, RestartIce, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.leg import ALLOW, Leg, warning
 from gateway.call.places import termination_of
@@ -24,6 +25,7 @@ from gateway.sdp.negotiation import common_codecs
 from gateway.sip.dialog import request_dialog_key
 from gateway.sip.message import Request
 from gateway.sip.reason import read_reasons
+from gateway.webrtc.ice_lite import IceCredentials
 
 MAX_GLARE_RETRIES = 2
 MAX_WEAKENING_ATTEMPTS = 2
@@ -157,6 +159,8 @@ def _browser_offer(call: CallState, leg: Leg, event: RequestIn) -> bool:
         return _weakening(call, leg, event, Termination.BROWSER_OFFER_INSECURE)
     except SdpError:
         return _unacceptable(call, leg, event, Termination.BAD_SDP)
+    if isinstance(leg, BrowserLeg) and leg.restarts:
+        leg.ice = IceCredentials.generate(call.context.tokens)
     return _answer(call, leg, event, remote)
 
 
@@ -221,6 +225,8 @@ def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) ->
         return _unacceptable(call, leg, event, Termination.BAD_SDP)
     if isinstance(leg, TrunkLeg):
         security.posture_changed(call, leg)
+    if isinstance(leg, BrowserLeg) and leg.restarts and leg.ice is not None:
+        call.emit(RestartIce(leg.ice.ufrag, Secret(leg.ice.pwd)))
     wiring.connect_media(call)
     _accept(call, leg, event, body)
     follow(call, other)

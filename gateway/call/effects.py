@@ -104,6 +104,14 @@ class OpenMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartIce:
+    """Let the relay answer checks under new credentials too (RFC 8839 4.4)."""
+
+    ice_ufrag: str
+    ice_pwd: Secret[str]
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectTrunk:
     """Get a flow to the trunk, verified where it is TLS; answered by `TrunkConnected` or `TrunkFailed`."""
 
@@ -216,6 +224,7 @@ Effect = (
     | Respond
     | TrackDialog
     | OpenMedia
+    | RestartIce
     | ConnectTrunk
     | ProbeTrunk
     | StartDtls

@@ -10,7 +10,16 @@ from gateway.base.errors import MediaError
 from gateway.base.termination import Termination
 from gateway.call import events
 from gateway.call.edge import attempt
-from gateway.call.effects import LegName, OpenMedia, SetDirection, SetPayloads, SetTrunkKeys, SetTrunkMedia, StartDtls
+from gateway.call.effects import (
+    LegName,
+    OpenMedia,
+    RestartIce,
+    SetDirection,
+    SetPayloads,
+    SetTrunkKeys,
+    SetTrunkMedia,
+    StartDtls,
+)
 from gateway.media import relay_protocol as relay
 from gateway.media.relay_client import RelayPool, RelaySession
 from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
@@ -84,6 +93,10 @@ class CallMedia:
         while self._early:
             self._dtls.receive(self._early.popleft(), self._loop.time())
         self._after_dtls()
+
+    def restart_ice(self, command: RestartIce) -> None:
+        if self._session is not None:
+            self._session.set_ice(command.ice_ufrag, command.ice_pwd)
 
     def release_keys(self) -> None:
         """The record is written: let media flow."""

@@ -324,6 +324,9 @@ class CallRunner:
             self._index.recorded_peers.add(flow.id)
             self._services.audit.write(record.tls_peer(trunk=trunk, address=flow.remote, identity=flow.tls))
 
+    def _restart_ice(self, effect: fx.RestartIce) -> None:
+        self._media.restart_ice(effect)
+
     def _start_dtls(self, effect: fx.StartDtls) -> None:
         self._media.start_dtls(effect)
 
@@ -444,6 +447,7 @@ _EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
     fx.TrackDialog: CallRunner._track,
     fx.OpenMedia: CallRunner._open_media,
     fx.ConnectTrunk: CallRunner._connect,
+    fx.RestartIce: CallRunner._restart_ice,
     fx.ProbeTrunk: CallRunner._probe,
     fx.StartDtls: CallRunner._start_dtls,
     fx.ReleaseDtlsKeys: CallRunner._release_keys,

@@ -34,6 +34,10 @@ Session
     ====================  ==========================================================================================
     `OpenSession`         Binds the trunk ports and starts to answer STUN checks for `ice_ufrag`. Answered by
                           `SessionOpened` or `SessionFailed`, whichever comes first, exactly once.
+    `SetIce`              Starts to answer checks for another `ice_ufrag` too: an ICE restart (RFC 8839 4.4). Media and
+                          DTLS go on over the paths there are. The name before goes with the first check under the new
+                          one that nominates; of more than two names the one nobody nominated goes first. A name that
+                          another session has is refused.
     `SetKeys`             Installs the SRTP keys of a leg. A direction whose key is unchanged keeps its context, so its
                           roll-over counter and replay window live on (RFC 3711 3.2.1). A trunk leg that was plain is
                           keyed from then on, until `SetTrunk` says otherwise.
@@ -262,6 +266,13 @@ class OpenSession:
 
 
 @dataclass(frozen=True, slots=True)
+class SetIce:
+    session: int
+    ice_ufrag: str
+    ice_pwd: Secret[str]
+
+
+@dataclass(frozen=True, slots=True)
 class SetKeys:
     session: int
     leg: Leg
@@ -449,7 +460,16 @@ class WorkerLost:
 
 
 Command: TypeAlias = (
-    OpenSession | SetKeys | SetTrunk | SetPayloads | SetDirection | SendDtls | CloseSession | GetCounters | Heartbeat
+    OpenSession
+    | SetIce
+    | SetKeys
+    | SetTrunk
+    | SetPayloads
+    | SetDirection
+    | SendDtls
+    | CloseSession
+    | GetCounters
+    | Heartbeat
 )
 Event: TypeAlias = (
     WorkerReady

@@ -27,6 +27,7 @@ from gateway.media.relay_protocol import (
     SessionFailed,
     SessionOpened,
     SetDirection,
+    SetIce,
     SetKeys,
     SetPayloads,
     SetTrunk,
@@ -65,6 +66,10 @@ class RelaySession:
         self._reports: list[asyncio.Future[SessionCounters]] = []
         self._last = SessionCounters()
         self._closing = False
+
+    def set_ice(self, ufrag: str, pwd: Secret[str]) -> None:
+        """Answer checks under another name too; the one before goes when the browser has chosen a path under it."""
+        self._send(SetIce(self.id, ufrag, pwd))
 
     def set_keys(self, leg: Leg, suite: CryptoSuite, tx: Secret[bytes], rx: Secret[bytes]) -> None:
         """Install the SRTP keys of a leg; a direction with an unchanged key keeps its context (RFC 3711 3.2.1)."""

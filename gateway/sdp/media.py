@@ -108,6 +108,10 @@ class IceParameters:
     candidates: int = 0
     """How many were listed, at most `MAX_CANDIDATES`."""
 
+    def restarts(self, before: IceParameters | None) -> bool:
+        """Whether these begin ICE anew: another name or another password (RFC 8839 4.4.1.1.1)."""
+        return before is not None and (before.ufrag, before.pwd) != (self.ufrag, self.pwd)
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteAudio:

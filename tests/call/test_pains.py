@@ -47,8 +47,10 @@ def test_pain_2_new_ice_credentials_are_no_new_dtls_association() -> None:
     restart = OFFER.replace(b"a=ice-ufrag:", b"a=ice-ufrag:NEW").replace(b"a=ice-pwd:", b"a=ice-pwd:NEW")
     from_browser(scene, "INVITE", restart)
     assert scene.responses[-1].status == 200
-    for kept in ("a=fingerprint", "a=setup", "a=ice-ufrag"):
+    for kept in ("a=fingerprint", "a=setup", "a=candidate"):
         assert lines(scene.responses[-1].body, kept) == lines(before, kept)
+    for ours in ("a=ice-ufrag", "a=ice-pwd"):
+        assert lines(scene.responses[-1].body, ours) != lines(before, ours)
     assert not [e for e in scene.effects if isinstance(e, DTLS)]
 
 

@@ -214,6 +214,13 @@ class RelayedCall:
         self.browser, self.trunk = BrowserPeer(self, host or BROWSER_HOST), TrunkPeer(self, host or TRUNK_HOST)
         self._others: list[Peer] = []
 
+    def restart(self) -> tuple[str, str]:
+        """An ICE restart: new credentials, which the browser uses from now on. Returns those before."""
+        before = self.ufrag, self.password
+        self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(12)
+        self.session.set_ice(self.ufrag, Secret(self.password))
+        return before
+
     async def open(self, pool: RelayPool, bind: str = TRUNK_BIND) -> None:
         self.session = await pool.open(
             ice_ufrag=self.ufrag,

@@ -39,6 +39,7 @@ from gateway.media.relay_protocol import (
     SessionFailed,
     SessionOpened,
     SetDirection,
+    SetIce,
     SetKeys,
     SetPayloads,
     SetTrunk,
@@ -53,6 +54,7 @@ ADDRESS = HostPort("192.0.2.7", 4000)
 
 COMMANDS: list[Command] = [
     OpenSession(7, "ufragufrag", Secret("canary-password"), "127.0.0.1"),
+    SetIce(7, "anotherufrag", Secret("canary-password")),
     SetKeys(7, "trunk", "AEAD_AES_256_GCM", Secret(CANARY), Secret(CANARY[::-1])),
     SetTrunk(7, True, ADDRESS, None, True, ("192.0.2.0/24", "2001:db8::/32")),
     SetTrunk(7, False, ADDRESS, HostPort("2001:db8::1", 4005), False, ()),

@@ -10,6 +10,7 @@ from gateway.base.values import HostPort
 from gateway.media.relay_protocol import ConsentLost, DtlsReceived, IceValidated, UnsentCause
 from gateway.media.worker import rtp
 from gateway.media.worker.counters import RateLimit, Tally
+from gateway.media.worker.credentials import Credentials
 from gateway.media.worker.paths import BrowserPaths
 from gateway.media.worker.protection import Protection
 from gateway.media.worker.reports import Reports
@@ -26,12 +27,12 @@ Path: TypeAlias = tuple[socket.socket, tuple[Any, ...]]
 
 
 class BrowserLeg:
-    """One browser: its password, paths and keys."""
+    """One browser: its credentials, paths and keys."""
 
     def __init__(
-        self, password: bytes, consent_seconds: float, tally: Tally, reports: Reports, ssrcs: deque[int]
+        self, credentials: Credentials, consent_seconds: float, tally: Tally, reports: Reports, ssrcs: deque[int]
     ) -> None:
-        self.password = password
+        self.credentials = credentials
         self.stream = Stream(ssrcs)
         """What we send to the browser."""
         self.longest = MAX_PACKET

@@ -7,6 +7,7 @@ from anywhere else never reach a session: one forged ClientHello must not distur
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 from gateway.media.relay_protocol import MAX_DATAGRAM, WorkerConfig
@@ -39,17 +40,26 @@ class BrowserPort:
 
     def add(self, session: Session) -> None:
         """Start to answer checks for a session."""
-        self._sessions[session.ufrag] = session
+        self._sessions.update(dict.fromkeys(session.browser.credentials.names, session))
+
+    def restart(self, session: Session, ufrag: str, password: bytes) -> None:
+        """Answer checks of a session under another name too."""
+        self._forget(session.browser.credentials.restart(ufrag, password))
+        self._sessions[ufrag] = session
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._sessions.pop(name, None)
 
     def remove(self, session: Session) -> None:
         """Forget a session and its paths."""
-        self._sessions.pop(session.ufrag, None)
+        self._forget(session.browser.credentials.names)
         for path in session.browser.paths.clear():
             self._owners.pop(path, None)
 
     def expire(self, now: float) -> None:
         """Drop what lost consent (RFC 7675)."""
-        for session in self._sessions.values():
+        for session in set(self._sessions.values()):
             for path in session.browser.expire(now):
                 self._owners.pop(path, None)
 
@@ -95,10 +105,11 @@ class BrowserPort:
         session = self._sessions.get(check.ufrag)
         if session is None:
             self.tally.stun_rejected += 1
-        elif session.browser.paths.lost or not check.is_authentic(session.browser.password):
+        elif session.browser.paths.lost or not check.is_authentic(session.browser.credentials.password(check.ufrag)):
             session.tally.stun_rejected += 1
         elif check.conflicts:
-            _answer(path, check.answer_conflict(session.browser.password), session.tally)
+            answer = check.answer_conflict(session.browser.credentials.password(check.ufrag))
+            _answer(path, answer, session.tally)
         else:
             self._confirm(check, session, path, now)
 
@@ -110,11 +121,14 @@ class BrowserPort:
                 return
             owner.browser.paths.drop(path)
         self._owners[path] = session
+        password = session.browser.credentials.password(check.ufrag)
+        if check.nominates:
+            self._forget(session.browser.credentials.nominated(check.ufrag))
         evicted = session.browser.confirm(path, check.nominates, now)
         if evicted is not None:
             self._owners.pop(evicted, None)
         host, port = path[1][:2]
-        _answer(path, check.answer(session.browser.password, host, port), session.tally)
+        _answer(path, check.answer(password, host, port), session.tally)
 
 
 def _answer(path: tuple[socket.socket, tuple[Any, ...]], response: bytes, tally: Tally) -> None:

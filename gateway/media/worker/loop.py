@@ -27,6 +27,7 @@ from gateway.media.relay_protocol import (
     SessionFailed,
     SessionOpened,
     SetDirection,
+    SetIce,
     SetKeys,
     SetPayloads,
     SetTrunk,
@@ -138,8 +139,16 @@ class RelayLoop:
             self._control.emit(Alive(command.number))
         else:
             session = self._sessions.get(command.session)
-            if session is not None:
+            if session is not None and isinstance(command, SetIce):
+                self._restart(command, session)
+            elif session is not None and not isinstance(command, SetIce):
                 _apply(command, session, now)
+
+    def _restart(self, command: SetIce, session: Session) -> None:
+        if self._port.knows(command.ice_ufrag):
+            self._control.emit(SessionFailed(command.session, FailureReason.DUPLICATE))
+        else:
+            self._port.restart(session, command.ice_ufrag, command.ice_pwd.reveal().encode())
 
     def _open(self, command: OpenSession, now: float) -> None:
         try:

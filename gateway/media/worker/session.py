@@ -24,6 +24,7 @@ from gateway.media.relay_protocol import (
 from gateway.media.worker import rtcp, rtp
 from gateway.media.worker.browser import BrowserLeg
 from gateway.media.worker.counters import RateLimit, Tally
+from gateway.media.worker.credentials import Credentials
 from gateway.media.worker.latch import Address
 from gateway.media.worker.reports import Emit, Reports
 from gateway.media.worker.srtp import find_suite
@@ -64,12 +65,11 @@ class Session:
 
     def __init__(self, command: OpenSession, sockets: TrunkSockets, consent_seconds: float, emit: Emit) -> None:
         self.number = command.session
-        self.ufrag = command.ice_ufrag
         self.tally = Tally()
         self._reports = Reports(command.session, emit)
         ssrcs: deque[int] = deque(maxlen=MAX_REMEMBERED)
-        password = command.ice_pwd.reveal().encode()
-        self.browser = BrowserLeg(password, consent_seconds, self.tally, self._reports, ssrcs)
+        credentials = Credentials(command.ice_ufrag, command.ice_pwd.reveal().encode())
+        self.browser = BrowserLeg(credentials, consent_seconds, self.tally, self._reports, ssrcs)
         self.trunk = TrunkLeg(sockets, self.tally, self._reports, ssrcs)
         self._emit = emit
         self._trunk_keyed = False

@@ -99,7 +99,13 @@ class Termination(Enum):
         300,
         "Media is asked for over a network protocol this leg does not have",
     )
-    ADDRESS_INCOMPATIBLE = ("address-incompatible", Party.CALLER, 488, 301, "Media addresses must be IP addresses")
+    ADDRESS_INCOMPATIBLE = (
+        "address-incompatible",
+        Party.CALLER,
+        488,
+        301,
+        "Media must be at an IP address, or at a name that leads into the networks of the trunk",
+    )
     IDENTITY_MISMATCH = ("identity-mismatch", Party.BROWSER, 403, 399, "From does not match the signed-in user")
     LOOP_DETECTED = ("loop-detected", Party.CALLER, 482, 0, "The call came back to this gateway")
     MEDIA_UNAVAILABLE = ("media-unavailable", Party.GATEWAY, 503, 399, "No media port or relay worker is free")

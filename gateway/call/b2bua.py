@@ -18,6 +18,7 @@ from gateway.call import (
     ending,
     flows,
     liveness,
+    names,
     proof,
     report,
     responses,
@@ -46,6 +47,7 @@ from gateway.call.events import (
     MediaSilent,
     MediaStarted,
     MediaUnsent,
+    NamesFound,
     RequestFailed,
     RequestIn,
     ResponseIn,
@@ -78,7 +80,7 @@ class Call:
         call.now = now
         if call.browser is call.caller and call.browser.invite is not None:
             report.note_allow(call.browser, call.browser.invite)
-        setup.start(call)
+        names.start(call)
         return self._drain()
 
     def begin_refused(self, termination: Termination, now: float) -> list[Effect]:
@@ -91,9 +93,26 @@ class Call:
         """Advance the call by one event."""
         call = self.state
         call.now = now
-        if call.live or isinstance(event, _AFTER_THE_END):
-            self._dispatch(event)
+        if isinstance(event, NamesFound):
+            self._names_found(event)
+        elif call.live or isinstance(event, _AFTER_THE_END):
+            self._take(event)
         return self._drain()
+
+    def _take(self, event: Event) -> None:
+        if not (self.state.live and names.must_wait(self.state, event)):
+            self._dispatch(event)
+
+    def _names_found(self, event: NamesFound) -> None:
+        """What has waited goes on in its order; a later message may have a name of its own."""
+        call = self.state
+        if not call.live:
+            waited, call.waiting = call.waiting, []
+        else:
+            waited = names.found(call, event)
+        for late in waited:
+            if call.live or isinstance(late, _AFTER_THE_END):
+                self._take(late)
 
     def fail(self, now: float) -> list[Effect]:
         """A step raised what it did not declare: the call ends, and what it had decided before still happens."""

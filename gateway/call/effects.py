@@ -112,6 +112,13 @@ class RestartIce:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolveNames:
+    """Ask DNS for host names of a trunk's description; answered by `NamesFound`, whatever comes of it."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectTrunk:
     """Get a flow to the trunk, verified where it is TLS; answered by `TrunkConnected` or `TrunkFailed`."""
 
@@ -225,6 +232,7 @@ Effect = (
     | TrackDialog
     | OpenMedia
     | RestartIce
+    | ResolveNames
     | ConnectTrunk
     | ProbeTrunk
     | StartDtls

@@ -30,6 +30,14 @@ class MediaFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class NamesFound:
+    """DNS has answered, or not in time."""
+
+    addresses: tuple[tuple[str, tuple[str, ...]], ...]
+    """The names asked for with their addresses, IPv4 or IPv6 text; none for a name that has none."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkConnected:
     """There is a flow to the trunk; its TLS peer is verified when the flow says so."""
 
@@ -229,6 +237,7 @@ class Lost:
 Event = (
     MediaOpened
     | MediaFailed
+    | NamesFound
     | TrunkConnected
     | TrunkFailed
     | TrunkSilent

@@ -324,6 +324,14 @@ class CallRunner:
             self._index.recorded_peers.add(flow.id)
             self._services.audit.write(record.tls_peer(trunk=trunk, address=flow.remote, identity=flow.tls))
 
+    def _resolve(self, effect: fx.ResolveNames) -> None:
+        self._spawn(self._find_names(effect.names))
+
+    async def _find_names(self, names: tuple[str, ...]) -> None:
+        found = await self._services.lookups.find(names)
+        log.info("call=%s trunk=%s media names: %s", self.state.id, self.state.trunk_id, found)
+        self.feed(events.NamesFound(found))
+
     def _restart_ice(self, effect: fx.RestartIce) -> None:
         self._media.restart_ice(effect)
 
@@ -448,6 +456,7 @@ _EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
     fx.OpenMedia: CallRunner._open_media,
     fx.ConnectTrunk: CallRunner._connect,
     fx.RestartIce: CallRunner._restart_ice,
+    fx.ResolveNames: CallRunner._resolve,
     fx.ProbeTrunk: CallRunner._probe,
     fx.StartDtls: CallRunner._start_dtls,
     fx.ReleaseDtlsKeys: CallRunner._release_keys,

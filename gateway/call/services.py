@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.audit.log import AuditLog
 from gateway.base.counters import Counters
 from gateway.base.values import HostPort, TokenSource
+from gateway.call.lookup import NameLookups
 from gateway.call.places import OwnPlaces
 from gateway.call.trunk_leg import KeySource
 from gateway.config.schema import GatewayConfig
@@ -57,3 +58,5 @@ class Services:
     clock: Callable[[], float]
     own: OwnPlaces
     """Where this gateway itself is reached: media is never sent there."""
+    lookups: NameLookups = field(default_factory=NameLookups)
+    """DNS for the host names of trunks' media, shared by all calls."""

@@ -11,7 +11,7 @@ from gateway.base.values import TokenSource
 from gateway.call.agreed import AgreedMedia
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import Effect, LegName, Purpose, SendRequest
-from gateway.call.events import MediaOpened
+from gateway.call.events import Event, MediaOpened
 from gateway.call.hops import HopMarks
 from gateway.call.leg import Leg
 from gateway.call.party import Party
@@ -111,6 +111,10 @@ class CallState:
     """The trunk did not answer when it was asked last."""
     abandoned: dict[int, Leg] = field(default_factory=dict)
     """INVITEs given up for another trunk, by the number of the request, with the leg they were sent on."""
+    start_waits: bool = False
+    """The offer has host names that are being looked up: nothing has begun yet."""
+    waiting: list[Event] = field(default_factory=list)
+    """Messages of the trunk that wait for names, in their order, see `names`."""
     late_offer: bool = False
     """The caller's INVITE had no offer: ours goes into the 200, its answer comes in the ACK."""
     callee_call_id: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.base.crypto_suite import SUITES, CryptoSuite
 from gateway.base.errors import SdpError
@@ -25,6 +25,7 @@ from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import Direction, LocalAudio, Proto, RemoteAudio, audio_lines, strongest
 from gateway.sdp.negotiation import Keying, TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 KeySource = Callable[[int], bytes]
 """Gives that many octets of key material; injected, so that the leg itself has no randomness."""
 
@@ -60,6 +61,8 @@ class TrunkLeg(Leg):
     trunk: Trunk | None = None
     new_key: KeySource | None = None
     own: OwnPlaces = NO_PLACES
+    names: dict[str, str] = field(default_factory=dict)
+    """Host names of the peer's media with the address each stands for in this call; "": none it may stand for."""
     media_bind: str = ""
     """Address of the trunk's media socket; empty while none is known."""
     rtp: HostPort = NOWHERE
@@ -87,6 +90,20 @@ class TrunkLeg(Leg):
 
     def may_send_to(self, host: str) -> bool:
         return super().may_send_to(host) or _within(host, self.trunk.networks if self.trunk else ())
+
+    @property
+    def media_networks(self) -> tuple[Network, ...]:
+        """Where a name of its media may lead to."""
+        texts = (*self.trunk.networks, *self.trunk.media_networks) if self.trunk else ()
+        return tuple(ipaddress.ip_network(text) for text in texts)
+
+    def _named(self, remote: RemoteAudio) -> RemoteAudio:
+        """The line with addresses for the names that were looked up."""
+        return replace(remote, rtp=self._place(remote.rtp), rtcp=self._place(remote.rtcp))
+
+    def _place(self, place: HostPort | None) -> HostPort | None:
+        address = self.names.get(place.host.lower()) if place is not None else None
+        return HostPort(address, place.port) if address and place is not None else place
 
     @property
     def signalling(self) -> Signalling:
@@ -179,7 +196,7 @@ class TrunkLeg(Leg):
         """
         if self.offered is None:
             raise SdpError("answer without an offer")
-        lines = audio_lines(SessionDescription.parse(body))
+        lines = [self._named(line) for line in audio_lines(SessionDescription.parse(body))]
         usable = [line for line in lines if line.rtp is not None]
         if not usable:
             raise SdpError("audio refused")
@@ -196,7 +213,7 @@ class TrunkLeg(Leg):
             SdpError: no audio line we can serve; `TrunkKeyingError` when the reason is its keys.
         """
         description = SessionDescription.parse(body)
-        live = [line for line in audio_lines(description) if line.rtp is not None]
+        live = [self._named(line) for line in audio_lines(description) if line.rtp is not None]
         usable = [line for line in live if not line.proto.dtls]
         if live and not usable:
             raise TrunkKeyingError([Code.MEDIA_KEYING_UNKNOWN])

@@ -278,7 +278,8 @@ class Trunk(Model):
     """Source networks whose requests are this trunk's; of several that hold an address the narrowest wins, then the
     transport of `target`, then the name of a client certificate. Empty: the trunk cannot call in."""
     media_networks: tuple[Network, ...] = ()
-    """Networks its media may come from besides the signalled address."""
+    """Networks its media may come from besides the signalled address. A host name where it says its media is must lead
+    into these or into `networks`."""
     tls: TrunkTls = TrunkTls()
     """How its TLS identity is verified."""
     media: TrunkAddresses | None = None

@@ -106,6 +106,9 @@ ANSWERS: dict[str, tuple[int, str]] = {
     "doubled quotes in To": (200, answer(to='""anonymous"" <sip:700@127.0.2.1>;tag=odd')),
     "Record-Route without brackets": (200, answer("Record-Route: sip:127.0.2.1:19010;lr")),
     "strict Record-Route": (200, answer("Record-Route: <sip:127.0.2.1:19010>")),
+    "a name that leads into the networks": (200, answer(body=SDP.replace("4 127.0.2.1", "4 127.0.513"))),
+    "a name that leads elsewhere": (488, answer(body=SDP.replace("c=IN IP4 127.0.2.1", "c=IN IP4 localhost"))),
+    "a name nobody has": (488, answer(body=SDP.replace("c=IN IP4 127.0.2.1", "c=IN IP4 no-such-host.invalid"))),
     "no reason phrase": (200, answer(status="200 ")),
     "timer of the peer's own": (200, answer("Session-Expires: 1800;refresher=uas", "Supported: timer")),
     "Content-Length cut short": (200, answer().replace("sendrecv\r\n", "sendrecv\r\n\0\0").replace(
@@ -136,7 +139,7 @@ async def dialled(stage: DeviceStage, text: str) -> tuple[int, list[str]]:
         assert b"multipart" not in bytes(final)
         await call.hang_up()
         await stage.trunk.request("BYE")
-    elif final.status == 502:
+    elif final.status in (488, 502):
         await stage.trunk.request("BYE")  # never a call only the trunk is in
     sent = [m.method for m in stage.trunk.kept if isinstance(m, Request) and m.call_id == invite.call_id]
     return final.status, sent

@@ -11,7 +11,7 @@ from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, browser_answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, browser_answer, trunk_flow, vector
 from tests.call.test_setup import finished
 
 OFFER = vector("chromium_offer")
@@ -30,25 +30,25 @@ def restarting(offer: bytes, mark: bytes = b"New") -> bytes:
     return PWD.sub(b"a=ice-pwd:" + mark + b"x" * 24, UFRAG.sub(b"a=ice-ufrag:" + mark + b"x", offer))
 
 
-def outbound() -> Scene:
-    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling().reply(200, answer()).ack()
+def outbound() -> MachineScene:
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling().reply(200, answer()).ack()
     return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
 
 
-def inbound() -> Scene:
-    scene = Scene(profile=Profile.LEGACY, outbound=False, offer=answer(), flow=trunk_flow("udp")).calling()
+def inbound() -> MachineScene:
+    scene = MachineScene(profile=Profile.LEGACY, outbound=False, offer=answer(), flow=trunk_flow("udp")).calling()
     scene.reply(200, browser_answer(scene.invite.body)).ack()
     return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
 
 
-def offer_of(scene: Scene) -> bytes:
+def offer_of(scene: MachineScene) -> bytes:
     """What the browser of the scene offers in mid-call."""
     if scene.state.outbound:
         return OFFER
     return browser_answer(scene.invite.body).replace(b"a=setup:active", b"a=setup:actpass")
 
 
-def ours(scene: Scene) -> tuple[bytes, bytes]:
+def ours(scene: MachineScene) -> tuple[bytes, bytes]:
     """Our credentials as the relay first got them."""
     opened = next(e for e in scene.all if isinstance(e, fx.OpenMedia))
     return opened.ice_ufrag.encode(), opened.ice_pwd.reveal().encode()
@@ -56,7 +56,9 @@ def ours(scene: Scene) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 @pytest.mark.parametrize("make", [outbound, inbound])
-def test_a_restart_is_answered_with_new_credentials_which_the_relay_hears_first(make: type[Scene], method: str) -> None:
+def test_a_restart_is_answered_with_new_credentials_which_the_relay_hears_first(
+    make: type[MachineScene], method: str
+) -> None:
     scene = make()
     scene.inside(LegName.BROWSER, method, restarting(offer_of(scene)), cseq=2)
     reply = scene.responses[-1]

@@ -11,7 +11,7 @@ from gateway.call import events
 from gateway.call.effects import LegName
 from gateway.call.names import MAX_NAMES, MAX_WAITING
 from gateway.config.schema import Profile
-from tests.call.scene import Scene, answer, browser_answer, request, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, browser_answer, request, trunk_flow, vector
 from tests.call.test_setup import finished
 
 OFFER = vector("chromium_offer")
@@ -24,8 +24,8 @@ def named(body: bytes, name: str = NAME) -> bytes:
     return body.replace(b"c=IN IP4 127.0.0.2", b"c=IN IP4 " + name.encode())
 
 
-def stage(*, outbound: bool = True, offer: bytes = b"", networks: tuple[str, ...] = ("127.0.0.0/29",)) -> Scene:
-    scene = Scene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=outbound, offer=offer or OFFER)
+def stage(*, outbound: bool = True, offer: bytes = b"", networks: tuple[str, ...] = ("127.0.0.0/29",)) -> MachineScene:
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=outbound, offer=offer or OFFER)
     media = ("127.0.9.0/24",) if networks else ()
     trunk = scene.trunk.model_copy(update={"networks": networks, "media_networks": media})
     scene.trunk = scene.state.trunk_config = trunk
@@ -35,15 +35,15 @@ def stage(*, outbound: bool = True, offer: bytes = b"", networks: tuple[str, ...
     return scene
 
 
-def found(scene: Scene, *addresses: str, name: str = NAME) -> Scene:
+def found(scene: MachineScene, *addresses: str, name: str = NAME) -> MachineScene:
     return scene.feed(events.NamesFound(((name, addresses),)))
 
 
-def asked(scene: Scene) -> list[tuple[str, ...]]:
+def asked(scene: MachineScene) -> list[tuple[str, ...]]:
     return [e.names for e in scene.all if isinstance(e, fx.ResolveNames)]
 
 
-def ringing(networks: tuple[str, ...] = ("127.0.0.0/29",)) -> Scene:
+def ringing(networks: tuple[str, ...] = ("127.0.0.0/29",)) -> MachineScene:
     return stage(networks=networks).calling()
 
 

@@ -11,12 +11,12 @@ from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import SessionFailed
 from gateway.media.worker.rtp import payload_type
 from tests.media import packets
-from tests.media.peers import IN_MEDIA_NETWORK, BrowserPeer, Call, new_call
+from tests.media.peers import IN_MEDIA_NETWORK, BrowserPeer, RelayedCall, new_call
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def talks(call: Call, number: int) -> None:
+async def talks(call: RelayedCall, number: int) -> None:
     """A packet each way, under the keys there are."""
     call.browser.send_media(packets.rtp(number))
     assert payload_type(await call.trunk.receive_media()) == 8
@@ -25,7 +25,9 @@ async def talks(call: Call, number: int) -> None:
 
 
 @pytest.mark.parametrize("suite", [None, AES_CM_128_HMAC_SHA1_80])
-async def test_media_and_dtls_go_on_before_during_and_after_a_restart(call: Call, suite: CryptoSuite | None) -> None:
+async def test_media_and_dtls_go_on_before_during_and_after_a_restart(
+    call: RelayedCall, suite: CryptoSuite | None
+) -> None:
     await call.connect(suite=suite)
     await talks(call, 1)
     call.restart()
@@ -38,7 +40,7 @@ async def test_media_and_dtls_go_on_before_during_and_after_a_restart(call: Call
     assert await call.browser.receive() == packets.CLIENT_HELLO
 
 
-async def test_the_old_name_is_answered_until_the_browser_chose_a_path_under_the_new_one(call: Call) -> None:
+async def test_the_old_name_is_answered_until_the_browser_chose_a_path_under_the_new_one(call: RelayedCall) -> None:
     await call.connect()
     old = call.restart()
     new = call.ufrag, call.password
@@ -56,7 +58,7 @@ async def test_the_old_name_is_answered_until_the_browser_chose_a_path_under_the
     assert (await call.session.counters()).stun_rejected == before, "nobody has that name any more"
 
 
-async def test_the_password_of_one_name_does_not_open_the_other(call: Call) -> None:
+async def test_the_password_of_one_name_does_not_open_the_other(call: RelayedCall) -> None:
     await call.connect()
     old = call.restart()
     call.browser.send(call.browser.request(password=old[1]), call.browser.server)
@@ -65,7 +67,7 @@ async def test_the_password_of_one_name_does_not_open_the_other(call: Call) -> N
     assert (await call.session.counters()).stun_rejected == 1
 
 
-async def test_media_moves_to_the_path_that_was_chosen_under_the_new_name(call: Call) -> None:
+async def test_media_moves_to_the_path_that_was_chosen_under_the_new_name(call: RelayedCall) -> None:
     """The reason for a restart: the browser has another address now."""
     await call.connect()
     await talks(call, 1)
@@ -78,7 +80,9 @@ async def test_media_moves_to_the_path_that_was_chosen_under_the_new_name(call: 
     moved.close()
 
 
-async def test_a_browser_that_restarts_again_before_it_chose_a_path_is_heard_under_the_last_name(call: Call) -> None:
+async def test_a_browser_that_restarts_again_before_it_chose_a_path_is_heard_under_the_last_name(
+    call: RelayedCall,
+) -> None:
     await call.connect()
     first = call.restart()
     given_up = call.restart()
@@ -92,7 +96,7 @@ async def test_a_browser_that_restarts_again_before_it_chose_a_path_is_heard_und
     await talks(call, 1)
 
 
-async def test_a_name_of_another_call_is_refused_and_stays_with_that_call(call: Call, pool: RelayPool) -> None:
+async def test_a_name_of_another_call_is_refused_and_stays_with_that_call(call: RelayedCall, pool: RelayPool) -> None:
     async with new_call(pool) as other:
         await other.connect()
         call.session.set_ice(other.ufrag, Secret("a password of somebody else"))
@@ -105,7 +109,7 @@ async def test_every_name_of_a_call_is_free_when_it_has_ended(pool: RelayPool) -
         await ended.connect()
         names = ended.restart()[0], ended.ufrag
     for name in names:
-        again = Call()
+        again = RelayedCall()
         again.ufrag = name
         await again.open(pool)
         await again.session.close()

@@ -10,12 +10,22 @@ from playwright.sync_api import Browser
 
 from tests.interop.conftest import TRUNKS, Stage
 from tests.rig.chromium import SoftphonePage
+from tests.rig.sipjs import PageServer, SipJsPage
 from tests.rig.trunk import FakeTrunk, TrunkDialog, description
 
 pytestmark = pytest.mark.interop
 
 NUMBER = "600"
 _names = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory, page_server: PageServer) -> Iterator[Stage]:
+    """A gateway that lets the SIP.js page's origin in too."""
+    made = Stage(tmp_path_factory.mktemp("second"), more_origins=(page_server.origin,))
+    made.gateway.start()
+    yield made
+    assert made.gateway.stop() == 0
 
 
 @pytest.fixture
@@ -101,3 +111,22 @@ def test_a_page_that_is_loaded_again_is_no_second_sign_in(page: SoftphonePage, c
     page.sign_in()
     caller(page, None)
     says_nothing(page)
+
+
+def test_a_page_on_sipjs_that_is_displaced_takes_no_harm_and_rings_again(
+    stage: Stage, chromium: Browser, page_server: PageServer
+) -> None:
+    """SIP.js refuses the NOTIFY, which nobody subscribed to."""
+    host, port = TRUNKS[NUMBER][1], stage.ports[NUMBER]
+    other = SipJsPage(chromium, page_server.origin).sign_in(stage.setup)
+    page = SoftphonePage(chromium, stage.gateway.url).sign_in()
+    says(page, "here", "other page does not ring any more")
+    page.close()
+    trunk = FakeTrunk(host, port, lambda _: []).start()
+    call = TrunkDialog(f"ring-{next(_names)}")
+    trunk.request("INVITE", "100", ("127.0.0.1", stage.setup.sip_port), call, description(host))
+    other.wait_reported("INVITE")
+    other.hang_up()
+    trunk.stop()
+    assert other.errors == []
+    other.close()

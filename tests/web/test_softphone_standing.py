@@ -107,7 +107,6 @@ async def test_whoever_signs_out_is_told_nothing_of_it_at_the_next_sign_in(stage
     await displace(stage)
     await stage.page.click("#sign-out")
     await expect(stage.page.locator("#standing")).to_be_hidden()
-    stage.gateway.others = []
     await stage.sign_in()
     await stage.shows("registration", state="registered")
     await expect(stage.page.locator("#standing")).to_be_hidden()

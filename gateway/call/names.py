@@ -20,6 +20,8 @@ from gateway.sdp.media import audio_lines
 
 MAX_NAMES = 4
 """Names looked up for one description; one for RTP and one for RTCP are all a line can need."""
+MAX_KEPT = 32
+"""Names of one call; one that changes them more often than this is no telephone call, and DNS is not asked again."""
 MAX_WAITING = 16
 """Messages of a trunk that wait for one lookup, which takes seconds at most; what is more is taken as it is."""
 
@@ -77,7 +79,7 @@ def _description(call: CallState, event: Event) -> bytes | None:
 
 def _unknown(leg: TrunkLeg, body: bytes) -> tuple[str, ...]:
     """Names in a description that were not looked up yet; none for a trunk whose networks are not known."""
-    if not body or not leg.media_networks:
+    if not body or not leg.media_networks or len(leg.names) >= MAX_KEPT:
         return ()
     try:
         lines = audio_lines(SessionDescription.parse(body))

@@ -9,7 +9,7 @@ from gateway.base.values import HostPort
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName
-from gateway.call.names import MAX_NAMES, MAX_WAITING
+from gateway.call.names import MAX_KEPT, MAX_NAMES, MAX_WAITING
 from gateway.config.schema import Profile
 from tests.call.machine_scene import MachineScene, answer, browser_answer, request, trunk_flow, vector
 from tests.call.test_setup import finished
@@ -87,6 +87,12 @@ def test_a_name_that_leads_elsewhere_or_nowhere_is_refused_in_words_that_say_so(
 
 def test_the_first_address_inside_is_taken() -> None:
     scene = found(ringing().reply(200, named(answer())), "203.0.113.9", "::1", "127.0.0.4", "127.0.0.5")
+    assert scene.relay(fx.SetTrunkMedia).rtp.host == "127.0.0.4"
+
+
+def test_an_address_our_media_socket_cannot_reach_is_passed_over() -> None:
+    scene = ringing(networks=("127.0.0.0/29", "2001:db8::/32")).reply(200, named(answer()))
+    found(scene, "2001:db8::5", "127.0.0.4")
     assert scene.relay(fx.SetTrunkMedia).rtp.host == "127.0.0.4"
 
 
@@ -174,6 +180,16 @@ def test_the_names_of_one_description_and_what_waits_for_them_are_limited() -> N
     for _ in range(MAX_WAITING + 5):
         scene.reply(180)
     assert len(scene.state.waiting) == MAX_WAITING
+
+
+def test_dns_is_asked_for_a_limited_number_of_names_in_one_call() -> None:
+    scene = found(ringing().reply(200, named(answer())), "127.0.0.3").ack()
+    for n in range(MAX_KEPT + 3):
+        scene.inside(LegName.TRUNK, "INVITE", named(answer(), f"n{n}.example"), cseq=5 + n)
+        found(scene, "127.0.0.3", name=f"n{n}.example").ack_of(LegName.TRUNK, 5 + n)
+    assert len(asked(scene)) == MAX_KEPT
+    assert scene.responses[-1].status == 488
+    assert finished(scene) is None
 
 
 def test_the_answer_in_an_ack_may_have_a_name() -> None:

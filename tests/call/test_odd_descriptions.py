@@ -198,6 +198,9 @@ def test_a_fingerprint_makes_dtls_srtp_of_every_profile_that_demands_srtp(proto:
 def test_a_profile_that_does_not_demand_srtp_stays_refused_towards_a_browser(proto: str) -> None:
     scene = from_browser(edited(OFFER, ("UDP/TLS/RTP/SAVPF", proto)))
     assert scene.responses[-1].status == 488
+    if proto.startswith("RTP/AVP"):
+        assert finished(scene) is Termination.BROWSER_OFFER_INSECURE
+        assert "brw.sdes_or_avp" in said(scene)
 
 
 @pytest.mark.parametrize("extra", [KEY, ""])

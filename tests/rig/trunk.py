@@ -55,6 +55,8 @@ class FakeTrunk:
         self.responses: list[Response] = []
         self.status = 200
         """What requests that are no INVITE are answered with."""
+        self.more: tuple[tuple[str, str], ...] = ()
+        """Further header fields of every answer."""
         self.deaf = False
         """Swallows whatever comes: a PBX behind a firewall, or none at all."""
         self.look: Callable[[Request], None] = lambda _request: None
@@ -94,17 +96,27 @@ class FakeTrunk:
         assert self._last is not None
         self._last(data)
 
-    def request(self, method: str, number: str, gateway: tuple[str, int], call: TrunkDialog, body: bytes = b"") -> None:
-        """Call in, or say something in such a call, over UDP."""
+    def request(
+        self,
+        method: str,
+        number: str,
+        gateway: tuple[str, int],
+        call: TrunkDialog,
+        body: bytes = b"",
+        more: Sequence[str] = (),
+    ) -> None:
+        """Call in, cancel that, or say something in such a call, over UDP."""
+        transaction = "INV" if method == "CANCEL" else method[:3]
         lines = [
             f"{method} sip:{number}@{gateway[0]}:{gateway[1]} SIP/2.0",
-            f"Via: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK{call.call_id}{call.number}{method[:3]};rport",
+            f"Via: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK{call.call_id}{call.number}{transaction};rport",
             "Max-Forwards: 70",
             f"From: <sip:{call.caller}@{self.host}>;tag=in{call.call_id}",
             f"To: <sip:{number}@{gateway[0]}>{call.to_tag}",
             f"Call-ID: {call.call_id}",
             f"CSeq: {call.number} {method}",
             f"Contact: <sip:trunk@{self.host}:{self.port}>",
+            *more,
             *(["Content-Type: application/sdp"] if body else []),
             f"Content-Length: {len(body)}",
         ]
@@ -179,7 +191,7 @@ class FakeTrunk:
             request,
             status,
             to_tag="" if status == 100 else "faketrunk",
-            headers=(("Contact", f"<sip:trunk@{self.host}:{self.port}{suffix}>"),),
+            headers=(("Contact", f"<sip:trunk@{self.host}:{self.port}{suffix}>"), *self.more),
             body=body,
             content_type="application/sdp" if body else "",
         )

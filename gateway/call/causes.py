@@ -71,6 +71,8 @@ _BY_STATUS: dict[int, Termination] = {
     608: Termination.REJECTED,
 }
 _CHALLENGES = (401, 407)
+_FOR_MANY_THINGS = (480, 500, 503)
+"""Statuses that a box on the way gives for another one's; then SIP causes count too."""
 
 
 def of_refusal(status: int, reasons: Sequence[Reason], *, person: bool = False) -> tuple[Termination, int]:
@@ -83,12 +85,20 @@ def of_refusal(status: int, reasons: Sequence[Reason], *, person: bool = False) 
         return Termination.TRUNK_ERROR, 502
     if status < 400:
         return Termination.TRUNK_ERROR, 480  # redirection is not followed
-    cause = first_of(reasons, Q850)
-    found = _BY_CAUSE.get(cause.cause) if cause is not None else None
-    found = found or _BY_STATUS.get(status) or (Termination.TRUNK_REFUSED if status < 500 else Termination.TRUNK_ERROR)
+    usual = Termination.TRUNK_REFUSED if status < 500 else Termination.TRUNK_ERROR
+    found = _by_cause(status, reasons) or _BY_STATUS.get(status, usual)
     if person and found.party is Party.TRUNK:
         found = Termination.UNAVAILABLE
     return found, status
+
+
+def _by_cause(status: int, reasons: Sequence[Reason]) -> Termination | None:
+    """What a Reason says more than the status: a cause of Q.850, or the status of somebody further on."""
+    cause, sip = first_of(reasons, Q850), first_of(reasons, SIP)
+    found = _BY_CAUSE.get(cause.cause) if cause is not None else None
+    if found is None and sip is not None and status in _FOR_MANY_THINGS:
+        found = _BY_STATUS.get(sip.cause)
+    return found
 
 
 def of_cancel(reasons: Sequence[Reason]) -> Termination:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.base.errors import SdpError
+from gateway.base.errors import Party, SdpError
 from gateway.base.termination import Termination
 from gateway.call import answering, causes, ending, flows, forks, report, security, setup
 from gateway.call.browser_leg import BrowserLeg
@@ -23,7 +23,8 @@ from gateway.sip.message import Response
 from gateway.sip.reason import read_reasons
 
 SPOKEN = (486, 487, 600, 603)
-"""Answers of the callee itself: another trunk would lead to the same person."""
+"""Answers of the callee itself, unless the cause says that it was the network: another trunk would lead to the same
+person."""
 
 
 def invite_response(call: CallState, callee: Leg, event: ResponseIn) -> None:
@@ -149,6 +150,7 @@ def _failure(call: CallState, callee: Leg, response: Response) -> None:
             security.violation(call, callee, (Code.MEDIA_PLAIN_RTP,), Termination.ENCRYPTION_REQUIRED)
             ending.refuse(call, Termination.ENCRYPTION_REQUIRED, status=488, reasons=reasons)
             return
-    if status in SPOKEN or not setup.try_next_trunk(call):
-        termination, told = causes.of_refusal(status, reasons, person=isinstance(callee, BrowserLeg))
+    termination, told = causes.of_refusal(status, reasons, person=isinstance(callee, BrowserLeg))
+    spoken = status in SPOKEN and termination.party is not Party.TRUNK
+    if spoken or not setup.try_next_trunk(call):
         ending.refuse(call, termination, told, reasons)

@@ -11,6 +11,7 @@ from gateway.call.effects import LegName
 from gateway.sip.message import Request
 from gateway.sip.reason import Q850, SIP, Reason
 from tests.call.machine_scene import MachineScene, answer, request, sdes_answer
+from tests.call.test_emergency import emergency, trunks
 from tests.call.test_inbound import KEY
 from tests.call.test_setup import finished
 
@@ -164,3 +165,33 @@ def test_a_phone_that_rang_too_long_is_cancelled_with_the_reason() -> None:
     scene = MachineScene().calling().reply(180).feed(events.TimerFired(fx.Timer.RING))
     (cancel,) = scene.take(fx.CancelInvite)
     assert cancel.headers == (("Reason", 'SIP;cause=408;text="Nobody answered in time"'),)
+
+
+@pytest.mark.parametrize(("cause", "next_trunk"), [(0, False), (17, False), (21, False), (34, True), (3, True)])
+def test_an_emergency_call_goes_on_to_its_next_trunk_when_the_network_refused_and_no_person(
+    cause: int, next_trunk: bool
+) -> None:
+    scene = emergency().calling()
+    sent = [e for e in scene.all if isinstance(e, fx.SendRequest)][-1]
+    event = scene.answer_to(sent, 603)
+    assert isinstance(event, events.ResponseIn)
+    if cause:
+        event.response.headers.add("Reason", f"Q.850;cause={cause}")
+    scene.feed(event)
+    assert trunks(scene) == (["pbx", "second"] if next_trunk else ["pbx"])
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "termination"),
+    [
+        (480, (Reason(SIP, 486),), Termination.BUSY),
+        (503, (Reason(SIP, 404),), Termination.UNALLOCATED),
+        (503, (Reason(SIP, 404), Reason(Q850, 34)), Termination.CONGESTION),
+        (480, (Reason(SIP, 200),), Termination.UNAVAILABLE),
+        (486, (Reason(SIP, 404),), Termination.BUSY),
+    ],
+)
+def test_a_status_given_for_many_things_is_read_with_that_of_somebody_further_on(
+    status: int, said: tuple[Reason, ...], termination: Termination
+) -> None:
+    assert causes.of_refusal(status, said) == (termination, status)

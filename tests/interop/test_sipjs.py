@@ -128,6 +128,21 @@ def test_a_re_invite_without_a_description_is_answered_with_an_offer_and_the_cal
     talk_both_ways(page, phone)
 
 
+def test_a_browser_that_restarts_ice_gets_new_credentials_and_talks_on(
+    page: SipJsPage, phones: Callable[..., Phone]
+) -> None:
+    """What a page does when the network changes under it; DTLS and keys stay."""
+    phone = phones("601", srtp="mandatory")
+    page.call("601")
+    name = "() => sipjs.connection().remoteDescription.sdp.match(/a=ice-ufrag:(\\S+)/)[1]"
+    before = page.page.evaluate(name)
+    page.page.evaluate("() => sipjs.connection().restartIce()")
+    assert page.page.evaluate("() => sipjs.hold(false)") == 200
+    assert page.page.evaluate(name) != before
+    talk_both_ways(page, phone)
+    assert page.page.evaluate("() => sipjs.connection()?.iceConnectionState ?? 'closed'") in ("connected", "closed")
+
+
 @pytest.mark.parametrize(
     ("number", "options", "port", "suffix", "grade"),
     [

@@ -26,7 +26,7 @@ EARLY_SECONDS = 0.6
 async def test_nothing_passes_either_way_until_the_browser_leg_is_keyed(
     scene: HostedScene, alice: ScriptedBrowser, tmp_path: Path, number: str, setup: str
 ) -> None:
-    capture = Capture(tmp_path / "wire.pcap")
+    capture = Capture(tmp_path / "wire.pcap", scene.setup.media_filter)
     await asyncio.to_thread(capture.start)
     trunk = scene.answer_with(number)
     media = BrowserMedia(setup=setup)

@@ -23,7 +23,7 @@ async def record_call(
     scene: HostedScene, alice: ScriptedBrowser, number: str, path: Path, profile: Profile, sdes: Profile | None
 ) -> tuple[list[Packet], Address, Address, list[tuple[Profile, bytes]], str]:
     """Packets of a call from before its INVITE to after its BYE; the peers' addresses; their receive and send keys."""
-    capture = Capture(path / "wire.pcap")
+    capture = Capture(path / "wire.pcap", scene.setup.media_filter)  # others may speak on this machine too
     await asyncio.to_thread(capture.start)
     trunk = scene.answer_with(number, sdes)
     call = await alice.dial(number, profiles=(profile,))

@@ -1,30 +1,41 @@
 """Ports for the tests: nobody's now, and nobody else's a moment later, when several test processes run side by side.
 
 Single ports come from above the kernel's ephemeral range and port ranges from below it, so that no outgoing connection
-wanders in. Each process begins at a place of its own and never gives the same port twice until it has been all around.
+wanders in. Each process of a test run has a share of both to itself and goes round in it, so that two gateways that
+live at the same time never get the same; runs beside each other begin at different places of it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import socket
+from itertools import count
 
+SHARES = 12
+"""Processes of one run that have shares of their own: pytest-xdist's workers, and last whoever is none of them."""
 HIGH = range(61000, 65536)
-STRIDE = 61
-"""Places where processes begin lie this far apart: more than one file of tests takes at once."""
 LOW = range(20000, 32000)
-RANGE_STRIDE = 250
-"""The same for port ranges."""
 
-_next = itertools.count(os.getpid() * STRIDE)
+
+def _share(ports: range) -> range:
+    """This process's part of the ports."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    index = int(worker) % (SHARES - 1) if worker.isdigit() else SHARES - 1
+    size = len(ports) // SHARES & ~1
+    return ports[index * size : (index + 1) * size]
+
+
+_HIGH, _LOW = _share(HIGH), _share(LOW)
+_next_high = count(os.getpid() * 61)
+_given = [os.getpid() * 250 % len(_LOW) & ~1]
+"""Place in the low share behind what was given last."""
 
 
 def free_port(kind: int = socket.SOCK_DGRAM, host: str = "127.0.0.1") -> int:
     """A port nobody uses now."""
-    for _ in HIGH:
-        port = HIGH[next(_next) % len(HIGH)]
+    for _ in _HIGH:
+        port = _HIGH[next(_next_high) % len(_HIGH)]
         if _is_free(port, host, kind):
             return port
     raise RuntimeError("no free port")
@@ -47,10 +58,11 @@ def free_range(size: int, host: str = "127.0.0.1") -> str:
 def first_of(size: int, host: str = "127.0.0.1") -> int:
     """The first port of such a range."""
     step = size + size % 2
-    starts = range(LOW.start, LOW.stop - step, step)
-    begin = os.getpid() * RANGE_STRIDE // step
-    for index in range(len(starts)):
-        first = starts[(begin + index) % len(starts)]
+    for _ in range(2 * len(_LOW) // step + 2):
+        if _given[0] + step > len(_LOW):
+            _given[0] = 0
+        first = _LOW[_given[0]]
+        _given[0] += step
         if all(_is_free(port, host, socket.SOCK_DGRAM) for port in range(first, first + size)):
             return first
     raise RuntimeError("no free port range")

@@ -52,8 +52,8 @@ def _until_probed(wire: AttackWire, heard: bytes = b"") -> Expect:
 
 
 def final_answer(wire: AttackWire) -> bytes | None:
-    """The next final response, unparsed: it may repeat what was malformed."""
-    while (answer := wire.receive(WAIT)) and status_of(answer) < 200:
+    """The next final response, unparsed: it may repeat what was malformed. What it asks meanwhile is let be."""
+    while (answer := wire.receive(WAIT)) and (not answer.startswith(b"SIP/2.0 ") or status_of(answer) < 200):
         pass
     return answer
 

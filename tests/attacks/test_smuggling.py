@@ -81,10 +81,10 @@ def next_request(wire: AttackWire, method: str) -> tuple[bytes, Request]:
     raise AssertionError(f"no {method} came")
 
 
-def check_clean(data: bytes, message: Message) -> None:
+def check_clean(data: bytes, message: Message, more: frozenset[str] = frozenset()) -> None:
     """Only what the gateway writes itself, each once, and not a word of the attacker's."""
     names = [name.lower() for name, _ in message.headers]
-    assert set(names) <= OURS, set(names) - OURS
+    assert set(names) <= OURS | more, set(names) - OURS - more
     assert len(set(names)) == len(names)
     assert b"evil" not in data.lower()
     assert data.count(b"SIP/2.0\r\n") == 1 or isinstance(message, Response)
@@ -132,14 +132,21 @@ def trunk_invite(wire: AttackWire, name: str = "", *headers: str) -> bytes:
     )
 
 
+@pytest.mark.parametrize(
+    ("privacy", "shown"), [((), "4930123"), (("Privacy: id",), "anonymous")], ids=["number", "private"]
+)
 @pytest.mark.parametrize("name", NAMES)
-def test_of_a_trunks_invite_only_the_number_reaches_the_browser(target: Target, bob: AttackWire, name: str) -> None:
+def test_of_a_trunks_invite_only_the_number_reaches_the_browser(
+    target: Target, bob: AttackWire, name: str, privacy: tuple[str, ...], shown: str
+) -> None:
     with target.wire("udp") as caller:
-        invite = trunk_invite(caller, f"{name} ", *FORGED)
+        forged = [line for line in FORGED if not line.startswith("Privacy")]
+        invite = trunk_invite(caller, f"{name} ", *forged, *privacy)
         caller.send(invite)
         data, seen = next_request(bob, "INVITE")
-        check_clean(data, seen)
-        assert "4930123" in str(seen.from_)
+        check_clean(data, seen, frozenset({"p-asserted-identity"}))  # ours, from the number: see the next lines
+        assert shown in (seen.headers.get("P-Asserted-Identity") or "")
+        assert shown in str(seen.from_)
         assert "CLEARTEXT" in (seen.headers.get("Call-Security") or "")
         give_up(caller, invite)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gateway import __version__
-from gateway.audit import record
+from gateway.audit import notices
 from gateway.audit.log import AuditLog
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, GatewayError, MediaError
@@ -174,9 +174,9 @@ class Gateway:
         self.audit.open()
         self._watch_audit()
         try:
-            self.audit.write(record.gateway_started(__version__, recovered=self.audit.recovered))
+            self.audit.write(notices.gateway_started(__version__, recovered=self.audit.recovered))
             policies = [effective_policy(t.security, name) for name, t in self.config.trunks.items()]
-            self.audit.write(record.policy_loaded(policies))
+            self.audit.write(notices.policy_loaded(policies))
             await self.pool.start()
             await self.endpoint.start(self.config.listen)
             await self.web.start()
@@ -213,7 +213,7 @@ class Gateway:
         """Wait for the last record, and with it for all before it, but not for a disk that does not answer."""
         last = asyncio.Event()
         ended = self.counters[Counter.CALLS_STARTED] == self.counters[Counter.CALLS_ENDED]
-        stopped = record.gateway_stopped(reason, all_ended=ended and not self.audit.records_lost)
+        stopped = notices.gateway_stopped(reason, all_ended=ended and not self.audit.records_lost)
         self.audit.write(stopped, lambda _written: last.set())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(last.wait(), AUDIT_STOP_SECONDS)

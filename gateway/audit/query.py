@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.audit.archive import Record, sequence_number
-from gateway.audit.record import short_id
+from gateway.audit.facts import short_id
 from gateway.audit.render import Severity, severity
 
 MAX_GAPS = 1000

@@ -7,107 +7,16 @@ verdicts, addresses and short names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol
 
-from gateway.audit.clean import MAX_ITEMS, cleaned_mapping, cleaned_text
+from gateway.audit.clean import cleaned_text
+from gateway.audit.facts import CallInfo, CauseFacts, Checkpoint, FlowFacts, PeerIdentity, make, party, place, tls_facts
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort, mask_number
+from gateway.base.values import HostPort
 from gateway.policy import posture
 from gateway.policy.codes import Code
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture, Grade, SecurityVector
-
-RECOVERED = "recovered"
-"""Field of `admin.start`: calls of earlier runs that got their end before it. With it, nothing older is open."""
-ALL_ENDED = "all_ended"
-"""Field of `admin.stop`: every call of the run has its final record in the log."""
-
-SHORT_ID = 8
-"""Characters of `call_uid` that tell the calls of one log apart; a search for them finds all of it."""
-
-
-class Checkpoint(StrEnum):
-    """Where in a call a leg was judged (docs/policy.md)."""
-
-    OFFER_RECEIVED = "P0"
-    BEFORE_OFFER = "P1"
-    PROVISIONAL = "P2"
-    ANSWER = "P3"
-    KEYED = "P4"
-    CHANGE = "P5"
-    PACKETS = "P6"
-    END = "P7"
-
-
-def short_id(call_uid: str) -> str:
-    """What log, header, page and `audit show` call a call by, so that one leads to the other."""
-    return f"c-{call_uid[:SHORT_ID]}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallInfo:
-    """What every record of one call repeats."""
-
-    call_uid: str
-    """Random id of the call, the same in every record, header and log line."""
-    direction: str
-    """out: browser to trunk; in: trunk to browser."""
-    trunk: str = ""
-    user: str = ""
-    """The signed-in browser user, from its authenticated flow."""
-    caller: str = ""
-    """User part of the caller's address; numbers are masked in the record."""
-    called: str = ""
-    browser_call_id: str = ""
-    """SIP Call-ID of the browser leg."""
-    trunk_call_id: str = ""
-    """SIP Call-ID of the trunk leg."""
-
-
-class PeerIdentity(Protocol):
-    """What TLS told about a peer; the SIP layer's TlsInfo has this shape."""
-
-    @property
-    def version(self) -> str: ...
-    @property
-    def cipher(self) -> str: ...
-    @property
-    def peer_subject(self) -> str: ...
-    @property
-    def spki_sha256(self) -> str: ...
-    @property
-    def verified(self) -> bool: ...
-    @property
-    def verified_name(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-
-
-class CauseFacts(Protocol):
-    """A reason a peer gave; the SIP layer's Reason has this shape."""
-
-    @property
-    def protocol(self) -> str: ...
-    @property
-    def cause(self) -> int: ...
-    @property
-    def text(self) -> str: ...
-
-
-class FlowFacts(Protocol):
-    """What is known of the connection a message came over; the SIP layer's Flow has this shape."""
-
-    @property
-    def transport(self) -> str: ...
-    @property
-    def remote(self) -> HostPort: ...
-    @property
-    def initiated(self) -> bool: ...
-    @property
-    def tls(self) -> PeerIdentity | None: ...
 
 
 def call_start(
@@ -125,10 +34,10 @@ def call_start(
         dialled: what the caller wrote, before the dialplan made a number of it.
     """
     fields: dict[str, object] = {
-        "source": _address(source),
+        "source": place(source),
         "transport": transport,
         "user_agent": user_agent,
-        "dialled": _party(dialled),
+        "dialled": party(dialled),
         "require": policy.rules.require.name,
         "prefer": policy.rules.prefer.name,
     }
@@ -168,8 +77,8 @@ def leg_record(
         "grade_after": verdict.grade.name,
         "vector_before": _vector(before),
         "vector_after": _vector(vector),
-        "source": _address(source),
-        "tls": _tls(identity) if identity is not None else None,
+        "source": place(source),
+        "tls": tls_facts(identity) if identity is not None else None,
         "sip_sent": _sip_sent(verdict.termination, sip_status),
     }
     return _call(verdict.record, call, policy, fields)
@@ -191,7 +100,7 @@ def offer_refused(
         "decision": "refused",
         "kind": "D1",
         "codes": [str(code) for code in refusal.codes],
-        "source": _address(source),
+        "source": place(source),
         "sip_sent": _sip_sent(refusal.termination, 0),
     }
     return _call("leg.violation", call, policy, fields)
@@ -243,7 +152,7 @@ def flow_judged(
         "codes": [str(Code.SIG_SIPS_NOT_HONOURED)],
         "message": what,
         "why": why,
-        "source": _address(came.remote),
+        "source": place(came.remote),
         "flow": _flow(came),
         "founding_flow": _flow(founding),
         "sip_sent": {"code": sip_status} if sip_status else None,
@@ -341,8 +250,8 @@ def call_final(
         "grade_refused": grade_refused or None,
         "codecs": list(codecs),
         "codec": codec or None,
-        "trunk_rtp": _address(trunk_rtp),
-        "own_rtp": _address(own_rtp),
+        "trunk_rtp": place(trunk_rtp),
+        "own_rtp": place(own_rtp),
         "counters": dict(counters or {}),
         "recorded": False,
     }
@@ -361,99 +270,7 @@ def call_broken(call_uid: str) -> dict[str, object]:
         "sip_status": broken.status,
         "grade_worst": None,
     }
-    return _record("call.final", fields)
-
-
-def auth_ok(*, user: str, source: HostPort, transport: str, method: str, unrecorded: int = 0) -> dict[str, object]:
-    """A connection has proved who its user is; everything else that comes over it is that user's.
-
-    Args:
-        unrecorded: sign-ins of this user since the last such record that were too many for a record each.
-    """
-    fields: dict[str, object] = {
-        "user": _party(user),
-        "source": _address(source),
-        "transport": transport,
-        "method": method,
-        "unrecorded": unrecorded,
-    }
-    return _record("auth.ok", fields)
-
-
-def auth_fail(*, user: str, source: HostPort, transport: str, reason: str, method: str = "") -> dict[str, object]:
-    """Somebody could not prove who they are; neither password, nonce nor digest is kept."""
-    fields: dict[str, object] = {
-        "user": _party(user),
-        "source": _address(source),
-        "transport": transport,
-        "method": method,
-        "reason": reason,
-    }
-    return _record("auth.fail", fields)
-
-
-def auth_fail_summary(
-    *,
-    source: str,
-    transport: str,
-    count: int,
-    seconds: float,
-    users: Iterable[str],
-    more_users: int,
-    reasons: Mapping[str, int],
-) -> dict[str, object]:
-    """How often one source could not prove who it is, since its last `auth.fail`.
-
-    Args:
-        source: an IPv4 address, an IPv6 /64, or words for the sources that are not counted apart.
-        users: the first few names claimed.
-        more_users: failures with further names.
-    """
-    fields: dict[str, object] = {
-        "source": source,
-        "transport": transport,
-        "count": count,
-        "seconds": round(seconds, 1),
-        "users": [_party(user) for user in users],
-        "more_users": more_users,
-        "reasons": dict(reasons),
-    }
-    return _record("auth.fail", fields)
-
-
-def tls_peer(
-    *, trunk: str, address: HostPort | str, identity: PeerIdentity, outgoing: bool = True
-) -> dict[str, object]:
-    """What a TLS peer proved about itself (RFC 5922); one record per connection."""
-    fields: dict[str, object] = {
-        "trunk": trunk,
-        "address": str(address),
-        "outgoing": outgoing,
-        **_tls(identity),
-        "codes": [] if identity.verified else [str(Code.TLS_UNVERIFIED)],
-    }
-    return _record("tls.peer", fields)
-
-
-def policy_loaded(policies: Iterable[EffectivePolicy]) -> dict[str, object]:
-    """Which policy each trunk's calls run under from now on."""
-    listed = [{"trunk": p.trunk, "profile": str(p.profile), "sha256": p.sha256} for p in policies]
-    return _record("policy.loaded", {"trunks": len(listed), "policies": listed[:MAX_ITEMS]})
-
-
-def gateway_started(version: str, *, recovered: int = 0) -> dict[str, object]:
-    """The gateway begins to take calls; `recovered` calls of earlier runs got their final record before."""
-    return _record("admin.start", {"version": version, RECOVERED: recovered})
-
-
-def gateway_stopped(reason: str, *, all_ended: bool = False) -> dict[str, object]:
-    """The gateway ends on purpose; a log that ends without this ended otherwise."""
-    return _record("admin.stop", {"reason": reason, ALL_ENDED: all_ended})
-
-
-def _record(kind: str, fields: Mapping[str, object]) -> dict[str, object]:
-    """Every builder ends here: whatever a peer put into a name is harmless from now on."""
-    return cleaned_mapping({"type": kind, **fields})
+    return make("call.final", fields)
 
 
 def _call(kind: str, call: CallInfo, policy: EffectivePolicy | None, fields: Mapping[str, object]) -> dict[str, object]:
@@ -462,23 +279,15 @@ def _call(kind: str, call: CallInfo, policy: EffectivePolicy | None, fields: Map
         "sip_call_id": {"browser": call.browser_call_id, "trunk": call.trunk_call_id},
         "dir": call.direction,
         "trunk": call.trunk,
-        "user": _party(call.user),
-        "from": _party(call.caller),
-        "to": _party(call.called),
+        "user": party(call.user),
+        "from": party(call.caller),
+        "to": party(call.called),
     }
-    return _record(kind, {**common, **(_policy(policy) if policy is not None else {}), **fields})
+    return make(kind, {**common, **(_policy(policy) if policy is not None else {}), **fields})
 
 
 def _policy(policy: EffectivePolicy) -> dict[str, object]:
     return {"profile": str(policy.profile), "policy_sha256": policy.sha256, "emergency": policy.emergency}
-
-
-def _party(text: str) -> str:
-    return mask_number(cleaned_text(text))
-
-
-def _address(address: HostPort | None) -> str | None:
-    return str(address) if address is not None else None
 
 
 def _flow(flow: FlowFacts) -> dict[str, object]:
@@ -486,7 +295,7 @@ def _flow(flow: FlowFacts) -> dict[str, object]:
         "transport": flow.transport,
         "remote": str(flow.remote),
         "initiated": flow.initiated,
-        "tls": _tls(flow.tls) if flow.tls is not None else None,
+        "tls": tls_facts(flow.tls) if flow.tls is not None else None,
     }
 
 
@@ -510,18 +319,6 @@ def _claim(call_posture: CallPosture, found: Grade | None) -> str | None:
     """A grade as it may be stated at the end: with a leg that never got keys, none that depends on that leg."""
     pending = any(_proved(call_posture, leg) == "pending" for leg in call_posture.legs())
     return None if found is None or (pending and found >= Grade.HOP_BY_HOP) else found.name
-
-
-def _tls(identity: PeerIdentity) -> dict[str, object]:
-    return {
-        "version": identity.version,
-        "cipher": identity.cipher,
-        "peer_subject": identity.peer_subject,
-        "spki_sha256": identity.spki_sha256,
-        "verified": identity.verified,
-        "verified_name": identity.verified_name,
-        "reason": identity.reason,
-    }
 
 
 def _sip_sent(termination: Termination | None, sip_status: int) -> dict[str, object] | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gateway.audit.archive import DAMAGED, Record, parsed, rotated, sequence_number, size_of, whole_lines
 from gateway.audit.file import TAIL_WINDOW
-from gateway.audit.record import ALL_ENDED, RECOVERED
+from gateway.audit.notices import ALL_ENDED, RECOVERED
 
 MAX_OCTETS = 2 * 1024**3
 """Octets read back, gzip unpacked: some four million records. What began before them and has no end stays without."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from gateway.audit.clean import cleaned, cleaned_text
-from gateway.audit.record import short_id
+from gateway.audit.facts import short_id
 from gateway.base.termination import Termination
 
 MAX_RENDERED = 65536

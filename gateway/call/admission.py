@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from gateway.audit.record import short_id
+from gateway.audit.facts import short_id
 from gateway.base.buckets import Buckets, Rate
 from gateway.base.counters import Counter
 from gateway.base.errors import SipError

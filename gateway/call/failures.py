@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from dataclasses import dataclass, field
 
-from gateway.audit import record
+from gateway.audit import notices
 from gateway.base.sources import source_of
 from gateway.base.values import HostPort
 
@@ -68,7 +68,7 @@ class FailureReport:
         window = self._windows.get(source)
         if window is None and len(self._windows) < MAX_SOURCES:
             self._windows[source] = _Window(now, failure.transport)
-            return record.auth_fail(
+            return notices.auth_fail(
                 user=failure.user,
                 source=failure.source,
                 transport=failure.transport,
@@ -100,7 +100,7 @@ class FailureReport:
 
 
 def _summary(source: str, window: _Window, now: float) -> dict[str, object]:
-    return record.auth_fail_summary(
+    return notices.auth_fail_summary(
         source=source,
         transport=window.transport,
         count=window.count,

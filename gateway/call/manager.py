@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.audit import record
+from gateway.audit import notices
 from gateway.base.counters import Counter
 from gateway.base.errors import GatewayError, SipError
 from gateway.base.termination import Termination
@@ -118,7 +118,7 @@ class CallManager:
         if len(self._callers) > MAX_CALLERS:
             del self._callers[next(iter(self._callers))]
         self._services.audit.write(
-            record.tls_peer(trunk=flow.trunk, address=flow.remote, identity=flow.tls, outgoing=False)
+            notices.tls_peer(trunk=flow.trunk, address=flow.remote, identity=flow.tls, outgoing=False)
         )
 
     def on_event(self, event: StackEvent) -> None:

@@ -8,7 +8,7 @@ When a packet authenticates after all, the leg is again what it was agreed to be
 from __future__ import annotations
 
 from gateway.audit import record
-from gateway.audit.record import Checkpoint
+from gateway.audit.facts import Checkpoint
 from gateway.call import security
 from gateway.call.effects import WriteAudit
 from gateway.call.events import LegVerified, MediaMismatch, MediaStarted

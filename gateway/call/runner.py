@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from gateway.audit import record
+from gateway.audit import notices, record
+from gateway.audit.facts import Checkpoint
 from gateway.base.counters import Counter
 from gateway.base.errors import MediaError, TransportError
 from gateway.base.termination import Termination
@@ -322,7 +323,7 @@ class CallRunner:
         """One tls.peer record per connection, however many calls use it."""
         if flow.tls is not None and flow.id not in self._index.recorded_peers:
             self._index.recorded_peers.add(flow.id)
-            self._services.audit.write(record.tls_peer(trunk=trunk, address=flow.remote, identity=flow.tls))
+            self._services.audit.write(notices.tls_peer(trunk=trunk, address=flow.remote, identity=flow.tls))
 
     def _resolve(self, effect: fx.ResolveNames) -> None:
         self._spawn(self._find_names(effect.names))
@@ -362,7 +363,7 @@ class CallRunner:
             self._services.counters.add(_RECORD_COUNTERS[kind])
             level = logging.WARNING if kind == "leg.violation" else logging.DEBUG
             log.log(level, "call=%s %s codes=%s", self.state.id, kind, effect.record.get("codes"))
-        if effect.record.get("checkpoint") == record.Checkpoint.PACKETS and effect.record.get("kind") == "D4":
+        if effect.record.get("checkpoint") == Checkpoint.PACKETS and effect.record.get("kind") == "D4":
             self._services.counters.add(Counter.LEGS_CONTRADICTED)
         self._unwritten += 1
         self._services.audit.write(effect.record, self._recorded)

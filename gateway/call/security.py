@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gateway.audit import record
 from gateway.audit.clean import cleaned_text
-from gateway.audit.record import CallInfo, Checkpoint
+from gateway.audit.facts import CallInfo, Checkpoint
 from gateway.base.errors import OLD_TLS
 from gateway.base.termination import Termination
 from gateway.call import ending

@@ -7,7 +7,7 @@ import math
 from collections import Counter as Tally
 from dataclasses import dataclass
 
-from gateway.audit import record
+from gateway.audit import notices
 from gateway.base.buckets import Buckets, Rate
 from gateway.base.counters import Counter
 from gateway.call.failures import Failure, FailureReport
@@ -95,7 +95,7 @@ class SignIn:
             return
         flow = event.flow
         self._services.audit.write(
-            record.auth_ok(
+            notices.auth_ok(
                 user=user,
                 source=flow.remote,
                 transport=flow.transport,

@@ -13,6 +13,7 @@ from typing import cast
 from gateway.base.buckets import Bucket
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
+from gateway.base.transports import abort
 from gateway.base.values import HostPort
 from gateway.net.admission import Claim, normal_host
 from gateway.net.channel import MAX_WRITE_BUFFER, TURN_SECONDS, Pump, StreamLimits
@@ -77,7 +78,7 @@ class StreamChannel(asyncio.Protocol):
         tls = self.flow.tls
         if self._initiated and tls is not None and not tls.verified:
             self.rejection = tls.reason
-            self._transport.abort()
+            abort(self._transport)
             return
         log.debug("flow=%s state=open", self.flow)
         self._pump.channel_opened(self)
@@ -204,7 +205,7 @@ class StreamChannel(asyncio.Protocol):
     def abort(self) -> None:
         self._inbox.clear()
         if self._transport is not None:
-            self._transport.abort()
+            abort(self._transport)
 
     def signed_in(self, user: str) -> bool:
         """Only browsers sign in."""

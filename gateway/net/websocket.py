@@ -11,6 +11,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counter, Counters
+from gateway.base.transports import abort
 from gateway.base.values import HostPort
 from gateway.config.schema import Connections, Web
 from gateway.net.admission import normal_host
@@ -86,7 +87,7 @@ class WebSocketChannel:
     def abort(self) -> None:
         self._queue.clear()
         self.close()
-        self._transport.abort()
+        abort(self._transport)
 
     def signed_in(self, user: str) -> bool:
         return self._shares.sign_in(self._place, user)
@@ -111,7 +112,7 @@ class WebSocketChannel:
         self._code = WSCloseCode.POLICY_VIOLATION
         self._queue.clear()
         self.close()
-        asyncio.get_running_loop().call_later(2 * CLOSE_LIMIT, self._transport.abort)
+        asyncio.get_running_loop().call_later(2 * CLOSE_LIMIT, abort, self._transport)
 
     async def write(self) -> None:
         """Write what is queued until `close`, then close the WebSocket, which wakes its reader."""
@@ -177,7 +178,7 @@ class SipWebSocket:
             words = "peer=%s websocket=refused status=%d reason=%s"
             self.shares.tell(Counter.WEBSOCKET_REFUSED, words, remote, refusal.status, refusal.text)
             return refusal
-        place = self.shares.enter(remote.host, transport.abort)
+        place = self.shares.enter(remote.host, lambda: abort(transport))
         try:
             await socket.prepare(request)
             await self._serve(socket, transport, remote, place)

@@ -22,6 +22,7 @@ from gateway.base.buckets import Bucket, Buckets, Rate
 from gateway.base.counters import Counter, Counters
 from gateway.base.crowd import Crowd
 from gateway.base.sources import source_of
+from gateway.base.transports import abort
 from gateway.base.values import HostPort
 from gateway.config.schema import Connections
 
@@ -199,7 +200,7 @@ class _Connection(asyncio.Protocol):
     def give_way(self) -> None:
         """End it: others need the place."""
         if self._transport is not None:
-            self._transport.abort()
+            abort(self._transport)
         elif self.handshake is not None:
             self.handshake.cancel()
 

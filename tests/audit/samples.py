@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.audit import record
-from gateway.audit.record import CallInfo, Checkpoint
+from gateway.audit import notices, record
+from gateway.audit.facts import CallInfo, Checkpoint
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.config.schema import Profile
@@ -53,8 +53,8 @@ def every_record() -> list[dict[str, object]]:
     retry = OfferPlan("RTP/AVP", with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
     at = Checkpoint.ANSWER
     return [
-        record.gateway_started("0.1.0"),
-        record.policy_loaded([STRICT, PREFER]),
+        notices.gateway_started("0.1.0"),
+        notices.policy_loaded([STRICT, PREFER]),
         record.call_start(CALL, STRICT, source=SOURCE, transport="wss", user_agent="JsSIP 3.10"),
         record.leg_record(CALL, STRICT, judge(STRICT, secured), secured, checkpoint=at, source=SOURCE, identity=TLS),
         record.leg_record(CALL, PREFER, judge(PREFER, plain), plain, checkpoint=at),
@@ -78,9 +78,9 @@ def every_record() -> list[dict[str, object]]:
             counters={"srtp_auth_failed": 3},
         ),
         record.call_final(CALL, STRICT, CallPosture(), Termination.ENCRYPTION_IMPOSSIBLE, duration=0.0),
-        record.auth_ok(user="alice", source=SOURCE, transport="wss", method="REGISTER"),
-        record.auth_fail(user="mallory", source=SOURCE, transport="wss", reason="wrong digest", method="REGISTER"),
-        record.auth_fail_summary(
+        notices.auth_ok(user="alice", source=SOURCE, transport="wss", method="REGISTER"),
+        notices.auth_fail(user="mallory", source=SOURCE, transport="wss", reason="wrong digest", method="REGISTER"),
+        notices.auth_fail_summary(
             source="192.0.2.0",
             transport="wss",
             count=17,
@@ -89,6 +89,6 @@ def every_record() -> list[dict[str, object]]:
             more_users=3,
             reasons={"wrong digest": 17},
         ),
-        record.tls_peer(trunk="pbx", address=SOURCE, identity=TLS),
-        record.gateway_stopped("SIGTERM"),
+        notices.tls_peer(trunk="pbx", address=SOURCE, identity=TLS),
+        notices.gateway_stopped("SIGTERM"),
     ]

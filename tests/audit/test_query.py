@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.audit.facts import short_id
 from gateway.audit.query import Gap, Numbering, Wanted, gaps_by_place
-from gateway.audit.record import short_id
 from gateway.audit.render import Severity
 
 UID = "81f00d2a90c4"

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.audit import record
-from gateway.audit.record import CallInfo, CauseFacts, FlowFacts, PeerIdentity
+from gateway.audit import notices, record
+from gateway.audit.facts import CallInfo, CauseFacts, FlowFacts, PeerIdentity
 from gateway.base.crypto_suite import SUITES
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
@@ -175,7 +175,7 @@ def test_a_call_refused_at_once_claims_no_grade() -> None:
 
 def test_a_tls_peer_that_proved_nothing_carries_the_code() -> None:
     stranger = replace(TLS, verified=False, verified_name="", reason="certificate has expired")
-    built = record.tls_peer(trunk="pbx", address=SOURCE, identity=stranger)
+    built = notices.tls_peer(trunk="pbx", address=SOURCE, identity=stranger)
     assert (built["verified"], built["codes"], built["reason"]) == (
         False,
         ["tls.unverified"],

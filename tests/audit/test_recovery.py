@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from gateway.audit import archive, recovery
+from gateway.audit.facts import CallInfo
 from gateway.audit.log import FILE_NAME
-from gateway.audit.record import CallInfo, call_start, gateway_started, gateway_stopped
+from gateway.audit.notices import gateway_started, gateway_stopped
+from gateway.audit.record import call_start
 from gateway.audit.recovery import read_back
 from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
 from gateway.base.errors import ConfigError

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audit.record import Checkpoint
+from gateway.audit.facts import Checkpoint
 from gateway.audit.render import Severity, parse_line, render, render_line, severity
 from tests.audit.samples import every_record
 from tests.audit.test_clean import ANY_TEXT, ANYTHING

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit.record import short_id
+from gateway.audit.facts import short_id
 from tests.call.machine_scene import request
 from tests.call.office import Office, invite
 

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.interop.conftest import TRUNKS, Stage
 from tests.rig.chromium import SoftphonePage
+from tests.rig.gateway import wait_for
 from tests.rig.sipjs import PageServer, SipJsPage
 from tests.rig.trunk import FakeTrunk, TrunkDialog, description
 
@@ -121,7 +122,9 @@ def test_a_page_on_sipjs_that_is_displaced_takes_no_harm_and_rings_again(
     other = SipJsPage(chromium, page_server.origin).sign_in(stage.setup)
     page = SoftphonePage(chromium, stage.gateway.url).sign_in()
     says(page, "here", "other page does not ring any more")
+    closed = stage.gateway.log.count("state=closed")
     page.close()
+    wait_for(lambda: stage.gateway.log.count("state=closed") > closed, 10.0, "the gateway never saw the page go")
     trunk = FakeTrunk(host, port, lambda _: []).start()
     call = TrunkDialog(f"ring-{next(_names)}")
     trunk.request("INVITE", "100", ("127.0.0.1", stage.setup.sip_port), call, description(host))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
 
+from gateway.base.transports import abort
 from tests.net.harness import Gateway, SocketPeer, options
 
 
@@ -20,3 +22,13 @@ async def test_an_accepted_connection_does_not_wait_for_more_to_send() -> None:
         sock = channel._transport.get_extra_info("socket")  # type: ignore[attr-defined]
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         await peer.close()
+
+
+def test_a_connection_that_has_ended_is_aborted_without_a_word() -> None:
+    """As the TLS transport of older Pythons is: it has forgotten its protocol."""
+
+    class Ended(asyncio.Transport):
+        def abort(self) -> None:
+            raise AttributeError("'NoneType' object has no attribute '_abort'")
+
+    abort(Ended())

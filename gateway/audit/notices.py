@@ -1,0 +1,106 @@
+"""Builders of records that belong to no call: sign-ins, TLS peers, policies in force, start and stop.
+
+As in `record`, no builder has a parameter through which a key, password or message body could pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gateway.audit.clean import MAX_ITEMS
+from gateway.audit.facts import PeerIdentity, make, party, place, tls_facts
+from gateway.base.values import HostPort
+from gateway.policy.codes import Code
+from gateway.policy.model import EffectivePolicy
+
+RECOVERED = "recovered"
+"""Field of `admin.start`: calls of earlier runs that got their end before it. With it, nothing older is open."""
+ALL_ENDED = "all_ended"
+"""Field of `admin.stop`: every call of the run has its final record in the log."""
+
+
+def auth_ok(*, user: str, source: HostPort, transport: str, method: str, unrecorded: int = 0) -> dict[str, object]:
+    """A connection has proved who its user is; everything else that comes over it is that user's.
+
+    Args:
+        unrecorded: sign-ins of this user since the last such record that were too many for a record each.
+    """
+    fields: dict[str, object] = {
+        "user": party(user),
+        "source": place(source),
+        "transport": transport,
+        "method": method,
+        "unrecorded": unrecorded,
+    }
+    return make("auth.ok", fields)
+
+
+def auth_fail(*, user: str, source: HostPort, transport: str, reason: str, method: str = "") -> dict[str, object]:
+    """Somebody could not prove who they are; neither password, nonce nor digest is kept."""
+    fields: dict[str, object] = {
+        "user": party(user),
+        "source": place(source),
+        "transport": transport,
+        "method": method,
+        "reason": reason,
+    }
+    return make("auth.fail", fields)
+
+
+def auth_fail_summary(
+    *,
+    source: str,
+    transport: str,
+    count: int,
+    seconds: float,
+    users: Iterable[str],
+    more_users: int,
+    reasons: Mapping[str, int],
+) -> dict[str, object]:
+    """How often one source could not prove who it is, since its last `auth.fail`.
+
+    Args:
+        source: an IPv4 address, an IPv6 /64, or words for the sources that are not counted apart.
+        users: the first few names claimed.
+        more_users: failures with further names.
+    """
+    fields: dict[str, object] = {
+        "source": source,
+        "transport": transport,
+        "count": count,
+        "seconds": round(seconds, 1),
+        "users": [party(user) for user in users],
+        "more_users": more_users,
+        "reasons": dict(reasons),
+    }
+    return make("auth.fail", fields)
+
+
+def tls_peer(
+    *, trunk: str, address: HostPort | str, identity: PeerIdentity, outgoing: bool = True
+) -> dict[str, object]:
+    """What a TLS peer proved about itself (RFC 5922); one record per connection."""
+    fields: dict[str, object] = {
+        "trunk": trunk,
+        "address": str(address),
+        "outgoing": outgoing,
+        **tls_facts(identity),
+        "codes": [] if identity.verified else [str(Code.TLS_UNVERIFIED)],
+    }
+    return make("tls.peer", fields)
+
+
+def policy_loaded(policies: Iterable[EffectivePolicy]) -> dict[str, object]:
+    """Which policy each trunk's calls run under from now on."""
+    listed = [{"trunk": p.trunk, "profile": str(p.profile), "sha256": p.sha256} for p in policies]
+    return make("policy.loaded", {"trunks": len(listed), "policies": listed[:MAX_ITEMS]})
+
+
+def gateway_started(version: str, *, recovered: int = 0) -> dict[str, object]:
+    """The gateway begins to take calls; `recovered` calls of earlier runs got their final record before."""
+    return make("admin.start", {"version": version, RECOVERED: recovered})
+
+
+def gateway_stopped(reason: str, *, all_ended: bool = False) -> dict[str, object]:
+    """The gateway ends on purpose; a log that ends without this ended otherwise."""
+    return make("admin.stop", {"reason": reason, ALL_ENDED: all_ended})

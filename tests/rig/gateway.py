@@ -220,8 +220,7 @@ class GatewayProcess:
         """Audit records so far, of one type and one call if asked."""
         if not self.audit_path.exists():
             return []
-        lines = self.audit_path.read_text().splitlines()
-        found = [json.loads(line) for line in lines if line.endswith("}")]
+        found = [json.loads(line) for line in whole_lines(self.audit_path)]
         return [r for r in found if kind in ("", r["type"]) and call_uid in ("", r.get("call_uid"))]
 
     def wait_records(self, kind: str, count: int = 1, seconds: float = 10.0) -> list[Record]:
@@ -238,6 +237,11 @@ class GatewayProcess:
         wait_for(lambda: bool(self.records("call.final", call_uid)), 10.0, f"no call.final of {call_uid}")
         (found,) = self.records("call.final", call_uid)
         return found
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file that is being written: what has no line end yet is not all there."""
+    return path.read_text().rpartition("\n")[0].splitlines()
 
 
 def wait_for(condition: Any, seconds: float, why: Any, alive: Any = lambda: True) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.app import Gateway
 from gateway.config.load import load_config
-from tests.rig.gateway import GatewaySetup, Record
+from tests.rig.gateway import GatewaySetup, Record, whole_lines
 
 WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.01
@@ -62,7 +62,7 @@ class HostedGateway:
 
     def records(self, kind: str = "", call_uid: str = "") -> list[Record]:
         """Audit records so far, of one type and one call if asked."""
-        lines = self._audit.read_text().splitlines() if self._audit.exists() else []
+        lines = whole_lines(self._audit) if self._audit.exists() else []
         found = [json.loads(line) for line in lines]
         return [r for r in found if kind in ("", r["type"]) and call_uid in ("", r.get("call_uid"))]
 

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from gateway.base.counters import Counter
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.config.schema import GatewayConfig, Profile
+from gateway.config.schema import GatewayConfig
 from gateway.policy.header import call_security_header
 from gateway.policy.model import effective_policy
 from gateway.policy.posture import CallPosture

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from gateway.base.grades import Grade
 from gateway.base.termination import Termination
-from gateway.policy.posture import Grade
 
 _OF_THE_START = (
     "call_uid",

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from gateway.audit.clean import MAX_ITEMS
 from gateway.audit.facts import PeerIdentity, make, party, place, tls_facts
+from gateway.base.codes import Code
 from gateway.base.values import HostPort
-from gateway.policy.codes import Code
 from gateway.policy.model import EffectivePolicy
 
 RECOVERED = "recovered"

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 
 from gateway.audit.clean import cleaned_text
 from gateway.audit.facts import CallInfo, CauseFacts, Checkpoint, FlowFacts, PeerIdentity, make, party, place, tls_facts
+from gateway.base.codes import Code
+from gateway.base.grades import Grade
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.policy import posture
-from gateway.policy.codes import Code
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
-from gateway.policy.posture import CallPosture, Grade, SecurityVector
+from gateway.policy.posture import CallPosture, SecurityVector
 
 
 def call_start(

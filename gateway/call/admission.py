@@ -9,6 +9,8 @@ from gateway.audit.facts import short_id
 from gateway.base.buckets import Buckets, Rate
 from gateway.base.counters import Counter
 from gateway.base.errors import SipError
+from gateway.base.keying import Setup
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, Secret, TokenSource
 from gateway.call import party
@@ -22,12 +24,11 @@ from gateway.call.runner import CallRunner
 from gateway.call.services import Services
 from gateway.call.state import CallContext, CallState
 from gateway.call.trunk_leg import TrunkLeg
-from gateway.config.schema import Profile, Trunk
+from gateway.config.schema import Trunk
 from gateway.policy.model import effective_policy
 from gateway.routing.admission import CallCaps, CallKind, Seat
 from gateway.routing.dialplan import Dialplan, OutboundRoute
 from gateway.routing.numbers import in_context, normalise
-from gateway.sdp.keying import Setup
 from gateway.sip.events import RequestReceived
 from gateway.sip.flow import Flow
 from gateway.sip.grammar import escape_user

@@ -9,16 +9,17 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
+from gateway.base.codes import Code
 from gateway.base.errors import SdpError
+from gateway.base.keying import Keying
+from gateway.base.signalling import Signalling
 from gateway.base.values import HostPort
 from gateway.call.effects import SetTrunkKeys, SetTrunkMedia
-from gateway.policy.codes import Code, known_codes
-from gateway.policy.evaluate import Signalling
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import RemoteAudio
-from gateway.sdp.negotiation import Keying, TrunkAgreement
+from gateway.sdp.negotiation import TrunkAgreement
 
 MAX_KEYS_REMEMBERED = 32
 """Keys of ours, and keys of the peer with their addresses, that later ones are compared with; the oldest is forgotten.
@@ -57,7 +58,7 @@ class AgreedMedia:
             key_bits=suite.key_bits if suite else 0,
             tag_bits=suite.tag_bits if suite else 0,
             extra_codes=history | self.weaknesses,
-            noted=self.noted | known_codes(self.agreement.noted),
+            noted=self.noted | frozenset(self.agreement.noted),
         )
 
     def relay_commands(self) -> tuple[SetTrunkKeys | SetTrunkMedia, ...]:

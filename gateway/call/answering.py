@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.base.codes import Code
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
 from gateway.call import direction, ending, report, security, wiring
@@ -22,7 +23,6 @@ from gateway.call.leg import Leg
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg, refuse_broken_keying
-from gateway.policy.codes import Code
 from gateway.policy.evaluate import Verdict
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.negotiation import common_codecs

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gateway.base.codes import Code
 from gateway.base.errors import SdpError
+from gateway.base.keying import Proto, Setup
 from gateway.base.values import HostPort
 from gateway.call.effects import LegName
 from gateway.call.leg import Leg
-from gateway.policy.codes import Code
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import Codec
 from gateway.sdp.description import SessionDescription
-from gateway.sdp.keying import Fingerprint, Setup
-from gateway.sdp.media import Direction, LocalAudio, Proto, RemoteAudio, read_audio
+from gateway.sdp.keying import Fingerprint
+from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, read_audio
 from gateway.webrtc.ice_lite import IceCredentials
 
 OFFERED = (

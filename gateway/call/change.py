@@ -6,6 +6,7 @@ direction must follow. So hold works even where the other side refuses re-INVITE
 
 from __future__ import annotations
 
+from gateway.base.codes import Code
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
 from gateway.base.values import Secret
@@ -18,7 +19,6 @@ from gateway.call.leg import ALLOW, Leg, warning
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
-from gateway.policy.codes import Code
 from gateway.policy.evaluate import OfferPlan, plan_late_offer
 from gateway.sdp.media import Direction, RemoteAudio
 from gateway.sdp.negotiation import common_codecs

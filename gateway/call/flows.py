@@ -8,13 +8,13 @@ over a weaker one. Only the end of a call is taken from any flow of the trunk: e
 from __future__ import annotations
 
 from gateway.audit import record
+from gateway.base.codes import Code
 from gateway.base.errors import SipError
 from gateway.call import liveness, security
 from gateway.call.effects import LegName, Respond, WriteAudit
 from gateway.call.events import ConnectionClosed, FlowMoved, FlowRefused, RequestIn
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
-from gateway.policy.codes import Code
 from gateway.sip.address import NameAddr
 from gateway.sip.dialog import TARGET_REFRESH
 from gateway.sip.flow import SECURE, Flow, objection

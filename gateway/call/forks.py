@@ -6,6 +6,7 @@ can come: 64*T1 after the first, whatever has become of the call by then.
 
 from __future__ import annotations
 
+from gateway.base.codes import Code
 from gateway.base.termination import Termination
 from gateway.call import answering, ending, security
 from gateway.call.effects import Purpose, Respond, SendAck, SendRequest, SetTimer, Timer
@@ -13,7 +14,6 @@ from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.call.trunk_leg import TrunkLeg
-from gateway.policy.codes import Code
 from gateway.sip.dialog import Dialog
 from gateway.sip.message import Response
 from gateway.sip.timers import TRANSACTION_TIMEOUT

@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.base.codes import Code
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call.effects import LegName
-from gateway.policy.codes import Code
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.codecs import Codec
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio

@@ -15,6 +15,7 @@ from dataclasses import replace
 from gateway.audit import notices
 from gateway.base.counters import Counter
 from gateway.base.errors import GatewayError, SipError
+from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
 from gateway.call import demands, events
 from gateway.call.admission import Admission
@@ -41,7 +42,7 @@ from gateway.sip.events import (
     StackEvent,
     TransportFailed,
 )
-from gateway.sip.flow import Flow, TlsInfo
+from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
 from gateway.sip.reason import read_reasons
 from gateway.sip.session_timer import OPTION

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from gateway.audit import record
 from gateway.audit.facts import Checkpoint
+from gateway.base.codes import CONTRADICTED, known_codes
 from gateway.call import security
 from gateway.call.effects import WriteAudit
 from gateway.call.events import LegVerified, MediaMismatch, MediaStarted
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
-from gateway.policy.codes import CONTRADICTED, known_codes
 
 KEYED = ("sdes", "dtls")
 

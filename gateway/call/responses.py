@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.base.codes import Code
 from gateway.base.errors import Party, SdpError
 from gateway.base.termination import Termination
 from gateway.call import answering, causes, ending, flows, forks, report, security, setup
@@ -16,7 +17,6 @@ from gateway.call.events import ResponseIn
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkLeg
-from gateway.policy.codes import Code
 from gateway.policy.evaluate import RETRY_STATUSES, OfferPlan, Refusal, plan_after_proof, plan_retry
 from gateway.sdp.negotiation import common_codecs
 from gateway.sip.message import Response
@@ -146,7 +146,7 @@ def _failure(call: CallState, callee: Leg, response: Response) -> None:
             callee.start_over(plan)
             setup.send_invite(call, callee)
             return
-        if callee.plan and callee.plan.proto == "RTP/SAVP":
+        if callee.plan and callee.plan.proto.keyed:
             security.violation(call, callee, (Code.MEDIA_PLAIN_RTP,), Termination.ENCRYPTION_REQUIRED)
             ending.refuse(call, Termination.ENCRYPTION_REQUIRED, status=488, reasons=reasons)
             return

@@ -7,7 +7,9 @@ from dataclasses import replace
 from gateway.audit import record
 from gateway.audit.clean import cleaned_text
 from gateway.audit.facts import CallInfo, Checkpoint
+from gateway.base.codes import CONTRADICTED, Code
 from gateway.base.errors import OLD_TLS
+from gateway.base.keying import Keying, Proto
 from gateway.base.termination import Termination
 from gateway.call import ending
 from gateway.call.browser_leg import BrowserLeg
@@ -16,8 +18,7 @@ from gateway.call.events import SourceLearned, SourceRejected, TrunkFailed
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkLeg
-from gateway.policy.codes import CONTRADICTED, Code
-from gateway.policy.evaluate import AVP, OfferPlan, Refusal, Verdict, judge, judge_change
+from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
 from gateway.policy.posture import SecurityVector, grade
 
 
@@ -206,7 +207,7 @@ def violation(
 
 def bid_down(call: CallState, leg: Leg, refusal: Refusal) -> None:
     """Record that the peer agreed to SRTP in this call and now refuses it: plain media is not offered after that."""
-    plain = replace(leg.vector, keying="plain", proto=AVP, suite="", key_bits=0, tag_bits=0)
+    plain = replace(leg.vector, keying=Keying.NONE, proto=Proto.AVP, suite="", key_bits=0, tag_bits=0)
     kind = "D2" if leg.recorded is not None else "D3"
     violation(call, leg, (refusal.code,), refusal.termination, plain, kind=kind)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from gateway.base.grades import Grade
 from gateway.base.termination import Termination
 from gateway.base.values import TokenSource
 from gateway.call.agreed import AgreedMedia
@@ -19,7 +20,7 @@ from gateway.call.trunk_leg import KeySource, TrunkLeg
 from gateway.config.schema import Trunk
 from gateway.policy.header import News
 from gateway.policy.model import EffectivePolicy
-from gateway.policy.posture import CallPosture, Grade
+from gateway.policy.posture import CallPosture
 from gateway.sdp.codecs import Codec
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request

@@ -6,8 +6,11 @@ import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.base.codes import CONTRADICTED, Code
 from gateway.base.crypto_suite import SUITES, CryptoSuite
 from gateway.base.errors import SdpError
+from gateway.base.keying import Keying, Proto
+from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, Secret
 from gateway.call.agreed import NO_KEYS, AgreedMedia, KeysSeen, known_place
@@ -15,15 +18,14 @@ from gateway.call.effects import LegName
 from gateway.call.leg import Leg
 from gateway.call.places import NO_PLACES, OwnPlaces, check_places
 from gateway.config.schema import Trunk
-from gateway.policy.codes import CONTRADICTED, Code, known_codes
-from gateway.policy.evaluate import OfferPlan, Signalling
+from gateway.policy.evaluate import OfferPlan
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import Codec
 from gateway.sdp.description import MediaSection, SessionDescription
 from gateway.sdp.keying import CryptoAttribute
-from gateway.sdp.media import Direction, LocalAudio, Proto, RemoteAudio, audio_lines, strongest
-from gateway.sdp.negotiation import Keying, TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
+from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, audio_lines, strongest
+from gateway.sdp.negotiation import TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 KeySource = Callable[[int], bytes]
@@ -40,10 +42,10 @@ NOWHERE = HostPort("", 0)
 
 
 class TrunkKeyingError(SdpError):
-    """The trunk's description breaks a keying rule; `codes` are the policy catalogue's."""
+    """The trunk's description breaks a keying rule; `codes` say which."""
 
-    def __init__(self, codes: Iterable[str]) -> None:
-        self.codes = tuple(sorted(known_codes(codes)))
+    def __init__(self, codes: Iterable[Code]) -> None:
+        self.codes = tuple(sorted(set(codes)))
         super().__init__(", ".join(self.codes), 488)
 
     @property
@@ -108,8 +110,7 @@ class TrunkLeg(Leg):
     @property
     def signalling(self) -> Signalling:
         """What holds for every message of the leg: facts of the flow that set it up; none that proves less counts."""
-        tls = self.founding.tls
-        return Signalling(self.founding.transport, tls.version if tls else "", bool(tls and tls.verified))
+        return self.founding.signalling
 
     @property
     def usable_codecs(self) -> tuple[Codec, ...]:
@@ -170,7 +171,7 @@ class TrunkLeg(Leg):
             return self.agreed.remote.proto, self._our_line
         if self.plan is None:
             raise SdpError("no offer planned", 500)
-        return Proto(self.plan.proto), self._fresh_cryptos() if self.plan.with_crypto else ()
+        return self.plan.proto, self._fresh_cryptos() if self.plan.with_crypto else ()
 
     @property
     def _our_line(self) -> tuple[CryptoAttribute, ...]:
@@ -203,7 +204,7 @@ class TrunkLeg(Leg):
         self._check_address(usable[0])
         agreement = check_trunk_answer(self.offered, usable[0])
         if agreement.remote is not None and self.keys_seen.echoes(agreement.remote):
-            agreement = TrunkAgreement(Keying.NONE, None, None, None, Code.KEY_REUSE.value, agreement.noted)
+            agreement = TrunkAgreement(Keying.NONE, None, None, None, Code.KEY_REUSE, agreement.noted)
         return self._agreed(usable[0], agreement, mux=usable[0].rtcp_mux and self.offered.rtcp_mux)
 
     def inspect_offer(self, body: bytes) -> AgreedMedia:
@@ -271,12 +272,12 @@ class TrunkLeg(Leg):
     def _agree(self, chosen: CryptoAttribute | None, line: RemoteAudio) -> TrunkAgreement:
         """Accept one crypto line: tag and suite echoed; our key is kept while its suite stays (ROC goes on)."""
         if chosen is None:
-            return TrunkAgreement(Keying.NONE, None, None, None, "", line.crypto_problems)
+            return TrunkAgreement(Keying.NONE, None, None, None, None, line.crypto_problems)
         suite = chosen.crypto_suite
         before = self.agreed.agreement if self.agreed is not None else None
         kept = before.local if before is not None and before.suite == suite else None
         key = kept.key if kept else self._key(suite)
-        return TrunkAgreement(Keying.SDES, suite, chosen.with_key(key), chosen, "", line.crypto_problems)
+        return TrunkAgreement(Keying.SDES, suite, chosen.with_key(key), chosen, None, line.crypto_problems)
 
     def take(self, agreed: AgreedMedia, *, ringing: bool = False) -> None:
         """Policy agreed: the session stands on this from now on.
@@ -352,7 +353,7 @@ def refuse_broken_keying(agreement: TrunkAgreement) -> None:
     Raises:
         TrunkKeyingError: with the policy code.
     """
-    if agreement.problem and agreement.problem != Code.MEDIA_OSRTP_FALLBACK:
+    if agreement.problem not in (None, Code.MEDIA_OSRTP_FALLBACK):
         raise TrunkKeyingError(agreement.codes)
 
 

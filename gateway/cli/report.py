@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from gateway.base.crypto_suite import SUITES
+from gateway.base.grades import Grade
+from gateway.base.signalling import Signalling
 from gateway.config.load import LoadedConfig
 from gateway.config.schema import GatewayConfig, Trunk
-from gateway.policy.evaluate import OfferPlan, Refusal, Signalling, plan_offer, plan_retry
+from gateway.policy.evaluate import OfferPlan, Refusal, plan_offer, plan_retry
 from gateway.policy.model import EffectivePolicy, effective_policy
-from gateway.policy.posture import Grade, SecurityVector, grade
+from gateway.policy.posture import SecurityVector, grade
 from gateway.trunks.target import TrunkTarget
 
 LABEL_WIDTH = 12

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from gateway.base.errors import ConfigError, SipError
+from gateway.base.profiles import Profile
 from gateway.config.certificates import Finding, KeyPair, check_ca, check_pair
 from gateway.config.document import Document
-from gateway.config.schema import DialplanFile, GatewayConfig, InboundRule, ListenTls, Profile, Trunk, UsersFile, Web
+from gateway.config.schema import DialplanFile, GatewayConfig, InboundRule, ListenTls, Trunk, UsersFile, Web
 from gateway.config.yaml import Location
 from gateway.routing.dialplan import SAME_USER, Dialplan, covers
 from gateway.routing.numbers import normalise

@@ -8,11 +8,11 @@ told when its value is wrong.
 from __future__ import annotations
 
 import ipaddress
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from gateway.base.profiles import Profile
 from gateway.config.scalars import (
     Dialled,
     DisplayName,
@@ -38,15 +38,6 @@ MAX_WORKERS = 64
 
 MAX_RULES = 2000
 """Rules of one direction: they are walked for every call, and compared with each other once."""
-
-
-class Profile(StrEnum):
-    """The built-in security profiles of a trunk (docs/policy.md)."""
-
-    STRICT = "strict"
-    PREFER = "prefer"
-    OSRTP = "osrtp"
-    LEGACY = "legacy"
 
 
 class Endpoint(Model):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
+from gateway.base.profiles import Profile
 from gateway.base.values import HostPort
-from gateway.config.schema import Profile
 
 MAX_CALLS: Final = 4
 """Calls at a time in one phone: the PJSIP build that installs from the registry has this cap compiled in."""

@@ -121,6 +121,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
+from gateway.base.codes import Code
 from gateway.base.values import HostPort, Secret
 
 MAX_MESSAGE = 65_536
@@ -141,15 +142,15 @@ Leg: TypeAlias = Literal["browser", "trunk"]
 
 
 class RejectCode(StrEnum):
-    """Codes of `SourceRejected`; the words are those of the policy catalogue."""
+    """Codes of `SourceRejected`; the words are those of the catalogue in `base.codes`."""
 
-    LATCH_MISMATCH = "media.latch_mismatch"
+    LATCH_MISMATCH = Code.MEDIA_LATCH_MISMATCH.value
     """Trunk leg: the source is neither the signalled address nor in the networks given."""
-    MID_RELATCH = "media.mid_relatch"
+    MID_RELATCH = Code.MEDIA_MID_RELATCH.value
     """Trunk leg: an allowed address tried to take over a stream that still flows, or that is locked."""
-    PLAIN_ON_SECURE = "media.plain_on_secure"
+    PLAIN_ON_SECURE = Code.MEDIA_PLAIN_ON_SECURE.value
     """A packet on a keyed leg failed authentication: plain, forged or protected with another key."""
-    KEY_MISMATCH = "media.key_mismatch"
+    KEY_MISMATCH = Code.MEDIA_KEY_MISMATCH.value
     """Of `MediaMismatch` only: the packets of the peer are protected, but not under the key that was agreed."""
 
 

@@ -11,8 +11,9 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from gateway.config.schema import Profile, Trunk
-from gateway.sip.flow import TransportName
+from gateway.base.profiles import Profile
+from gateway.base.signalling import TransportName
+from gateway.config.schema import Trunk
 from gateway.trunks.target import TrunkTarget
 from gateway.trunks.tls import trunk_names
 

@@ -14,6 +14,7 @@ from gateway.net.admission import normal_host
 from gateway.net.channel import MAX_WRITE_BUFFER
 from gateway.net.sockets import bind, family_of, is_unspecified
 from gateway.sip.flow import Flow
+from gateway.sip.uri import DEFAULT_PORT
 
 MAX_FLOWS = 4096
 """Remote addresses remembered per socket; a forgotten one gets a new flow id, nothing else."""
@@ -111,7 +112,7 @@ class DatagramListener(asyncio.DatagramProtocol):
             return self.local
         with socket.socket(self.family, socket.SOCK_DGRAM) as probe:
             try:
-                probe.connect((remote.host, remote.port or 5060))  # chooses a route, sends nothing
+                probe.connect((remote.host, remote.port or DEFAULT_PORT))  # chooses a route, sends nothing
             except OSError:
                 return self.local
             return HostPort(probe.getsockname()[0], self.local.port)

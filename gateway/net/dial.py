@@ -15,12 +15,13 @@ from typing import Any
 
 from gateway.base.counters import Counters
 from gateway.base.errors import OLD_TLS, ConfigError, TransportError
+from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
 from gateway.config.schema import Trunk
 from gateway.net.admission import Claim, TrunkSources, normal_host
 from gateway.net.channel import Pump, StreamLimits
 from gateway.net.stream import StreamChannel
-from gateway.sip.flow import Flow, TransportName
+from gateway.sip.flow import Flow
 from gateway.trunks.target import TrunkTarget, is_ip_literal
 from gateway.trunks.tls import client_context, trunk_names
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, SipError, TransportError
+from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
 from gateway.config.schema import Listen, SipListener, Trunk
 from gateway.net.admission import Claim, TrunkSources
@@ -25,7 +26,7 @@ from gateway.net.datagram_rates import DatagramRates
 from gateway.net.dial import Dialer
 from gateway.net.listener import StreamListener
 from gateway.net.sockets import family_of
-from gateway.sip.flow import Flow, TransportName
+from gateway.sip.flow import Flow
 from gateway.sip.message import (
     Message,
     Request,

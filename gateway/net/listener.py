@@ -12,13 +12,13 @@ from functools import partial
 from typing import Protocol
 
 from gateway.base.counters import Counter, Counters
+from gateway.base.signalling import TransportName
 from gateway.base.sources import source_of
 from gateway.base.values import HostPort
 from gateway.net.admission import Claim, normal_host
 from gateway.net.channel import Pump, StreamLimits
 from gateway.net.sockets import bind
 from gateway.net.stream import StreamChannel
-from gateway.sip.flow import TransportName
 
 BACKLOG = 128
 """Connections the kernel holds for us."""

@@ -13,12 +13,13 @@ from typing import cast
 from gateway.base.buckets import Bucket
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
+from gateway.base.signalling import TlsInfo
 from gateway.base.transports import abort
 from gateway.base.values import HostPort
 from gateway.net.admission import Claim, normal_host
 from gateway.net.channel import MAX_WRITE_BUFFER, TURN_SECONDS, Pump, StreamLimits
 from gateway.net.sockets import notice_dead_peer
-from gateway.sip.flow import Flow, TlsInfo
+from gateway.sip.flow import Flow
 from gateway.sip.framing import PING, PONG, StreamFramer
 from gateway.trunks.tls import inspect_peer
 

@@ -8,17 +8,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from gateway.base.codes import Code
+from gateway.base.grades import Grade
+from gateway.base.keying import Keying, Proto
+from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
 from gateway.policy import posture
-from gateway.policy.codes import ABSOLUTE, NEVER_TOLERABLE, REFUSED_WHERE_REQUIRED, Code, known_codes
 from gateway.policy.model import EffectivePolicy, Fallback, OfferMode
-from gateway.policy.posture import Grade, SecurityVector
+from gateway.policy.posture import SecurityVector
 
 RETRY_STATUSES = frozenset({488, 415, 606})
 """Answers that may mean "no SRTP here"; 302 and 399 warnings prove nothing (RFC 3261 20.43)."""
 
-SAVP = "RTP/SAVP"
-AVP = "RTP/AVP"
+ABSOLUTE: frozenset[Code] = frozenset({Code.DTLS_FP_MISMATCH})
+"""Refused even for an emergency call (RFC 5763 5: tear down at once): no keys exist that could carry the call."""
+
+NEVER_TOLERABLE: frozenset[Code] = ABSOLUTE | {
+    Code.MEDIA_CRYPTO_IGNORED,
+    Code.MEDIA_MIXED_KEYING,
+    Code.MEDIA_KEYING_UNKNOWN,
+    Code.SUITE_NULL,
+    Code.SUITE_UNKNOWN,
+    Code.DTLS_OLD,
+    Code.TLS_OLD,
+    Code.DTLS_FP_WEAK,
+    Code.BRW_SDES_OR_AVP,
+}
+"""Refused under every profile; an emergency call alone may pass, `ABSOLUTE` aside."""
+
+REFUSED_WHERE_REQUIRED: frozenset[Code] = frozenset({Code.KEY_REUSE, Code.PIN_BID_DOWN})
+"""Refused when the policy requires protection, although they need not lower the grade."""
 
 _TERMINATIONS: dict[Code, Termination] = {
     Code.DTLS_FP_MISMATCH: Termination.FINGERPRINT_MISMATCH,
@@ -38,19 +57,10 @@ _TERMINATIONS: dict[Code, Termination] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Signalling:
-    """The connection that carries a trunk's SDP."""
-
-    transport: str
-    tls_version: str = ""
-    verified: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class OfferPlan:
     """What the offer to a trunk must look like."""
 
-    proto: str
+    proto: Proto
     """RTP/SAVP or RTP/AVP."""
     with_crypto: bool
     codes: frozenset[Code] = frozenset()
@@ -94,7 +104,7 @@ def plan_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPlan | R
     if exposed is not None and policy.rules.sdes_needs_verified_tls:
         return Refusal(exposed, Termination.ENCRYPTION_IMPOSSIBLE)
     secure = mode in (OfferMode.SAVP_ONLY, OfferMode.SAVP_FIRST)
-    return OfferPlan(SAVP if secure else AVP, with_crypto=mode is not OfferMode.AVP)
+    return OfferPlan(Proto.SAVP if secure else Proto.AVP, with_crypto=mode is not OfferMode.AVP)
 
 
 def plan_late_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPlan | Refusal:
@@ -103,8 +113,8 @@ def plan_late_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPla
     Where plain media is accepted too, keys are offered in a form that a phone without SRTP can answer (RFC 8643).
     """
     plan = plan_offer(policy, signalling)
-    if isinstance(plan, OfferPlan) and plan.proto == SAVP and policy.rules.accepts_plain:
-        return replace(plan, proto=AVP)
+    if isinstance(plan, OfferPlan) and plan.proto is Proto.SAVP and policy.rules.accepts_plain:
+        return replace(plan, proto=Proto.AVP)
     return plan
 
 
@@ -116,9 +126,9 @@ def plan_retry(policy: EffectivePolicy, status: int, offered: OfferPlan | None =
     """
     if policy.rules.fallback is not Fallback.RETRY or status not in RETRY_STATUSES:
         return None
-    if offered is not None and offered.proto != SAVP:
+    if offered is not None and offered.proto is not Proto.SAVP:
         return None
-    return OfferPlan(AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+    return OfferPlan(Proto.AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
 
 
 def plan_after_proof(policy: EffectivePolicy, retry: OfferPlan) -> OfferPlan | Refusal:
@@ -132,19 +142,19 @@ def plan_after_proof(policy: EffectivePolicy, retry: OfferPlan) -> OfferPlan | R
 
 
 def accept_offer(
-    policy: EffectivePolicy, signalling: Signalling, *, keyed: bool, has_crypto: bool, codes: Iterable[str] = ()
+    policy: EffectivePolicy, signalling: Signalling, *, keyed: bool, has_crypto: bool, codes: Iterable[Code] = ()
 ) -> Refusal | None:
     """Whether a trunk's offer may be answered (checkpoint P0).
 
     Args:
         keyed: the m-line is RTP/SAVP(F) or another keyed transport.
         has_crypto: it has at least one usable `a=crypto`.
-        codes: problems of its crypto lines, as the SDP layer names them.
+        codes: why lines of its keys cannot be used.
     """
     if policy.emergency:
         return None
     if not has_crypto:
-        return _accept_unkeyable(policy, keyed, known_codes(codes))
+        return _accept_unkeyable(policy, keyed, frozenset(codes))
     exposed = _sdes_exposure(signalling)
     if exposed is not None and policy.rules.sdes_needs_verified_tls:
         return Refusal(exposed, Termination.ENCRYPTION_REQUIRED)
@@ -187,8 +197,8 @@ def _sdes_exposure(signalling: Signalling) -> Code | None:
         sig_transport=signalling.transport,
         sig_tls_version=signalling.tls_version,
         sig_verified=signalling.verified,
-        keying="pending",
-        proto=SAVP,
+        keying=Keying.PENDING,
+        proto=Proto.SAVP,
     )
     found = posture.codes(probe)
     for code in (Code.KEY_SDES_CLEARTEXT, Code.KEY_SDES_UNVERIFIED_TLS):

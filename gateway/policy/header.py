@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.base.grades import Grade
 from gateway.policy.model import EffectivePolicy
-from gateway.policy.posture import CallPosture, Grade, SecurityVector
+from gateway.policy.posture import CallPosture, SecurityVector
 
 HEADER_NAME = "Call-Security"
 

@@ -11,8 +11,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from gateway.config.schema import Profile
-from gateway.policy.posture import Grade
+from gateway.base.grades import Grade
+from gateway.base.profiles import Profile
 
 LABEL_DIGITS = 4
 """Digits of the hash shown beside the profile name: enough to see that two calls ran under different policies."""

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.base.errors import SdpError
+from gateway.base.keying import Proto, Setup
 from gateway.base.values import HostPort
 from gateway.sdp.codecs import RTCP_CONFLICT, TELEPHONE_EVENT, Codec
 from gateway.sdp.description import MediaSection, SessionDescription, is_address, is_token
-from gateway.sdp.keying import Setup, read_crypto_lines
-from gateway.sdp.media import LocalAudio, Proto, bundle_tag, read_direction, read_mid, read_setup
+from gateway.sdp.keying import read_crypto_lines
+from gateway.sdp.media import LocalAudio, bundle_tag, read_direction, read_mid, read_setup
 
 DTMF_EVENTS = "0-16"
 """Telephone events we announce: the sixteen keys and flash (RFC 4733 3.2)."""

@@ -10,9 +10,9 @@ import base64
 import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Self
 
+from gateway.base.codes import Code
 from gateway.base.crypto_suite import BY_NAME, CryptoSuite
 from gateway.base.errors import SdpError
 from gateway.base.values import Secret
@@ -35,18 +35,11 @@ DIGEST_LENGTHS = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 """Hash functions a fingerprint is believed for, with octets. SHA-1 and MD5 can be forged (RFC 8122 5.1)."""
 
 REFUSED_PARAMETERS = {
-    "UNENCRYPTED_SRTP": "suite.unencrypted_srtp",
-    "UNENCRYPTED_SRTCP": "suite.unencrypted_srtcp",
-    "UNAUTHENTICATED_SRTP": "suite.unauthenticated_srtp",
+    "UNENCRYPTED_SRTP": Code.SUITE_UNENCRYPTED_SRTP,
+    "UNENCRYPTED_SRTCP": Code.SUITE_UNENCRYPTED_SRTCP,
+    "UNAUTHENTICATED_SRTP": Code.SUITE_UNAUTHENTICATED_SRTP,
 }
-"""Session parameters that switch protection off (RFC 4568 6.3.2, 6.3.3), and their policy codes."""
-
-KEYING_UNKNOWN = "media.keying_unknown"
-"""Policy code of a line that is malformed, or whose tag was used before."""
-MKI = "key.mki"
-"""Policy code of a line whose packets would carry a key identifier (RFC 4568 6.1)."""
-PARAMETER_UNKNOWN = "key.parameter_unknown"
-"""Policy code of a line with a session parameter we do not do exactly: KDR, FEC, extensions (RFC 4568 6.3)."""
+"""Session parameters that switch protection off (RFC 4568 6.3.2, 6.3.3), and their codes."""
 
 ALIASES = {"AES_CM_256_": "AES_256_CM_", "AES_CM_192_": "AES_192_CM_"}
 """Spellings older than RFC 6188, with the RFC's."""
@@ -61,9 +54,9 @@ def canonical_suite(name: str) -> str:
 
 
 class CryptoError(SdpError):
-    """A crypto line that cannot be used; `code` is the policy catalogue's."""
+    """A crypto line that cannot be used, and the code that says why; malformed ones are `media.keying_unknown`."""
 
-    def __init__(self, why: str, code: str = KEYING_UNKNOWN) -> None:
+    def __init__(self, why: str, code: Code = Code.MEDIA_KEYING_UNKNOWN) -> None:
         super().__init__(why, 488)
         self.code = code
 
@@ -132,10 +125,10 @@ def _suite(name: str) -> CryptoSuite:
     if name in BY_NAME:
         return BY_NAME[name]
     if name.startswith(("NULL_", "F8_")):
-        raise CryptoError("crypto suite does not encrypt well enough", "suite.null")
+        raise CryptoError("crypto suite does not encrypt well enough", Code.SUITE_NULL)
     if name.endswith("_SHA1_32"):
-        raise CryptoError("crypto suite has a short tag", "suite.weak_tag")
-    raise CryptoError("crypto suite is not supported", "suite.unknown")
+        raise CryptoError("crypto suite has a short tag", Code.SUITE_WEAK_TAG)
+    raise CryptoError("crypto suite is not supported", Code.SUITE_UNKNOWN)
 
 
 def _check_parameters(parameters: Iterable[str]) -> None:
@@ -145,7 +138,7 @@ def _check_parameters(parameters: Iterable[str]) -> None:
             raise CryptoError("crypto line switches protection off", REFUSED_PARAMETERS[name])
         window = optional_uint(value, MAX_WINDOW) if name == "WSH" else None
         if window is None or window < MIN_WINDOW:
-            raise CryptoError("crypto line has an unsupported session parameter", PARAMETER_UNKNOWN)
+            raise CryptoError("crypto line has an unsupported session parameter", Code.KEY_PARAMETER_UNKNOWN)
 
 
 def _parse_inline(text: str, suite: CryptoSuite) -> tuple[Secret[bytes], int | None]:
@@ -155,7 +148,7 @@ def _parse_inline(text: str, suite: CryptoSuite) -> tuple[Secret[bytes], int | N
         raise CryptoError("crypto line needs exactly one inline key")
     key_text, *more = rest.split("|")
     if len(more) > 1 or any(":" in part for part in more):
-        raise CryptoError("crypto line uses an MKI", MKI)
+        raise CryptoError("crypto line uses an MKI", Code.KEY_MKI)
     return _decode_key(key_text, suite), _parse_lifetime(more[0]) if more else None
 
 
@@ -193,8 +186,8 @@ class CryptoLines:
 
     usable: tuple[CryptoAttribute, ...]
     """In the order offered."""
-    problems: tuple[str, ...]
-    """Policy codes of the lines left out, each once."""
+    problems: tuple[Code, ...]
+    """Codes of the lines left out, each once."""
     count: int
     """Lines there were, usable or not: with none usable, the peer still means SRTP."""
 
@@ -205,7 +198,7 @@ def read_crypto_lines(values: list[str]) -> CryptoLines:
     A tag used twice is ambiguous in the answer, so only its first line counts.
     """
     usable: dict[int, CryptoAttribute] = {}
-    problems: dict[str, None] = {}
+    problems: dict[Code, None] = {}
     for value in values[:MAX_CRYPTO_LINES]:
         try:
             line = CryptoAttribute.parse(value)
@@ -213,7 +206,7 @@ def read_crypto_lines(values: list[str]) -> CryptoLines:
             problems[error.code] = None
             continue
         if usable.setdefault(line.tag, line) is not line:
-            problems[KEYING_UNKNOWN] = None
+            problems[Code.MEDIA_KEYING_UNKNOWN] = None
     return CryptoLines(tuple(usable.values()), tuple(problems), len(values))
 
 
@@ -262,12 +255,3 @@ def read_fingerprints(values: list[str]) -> tuple[Fingerprint, ...]:
         except SdpError:
             continue
     return tuple(found)
-
-
-class Setup(StrEnum):
-    """DTLS role (RFC 4145 4, RFC 5763 5)."""
-
-    ACTPASS = "actpass"
-    ACTIVE = "active"
-    PASSIVE = "passive"
-    HOLDCONN = "holdconn"

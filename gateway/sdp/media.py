@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.base.codes import Code
 from gateway.base.errors import SdpError
+from gateway.base.keying import Proto, Setup
 from gateway.base.values import HostPort
 from gateway.sdp.codecs import Codec, read_codecs
 from gateway.sdp.description import (
@@ -18,7 +20,7 @@ from gateway.sdp.description import (
     optional_uint,
     parse_connection,
 )
-from gateway.sdp.keying import CryptoAttribute, Fingerprint, Setup, read_crypto_lines, read_fingerprints
+from gateway.sdp.keying import CryptoAttribute, Fingerprint, read_crypto_lines, read_fingerprints
 
 MAX_CANDIDATES = 32
 """Counted and otherwise ignored: an ICE-lite agent learns its peer from checks, not from candidates."""
@@ -27,39 +29,6 @@ MAX_PTIME = 240
 ICE_UFRAG_LENGTHS = range(4, 257)
 ICE_PWD_LENGTHS = range(22, 257)
 """RFC 8839 5.4."""
-
-
-class Proto(StrEnum):
-    """Transport of an audio m-line: RTP profile and keying (RFC 3551, 4585, 3711, 5124, 5764, 7850)."""
-
-    AVP = "RTP/AVP"
-    AVPF = "RTP/AVPF"
-    SAVP = "RTP/SAVP"
-    SAVPF = "RTP/SAVPF"
-    DTLS_SAVP = "UDP/TLS/RTP/SAVP"
-    DTLS_SAVPF = "UDP/TLS/RTP/SAVPF"
-    TCP_DTLS_SAVP = "TCP/DTLS/RTP/SAVP"
-    TCP_DTLS_SAVPF = "TCP/DTLS/RTP/SAVPF"
-
-    @property
-    def keyed(self) -> bool:
-        """True when the profile itself demands SRTP."""
-        return "SAVP" in self.value
-
-    @property
-    def dtls(self) -> bool:
-        """True when keys come from DTLS (RFC 5764, RFC 7850)."""
-        return self.value.startswith(("UDP/TLS", "TCP/DTLS"))
-
-    @property
-    def without_feedback(self) -> Proto:
-        """The profile less its `F`: AVPF and AVP differ in RTCP timing only (RFC 4585 1)."""
-        return Proto(self.value.removesuffix("F"))
-
-    @classmethod
-    def of(cls, text: str) -> Proto | None:
-        """The profile of that name in any case; None when it is none of ours."""
-        return next((p for p in cls if p.value == text.upper()), None)
 
 
 class Direction(StrEnum):
@@ -126,8 +95,8 @@ class RemoteAudio:
     direction: Direction
     codecs: tuple[Codec, ...]
     cryptos: tuple[CryptoAttribute, ...]
-    crypto_problems: tuple[str, ...]
-    """Policy codes of crypto lines that were left out; they say nothing about the ones in `cryptos`."""
+    crypto_problems: tuple[Code, ...]
+    """Codes of crypto lines that were left out; they say nothing about the ones in `cryptos`."""
     fingerprints: tuple[Fingerprint, ...]
     setup: Setup | None
     ice: IceParameters | None

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
+from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
+from gateway.base.keying import Keying
 from gateway.sdp.codecs import REFERRING, Codec, CodecKey
 from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import LocalAudio, RemoteAudio
-
-CRYPTO_IGNORED = "media.crypto_ignored"
-OSRTP_FALLBACK = "media.osrtp_fallback"
-MIXED_KEYING = "media.mixed_keying"
-KEY_REUSE = "key.reuse"
-"""Policy codes (docs/policy.md) that an answer can earn here."""
 
 COMMON_EVENT_RATE = 8000
 """Clock rate of the telephone-events that every device with a keypad knows (RFC 4733 2.5.1.1)."""
@@ -101,14 +96,6 @@ def choose_crypto(offered: Sequence[CryptoAttribute], suites: Sequence[CryptoSui
     return None
 
 
-class Keying(StrEnum):
-    """How SRTP keys of a leg were agreed."""
-
-    NONE = "plain"
-    SDES = "sdes"
-    DTLS = "dtls"
-
-
 @dataclass(frozen=True, slots=True)
 class TrunkAgreement:
     """What offer and answer agreed on for one trunk leg."""
@@ -119,18 +106,18 @@ class TrunkAgreement:
     """Our line the peer accepted: its key protects what we send."""
     remote: CryptoAttribute | None
     """The peer's line: its key opens what we receive."""
-    problem: str = ""
-    """Policy code, or "". Only `media.osrtp_fallback` leaves a usable (plain) agreement."""
-    noted: tuple[str, ...] = ()
-    """Policy codes of key lines that were left out."""
+    problem: Code | None = None
+    """What is wrong with it. Only `media.osrtp_fallback` leaves a usable (plain) agreement."""
+    noted: tuple[Code, ...] = ()
+    """Codes of key lines that were left out."""
     unusable: bool = False
     """The peer gave key lines, and `noted` says of each why it cannot be used: no line was forgotten."""
 
     @property
-    def codes(self) -> tuple[str, ...]:
-        """Why an agreement with a problem is none, in policy codes."""
-        reasons = set(self.noted) if self.unusable else {self.problem, *self.noted}
-        return tuple(sorted(reasons - {""}))
+    def codes(self) -> tuple[Code, ...]:
+        """Why an agreement with a problem is none."""
+        own = {self.problem} if self.problem is not None and not self.unusable else set()
+        return tuple(sorted({*own, *self.noted}))
 
 
 def check_trunk_answer(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
@@ -148,43 +135,43 @@ def check_trunk_answer(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement
 
 def _check(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
     if answer.proto.without_feedback is not offer.proto.without_feedback:
-        return _refused(CRYPTO_IGNORED)
+        return _refused(Code.MEDIA_CRYPTO_IGNORED)
     if offer.proto.dtls:
         return _check_dtls(answer)
     if not offer.cryptos:
-        return _refused(CRYPTO_IGNORED) if offer.proto.keyed else _plain()
+        return _refused(Code.MEDIA_CRYPTO_IGNORED) if offer.proto.keyed else _plain()
     if answer.crypto_lines and answer.fingerprints:
-        return _refused(MIXED_KEYING)
+        return _refused(Code.MEDIA_MIXED_KEYING)
     if not answer.crypto_lines:
-        return _refused(CRYPTO_IGNORED) if offer.proto.keyed else _plain(OSRTP_FALLBACK)
+        return _refused(Code.MEDIA_CRYPTO_IGNORED) if offer.proto.keyed else _plain(Code.MEDIA_OSRTP_FALLBACK)
     return _check_sdes(offer, answer)
 
 
-def _plain(problem: str = "") -> TrunkAgreement:
+def _plain(problem: Code | None = None) -> TrunkAgreement:
     return TrunkAgreement(Keying.NONE, None, None, None, problem)
 
 
-def _refused(problem: str) -> TrunkAgreement:
+def _refused(problem: Code) -> TrunkAgreement:
     return TrunkAgreement(Keying.NONE, None, None, None, problem)
 
 
 def _check_sdes(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
     """Exactly one crypto line, with a tag and the suite we offered under it, and a key that is not ours."""
     if not answer.cryptos:
-        return replace(_refused(CRYPTO_IGNORED), unusable=True)
+        return replace(_refused(Code.MEDIA_CRYPTO_IGNORED), unusable=True)
     if answer.crypto_lines != 1:
-        return _refused(CRYPTO_IGNORED)
+        return _refused(Code.MEDIA_CRYPTO_IGNORED)
     remote = answer.cryptos[0]
     local = next((c for c in offer.cryptos if (c.tag, c.suite) == (remote.tag, remote.suite)), None)
     if local is None:
-        return _refused(CRYPTO_IGNORED)
+        return _refused(Code.MEDIA_CRYPTO_IGNORED)
     if any(remote.same_master_key(ours) for ours in offer.cryptos):
-        return _refused(KEY_REUSE)
+        return _refused(Code.KEY_REUSE)
     return TrunkAgreement(Keying.SDES, local.crypto_suite, local, remote)
 
 
 def _check_dtls(answer: RemoteAudio) -> TrunkAgreement:
     """DTLS brings its keys later; here the answer must only promise it, and nothing besides (RFC 8643 3.2)."""
     if answer.crypto_lines:
-        return _refused(MIXED_KEYING)
-    return TrunkAgreement(Keying.DTLS, None, None, None) if answer.has_keys else _refused(CRYPTO_IGNORED)
+        return _refused(Code.MEDIA_MIXED_KEYING)
+    return TrunkAgreement(Keying.DTLS, None, None, None) if answer.has_keys else _refused(Code.MEDIA_CRYPTO_IGNORED)

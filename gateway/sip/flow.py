@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from gateway.base.signalling import Signalling, TlsInfo, TransportName
 from gateway.base.values import HostPort
-
-TransportName = Literal["udp", "tcp", "tls", "ws", "wss"]
 
 RELIABLE = frozenset(("tcp", "tls", "ws", "wss"))
 SECURE = frozenset(("tls", "wss"))
@@ -15,24 +13,6 @@ PROTECTION: dict[TransportName, int] = {"udp": 0, "tcp": 1, "ws": 1, "tls": 2, "
 """What a transport shows of its peer: nothing; that it hears us at its address; that nobody in between listens."""
 TLS_VERSIONS = ("TLSv1.2", "TLSv1.3")
 """Oldest first (RFC 8996); a version not listed here counts for less than any that is."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsInfo:
-    """What the TLS handshake of a flow proved about the peer."""
-
-    version: str
-    """For example ``TLSv1.3``."""
-    cipher: str
-    peer_subject: str
-    spki_sha256: str
-    """Hex digest of the peer's public key, for pinning."""
-    verified: bool
-    """The chain is trusted AND the certificate names the SIP domain (RFC 5922 7)."""
-    verified_name: str
-    """The name that matched, "" when none did."""
-    reason: str
-    """Why `verified` is false, "" otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +35,11 @@ class Flow:
     def is_reliable(self) -> bool:
         """True when the transport retransmits by itself, so that the transaction layer does not (RFC 3261 17)."""
         return self.transport in RELIABLE
+
+    @property
+    def signalling(self) -> Signalling:
+        """What counts of the flow when a description that came over it is graded."""
+        return Signalling.of(self.transport, self.tls)
 
     @property
     def is_secure(self) -> bool:

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.base.errors import ConfigError
+from gateway.base.signalling import TlsInfo
 from gateway.base.values import Secret
 from gateway.config.schema import ListenTls, Trunk
-from gateway.sip.flow import TlsInfo
 from gateway.trunks.target import TrunkTarget, is_ip_literal
 
 SIP_DOMAIN_USAGE = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.20")

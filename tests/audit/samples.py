@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from gateway.audit import notices, record
 from gateway.audit.facts import CallInfo, Checkpoint
+from gateway.base.codes import Code
+from gateway.base.keying import Proto
+from gateway.base.profiles import Profile
+from gateway.base.signalling import Signalling, TlsInfo
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
-from gateway.config.schema import Profile
-from gateway.policy.codes import Code
-from gateway.policy.evaluate import OfferPlan, Refusal, Signalling, judge, judge_change, plan_offer
+from gateway.policy.evaluate import OfferPlan, Refusal, judge, judge_change, plan_offer
 from gateway.policy.model import effective_policy
 from gateway.policy.posture import CallPosture
-from gateway.sip.flow import TlsInfo
 from tests.policy.vectors import browser, trunk
 
 CALL = CallInfo(
@@ -50,7 +51,7 @@ def every_record() -> list[dict[str, object]]:
     """One record of each type and shape."""
     secured, plain = trunk("sdes"), trunk("plain", "udp")
     removed = judge_change(STRICT, secured, plain)
-    retry = OfferPlan("RTP/AVP", with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+    retry = OfferPlan(Proto.AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
     at = Checkpoint.ANSWER
     return [
         notices.gateway_started("0.1.0"),

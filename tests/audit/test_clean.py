@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.clean import MAX_ITEMS, MAX_TEXT, cleaned, cleaned_text
+from gateway.base.grades import Grade
 from gateway.base.termination import Termination
 from gateway.base.values import Secret
-from gateway.policy.posture import Grade
 
 ANY_TEXT = st.text(st.characters(), max_size=400) | st.text(
     st.sampled_from("\ud800\u2028\x00\n\r\x1b\u202ea\\inline:İ")

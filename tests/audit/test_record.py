@@ -11,11 +11,12 @@ import pytest
 
 from gateway.audit import notices, record
 from gateway.audit.facts import CallInfo, CauseFacts, FlowFacts, PeerIdentity
+from gateway.base.codes import Code
 from gateway.base.crypto_suite import SUITES
+from gateway.base.keying import Proto
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
-from gateway.config.schema import Profile
-from gateway.policy.codes import Code
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
 from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector
@@ -46,7 +47,7 @@ SAMPLES: dict[object, object] = {
     HostPort: HostPort(PLANTED, 1),
     Termination: Termination.HANGUP_TRUNK,
     Refusal: Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED),
-    OfferPlan: OfferPlan("RTP/AVP", with_crypto=False),
+    OfferPlan: OfferPlan(Proto.AVP, with_crypto=False),
     FlowFacts: Flow(1, "tls", HostPort(PLANTED, 1), HostPort(PLANTED, 2), tls=replace(TLS, reason=PLANTED)),
     PeerIdentity: replace(TLS, peer_subject=PLANTED, reason=PLANTED, verified_name=PLANTED),
     Iterable[str]: [PLANTED],
@@ -122,7 +123,7 @@ def test_a_refused_change_shows_before_after_and_what_was_answered() -> None:
 
 
 def test_the_retry_in_the_clear_is_recorded_as_the_downgrade_it_is() -> None:
-    plan = OfferPlan("RTP/AVP", with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+    plan = OfferPlan(Proto.AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
     built = record.offer_retry(CALL, PREFER, plan, refused_status=606)
     assert (built["type"], built["codes"], built["refused_status"]) == ("leg.downgraded", ["media.savp_retry"], 606)
     assert built["grade_after"] == "CLEARTEXT"

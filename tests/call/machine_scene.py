@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.base.profiles import Profile
+from gateway.base.signalling import TlsInfo
 from gateway.base.values import HostPort, Secret
 from gateway.call import effects as fx
 from gateway.call import events
@@ -17,10 +19,10 @@ from gateway.call.leg import Leg
 from gateway.call.places import NO_PLACES, OwnPlaces
 from gateway.call.state import CallContext, CallState
 from gateway.call.trunk_leg import TrunkLeg
-from gateway.config.schema import Profile, Trunk
+from gateway.config.schema import Trunk
 from gateway.policy.model import effective_policy
 from gateway.sdp.keying import Fingerprint
-from gateway.sip.flow import Flow, TlsInfo
+from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
 from tests import messages
 

@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.profiles import Profile
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
-from gateway.config.schema import Profile
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import from_browser, from_trunk, held
 from tests.call.test_setup import finished

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events
-from gateway.config.schema import Profile
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, request, sdes_answer, trunk_flow, vector
 from tests.call.test_setup import finished
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
-from gateway.config.schema import Profile
 from gateway.sip.events import CancelReceived
 from gateway.sip.message import Headers, Request
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow, vector

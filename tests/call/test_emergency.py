@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
-from gateway.config.schema import Profile, Trunk, TrunkAddresses
+from gateway.config.schema import Trunk, TrunkAddresses
 from tests.call.machine_scene import MachineScene, answer, trunk_flow
 from tests.call.test_setup import finished
 

@@ -8,12 +8,12 @@ from typing import cast
 
 import pytest
 
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.flows import MAX_RECORDS
-from gateway.config.schema import Profile
 from gateway.sip.events import FlowRefused, RequestReceived
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
 from gateway.call.forks import FORK_SECONDS
-from gateway.config.schema import Profile
 from gateway.sip.events import AckReceived, ResponseReceived
 from gateway.sip.message import Headers, Request, create_response
 from tests.call.machine_scene import MachineScene, answer, sdes_answer

@@ -8,10 +8,10 @@ from itertools import count
 import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.profiles import Profile
 from gateway.call import effects as fx
 from gateway.call import events, glare
 from gateway.call.effects import LegName, Purpose
-from gateway.config.schema import Profile
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"

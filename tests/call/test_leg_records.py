@@ -6,11 +6,11 @@ import pytest
 
 from gateway.audit.record import call_final
 from gateway.base.crypto_suite import AEAD_AES_256_GCM
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events, security
 from gateway.call.effects import LegName, Timer
-from gateway.config.schema import Profile
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from gateway.audit.render import Severity, render, severity
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.grades import Grade
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events, lines
 from gateway.call.effects import LegName
-from gateway.config.schema import Profile
-from gateway.policy.posture import Grade
 from gateway.sip.message import Request
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 from tests.call.office import Office, invite

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events, liveness
 from gateway.call.effects import LegName, Purpose, Timer
 from gateway.call.liveness import ASK_AGAIN_SECONDS, ASK_HELD_SECONDS
-from gateway.config.schema import Profile
 from tests.call.machine_scene import MachineScene, answer, vector
 
 SILENT = events.MediaSilent(LegName.TRUNK)

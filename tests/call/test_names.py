@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName
 from gateway.call.names import MAX_KEPT, MAX_NAMES, MAX_WAITING
-from gateway.config.schema import Profile
 from tests.call.machine_scene import MachineScene, answer, browser_answer, request, trunk_flow, vector
 from tests.call.test_setup import finished
 

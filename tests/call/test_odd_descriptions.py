@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
-from gateway.config.schema import Profile
 from gateway.sdp.description import SessionDescription
 from tests.call.machine_scene import MachineScene, answer, browser_answer, sdes_answer, trunk_flow, vector
 from tests.call.test_field_sdp import said

@@ -7,10 +7,10 @@ import base64
 import pytest
 
 from gateway.base.crypto_suite import SUITES
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call.effects import LegName
-from gateway.config.schema import Profile
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import established, from_browser, from_trunk, held
 from tests.call.test_inbound import BROWSER_ANSWER, inbound

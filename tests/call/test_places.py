@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName
 from gateway.call.places import NO_PLACES, Bound, MediaPlaceError, OwnPlaces, check_places
-from gateway.config.schema import Profile
 from tests.call.machine_scene import MachineScene, answer, trunk_flow, vector
 
 OFFER = vector("chromium_offer")

@@ -13,13 +13,13 @@ import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.errors import OLD_TLS
+from gateway.base.grades import Grade
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
-from gateway.config.schema import Profile
-from gateway.policy.posture import Grade
 from gateway.sip.flow import Flow
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow
 from tests.call.test_key_lines import (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_256_GCM
+from gateway.base.grades import Grade
+from gateway.base.profiles import Profile
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
-from gateway.config.schema import Profile
-from gateway.policy.posture import Grade
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 
 PLAIN = events.MediaMismatch(LegName.TRUNK, "media.plain_on_secure")

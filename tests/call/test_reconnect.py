@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.base.errors import OLD_TLS
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call import effects as fx
 from gateway.call import events, manager
-from gateway.config.schema import Profile
 from gateway.sip.events import AckReceived, TransportFailed
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.profiles import Profile
+from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
-from gateway.config.schema import Profile
-from gateway.sip.flow import TlsInfo
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow, vector
 
 OFFER = vector("chromium_offer")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.base.codes import Code
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.grades import Grade
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events, security
 from gateway.call.effects import LegName, Purpose
-from gateway.config.schema import Profile
-from gateway.policy.codes import Code
-from gateway.policy.posture import Grade
 from gateway.sip.message import Request
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import from_browser, from_trunk, held

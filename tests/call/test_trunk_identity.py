@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
 from gateway.config.schema import Trunk
 from gateway.net.admission import TrunkSources
-from gateway.sip.flow import Flow, TransportName
+from gateway.sip.flow import Flow
 from gateway.sip.message import Request
 from tests.call.machine_scene import answer
 from tests.call.office import Office

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from gateway.base.grades import Grade
+from gateway.base.profiles import Profile
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
 from gateway.call.forks import LateForks
-from gateway.config.schema import Profile
 from gateway.policy.evaluate import judge
-from gateway.policy.posture import Grade
 from gateway.sip.message import Request, Response
 from tests.call.machine_scene import MachineScene
 

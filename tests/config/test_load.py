@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.base.errors import ConfigError, ConfigErrors
+from gateway.base.profiles import Profile
 from gateway.base.values import Secret
 from gateway.config.load import LoadedConfig, load_config, read_dialplan
-from gateway.config.schema import Profile
 from tests.config.files import NOW, Files, make_certificate
 
 PASSWORD = "correct horse battery"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.schema import Profile, Trunk
+from gateway.base.profiles import Profile
+from gateway.config.schema import Trunk
 from gateway.net.admission import MAX_LEARNED, TrunkSources, normal_host
 
 

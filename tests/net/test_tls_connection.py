@@ -14,8 +14,9 @@ import pytest
 
 from gateway.base.counters import Counter
 from gateway.base.errors import ConfigError, TransportError
+from gateway.base.profiles import Profile
 from gateway.base.values import HostPort
-from gateway.config.schema import Profile, Trunk
+from gateway.config.schema import Trunk
 from gateway.net.channel import StreamLimits
 from tests.certificates import Credential, dns, make_authority, make_certificate, sip
 from tests.net.harness import Gateway, SocketPeer, options, until

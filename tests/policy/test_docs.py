@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.schema import Profile
-from gateway.policy.codes import NEVER_TOLERABLE, Code
+from gateway.base.codes import Code
+from gateway.base.grades import Grade
+from gateway.base.profiles import Profile
+from gateway.policy.evaluate import NEVER_TOLERABLE
 from gateway.policy.model import BUILT_IN, Fallback
-from gateway.policy.posture import CAPS, Grade
+from gateway.policy.posture import CAPS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]

@@ -6,10 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.base.codes import Code
+from gateway.base.grades import Grade
+from gateway.base.keying import Proto
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.config.schema import Profile
-from gateway.policy.codes import ABSOLUTE, NEVER_TOLERABLE, Code
 from gateway.policy.evaluate import (
+    ABSOLUTE,
+    NEVER_TOLERABLE,
+    REFUSED_WHERE_REQUIRED,
     OfferPlan,
     Refusal,
     Verdict,
@@ -20,7 +25,7 @@ from gateway.policy.evaluate import (
     plan_retry,
 )
 from gateway.policy.model import EffectivePolicy, effective_policy
-from gateway.policy.posture import Grade, SecurityVector, grade
+from gateway.policy.posture import SecurityVector, grade
 from tests.policy.vectors import SIGNALLING, VECTORS, browser, trunk
 
 
@@ -99,7 +104,7 @@ def test_a_savp_offer_without_a_usable_key_is_refused_by_every_profile(name: str
 
 
 def test_the_refusal_of_an_unusable_offer_names_what_was_wrong_with_its_crypto_lines() -> None:
-    problems = ("suite.unencrypted_srtp", "key.mki", "no such code")
+    problems = (Code.SUITE_UNENCRYPTED_SRTP, Code.KEY_MKI)
     refusal = accept_offer(policy("prefer"), SIGNALLING["tls"], keyed=True, has_crypto=False, codes=problems)
     assert refusal is not None
     assert refusal.codes == (Code.KEY_MKI, Code.SUITE_UNENCRYPTED_SRTP)
@@ -108,7 +113,7 @@ def test_the_refusal_of_an_unusable_offer_names_what_was_wrong_with_its_crypto_l
 
 def test_the_refusal_of_a_plain_offer_names_what_was_wrong_with_its_crypto_lines_too() -> None:
     refusal = accept_offer(
-        policy("strict"), SIGNALLING["tls"], keyed=False, has_crypto=False, codes=("suite.weak_tag",)
+        policy("strict"), SIGNALLING["tls"], keyed=False, has_crypto=False, codes=(Code.SUITE_WEAK_TAG,)
     )
     assert refusal is not None
     assert refusal.codes == (Code.MEDIA_PLAIN_RTP, Code.SUITE_WEAK_TAG)
@@ -123,7 +128,7 @@ def test_what_was_only_noted_refuses_nothing() -> None:
 
 
 def test_a_skipped_crypto_line_beside_a_good_one_does_not_refuse_the_offer() -> None:
-    codes = ("suite.null",)
+    codes = (Code.SUITE_NULL,)
     assert accept_offer(policy("strict"), SIGNALLING["tls"], keyed=True, has_crypto=True, codes=codes) is None
 
 
@@ -220,7 +225,7 @@ def test_some_codes_are_refused_whatever_the_grade(code: Code, refused_by: set[s
 
 @pytest.mark.parametrize("status", [488, 415, 606])
 def test_only_prefer_retries_in_the_clear_and_the_retry_has_its_code(status: int) -> None:
-    retry = OfferPlan("RTP/AVP", with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+    retry = OfferPlan(Proto.AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
     assert plan_retry(policy("prefer"), status) == retry
     assert plan_retry(policy("strict!"), status) == retry
     for name in ("strict", "osrtp", "legacy"):
@@ -234,7 +239,7 @@ def test_no_other_answer_makes_an_offer_weaker(status: int) -> None:
 
 
 def test_an_offer_that_was_plain_already_is_not_repeated() -> None:
-    first = plan_retry(policy("prefer"), 488, OfferPlan("RTP/SAVP", with_crypto=True))
+    first = plan_retry(policy("prefer"), 488, OfferPlan(Proto.SAVP, with_crypto=True))
     assert first is not None
     assert plan_retry(policy("prefer"), 488, first) is None
 
@@ -354,3 +359,9 @@ def test_a_change_is_never_judged_milder_than_the_leg_it_leads_to(
 def test_what_strict_allows_is_secured_under_every_profile(profile: Profile, vector: SecurityVector) -> None:
     if judge(effective_policy(Profile.STRICT, "pbx"), vector).allowed:
         assert judge(effective_policy(profile, "pbx"), vector).record in ("leg.secured", "leg.pending")
+
+
+def test_what_is_absolute_is_never_tolerable_either() -> None:
+    assert ABSOLUTE < NEVER_TOLERABLE
+    assert not NEVER_TOLERABLE & REFUSED_WHERE_REQUIRED
+    assert Code.DTLS_FP_MISMATCH in ABSOLUTE

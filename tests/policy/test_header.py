@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.schema import Profile
+from gateway.base.profiles import Profile
 from gateway.policy.header import HEADER_NAME, call_security_header
 from gateway.policy.model import effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.schema import Profile
+from gateway.base.grades import Grade
+from gateway.base.profiles import Profile
 from gateway.policy.model import BUILT_IN, Fallback, OfferMode, effective_policy
-from gateway.policy.posture import Grade
 
 TABLE = [
     # profile, offer, accepts plain, fallback, require, SDES only over verified TLS

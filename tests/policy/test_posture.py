@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.base.codes import Code
 from gateway.base.crypto_suite import SUITES
-from gateway.policy.codes import Code
-from gateway.policy.posture import CAPS, CallPosture, Grade, SecurityVector, codes, grade, tls_number
+from gateway.base.grades import Grade
+from gateway.policy.posture import CAPS, CallPosture, SecurityVector, codes, grade, tls_number
 from tests.policy.vectors import VECTORS, browser, trunk
 
 GRADES = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from gateway.base.codes import Code
 from gateway.base.crypto_suite import SUITES
-from gateway.policy.codes import Code
-from gateway.policy.evaluate import Signalling
+from gateway.base.signalling import Signalling
 from gateway.policy.posture import SecurityVector
 
 SIGNALLING: dict[str, Signalling] = {

@@ -6,11 +6,12 @@ import base64
 from pathlib import Path
 
 from gateway.base.crypto_suite import BY_NAME
+from gateway.base.keying import Proto, Setup
 from gateway.base.values import HostPort, Secret
 from gateway.sdp.codecs import Codec
 from gateway.sdp.description import SessionDescription
-from gateway.sdp.keying import CryptoAttribute, Fingerprint, Setup
-from gateway.sdp.media import LocalAudio, Proto, RemoteAudio, read_audio
+from gateway.sdp.keying import CryptoAttribute, Fingerprint
+from gateway.sdp.media import LocalAudio, RemoteAudio, read_audio
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "sdp"
 CAPTURES = sorted(VECTORS.glob("*.sdp"))

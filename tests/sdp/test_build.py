@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from gateway.base.errors import SdpError
+from gateway.base.keying import Proto, Setup
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import Codec
 from gateway.sdp.description import SessionDescription
-from gateway.sdp.keying import Setup
-from gateway.sdp.media import Direction, LocalAudio, Proto, read_audio
+from gateway.sdp.media import Direction, LocalAudio, read_audio
 from tests.sdp.helpers import (
     ALL_SUITES,
     BROWSER_OFFERS,

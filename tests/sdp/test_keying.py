@@ -7,10 +7,10 @@ import pickle
 
 import pytest
 
+from gateway.base.codes import Code
 from gateway.base.crypto_suite import SUITES
 from gateway.base.errors import SdpError
 from gateway.base.values import Secret
-from gateway.policy.codes import Code
 from gateway.sdp.keying import (
     MAX_CRYPTO_LINES,
     MAX_FINGERPRINTS,

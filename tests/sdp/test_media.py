@@ -5,16 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.errors import SdpError
+from gateway.base.keying import Proto, Setup
 from gateway.base.values import HostPort
-from gateway.sdp.keying import Setup
-from gateway.sdp.media import (
-    MAX_CANDIDATES,
-    Direction,
-    Proto,
-    audio_lines,
-    read_audio,
-    strongest,
-)
+from gateway.sdp.media import MAX_CANDIDATES, Direction, audio_lines, read_audio, strongest
 from tests.sdp.helpers import BROWSER_OFFERS, CM_80, capture, describe, key_text, parse_lines, remote
 
 KEY_LINE = f"a=crypto:1 {CM_80} inline:{key_text(CM_80, 1)}"

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from gateway.base.crypto_suite import SUITES
 from gateway.base.errors import SdpError
+from gateway.base.keying import Keying, Proto, Setup
 from gateway.base.values import HostPort, Secret
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import FMTP_NAMES, Codec
 from gateway.sdp.description import MAX_MEDIA, SessionDescription
-from gateway.sdp.keying import CryptoAttribute, CryptoError, Fingerprint, Setup, read_crypto_lines
-from gateway.sdp.media import Direction, LocalAudio, Proto, RemoteAudio, audio_lines, read_audio
-from gateway.sdp.negotiation import Keying, check_trunk_answer, common_codecs, payload_map
+from gateway.sdp.keying import CryptoAttribute, CryptoError, Fingerprint, read_crypto_lines
+from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, audio_lines, read_audio
+from gateway.sdp.negotiation import check_trunk_answer, common_codecs, payload_map
 from tests.effort import examples
 from tests.sdp.helpers import CAPTURES, CM_80, GCM_256, browser_audio, crypto, key_text, parse_lines, trunk_audio
 
@@ -236,7 +237,7 @@ def test_whoever_takes_one_of_our_keys_agrees_with_us_on_suite_and_tag(local: Lo
     taking = replace(local, address="192.0.2.77", cryptos=(ours,))
     body = build_answer(taking, offer, audio_index=0, session_id=2, version=1)
     agreed = check_trunk_answer(local, read_audio(SessionDescription.parse(body)))
-    assert (agreed.keying, agreed.problem) == (Keying.SDES, "")
+    assert (agreed.keying, agreed.problem) == (Keying.SDES, None)
     assert agreed.local is not None
     assert agreed.remote == ours
     assert (agreed.local.tag, agreed.local.suite) == (chosen.tag, chosen.suite)

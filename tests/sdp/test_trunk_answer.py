@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from gateway.base.codes import Code
 from gateway.base.errors import SdpError
-from gateway.policy.codes import Code
+from gateway.base.keying import Keying, Proto
 from gateway.sdp.keying import CryptoAttribute
-from gateway.sdp.media import LocalAudio, Proto, read_audio
-from gateway.sdp.negotiation import Keying, check_trunk_answer
+from gateway.sdp.media import LocalAudio, read_audio
+from gateway.sdp.negotiation import check_trunk_answer
 from tests.sdp.helpers import (
     ALL_SUITES,
     CM_80,
@@ -45,7 +46,7 @@ class Pair:
     offer: LocalAudio
     proto: str
     lines: tuple[str, ...]
-    problem: str = ""
+    problem: Code | None = None
     keying: Keying = Keying.NONE
     suite: str = ""
 
@@ -162,7 +163,7 @@ def test_real_phones_accept_what_they_were_offered(capture_name: str) -> None:
     answer = read_audio(capture(capture_name))
     tag = answer.cryptos[0].tag
     agreed = check_trunk_answer(trunk_audio(Proto.SAVP, (crypto(tag, CM_80, 3),)), answer)
-    assert (agreed.keying, agreed.problem) == (Keying.SDES, "")
+    assert (agreed.keying, agreed.problem) == (Keying.SDES, None)
 
 
 def test_a_real_phone_that_took_another_suite_is_refused() -> None:
@@ -173,14 +174,14 @@ def test_a_real_phone_that_took_another_suite_is_refused() -> None:
 @pytest.mark.parametrize(
     ("lines", "keying", "problem"),
     [
-        ((f"a={FP}", "a=setup:active"), Keying.DTLS, ""),
+        ((f"a={FP}", "a=setup:active"), Keying.DTLS, None),
         (("a=setup:active",), Keying.NONE, IGNORED),
         (("a=fingerprint:sha-1 " + ":".join(["AB"] * 20),), Keying.NONE, IGNORED),
         ((f"a={FP}", f"a={line(1)}"), Keying.NONE, MIXED),
     ],
 )
 def test_a_dtls_answer_promises_a_fingerprint_and_nothing_else(
-    lines: tuple[str, ...], keying: Keying, problem: str
+    lines: tuple[str, ...], keying: Keying, problem: Code | None
 ) -> None:
     agreed = check_trunk_answer(browser_audio(), remote(*lines, proto="UDP/TLS/RTP/SAVPF"))
     assert (agreed.keying, agreed.problem) == (keying, problem)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.base.counters import Counters
+from gateway.base.signalling import TlsInfo, TransportName
 from gateway.base.values import HostPort, TokenSource
-from gateway.sip.flow import Flow, TlsInfo, TransportName
+from gateway.sip.flow import Flow
 from gateway.sip.message import Message, Request, Response, parse_message
 from gateway.sip.stack import SipStack, StackEvent
 from tests import messages

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
-from gateway.sip.flow import Flow, TransportName, objection, shortfall
+from gateway.sip.flow import Flow, objection, shortfall
 from tests.sip.fake_wire import stream, tls_flow, udp
 
 LOCAL, REMOTE = HostPort("127.0.0.1", 5060), HostPort("192.0.2.1", 40000)

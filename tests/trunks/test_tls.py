@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.base.errors import ConfigError
+from gateway.base.signalling import TlsInfo
 from gateway.config.schema import ListenTls, Trunk, TrunkTls
-from gateway.sip.flow import TlsInfo
 from gateway.trunks.tls import (
     SIP_DOMAIN_USAGE,
     allows_sip,

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from gateway.base.grades import Grade
 from gateway.call.party import HIDDEN, Party
 from gateway.policy.header import call_security_header
 from gateway.policy.model import effective_policy
-from gateway.policy.posture import CallPosture, Grade, SecurityVector
+from gateway.policy.posture import CallPosture, SecurityVector
 
 SOURCES = Path(__file__).resolve().parents[2] / "gateway" / "web" / "softphone" / "src"
 NODE = shutil.which("node")

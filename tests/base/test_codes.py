@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.policy.codes import ABSOLUTE, NEVER_TOLERABLE, REFUSED_WHERE_REQUIRED, Code, known_codes
+from gateway.base.codes import Code, known_codes
 
 
 def test_every_code_is_an_area_and_a_weakness() -> None:
@@ -15,9 +15,3 @@ def test_every_code_is_an_area_and_a_weakness() -> None:
 
 def test_text_that_is_no_code_is_left_out() -> None:
     assert known_codes(["suite.null", "suite.nonsense", "", "SUITE.NULL"]) == {Code.SUITE_NULL}
-
-
-def test_what_is_absolute_is_never_tolerable_either() -> None:
-    assert ABSOLUTE < NEVER_TOLERABLE
-    assert not NEVER_TOLERABLE & REFUSED_WHERE_REQUIRED
-    assert Code.DTLS_FP_MISMATCH in ABSOLUTE

@@ -72,25 +72,6 @@ CONTRADICTED: frozenset[Code] = frozenset({Code.MEDIA_PLAIN_ON_SECURE, Code.MEDI
 """What the packets of a leg say against its description (D4). They are dropped, so nothing is let through that policy
 refuses, and they are never a reason to hang up: they may be a stranger's, and silence has rules of its own."""
 
-ABSOLUTE: frozenset[Code] = frozenset({Code.DTLS_FP_MISMATCH})
-"""Refused even for an emergency call (RFC 5763 5: tear down at once): no keys exist that could carry the call."""
-
-NEVER_TOLERABLE: frozenset[Code] = ABSOLUTE | {
-    Code.MEDIA_CRYPTO_IGNORED,
-    Code.MEDIA_MIXED_KEYING,
-    Code.MEDIA_KEYING_UNKNOWN,
-    Code.SUITE_NULL,
-    Code.SUITE_UNKNOWN,
-    Code.DTLS_OLD,
-    Code.TLS_OLD,
-    Code.DTLS_FP_WEAK,
-    Code.BRW_SDES_OR_AVP,
-}
-"""Refused under every profile; an emergency call alone may pass, `ABSOLUTE` aside."""
-
-REFUSED_WHERE_REQUIRED: frozenset[Code] = frozenset({Code.KEY_REUSE, Code.PIN_BID_DOWN})
-"""Refused when the policy requires protection, although they need not lower the grade."""
-
 
 def known_codes(names: Iterable[str]) -> frozenset[Code]:
     """The codes among `names`; text that is no code is left out, so no layer can invent one."""

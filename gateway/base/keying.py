@@ -1,0 +1,64 @@
+"""How the media of a leg gets its keys: the transport its m-line names, the method, and the roles of DTLS."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Keying(StrEnum):
+    """How SRTP keys of a leg were agreed."""
+
+    NONE = "plain"
+    SDES = "sdes"
+    """In the description (RFC 4568)."""
+    DTLS = "dtls"
+    """By a handshake on the media path (RFC 5764)."""
+    PENDING = "pending"
+    """Not keyed yet; graded as what it will be at best."""
+
+    @property
+    def keyed(self) -> bool:
+        """True when there are keys."""
+        return self in (Keying.SDES, Keying.DTLS)
+
+
+class Proto(StrEnum):
+    """Transport of an audio m-line: RTP profile and keying (RFC 3551, 4585, 3711, 5124, 5764, 7850)."""
+
+    AVP = "RTP/AVP"
+    AVPF = "RTP/AVPF"
+    SAVP = "RTP/SAVP"
+    SAVPF = "RTP/SAVPF"
+    DTLS_SAVP = "UDP/TLS/RTP/SAVP"
+    DTLS_SAVPF = "UDP/TLS/RTP/SAVPF"
+    TCP_DTLS_SAVP = "TCP/DTLS/RTP/SAVP"
+    TCP_DTLS_SAVPF = "TCP/DTLS/RTP/SAVPF"
+
+    @property
+    def keyed(self) -> bool:
+        """True when the profile itself demands SRTP."""
+        return "SAVP" in self.value
+
+    @property
+    def dtls(self) -> bool:
+        """True when keys come from DTLS (RFC 5764, RFC 7850)."""
+        return self.value.startswith(("UDP/TLS", "TCP/DTLS"))
+
+    @property
+    def without_feedback(self) -> Proto:
+        """The profile less its `F`: AVPF and AVP differ in RTCP timing only (RFC 4585 1)."""
+        return Proto(self.value.removesuffix("F"))
+
+    @classmethod
+    def of(cls, text: str) -> Proto | None:
+        """The profile of that name in any case; None when it is none of ours."""
+        return next((p for p in cls if p.value == text.upper()), None)
+
+
+class Setup(StrEnum):
+    """DTLS role (RFC 4145 4, RFC 5763 5)."""
+
+    ACTPASS = "actpass"
+    ACTIVE = "active"
+    PASSIVE = "passive"
+    HOLDCONN = "holdconn"

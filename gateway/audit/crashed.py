@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from gateway.audit.facts import UNPROVED
 from gateway.base.grades import Grade
 from gateway.base.termination import Termination
 
@@ -67,7 +68,7 @@ def _what_is_known(legs: Iterable[Mapping[str, object]]) -> tuple[dict[str, str]
         codes |= {code for code in listed if isinstance(code, str)} if isinstance(listed, list) else set()
         leg, grade = str(found.get("leg")), found.get("grade_after")
         if found.get("type") == "leg.pending":
-            proved.setdefault(leg, "pending")
+            proved.setdefault(leg, UNPROVED)
         elif found.get("decision") == "allowed" and isinstance(grade, str) and grade in Grade.__members__:
             proved[leg] = grade
             grades.append(Grade[grade])

@@ -8,10 +8,14 @@ from enum import StrEnum
 from typing import Protocol
 
 from gateway.audit.clean import cleaned_mapping, cleaned_text
+from gateway.base.signalling import TlsInfo
 from gateway.base.values import HostPort, mask_number
 
 SHORT_ID = 8
 """Characters of `call_uid` that tell the calls of one log apart; a search for them finds all of it."""
+
+UNPROVED = "pending"
+"""In place of a grade: what the leg would have been at best, when its keys never came, proves nothing."""
 
 
 class Checkpoint(StrEnum):
@@ -52,25 +56,6 @@ class CallInfo:
     """SIP Call-ID of the trunk leg."""
 
 
-class PeerIdentity(Protocol):
-    """What TLS told about a peer; the SIP layer's TlsInfo has this shape."""
-
-    @property
-    def version(self) -> str: ...
-    @property
-    def cipher(self) -> str: ...
-    @property
-    def peer_subject(self) -> str: ...
-    @property
-    def spki_sha256(self) -> str: ...
-    @property
-    def verified(self) -> bool: ...
-    @property
-    def verified_name(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-
-
 class CauseFacts(Protocol):
     """A reason a peer gave; the SIP layer's Reason has this shape."""
 
@@ -92,7 +77,7 @@ class FlowFacts(Protocol):
     @property
     def initiated(self) -> bool: ...
     @property
-    def tls(self) -> PeerIdentity | None: ...
+    def tls(self) -> TlsInfo | None: ...
 
 
 def make(kind: str, fields: Mapping[str, object]) -> dict[str, object]:
@@ -110,7 +95,7 @@ def place(address: HostPort | None) -> str | None:
     return str(address) if address is not None else None
 
 
-def tls_facts(identity: PeerIdentity) -> dict[str, object]:
+def tls_facts(identity: TlsInfo) -> dict[str, object]:
     """What TLS proved, as records have it."""
     return {
         "version": identity.version,

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from gateway.audit.clean import MAX_ITEMS
-from gateway.audit.facts import PeerIdentity, make, party, place, tls_facts
+from gateway.audit.facts import make, party, place, tls_facts
 from gateway.base.codes import Code
+from gateway.base.signalling import TlsInfo
 from gateway.base.values import HostPort
 from gateway.policy.model import EffectivePolicy
 
@@ -76,9 +77,7 @@ def auth_fail_summary(
     return make("auth.fail", fields)
 
 
-def tls_peer(
-    *, trunk: str, address: HostPort | str, identity: PeerIdentity, outgoing: bool = True
-) -> dict[str, object]:
+def tls_peer(*, trunk: str, address: HostPort | str, identity: TlsInfo, outgoing: bool = True) -> dict[str, object]:
     """What a TLS peer proved about itself (RFC 5922); one record per connection."""
     fields: dict[str, object] = {
         "trunk": trunk,

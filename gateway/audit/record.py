@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from gateway.audit.clean import cleaned_text
-from gateway.audit.facts import CallInfo, CauseFacts, Checkpoint, FlowFacts, PeerIdentity, make, party, place, tls_facts
+from gateway.audit.facts import UNPROVED, CallInfo, CauseFacts, Checkpoint, FlowFacts, make, party, place, tls_facts
 from gateway.base.codes import Code
 from gateway.base.grades import Grade
+from gateway.base.keying import Keying
+from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
-from gateway.policy import posture
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture, SecurityVector
@@ -54,7 +55,7 @@ def leg_record(
     checkpoint: str,
     before: SecurityVector | None = None,
     source: HostPort | None = None,
-    identity: PeerIdentity | None = None,
+    identity: TlsInfo | None = None,
     sip_status: int = 0,
 ) -> dict[str, object]:
     """The record the verdict asks for: leg.secured, leg.downgraded, leg.violation or leg.pending.
@@ -69,12 +70,12 @@ def leg_record(
         sip_status: what is about to be answered, 0 when nothing is.
     """
     fields: dict[str, object] = {
-        "leg": vector.leg,
+        "leg": vector.leg.value,
         "checkpoint": str(checkpoint),
         "decision": "allowed" if verdict.allowed else "refused",
         "kind": verdict.kind,
         "codes": [str(code) for code in verdict.codes],
-        "grade_before": posture.grade(before).name if before is not None else None,
+        "grade_before": before.grade.name if before is not None else None,
         "grade_after": verdict.grade.name,
         "vector_before": _vector(before),
         "vector_after": _vector(vector),
@@ -117,7 +118,7 @@ def offer_retry(call: CallInfo, policy: EffectivePolicy, plan: OfferPlan, *, ref
         "codes": sorted(plan.codes),
         "grade_after": (Grade.KEY_EXPOSED if plan.with_crypto else Grade.CLEARTEXT).name,
         "refused_status": refused_status,
-        "proto": plan.proto,
+        "proto": plan.proto.value,
     }
     return _call("leg.downgraded", call, policy, fields)
 
@@ -170,9 +171,9 @@ def leg_verified(
         confirmed: the peer reported by RTCP, authenticated too, that it receives what we send.
     """
     fields: dict[str, object] = {
-        "leg": vector.leg,
+        "leg": vector.leg.value,
         "checkpoint": str(Checkpoint.PACKETS),
-        "grade_after": posture.grade(vector).name,
+        "grade_after": vector.grade.name,
         "vector_after": _vector(vector),
         "received": "authenticated",
         "sent": "confirmed" if confirmed else "unconfirmed",
@@ -313,12 +314,12 @@ def _cause(causes: Iterable[CauseFacts]) -> dict[str, object] | None:
 def _proved(call_posture: CallPosture, leg: str) -> str:
     """A leg that never got keys has no grade to its name: what it would have been at best proves nothing."""
     vector = call_posture.vector(leg)
-    return "pending" if vector is None or vector.keying == "pending" else posture.grade(vector).name
+    return UNPROVED if vector is None or vector.keying is Keying.PENDING else vector.grade.name
 
 
 def _claim(call_posture: CallPosture, found: Grade | None) -> str | None:
     """A grade as it may be stated at the end: with a leg that never got keys, none that depends on that leg."""
-    pending = any(_proved(call_posture, leg) == "pending" for leg in call_posture.legs())
+    pending = any(_proved(call_posture, leg) == UNPROVED for leg in call_posture.legs())
     return None if found is None or (pending and found >= Grade.HOP_BY_HOP) else found.name
 
 

@@ -7,6 +7,9 @@ from typing import Literal
 
 TransportName = Literal["udp", "tcp", "tls", "ws", "wss"]
 
+ENCRYPTED: frozenset[TransportName] = frozenset(("tls", "wss"))
+"""Transports whose bytes are encrypted."""
+
 
 @dataclass(frozen=True, slots=True)
 class TlsInfo:
@@ -35,6 +38,11 @@ class Signalling:
     """As the TLS library names it, for example TLSv1.3."""
     verified: bool = False
     """The peer's identity was verified. On wss the browser verified ours, which is as good."""
+
+    @property
+    def is_encrypted(self) -> bool:
+        """True when its bytes are encrypted; says nothing about who the peer is."""
+        return self.transport in ENCRYPTED
 
     @classmethod
     def of(cls, transport: TransportName, tls: TlsInfo | None) -> Signalling:

@@ -5,12 +5,26 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from enum import StrEnum
+from typing import Generic, NewType, TypeVar
 
 T = TypeVar("T", str, bytes)
 
 TokenSource = Callable[[int], str]
 """Gives a random lower-case alphanumeric token of that many characters; injected: pure code has no randomness."""
+
+
+LegId = NewType("LegId", int)
+"""A leg of one call: a small number, unique within the call. 1 is the caller's leg."""
+
+
+class LegKind(StrEnum):
+    """What stands at the other end of a leg; the words are those of records, headers and the relay."""
+
+    BROWSER = "browser"
+    """ICE, DTLS-SRTP and rtcp-mux over a WebSocket."""
+    TRUNK = "trunk"
+    """A configured SIP peer."""
 
 
 class Secret(Generic[T]):

@@ -13,7 +13,7 @@ from gateway.base.codes import Code
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying
 from gateway.base.signalling import Signalling
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegKind
 from gateway.call.effects import SetTrunkKeys, SetTrunkMedia
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.description import SessionDescription
@@ -46,17 +46,12 @@ class AgreedMedia:
 
     def vector(self, history: frozenset[Code]) -> SecurityVector:
         """The security vector this gives the leg (POLICY A1), with what happened on the way."""
-        suite = self.agreement.suite
         return SecurityVector(
-            leg="trunk",
-            sig_transport=self.signalling.transport,
-            sig_tls_version=self.signalling.tls_version,
-            sig_verified=self.signalling.verified,
-            keying=self.agreement.keying.value,
-            proto=self.remote.proto.value,
-            suite=suite.name if suite else "",
-            key_bits=suite.key_bits if suite else 0,
-            tag_bits=suite.tag_bits if suite else 0,
+            leg=LegKind.TRUNK,
+            signalling=self.signalling,
+            keying=self.agreement.keying,
+            proto=self.remote.proto,
+            suite=self.agreement.suite,
             extra_codes=history | self.weaknesses,
             noted=self.noted | frozenset(self.agreement.noted),
         )

@@ -187,8 +187,7 @@ class Call:
         browser = call.browser
         if browser is None or browser.keyed is not None or not call.dtls_started:
             return
-        suite = event.suite
-        browser.set_keyed(suite.name, suite.key_bits, suite.tag_bits, event.version, event.fingerprint_algorithm)
+        browser.set_keyed(event.suite, event.version, event.fingerprint_algorithm)
         if security.settle(call, browser):
             call.emit(ClearTimer(Timer.KEYED), ReleaseDtlsKeys())
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.base.codes import Code
+from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
-from gateway.base.keying import Proto, Setup
-from gateway.base.values import HostPort
+from gateway.base.keying import Keying, Proto, Setup
+from gateway.base.values import HostPort, LegKind
 from gateway.call.effects import LegName
 from gateway.call.leg import Leg
 from gateway.policy.posture import SecurityVector
@@ -91,28 +92,20 @@ class BrowserLeg(Leg):
     def vector(self) -> SecurityVector:
         if self.keyed is not None:
             return replace(self.keyed, extra_codes=self.keyed.extra_codes | self.history)
-        secure = self.flow.transport == "wss"
         return SecurityVector(
-            leg="browser",
-            sig_transport=self.flow.transport,
-            sig_tls_version=self.flow.tls.version if self.flow.tls else "",
-            sig_verified=secure,
-            keying="pending",
-            proto=Proto.DTLS_SAVPF.value,
-            suite="",
-            key_bits=0,
-            tag_bits=0,
+            leg=LegKind.BROWSER,
+            signalling=self.flow.signalling,
+            keying=Keying.PENDING,
+            proto=Proto.DTLS_SAVPF,
             extra_codes=self.history,
         )
 
-    def set_keyed(self, suite: str, key_bits: int, tag_bits: int, version: str, algorithm: str) -> None:
+    def set_keyed(self, suite: CryptoSuite, version: str, algorithm: str) -> None:
         """DTLS has finished and the certificate matched the signalled fingerprint (RFC 5763 5)."""
         self.keyed = replace(
             self.vector,
-            keying="dtls",
+            keying=Keying.DTLS,
             suite=suite,
-            key_bits=key_bits,
-            tag_bits=tag_bits,
             dtls_version=version,
             fingerprint_algorithm=algorithm,
             fingerprint_match=True,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from gateway.audit import record
 from gateway.base.codes import Code
 from gateway.base.errors import SipError
+from gateway.base.signalling import ENCRYPTED
 from gateway.call import liveness, security
 from gateway.call.effects import LegName, Respond, WriteAudit
 from gateway.call.events import ConnectionClosed, FlowMoved, FlowRefused, RequestIn
@@ -17,7 +18,7 @@ from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.sip.address import NameAddr
 from gateway.sip.dialog import TARGET_REFRESH
-from gateway.sip.flow import SECURE, Flow, objection
+from gateway.sip.flow import Flow, objection
 from gateway.sip.message import Message, Response
 from gateway.sip.uri import SipUri
 
@@ -93,7 +94,7 @@ def _weaker_target(leg: Leg, message: Message) -> str:
         asked = [_transport(uri) for uri in (*nearest, *contact)]
     except SipError:
         return ""
-    weaker = [name for name in asked if name and name not in SECURE]
+    weaker = [name for name in asked if name and name not in ENCRYPTED]
     return f"moves the dialog to {weaker[0]}" if weaker else ""
 
 

@@ -16,8 +16,6 @@ from gateway.call.events import LegVerified, MediaMismatch, MediaStarted
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 
-KEYED = ("sdes", "dtls")
-
 
 def found(call: CallState, event: LegVerified | MediaMismatch | MediaStarted) -> None:
     """The relay has seen something of a leg's packets."""
@@ -30,7 +28,7 @@ def found(call: CallState, event: LegVerified | MediaMismatch | MediaStarted) ->
         case MediaMismatch():
             leg.mismatch = known_codes([event.code]) & CONTRADICTED
             settle(call)
-        case LegVerified() if leg.vector.keying in KEYED:
+        case LegVerified() if leg.vector.keying.keyed:
             verified = record.leg_verified(security.info(call), call.policy, leg.vector, confirmed=event.confirmed)
             call.emit(WriteAudit(verified))
         case _:
@@ -44,7 +42,7 @@ def settle(call: CallState) -> None:
     for leg in (call.browser, call.trunk):
         if leg is not None and leg.mismatch:
             codes, leg.mismatch = leg.mismatch, frozenset()
-            if leg.vector.keying in KEYED:
+            if leg.vector.keying.keyed:
                 security.posture_changed(call, leg, found=codes, kind="D4", where=Checkpoint.PACKETS)
 
 

@@ -19,7 +19,7 @@ from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkLeg
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
-from gateway.policy.posture import SecurityVector, grade
+from gateway.policy.posture import SecurityVector
 
 
 def info(call: CallState) -> CallInfo:
@@ -200,14 +200,14 @@ def violation(
     """
     found = vector or leg.vector
     found = replace(found, extra_codes=found.extra_codes | frozenset(codes))  # graded as what was refused would be
-    call.refused = grade(found)
+    call.refused = found.grade
     verdict = Verdict(False, call.refused, tuple(sorted(codes)), kind, "leg.violation", termination)
     call.emit(_leg_record(call, leg, verdict, found, where))
 
 
 def bid_down(call: CallState, leg: Leg, refusal: Refusal) -> None:
     """Record that the peer agreed to SRTP in this call and now refuses it: plain media is not offered after that."""
-    plain = replace(leg.vector, keying=Keying.NONE, proto=Proto.AVP, suite="", key_bits=0, tag_bits=0)
+    plain = replace(leg.vector, keying=Keying.NONE, proto=Proto.AVP, suite=None)
     kind = "D2" if leg.recorded is not None else "D3"
     violation(call, leg, (refusal.code,), refusal.termination, plain, kind=kind)
 

@@ -12,7 +12,7 @@ from gateway.base.errors import SdpError
 from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort, Secret
+from gateway.base.values import HostPort, LegKind, Secret
 from gateway.call.agreed import NO_KEYS, AgreedMedia, KeysSeen, known_place
 from gateway.call.effects import LegName
 from gateway.call.leg import Leg
@@ -125,14 +125,12 @@ class TrunkLeg(Leg):
     def vector(self) -> SecurityVector:
         if self.agreed is not None:
             return self.agreed.vector(self.history)
-        planned = "pending" if self.plan is None or self.plan.with_crypto else Keying.NONE.value
+        planned = Keying.PENDING if self.plan is None or self.plan.with_crypto else Keying.NONE
         return SecurityVector(
-            leg="trunk",
-            sig_transport=self.signalling.transport,
-            sig_tls_version=self.signalling.tls_version,
-            sig_verified=self.signalling.verified,
+            leg=LegKind.TRUNK,
+            signalling=self.signalling,
             keying=planned,
-            proto=self.plan.proto if self.plan else Proto.AVP.value,
+            proto=self.plan.proto if self.plan else Proto.AVP,
             extra_codes=self.history,
         )
 

@@ -8,12 +8,14 @@ from rich.text import Text
 
 from gateway.base.crypto_suite import SUITES
 from gateway.base.grades import Grade
+from gateway.base.keying import Keying
 from gateway.base.signalling import Signalling
+from gateway.base.values import LegKind
 from gateway.config.load import LoadedConfig
 from gateway.config.schema import GatewayConfig, Trunk
 from gateway.policy.evaluate import OfferPlan, Refusal, plan_offer, plan_retry
 from gateway.policy.model import EffectivePolicy, effective_policy
-from gateway.policy.posture import SecurityVector, grade
+from gateway.policy.posture import SecurityVector
 from gateway.trunks.target import TrunkTarget
 
 LABEL_WIDTH = 12
@@ -83,7 +85,7 @@ def _offer(policy: EffectivePolicy, signalling: Signalling) -> Iterator[Text]:
         yield _line("calls out", f"REFUSED: {plan.code}: {plan.termination.words}", "bold red")
         yield _line("remedy", "use transport=tls, or a weaker security profile for this trunk")
         return
-    best = grade(_vector(signalling, plan))
+    best = _vector(signalling, plan).grade
     yield _line("offer", _media(plan))
     yield _line("at best", best.name, _colour(best))
     retry = plan_retry(policy, NOT_ACCEPTABLE)
@@ -105,18 +107,12 @@ def _colour(best: Grade) -> str:
 
 def _vector(signalling: Signalling, plan: OfferPlan) -> SecurityVector:
     """The trunk leg if the peer takes our first suite."""
-    suite = SUITES[0]
-    keyed = plan.with_crypto
     return SecurityVector(
-        leg="trunk",
-        sig_transport=signalling.transport,
-        sig_tls_version=signalling.tls_version,
-        sig_verified=signalling.verified,
-        keying="sdes" if keyed else "plain",
+        leg=LegKind.TRUNK,
+        signalling=signalling,
+        keying=Keying.SDES if plan.with_crypto else Keying.NONE,
         proto=plan.proto,
-        suite=suite.name if keyed else "",
-        key_bits=suite.key_bits if keyed else 0,
-        tag_bits=suite.tag_bits if keyed else 0,
+        suite=SUITES[0] if plan.with_crypto else None,
     )
 
 

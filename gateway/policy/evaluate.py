@@ -13,7 +13,7 @@ from gateway.base.grades import Grade
 from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
-from gateway.policy import posture
+from gateway.base.values import LegKind
 from gateway.policy.model import EffectivePolicy, Fallback, OfferMode
 from gateway.policy.posture import SecurityVector
 
@@ -163,14 +163,13 @@ def accept_offer(
 
 def judge(policy: EffectivePolicy, vector: SecurityVector) -> Verdict:
     """The verdict on a leg as observed (checkpoints P2, P3, P4)."""
-    found, grade = posture.codes(vector), posture.grade(vector)
-    counted = posture.weaknesses(vector)
+    found, grade, counted = vector.codes, vector.grade, vector.weaknesses
     if _refused(policy, counted, grade):
         kind = "D4" if counted & ABSOLUTE else "D1"
         return Verdict(False, grade, _ordered(found), kind, "leg.violation", _termination(counted))
     secured = grade >= Grade.HOP_BY_HOP
     record = "leg.secured" if secured else "leg.downgraded"
-    if vector.keying == "pending":
+    if vector.keying is Keying.PENDING:
         record = "leg.pending"
     return Verdict(True, grade, _ordered(found), "" if secured else "D1", record, None)
 
@@ -192,17 +191,9 @@ def judge_change(policy: EffectivePolicy, before: SecurityVector, after: Securit
 
 def _sdes_exposure(signalling: Signalling) -> Code | None:
     """The code under which SDES keys on this connection would be readable, or None when they are safe."""
-    probe = SecurityVector(
-        leg="trunk",
-        sig_transport=signalling.transport,
-        sig_tls_version=signalling.tls_version,
-        sig_verified=signalling.verified,
-        keying=Keying.PENDING,
-        proto=Proto.SAVP,
-    )
-    found = posture.codes(probe)
+    probe = SecurityVector(leg=LegKind.TRUNK, signalling=signalling, keying=Keying.PENDING, proto=Proto.SAVP)
     for code in (Code.KEY_SDES_CLEARTEXT, Code.KEY_SDES_UNVERIFIED_TLS):
-        if code in found:
+        if code in probe.codes:
             return code
     return None
 
@@ -228,14 +219,13 @@ def _refused(policy: EffectivePolicy, found: frozenset[Code], grade: Grade) -> b
 
 
 def _crypto_removed(before: SecurityVector, after: SecurityVector) -> bool:
-    return str(before.keying) in ("sdes", "dtls") and str(after.keying) not in ("sdes", "dtls", "pending")
+    return before.keying.keyed and after.keying is Keying.NONE
 
 
 def _is_weaker(before: SecurityVector, after: SecurityVector) -> bool:
     """Compares vectors of one leg: the grade first, then key and tag length as far as both are known."""
-    old, new = posture.grade(before), posture.grade(after)
-    if old != new or "pending" in (before.keying, after.keying):
-        return new < old
+    if before.grade != after.grade or Keying.PENDING in (before.keying, after.keying):
+        return after.grade < before.grade
     return any(ours < theirs for ours, theirs in zip(after.strength, before.strength, strict=True))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.base.grades import Grade
+from gateway.base.keying import Keying
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture, SecurityVector
 
@@ -63,7 +64,7 @@ def call_security_header(
         f"worst={posture.worst.name}",
         f"scope={_quoted(f'to {next_hop or policy.trunk}')}",
         f"browser={_quoted(browser.summary())}",
-        f"trunk={_quoted(trunk.summary() if trunk is not None else 'pending')}",
+        f"trunk={_quoted(trunk.summary() if trunk is not None else Keying.PENDING.value)}",
         "rec=no",
         f"seq={max(seq, 0)}",
         f"policy={_quoted(policy.label)}",

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import assert_never
 
 from gateway.base.codes import Code
-from gateway.base.crypto_suite import BY_NAME
+from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.grades import Grade
+from gateway.base.keying import Keying, Proto
+from gateway.base.signalling import Signalling
+from gateway.base.values import LegKind
 
 MIN_KEY_BITS = 128
 MIN_TAG_BITS = 80
 """The baseline suite: shorter keys or tags are PARTIAL."""
-
-SHORT_TAG_SUITES = frozenset(
-    {"AES_CM_128_HMAC_SHA1_32", "AES_192_CM_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_32"},
-)
-"""Registered suites with a 32-bit tag (RFC 4568 6.2.2, RFC 6188 3.2): named for what they are, never offered."""
 
 MODERN_TLS = frozenset({"1.2", "1.3"})
 """TLS and DTLS versions that protect anything (RFC 8996, RFC 9325); a version not listed here does not count."""
@@ -60,28 +60,20 @@ CAPS: dict[Code, Grade] = {
 call: after media.osrtp_fallback it is the missing key, media.plain_rtp, that makes the leg CLEARTEXT."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SecurityVector:
-    """Everything observed about how one leg is protected; never a key. Unstated facts count against the leg."""
+    """Everything observed about how one leg is protected; never a key. Unstated facts count against the leg.
 
-    leg: str
-    """browser or trunk."""
-    sig_transport: str
-    """udp, tcp, tls, ws or wss."""
-    sig_tls_version: str = ""
-    """As the TLS library names it, for example TLSv1.3. A trunk whose version is not stated is not verified."""
-    sig_verified: bool = False
-    """The peer's identity was verified. On wss the browser verified ours, which is as good."""
-    keying: str
-    """plain, sdes, dtls, or pending: not keyed yet, graded as what it will be at best."""
-    proto: str = ""
-    """The transport of the m-line, for example RTP/SAVP."""
-    suite: str = ""
-    """SDES name of the crypto suite, empty when there is none."""
-    key_bits: int = 0
-    """Master key length; 0: as the suite table says."""
-    tag_bits: int = 0
-    """Authentication tag length; 0: as the suite table says."""
+    A vector is graded once, when it is asked for the first time; the result is no part of what it says.
+    """
+
+    leg: LegKind
+    signalling: Signalling
+    """A trunk whose TLS version is not stated is not verified."""
+    keying: Keying
+    proto: Proto | None = None
+    """The transport of the m-line; None before there is one."""
+    suite: CryptoSuite | None = None
     srtcp_encrypted: bool = True
     dtls_version: str = ""
     fingerprint_algorithm: str = ""
@@ -93,27 +85,37 @@ class SecurityVector:
     """What a description brought and nobody uses: the reasons of skipped key lines, a second stream. Recorded, never
     counted against the leg: what is used is judged by the other fields."""
 
+    @cached_property
+    def weaknesses(self) -> frozenset[Code]:
+        """What counts against the leg: what the vector shows and what negotiation found."""
+        return frozenset((*_keying_codes(self), *_signalling_codes(self))) | self.extra_codes
+
+    @cached_property
+    def codes(self) -> frozenset[Code]:
+        """Everything a record says of the leg: its weaknesses, and what was only noted."""
+        return self.weaknesses | self.noted
+
+    @cached_property
+    def grade(self) -> Grade:
+        """How well the leg is protected: the lowest cap of its weaknesses, at most HOP_BY_HOP."""
+        return min((CAPS[code] for code in self.weaknesses if code in CAPS), default=Grade.HOP_BY_HOP)
+
     @property
     def strength(self) -> tuple[int, int]:
-        """(key bits, tag bits) of the agreed suite: the table's, or the stated ones where those are weaker."""
-        known = BY_NAME.get(self.suite)
-        if known is None:
-            return self.key_bits, self.tag_bits
-        return min(self.key_bits or known.key_bits, known.key_bits), min(
-            self.tag_bits or known.tag_bits, known.tag_bits
-        )
+        """(key bits, tag bits) of the agreed suite."""
+        return (self.suite.key_bits, self.suite.tag_bits) if self.suite is not None else (0, 0)
 
     def as_dict(self) -> dict[str, object]:
         """The vector as it stands in an audit record."""
         key_bits, tag_bits = self.strength
         return {
-            "leg": self.leg,
-            "sig_transport": self.sig_transport,
-            "sig_tls_version": self.sig_tls_version,
-            "sig_verified": self.sig_verified,
-            "keying": str(self.keying),
-            "proto": str(self.proto),
-            "suite": self.suite,
+            "leg": self.leg.value,
+            "sig_transport": self.signalling.transport,
+            "sig_tls_version": self.signalling.tls_version,
+            "sig_verified": self.signalling.verified,
+            "keying": self.keying.value,
+            "proto": self.proto.value if self.proto is not None else "",
+            "suite": self.suite.name if self.suite is not None else "",
             "key_bits": key_bits,
             "tag_bits": tag_bits,
             "srtcp_encrypted": self.srtcp_encrypted,
@@ -126,9 +128,9 @@ class SecurityVector:
 
     def summary(self) -> str:
         """`keying,suite,signalling[,verified]` in fixed places, as the Call-Security header shows it."""
-        keying = _best_keying(self) if self.keying == "pending" else str(self.keying)
-        parts = [keying, _suite_words(self), _signalling_words(self)]
-        if self.sig_transport == "tls":
+        keying = _best_keying(self) if self.keying is Keying.PENDING else self.keying
+        parts = [keying.value, _suite_words(self), _signalling_words(self.signalling)]
+        if self.signalling.transport == "tls":
             parts.append("verified" if signalling_verified(self) else "unverified")
         return ",".join(parts)
 
@@ -141,74 +143,57 @@ def tls_number(version: str) -> str:
 
 def signalling_verified(vector: SecurityVector) -> bool:
     """True when the leg's signalling kept secrets and came from a verified peer (RFC 5922, RFC 9325)."""
-    if vector.leg == "browser":
-        return vector.sig_transport == "wss" and not _tls_is_old(vector)
-    return vector.sig_transport == "tls" and vector.sig_verified and tls_number(vector.sig_tls_version) in MODERN_TLS
+    signalling = vector.signalling
+    if vector.leg is LegKind.BROWSER:
+        return signalling.transport == "wss" and not _tls_is_old(signalling)
+    return signalling.transport == "tls" and signalling.verified and tls_number(signalling.tls_version) in MODERN_TLS
 
 
-def codes(vector: SecurityVector) -> frozenset[Code]:
-    """Everything a record says of the leg: its weaknesses, and what was only noted."""
-    return weaknesses(vector) | vector.noted
-
-
-def weaknesses(vector: SecurityVector) -> frozenset[Code]:
-    """What counts against the leg: what the vector shows and what negotiation found."""
-    return _observed(vector) | vector.extra_codes
-
-
-def grade(vector: SecurityVector) -> Grade:
-    """How well the leg is protected: the lowest cap of its codes, at most HOP_BY_HOP."""
-    return min((CAPS[code] for code in weaknesses(vector) if code in CAPS), default=Grade.HOP_BY_HOP)
-
-
-def _observed(vector: SecurityVector) -> frozenset[Code]:
-    return frozenset((*_keying_codes(vector), *_signalling_codes(vector)))
-
-
-def _best_keying(vector: SecurityVector) -> str:
-    dtls = vector.leg == "browser" or vector.proto.startswith("UDP/TLS/")
-    return "dtls" if dtls else "sdes"
+def _best_keying(vector: SecurityVector) -> Keying:
+    """What a leg without keys will be keyed by at best."""
+    dtls = vector.leg is LegKind.BROWSER or (vector.proto is not None and vector.proto.dtls)
+    return Keying.DTLS if dtls else Keying.SDES
 
 
 def _keying_codes(vector: SecurityVector) -> Iterable[Code]:
-    match str(vector.keying):
-        case "plain":
+    match vector.keying:
+        case Keying.NONE:
             yield from _plain_codes(vector)
-        case "sdes":
+        case Keying.SDES:
             yield from _sdes_codes(vector)
             yield from _suite_codes(vector)
-        case "dtls":
+        case Keying.DTLS:
             yield from _dtls_codes(vector)
             yield from _suite_codes(vector)
-        case "pending":
+        case Keying.PENDING:
             yield from _pending_codes(vector)
         case _:
-            yield Code.MEDIA_KEYING_UNKNOWN
+            assert_never(vector.keying)
 
 
 def _pending_codes(vector: SecurityVector) -> Iterable[Code]:
     """Only what the signalling already decides; suite and fingerprint are still to come."""
-    if _best_keying(vector) == "sdes":
+    if _best_keying(vector) is Keying.SDES:
         return _sdes_codes(vector)
     return () if signalling_verified(vector) else (Code.KEY_DTLS_FP_UNAUTH,)
 
 
 def _plain_codes(vector: SecurityVector) -> Iterable[Code]:
     yield Code.MEDIA_PLAIN_RTP
-    if "SAVP" in vector.proto:
+    if vector.proto is not None and vector.proto.keyed:
         yield Code.MEDIA_CRYPTO_IGNORED
-    if vector.leg == "browser":
+    if vector.leg is LegKind.BROWSER:
         yield Code.BRW_SDES_OR_AVP
 
 
 def _sdes_codes(vector: SecurityVector) -> Iterable[Code]:
-    if vector.leg == "browser":
+    if vector.leg is LegKind.BROWSER:
         yield Code.BRW_SDES_OR_AVP
-    if vector.sig_transport not in ("tls", "wss") or _tls_is_old(vector):
+    if not vector.signalling.is_encrypted or _tls_is_old(vector.signalling):
         yield Code.KEY_SDES_CLEARTEXT
     elif not signalling_verified(vector):
         yield Code.KEY_SDES_UNVERIFIED_TLS
-    if vector.proto.startswith("RTP/AVP"):
+    if vector.proto is not None and not vector.proto.keyed:
         yield Code.MEDIA_AVP_WITH_CRYPTO
 
 
@@ -224,48 +209,37 @@ def _dtls_codes(vector: SecurityVector) -> Iterable[Code]:
 
 
 def _suite_codes(vector: SecurityVector) -> Iterable[Code]:
-    if vector.suite not in BY_NAME:
-        yield _foreign_suite(vector.suite)
+    if vector.suite is None:
+        yield Code.SUITE_UNKNOWN
         return
-    key_bits, tag_bits = vector.strength
-    if key_bits < MIN_KEY_BITS:
+    if vector.suite.key_bits < MIN_KEY_BITS:
         yield Code.SUITE_SMALL_KEY
-    if tag_bits < MIN_TAG_BITS:
+    if vector.suite.tag_bits < MIN_TAG_BITS:
         yield Code.SUITE_WEAK_TAG
     if not vector.srtcp_encrypted:
         yield Code.SUITE_UNENCRYPTED_SRTCP
 
 
-def _foreign_suite(name: str) -> Code:
-    """A suite this gateway cannot carry: named where the weakness is known, unknown otherwise."""
-    if "NULL" in name or name.startswith("F8_"):
-        return Code.SUITE_NULL
-    return Code.SUITE_WEAK_TAG if name in SHORT_TAG_SUITES else Code.SUITE_UNKNOWN
-
-
 def _signalling_codes(vector: SecurityVector) -> Iterable[Code]:
-    if vector.leg == "browser" and vector.sig_transport != "wss":
+    if vector.leg is LegKind.BROWSER and vector.signalling.transport != "wss":
         yield Code.BRW_WS_INSECURE
-    if vector.sig_transport in ("tls", "wss") and _tls_is_old(vector):
+    if vector.signalling.is_encrypted and _tls_is_old(vector.signalling):
         yield Code.TLS_OLD
 
 
-def _tls_is_old(vector: SecurityVector) -> bool:
-    return bool(vector.sig_tls_version) and tls_number(vector.sig_tls_version) not in MODERN_TLS
+def _tls_is_old(signalling: Signalling) -> bool:
+    return bool(signalling.tls_version) and tls_number(signalling.tls_version) not in MODERN_TLS
 
 
 def _suite_words(vector: SecurityVector) -> str:
-    """Only names from our own tables are shown to a browser."""
-    if vector.keying == "pending":
-        return "pending"
-    if vector.suite in BY_NAME or vector.suite in SHORT_TAG_SUITES:
-        return vector.suite
-    return "unknown" if vector.suite else "none"
+    if vector.keying is Keying.PENDING:
+        return Keying.PENDING.value
+    return vector.suite.name if vector.suite is not None else "none"
 
 
-def _signalling_words(vector: SecurityVector) -> str:
-    number = tls_number(vector.sig_tls_version) if vector.sig_transport == "tls" else ""
-    return vector.sig_transport + number
+def _signalling_words(signalling: Signalling) -> str:
+    number = tls_number(signalling.tls_version) if signalling.transport == "tls" else ""
+    return signalling.transport + number
 
 
 class CallPosture:
@@ -280,7 +254,7 @@ class CallPosture:
     def update(self, leg: str, vector: SecurityVector) -> None:
         """Take over what was agreed for a leg; a refused change must not come here."""
         self._vectors[leg] = vector
-        self._seen |= codes(vector)
+        self._seen |= vector.codes
         self._worst = self.current if self._worst is None else min(self._worst, self.current)
 
     def note(self, code: Code) -> None:
@@ -295,7 +269,7 @@ class CallPosture:
     @property
     def current(self) -> Grade:
         """The lower grade of the legs; CLEARTEXT while nothing is known."""
-        return min((grade(v) for v in self._vectors.values()), default=Grade.CLEARTEXT)
+        return min((v.grade for v in self._vectors.values()), default=Grade.CLEARTEXT)
 
     @property
     def worst(self) -> Grade:
@@ -313,4 +287,4 @@ class CallPosture:
 
     def legs(self) -> dict[str, Grade]:
         """The grade of each leg now."""
-        return {leg: grade(vector) for leg, vector in self._vectors.items()}
+        return {leg: vector.grade for leg, vector in self._vectors.items()}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.base.signalling import Signalling, TlsInfo, TransportName
+from gateway.base.signalling import ENCRYPTED, Signalling, TlsInfo, TransportName
 from gateway.base.values import HostPort
 
 RELIABLE = frozenset(("tcp", "tls", "ws", "wss"))
-SECURE = frozenset(("tls", "wss"))
 PROTECTION: dict[TransportName, int] = {"udp": 0, "tcp": 1, "ws": 1, "tls": 2, "wss": 2}
 """What a transport shows of its peer: nothing; that it hears us at its address; that nobody in between listens."""
 TLS_VERSIONS = ("TLSv1.2", "TLSv1.3")
@@ -44,7 +43,7 @@ class Flow:
     @property
     def is_secure(self) -> bool:
         """True when the bytes of the flow are encrypted; says nothing about who the peer is."""
-        return self.transport in SECURE
+        return self.transport in ENCRYPTED
 
     def may_be(self, trunk: str) -> bool:
         """Whether the remote end can be this trunk: by its address, or by the name it proved."""

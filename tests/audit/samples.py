@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.audit import notices, record
 from gateway.audit.facts import CallInfo, Checkpoint
 from gateway.base.codes import Code
-from gateway.base.keying import Proto
+from gateway.base.keying import Keying, Proto
 from gateway.base.profiles import Profile
 from gateway.base.signalling import Signalling, TlsInfo
 from gateway.base.termination import Termination
@@ -61,7 +61,7 @@ def every_record() -> list[dict[str, object]]:
         record.leg_record(CALL, PREFER, judge(PREFER, plain), plain, checkpoint=at),
         record.leg_record(CALL, STRICT, removed, plain, checkpoint=Checkpoint.CHANGE, before=secured, sip_status=488),
         record.leg_record(
-            CALL, STRICT, judge(STRICT, browser(keying="pending")), browser(keying="pending"), checkpoint=at
+            CALL, STRICT, judge(STRICT, browser(keying=Keying.PENDING)), browser(keying=Keying.PENDING), checkpoint=at
         ),
         record.offer_refused(CALL, STRICT, refusal(), leg="trunk", checkpoint=Checkpoint.BEFORE_OFFER, source=SOURCE),
         record.offer_retry(CALL, PREFER, retry, refused_status=488),

@@ -10,13 +10,14 @@ from dataclasses import replace
 import pytest
 
 from gateway.audit import notices, record
-from gateway.audit.facts import CallInfo, CauseFacts, FlowFacts, PeerIdentity
+from gateway.audit.facts import CallInfo, CauseFacts, FlowFacts
 from gateway.base.codes import Code
-from gateway.base.crypto_suite import SUITES
-from gateway.base.keying import Proto
+from gateway.base.crypto_suite import SUITES, CryptoSuite
+from gateway.base.keying import Keying, Proto
 from gateway.base.profiles import Profile
+from gateway.base.signalling import Signalling, TlsInfo, TransportName
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegKind
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
 from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector
@@ -42,14 +43,19 @@ SAMPLES: dict[object, object] = {
     CallInfo: CallInfo(**{f.name: PLANTED for f in dataclasses.fields(CallInfo)}),
     EffectivePolicy: effective_policy(Profile.STRICT, PLANTED),
     Verdict: judge(STRICT, trunk("sdes")),
-    SecurityVector: replace(trunk("sdes"), suite=PLANTED, proto=PLANTED, sig_tls_version=PLANTED),
+    SecurityVector: replace(
+        trunk("sdes"),
+        signalling=Signalling("tls", PLANTED),
+        dtls_version=PLANTED,
+        fingerprint_algorithm=PLANTED,
+    ),
     CallPosture: answered(),
     HostPort: HostPort(PLANTED, 1),
     Termination: Termination.HANGUP_TRUNK,
     Refusal: Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED),
     OfferPlan: OfferPlan(Proto.AVP, with_crypto=False),
     FlowFacts: Flow(1, "tls", HostPort(PLANTED, 1), HostPort(PLANTED, 2), tls=replace(TLS, reason=PLANTED)),
-    PeerIdentity: replace(TLS, peer_subject=PLANTED, reason=PLANTED, verified_name=PLANTED),
+    TlsInfo: replace(TLS, peer_subject=PLANTED, reason=PLANTED, verified_name=PLANTED),
     Iterable[str]: [PLANTED],
     Iterable[EffectivePolicy]: [effective_policy(Profile.STRICT, PLANTED)],
     Mapping[str, int]: {PLANTED: 1},
@@ -85,9 +91,13 @@ def test_a_key_planted_in_any_text_does_not_reach_the_record(name: str) -> None:
 
 
 def test_a_security_vector_has_no_room_for_a_key() -> None:
+    words = {LegKind, Keying, Proto | None}
+    values = {str, bool, bool | None, frozenset[Code], Signalling, CryptoSuite | None}
     hints = typing.get_type_hints(SecurityVector)
-    assert set(hints.values()) <= {str, int, bool, bool | None, frozenset[Code]}
-    assert {name for name in hints if "key" in name} == {"keying", "key_bits"}
+    assert set(hints.values()) <= words | values
+    assert {name for name in hints if "key" in name} == {"keying"}
+    assert set(typing.get_type_hints(Signalling).values()) == {TransportName, str, bool}
+    assert {name for name in typing.get_type_hints(CryptoSuite) if "key" in name} == {"key_length"}
 
 
 def test_every_record_is_json_as_it_stands() -> None:
@@ -95,8 +105,8 @@ def test_every_record_is_json_as_it_stands() -> None:
         assert json.loads(json.dumps(built, allow_nan=False)) == built
 
 
-@pytest.mark.parametrize("suite", [s.name for s in SUITES])
-def test_a_leg_record_shows_the_vector_it_was_graded_by(suite: str) -> None:
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_a_leg_record_shows_the_vector_it_was_graded_by(suite: CryptoSuite) -> None:
     vector = trunk("sdes", suite=suite)
     built = record.leg_record(CALL, STRICT, judge(STRICT, vector), vector, checkpoint="P3", source=SOURCE, identity=TLS)
     assert built["type"] == "leg.secured"
@@ -162,7 +172,7 @@ def test_the_final_record_has_the_grades_of_the_call() -> None:
 
 def test_a_leg_that_never_got_keys_has_no_grade_in_the_final_record() -> None:
     posture = CallPosture()
-    posture.update("browser", browser(keying="pending"))
+    posture.update("browser", browser(keying=Keying.PENDING))
     built = record.call_final(CALL, STRICT, posture, Termination.DTLS_FAILED, duration=0.0)
     assert built["legs"] == {"browser": "pending"}
     assert (built["answered"], built["grade_at_answer"]) == (False, None)

@@ -115,7 +115,7 @@ def test_a_better_flow_is_taken_and_changes_nothing_of_what_was_exposed() -> Non
     scene.inside(TRUNK, "UPDATE", cseq=900, flow=TLS)
     assert scene.responses[-1].status == 200
     assert scene.state.trunk is not None
-    assert scene.state.trunk.vector.sig_transport == "udp"
+    assert scene.state.trunk.vector.signalling.transport == "udp"
 
 
 def answered(scene: MachineScene) -> events.Event:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.base.codes import Code
+from gateway.base.crypto_suite import AEAD_AES_256_GCM
 from gateway.base.grades import Grade
-from gateway.base.keying import Proto
+from gateway.base.keying import Keying, Proto
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.policy.evaluate import (
@@ -25,7 +26,7 @@ from gateway.policy.evaluate import (
     plan_retry,
 )
 from gateway.policy.model import EffectivePolicy, effective_policy
-from gateway.policy.posture import SecurityVector, grade
+from gateway.policy.posture import SecurityVector
 from tests.policy.vectors import SIGNALLING, VECTORS, browser, trunk
 
 
@@ -189,12 +190,12 @@ BROWSER = [
     ("strict", browser(match=False), "leg.violation", Termination.FINGERPRINT_MISMATCH),
     ("legacy", browser(match=False), "leg.violation", Termination.FINGERPRINT_MISMATCH),
     ("legacy!", browser(match=False), "leg.violation", Termination.FINGERPRINT_MISMATCH),
-    ("legacy", replace(browser(), keying="sdes"), "leg.violation", Termination.BROWSER_OFFER_INSECURE),
-    ("legacy", replace(browser(), keying="plain"), "leg.violation", Termination.BROWSER_OFFER_INSECURE),
+    ("legacy", replace(browser(), keying=Keying.SDES), "leg.violation", Termination.BROWSER_OFFER_INSECURE),
+    ("legacy", replace(browser(), keying=Keying.NONE), "leg.violation", Termination.BROWSER_OFFER_INSECURE),
     ("legacy", replace(browser(), dtls_version="DTLSv1"), "leg.violation", Termination.DTLS_FAILED),
-    ("strict", browser(keying="pending"), "leg.pending", None),
-    ("prefer", browser("ws", keying="pending"), "leg.pending", None),
-    ("strict", browser("ws", keying="pending"), "leg.violation", Termination.ENCRYPTION_IMPOSSIBLE),
+    ("strict", browser(keying=Keying.PENDING), "leg.pending", None),
+    ("prefer", browser("ws", keying=Keying.PENDING), "leg.pending", None),
+    ("strict", browser("ws", keying=Keying.PENDING), "leg.violation", Termination.ENCRYPTION_IMPOSSIBLE),
 ]
 
 
@@ -208,7 +209,7 @@ def test_a_browser_leg_is_judged_by_the_same_policy(
 
 
 def test_a_leg_without_keys_is_never_recorded_as_secured() -> None:
-    verdict = judge(policy("strict"), browser(keying="pending"))
+    verdict = judge(policy("strict"), browser(keying=Keying.PENDING))
     assert (verdict.allowed, verdict.record, verdict.kind) == (True, "leg.pending", "")
 
 
@@ -256,16 +257,16 @@ CHANGES = [
     ("prefer", trunk("sdes"), trunk("sdes", "udp"), True, "leg.downgraded", "D2", None),
     ("strict", trunk("sdes"), trunk("sdes"), True, "leg.secured", "", None),
     ("strict", trunk("sdes"), trunk("osrtp"), True, "leg.secured", "", None),
-    ("strict", trunk("sdes", suite="AEAD_AES_256_GCM"), trunk("sdes"), True, "leg.secured", "D2", None),
-    ("strict", trunk("sdes"), trunk("sdes", suite="AEAD_AES_256_GCM"), True, "leg.secured", "", None),
+    ("strict", trunk("sdes", suite=AEAD_AES_256_GCM), trunk("sdes"), True, "leg.secured", "D2", None),
+    ("strict", trunk("sdes"), trunk("sdes", suite=AEAD_AES_256_GCM), True, "leg.secured", "", None),
     ("prefer", trunk("plain"), trunk("sdes"), True, "leg.secured", "", None),
     ("prefer", trunk("plain"), trunk("plain"), True, "leg.downgraded", "D1", None),
-    ("strict", browser(), browser(keying="pending"), True, "leg.pending", "", None),
+    ("strict", browser(), browser(keying=Keying.PENDING), True, "leg.pending", "", None),
     ("strict", browser(), browser(match=False), False, "leg.violation", "D2", Termination.FINGERPRINT_MISMATCH),
     (
         "legacy",
         browser(),
-        replace(browser(), keying="plain", proto="RTP/AVP"),
+        replace(browser(), keying=Keying.NONE, proto=Proto.AVP),
         False,
         "leg.violation",
         "D2",
@@ -313,7 +314,7 @@ def test_a_leg_below_what_is_required_is_never_allowed_unless_it_is_an_emergency
     verdict = judge(used, vector)
     strict_floor = Grade.HOP_BY_HOP if used.profile is Profile.STRICT and not used.emergency else Grade.CLEARTEXT
     assert verdict.grade >= strict_floor or refused(verdict)
-    assert verdict.grade is grade(vector)
+    assert verdict.grade is vector.grade
 
 
 @given(POLICIES, VECTORS)
@@ -330,17 +331,16 @@ def test_an_emergency_call_is_blocked_by_nothing_but_a_foreign_fingerprint(
 @given(POLICIES, VECTORS)
 def test_secured_means_allowed_keyed_and_at_least_hop_by_hop(used: EffectivePolicy, vector: SecurityVector) -> None:
     verdict = judge(used, vector)
-    proved = verdict.allowed and verdict.grade >= Grade.HOP_BY_HOP and vector.keying != "pending"
+    proved = verdict.allowed and verdict.grade >= Grade.HOP_BY_HOP and vector.keying is not Keying.PENDING
     assert (verdict.record == "leg.secured") == proved
     assert (verdict.termination is None) == verdict.allowed
     assert (verdict.record == "leg.violation") == (not verdict.allowed)
 
 
 @given(POLICIES, VECTORS)
-def test_unknown_keying_and_unknown_suites_fail_closed(used: EffectivePolicy, vector: SecurityVector) -> None:
-    unknown = replace(vector, keying="mikey"), replace(vector, keying="sdes", suite="AES_CM_9999_HMAC_SHA1_80")
-    for strange in unknown:
-        verdict = judge(used, strange)
+def test_keys_without_a_suite_we_know_fail_closed(used: EffectivePolicy, vector: SecurityVector) -> None:
+    for keying in (Keying.SDES, Keying.DTLS):
+        verdict = judge(used, replace(vector, keying=keying, suite=None))
         assert verdict.grade is Grade.CLEARTEXT
         assert used.emergency or refused(verdict)
 

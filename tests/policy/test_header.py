@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.base.keying import Keying
 from gateway.base.profiles import Profile
 from gateway.policy.header import HEADER_NAME, call_security_header
 from gateway.policy.model import effective_policy
@@ -21,7 +22,7 @@ def posture(*vectors: SecurityVector) -> CallPosture:
 
 
 def test_the_header_tells_grade_legs_and_policy_in_one_line() -> None:
-    legs = browser(keying="pending"), trunk("sdes")
+    legs = browser(keying=Keying.PENDING), trunk("sdes")
     policy = effective_policy(Profile.STRICT, "pbx")
     value = call_security_header(posture(*legs), policy, *legs, seq=2, call_id="c-81f")
     assert HEADER_NAME == "Call-Security"

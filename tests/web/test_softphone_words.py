@@ -13,7 +13,11 @@ from typing import Any
 
 import pytest
 
+from gateway.base.crypto_suite import AEAD_AES_256_GCM
 from gateway.base.grades import Grade
+from gateway.base.keying import Keying, Proto
+from gateway.base.signalling import Signalling
+from gateway.base.values import LegKind
 from gateway.call.party import HIDDEN, Party
 from gateway.policy.header import call_security_header
 from gateway.policy.model import effective_policy
@@ -111,34 +115,27 @@ def test_leg_of_words_nobody_knows_is_grey() -> None:
     assert run_module("callsecurity.js", "m.legColour(a[0])", leg) == "grey"
 
 
-BROWSER = SecurityVector(
-    leg="browser", sig_transport="wss", sig_tls_version="TLSv1.3", sig_verified=True, keying="pending"
-)
+BROWSER = SecurityVector(leg=LegKind.BROWSER, signalling=Signalling("wss", "TLSv1.3", True), keying=Keying.PENDING)
 
 
-def trunk(keying: str, suite: str, transport: str, *, verified: bool = False, version: str = "") -> SecurityVector:
+def trunk(keying: Keying, signalling: Signalling) -> SecurityVector:
     return SecurityVector(
-        leg="trunk",
-        sig_transport=transport,
-        sig_tls_version=version,
-        sig_verified=verified,
+        leg=LegKind.TRUNK,
+        signalling=signalling,
         keying=keying,
-        suite=suite,
-        proto="RTP/AVP" if keying == "plain" else "RTP/SAVP",
+        suite=AEAD_AES_256_GCM if keying.keyed else None,
+        proto=Proto.AVP if keying is Keying.NONE else Proto.SAVP,
     )
-
-
-SUITE = "AEAD_AES_256_GCM"
 
 
 @pytest.mark.parametrize(
     ("vector", "colour", "words"),
     [
-        (trunk("plain", "", "udp"), "red", "Plain RTP"),
-        (trunk("sdes", SUITE, "tls", verified=True, version="TLSv1.3"), "green", "TLS 1.3, certificate verified"),
-        (trunk("sdes", SUITE, "tls", verified=False, version="TLSv1.2"), "amber", "TLS 1.2, certificate not verified"),
-        (trunk("sdes", SUITE, "tcp"), "red", "signalling over TCP, not encrypted"),
-        (trunk("pending", "", "tls", verified=True, version="TLSv1.3"), "grey", "keys not agreed yet"),
+        (trunk(Keying.NONE, Signalling("udp")), "red", "Plain RTP"),
+        (trunk(Keying.SDES, Signalling("tls", "TLSv1.3", True)), "green", "TLS 1.3, certificate verified"),
+        (trunk(Keying.SDES, Signalling("tls", "TLSv1.2")), "amber", "TLS 1.2, certificate not verified"),
+        (trunk(Keying.SDES, Signalling("tcp")), "red", "signalling over TCP, not encrypted"),
+        (trunk(Keying.PENDING, Signalling("tls", "TLSv1.3", True)), "grey", "keys not agreed yet"),
     ],
 )
 def test_header_as_the_gateway_writes_it_is_understood(vector: SecurityVector, colour: str, words: str) -> None:

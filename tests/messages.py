@@ -43,13 +43,13 @@ def fields(
 
 def request(method: str, uri: str, lines: Sequence[str], body: bytes = b"", kind: str = "application/sdp") -> Request:
     """A request as the gateway has it once it is parsed; a body is one of `kind`."""
-    headers = Headers()
+    headers: list[tuple[str, str]] = []
     for line in lines:
         name, _, value = line.partition(": ")
-        headers.add(name, value)
+        headers.append((name, value))
     if body:
-        headers.add("Content-Type", kind)
-    return Request(method, uri, headers, body)
+        headers.append(("Content-Type", kind))
+    return Request(method, uri, Headers(headers), body)
 
 
 def octets(method: str, uri: str, lines: Sequence[str], body: bytes = b"", length: int | None = None) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from gateway.base.errors import SipError
@@ -77,4 +76,4 @@ def without_other_parts(message: M) -> M:
     try:
         return with_session_only(message)
     except SipError:
-        return replace(message, body=b"")
+        return message.with_body(b"")

@@ -108,10 +108,7 @@ def _why(call: CallState, termination: Termination, *, least: int = 200) -> tupl
 
 def bye_of(leg: Leg, dialog: Dialog, termination: Termination) -> Request:
     """The BYE of a dialog that is not the leg's own."""
-    bye = dialog.new_request("BYE", leg.contact, MAX_FORWARDS)
-    for name, value in reason(termination):
-        bye.headers.add(name, value)
-    return bye
+    return dialog.new_request("BYE", leg.contact, MAX_FORWARDS).with_added(reason(termination))
 
 
 def release_dialog(call: CallState, leg: Leg, dialog: Dialog, termination: Termination) -> None:

@@ -16,7 +16,6 @@ from gateway.call.effects import LegName, Respond, WriteAudit
 from gateway.call.events import ConnectionClosed, FlowMoved, FlowRefused, RequestIn
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
-from gateway.sip.address import NameAddr
 from gateway.sip.dialog import TARGET_REFRESH
 from gateway.sip.flow import Flow, objection
 from gateway.sip.message import Message, Response
@@ -89,8 +88,8 @@ def _weaker_target(leg: Leg, message: Message) -> str:
         return ""
     try:
         routes = message.record_route
-        nearest = [str(NameAddr.parse(routes[-1 if isinstance(message, Response) else 0]).uri)] if routes else []
-        contact = [str(message.contact.uri)] if message.contact is not None else []
+        nearest = [routes[-1 if isinstance(message, Response) else 0].uri] if routes else []
+        contact = [message.contact.uri] if message.contact is not None else []
         asked = [_transport(uri) for uri in (*nearest, *contact)]
     except SipError:
         return ""
@@ -98,12 +97,9 @@ def _weaker_target(leg: Leg, message: Message) -> str:
     return f"moves the dialog to {weaker[0]}" if weaker else ""
 
 
-def _transport(uri: str) -> str:
+def _transport(uri: SipUri) -> str:
     """What the URI names; TLS for `sips:`, whatever its parameter says (RFC 5630 3.1.3)."""
-    parsed = SipUri.parse(uri)
-    if parsed.scheme == "sips":
-        return "tls"
-    return parsed.transport or ""
+    return "tls" if uri.scheme == "sips" else uri.transport or ""
 
 
 def _record(

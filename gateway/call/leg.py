@@ -18,8 +18,10 @@ from gateway.policy.posture import SecurityVector
 from gateway.sdp.codecs import Codec
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio
 from gateway.sip import session_timer
+from gateway.sip.cseq import CSeq
 from gateway.sip.dialog import Dialog, InviteDialogs
 from gateway.sip.flow import Flow
+from gateway.sip.headers import Value
 from gateway.sip.message import REASONS, Headers, Request, Response, create_response
 from gateway.sip.model import MAX_FORWARDS
 from gateway.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri
@@ -155,17 +157,18 @@ class Leg(ABC):
 
     def initial_invite(self, call_id: str, body: bytes, hop_mark: str, max_forwards: int) -> Request:
         """The INVITE that starts a callee leg (RFC 3261 8.1.1)."""
-        headers = Headers()
-        headers.add("Max-Forwards", str(max_forwards))
-        headers.add("From", f"{self.local_uri};tag={self.local_tag}")
-        headers.add("To", self.remote_uri)
-        headers.add("Call-ID", call_id)
-        headers.add("CSeq", f"{self._next_invite_sequence()} INVITE")
-        headers.add("Contact", self.contact)
-        headers.add("Allow", ALLOW)
-        headers.add(HOP_HEADER, hop_mark)
-        headers.add("Content-Type", SDP)
-        return Request("INVITE", self.target_uri, headers, body)
+        fields: list[tuple[str, str | Value]] = [
+            ("Max-Forwards", str(max_forwards)),
+            ("From", f"{self.local_uri};tag={self.local_tag}"),
+            ("To", self.remote_uri),
+            ("Call-ID", call_id),
+            ("CSeq", CSeq(self._next_invite_sequence(), "INVITE")),
+            ("Contact", self.contact),
+            ("Allow", ALLOW),
+            (HOP_HEADER, hop_mark),
+            ("Content-Type", SDP),
+        ]
+        return Request("INVITE", self.target_uri, Headers(fields), body)
 
     def _next_invite_sequence(self) -> int:
         return 1 if self.invite is None else self.invite.cseq.number + 1
@@ -225,10 +228,7 @@ class Leg(ABC):
         dialog = dialog or self.dialog
         if self.flow.transport != "udp" or dialog is None:
             return self.flow
-        try:
-            uri = SipUri.parse(dialog.next_hop)
-        except SipError:
-            return self.flow
+        uri = dialog.next_hop
         if not self.may_send_to(uri.host):
             return self.flow
         return replace(self.flow, remote=HostPort(uri.host, uri.port or DEFAULT_PORT))
@@ -283,12 +283,9 @@ class Leg(ABC):
         if self.dialog is None:
             raise SipError("no dialog", 481)
         request = self.dialog.new_request(method, self.contact, MAX_FORWARDS)
-        for name, value in headers:
-            request.headers.add(name, value)
+        request = request.with_added(headers)
         if body:
-            request.headers.set("Allow", ALLOW)
-            request.headers.set("Content-Type", SDP)
-            request = Request(request.method, request.uri, request.headers, body)
+            request = request.with_header("Allow", ALLOW).with_header("Content-Type", SDP).with_body(body)
         return request
 
 

@@ -297,7 +297,7 @@ class CallManager:
 
     def _respond(self, event: RequestReceived, response: Response) -> None:
         if response.to.tag is None:  # each answer but 100 has one (RFC 3261 8.2.6.2)
-            response.headers.append_to_value("To", f";tag={self._services.tokens(TAG_LENGTH)}")
+            response = response.with_to_tag(self._services.tokens(TAG_LENGTH))
         if response.status >= 300 and response.status != 401:  # a challenge refuses nobody
             self._services.counters.add(Counter.SIP_REJECTED)
         self._services.sip.respond(event.key, response)

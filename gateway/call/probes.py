@@ -123,12 +123,15 @@ class TrunkProbes:
     def _options(self, trunk: str) -> Request:
         target = TrunkTarget.parse(self._services.config.trunks[trunk].target)
         uri, tokens = f"sip:{HostPort(target.host, target.port)}", self._services.tokens
-        headers = Headers()
-        headers.add("From", f"<sip:gateway@{self._services.config.realm}>;tag={tokens(TOKEN_LENGTH)}")
-        headers.add("To", f"<{uri}>")
-        headers.add("Call-ID", tokens(TOKEN_LENGTH))
-        headers.add("CSeq", "1 OPTIONS")
-        headers.add("Accept", "application/sdp")
+        headers = Headers(
+            [
+                ("From", f"<sip:gateway@{self._services.config.realm}>;tag={tokens(TOKEN_LENGTH)}"),
+                ("To", f"<{uri}>"),
+                ("Call-ID", tokens(TOKEN_LENGTH)),
+                ("CSeq", "1 OPTIONS"),
+                ("Accept", "application/sdp"),
+            ]
+        )
         return Request("OPTIONS", uri, headers)
 
     def _silent(self, trunk: str, asked_at: float, why: str) -> None:

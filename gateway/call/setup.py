@@ -217,8 +217,7 @@ def send_invite(call: CallState, callee: Leg) -> None:
         return
     invite = callee.initial_invite(call.callee_call_id, body, call.context.hop_marks.new(), call.max_forwards - 1)
     if isinstance(callee, BrowserLeg):
-        for name, value in report.announce(call):
-            invite.headers.add(name, value)
+        invite = invite.with_added(report.announce(call))
     callee.invite, callee.invite_pending, call.callee_heard = invite, True, False
     if isinstance(callee, TrunkLeg):
         call.emit(SetTimer(Timer.SILENT, TRY_SECONDS if _is_only_tried(call) else SILENT_SECONDS))

@@ -154,16 +154,19 @@ def _standing(listener: Listener, bindings: Sequence[Bound]) -> Standing:
 
 def notify(news: News, aor: str, *, contact: str, call_id: str, tag: str) -> Request:
     """The NOTIFY that says it (RFC 3680), to the Contact the connection registered."""
-    headers = Headers()
-    headers.add("Max-Forwards", str(MAX_FORWARDS))
-    headers.add("From", f"<{aor}>;tag={tag}")
-    headers.add("To", f"<{aor}>")
-    headers.add("Call-ID", call_id)
-    headers.add("CSeq", f"{news.number + 1} NOTIFY")
-    headers.add("Contact", contact)
-    headers.add("Event", EVENT)
-    headers.add("Subscription-State", "terminated")
-    headers.add("Content-Type", REGINFO)
+    headers = Headers(
+        [
+            ("Max-Forwards", str(MAX_FORWARDS)),
+            ("From", f"<{aor}>;tag={tag}"),
+            ("To", f"<{aor}>"),
+            ("Call-ID", call_id),
+            ("CSeq", f"{news.number + 1} NOTIFY"),
+            ("Contact", contact),
+            ("Event", EVENT),
+            ("Subscription-State", "terminated"),
+            ("Content-Type", REGINFO),
+        ]
+    )
     return Request("NOTIFY", news.contact_uri, headers, reginfo(news, aor).encode())
 
 

@@ -7,7 +7,7 @@ the rest is understood here, and nothing of it reaches the other side of a call.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.base.errors import SipError
@@ -119,7 +119,7 @@ def with_session_only(message: M) -> M:
         BodyError: see `session_description`.
     """
     found = session_description(message.headers, message.body)
-    return message if found is message.body or found == message.body else replace(message, body=found)
+    return message if found is message.body or found == message.body else message.with_body(found)
 
 
 def _of_parts(whole: Part, budget: Iterator[int], depth: int) -> bytes:

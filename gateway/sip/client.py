@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
 from gateway.base.values import TokenSource
+from gateway.sip.cseq import CSeq
 from gateway.sip.events import FlowRefused, ResponseReceived
 from gateway.sip.flow import Flow, objection
 from gateway.sip.layer import TransactionLayer
 from gateway.sip.matching import client_key, require_identifiers, same_path
 from gateway.sip.message import Headers, Message, Request, Response
 from gateway.sip.model import MAX_FORWARDS
+from gateway.sip.params import Param, Params
 from gateway.sip.salvage import with_request
 from gateway.sip.transaction import (
     INVITE_CLIENT,
@@ -23,7 +25,7 @@ from gateway.sip.transaction import (
     Transaction,
     response_event,
 )
-from gateway.sip.via import MAGIC_COOKIE
+from gateway.sip.via import MAGIC_COOKIE, Via
 
 MAX_CLIENT_TRANSACTIONS = 20_000
 """Requests in flight; far above what the call limit needs, it keeps a fault of ours from eating the memory."""
@@ -133,20 +135,16 @@ class ClientSide:
 
     def _send_cancel(self, transaction: Transaction, message: Message | None, flow: Flow, now: float) -> None:
         if isinstance(transaction, ClientTransaction):
-            request = build_cancel(transaction.request)
-            for name, value in transaction.cancel_headers:
-                request.headers.add(name, value)
+            request = build_cancel(transaction.request).with_added(transaction.cancel_headers)
             self._start(request, request.via.branch, transaction.flow, now, silent=True)
 
 
 def with_via(request: Request, flow: Flow, branch: str) -> Request:
-    """A copy of the request with our Via on top (RFC 3261 18.1.1, RFC 3581 3); the user's request stays as it is."""
-    headers = request.headers.copy()
-    rport = "" if flow.is_reliable else ";rport"
-    headers.prepend("Via", f"SIP/2.0/{flow.transport.upper()} {flow.local};branch={branch}{rport}")
-    if "Max-Forwards" not in headers:
-        headers.add("Max-Forwards", str(MAX_FORWARDS))
-    return Request(request.method, request.uri, headers, request.body)
+    """The request with our Via on top (RFC 3261 18.1.1, RFC 3581 3)."""
+    params: tuple[Param, ...] = (("branch", branch),) if flow.is_reliable else (("branch", branch), ("rport", None))
+    ours = Via(flow.transport.upper(), flow.local.host, flow.local.port, Params(params))
+    hops = () if "Max-Forwards" in request.headers else (("Max-Forwards", str(MAX_FORWARDS)),)
+    return request.with_headers((Headers((("Via", ours),)) + request.headers).plus(hops))
 
 
 def build_failure_ack(request: Request, response: Response) -> Request:
@@ -160,10 +158,6 @@ def build_cancel(request: Request) -> Request:
 
 
 def _derived(request: Request, method: str, to_from: Headers) -> Request:
-    headers = Headers([("Via", str(request.via)), ("Max-Forwards", str(MAX_FORWARDS))])
-    headers.copy_from(request.headers, "Route")
-    headers.copy_from(request.headers, "From")
-    headers.copy_from(to_from, "To")
-    headers.copy_from(request.headers, "Call-ID")
-    headers.add("CSeq", f"{request.cseq.number} {method}")
-    return Request(method, request.uri, headers)
+    above = Headers((("Via", request.via), ("Max-Forwards", str(MAX_FORWARDS))))
+    way = above + request.headers.only("Route", "From") + to_from.only("To") + request.headers.only("Call-ID")
+    return Request(method, request.uri, way.plus((("CSeq", CSeq(request.cseq.number, method)),)))

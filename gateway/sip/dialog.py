@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from gateway.base.errors import SipError
 from gateway.sip.address import NameAddr
-from gateway.sip.headers import Headers
-from gateway.sip.model import MAX_CSEQ, MAX_FORWARDS, Message, Request, Response
+from gateway.sip.cseq import MAX_CSEQ, CSeq
+from gateway.sip.headers import Headers, Value
+from gateway.sip.model import MAX_FORWARDS, Message, Request, Response
 from gateway.sip.uri import SipUri
 from gateway.sip.via import is_magic
 
@@ -32,16 +33,16 @@ class Dialog:
     local_tag: str
     remote_tag: str
     """Empty when the peer sent none (RFC 3261 12.1.1, for RFC 2543 peers)."""
-    local: str
+    local: NameAddr
     """Our address as From of our requests, with our tag."""
-    remote: str
+    remote: NameAddr
     """The peer's address as To of our requests, with its tag."""
     local_seq: int
     remote_seq: int | None
     """CSeq number of the peer's last request; None before its first."""
-    remote_target: str
+    remote_target: SipUri
     """The URI of the peer's Contact."""
-    route_set: list[str]
+    route_set: tuple[NameAddr, ...]
     """Route values, nearest hop first."""
     confirmed: bool = False
 
@@ -59,8 +60,8 @@ class Dialog:
             call_id=request.call_id,
             local_tag=local_tag,
             remote_tag=request.from_.tag or "",
-            local=str(request.to.with_tag(local_tag)),
-            remote=str(request.from_),
+            local=request.to.with_tag(local_tag),
+            remote=request.from_,
             local_seq=0,
             remote_seq=request.cseq.number,
             remote_target=target,
@@ -74,12 +75,12 @@ class Dialog:
             call_id=request.call_id,
             local_tag=request.from_.tag or "",
             remote_tag=response.to.tag or "",
-            local=str(request.from_),
-            remote=str(response.to),
+            local=request.from_,
+            remote=response.to,
             local_seq=request.cseq.number,
             remote_seq=None,
             # We diverge: phones forget Contact in 18x. Where the INVITE went is the best target until the 2xx tells.
-            remote_target=_target(response) or request.uri,
+            remote_target=_target(response) or SipUri.parse(request.uri),
             route_set=_uac_route_set(response),
             confirmed=_is_success(response),
         )
@@ -90,9 +91,9 @@ class Dialog:
         return self.call_id, self.local_tag, self.remote_tag
 
     @property
-    def next_hop(self) -> str:
+    def next_hop(self) -> SipUri:
         """URI of the element our requests are sent to (RFC 3261 8.1.2)."""
-        return str(NameAddr.parse(self.route_set[0]).uri) if self.route_set else self.remote_target
+        return self.route_set[0].uri if self.route_set else self.remote_target
 
     def confirm(self, response: Response) -> None:
         """Make an early dialog of ours a confirmed one: the 2xx brings route set and target anew (13.2.2.4)."""
@@ -142,24 +143,21 @@ class Dialog:
 
     def _request(self, method: str, number: int, contact: str, max_forwards: int) -> Request:
         uri, routes = self._path()
-        headers = Headers([("Route", route) for route in routes])
-        headers.add("Max-Forwards", str(max_forwards))
-        headers.add("From", self.local)
-        headers.add("To", self.remote)
-        headers.add("Call-ID", self.call_id)
-        headers.add("CSeq", f"{number} {method}")
+        fields: list[tuple[str, str | Value]] = [("Route", route) for route in routes]
+        fields += [("Max-Forwards", str(max_forwards)), ("From", self.local), ("To", self.remote)]
+        fields += [("Call-ID", self.call_id), ("CSeq", CSeq(number, method))]
         if contact and method in WITH_CONTACT:
-            headers.add("Contact", contact if "<" in contact else f"<{contact}>")
-        return Request(method, uri, headers)
+            fields.append(("Contact", contact if "<" in contact else f"<{contact}>"))
+        return Request(method, uri, Headers(fields))
 
-    def _path(self) -> tuple[str, list[str]]:
+    def _path(self) -> tuple[str, tuple[NameAddr, ...]]:
         """Request URI and Route values: loose, or strict for an old first proxy (RFC 3261 12.2.1.1)."""
         if not self.route_set:
-            return _as_request_uri(self.remote_target), []
-        first = NameAddr.parse(self.route_set[0]).uri
+            return _as_request_uri(self.remote_target), ()
+        first = self.route_set[0].uri
         if "lr" in first.params:
-            return _as_request_uri(self.remote_target), list(self.route_set)
-        return _as_request_uri(str(first)), [*self.route_set[1:], f"<{self.remote_target}>"]
+            return _as_request_uri(self.remote_target), self.route_set
+        return _as_request_uri(first), (*self.route_set[1:], NameAddr("", self.remote_target))
 
 
 class InviteDialogs:
@@ -209,14 +207,14 @@ def request_dialog_key(request: Request) -> DialogKey:
     return request.call_id, request.to.tag or "", request.from_.tag or ""
 
 
-def remote_target(request: Request) -> str | None:
+def remote_target(request: Request) -> SipUri | None:
     """Where requests in the dialog of an INVITE go: its Contact, or From for an RFC 2543 element, which needs none."""
     if request.contact is not None or is_magic(request.via.branch):
         return _target(request)
-    return str(request.from_.uri) if request.from_.uri.scheme in ("sip", "sips") else None
+    return request.from_.uri if request.from_.uri.scheme in ("sip", "sips") else None
 
 
-def _uac_route_set(response: Response) -> list[str]:
+def _uac_route_set(response: Response) -> tuple[NameAddr, ...]:
     """Record-Route is written on the way to the peer, so its far end comes first (RFC 3261 12.1.2)."""
     return response.record_route[::-1]
 
@@ -225,13 +223,12 @@ def _is_success(response: Response) -> bool:
     return 200 <= response.status < 300
 
 
-def _target(message: Message) -> str | None:
+def _target(message: Message) -> SipUri | None:
     """The URI of the Contact when SIP requests can be sent there."""
     contact = message.contact
-    return str(contact.uri) if contact is not None and contact.uri.scheme in ("sip", "sips") else None
+    return contact.uri if contact is not None and contact.uri.scheme in ("sip", "sips") else None
 
 
-def _as_request_uri(uri: str) -> str:
+def _as_request_uri(uri: SipUri) -> str:
     """The URI without the parts a request URI may not have: `method` and headers (RFC 3261 19.1.1 table 1)."""
-    parsed = SipUri.parse(uri)
-    return str(replace(parsed, params=parsed.params.without("method"), headers=""))
+    return str(replace(uri, params=uri.params.without("method"), headers=""))

@@ -1,9 +1,14 @@
-"""Header fields as an ordered list of what was sent (RFC 3261 7.3), found under long and compact names alike."""
+"""Header fields as an ordered list of what was sent (RFC 3261 7.3), found under long and compact names alike.
+
+Headers never change. Whoever builds a message collects pairs in a list; whoever alters one makes new headers of the
+old. Fields that are passed on are the same objects, and a field remembers what its value says once it has been read:
+so a value is parsed once, however many messages carry it and however many look.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, Self, TypeVar, cast
 
 from gateway.base.errors import SipError
 from gateway.sip.grammar import LWS, is_token, split_top_level
@@ -53,10 +58,38 @@ MAX_LIST_VALUES = 128
 """Values one list header field may have over all its lines; RFC 4475 3.1.1.7 has 34."""
 
 
+V = TypeVar("V")
+Reader = Callable[[str], V]
+"""Makes a value of its text, or raises `SipError`."""
+
+
+class Value(Protocol):
+    """A header value that knows its text and can be read from it: `NameAddr`, `Via`, `CSeq`."""
+
+    @classmethod
+    def parse(cls, text: str, /) -> Self: ...
+
+
 class _Field(NamedTuple):
     key: str
     name: str
     value: str
+    readings: dict[object, object]
+    """What the value says, by its reader; whoever shares the field shares them."""
+
+    def read(self, reader: Reader[V]) -> V:
+        found = self.readings.get(reader)
+        if found is None:
+            found = self.readings[reader] = reader(self.value)
+        return cast(V, found)
+
+    def read_list(self, reader: Reader[V]) -> tuple[V, ...]:
+        found = self.readings.get((reader,))
+        if found is None:
+            known = self.readings.get(reader)
+            values = (known,) if known is not None else tuple(map(reader, parse_list((self.value,))))
+            found = self.readings[reader,] = values
+        return cast(tuple[V, ...], found)
 
 
 def canonical(name: str) -> str:
@@ -78,82 +111,123 @@ def parse_list(values: Iterable[str]) -> list[str]:
 
 
 class Headers:
-    """Ordered ``(name, value)`` pairs; names keep their spelling, values their bytes."""
+    """Ordered ``(name, value)`` pairs that never change; names keep their spelling, values their bytes.
 
-    __slots__ = ("_fields",)
+    Args:
+        items: a value is its text, or what `parse` would make of it: that need not be read any more.
+    """
 
-    def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        self._fields = [_checked(name, value) for name, value in items]
+    __slots__ = ("_by_key", "_fields")
+
+    def __init__(self, items: Iterable[tuple[str, str | Value]] = ()) -> None:
+        self._set([_checked(name, value) for name, value in items])
 
     @classmethod
     def received(cls, items: Iterable[tuple[str, str]]) -> Headers:
         """Headers read from a peer: their values were checked by the parser and may hold an escaped NUL."""
-        headers = cls()
-        headers._fields = [_Field(canonical(name), name, value) for name, value in items]
+        return cls._of([_Field(canonical(name), name, value, {}) for name, value in items])
+
+    @classmethod
+    def _of(cls, fields: Iterable[_Field]) -> Headers:
+        headers = cls.__new__(cls)
+        headers._set(fields)
         return headers
+
+    def _set(self, fields: Iterable[_Field]) -> None:
+        self._fields = tuple(fields)
+        self._by_key: dict[str, list[_Field]] = {}
+        for field in self._fields:
+            self._by_key.setdefault(field.key, []).append(field)
+
+    def _named(self, name: str) -> Sequence[_Field]:
+        return self._by_key.get(canonical(name), ())
 
     def get(self, name: str) -> str | None:
         """The value of the first header field of that name."""
-        key = canonical(name)
-        for field in self._fields:
-            if field.key == key:
-                return field.value
+        for field in self._named(name):
+            return field.value
         return None
 
     def get_all(self, name: str) -> list[str]:
         """The values of all header fields of that name, one per line, in order."""
-        key = canonical(name)
-        return [field.value for field in self._fields if field.key == key]
+        return [field.value for field in self._named(name)]
 
     def values(self, name: str) -> list[str]:
         """Every value of a list header over all its lines; `SipError` for an empty one or a quote that stays open."""
         lines = [value for value in self.get_all(name) if value]
         return lines if canonical(name) in NOT_LISTS else parse_list(lines)
 
-    def set(self, name: str, value: str) -> None:
-        """Replace all header fields of that name by one, at the place of the first."""
+    def read(self, name: str, reader: Reader[V]) -> V | None:
+        """What the first header field of that name says; None without one. It is read once and kept."""
+        for field in self._named(name):
+            return field.read(reader)
+        return None
+
+    def read_list(self, name: str, reader: Reader[V]) -> tuple[V, ...]:
+        """What every value of a list header says, over all its lines; each is read once and kept."""
+        found: tuple[V, ...] = ()
+        for field in self._named(name):
+            found += field.read_list(reader)
+            if len(found) > MAX_LIST_VALUES:
+                raise SipError("Too many values in a header", 513)
+        return found
+
+    def repeats(self, keys: Iterable[str]) -> bool:
+        """Whether a header field of one of these canonical names stands twice."""
+        return any(len(self._by_key.get(key, ())) > 1 for key in keys)
+
+    def with_(self, name: str, value: str | Value) -> Headers:
+        """Headers in which one field stands for all of that name, at the place of the first or else at the end."""
         new = _checked(name, value)
         place = next((i for i, field in enumerate(self._fields) if field.key == new.key), len(self._fields))
         kept = [field for field in self._fields if field.key != new.key]
-        self._fields = [*kept[:place], new, *kept[place:]]
+        return Headers._of([*kept[:place], new, *kept[place:]])
 
-    def add(self, name: str, value: str) -> None:
-        """Append a header field."""
-        self._fields.append(_checked(name, value))
+    def without(self, *names: str) -> Headers:
+        """Headers that lack all fields of these names."""
+        keys = frozenset(map(canonical, names))
+        return Headers._of(field for field in self._fields if field.key not in keys)
 
-    def prepend(self, name: str, value: str) -> None:
-        """Put a header field above all others, as a Via or Record-Route of our own."""
-        self._fields.insert(0, _checked(name, value))
+    def only(self, *names: str) -> Headers:
+        """Just the fields of these names, name after name, each as it stands here byte for byte."""
+        return Headers._of(field for name in names for field in self._named(name))
 
-    def remove(self, name: str) -> None:
-        """Drop all header fields of that name, if any."""
-        key = canonical(name)
-        self._fields = [field for field in self._fields if field.key != key]
-
-    def copy_from(self, other: Headers, name: str) -> None:
-        """Append all header fields of that name from another message, byte for byte."""
-        key = canonical(name)
-        self._fields += [field for field in other._fields if field.key == key]
-
-    def append_to_value(self, name: str, text: str) -> None:
-        """Lengthen the value of the first header field of that name, for example by a tag."""
-        key = canonical(name)
-        suffix = _checked(name, text).value
-        for place, field in enumerate(self._fields):
+    def lengthened(self, name: str, text: str, value: Value) -> Headers:
+        """Headers in which the first field of that name goes on with `text`, such as a tag, and now says `value`."""
+        key, suffix = canonical(name), _checked(name, text).value
+        fields = list(self._fields)
+        for place, field in enumerate(fields):
             if field.key == key:
-                self._fields[place] = field._replace(value=field.value + suffix)
-                return
+                fields[place] = field._replace(value=field.value + suffix, readings={type(value).parse: value})
+                break
+        return Headers._of(fields)
 
-    def copy(self) -> Headers:
-        """An independent copy."""
-        return Headers.received(self.items())
+    def plus(self, items: Iterable[tuple[str, str | Value]]) -> Headers:
+        """These fields, and new ones behind them."""
+        return self + Headers(items)
+
+    def __add__(self, other: Headers) -> Headers:
+        """These fields, and behind them the others."""
+        return Headers._of((*self._fields, *other._fields))
 
     def items(self) -> list[tuple[str, str]]:
         """Every header field in order."""
         return [(field.name, field.value) for field in self._fields]
 
+    def lines(self, length: int) -> list[str]:
+        """What goes on the wire, with one true Content-Length, at its old place or at the end (RFC 3261 20.14)."""
+        found: list[str] = []
+        written = False
+        for key, name, value, _ in self._fields:
+            if key != "content-length":
+                found.append(f"{name}: {value}")
+            elif not written:
+                found.append(f"{name}: {length}")
+                written = True
+        return found if written else [*found, f"Content-Length: {length}"]
+
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
+        return isinstance(name, str) and canonical(name) in self._by_key
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.items())
@@ -164,14 +238,17 @@ class Headers:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Headers) and self.items() == other.items()
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        return hash(tuple(self.items()))
 
     def __repr__(self) -> str:
         return f"Headers({self.items()!r})"
 
 
-def _checked(name: str, value: str) -> _Field:
+def _checked(name: str, value: str | Value) -> _Field:
     """What we write ourselves must not open a second header field or end the head (response splitting)."""
-    if not is_token(name) or any(char in value for char in "\r\n\0"):
+    text = value if isinstance(value, str) else str(value)
+    readings: dict[object, object] = {} if isinstance(value, str) else {type(value).parse: value}
+    if not is_token(name) or "\r" in text or "\n" in text or "\0" in text:
         raise SipError("Header value cannot be written", 500)
-    return _Field(canonical(name), name, value)
+    return _Field(canonical(name), name, text, readings)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gateway.sip.cseq import CSeq
 from gateway.sip.headers import Headers
-from gateway.sip.model import CSeq, Message, Request, Response
+from gateway.sip.model import Message, Request, Response
 from gateway.sip.parse import parse_message
 from gateway.sip.reply import REASONS, create_response, salvage_error_response
 from gateway.sip.salvage import salvage_response

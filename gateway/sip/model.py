@@ -1,101 +1,124 @@
 """The two kinds of SIP message with typed views on their header fields (RFC 3261 7).
 
-What `parse_message` returns has had every typed view read once, so none of them can raise, except `request_uri`:
-a request with a URI we cannot use has to be answered by the transaction layer (RFC 3261 8.2.2.1).
+A message is a value: it never changes, and each view is read once and kept. What `parse_message` returns has had every
+view read, so none of them can raise, except `request_uri`: a request with a URI we cannot use has to be answered by the
+transaction layer (RFC 3261 8.2.2.1). A message made from another one shares the fields it did not change, and with them
+what they say.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Self
 
 from gateway.base.errors import SipError
 from gateway.sip.address import NameAddr
-from gateway.sip.grammar import DIGITS, LWS, VISIBLE, is_token, parse_uint, words
-from gateway.sip.headers import Headers, canonical, parse_list
+from gateway.sip.cseq import CSeq
+from gateway.sip.grammar import DIGITS, LWS, VISIBLE, is_token, parse_uint
+from gateway.sip.headers import Headers, Reader, V, Value
 from gateway.sip.uri import SipUri
 from gateway.sip.via import Via
 
-MAX_CSEQ = 2**31 - 1
 MAX_FORWARDS = 70
 """Hops a request of ours may take (RFC 3261 8.1.1.6)."""
 MAX_MAX_FORWARDS = 255
 MAX_EXPIRES = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class CSeq:
-    """The sequence number and method of a CSeq header field (RFC 3261 20.16)."""
-
-    number: int
-    method: str
-
-    @classmethod
-    def parse(cls, text: str) -> CSeq:
-        """Read a CSeq value; the number is below 2**31 (RFC 3261 8.1.1.5)."""
-        parts = words(text)
-        if len(parts) != 2 or not is_token(parts[1]):
-            raise SipError("Bad CSeq")
-        return cls(parse_uint(parts[0], "CSeq", MAX_CSEQ), parts[1])
-
-    def __str__(self) -> str:
-        return f"{self.number} {self.method}"
-
-
-class _Message:
-    """Typed views common to requests and responses."""
+class _Message(ABC):
+    """Typed views common to requests and responses, and how a message is made from another."""
 
     headers: Headers
     body: bytes
+
+    @abstractmethod
+    def _with(self, headers: Headers, body: bytes) -> Self: ...
+
+    def with_headers(self, headers: Headers) -> Self:
+        """The message with other header fields."""
+        return self._with(headers, self.body)
+
+    def with_header(self, name: str, value: str | Value) -> Self:
+        """The message in which one header field stands for all of that name, at the place of the first or else last."""
+        return self._with(self.headers.with_(name, value), self.body)
+
+    def with_added(self, items: Iterable[tuple[str, str | Value]]) -> Self:
+        """The message with these header fields behind all others."""
+        return self._with(self.headers.plus(items), self.body)
+
+    def without_header(self, *names: str) -> Self:
+        """The message without the header fields of these names."""
+        return self._with(self.headers.without(*names), self.body)
+
+    def with_body(self, body: bytes) -> Self:
+        """The message with another body; what it is, its Content-Type still says."""
+        return self._with(self.headers, body)
+
+    def with_to_tag(self, tag: str) -> Self:
+        """The message with this tag in To, whose other octets stay as they are, unless it has one (RFC 3261 8.2.6.2).
+
+        Raises:
+            SipError: To cannot be read; 500, the tag cannot be written.
+        """
+        if self.to.tag is not None:
+            return self
+        if not is_token(tag):
+            raise SipError("Bad tag", 500)
+        return self._with(self.headers.lengthened("To", f";tag={tag}", self.to.with_tag(tag)), self.body)
 
     @property
     def via(self) -> Via:
         """The topmost Via."""
         return self.vias[0]
 
-    @property
-    def vias(self) -> list[Via]:
+    @cached_property
+    def vias(self) -> tuple[Via, ...]:
         """All Via values from the top."""
-        values = parse_list(self.headers.get_all("Via"))
+        values = self.headers.read_list("Via", Via.parse)
         if not values:
             raise SipError("Missing Via")
-        return [Via.parse(value) for value in values]
+        return values
 
-    @property
+    @cached_property
     def from_(self) -> NameAddr:
         """The From address."""
-        return NameAddr.parse(self._required("From"))
+        return self._required("From", NameAddr.parse)
 
-    @property
+    @cached_property
     def to(self) -> NameAddr:
         """The To address."""
-        return NameAddr.parse(self._required("To"))
+        return self._required("To", NameAddr.parse)
 
-    @property
+    @cached_property
     def call_id(self) -> str:
         """The Call-ID, compared byte for byte (RFC 3261 8.1.1.4)."""
-        value = self._required("Call-ID")
-        if not value or not VISIBLE.issuperset(value):
-            raise SipError("Bad Call-ID")
-        return value
+        return self._required("Call-ID", _call_id)
 
-    @property
+    @cached_property
     def cseq(self) -> CSeq:
         """The sequence number and method."""
-        return CSeq.parse(self._required("CSeq"))
+        return self._required("CSeq", CSeq.parse)
 
-    @property
-    def contacts(self) -> list[NameAddr]:
+    @cached_property
+    def contacts(self) -> tuple[NameAddr, ...]:
         """All Contact addresses; empty when there is none and for ``*``.
 
         Where the first one is all that is wanted, an unquoted comma in a name makes no difference: what can be read
         counts. A registration is read whole or not at all.
         """
-        values = parse_list(self.headers.get_all("Contact"))
-        if "*" not in values:
-            return _addresses(values, all_of_them=self.cseq.method == "REGISTER")
-        if len(values) > 1:
-            raise SipError("Contact * stands alone")
-        return []
+        values = self.headers.read_list("Contact", _contact)
+        if None in values:
+            if len(values) > 1:
+                raise SipError("Contact * stands alone")
+            return ()
+        read = tuple(value for value in values if isinstance(value, NameAddr))
+        refused = [value for value in values if isinstance(value, SipError)]
+        if refused and (not read or self.cseq.method == "REGISTER"):
+            raise refused[-1]
+        return read
 
     @property
     def contact_star(self) -> bool:
@@ -107,28 +130,22 @@ class _Message:
         """The first Contact address."""
         return next(iter(self.contacts), None)
 
-    @property
-    def route(self) -> list[NameAddr]:
+    @cached_property
+    def route(self) -> tuple[NameAddr, ...]:
         """The Route set of the request."""
-        return [NameAddr.parse_route(value) for value in parse_list(self.headers.get_all("Route"))]
+        return self.headers.read_list("Route", NameAddr.parse_route)
 
-    @property
-    def record_route(self) -> list[str]:
-        """The Record-Route values as sent, top first (RFC 3261 20.30); brackets are added where they are missing."""
-        values = parse_list(self.headers.get_all("Record-Route"))
-        return [value if "<" in value else f"<{value}>" for value in values]
+    @cached_property
+    def record_route(self) -> tuple[NameAddr, ...]:
+        """The Record-Route values, top first (RFC 3261 20.30)."""
+        return self.headers.read_list("Record-Route", NameAddr.parse_route)
 
-    @property
-    def record_route_uris(self) -> list[NameAddr]:
-        """The Record-Route values as addresses."""
-        return [NameAddr.parse_route(value) for value in self.record_route]
-
-    @property
+    @cached_property
     def max_forwards(self) -> int | None:
         """Hops left, None when the header field is absent (RFC 3261 20.22)."""
         return self._uint("Max-Forwards", MAX_MAX_FORWARDS)
 
-    @property
+    @cached_property
     def expires(self) -> int | None:
         """Seconds of the Expires header field, None when absent or malformed (RFC 3261 20.19)."""
         value = self.headers.get("Expires")
@@ -136,7 +153,7 @@ class _Message:
             return None
         return min(int(value.lstrip("0")[:12] or "0"), MAX_EXPIRES)
 
-    @property
+    @cached_property
     def content_type(self) -> str:
         """The media type in lower case without its parameters, "" when there is none."""
         value = (self.headers.get("Content-Type") or "").partition(";")[0]
@@ -152,8 +169,8 @@ class _Message:
         values = ",".join(self.headers.get_all(name)).split(",")
         return {token.lower() for value in values if is_token(token := value.partition(";")[0].strip(LWS))}
 
-    def _required(self, name: str) -> str:
-        value = self.headers.get(name)
+    def _required(self, name: str, reader: Reader[V]) -> V:
+        value = self.headers.read(name, reader)
         if value is None:
             raise SipError(f"Missing {name}")
         return value
@@ -163,14 +180,14 @@ class _Message:
         return None if value is None else parse_uint(value, name, maximum)
 
     def _serialise(self, start_line: str) -> bytes:
-        lines = [start_line, *_header_lines(self.headers, len(self.body)), "", ""]
+        lines = [start_line, *self.headers.lines(len(self.body)), "", ""]
         try:
             return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
         except UnicodeEncodeError:
             raise SipError("Header value cannot be written", 500) from None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Request(_Message):
     """A SIP request (RFC 3261 7.1)."""
 
@@ -179,7 +196,7 @@ class Request(_Message):
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""
 
-    @property
+    @cached_property
     def request_uri(self) -> SipUri:
         """The request URI, read when it is asked for: 416 for an unknown scheme, 400 when malformed."""
         uri = SipUri.parse(self.uri)
@@ -187,13 +204,19 @@ class Request(_Message):
             raise SipError("Headers in request URI")
         return uri
 
+    def _with(self, headers: Headers, body: bytes) -> Self:
+        made = type(self)(self.method, self.uri, headers, body)
+        if "request_uri" in vars(self):
+            vars(made)["request_uri"] = self.request_uri
+        return made
+
     def __bytes__(self) -> bytes:
         if not is_token(self.method) or not self.uri or not VISIBLE.issuperset(self.uri):
             raise SipError("Request line cannot be written", 500)
         return self._serialise(f"{self.method} {self.uri} SIP/2.0")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Response(_Message):
     """A SIP response (RFC 3261 7.2)."""
 
@@ -204,6 +227,9 @@ class Response(_Message):
     unreadable: str = ""
     """Why the response could not be parsed; then only what ends its transaction was kept (see `salvage`)."""
 
+    def _with(self, headers: Headers, body: bytes) -> Self:
+        return type(self)(self.status, self.reason, headers, body, self.unreadable)
+
     def __bytes__(self) -> bytes:
         if not 100 <= self.status <= 699 or any(char in self.reason for char in "\r\n\0"):
             raise SipError("Status line cannot be written", 500)
@@ -213,27 +239,17 @@ class Response(_Message):
 Message = Request | Response
 
 
-def _addresses(values: list[str], *, all_of_them: bool) -> list[NameAddr]:
-    read: list[NameAddr] = []
-    refused: SipError | None = None
-    for value in values:
-        try:
-            read.append(NameAddr.parse(value))
-        except SipError as error:
-            refused = error
-    if refused is not None and (all_of_them or not read):
-        raise refused
-    return read
+def _call_id(text: str) -> str:
+    if not text or not VISIBLE.issuperset(text):
+        raise SipError("Bad Call-ID")
+    return text
 
 
-def _header_lines(headers: Headers, length: int) -> list[str]:
-    """The header fields with one Content-Length that is true, at its old place or at the end (RFC 3261 20.14)."""
-    lines: list[str] = []
-    written = False
-    for name, value in headers.items():
-        if canonical(name) != "content-length":
-            lines.append(f"{name}: {value}")
-        elif not written:
-            lines.append(f"{name}: {length}")
-            written = True
-    return lines if written else [*lines, f"Content-Length: {length}"]
+def _contact(text: str) -> NameAddr | SipError | None:
+    """A Contact address; None for the star; what is wrong, if it cannot be read: others beside it may count."""
+    if text == "*":
+        return None
+    try:
+        return NameAddr.parse(text)
+    except SipError as error:
+        return error.with_traceback(None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gateway.base.errors import SipError
 from gateway.sip.grammar import VISIBLE, is_token, parse_uint, same_word
 from gateway.sip.head import END_OF_HEAD, MAX_HEAD, MAX_MESSAGE, read_lines, split_header
-from gateway.sip.headers import NEVER_TWICE, Headers, canonical
+from gateway.sip.headers import NEVER_TWICE, Headers
 from gateway.sip.model import Message, Request, Response
 
 MIN_STATUS, MAX_STATUS = 100, 699
@@ -27,11 +27,9 @@ def parse_message(data: bytes, *, stream: bool) -> Message:
         raise SipError("Message too large", 413)
     head, body = _split(data)
     lines = read_lines(head)
-    message = _start_line(lines[0])
-    message.headers = _headers(lines[1:])
-    message.body = _body(message.headers, body, stream=stream)
-    _check(message)
-    return message
+    start = _start_line(lines[0])
+    headers = _headers(lines[1:])
+    return _checked(start.with_headers(headers).with_body(_body(headers, body, stream=stream)))
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
@@ -68,14 +66,10 @@ def _status_line(parts: list[str]) -> Response:
 
 
 def _headers(lines: list[str]) -> Headers:
-    fields = [split_header(line) for line in lines]
-    seen: set[str] = set()
-    for name, _ in fields:
-        key = canonical(name)
-        if key in NEVER_TWICE and key in seen:
-            raise SipError("Repeated header field")
-        seen.add(key)
-    return Headers.received(fields)
+    headers = Headers.received(map(split_header, lines))
+    if headers.repeats(NEVER_TWICE):
+        raise SipError("Repeated header field")
+    return headers
 
 
 def _body(headers: Headers, body: bytes, *, stream: bool) -> bytes:
@@ -91,8 +85,8 @@ def _body(headers: Headers, body: bytes, *, stream: bool) -> bytes:
     return body[:length]
 
 
-def _check(message: Message) -> None:
-    """Read every typed view once, so that none of them raises later.
+def _checked(message: Message) -> Message:
+    """Read every typed view, so that none of them raises later.
 
     What identifies the message must be right. Of the rest, a header field nobody can read is refused where something
     hangs on it in this message, and left out where nothing does.
@@ -101,18 +95,20 @@ def _check(message: Message) -> None:
     cseq = message.cseq
     if isinstance(message, Request) and cseq.method != message.method:
         raise SipError("CSeq does not match the method")
+    unreadable: list[str] = []
     for name, read, decides in _OPTIONAL:
         try:
             read(message)
         except SipError:
             if decides(message):
                 raise
-            message.headers.remove(name)
+            unreadable.append(name)
+    return message.without_header(*unreadable) if unreadable else message
 
 
 def _read_record_route(message: Message) -> None:
-    _ = message.record_route_uris
-    if any("\0" in value for value in message.record_route):
+    _ = message.record_route
+    if any("\0" in line for line in message.headers.get_all("Record-Route")):
         raise SipError("NUL in Record-Route")
 
 

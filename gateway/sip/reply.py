@@ -91,7 +91,11 @@ REASONS: dict[int, str] = {
 DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER"))
 """Requests whose 101-299 responses carry the Record-Route back (RFC 3261 12.1.1)."""
 
-COPIED_ONCE = ("from", "to", "call-id", "cseq")
+IDENTITY = ("From", "To", "Call-ID", "CSeq")
+"""What every answer copies once from its request."""
+
+
+_COPIED_ONCE = frozenset(map(canonical, IDENTITY))
 
 
 def create_response(
@@ -111,27 +115,13 @@ def create_response(
         headers: further header fields, behind the copied ones.
         content_type: of `body`; required when there is a body.
     """
-    answer = Headers()
-    answer.copy_from(request.headers, "Via")
-    if 100 < status < 300 and request.method in DIALOG_METHODS:
-        answer.copy_from(request.headers, "Record-Route")
-    answer.copy_from(request.headers, "From")
-    _copy_to(answer, request, to_tag)
-    answer.copy_from(request.headers, "Call-ID")
-    answer.copy_from(request.headers, "CSeq")
-    for name, value in headers:
-        answer.add(name, value)
+    routed = 100 < status < 300 and request.method in DIALOG_METHODS
+    copied = ("Via", "Record-Route", *IDENTITY) if routed else ("Via", *IDENTITY)
+    answer = request.headers.only(*copied).plus(headers)
     if content_type:
-        answer.set("Content-Type", content_type)
-    return Response(status, reason or REASONS.get(status, "Unknown"), answer, body)
-
-
-def _copy_to(answer: Headers, request: Request, to_tag: str) -> None:
-    answer.copy_from(request.headers, "To")
-    if to_tag and request.to.tag is None:
-        if not is_token(to_tag):
-            raise SipError("Bad tag", 500)
-        answer.append_to_value("To", f";tag={to_tag}")
+        answer = answer.with_("Content-Type", content_type)
+    response = Response(status, reason or REASONS.get(status, "Unknown"), answer, body)
+    return response.with_to_tag(to_tag) if to_tag else response
 
 
 def salvage_error_response(data: bytes, error: SipError) -> bytes | None:
@@ -177,7 +167,7 @@ def _salvage_headers(lines: list[str]) -> list[tuple[str, str]]:
         key = canonical(name)
         if not colon or not is_token(name) or key in seen:
             continue
-        if key in COPIED_ONCE:
+        if key in _COPIED_ONCE:
             seen.add(key)
         elif key != "via":
             continue

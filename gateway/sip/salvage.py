@@ -8,10 +8,11 @@ knows it may end what it began, and no more than that.
 from __future__ import annotations
 
 from gateway.base.errors import SipError
+from gateway.sip.cseq import CSeq
 from gateway.sip.grammar import LWS, TOKEN_CHARS, is_token, parse_uint, same_word, words
 from gateway.sip.head import MAX_HEAD, MAX_HEADERS
 from gateway.sip.headers import Headers, canonical
-from gateway.sip.model import CSeq, Request, Response
+from gateway.sip.model import Request, Response
 from gateway.sip.via import Via
 
 MIN_STATUS, MAX_STATUS = 100, 699
@@ -30,31 +31,26 @@ def salvage_response(data: bytes, error: SipError) -> Response | None:
     try:
         status = _status(lines[0])
         found = _first_values(lines[1:])
-        headers = Headers([("Via", _via(found["via"])), ("From", UNKNOWN)])
-        headers.add("To", UNKNOWN + _tag(found.get("to", "")))
-        headers.add("Call-ID", "unreadable")
-        headers.add("CSeq", str(CSeq.parse(found["cseq"])))
+        told = [("Via", _via(found["via"])), ("From", UNKNOWN), ("To", UNKNOWN + _tag(found.get("to", "")))]
+        told += [("Call-ID", "unreadable"), ("CSeq", str(CSeq.parse(found["cseq"])))]
         for name in ("Contact", "Record-Route"):
-            for value in found.get(name.lower(), "").splitlines():
-                headers.add(name, value)
+            told += [(name, value) for value in found.get(name.lower(), "").splitlines()]
+        return Response(status, "", Headers(told), unreadable=error.why or "malformed")
     except (SipError, KeyError):
         return None
-    return Response(status, "", headers, unreadable=error.why or "malformed")
 
 
 def with_request(response: Response, request: Request) -> Response:
     """The response with the identity of its request, and with Contact and Record-Route if each can be read."""
-    headers = response.headers.copy()
     tag = response.to.tag
-    headers.set("From", request.headers.get("From") or UNKNOWN)
-    headers.set("To", str(request.to.with_tag(tag)) if tag else request.headers.get("To") or UNKNOWN)
-    headers.set("Call-ID", request.call_id)
-    whole = Response(response.status, "", headers, unreadable=response.unreadable)
+    headers = response.headers.with_("From", request.headers.get("From") or UNKNOWN)
+    headers = headers.with_("To", request.to.with_tag(tag) if tag else request.headers.get("To") or UNKNOWN)
+    whole = response.with_headers(headers.with_("Call-ID", request.call_id))
     for name in ("Contact", "Record-Route"):
         try:
-            _ = whole.contacts if name == "Contact" else whole.record_route_uris
+            _ = whole.contacts if name == "Contact" else whole.record_route
         except SipError:
-            headers.remove(name)
+            whole = whole.without_header(name)
     return whole
 
 

@@ -14,7 +14,7 @@ from gateway.sip.events import AckReceived, FlowRefused, RequestReceived
 from gateway.sip.flow import Flow, objection
 from gateway.sip.layer import TransactionLayer
 from gateway.sip.matching import AckId, MergeId, ack_id, merge_id, require_identifiers, scope, server_key, stamped
-from gateway.sip.message import Message, Request, Response, create_response
+from gateway.sip.message import Headers, Message, Request, Response, create_response
 from gateway.sip.transaction import (
     INVITE_SERVER,
     NON_INVITE_SERVER,
@@ -282,15 +282,11 @@ class ServerSide:
 def build_trying(request: Request) -> Response:
     """100 Trying with the Timestamp of the request (RFC 3261 8.2.6.1)."""
     trying = create_response(request, 100)
-    trying.headers.copy_from(request.headers, "Timestamp")
-    return trying
+    return trying.with_headers(trying.headers + request.headers.only("Timestamp"))
 
 
 def with_top_via(response: Response, via: str) -> Response:
-    """A copy of the response that carries `via` in place of its top Via (RFC 3261 18.2.1, RFC 3581 4)."""
-    headers = response.headers.copy()
-    others = headers.values("Via")[1:]
-    headers.remove("Via")
-    for value in [*reversed(others), via]:
-        headers.prepend("Via", value)
-    return Response(response.status, response.reason, headers, response.body)
+    """The response with `via` in place of its top Via (RFC 3261 18.2.1, RFC 3581 4)."""
+    others = response.headers.values("Via")[1:]
+    above = Headers(("Via", value) for value in (via, *others))
+    return response.with_headers(above + response.headers.without("Via"))

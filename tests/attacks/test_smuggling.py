@@ -93,9 +93,10 @@ def check_clean(data: bytes, message: Message, more: frozenset[str] = frozenset(
 def answer(wire: AttackWire, invite: Request, status: int, reason: str = "", *headers: str, body: bytes = b"") -> None:
     """A response with header lines of our choice."""
     response = create_response(invite, status, reason, to_tag="evil", body=body)
-    response.headers.add("Contact", f"<sip:evil@{HOSTS['udp']}>")
+    response = response.with_added([("Contact", f"<sip:evil@{HOSTS['udp']}>")])
     for line in (*headers, *([SDP_TYPE] if body else [])):
-        response.headers.add(*line.split(": ", 1))
+        name, value = line.split(": ", 1)
+        response = response.with_added([(name, value)])
     wire.send(bytes(response))
 
 

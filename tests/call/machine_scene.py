@@ -94,7 +94,7 @@ class MachineScene:
         invite = request("INVITE", self.offer)
         caller: Leg = self._browser(caller=True) if self.outbound else self._trunk(self.flow, caller=True)
         if not self.outbound:
-            invite.headers.set("Contact", TRUNK_CONTACT)
+            invite = invite.with_header("Contact", TRUNK_CONTACT)
         caller.invite, caller.invite_key = invite, "invite-key"
         self.state = CallState(
             id="c-1",
@@ -227,10 +227,10 @@ class MachineScene:
         found = request(method, body, cseq=cseq, to_tag=f"gw-{leg}")
         side = self.state.leg(leg)
         if side is not None and not side.is_caller:
-            found.headers.set("Call-ID", self.state.callee_call_id)
-            found.headers.set("From", f"<sip:callee@127.0.0.2>;tag={tag or 'callee'}")
+            found = found.with_header("Call-ID", self.state.callee_call_id)
+            found = found.with_header("From", f"<sip:callee@127.0.0.2>;tag={tag or 'callee'}")
         if contact or leg is fx.LegName.TRUNK:
-            found.headers.set("Contact", contact or TRUNK_CONTACT)
+            found = found.with_header("Contact", contact or TRUNK_CONTACT)
         came = flow or (side.flow if side is not None else BROWSER_FLOW)
         return self.feed(events.RequestIn(leg, f"{leg}-{cseq}", found, came))
 

@@ -171,8 +171,8 @@ class Audit:
 class Office:
     """A manager on its own: say what SIP brings, look at what it answers."""
 
-    def __init__(self, directory: Path, audit: Audit | None = None, *, calls: int = 2) -> None:
-        self.sip, self.pool, self.audit = Sip(), Pool(), audit or Audit()
+    def __init__(self, directory: Path, audit: Audit | None = None, *, calls: int = 2, sip: Sip | None = None) -> None:
+        self.sip, self.pool, self.audit = sip or Sip(), Pool(), audit or Audit()
         self.sip.flows = {"pbx": trunk_flow(), "old": trunk_flow("udp"), "soft": trunk_flow()}
         numbers = itertools.count(1)
         self.plan = DialplanFile.model_validate(

@@ -21,8 +21,7 @@ def opened(directory: Path, calls: int = 2) -> Office:
     """An office that alice is signed in to."""
     made = Office(directory, calls=calls)
     headers = invite(call_id="register").headers
-    headers.set("To", "<sip:alice@example.test>")
-    headers.set("CSeq", "1 REGISTER")
+    headers = headers.with_("To", "<sip:alice@example.test>").with_("CSeq", "1 REGISTER")
     made.request(Request("REGISTER", "sip:example.test", headers), key="register")
     assert made.statuses("register") == [200]
     return made
@@ -40,7 +39,7 @@ def dialled(office: Office, number: str, key: str) -> None:
 def rung(office: Office, key: str) -> None:
     """A stranger calls alice through the trunk that takes calls without encryption."""
     request = invite("100", call_id=f"stranger-{key}", contact="<sip:stranger@127.0.0.3>")
-    request.headers.set("From", "<sip:+4930123@127.0.0.3>;tag=stranger")
+    request = request.with_header("From", "<sip:+4930123@127.0.0.3>;tag=stranger")
     stranger = Request("INVITE", request.uri, request.headers, answer("RTP/AVP"))
     office.request(stranger, key=key, flow=replace(trunk_flow("udp"), trunk="old"))
 

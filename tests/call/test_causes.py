@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.base.termination import Termination
@@ -27,9 +29,8 @@ def refused(status: int, *lines: str, outbound: bool = True) -> MachineScene:
     sent = [e for e in scene.all if isinstance(e, fx.SendRequest)][-1]
     event = scene.answer_to(sent, status)
     assert isinstance(event, events.ResponseIn)
-    for line in lines:
-        event.response.headers.add("Reason", line)
-    return scene.feed(event)
+    reasons = [("Reason", line) for line in lines]
+    return scene.feed(replace(event, response=event.response.with_added(reasons)))
 
 
 def last(scene: MachineScene, method: str) -> Request:
@@ -117,8 +118,8 @@ def test_the_cause_of_a_bye_reaches_the_other_side(leg: LegName) -> None:
     side = scene.state.leg(leg)
     assert side is not None
     if not side.is_caller:
-        bye.headers.set("Call-ID", scene.state.callee_call_id)
-        bye.headers.set("From", "<sip:callee@127.0.0.2>;tag=callee")
+        bye = bye.with_header("Call-ID", scene.state.callee_call_id)
+        bye = bye.with_header("From", "<sip:callee@127.0.0.2>;tag=callee")
     scene.feed(events.RequestIn(leg, "bye", bye, side.flow))
     assert last(scene, "BYE").headers.get_all("Reason") == ['Q.850;cause=41;text="Temporary failure"']
 
@@ -175,9 +176,8 @@ def test_an_emergency_call_goes_on_to_its_next_trunk_when_the_network_refused_an
     sent = [e for e in scene.all if isinstance(e, fx.SendRequest)][-1]
     event = scene.answer_to(sent, 603)
     assert isinstance(event, events.ResponseIn)
-    if cause:
-        event.response.headers.add("Reason", f"Q.850;cause={cause}")
-    scene.feed(event)
+    reasons = [("Reason", f"Q.850;cause={cause}")] if cause else []
+    scene.feed(replace(event, response=event.response.with_added(reasons)))
     assert trunks(scene) == (["pbx", "second"] if next_trunk else ["pbx"])
 
 

@@ -45,17 +45,17 @@ MULTIPART = ("Content-Type", f'multipart/mixed;boundary="{BOUNDARY}"')
 
 def asks(method: str = "INVITE", *lines: str, body: bytes = b"", to_tag: str = "", uri: str = "sip:100@gw") -> Request:
     """A request of a trunk with these further header lines."""
-    headers = Headers()
-    headers.add("Via", "SIP/2.0/UDP 127.0.0.3:5060;branch=z9hG4bK-x")
-    headers.add("From", "<sip:+4930777;cpc=ordinary@carrier.example;user=phone>;tag=far")
-    headers.add("To", "<sip:100@gw>" + (f";tag={to_tag}" if to_tag else ""))
-    headers.add("Call-ID", "inbound-1")
-    headers.add("CSeq", f"1 {method}")
-    headers.add("Contact", "<sip:pbx@127.0.0.3:5060>")
+    headers: list[tuple[str, str]] = []
+    headers.append(("Via", "SIP/2.0/UDP 127.0.0.3:5060;branch=z9hG4bK-x"))
+    headers.append(("From", "<sip:+4930777;cpc=ordinary@carrier.example;user=phone>;tag=far"))
+    headers.append(("To", "<sip:100@gw>" + (f";tag={to_tag}" if to_tag else "")))
+    headers.append(("Call-ID", "inbound-1"))
+    headers.append(("CSeq", f"1 {method}"))
+    headers.append(("Contact", "<sip:pbx@127.0.0.3:5060>"))
     for line in lines:
         name, _, value = line.partition(":")
-        headers.add(name, value.strip())
-    return Request(method, uri, headers, body)
+        headers.append((name, value.strip()))
+    return Request(method, uri, Headers(headers), body)
 
 
 def refusal(request: Request) -> tuple[int, dict[str, str]]:
@@ -144,14 +144,14 @@ async def test_the_answer_in_a_multipart_ack_is_read(tmp_path: Path) -> None:
 
 
 def register() -> Request:
-    headers = Headers()
-    headers.add("Via", "SIP/2.0/WSS client.invalid;branch=z9hG4bKreg")
-    headers.add("From", "<sip:alice@example.test>;tag=r")
-    headers.add("To", "<sip:alice@example.test>")
-    headers.add("Call-ID", "reg")
-    headers.add("CSeq", "1 REGISTER")
-    headers.add("Contact", "<sip:alice@client.invalid;transport=ws>")
-    return Request("REGISTER", "sip:example.test", headers)
+    headers: list[tuple[str, str]] = []
+    headers.append(("Via", "SIP/2.0/WSS client.invalid;branch=z9hG4bKreg"))
+    headers.append(("From", "<sip:alice@example.test>;tag=r"))
+    headers.append(("To", "<sip:alice@example.test>"))
+    headers.append(("Call-ID", "reg"))
+    headers.append(("CSeq", "1 REGISTER"))
+    headers.append(("Contact", "<sip:alice@client.invalid;transport=ws>"))
+    return Request("REGISTER", "sip:example.test", Headers(headers))
 
 
 # --- session timers

@@ -134,22 +134,22 @@ def test_the_answer_of_a_phone_that_has_said_bye_is_hung_up_on() -> None:
 
 
 def inbound(method: str, cseq: int, to: str, body: bytes = b"") -> Request:
-    headers = Headers([("Via", f"SIP/2.0/TLS 127.0.0.2;branch=z9hG4bK{method}{cseq}"), ("Max-Forwards", "70")])
-    headers.add("From", "<sip:4711@pbx.example>;tag=pbx")
-    headers.add("To", to)
-    headers.add("Call-ID", "in-call")
-    headers.add("CSeq", f"{cseq} {method}")
-    headers.add("Contact", "<sip:pbx@127.0.0.2:5061>")
+    headers = [("Via", f"SIP/2.0/TLS 127.0.0.2;branch=z9hG4bK{method}{cseq}"), ("Max-Forwards", "70")]
+    headers.append(("From", "<sip:4711@pbx.example>;tag=pbx"))
+    headers.append(("To", to))
+    headers.append(("Call-ID", "in-call"))
+    headers.append(("CSeq", f"{cseq} {method}"))
+    headers.append(("Contact", "<sip:pbx@127.0.0.2:5061>"))
     if body:
-        headers.add("Content-Type", "application/sdp")
-    return Request(method, "sip:100@example.test", headers, body)
+        headers.append(("Content-Type", "application/sdp"))
+    return Request(method, "sip:100@example.test", Headers(headers), body)
 
 
 async def called(directory: Path) -> tuple[Office, str]:
     office = Office(directory)
-    register = Headers([("From", "<sip:alice@example.test>;tag=a"), ("To", "<sip:alice@example.test>")])
-    for name, value in (("Call-ID", "r"), ("CSeq", "1 REGISTER"), ("Contact", "<sip:alice@client.invalid>")):
-        register.add(name, value)
+    who = [("From", "<sip:alice@example.test>;tag=a"), ("To", "<sip:alice@example.test>")]
+    where = [("Call-ID", "r"), ("CSeq", "1 REGISTER"), ("Contact", "<sip:alice@client.invalid>")]
+    register = Headers(who + where)
     office.request(Request("REGISTER", "sip:example.test", register), key="register", flow=BROWSER_FLOW)
     invite = inbound("INVITE", 1, "<sip:100@example.test>", answer("RTP/SAVP", CRYPTO))
     office.request(invite, key="in", flow=trunk_flow())

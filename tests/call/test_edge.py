@@ -109,7 +109,7 @@ def in_dialog_of_first(office: Office) -> Any:
     """OPTIONS inside the call that was established first."""
     keys = [k for k, v in office.manager.index.dialogs.items() if k[0] == "call-1"]
     found = request("OPTIONS", cseq=9, to_tag=keys[0][1])
-    found.headers.set("Call-ID", keys[0][0])
+    found = found.with_header("Call-ID", keys[0][0])
     return found
 
 

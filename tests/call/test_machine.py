@@ -340,10 +340,10 @@ class CallMachine(RuleBasedStateMachine):
         side = self.scene.state.leg(leg)
         found = request(method, body, cseq=1 if late else number, to_tag=f"gw-{leg}")
         if side is not None and not side.is_caller:
-            found.headers.set("Call-ID", self.scene.state.callee_call_id)
-            found.headers.set("From", f"<sip:callee@127.0.0.2>;tag={tag}")
+            found = found.with_header("Call-ID", self.scene.state.callee_call_id)
+            found = found.with_header("From", f"<sip:callee@127.0.0.2>;tag={tag}")
         if leg is LegName.TRUNK:
-            found.headers.set("Contact", TRUNK_CONTACT)
+            found = found.with_header("Contact", TRUNK_CONTACT)
         came = side.flow if side is not None else BROWSER_FLOW
         self.feed(events.RequestIn(leg, f"{leg}-{number}", found, came))
 

@@ -195,7 +195,7 @@ def test_dns_is_asked_for_a_limited_number_of_names_in_one_call() -> None:
 def test_the_answer_in_an_ack_may_have_a_name() -> None:
     scene = stage(outbound=False, offer=answer())
     assert scene.state.caller.invite is not None
-    scene.state.caller.invite.body = b""
+    scene.state.caller.invite = scene.state.caller.invite.with_body(b"")
     scene.calling().reply(200, browser_answer(scene.invite.body))
     scene.feed(events.AckIn("invite-key", request("ACK", named(answer()), to_tag="gw-trunk")))
     assert asked(scene) == [(NAME,)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,12 +108,12 @@ def changes(
 ) -> MachineScene:
     """The trunk sends a re-INVITE or UPDATE with these headers."""
     found = request(method, body, cseq=cseq, to_tag="gw-trunk", extra=headers)
-    found.headers.set("Contact", TRUNK_CONTACT)
+    found = found.with_header("Contact", TRUNK_CONTACT)
     side = scene.state.trunk
     assert side is not None
     if not side.is_caller:
-        found.headers.set("Call-ID", scene.state.callee_call_id)
-        found.headers.set("From", "<sip:callee@127.0.0.2>;tag=callee")
+        found = found.with_header("Call-ID", scene.state.callee_call_id)
+        found = found.with_header("From", "<sip:callee@127.0.0.2>;tag=callee")
     return scene.feed(events.RequestIn(LegName.TRUNK, f"change-{cseq}", found, side.flow))
 
 
@@ -184,8 +185,7 @@ def test_who_answered_is_told_with_the_answer() -> None:
     sent = [e for e in scene.all if isinstance(e, fx.SendRequest)][-1]
     event = scene.answer_to(sent, 200, sdes_answer(scene.invite.body))
     assert isinstance(event, events.ResponseIn)
-    event.response.headers.add(*PAI)
-    scene.feed(event)
+    scene.feed(replace(event, response=event.response.with_added([PAI])))
     assert scene.responses[-1].headers.get("P-Asserted-Identity") == SHOWN
 
 
@@ -200,8 +200,8 @@ async def incoming(directory: Path, *, trust: bool) -> Request:
     object.__setattr__(office.services.config, "trunks", {**trunks, "pbx": pbx})
     office.request(register(), key="reg")
     call = inbound_invite()
-    call.headers.set("From", '"Eve" <sip:4711@pbx.example>;tag=trunk')
-    call.headers.add("P-Asserted-Identity", ALICE)
+    call = call.with_header("From", '"Eve" <sip:4711@pbx.example>;tag=trunk')
+    call = call.with_added([("P-Asserted-Identity", ALICE)])
     office.request(call, key="in-9", flow=trunk_flow())
     await office.settle()
     assert office.audit.records[0]["from"] == "4711"
@@ -228,10 +228,10 @@ async def test_of_another_trunk_it_has_the_number_and_no_text(tmp_path: Path) ->
 async def test_nothing_a_browser_says_of_itself_reaches_the_trunk_but_its_user_name(tmp_path: Path) -> None:
     office = Office(tmp_path)
     call = invite()
-    call.headers.set("From", '"Mallory" <sip:alice@example.test>;tag=caller')
+    call = call.with_header("From", '"Mallory" <sip:alice@example.test>;tag=caller')
     for name in ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID", "Identity"):
-        call.headers.add(name, '"Mallory" <sip:+4999@evil.example>')
-    call.headers.add("Privacy", "id")
+        call = call.with_added([(name, '"Mallory" <sip:+4999@evil.example>')])
+    call = call.with_added([("Privacy", "id")])
     office.request(call)
     await office.settle()
     (sent, _) = office.sip.sent["sent-1"]

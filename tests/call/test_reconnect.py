@@ -42,26 +42,26 @@ async def established_call(office: Office) -> tuple[Request, Flow]:
 def hang_up(office: Office) -> None:
     """The browser says BYE."""
     (accepted,) = [r for k, r in office.sip.answers if k == "in-1" and r.status == 200]
-    headers = Headers([("Via", "SIP/2.0/WSS c.invalid;branch=z9hG4bKbye"), ("Max-Forwards", "70")])
-    headers.add("From", "<sip:alice@example.test>;tag=caller")
-    headers.add("To", str(accepted.to))
-    headers.add("Call-ID", accepted.call_id)
-    headers.add("CSeq", "2 BYE")
-    office.request(Request("BYE", "sip:gateway@example.test", headers), key="bye")
+    headers = [("Via", "SIP/2.0/WSS c.invalid;branch=z9hG4bKbye"), ("Max-Forwards", "70")]
+    headers.append(("From", "<sip:alice@example.test>;tag=caller"))
+    headers.append(("To", str(accepted.to)))
+    headers.append(("Call-ID", accepted.call_id))
+    headers.append(("CSeq", "2 BYE"))
+    office.request(Request("BYE", "sip:gateway@example.test", Headers(headers)), key="bye")
 
 
 def hold(office: Office) -> None:
     """The browser holds."""
     (accepted,) = [r for k, r in office.sip.answers if k == "in-1" and r.status == 200]
-    headers = Headers([("Via", "SIP/2.0/WSS c.invalid;branch=z9hG4bKhold"), ("Max-Forwards", "70")])
-    headers.add("From", "<sip:alice@example.test>;tag=caller")
-    headers.add("To", str(accepted.to))
-    headers.add("Call-ID", accepted.call_id)
-    headers.add("CSeq", "2 INVITE")
-    headers.add("Contact", "<sip:alice@client.invalid;transport=ws>")
-    headers.add("Content-Type", "application/sdp")
+    headers = [("Via", "SIP/2.0/WSS c.invalid;branch=z9hG4bKhold"), ("Max-Forwards", "70")]
+    headers.append(("From", "<sip:alice@example.test>;tag=caller"))
+    headers.append(("To", str(accepted.to)))
+    headers.append(("Call-ID", accepted.call_id))
+    headers.append(("CSeq", "2 INVITE"))
+    headers.append(("Contact", "<sip:alice@client.invalid;transport=ws>"))
+    headers.append(("Content-Type", "application/sdp"))
     body = vector("chromium_offer").replace(b"a=sendrecv", b"a=sendonly")
-    office.request(Request("INVITE", "sip:gateway@example.test", headers, body), key="hold")
+    office.request(Request("INVITE", "sip:gateway@example.test", Headers(headers), body), key="hold")
 
 
 def over(office: Office, method: str) -> list[int]:

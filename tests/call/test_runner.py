@@ -39,7 +39,7 @@ async def established(office: Office) -> None:
 def in_dialog(office: Office, method: str, cseq: int) -> Request:
     (key,) = [k for k, v in office.manager.index.dialogs.items() if v[1] is LegName.BROWSER]
     found = request(method, cseq=cseq, to_tag=key[1])
-    found.headers.set("Call-ID", key[0])
+    found = found.with_header("Call-ID", key[0])
     return found
 
 
@@ -209,14 +209,14 @@ async def test_events_of_unknown_transactions_are_nothing(office: Office) -> Non
 
 def register() -> Request:
     found = request("REGISTER")
-    found.headers.set("To", "<sip:alice@example.test>")
+    found = found.with_header("To", "<sip:alice@example.test>")
     return found
 
 
 def inbound_invite() -> Request:
     key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
     found = request("INVITE", answer("RTP/SAVP", key), extra=())
-    found.headers.set("From", "<sip:4711@pbx.example>;tag=pbx")
+    found = found.with_header("From", "<sip:4711@pbx.example>;tag=pbx")
     return Request("INVITE", "sip:100@127.0.0.1", found.headers, found.body)
 
 

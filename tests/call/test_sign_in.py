@@ -37,8 +37,8 @@ class Door:
         self._keys += 1
         key = f"ask-{self._keys}"
         message = register(value, method=method)
-        message.headers.set("Call-ID", key)
-        message.headers.set("To", f"<sip:{user}@{REALM}>")
+        message = message.with_header("Call-ID", key)
+        message = message.with_header("To", f"<sip:{user}@{REALM}>")
         self.office.request(message, key=key, flow=flow)
         return [response for k, response in self.office.sip.answers if k == key][-1]
 

@@ -27,7 +27,7 @@ def outbound(profile: Profile = Profile.PREFER, allow: str = "") -> MachineScene
     """The browser called; a keyed call over verified TLS, except under legacy, which offers no keys."""
     scene = MachineScene(profile=profile)
     if allow and scene.state.caller.invite is not None:
-        scene.state.caller.invite.headers.add("Allow", allow)
+        scene.state.caller.invite = scene.state.caller.invite.with_added([("Allow", allow)])
     scene.calling()
     body = sdes_answer(scene.invite.body) if b"a=crypto" in scene.invite.body else answer()
     scene.reply(200, body.replace(b"RTP/SAVP", _proto(scene))).ack()

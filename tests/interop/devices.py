@@ -131,7 +131,7 @@ def _as_far_as_readable(data: bytes, error: SipError) -> Message | None:
     found = salvage_response(data, error)
     call_id = re.search(rb"(?m)^Call-ID: (\S+)", data)
     if found is not None and call_id is not None:
-        found.headers.set("Call-ID", call_id[1].decode())
+        found = found.with_header("Call-ID", call_id[1].decode())
     return found
 
 

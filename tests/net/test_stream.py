@@ -152,7 +152,7 @@ async def test_a_response_that_breaks_the_framing_still_ends_its_transaction() -
         await peer.response()
         asked = parse_message(options(call_id="ours"), stream=True)
         assert isinstance(asked, Request)
-        asked.headers.remove("Via")
+        asked = asked.without_header("Via")
         gateway.endpoint.send_request(asked, gateway.requests[0].flow)
         async with asyncio.timeout(PATIENCE):
             sent = parse_message(await peer.reader.readuntil(b"\r\n\r\n"), stream=True)
@@ -374,7 +374,7 @@ async def test_a_closed_connection_is_told_once_and_its_transactions_fail() -> N
         flow = gateway.requests[0].flow
         request = parse_message(options(call_id="ours"), stream=True)
         assert isinstance(request, Request)
-        request.headers.remove("Via")
+        request = request.without_header("Via")
         key = gateway.endpoint.send_request(request, flow)
         await peer.close()
         await until(lambda: gateway.closed)
@@ -511,7 +511,7 @@ async def test_nothing_runs_after_stop() -> None:
         await peer.response()
     request = parse_message(options(call_id="late"), stream=True)
     assert isinstance(request, Request)
-    request.headers.remove("Via")
+    request = request.without_header("Via")
     gateway.endpoint.send_request(request, gateway.requests[0].flow)
     assert gateway.endpoint._timer is None
     await peer.close()

@@ -63,7 +63,7 @@ def authorization(nonce: str, *, password: str = PASSWORD, method: str = "REGIST
 def register(value: str = "", *, uri: str = URI, header: str = "Authorization", method: str = "REGISTER") -> Request:
     message = request(raw(f"{method} {uri} SIP/2.0", CSeq=f"1 {method}"))
     if value:
-        message.headers.add(header, value)
+        message = message.with_added([(header, value)])
     return message
 
 

@@ -27,10 +27,10 @@ def multipart(*parts: bytes, boundary: str = "unique-7", line_end: bytes = b"\r\
 
 
 def read(body: bytes, kind: str = "multipart/mixed;boundary=unique-7", disposition: str = "") -> bytes:
-    headers = Headers([("Content-Type", kind)] if kind else [])
+    headers = [("Content-Type", kind)] if kind else []
     if disposition:
-        headers.add("Content-Disposition", disposition)
-    return session_description(headers, body)
+        headers.append(("Content-Disposition", disposition))
+    return session_description(Headers(headers), body)
 
 
 SDP = part("application/sdp", "", OFFER)
@@ -151,8 +151,8 @@ def test_a_body_made_to_be_costly_ends_in_an_answer(body: bytes) -> None:
 
 
 def test_a_message_keeps_everything_but_the_other_parts() -> None:
-    headers = Headers([("Content-Type", "multipart/mixed;boundary=unique-7"), ("Geolocation", "<cid:x@y>")])
-    whole = Request("INVITE", "sip:100@gw.example", headers, multipart(SDP, part(*ISUP)))
+    headers = [("Content-Type", "multipart/mixed;boundary=unique-7"), ("Geolocation", "<cid:x@y>")]
+    whole = Request("INVITE", "sip:100@gw.example", Headers(headers), multipart(SDP, part(*ISUP)))
     seen = with_session_only(whole)
     assert (seen.body, seen.method, seen.uri) == (OFFER, "INVITE", "sip:100@gw.example")
     assert b"unique-7" in whole.body

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
-from gateway.sip.message import (
-    parse_message,
-)
+from gateway.base.errors import SipError
+from gateway.sip.address import NameAddr
+from gateway.sip.message import Headers, Request, create_response, parse_message
 from tests.sip.samples import jssip_capture, raw, request, response, status_of
 
 
@@ -54,7 +56,7 @@ def test_contacts_over_several_lines_keep_their_order() -> None:
 def test_a_star_contact_stands_alone() -> None:
     message = request(raw(Contact="*"))
     assert message.contact_star
-    assert (message.contacts, message.contact) == ([], None)
+    assert (message.contacts, message.contact) == ((), None)
     assert status_of(raw(Contact="*, <sip:a@b>")) == 400
     assert status_of(raw(Contact="*;expires=0")) == 400
 
@@ -67,7 +69,7 @@ def test_routes_and_record_routes_over_several_lines() -> None:
         )
     )
     assert [route.uri.host for route in message.route] == ["a", "b", "c"]
-    assert message.record_route == ["<sip:r1;lr>", "<sip:r2>;x"]
+    assert [str(hop) for hop in message.record_route] == ["<sip:r1;lr>", "<sip:r2>;x"]
     assert message.contact is None
 
 
@@ -103,3 +105,57 @@ def test_the_content_type_is_lower_case_without_parameters(value: str, media_typ
 
 def test_option_tags_are_lower_case_and_junk_is_passed_over() -> None:
     assert request(raw(Require="100rel, , Timer;x=1,a b")).tokens("require") == {"100rel", "timer"}
+
+
+# --- messages are values
+
+
+@pytest.mark.parametrize("name", ["method", "uri", "headers", "body", "from_", "request_uri"])
+def test_a_message_cannot_be_changed(name: str) -> None:
+    message = request(raw())
+    _ = (message.from_, message.request_uri)
+    with pytest.raises(FrozenInstanceError):
+        setattr(message, name, getattr(message, name))
+
+
+def test_a_message_made_from_another_leaves_it_as_it_was() -> None:
+    message = request(raw(body=b"a"))
+    before = bytes(message)
+    changed = message.with_header("To", "<sip:other@x>").with_added([("X", "1")]).without_header("Via").with_body(b"b")
+    assert (changed.to.uri.user, changed.headers.get("X"), "Via" in changed.headers) == ("other", "1", False)
+    assert changed.body == b"b"
+    assert bytes(message) == before
+
+
+def test_what_a_field_says_is_read_once_whoever_carries_it() -> None:
+    message = request(raw())
+    views = (message.via, message.from_, message.to, message.cseq, message.contact, message.request_uri)
+    other = message.with_header("Subject", "x").with_body(b"")
+    assert [a is b for a, b in zip(views, _views(other), strict=True)] == [True] * 6
+    answer = create_response(message, 200)
+    assert answer.via is message.via
+    assert (answer.from_ is message.from_, answer.to is message.to, answer.cseq is message.cseq) == (True,) * 3
+
+
+def test_what_is_read_late_is_kept_for_the_messages_before_too() -> None:
+    message = Request("OPTIONS", "sip:a@b", Headers([("From", "<sip:me@here>;tag=1")]))
+    assert message.with_body(b"x").from_ is message.from_
+
+
+def test_a_tag_goes_behind_the_octets_of_to_and_is_known_without_reading() -> None:
+    message = request(raw(To='"A  B" <sip:bob@x>;x=Y'))
+    tagged = message.with_to_tag("new")
+    assert tagged.headers.get("To") == '"A  B" <sip:bob@x>;x=Y;tag=new'
+    assert tagged.to == NameAddr.parse('"A  B" <sip:bob@x>;x=Y;tag=new')
+    assert tagged.with_to_tag("other") is tagged
+
+
+def test_a_view_that_cannot_be_read_fails_each_time() -> None:
+    message = Request("OPTIONS", "sip:a@b", Headers([("From", "<sip:a")]))
+    for _ in range(2):
+        with pytest.raises(SipError):
+            _ = message.from_
+
+
+def _views(message: Request) -> tuple[object, ...]:
+    return message.via, message.from_, message.to, message.cseq, message.contact, message.request_uri

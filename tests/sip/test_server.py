@@ -420,7 +420,7 @@ def test_other_numbers_other_calls_and_requests_in_a_dialog_are_not_merged() -> 
     bench = StackBench()
     bench.take_request(request(branch="z9hG4bK1"))
     for i, other in enumerate((request(cseq=2), request(call_id="call-2"), request(from_tag="x"), request(to_tag="t"))):
-        other.headers.set("Via", f"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKo{i}")
+        other = other.with_header("Via", f"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKo{i}")
         assert bench.take_request(other)
 
 
@@ -540,9 +540,8 @@ def test_without_a_branch_requests_of_two_dialogs_are_told_apart_by_their_tag() 
 @pytest.mark.parametrize("via", ["", "nonsense", "SIP/2.0/UDP", 'SIP/2.0/UDP h;branch=z9hG4bKa1;x="\0"'])
 def test_a_request_that_escaped_the_parser_without_a_usable_via_is_dropped(via: str) -> None:
     bench = StackBench()
-    broken = request()
-    broken.headers.remove("Via")
-    broken.headers = Headers.received([("Via", via), *broken.headers.items()])
+    whole = request()
+    broken = whole.with_headers(Headers.received([("Via", via), *whole.headers.without("Via").items()]))
     bench.receive(broken)
     assert bench.sent() == []
     assert bench.events() == []
@@ -886,7 +885,7 @@ def test_a_response_without_its_identifiers_is_not_sent(missing: str) -> None:
     options = request()
     key = bench.take_request(options)
     broken = create_response(options, 200)
-    broken.headers.remove(missing)
+    broken = broken.without_header(missing)
     with pytest.raises(SipError):
         bench.stack.respond(key, broken, bench.now)
     assert bench.sent() == []
@@ -900,11 +899,10 @@ def test_a_response_that_cannot_be_written_leaves_the_transaction_as_it_was(miss
     invite = request("INVITE")
     key = bench.take_request(invite)
     broken = create_response(invite, 200, to_tag="first")
-    broken.headers.remove(missing)
+    broken = broken.without_header(missing)
     with pytest.raises(SipError):
         bench.stack.respond(key, broken, bench.now)
-    mangled = create_response(invite, 200, to_tag="second")
-    mangled.reason = "O\nK"
+    mangled = create_response(invite, 200, "O\nK", to_tag="second")
     with pytest.raises(SipError):
         bench.stack.respond(key, mangled, bench.now)
     assert bench.sent() == []

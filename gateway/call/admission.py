@@ -12,7 +12,7 @@ from gateway.base.errors import SipError
 from gateway.base.keying import Setup
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort, Secret, TokenSource
+from gateway.base.values import Secret, TokenSource
 from gateway.call import party
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.hops import HopMarks
@@ -29,9 +29,9 @@ from gateway.policy.model import effective_policy
 from gateway.routing.admission import CallCaps, CallKind, Seat
 from gateway.routing.dialplan import Dialplan, OutboundRoute
 from gateway.routing.numbers import in_context, normalise
+from gateway.sip.address import NameAddr
 from gateway.sip.events import RequestReceived
 from gateway.sip.flow import Flow
-from gateway.sip.grammar import escape_user
 from gateway.sip.message import Request
 from gateway.sip.model import MAX_FORWARDS
 from gateway.sip.uri import SipUri
@@ -166,16 +166,16 @@ class Admission:
         if not outbound:
             state.party = party.caller(event.request, self._services.config.realm, trusted=trunk.trust_identity)
         if plan.binding is not None:
-            state.callee_flow, state.callee_uri = plan.binding.flow, plan.binding.contact_uri
+            state.callee_flow, state.callee_uri = plan.binding.flow, plan.binding.contact.uri
         return state
 
     def _make_caller(self, event: RequestReceived, plan: Plan, trunk: Trunk, *, outbound: bool) -> Leg:
         request = event.request
-        remote, local = str(request.from_.uri), str(request.to.uri)
+        remote, local = NameAddr("", request.from_.uri), NameAddr("", request.to.uri)
         leg = (
-            self._browser_leg(event.flow, f"<{local}>", f"<{remote}>", is_caller=True)
+            self._browser_leg(event.flow, local, remote, is_caller=True)
             if outbound
-            else self._trunk_leg(event.flow, plan.trunk_id, trunk, f"<{local}>", f"<{remote}>", is_caller=True)
+            else self._trunk_leg(event.flow, plan.trunk_id, trunk, local, remote, is_caller=True)
         )
         leg.invite, leg.invite_key = request, event.key
         return leg
@@ -184,23 +184,23 @@ class Admission:
         """The leg that will be called, now that there is a flow to it."""
         realm = self._services.config.realm
         if call.outbound:
-            host = _target_host(call.trunk_config.target)
-            local = f"<sip:{call.user}@{realm}>"
-            remote = f"<{_uri(call.number, host)}>"
+            target = SipUri.parse(call.trunk_config.target)
+            local = NameAddr("", SipUri.of(call.user, realm))
+            remote = NameAddr("", SipUri.of(call.number, target.host, target.port))
             return self._trunk_leg(flow, call.trunk_id, call.trunk_config, local, remote, is_caller=False)
         caller = (call.party or party.HIDDEN).address(realm)
-        leg = self._browser_leg(flow, caller, f"<sip:{call.user}@{realm}>", is_caller=False)
+        leg = self._browser_leg(flow, caller, NameAddr("", SipUri.of(call.user, realm)), is_caller=False)
         leg.request_uri = call.callee_uri
         return leg
 
-    def _browser_leg(self, flow: Flow, local: str, remote: str, *, is_caller: bool) -> BrowserLeg:
+    def _browser_leg(self, flow: Flow, local: NameAddr, remote: NameAddr, *, is_caller: bool) -> BrowserLeg:
         tokens = self._services.tokens
         return BrowserLeg(
             flow=flow,
             is_caller=is_caller,
-            local_uri=local,
-            remote_uri=remote,
-            contact=f"<sip:gateway@{self._services.config.realm};transport=ws>",
+            local_address=local,
+            remote_address=remote,
+            contact=NameAddr("", SipUri.of("gateway", self._services.config.realm, transport="ws")),
             session_id=_session_id(tokens),
             local_tag=tokens(12),
             fingerprint=self._services.identity.fingerprint,
@@ -208,15 +208,15 @@ class Admission:
         )
 
     def _trunk_leg(
-        self, flow: Flow, trunk_id: str, trunk: Trunk, local: str, remote: str, *, is_caller: bool
+        self, flow: Flow, trunk_id: str, trunk: Trunk, local: NameAddr, remote: NameAddr, *, is_caller: bool
     ) -> TrunkLeg:
         tokens = self._services.tokens
         return TrunkLeg(
             flow=flow,
             is_caller=is_caller,
-            local_uri=local,
-            remote_uri=remote,
-            contact=f"<sip:gateway@{self._contact_host(flow, trunk)};transport={flow.transport}>",
+            local_address=local,
+            remote_address=remote,
+            contact=self._contact(flow, trunk),
             session_id=_session_id(tokens),
             local_tag=tokens(12),
             trunk_id=trunk_id,
@@ -226,14 +226,14 @@ class Admission:
             media_bind=(trunk.media or self._services.config.media.trunk).bind,
         )
 
-    def _contact_host(self, flow: Flow, trunk: Trunk) -> HostPort:
+    def _contact(self, flow: Flow, trunk: Trunk) -> NameAddr:
         """Where the trunk reaches us: the flow's own address, or the advertised one behind 1:1 NAT."""
         media = self._services.config.media.trunk
         own = trunk.media.advertise if trunk.media else media.advertise
         host = own or flow.local.host
         if host in ("0.0.0.0", "::"):
             host = media.advertised
-        return HostPort(host, flow.local.port)
+        return NameAddr("", SipUri.of("gateway", host, flow.local.port, transport=flow.transport))
 
 
 def is_emergency_call(request: Request, dialplan: Dialplan, realm: str) -> bool:
@@ -287,12 +287,3 @@ def _hops(request: Request) -> int:
     """Max-Forwards as the next hop may count it on; zero has been answered with 483 before."""
     value = request.max_forwards
     return MAX_FORWARDS if value is None else min(value, MAX_FORWARDS)
-
-
-def _target_host(target: str) -> str:
-    uri = SipUri.parse(target)
-    return str(uri.host) if uri.port is None else f"{uri.host}:{uri.port}"
-
-
-def _uri(user: str, host: str) -> str:
-    return f"sip:{escape_user(user)}@{host}"

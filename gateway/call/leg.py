@@ -18,10 +18,11 @@ from gateway.policy.posture import SecurityVector
 from gateway.sdp.codecs import Codec
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio
 from gateway.sip import session_timer
+from gateway.sip.address import NameAddr
 from gateway.sip.cseq import CSeq
 from gateway.sip.dialog import Dialog, InviteDialogs
 from gateway.sip.flow import Flow
-from gateway.sip.headers import Value
+from gateway.sip.headers import Item
 from gateway.sip.message import REASONS, Headers, Request, Response, create_response
 from gateway.sip.model import MAX_FORWARDS
 from gateway.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri
@@ -38,13 +39,13 @@ class Leg(ABC):
 
     flow: Flow
     is_caller: bool
-    local_uri: str
-    """`<sip:...>` we speak as, without tag."""
-    remote_uri: str
-    contact: str
+    local_address: NameAddr
+    """Who we speak as, without tag."""
+    remote_address: NameAddr
+    contact: NameAddr
     session_id: int
-    request_uri: str = ""
-    """Where the initial INVITE of a callee goes when that is not `remote_uri`: a registered Contact."""
+    request_uri: SipUri | None = None
+    """Where the initial INVITE of a callee goes when that is not `remote_address`: a registered Contact."""
     invite: Request | None = field(default=None, repr=False)
     invite_key: str = ""
     reinvite_key: str = ""
@@ -157,10 +158,10 @@ class Leg(ABC):
 
     def initial_invite(self, call_id: str, body: bytes, hop_mark: str, max_forwards: int) -> Request:
         """The INVITE that starts a callee leg (RFC 3261 8.1.1)."""
-        fields: list[tuple[str, str | Value]] = [
+        fields: list[Item] = [
             ("Max-Forwards", str(max_forwards)),
-            ("From", f"{self.local_uri};tag={self.local_tag}"),
-            ("To", self.remote_uri),
+            ("From", self.local_address.with_tag(self.local_tag)),
+            ("To", self.remote_address),
             ("Call-ID", call_id),
             ("CSeq", CSeq(self._next_invite_sequence(), "INVITE")),
             ("Contact", self.contact),
@@ -168,15 +169,15 @@ class Leg(ABC):
             (HOP_HEADER, hop_mark),
             ("Content-Type", SDP),
         ]
-        return Request("INVITE", self.target_uri, Headers(fields), body)
+        return Request("INVITE", str(self.target_uri), Headers(fields), body)
 
     def _next_invite_sequence(self) -> int:
         return 1 if self.invite is None else self.invite.cseq.number + 1
 
     @property
-    def target_uri(self) -> str:
+    def target_uri(self) -> SipUri:
         """Request-URI of the initial INVITE."""
-        return self.request_uri or self.remote_uri.removeprefix("<").removesuffix(">")
+        return self.request_uri or self.remote_address.uri
 
     def respond(
         self,
@@ -187,7 +188,7 @@ class Leg(ABC):
         headers: Sequence[tuple[str, str]] = (),
     ) -> Response:
         """A response to a request on this leg, with our tag, our Contact and what we allow."""
-        extra = list(headers)
+        extra: list[Item] = list(headers)
         if status < 300 and request.method in ("INVITE", "UPDATE"):
             extra = [("Contact", self.contact), ("Allow", ALLOW), *extra]
             if status >= 200:
@@ -238,8 +239,9 @@ class Leg(ABC):
 
         Where our Contact named the old connection, and no listener, it names the new one for the peer's next refresh.
         """
-        if self.flow.initiated:
-            self.contact = self.contact.replace(f":{self.flow.local.port};", f":{flow.local.port};")
+        uri = self.contact.uri
+        if self.flow.initiated and uri.port == self.flow.local.port:
+            self.contact = replace(self.contact, uri=replace(uri, port=flow.local.port))
         self.flow = flow
 
     def place_of(self, request: Request) -> HostPort | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gateway.base.errors import SipError
 from gateway.routing.numbers import in_context, normalise
 from gateway.sip.address import NameAddr
-from gateway.sip.grammar import escape_user, printable, split_top_level
+from gateway.sip.grammar import printable, split_top_level
 from gateway.sip.message import Message
 from gateway.sip.uri import SipUri
 
@@ -33,9 +33,9 @@ class Party:
     name: str
     number: str
 
-    def address(self, realm: str) -> str:
+    def address(self, realm: str) -> NameAddr:
         """As From or P-Asserted-Identity towards the browser: in our own domain, nothing of the trunk's URI."""
-        return str(NameAddr(self.name, SipUri.parse(f"sip:{escape_user(self.number)}@{realm}")))
+        return NameAddr(self.name, SipUri.of(self.number, realm))
 
 
 HIDDEN = Party("", ANONYMOUS)

@@ -42,7 +42,7 @@ def announce(call: CallState) -> tuple[tuple[str, str], ...]:
         lost=_lost(call),
         next_hop=call.trunk_config.display_name or "",
     )
-    who = () if call.party is None else ((party.HEADER, call.party.address(call.context.realm)),)
+    who = () if call.party is None else ((party.HEADER, str(call.party.address(call.context.realm))),)
     return ((HEADER_NAME, value), *who)
 
 

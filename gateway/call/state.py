@@ -25,6 +25,7 @@ from gateway.sdp.codecs import Codec
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
 from gateway.sip.reason import Reason
+from gateway.sip.uri import SipUri
 
 
 class Phase(Enum):
@@ -83,7 +84,7 @@ class CallState:
     callee: Leg | None = None
     callee_flow: Flow | None = None
     """Known from the start for a browser; for a trunk it comes with `TrunkConnected`."""
-    callee_uri: str = ""
+    callee_uri: SipUri | None = None
     """Contact the browser registered."""
     alternatives: tuple[str, ...] = ()
     """Trunks an emergency call tries when its own fails."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from gateway.base.errors import SipError
 from gateway.sip.address import NameAddr
 from gateway.sip.cseq import MAX_CSEQ, CSeq
-from gateway.sip.headers import Headers, Value
+from gateway.sip.headers import Headers, Item
 from gateway.sip.model import MAX_FORWARDS, Message, Request, Response
 from gateway.sip.uri import SipUri
 from gateway.sip.via import is_magic
@@ -103,12 +103,12 @@ class Dialog:
         self.route_set = _uac_route_set(response)
         self.remote_target = _target(response) or self.remote_target
 
-    def new_request(self, method: str, contact: str, max_forwards: int = MAX_FORWARDS) -> Request:
+    def new_request(self, method: str, contact: NameAddr | None, max_forwards: int = MAX_FORWARDS) -> Request:
         """A request inside the dialog with the next sequence number, for `SipStack.send_request` (12.2.1.1).
 
         Args:
             method: anything but ACK and CANCEL.
-            contact: our Contact, a URI or a full value; left out where the method has none.
+            contact: our Contact; left out where the method has none.
             max_forwards: hops that are left.
         """
         if self.local_seq >= MAX_CSEQ:
@@ -116,7 +116,7 @@ class Dialog:
         self.local_seq += 1
         return self._request(method, self.local_seq, contact, max_forwards)
 
-    def ack(self, cseq_number: int, contact: str) -> Request:
+    def ack(self, cseq_number: int, contact: NameAddr | None) -> Request:
         """The ACK of a 2xx: it has the number of its INVITE, whatever was sent since (RFC 3261 13.2.2.4)."""
         return self._request("ACK", cseq_number, contact, MAX_FORWARDS)
 
@@ -141,13 +141,13 @@ class Dialog:
         if refreshes:
             self.remote_target = _target(message) or self.remote_target
 
-    def _request(self, method: str, number: int, contact: str, max_forwards: int) -> Request:
+    def _request(self, method: str, number: int, contact: NameAddr | None, max_forwards: int) -> Request:
         uri, routes = self._path()
-        fields: list[tuple[str, str | Value]] = [("Route", route) for route in routes]
+        fields: list[Item] = [("Route", route) for route in routes]
         fields += [("Max-Forwards", str(max_forwards)), ("From", self.local), ("To", self.remote)]
         fields += [("Call-ID", self.call_id), ("CSeq", CSeq(number, method))]
-        if contact and method in WITH_CONTACT:
-            fields.append(("Contact", contact if "<" in contact else f"<{contact}>"))
+        if contact is not None and method in WITH_CONTACT:
+            fields.append(("Contact", contact))
         return Request(method, uri, Headers(fields))
 
     def _path(self) -> tuple[str, tuple[NameAddr, ...]]:

@@ -70,6 +70,10 @@ class Value(Protocol):
     def parse(cls, text: str, /) -> Self: ...
 
 
+Item = tuple[str, str | Value]
+"""A header field to write: its name, and its value as text or as what `parse` would make of it."""
+
+
 class _Field(NamedTuple):
     key: str
     name: str
@@ -114,12 +118,12 @@ class Headers:
     """Ordered ``(name, value)`` pairs that never change; names keep their spelling, values their bytes.
 
     Args:
-        items: a value is its text, or what `parse` would make of it: that need not be read any more.
+        items: of a value that is given typed, nothing need be read any more.
     """
 
     __slots__ = ("_by_key", "_fields")
 
-    def __init__(self, items: Iterable[tuple[str, str | Value]] = ()) -> None:
+    def __init__(self, items: Iterable[Item] = ()) -> None:
         self._set([_checked(name, value) for name, value in items])
 
     @classmethod
@@ -202,7 +206,7 @@ class Headers:
                 break
         return Headers._of(fields)
 
-    def plus(self, items: Iterable[tuple[str, str | Value]]) -> Headers:
+    def plus(self, items: Iterable[Item]) -> Headers:
         """These fields, and new ones behind them."""
         return self + Headers(items)
 

@@ -18,7 +18,7 @@ from gateway.base.errors import SipError
 from gateway.sip.address import NameAddr
 from gateway.sip.cseq import CSeq
 from gateway.sip.grammar import DIGITS, LWS, VISIBLE, is_token, parse_uint
-from gateway.sip.headers import Headers, Reader, V, Value
+from gateway.sip.headers import Headers, Item, Reader, V, Value
 from gateway.sip.uri import SipUri
 from gateway.sip.via import Via
 
@@ -45,7 +45,7 @@ class _Message(ABC):
         """The message in which one header field stands for all of that name, at the place of the first or else last."""
         return self._with(self.headers.with_(name, value), self.body)
 
-    def with_added(self, items: Iterable[tuple[str, str | Value]]) -> Self:
+    def with_added(self, items: Iterable[Item]) -> Self:
         """The message with these header fields behind all others."""
         return self._with(self.headers.plus(items), self.body)
 

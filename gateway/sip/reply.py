@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from gateway.base.errors import SipError
 from gateway.sip.grammar import LWS, is_token, same_word
 from gateway.sip.head import END_OF_HEAD, MAX_HEAD, unfold
-from gateway.sip.headers import Headers, canonical
+from gateway.sip.headers import Headers, Item, canonical
 from gateway.sip.model import Request, Response
 
 REASONS: dict[int, str] = {
@@ -104,7 +104,7 @@ def create_response(
     reason: str = "",
     *,
     to_tag: str = "",
-    headers: Sequence[tuple[str, str]] = (),
+    headers: Iterable[Item] = (),
     body: bytes = b"",
     content_type: str = "",
 ) -> Response:

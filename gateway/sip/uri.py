@@ -10,6 +10,7 @@ from gateway.sip.grammar import (
     VISIBLE,
     check_escapes,
     decode_escapes,
+    escape_user,
     format_host_port,
     parse_host_port,
 )
@@ -42,6 +43,12 @@ class SipUri:
     """The text behind ``?``, uninterpreted."""
     opaque: str = ""
     """All behind the colon when the scheme is none of sip, sips, tel."""
+
+    @classmethod
+    def of(cls, user: str, host: str, port: int | None = None, *, transport: str = "") -> SipUri:
+        """A ``sip:`` URI of our own; whatever the user is called, it is escaped."""
+        params = Params((("transport", transport),)) if transport else Params()
+        return cls("sip", escape_user(user), None, host, port, params)
 
     @classmethod
     def parse(cls, text: str, *, any_scheme: bool = False) -> SipUri:

@@ -22,8 +22,10 @@ from gateway.call.trunk_leg import TrunkLeg
 from gateway.config.schema import Trunk
 from gateway.policy.model import effective_policy
 from gateway.sdp.keying import Fingerprint
+from gateway.sip.address import NameAddr
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
+from gateway.sip.uri import SipUri
 from tests import messages
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "sdp"
@@ -110,16 +112,17 @@ class MachineScene:
             caller=caller,
         )
         if not self.outbound:
-            self.state.callee_flow, self.state.callee_uri = BROWSER_FLOW, "sip:alice@client.invalid;transport=ws"
+            self.state.callee_flow = BROWSER_FLOW
+            self.state.callee_uri = SipUri.parse("sip:alice@client.invalid;transport=ws")
         self.call = Call(self.state)
 
     def _browser(self, flow: Flow = BROWSER_FLOW, *, caller: bool) -> BrowserLeg:
         return BrowserLeg(
             flow=flow,
             is_caller=caller,
-            local_uri="<sip:600@example.test>",
-            remote_uri="<sip:alice@example.test>",
-            contact="<sip:gateway@example.test;transport=ws>",
+            local_address=NameAddr.parse("<sip:600@example.test>"),
+            remote_address=NameAddr.parse("<sip:alice@example.test>"),
+            contact=NameAddr.parse("<sip:gateway@example.test;transport=ws>"),
             session_id=7,
             local_tag="gw-browser",
             fingerprint=FINGERPRINT,
@@ -129,9 +132,9 @@ class MachineScene:
         return TrunkLeg(
             flow=flow,
             is_caller=caller,
-            local_uri="<sip:alice@example.test>",
-            remote_uri="<sip:600@pbx.example>",
-            contact=f"<sip:gateway@127.0.0.1:40000;transport={flow.transport}>",
+            local_address=NameAddr.parse("<sip:alice@example.test>"),
+            remote_address=NameAddr.parse("<sip:600@pbx.example>"),
+            contact=NameAddr.parse(f"<sip:gateway@127.0.0.1:40000;transport={flow.transport}>"),
             session_id=8,
             local_tag="gw-trunk",
             trunk_id="pbx",

@@ -82,7 +82,7 @@ def test_a_name_is_one_short_line_of_what_can_be_seen(name: str) -> None:
     shown = cleaned(name)
     assert shown.isprintable()
     assert len(shown) <= MAX_NAME
-    address = NameAddr.parse(Party(shown, "1").address(REALM))
+    address = NameAddr.parse(str(Party(shown, "1").address(REALM)))
     assert (address.display_name, address.uri) == (shown, SipUri.parse("sip:1@example.test"))
 
 

@@ -13,9 +13,10 @@ from gateway.sip import dialog as dialog_module
 from gateway.sip.address import NameAddr
 from gateway.sip.dialog import Dialog, InviteDialogs, request_dialog_key
 from gateway.sip.message import Headers, Request, Response, create_response
+from gateway.sip.uri import SipUri
 from tests.sip.fake_wire import read_request, request
 
-OURS = "sip:gw@192.0.2.2:5060;transport=tcp"
+OURS = NameAddr.parse("<sip:gw@192.0.2.2:5060;transport=tcp>")
 P1, P2, P3 = "<sip:p1.example;lr>", "<sip:p2.example;lr>", "<sip:p3.example;lr>"
 
 
@@ -102,7 +103,7 @@ def test_a_request_has_the_next_number_both_tags_and_no_via() -> None:
         ("To", "<sip:bob@example.org>;tag=bob"),
         ("Call-ID", "call-1"),
         ("CSeq", "8 INVITE"),
-        ("Contact", f"<{OURS}>"),
+        ("Contact", str(OURS)),
     ]
     assert second.max_forwards == 12
     assert "Contact" not in second.headers
@@ -113,9 +114,9 @@ def test_the_called_side_begins_its_own_numbers_at_one() -> None:
 
 
 def test_a_contact_that_is_a_full_value_is_taken_as_it_is() -> None:
-    value = f'"Gateway" <{OURS}>;+sip.ice'
-    assert _dialog().new_request("UPDATE", value).headers.get("Contact") == value
-    assert "Contact" not in _dialog().new_request("UPDATE", "").headers
+    value = f'"Gateway" {OURS};+sip.ice'
+    assert _dialog().new_request("UPDATE", NameAddr.parse(value)).headers.get("Contact") == value
+    assert "Contact" not in _dialog().new_request("UPDATE", None).headers
 
 
 def test_without_a_route_set_the_request_goes_to_the_target() -> None:
@@ -162,7 +163,7 @@ def test_numbers_end_below_2_to_the_31() -> None:
 
 def test_a_contact_cannot_open_a_header_field() -> None:
     with pytest.raises(SipError):
-        _dialog().new_request("INVITE", "<sip:x>\r\nEvil: 1")
+        _dialog().new_request("INVITE", NameAddr("", SipUri("sip", None, None, "x>\r\nEvil: 1", None)))
 
 
 # --- requests of the peer

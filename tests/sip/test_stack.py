@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
 from gateway.base.values import HostPort
+from gateway.sip.address import NameAddr
 from gateway.sip.dialog import Dialog, InviteDialogs
 from gateway.sip.flow import Flow
 from gateway.sip.message import Message, Request, Response, create_response, parse_message
@@ -32,6 +33,7 @@ from tests.effort import examples
 from tests.sip.fake_wire import ALICE, BOB, FakeWire, Node, counting_tokens, request, udp
 from tests.sip.stack_bench import StackBench
 
+OURS = NameAddr.parse("<sip:alice@192.0.2.1>")
 LONGEST = 700.0
 """Seconds after which every timer has run out."""
 
@@ -62,7 +64,7 @@ class Caller:
         dialog = self._forks.take(response) if response.cseq.method == "INVITE" else None
         if dialog is None or response.status < 200:
             return
-        ack = dialog.ack(response.cseq.number, "sip:alice@192.0.2.1")
+        ack = dialog.ack(response.cseq.number, OURS)
         self.node.stack.send_ack(ack, self.node.flow, self.node.now)
         if dialog.remote_tag not in self.dialogs:
             self.dialogs[dialog.remote_tag] = dialog
@@ -70,7 +72,7 @@ class Caller:
                 self.bye(dialog)
 
     def bye(self, dialog: Dialog) -> None:
-        self.node.stack.send_request(dialog.new_request("BYE", ""), self.node.flow, self.node.now)
+        self.node.stack.send_request(dialog.new_request("BYE", None), self.node.flow, self.node.now)
 
 
 class Callee:
@@ -292,12 +294,12 @@ def test_two_forks_that_answer_are_two_dialogs_each_acknowledged() -> None:
         bench.receive(create_response(sent, 200, to_tag=tag, headers=contact))
         dialog = dialogs.take(bench.event(ResponseReceived).response)
         assert dialog is not None
-        bench.stack.send_ack(dialog.ack(1, "sip:alice@192.0.2.1"), bench.flow, bench.now)
+        bench.stack.send_ack(dialog.ack(1, OURS), bench.flow, bench.now)
         acks += [(ack.uri, ack.to.tag) for ack in bench.requests()]
     assert acks == [("sip:one@192.0.2.9", "one"), ("sip:two@192.0.2.9", "two"), ("sip:one@192.0.2.9", "one")]
     second = dialogs.take(create_response(sent, 200, to_tag="two"))
     assert second is not None
-    bench.stack.send_request(second.new_request("BYE", ""), bench.flow, bench.now)
+    bench.stack.send_request(second.new_request("BYE", None), bench.flow, bench.now)
     assert [(bye.uri, str(bye.cseq)) for bye in bench.requests()] == [("sip:two@192.0.2.9", "2 BYE")]
 
 

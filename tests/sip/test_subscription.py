@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.base.errors import SipError
+from gateway.sip.address import NameAddr
 from gateway.sip.dialog import Dialog
 from gateway.sip.message import Request
 from gateway.sip.subscription import (
@@ -257,7 +258,7 @@ def test_what_is_ending_cannot_be_refreshed() -> None:
 def test_a_notice_becomes_a_request_of_the_dialog() -> None:
     invite = request(raw(To="<sip:bob@example.com>"))
     dialog = Dialog.uas(invite, "our")
-    notify = Subscriptions().open(FIRST, NOW).write(dialog.new_request("NOTIFY", "sip:gw@192.0.2.9"))
+    notify = Subscriptions().open(FIRST, NOW).write(dialog.new_request("NOTIFY", NameAddr.parse("<sip:gw@192.0.2.9>")))
     wire = bytes(notify)
     assert wire.startswith(b"NOTIFY sip:alice@192.0.2.1 SIP/2.0\r\n")
     assert b"Event: refer;id=93809823\r\n" in wire

@@ -199,3 +199,11 @@ def test_the_subscriber_is_what_stands_before_the_first_semicolon(
 ) -> None:
     uri = SipUri.parse(text)
     assert (uri.subscriber, uri.phone_context) == (subscriber, context)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=30))
+def test_a_uri_of_ours_is_read_back_as_it_was_made_whatever_the_user_is_called(user: str) -> None:
+    made = SipUri.of(user, "2001:db8::1", 5061, transport="tls")
+    assert SipUri.parse(str(made)) == made
+    assert made.user_decoded == user
+    assert str(SipUri.of("600", "2001:db8::1", 5061, transport="tls")) == "sip:600@[2001:db8::1]:5061;transport=tls"

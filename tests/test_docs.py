@@ -11,6 +11,7 @@ import yaml
 from gateway.base.counters import Counter
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.cli.pictures import pictures, redrawn
 from gateway.config.schema import GatewayConfig
 from gateway.policy.header import call_security_header
 from gateway.policy.model import effective_policy
@@ -68,3 +69,9 @@ def test_relative_links_lead_somewhere(document: Path) -> None:
         target = part.split(")")[0].split("#")[0]
         if target and "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+def test_the_state_tables_are_drawn_as_the_code_has_them() -> None:
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    assert redrawn(architecture) == architecture, "run `make docs`"
+    assert all(picture in architecture for picture in pictures().values())

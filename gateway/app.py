@@ -145,7 +145,7 @@ class Gateway:
             "calls_live": self.manager.live_calls,
             "websockets_signed_in": self.websocket.shares.signed_in,
             "websockets_strangers": self.websocket.shares.strangers,
-            "users_registered": len(self.manager.registrar),
+            "users_registered": self.manager.location.users,
             "trunks_down": self.manager.probes.down,
             "relay_sessions": self.pool.session_count,
             "audit_accepting_calls": float(self.audit.accepting_calls),

@@ -7,13 +7,14 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 PURE = next(contract for contract in CONTRACTS if contract["name"] == "pure modules have no I/O")
 
 DOORS = {
     "admission": "makes runners, which have tasks",
-    "announcer": "sends",
     "edge": "catches what anybody raises",
     "guesses": "asked with the clock of the gateway",
     "failures": "asked with the clock of the gateway",
@@ -26,6 +27,15 @@ DOORS = {
     "sign_in": "writes to the audit log",
 }
 """Modules of `gateway.call` that are meant to touch the world, or stand between it and the machine, with the reason."""
+
+LOCATION_DOORS = {
+    "announcer": "sends",
+    "asking": "waits for a store",
+    "service": "has tasks",
+    "store": "what a database is to fill",
+    "turns": "makes requests wait for each other",
+}
+"""Modules of `gateway.location` that are not PURE, with the reason."""
 
 
 def named(module: str) -> bool:
@@ -40,9 +50,10 @@ def imported(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def test_each_module_of_the_call_is_pure_by_contract_or_a_door_with_a_reason() -> None:
-    modules = {path.stem for path in (ROOT / "gateway" / "call").glob("*.py")} - {"__init__"}
-    assert {name for name in modules if not named(f"gateway.call.{name}")} - set(DOORS) == set()
+@pytest.mark.parametrize(("package", "doors"), [("call", DOORS), ("location", LOCATION_DOORS)])
+def test_each_module_is_pure_by_contract_or_a_door_with_a_reason(package: str, doors: dict[str, str]) -> None:
+    modules = {path.stem for path in (ROOT / "gateway" / package).glob("*.py")} - {"__init__"}
+    assert {name for name in modules if not named(f"gateway.{package}.{name}")} - set(doors) == set()
 
 
 def test_each_name_in_the_contract_is_a_module_there_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,12 +20,12 @@ from gateway.call.hops import HopMarks
 from gateway.call.index import CallIndex
 from gateway.call.leg import HOP_HEADER, Leg
 from gateway.call.probes import TrunkProbes
-from gateway.call.registrar import Binding, Registrar
 from gateway.call.runner import CallRunner
 from gateway.call.services import Services
 from gateway.call.state import CallContext, CallState
 from gateway.call.trunk_leg import TrunkLeg
 from gateway.config.schema import Trunk
+from gateway.location.binding import Binding
 from gateway.policy.model import effective_policy
 from gateway.routing.admission import CallCaps, CallKind, Seat
 from gateway.routing.dialplan import Dialplan, OutboundRoute
@@ -67,8 +68,10 @@ class Plan:
 class Admission:
     """Makes calls. Holds the caps and the key that finds loops."""
 
-    def __init__(self, services: Services, registrar: Registrar, index: CallIndex, probes: TrunkProbes) -> None:
-        self._services, self._registrar, self._index, self._probes = services, registrar, index, probes
+    def __init__(
+        self, services: Services, bound: Callable[[str], Binding | None], index: CallIndex, probes: TrunkProbes
+    ) -> None:
+        self._services, self._bound, self._index, self._probes = services, bound, index, probes
         self._caps = CallCaps(services.config.limits.calls)
         self._attempts = Buckets(ATTEMPTS, MAX_DIALLING)
         self._context = CallContext(
@@ -129,7 +132,7 @@ class Admission:
         return Plan(user, route.number, route.trunk, route.emergency, route.alternatives)
 
     def _plan_inbound(self, event: RequestReceived) -> Plan:
-        """A trunk calls: the dialplan knows the user, the registrar the connection."""
+        """A trunk calls: the dialplan knows the user, the location service the connection."""
         trunk = event.flow.trunk or UNROUTED
         try:
             number = _dialled(event.request.request_uri, self._services.config.realm)
@@ -138,7 +141,7 @@ class Admission:
         route = self._services.dialplan.route_inbound(trunk, number)
         if route is None:
             return Plan("", number, trunk, refused=Termination.NO_ROUTE)
-        binding = self._registrar.lookup(route.user, self._services.clock())
+        binding = self._bound(route.user)
         if binding is None:
             return Plan(route.user, number, trunk, refused=Termination.USER_NOT_REGISTERED)
         return Plan(route.user, number, trunk, binding=binding)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from gateway.audit import notices
 from gateway.base.counters import Counter
@@ -19,16 +20,17 @@ from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
 from gateway.call import demands, events
 from gateway.call.admission import Admission
-from gateway.call.announcer import Announcer
 from gateway.call.edge import attempt
 from gateway.call.effects import LegName, SendAck
 from gateway.call.index import CallIndex
 from gateway.call.leg import ALLOW
 from gateway.call.probes import TrunkProbes
-from gateway.call.registrar import Registrar
 from gateway.call.runner import CallRunner
 from gateway.call.services import Services
 from gateway.call.sign_in import Answer, SignIn
+from gateway.location.binding import Binding
+from gateway.location.service import Location
+from gateway.location.store import MemoryStore
 from gateway.sip.auth import DigestServer
 from gateway.sip.dialog import remote_target, request_dialog_key
 from gateway.sip.events import (
@@ -63,17 +65,23 @@ TAG_LENGTH = 10
 
 
 class CallManager:
-    """Owns the index of calls, the registrar and the digest server."""
+    """Owns the index of calls, the location service and the digest server."""
 
     def __init__(self, services: Services, digest: DigestServer) -> None:
         self._services = services
-        self.registrar = Registrar()
-        self.sign_in = SignIn(services, digest, self.registrar)
+        self.bindings = MemoryStore(lambda: services.clock())
+        self.location = Location(
+            self.bindings,
+            services.sip,
+            realm=services.config.realm,
+            tokens=services.tokens,
+            counters=services.counters,
+        )
+        self.sign_in = SignIn(services, digest, self.location.identities)
         self.index = CallIndex()
         self._callers: dict[tuple[str, str, TlsInfo], float] = {}
         self.probes = TrunkProbes(services)
-        self._admission = Admission(services, self.registrar, self.index, self.probes)
-        self._announcer = Announcer(services, self.registrar)
+        self._admission = Admission(services, self._bound, self.index, self.probes)
         self._stopping = False
 
     @property
@@ -91,10 +99,15 @@ class CallManager:
         if runners:
             waiting = [asyncio.create_task(runner.finished()) for runner in runners]
             await asyncio.wait(waiting, timeout=STOP_SECONDS)
+        await self.location.stop()
+
+    def _bound(self, user: str) -> Binding | None:
+        """Where a user is called, for who cannot wait for `Location.locate`."""
+        return next(iter(self.location.reachable(user, self.bindings.peek(user))), None)
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection has ended: its user is signed out, browser calls on it end."""
-        self._announcer.flow_closed(flow, self.registrar.flow_closed(flow))
+        self.location.flow_closed(flow)
         self.index.recorded_peers.discard(flow.id)
         asked = 0
         for runner in list(self.index.runners):
@@ -173,7 +186,7 @@ class CallManager:
         runner.feed(events.FlowRefused(sent[1].leg if sent else leg, event.flow, what, event.why, event.status))
 
     def _response(self, event: ResponseReceived) -> None:
-        if self._announcer.answered(event.key, event.response.status):
+        if self.location.answered(event.key, event.response.status):
             return
         found = self.index.sent.get(event.key)
         if found is None:
@@ -206,7 +219,7 @@ class CallManager:
             log.warning("cannot end a dialog of a call that is over: %s", error)
 
     def _failed(self, event: RequestTimeout | TransportFailed) -> None:
-        if self._announcer.ended(event.key):
+        if self.location.ended(event.key):
             return
         found = self.index.sent.pop(event.key, None)
         if found is None:
@@ -275,9 +288,7 @@ class CallManager:
         elif method == "OPTIONS":
             self._answer(event, 200, (("Allow", ALLOW), ("Accept", demands.ACCEPT), ("Supported", OPTION)))
         else:
-            response = self.registrar.register(event.request, event.flow, user, self._services.clock())
-            self._respond(event, response)
-            self._announcer.tell(user)
+            self.location.register(event.request, event.flow, user, partial(self._respond, event))
 
     def _understood(self, event: RequestReceived) -> RequestReceived | None:
         """The request as a call shall see it; None when it insisted on what we cannot do, and has been refused."""

@@ -12,8 +12,8 @@ from gateway.base.buckets import Buckets, Rate
 from gateway.base.counters import Counter
 from gateway.call.failures import Failure, FailureReport
 from gateway.call.guesses import Guesses
-from gateway.call.registrar import Registrar
 from gateway.call.services import Services
+from gateway.location.identities import Identities
 from gateway.sip.auth import AuthOutcome, DigestServer
 from gateway.sip.events import RequestReceived
 
@@ -40,8 +40,8 @@ class Answer:
 class SignIn:
     """Checks credentials, and keeps count of those that were wrong."""
 
-    def __init__(self, services: Services, digest: DigestServer, registrar: Registrar) -> None:
-        self._services, self._digest, self._registrar = services, digest, registrar
+    def __init__(self, services: Services, digest: DigestServer, identities: Identities) -> None:
+        self._services, self._digest, self._identities = services, digest, identities
         self._guesses = Guesses()
         self._report = FailureReport()
         self._recorded = Buckets(RECORDED, MAX_USERS)
@@ -50,7 +50,7 @@ class SignIn:
 
     def user_of(self, event: RequestReceived) -> str | Answer:
         """The user of the flow, or what to answer: a challenge (401), or to come back later (503)."""
-        known = self._registrar.identity(event.flow)
+        known = self._identities.user_of(event.flow)
         if known is not None:
             return known
         now, host = self._services.clock(), event.flow.remote.host
@@ -78,10 +78,10 @@ class SignIn:
 
     def _signed_in(self, event: RequestReceived, user: str) -> str | Answer:
         flow = event.flow
-        if not self._registrar.authenticate(flow, user):
+        if not self._identities.authenticate(flow, user):
             return self._challenge(event, self._services.clock())
         if not self._services.sip.signed_in(flow, user):
-            self._registrar.flow_closed(flow)
+            self._identities.forget(flow)
             return Answer(503, (("Retry-After", "60"),))
         self._guesses.proved(flow.remote.host, user)
         log.info("user=%s signed in flow=%d", user, flow.id)

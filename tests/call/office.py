@@ -18,9 +18,11 @@ from gateway.call.manager import CallManager
 from gateway.call.places import NO_PLACES
 from gateway.call.services import Services
 from gateway.config.schema import DialplanFile, GatewayConfig
+from gateway.location.binding import Binding
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import SessionCounters
 from gateway.routing.dialplan import Dialplan
+from gateway.sip.address import NameAddr
 from gateway.sip.auth import DigestServer
 from gateway.sip.events import RequestReceived, ResponseReceived
 from gateway.sip.flow import Flow
@@ -201,7 +203,13 @@ class Office:
             own=NO_PLACES,
         )
         self.manager = CallManager(self.services, cast(DigestServer, None))
-        self.manager.registrar.authenticate(BROWSER_FLOW, "alice")
+        self.manager.location.identities.authenticate(BROWSER_FLOW, "alice")
+
+    def bind(self, contact: str = "<sip:alice@client.invalid;transport=ws>") -> None:
+        """Alice's browser is reachable, as after a REGISTER."""
+        node = self.manager.location.node
+        binding = Binding(node, BROWSER_FLOW, NameAddr.parse(contact), contact, "reg", 1, 600.0)
+        self.manager.bindings.put("alice", [binding], [])
 
     def request(self, request: Request, *, key: str = "in-1", flow: Flow = BROWSER_FLOW) -> None:
         self.manager.on_event(RequestReceived(key, request, flow))

@@ -20,10 +20,7 @@ pytestmark = pytest.mark.asyncio
 def opened(directory: Path, calls: int = 2) -> Office:
     """An office that alice is signed in to."""
     made = Office(directory, calls=calls)
-    headers = invite(call_id="register").headers
-    headers = headers.with_("To", "<sip:alice@example.test>").with_("CSeq", "1 REGISTER")
-    made.request(Request("REGISTER", "sip:example.test", headers), key="register")
-    assert made.statuses("register") == [200]
+    made.bind()
     return made
 
 

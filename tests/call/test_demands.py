@@ -126,7 +126,7 @@ async def test_early_signalling_without_a_description_is_ringing(tmp_path: Path)
 @pytest.mark.asyncio
 async def test_a_trunks_multipart_offer_rings_the_user(tmp_path: Path) -> None:
     office = Office(tmp_path)
-    office.request(register())
+    office.bind()
     office.request(asks("INVITE", ": ".join(MULTIPART), body=wrapped()), key="in-2", flow=TRUNK)
     await office.settle()
     sent = [r for r, _ in office.sip.sent.values() if r.method == "INVITE"]
@@ -141,17 +141,6 @@ async def test_the_answer_in_a_multipart_ack_is_read(tmp_path: Path) -> None:
     assert demands.without_other_parts(request).body == PLAIN
     office = Office(tmp_path)
     office.manager.on_event(AckReceived("nobody", request, TRUNK))
-
-
-def register() -> Request:
-    headers: list[tuple[str, str]] = []
-    headers.append(("Via", "SIP/2.0/WSS client.invalid;branch=z9hG4bKreg"))
-    headers.append(("From", "<sip:alice@example.test>;tag=r"))
-    headers.append(("To", "<sip:alice@example.test>"))
-    headers.append(("Call-ID", "reg"))
-    headers.append(("CSeq", "1 REGISTER"))
-    headers.append(("Contact", "<sip:alice@client.invalid;transport=ws>"))
-    return Request("REGISTER", "sip:example.test", Headers(headers))
 
 
 # --- session timers
@@ -183,7 +172,7 @@ def test_an_interval_nobody_stands_by_or_can_read_is_passed_over(lines: tuple[st
 async def answered(tmp_path: Path, *lines: str) -> dict[str, str]:
     """The header fields of our 200 to an OPTIONS-free trunk call, answered by alice."""
     office = Office(tmp_path)
-    office.request(register())
+    office.bind()
     office.request(asks("INVITE", *lines, "Content-Type: application/sdp", body=PLAIN), key="in-2", flow=TRUNK)
     await office.settle()
     (runner,) = office.manager.index.runners
@@ -264,7 +253,7 @@ async def test_options_without_hops_left_is_answered_where_it_ends(tmp_path: Pat
 @pytest.mark.asyncio
 async def test_the_number_is_what_stands_before_the_semicolon(tmp_path: Path, uri: str) -> None:
     office = Office(tmp_path)
-    office.request(register())
+    office.bind()
     office.request(asks("INVITE", "Content-Type: application/sdp", body=PLAIN, uri=uri), key="in-2", flow=TRUNK)
     await office.settle()
     assert "INVITE" in office.methods
@@ -276,7 +265,7 @@ async def test_the_number_is_what_stands_before_the_semicolon(tmp_path: Path, ur
 @pytest.mark.asyncio
 async def test_a_number_of_another_context_is_another_number(tmp_path: Path, uri: str) -> None:
     office = Office(tmp_path)
-    office.request(register())
+    office.bind()
     office.request(asks("INVITE", "Content-Type: application/sdp", body=PLAIN, uri=uri), key="in-2", flow=TRUNK)
     await office.settle()
     assert office.statuses("in-2")[-1] == 404

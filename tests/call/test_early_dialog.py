@@ -13,7 +13,7 @@ from gateway.call import events
 from gateway.call.effects import LegName, Purpose
 from gateway.sip.events import CancelReceived
 from gateway.sip.message import Headers, Request
-from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.office import Office
 
 CRYPTO = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40
@@ -147,10 +147,7 @@ def inbound(method: str, cseq: int, to: str, body: bytes = b"") -> Request:
 
 async def called(directory: Path) -> tuple[Office, str]:
     office = Office(directory)
-    who = [("From", "<sip:alice@example.test>;tag=a"), ("To", "<sip:alice@example.test>")]
-    where = [("Call-ID", "r"), ("CSeq", "1 REGISTER"), ("Contact", "<sip:alice@client.invalid>")]
-    register = Headers(who + where)
-    office.request(Request("REGISTER", "sip:example.test", register), key="register", flow=BROWSER_FLOW)
+    office.bind()
     invite = inbound("INVITE", 1, "<sip:100@example.test>", answer("RTP/SAVP", CRYPTO))
     office.request(invite, key="in", flow=trunk_flow())
     await office.settle()

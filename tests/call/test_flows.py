@@ -247,7 +247,7 @@ async def test_the_tags_of_a_dialog_are_worth_nothing_elsewhere(office: Office, 
 async def test_another_connection_of_the_browser_does_not_speak_for_its_call(office: Office) -> None:
     await call_up(office)
     other = replace(BROWSER_FLOW, id=55)
-    office.manager.registrar.authenticate(other, "alice")
+    office.manager.location.identities.authenticate(other, "alice")
     (accepted,) = [r for k, r in office.sip.answers if k == "in-1" and r.status == 200]
     bye = in_dialog(accepted, "BYE", cseq=2)  # type: ignore[arg-type]  # both have From, To and Call-ID
     bye = bye.with_header("From", "<sip:alice@example.test>;tag=caller")

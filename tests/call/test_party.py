@@ -20,7 +20,7 @@ from tests.call.machine_scene import TRUNK_CONTACT, MachineScene, request, sdes_
 from tests.call.office import Office, invite
 from tests.call.test_causes import ringing_browser
 from tests.call.test_inbound import BROWSER_ANSWER
-from tests.call.test_runner import inbound_invite, register
+from tests.call.test_runner import inbound_invite
 
 REALM = "example.test"
 ALICE = '"Alice Example" <sip:+49301234@pbx.example>'
@@ -198,7 +198,7 @@ async def incoming(directory: Path, *, trust: bool) -> Request:
     trunks = office.services.config.trunks
     pbx = trunks["pbx"].model_copy(update={"trust_identity": trust})
     object.__setattr__(office.services.config, "trunks", {**trunks, "pbx": pbx})
-    office.request(register(), key="reg")
+    office.bind()
     call = inbound_invite()
     call = call.with_header("From", '"Eve" <sip:4711@pbx.example>;tag=trunk')
     call = call.with_added([("P-Asserted-Identity", ALICE)])

@@ -171,7 +171,7 @@ async def test_a_finished_call_leaves_nothing_in_the_index(office: Office) -> No
 
 async def test_a_trunk_that_closes_its_connection_while_the_browser_rings_ends_the_call(office: Office) -> None:
     """Else the browser would ring until the ring limit."""
-    office.request(register(), key="reg")
+    office.bind()
     call = inbound_invite()
     office.request(call, key="in-7", flow=trunk_flow())
     await office.settle()
@@ -183,7 +183,7 @@ async def test_a_trunk_that_closes_its_connection_while_the_browser_rings_ends_t
 
 
 async def test_a_browser_that_vanishes_under_its_invite_is_a_lost_flow_and_not_a_trunk(office: Office) -> None:
-    office.request(register(), key="reg")
+    office.bind()
     office.request(inbound_invite(), key="in-7", flow=trunk_flow())
     await office.settle()
     office.manager.on_event(TransportFailed("sent-1"))
@@ -205,12 +205,6 @@ async def test_events_of_unknown_transactions_are_nothing(office: Office) -> Non
     for event in (RequestTimeout("x"), TransportFailed("x"), AckReceived("x", request("ACK"), BROWSER_FLOW)):
         office.manager.on_event(event)
     assert office.audit.types() == []
-
-
-def register() -> Request:
-    found = request("REGISTER")
-    found = found.with_header("To", "<sip:alice@example.test>")
-    return found
 
 
 def inbound_invite() -> Request:

@@ -1,4 +1,4 @@
-"""One user on two pages: calls ring at the one that signed in last, and both say so."""
+"""One user on two pages: both are signed in, neither takes the place of the other, and each may go."""
 
 from __future__ import annotations
 
@@ -30,15 +30,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory, page_server: PageServer) -> 
 
 
 @pytest.fixture
-def caller(stage: Stage) -> Iterator[Callable[[SoftphonePage, SoftphonePage | None], None]]:
-    """Calls alice from the trunk; gives way when the first page rings, and checks that the other one does not."""
+def caller(stage: Stage) -> Iterator[Callable[[SoftphonePage], None]]:
+    """Calls alice from the trunk; gives way when the page has rung."""
     trunk = FakeTrunk(TRUNKS[NUMBER][1], stage.ports[NUMBER], lambda _: []).start()
 
-    def rings(page: SoftphonePage, silent: SoftphonePage | None) -> None:
+    def rings(page: SoftphonePage) -> None:
         call = TrunkDialog(f"ring-{next(_names)}")
         trunk.request("INVITE", "100", ("127.0.0.1", stage.setup.sip_port), call, description(TRUNKS[NUMBER][1]))
         page.wait_state("incoming", 5)
-        assert silent is None or silent.state != "incoming"
         page.click("reject")
         page.wait_state("ended")
 
@@ -55,73 +54,49 @@ def second(stage: Stage, page: SoftphonePage, chromium: Browser) -> Iterator[Sof
     assert opened.errors == []
 
 
-def says(page: SoftphonePage, place: str, others: str = "") -> None:
-    selector = f"#standing[data-place={place}]"
-    page.page.wait_for_selector(selector, state="attached", timeout=5000)
-    if others:
-        page.page.wait_for_function(
-            "(words) => document.querySelector('#standing-words').textContent.includes(words)", arg=others, timeout=5000
-        )
-
-
 def says_nothing(page: SoftphonePage) -> None:
     page.page.wait_for_selector("#standing", state="hidden", timeout=5000)
 
 
-def test_both_pages_say_where_calls_ring_and_a_button_takes_them_back(
-    page: SoftphonePage, second: SoftphonePage, caller: Callable[..., None]
+def test_neither_page_takes_the_place_of_the_other(
+    page: SoftphonePage, second: SoftphonePage, caller: Callable[[SoftphonePage], None]
 ) -> None:
-    says(page, "elsewhere", "calls ring on another page")
-    says(second, "here", "other page does not ring any more")
-    caller(second, page)
-    page.click("ring-here")
-    says(page, "here", "other page does not ring any more")
-    says(second, "elsewhere", "calls ring on another page")
-    caller(page, second)
-
-
-def test_the_first_page_rings_again_when_the_second_one_closes(
-    page: SoftphonePage, second: SoftphonePage, caller: Callable[..., None]
-) -> None:
-    says(page, "elsewhere")
-    second.close()
     says_nothing(page)
-    caller(page, None)
-
-
-def test_the_second_page_stays_alone_when_the_first_one_closes(
-    page: SoftphonePage, second: SoftphonePage, caller: Callable[..., None]
-) -> None:
-    says(second, "here", "other page")
-    page.close()
     says_nothing(second)
-    caller(second, None)
+    caller(second)
 
 
-def test_signing_out_on_the_second_page_lets_the_first_one_ring(
-    page: SoftphonePage, second: SoftphonePage, caller: Callable[..., None]
+def test_the_first_page_rings_when_the_second_one_closes(
+    page: SoftphonePage, second: SoftphonePage, caller: Callable[[SoftphonePage], None]
 ) -> None:
-    says(page, "elsewhere")
-    second.click("sign-out")
+    second.close()
+    caller(page)
     says_nothing(page)
-    caller(page, second)
 
 
-def test_a_page_that_is_loaded_again_is_no_second_sign_in(page: SoftphonePage, caller: Callable[..., None]) -> None:
+def test_signing_out_on_the_second_page_leaves_the_first_one_signed_in(
+    page: SoftphonePage, second: SoftphonePage, caller: Callable[[SoftphonePage], None]
+) -> None:
+    second.click("sign-out")
+    second.page.wait_for_selector("#sign-in-card", state="visible", timeout=5000)
+    caller(page)
+    says_nothing(page)
+
+
+def test_a_page_that_is_loaded_again_rings(page: SoftphonePage, caller: Callable[[SoftphonePage], None]) -> None:
     page.page.reload()
     page.sign_in()
-    caller(page, None)
+    caller(page)
     says_nothing(page)
 
 
-def test_a_page_on_sipjs_that_is_displaced_takes_no_harm_and_rings_again(
+def test_a_page_on_sipjs_stands_beside_the_softphone_and_rings(
     stage: Stage, chromium: Browser, page_server: PageServer
 ) -> None:
-    """SIP.js refuses the NOTIFY, which nobody subscribed to."""
     host, port = TRUNKS[NUMBER][1], stage.ports[NUMBER]
     other = SipJsPage(chromium, page_server.origin).sign_in(stage.setup)
     page = SoftphonePage(chromium, stage.gateway.url).sign_in()
-    says(page, "here", "other page does not ring any more")
+    says_nothing(page)
     closed = stage.gateway.log.count("state=closed")
     page.close()
     wait_for(lambda: stage.gateway.log.count("state=closed") > closed, 10.0, "the gateway never saw the page go")

@@ -91,8 +91,6 @@ class ScriptedGateway:
 
     def __init__(self) -> None:
         self.register_status = (200, "OK")
-        self.others: list[Header] = []
-        """Contacts of other pages, in every answer to a REGISTER."""
         self.script: Script | None = None
         self.requests: list[SipText] = []
         self._arrived = asyncio.Event()
@@ -183,7 +181,7 @@ class ScriptedGateway:
         self._arrived.set()
         if message.method == "REGISTER":
             bound = [("Contact", message.get("Contact"))] if ";expires=0" not in message.get("Contact") else []
-            answer = respond(message, *self.register_status, *bound, *self.others)
+            answer = respond(message, *self.register_status, *bound)
             answer.headers.remove(("Contact", f"<{GATEWAY}>"))  # here Contacts are bindings
             await self.send(answer)
         elif message.method == "INVITE":

@@ -5,7 +5,7 @@ import { describeRegistration } from './reasons.js';
 import { EVENT, readStanding } from './reginfo.js';
 
 const BUSY_HERE = 486;
-const ALONE = { place: 'here', others: false };
+const HERE = { place: 'here' };
 
 export class Phone {
   #config;
@@ -20,7 +20,7 @@ export class Phone {
     this.registration = 'offline';
     this.registrationReason = '';
     this.signedIn = false; // stays true while a lost connection is being restored
-    this.standing = ALONE; // where the calls of this user ring
+    this.standing = HERE; // whether calls ring on this page
     this.user = '';
     this.call = null;
   }
@@ -31,7 +31,7 @@ export class Phone {
 
   signIn(user, password) {
     this.#stop();
-    this.standing = ALONE;
+    this.standing = HERE;
     this.user = user;
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
     const socket = new JsSIP.WebSocketInterface(`${scheme}://${location.host}${this.#config.websocket}`);
@@ -58,16 +58,9 @@ export class Phone {
     this.#agent.call(number, mediaOptions(deviceId)); // newRTCSession makes the Call
   }
 
-  /** Takes the calls from the page where they ring now: who registers anew, and not again, is called. */
+  /** Takes the place again that another page has taken or removed. */
   ringHere() {
-    const agent = this.#agent;
-    if (!agent) return;
-    if (!agent.isRegistered()) {
-      agent.register();
-      return;
-    }
-    agent.once('unregistered', () => this.#agent === agent && agent.register());
-    agent.unregister();
+    this.#agent?.register();
   }
 
   #stop() {
@@ -84,7 +77,7 @@ export class Phone {
 
   #listen(agent) {
     const current = (handler) => (event) => this.#agent === agent && handler(event);
-    agent.on('registered', current(({ response }) => this.#accepted(response)));
+    agent.on('registered', current(() => this.#accepted()));
     agent.on('registrationFailed', current((event) => this.#refused(event)));
     agent.on('disconnected', current(() => this.#disconnected()));
     agent.on('newRTCSession', current((event) => this.#opened(event)));
@@ -96,18 +89,18 @@ export class Phone {
     this.#set('connecting', 'No connection to the gateway. Trying again…');
   }
 
-  #accepted(response) {
+  #accepted() {
     this.signedIn = true;
-    if (response?.getHeaders('Contact').length === 1) this.standing = ALONE; // with others, the gateway says who rings
+    this.standing = HERE; // who is bound rings
     this.#set('registered');
   }
 
-  /** The gateway says where calls ring. What it takes to ring here again is the user's to press, while another page lives. */
+  /** The gateway says that calls do not ring here any more. To ring again is the user's to press, unless nobody wanted it so. */
   #told(request) {
     if (request.getHeader('Event')?.split(';')[0].trim() !== EVENT) return;
     const standing = readStanding(request.body, this.#agent.contact.uri.user);
     if (!standing) return;
-    this.standing = standing.place === 'lost' ? ALONE : standing;
+    this.standing = standing.place === 'lost' ? HERE : standing;
     if (standing.place === 'lost') this.#agent.register();
     this.#onChange();
   }

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from gateway.base.errors import SipError
-from gateway.call.registrar import DEFAULT_EXPIRES, MAX_BINDINGS, MAX_EXPIRES, Registrar
-from gateway.sip.message import Request, Response
-from tests import messages
-from tests.call.machine_scene import BROWSER_FLOW
+from gateway.location import registrar
+from gateway.location.binding import MAX_BINDINGS, Binding
+from gateway.location.contacts import DEFAULT_EXPIRES, MAX_EXPIRES
+from gateway.location.store import MemoryStore
+from gateway.sip.message import Response
+from tests.location.pages import NODE, connection, register
 
 HERE = "<sip:alice@here.invalid;transport=ws>"
 THERE = "<sip:alice@there.invalid;transport=ws>"
-OTHER_FLOW = replace(BROWSER_FLOW, id=77)
+THIS_FLOW, OTHER_FLOW = connection(7), connection(77)
 NOW = 1000.0
 
 
-def register(
-    *contacts: str, expires: str | None = None, call_id: str = "reg-1", cseq: int = 1, user: str = "alice"
-) -> Request:
-    extra = [f"Contact: {contact}" for contact in contacts]
-    if expires is not None:
-        extra.append(f"Expires: {expires}")
-    aor = f"<sip:{user}@example.test>"
-    via = f"SIP/2.0/WSS client.invalid;branch=z9hG4bK{call_id}{cseq}"
-    lines = messages.fields("REGISTER", via=via, from_=f"{aor};tag=a", to=aor, call_id=call_id, cseq=cseq, extra=extra)
-    return messages.request("REGISTER", "sip:example.test", lines)
-
-
 class RegistrarDesk:
-    """A registrar with alice signed in on two connections; counts CSeq up."""
+    """A registrar and a memory, with alice on two connections; counts CSeq up."""
 
     def __init__(self) -> None:
-        self.registrar = Registrar()
-        self.registrar.authenticate(BROWSER_FLOW, "alice")
-        self.registrar.authenticate(OTHER_FLOW, "alice")
+        self.now = NOW
+        self.store = MemoryStore(lambda: self.now)
+        self.change = registrar.Change()
         self.cseq = 0
 
     def send(
@@ -49,23 +37,34 @@ class RegistrarDesk:
         call_id: str = "",
     ) -> Response:
         self.cseq += 1
+        self.now = now
         name = call_id or ("reg-2" if there else "reg-1")
         request = register(*contacts, expires=expires, cseq=cseq or self.cseq, call_id=name)
-        return self.registrar.register(request, OTHER_FLOW if there else BROWSER_FLOW, "alice", now)
+        bindings = self.store.peek("alice")
+        outcome = registrar.read(request, "alice", OTHER_FLOW if there else THIS_FLOW, NODE, bindings)
+        if isinstance(outcome, Response):
+            return outcome
+        self.change = outcome
+        self.store.put("alice", outcome.bound, outcome.unbound)
+        assert [b.contact_uri for b in self.store.peek("alice")] == [b.contact_uri for b in outcome.applied(bindings)]
+        return registrar.answer(request, self.store.peek("alice"))
 
     def bound(self, now: float = NOW) -> list[str]:
         return [value.partition(">")[0] + ">" for value in self.send(now=now).headers.values("Contact")]
+
+    def bindings(self, now: float = NOW) -> tuple[Binding, ...]:
+        self.now = now
+        return self.store.peek("alice")
 
 
 def test_a_contact_is_bound_to_its_connection_for_as_long_as_asked() -> None:
     desk = RegistrarDesk()
     answer = desk.send(f"{HERE};expires=300")
     assert answer.headers.values("Contact") == [f"{HERE};expires=300"]
-    binding = desk.registrar.lookup("alice", NOW + 299)
-    assert binding is not None
-    assert (binding.flow, binding.contact_uri) == (BROWSER_FLOW, HERE[1:-1])
-    assert desk.registrar.lookup("alice", NOW + 300) is None
-    assert len(desk.registrar) == 0
+    (binding,) = desk.bindings(NOW + 299)
+    assert (binding.flow, binding.contact_uri, binding.seconds) == (THIS_FLOW, HERE[1:-1], 1)
+    assert desk.bindings(NOW + 300) == ()
+    assert len(desk.store) == 0
 
 
 def test_an_answer_repeats_a_contact_byte_for_byte_so_that_a_client_finds_its_instance() -> None:
@@ -110,7 +109,7 @@ def test_a_star_with_expires_0_removes_the_bindings_of_every_connection(expires:
     desk.send(HERE)
     desk.send(THERE, there=True)
     assert desk.send("*", expires=expires).headers.values("Contact") == []
-    assert desk.registrar.lookup("alice", NOW) is None
+    assert desk.bindings() == ()
 
 
 def test_a_star_that_comes_late_removes_nothing() -> None:
@@ -172,7 +171,7 @@ def test_lifetime_0_removes_this_contact_and_no_other(parameter: str, header: st
 def test_removing_what_is_not_bound_is_no_mistake() -> None:
     desk = RegistrarDesk()
     assert desk.send(HERE, expires="0").status == 200
-    assert len(desk.registrar) == 0
+    assert len(desk.store) == 0
 
 
 def test_several_contacts_are_bound_and_removed_in_one_request() -> None:
@@ -214,10 +213,50 @@ def test_a_refresh_moves_a_contact_to_the_connection_it_came_on() -> None:
     desk = RegistrarDesk()
     desk.send(HERE)
     desk.send(HERE, there=True)
-    desk.registrar.flow_closed(BROWSER_FLOW)
-    binding = desk.registrar.lookup("alice", NOW)
-    assert binding is not None
-    assert binding.flow == OTHER_FLOW
+    assert [binding.flow for binding in desk.bindings()] == [OTHER_FLOW]
+    assert [binding.flow for binding in desk.change.displaced] == [THIS_FLOW]
+
+
+def test_a_refresh_stays_where_it_stood() -> None:
+    desk = RegistrarDesk()
+    desk.send(HERE)
+    desk.send(THERE, there=True)
+    desk.send(HERE, now=NOW + 10)
+    assert desk.bound(NOW + 10) == [HERE, THERE]
+
+
+def instance(name: str, number: str, contact: str) -> str:
+    return f'{contact};reg-id={number};+sip.instance="<urn:uuid:{name}>"'
+
+
+def test_the_same_device_over_a_new_connection_replaces_what_it_had() -> None:
+    desk = RegistrarDesk()
+    desk.send(instance("a", "1", HERE))
+    desk.send(instance("a", "1", THERE), there=True)
+    assert [(b.flow, b.contact_uri) for b in desk.bindings()] == [(OTHER_FLOW, THERE[1:-1])]
+    assert [b.contact_uri for b in desk.change.displaced] == [HERE[1:-1]]
+
+
+def test_another_registration_of_the_same_device_stands_beside_the_first() -> None:
+    desk = RegistrarDesk()
+    desk.send(instance("a", "1", HERE))
+    desk.send(instance("a", "2", THERE), there=True)
+    assert desk.bound() == [HERE, THERE]
+
+
+def test_a_client_that_names_no_device_is_known_by_its_call_id() -> None:
+    desk = RegistrarDesk()
+    desk.send(HERE)
+    desk.send(THERE, there=True, call_id="reg-1")
+    assert desk.bound() == [THERE]
+
+
+def test_several_devices_stand_beside_each_other() -> None:
+    desk = RegistrarDesk()
+    desk.send(instance("a", "1", HERE))
+    desk.send(instance("b", "1", THERE), there=True)
+    assert desk.change.displaced == ()
+    assert desk.bound() == [HERE, THERE]
 
 
 @pytest.mark.parametrize("contact", ["<mailto:alice@example.test>", "<tel:+4930123>", f"<sip:{'a' * 1100}@x>"])
@@ -241,11 +280,19 @@ def test_one_binding_too_many_replaces_the_oldest() -> None:
     assert bound[0] == "<sip:alice@n1.invalid>"
 
 
-def test_whose_address_it_is_must_be_who_signed_in() -> None:
+def test_what_is_bound_in_one_request_never_displaces_itself() -> None:
     desk = RegistrarDesk()
+    desk.send(HERE)
+    desk.send(*[f"<sip:alice@n{number}.invalid>" for number in range(MAX_BINDINGS)], there=True)
+    assert [b.contact_uri for b in desk.change.displaced] == [HERE[1:-1]]
+    assert len(desk.bound()) == MAX_BINDINGS
+
+
+def test_whose_address_it_is_must_be_who_signed_in() -> None:
     request = register(HERE, user="bob")
-    assert desk.registrar.register(request, BROWSER_FLOW, "alice", NOW).status == 403
-    assert len(desk.registrar) == 0
+    answer = registrar.read(request, "alice", THIS_FLOW, NODE, ())
+    assert isinstance(answer, Response)
+    assert answer.status == 403
 
 
 # Step 8: the answer.
@@ -259,19 +306,3 @@ def test_a_query_lists_every_binding_with_the_time_it_has_left_and_changes_nothi
         listed = desk.send(now=NOW + 40).headers.values("Contact")
         assert listed == [f"{HERE};expires=260", f"{THERE};expires=60"]
     assert desk.send(now=NOW + 120).headers.values("Contact") == [f"{HERE};expires=180"]
-
-
-def test_the_connection_that_registered_last_is_called_and_after_it_the_one_before() -> None:
-    desk = RegistrarDesk()
-    desk.send(HERE)
-    desk.send(THERE, there=True)
-    last = desk.registrar.lookup("alice", NOW)
-    assert last is not None
-    assert last.flow == OTHER_FLOW
-    desk.registrar.flow_closed(OTHER_FLOW)
-    before = desk.registrar.lookup("alice", NOW)
-    assert before is not None
-    assert before.flow == BROWSER_FLOW
-    desk.registrar.flow_closed(BROWSER_FLOW)
-    assert desk.registrar.lookup("alice", NOW) is None
-    assert len(desk.registrar) == 0

@@ -42,7 +42,11 @@ from gateway.webrtc.dtls import DtlsIdentity
 
 log = logging.getLogger(__name__)
 
-TOKEN_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"  # noqa: S105
+TOKEN_ALPHABET = b"abcdefghijklmnopqrstuvwxyz0123456789"
+_FAIR = 256 - 256 % len(TOKEN_ALPHABET)
+"""Octets below fall on each character equally often; the others are thrown away."""
+_TO_TOKEN = bytes(TOKEN_ALPHABET[octet % len(TOKEN_ALPHABET)] for octet in range(256))
+_UNFAIR = bytes(range(_FAIR, 256))
 AUDIT_WATCH_SECONDS = 0.1
 """How often it is looked whether the disk under the audit log answers: the deadline of a record is kept to that."""
 AUDIT_STOP_SECONDS = 3.0
@@ -66,7 +70,10 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 def random_token(length: int) -> str:
     """A token from the operating system's randomness (a `TokenSource`)."""
-    return "".join(secrets.choice(TOKEN_ALPHABET) for _ in range(length))
+    found = ""
+    while len(found) < length:
+        found += secrets.token_bytes(2 * length).translate(_TO_TOKEN, _UNFAIR).decode()
+    return found[:length]
 
 
 class Gateway:

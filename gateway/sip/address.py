@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from gateway.base.errors import SipError
 from gateway.sip.grammar import (
@@ -16,7 +16,7 @@ from gateway.sip.grammar import (
     unquote,
     words,
 )
-from gateway.sip.params import Params
+from gateway.sip.params import NO_PARAMS, Params
 from gateway.sip.uri import SipUri
 
 
@@ -27,7 +27,7 @@ class NameAddr:
     display_name: str
     """Without quotes and escapes; "" when there is none."""
     uri: SipUri
-    params: Params = field(default_factory=Params)
+    params: Params = NO_PARAMS
 
     @classmethod
     def parse(cls, text: str) -> NameAddr:
@@ -76,6 +76,8 @@ def _parse_bare(text: str) -> NameAddr:
 
 
 def _display_name(text: str) -> str:
+    if not text:
+        return ""
     if text[:1] == '"':
         return printable(unquote(text)) if end_of_quoted(text, 0) == len(text) else ""
     # Beyond the tokens of the grammar, letters that are not ASCII are let through: phones send them unquoted.
@@ -85,7 +87,7 @@ def _display_name(text: str) -> str:
 
 def _params(text: str) -> Params:
     if not text:
-        return Params()
+        return NO_PARAMS
     if text[0] != ";":
         raise SipError("Bad address")
     params = Params.parse(text[1:])

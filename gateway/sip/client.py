@@ -143,8 +143,10 @@ def with_via(request: Request, flow: Flow, branch: str) -> Request:
     """The request with our Via on top (RFC 3261 18.1.1, RFC 3581 3)."""
     params: tuple[Param, ...] = (("branch", branch),) if flow.is_reliable else (("branch", branch), ("rport", None))
     ours = Via(flow.transport.upper(), flow.local.host, flow.local.port, Params(params))
-    hops = () if "Max-Forwards" in request.headers else (("Max-Forwards", str(MAX_FORWARDS)),)
-    return request.with_headers((Headers((("Via", ours),)) + request.headers).plus(hops))
+    headers = Headers((("Via", ours),)) + request.headers
+    if "Max-Forwards" not in request.headers:
+        headers = headers.plus((("Max-Forwards", str(MAX_FORWARDS)),))
+    return request.with_headers(headers)
 
 
 def build_failure_ack(request: Request, response: Response) -> Request:

@@ -25,7 +25,7 @@ def read_lines(head: bytes) -> list[str]:
     lines = unfold(head)
     if len(lines) > MAX_HEADERS + 1:
         raise SipError("Too many header fields", 513)
-    if any(len(line) > MAX_LINE for line in lines):
+    if max(map(len, lines)) > MAX_LINE:
         raise SipError("Header line too long", 513)
     return lines
 

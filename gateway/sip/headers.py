@@ -7,8 +7,9 @@ so a value is parsed once, however many messages carry it and however many look.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol, Self, TypeVar, cast
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from gateway.base.errors import SipError
 from gateway.sip.grammar import LWS, is_token, split_top_level
@@ -56,6 +57,9 @@ NOT_LISTS = SINGLE | frozenset(("authorization", "proxy-authorization", "www-aut
 
 MAX_LIST_VALUES = 128
 """Values one list header field may have over all its lines; RFC 4475 3.1.1.7 has 34."""
+MAX_NAMES_KEPT = 256
+"""Names whose canonical form is remembered: all that are in use. A peer that invents more pays with its own time,
+and takes no room: each pushes another out."""
 
 
 V = TypeVar("V")
@@ -78,24 +82,25 @@ class _Field(NamedTuple):
     key: str
     name: str
     value: str
-    readings: dict[object, object]
+    readings: dict[object, Any]
     """What the value says, by its reader; whoever shares the field shares them."""
 
     def read(self, reader: Reader[V]) -> V:
-        found = self.readings.get(reader)
+        found: V | None = self.readings.get(reader)
         if found is None:
             found = self.readings[reader] = reader(self.value)
-        return cast(V, found)
+        return found
 
     def read_list(self, reader: Reader[V]) -> tuple[V, ...]:
-        found = self.readings.get((reader,))
+        found: tuple[V, ...] | None = self.readings.get((reader,))
         if found is None:
-            known = self.readings.get(reader)
-            values = (known,) if known is not None else tuple(map(reader, parse_list((self.value,))))
-            found = self.readings[reader,] = values
-        return cast(tuple[V, ...], found)
+            known: V | None = self.readings.get(reader)
+            found = (known,) if known is not None else tuple(map(reader, parse_list((self.value,))))
+            self.readings[reader,] = found
+        return found
 
 
+@lru_cache(MAX_NAMES_KEPT)
 def canonical(name: str) -> str:
     """The lower-case long name under which a header field is found."""
     key = name.lower()
@@ -121,10 +126,11 @@ class Headers:
         items: of a value that is given typed, nothing need be read any more.
     """
 
-    __slots__ = ("_by_key", "_fields")
+    __slots__ = ("_fields", "_index")
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
-        self._set([_checked(name, value) for name, value in items])
+        self._fields: tuple[_Field, ...] = tuple([_checked(name, value) for name, value in items])
+        self._index: dict[str, list[_Field]] | None = None
 
     @classmethod
     def received(cls, items: Iterable[tuple[str, str]]) -> Headers:
@@ -134,17 +140,17 @@ class Headers:
     @classmethod
     def _of(cls, fields: Iterable[_Field]) -> Headers:
         headers = cls.__new__(cls)
-        headers._set(fields)
+        headers._fields, headers._index = tuple(fields), None
         return headers
 
-    def _set(self, fields: Iterable[_Field]) -> None:
-        self._fields = tuple(fields)
-        self._by_key: dict[str, list[_Field]] = {}
-        for field in self._fields:
-            self._by_key.setdefault(field.key, []).append(field)
-
     def _named(self, name: str) -> Sequence[_Field]:
-        return self._by_key.get(canonical(name), ())
+        """All fields of that name, from an index made at the first question."""
+        index = self._index
+        if index is None:
+            index = self._index = {}
+            for field in self._fields:
+                index.setdefault(field.key, []).append(field)
+        return index.get(canonical(name), ())
 
     def get(self, name: str) -> str | None:
         """The value of the first header field of that name."""
@@ -176,25 +182,27 @@ class Headers:
                 raise SipError("Too many values in a header", 513)
         return found
 
-    def repeats(self, keys: Iterable[str]) -> bool:
+    def repeats(self, keys: Collection[str]) -> bool:
         """Whether a header field of one of these canonical names stands twice."""
-        return any(len(self._by_key.get(key, ())) > 1 for key in keys)
+        found = [field.key for field in self._fields if field.key in keys]
+        return len(set(found)) != len(found)
 
     def with_(self, name: str, value: str | Value) -> Headers:
         """Headers in which one field stands for all of that name, at the place of the first or else at the end."""
         new = _checked(name, value)
-        place = next((i for i, field in enumerate(self._fields) if field.key == new.key), len(self._fields))
+        places = [place for place, field in enumerate(self._fields) if field.key == new.key]
         kept = [field for field in self._fields if field.key != new.key]
-        return Headers._of([*kept[:place], new, *kept[place:]])
+        kept.insert(places[0] if places else len(kept), new)
+        return Headers._of(kept)
 
     def without(self, *names: str) -> Headers:
         """Headers that lack all fields of these names."""
         keys = frozenset(map(canonical, names))
-        return Headers._of(field for field in self._fields if field.key not in keys)
+        return Headers._of([field for field in self._fields if field.key not in keys])
 
     def only(self, *names: str) -> Headers:
         """Just the fields of these names, name after name, each as it stands here byte for byte."""
-        return Headers._of(field for name in names for field in self._named(name))
+        return Headers._of([field for name in names for field in self._named(name)])
 
     def lengthened(self, name: str, text: str, value: Value) -> Headers:
         """Headers in which the first field of that name goes on with `text`, such as a tag, and now says `value`."""
@@ -231,7 +239,7 @@ class Headers:
         return found if written else [*found, f"Content-Length: {length}"]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and canonical(name) in self._by_key
+        return isinstance(name, str) and bool(self._named(name))
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.items())
@@ -252,7 +260,7 @@ class Headers:
 def _checked(name: str, value: str | Value) -> _Field:
     """What we write ourselves must not open a second header field or end the head (response splitting)."""
     text = value if isinstance(value, str) else str(value)
-    readings: dict[object, object] = {} if isinstance(value, str) else {type(value).parse: value}
+    readings: dict[object, Any] = {} if isinstance(value, str) else {type(value).parse: value}
     if not is_token(name) or "\r" in text or "\n" in text or "\0" in text:
         raise SipError("Header value cannot be written", 500)
     return _Field(canonical(name), name, text, readings)

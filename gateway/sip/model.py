@@ -114,7 +114,7 @@ class _Message(ABC):
             if len(values) > 1:
                 raise SipError("Contact * stands alone")
             return ()
-        read = tuple(value for value in values if isinstance(value, NameAddr))
+        read = tuple([value for value in values if isinstance(value, NameAddr)])
         refused = [value for value in values if isinstance(value, SipError)]
         if refused and (not read or self.cseq.method == "REGISTER"):
             raise refused[-1]
@@ -156,10 +156,11 @@ class _Message(ABC):
     @cached_property
     def content_type(self) -> str:
         """The media type in lower case without its parameters, "" when there is none."""
-        value = (self.headers.get("Content-Type") or "").partition(";")[0]
-        kind, slash, subtype = (part.strip(LWS) for part in value.partition("/"))
-        if not value.strip(LWS):
+        value = (self.headers.get("Content-Type") or "").partition(";")[0].strip(LWS)
+        if not value:
             return ""
+        kind, slash, subtype = value.partition("/")
+        kind, subtype = kind.rstrip(LWS), subtype.lstrip(LWS)
         if not slash or not is_token(kind) or not is_token(subtype):
             raise SipError("Bad Content-Type")
         return f"{kind}/{subtype}".lower()

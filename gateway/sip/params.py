@@ -99,6 +99,9 @@ class Params:
         return f"Params({self._items!r})"
 
 
+NO_PARAMS = Params()
+
+
 def _pieces(parts: list[str]) -> list[str]:
     if len(parts) > MAX_PARAMS:
         raise SipError("Too many parameters", 513)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from gateway.base.errors import SipError
 from gateway.sip.grammar import VISIBLE, is_token, parse_uint, same_word
@@ -27,9 +28,9 @@ def parse_message(data: bytes, *, stream: bool) -> Message:
         raise SipError("Message too large", 413)
     head, body = _split(data)
     lines = read_lines(head)
-    start = _start_line(lines[0])
+    begin = _start_line(lines[0])
     headers = _headers(lines[1:])
-    return _checked(start.with_headers(headers).with_body(_body(headers, body, stream=stream)))
+    return _checked(begin(headers, _body(headers, body, stream=stream)))
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
@@ -43,7 +44,8 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
     return data[start:end], data[end + len(END_OF_HEAD) :]
 
 
-def _start_line(line: str) -> Message:
+def _start_line(line: str) -> Callable[[Headers, bytes], Message]:
+    """What makes the message, once the rest of it is known."""
     if "\0" in line:
         raise SipError("NUL in start line")
     parts = line.split(" ", 2)
@@ -54,15 +56,15 @@ def _start_line(line: str) -> Message:
     if not same_word(parts[2], "sip/2.0"):
         foreign = same_word(parts[2][:4], "sip/") and VISIBLE.issuperset(parts[2])
         raise SipError("Version Not Supported", 505) if foreign else SipError("Bad request line")
-    return Request(parts[0], parts[1])
+    return partial(Request, parts[0], parts[1])
 
 
-def _status_line(parts: list[str]) -> Response:
+def _status_line(parts: list[str]) -> Callable[[Headers, bytes], Response]:
     code = parts[1] if len(parts) > 1 else ""
     status = parse_uint(code, "status code", MAX_STATUS)
     if len(code) != 3 or status < MIN_STATUS:
         raise SipError("Bad status code")
-    return Response(status, parts[2] if len(parts) > 2 else "")
+    return partial(Response, status, parts[2] if len(parts) > 2 else "")
 
 
 def _headers(lines: list[str]) -> Headers:

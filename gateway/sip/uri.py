@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.base.errors import SipError
 from gateway.sip.grammar import (
@@ -14,7 +14,7 @@ from gateway.sip.grammar import (
     format_host_port,
     parse_host_port,
 )
-from gateway.sip.params import Params
+from gateway.sip.params import NO_PARAMS, Params
 
 __all__ = ["Params", "SipUri"]
 
@@ -38,7 +38,7 @@ class SipUri:
     host: str
     """Without brackets; "" for `tel:` and unknown schemes."""
     port: int | None
-    params: Params = field(default_factory=Params)
+    params: Params = NO_PARAMS
     headers: str = ""
     """The text behind ``?``, uninterpreted."""
     opaque: str = ""
@@ -47,7 +47,7 @@ class SipUri:
     @classmethod
     def of(cls, user: str, host: str, port: int | None = None, *, transport: str = "") -> SipUri:
         """A ``sip:`` URI of our own; whatever the user is called, it is escaped."""
-        params = Params((("transport", transport),)) if transport else Params()
+        params = Params((("transport", transport),)) if transport else NO_PARAMS
         return cls("sip", escape_user(user), None, host, port, params)
 
     @classmethod
@@ -132,7 +132,7 @@ def _parse_sip(scheme: str, rest: str) -> SipUri:
         password if colon else None,
         host,
         port,
-        Params.parse_uri(params) if semicolon else Params(),
+        Params.parse_uri(params) if semicolon else NO_PARAMS,
         headers,
     )
 
@@ -141,4 +141,4 @@ def _parse_tel(rest: str) -> SipUri:
     number, semicolon, params = rest.partition(";")
     if not number or "@" in number or "?" in number:
         raise SipError("Bad telephone number")
-    return SipUri("tel", number, None, "", None, Params.parse_tel(params) if semicolon else Params())
+    return SipUri("tel", number, None, "", None, Params.parse_tel(params) if semicolon else NO_PARAMS)

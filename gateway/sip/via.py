@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from gateway.base.errors import SipError
 from gateway.sip.grammar import LWS, MAX_PORT, format_host_port, is_token, parse_host_port, parse_uint, same_word
-from gateway.sip.params import Params
+from gateway.sip.params import NO_PARAMS, Params
 
 MAGIC_COOKIE = "z9hG4bK"
 """A branch that starts so is unique and identifies the transaction (RFC 3261 8.1.1.7)."""
@@ -26,7 +26,7 @@ class Via:
     host: str
     """Without brackets."""
     port: int | None
-    params: Params = field(default_factory=Params)
+    params: Params = NO_PARAMS
 
     @classmethod
     def parse(cls, text: str) -> Via:
@@ -39,7 +39,7 @@ class Via:
         if not is_token(transport):
             raise SipError("Bad Via")
         host, port = parse_host_port(sent_by)
-        return cls(transport.upper(), host, port, Params.parse(params) if semicolon else Params())
+        return cls(transport.upper(), host, port, Params.parse(params) if semicolon else NO_PARAMS)
 
     @property
     def branch(self) -> str:

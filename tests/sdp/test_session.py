@@ -321,6 +321,16 @@ def test_their_next_change_may_overtake_their_ack() -> None:
     assert made.is_carried_by("theirs-2")
 
 
+def test_an_early_reply_to_a_change_is_a_preview_and_its_refusal_leaves_what_was_agreed() -> None:
+    made = heard(Way.REINVITE)
+    before = made.session
+    early = made.reply_early("early", writer("early"))
+    assert early is not before
+    assert made.session is early
+    assert isinstance(made.refuse(), Dropped)
+    assert made.session is before
+
+
 def test_what_waits_is_due_when_the_open_offer_is_answered_or_dropped() -> None:
     made = open_as(Way.REINVITE)
     made.want()

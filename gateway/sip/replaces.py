@@ -79,6 +79,15 @@ class Replaces:
         return (exact, (self.call_id, self.to_tag, "")) if self.from_tag == NO_TAG else (exact,)
 
     @property
+    def keys_either_way(self) -> tuple[DialogKey, ...]:
+        """`keys`, and behind them the dialog with its tags the other way round.
+
+        For a Refer-To only, whose sender is one end of the dialog: JsSIP's `refer` writes the tags as the INVITE of the
+        call had them, which names no dialog when the call had come in to it. In an INVITE the tags count as they stand.
+        """
+        return (*self.keys, (self.call_id, self.from_tag, self.to_tag))
+
+    @property
     def embedded(self) -> str:
         """The value as a header of a URI, for Refer-To: ``?Replaces=`` and this (RFC 3261 19.1.1)."""
         return percent_encode(str(self), safe="")

@@ -81,6 +81,14 @@ def test_the_tags_are_those_of_the_side_that_receives_them() -> None:
     assert CONFIRMED.keys == (ours,)
 
 
+def test_a_refer_of_jssip_about_a_call_that_came_in_has_them_the_other_way_round() -> None:
+    """It writes the tags of the INVITE, whoever sent that."""
+    assert CONFIRMED.keys_either_way == (
+        ("425928@bobster.example.org", "7743", "6472"),
+        ("425928@bobster.example.org", "6472", "7743"),
+    )
+
+
 def test_a_dialog_of_ours_is_named_as_its_peer_sees_it() -> None:
     named = Replaces.naming(("call", "our", "their"), early_only=True)
     assert str(named) == "call;to-tag=their;from-tag=our;early-only"

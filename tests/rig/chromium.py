@@ -69,11 +69,21 @@ def launch(playwright: Playwright, tone: Path, *flags: str, fake_ui: bool = True
     return playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=arguments)
 
 
+def begin_listening(page: Page) -> None:
+    """Keep what the page plays from now on, for `heard_since`; while a call changes hands, say."""
+    page.evaluate(LISTEN, RATE)
+
+
+def heard_since(page: Page) -> Samples:
+    """What the page played since `begin_listening`, as samples at `RATE`."""
+    return decode(page.evaluate(HEARD))
+
+
 def listen(page: Page, seconds: float) -> Samples:
     """What the page plays during that time, as samples at `RATE`."""
-    page.evaluate(LISTEN, RATE)
+    begin_listening(page)
     page.wait_for_timeout(seconds * 1000)
-    return decode(page.evaluate(HEARD))
+    return heard_since(page)
 
 
 def decode(text: str) -> Samples:

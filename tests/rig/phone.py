@@ -12,6 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.rig.audio import read_wav
+from tests.rig.handover import HandOver, hand_over
+
 Event = dict[str, Any]
 
 
@@ -94,6 +97,11 @@ class Phone:
             if pipe is not None:
                 pipe.close()
         self._process = None
+
+    def heard(self, *tones: float) -> HandOver:
+        """End the phone and listen to what it recorded; with the option `timeline` gaps between calls are in it too."""
+        self.stop()
+        return hand_over(*read_wav(self.recording), *tones)
 
     @property
     def log(self) -> str:

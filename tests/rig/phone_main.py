@@ -1,7 +1,11 @@
 """A pjsua2 phone in a process of its own: JSON commands on standard input, JSON events on standard output.
 
-Commands: {"do": "call", "uri": ...}, "hangup", "dtmf" (digits), "hold", "resume", "quit".
-Events: {"event": "ready"}, "state" (text, status), "dtmf" (digit), "media" (proto, suite), "stopped".
+Commands: {"do": "call", "uri": ...}, "hangup", "dtmf" (digits), "hold", "resume", "xfer" (uri), "xfer_replaces" (other,
+the call the target shall take over), "quit". Calls are counted from 0; "call" says which is meant, else the last one.
+Events: {"event": "ready"}, "incoming", "state" (text, status), "dtmf" (digit), "media" (proto), "refer" (uri),
+"transfer" (status, final), "replace", "replaced", "stopped"; with "call" where they belong to one.
+A REFER is followed unless the option "refer_status" refuses it, and an INVITE with Replaces is taken unless
+"replace_status" does. With "timeline" the recording begins with "ready" and goes on between calls: gaps are in it.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import os
 import select
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pjsua2 as pj
@@ -24,6 +29,8 @@ SRTP = {
 TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
 calls: list[Any] = []
 kept: list[Any] = []
+recorders: list[Any] = []
+"""At most one: all calls of the phone are mixed into it."""
 
 
 def tell(event: str, **facts: object) -> None:
@@ -32,11 +39,40 @@ def tell(event: str, **facts: object) -> None:
 
 
 class Call(pj.Call):  # type: ignore[misc]
-    recorder: Any = None
+    def __init__(self, account: Any, number: int = pj.PJSUA_INVALID_ID) -> None:
+        super().__init__(account, number)
+        self.account = account
+        self.index = len(calls)
+        self.player: Any = None
+        calls.append(self)
 
     def onCallState(self, prm: object) -> None:
         info = self.getInfo()
-        tell("state", text=info.stateText, status=int(info.lastStatusCode), reason=info.lastReason)
+        tell("state", call=self.index, text=info.stateText, status=int(info.lastStatusCode), reason=info.lastReason)
+
+    def onCallTransferRequest(self, prm: Any) -> None:
+        """A REFER came: the library calls and tells how it goes; the new call is one of ours."""
+        prm.statusCode = OPTIONS.get("refer_status", 202)
+        tell("refer", call=self.index, uri=prm.dstUri)
+        if prm.statusCode < 300:
+            prm.newCall = Call(self.account)
+
+    def onCallTransferStatus(self, prm: Any) -> None:
+        """What the NOTIFYs of a REFER of ours say; once it is done the old call is over."""
+        status, final = int(prm.statusCode), bool(prm.finalNotify)
+        tell("transfer", call=self.index, status=status, final=final)
+        if final and status // 100 == 2 and OPTIONS.get("hangup_after_transfer", True):
+            self.hangup(pj.CallOpParam())
+
+    def onCallReplaceRequest(self, prm: Any) -> None:
+        """An INVITE with Replaces names this call."""
+        prm.statusCode = OPTIONS.get("replace_status", 200)
+        tell("replace", call=self.index)
+        if prm.statusCode < 300:
+            prm.newCall = Call(self.account)
+
+    def onCallReplaced(self, prm: Any) -> None:
+        tell("replaced", call=self.index)
 
     def onCallMediaState(self, prm: object) -> None:
         try:
@@ -54,32 +90,37 @@ class Call(pj.Call):  # type: ignore[misc]
         for index, media in enumerate(info.media):
             if media.type == pj.PJMEDIA_TYPE_AUDIO and media.status == pj.PJSUA_CALL_MEDIA_ACTIVE:
                 self.connect(self.getAudioMedia(index))
-                tell("media", proto=str(self.getStreamInfo(index).proto))
+                tell("media", call=self.index, proto=str(self.getStreamInfo(index).proto))
 
     def connect(self, audio: Any) -> None:
         if OPTIONS.get("echo"):
             audio.startTransmit(audio)
         if OPTIONS.get("play"):
-            player = pj.AudioMediaPlayer()
-            player.createPlayer(OPTIONS["play"])
-            player.startTransmit(audio)
-            kept.append(player)
-        if OPTIONS.get("record") and self.recorder is None:
-            self.recorder = pj.AudioMediaRecorder()
-            self.recorder.createRecorder(OPTIONS["record"])
-            kept.append(self.recorder)
-        if self.recorder is not None:
-            audio.startTransmit(self.recorder)
+            if self.player is None:  # a second one after a re-INVITE could cancel the first one's tone
+                self.player = pj.AudioMediaPlayer()
+                self.player.createPlayer(OPTIONS["play"])
+                kept.append(self.player)
+            self.player.startTransmit(audio)
+        for recorder in recorders or record():
+            audio.startTransmit(recorder)
 
     def onDtmfDigit(self, prm: Any) -> None:
-        tell("dtmf", digit=prm.digit, method=int(prm.method))
+        tell("dtmf", call=self.index, digit=prm.digit, method=int(prm.method))
+
+
+def record() -> list[Any]:
+    """Begin the recording, when there is to be one."""
+    if OPTIONS.get("record"):
+        recorder = pj.AudioMediaRecorder()
+        recorder.createRecorder(OPTIONS["record"])
+        recorders.append(recorder)
+    return recorders
 
 
 class Account(pj.Account):  # type: ignore[misc]
     def onIncomingCall(self, prm: Any) -> None:
         call = Call(self, prm.callId)
-        calls.append(call)
-        tell("incoming")
+        tell("incoming", call=call.index)
         answer(call, OPTIONS.get("early_status", 0))
         answer(call, OPTIONS.get("answer", 200))
 
@@ -146,30 +187,43 @@ def account_config() -> Any:
     return config
 
 
+def resume(call: Any) -> None:
+    parameters = pj.CallOpParam(True)
+    parameters.opt.flag = 1  # PJSUA_CALL_UNHOLD
+    call.reinvite(parameters)
+
+
+ACTIONS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "hangup": lambda call, command: call.hangup(pj.CallOpParam()),
+    "dtmf": lambda call, command: call.dialDtmf(command["digits"]),
+    "hold": lambda call, command: call.setHold(pj.CallOpParam(True)),
+    "resume": lambda call, command: resume(call),
+    "xfer": lambda call, command: call.xfer(command["uri"], pj.CallOpParam(True)),
+    "xfer_replaces": lambda call, command: call.xferReplaces(calls[command["other"]], pj.CallOpParam(True)),
+}
+
+
 def obey(command: dict[str, Any], account: Any) -> bool:
     """Carry out one command; False to end."""
     what = command["do"]
     if what == "quit":
         return False
     if what == "call":
-        call = Call(account)
-        calls.append(call)
-        call.makeCall(command["uri"], pj.CallOpParam(True))
-    elif what == "hangup":
-        calls[-1].hangup(pj.CallOpParam())
-    elif what == "dtmf":
-        calls[-1].dialDtmf(command["digits"])
-    elif what == "hold":
-        calls[-1].setHold(pj.CallOpParam(True))
-    elif what == "resume":
-        parameters = pj.CallOpParam(True)
-        parameters.opt.flag = 1  # PJSUA_CALL_UNHOLD
-        calls[-1].reinvite(parameters)
+        Call(account).makeCall(command["uri"], pj.CallOpParam(True))
+        return True
+    call = calls[command.get("call", -1)]
+    try:
+        ACTIONS[what](call, command)
+    except pj.Error as error:
+        tell("error", why=error.reason)
     return True
 
 
 def main() -> None:
     endpoint, account = start()
+    if OPTIONS.get("timeline"):
+        for recorder in record():  # the null device is silent and never stops
+            endpoint.audDevManager().getCaptureDevMedia().startTransmit(recorder)
     tell("ready")
     running = True
     while running:
@@ -178,7 +232,10 @@ def main() -> None:
         running = bool(line) and obey(json.loads(line), account)
     endpoint.hangupAllCalls()
     time.sleep(0.3)  # the library's own thread sends the BYEs
+    for call in calls:
+        call.player = None
     kept.clear()
+    recorders.clear()
     endpoint.libDestroy()
     tell("stopped")
 

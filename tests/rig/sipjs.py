@@ -70,6 +70,18 @@ class SipJsPage:
         self.wait_connected()
         return self
 
+    def select(self, number: int) -> None:
+        """From now on all is about this call, counted from 0 in the order they came; it is the one that is heard."""
+        self._do("select", number)
+
+    def refer(self, number: str) -> list[int]:
+        """Hand the call over to a number; the status of the REFER, then those its NOTIFYs told."""
+        return [int(status) for status in self._do("refer", {"target": f"sip:{number}@{REALM}"})]
+
+    def refer_replacing(self, other: int) -> list[int]:
+        """Join the other side of the call with that of another call of this page; statuses as `refer`."""
+        return [int(status) for status in self._do("refer", {"other": other})]
+
     def answer(self) -> None:
         self._do("answer")
         self.wait_state("Established")

@@ -1,38 +1,49 @@
 // A softphone on SIP.js without a face: a test signs it in, calls with it, and reads what it was told.
-import { Inviter, Registerer, RegistererState, SessionState, UserAgent } from 'sip.js';
+import { Inviter, Invitation, Registerer, RegistererState, SessionState, UserAgent } from 'sip.js';
 
 const HEADER = 'Call-Security';
 const CONSTRAINTS = { audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false }, video: false };
 const GATHERING = 500; // ms; the gateway is ICE-lite and needs none of our candidates
+const OVER = /^\s*terminated\b/i; // Subscription-State of the last NOTIFY
 
 let agent;
 let registerer;
-let session;
-let incoming;
-let received = []; // messages of the call that carry a report: [start line, Call-Security]
-let reason = '';
+let current; // the call the functions below are about: the newest one, unless a test selects another
+const calls = []; // in the order they came: {session, received, told, reason}
 
-const read = (name, message) => received.push([name, message.getHeader(HEADER) ?? '']);
-const readResponse = ({ message }) => read(message.statusCode, message);
+const read = (call, name, message) => call.received.push([name, message.getHeader(HEADER) ?? '']);
+const readResponse = (call, { message }) => read(call, message.statusCode, message);
 
 /** What a page does with the answers to its INVITE; the security of the call is in their header. */
-const requestDelegate = {
-  onProgress: readResponse,
-  onAccept: readResponse,
-  onReject: ({ message }) => { reason = `${message.statusCode} ${message.reasonPhrase}`; readResponse({ message }); },
-};
+const requestDelegate = (call) => ({
+  onProgress: (response) => readResponse(call, response),
+  onAccept: (response) => readResponse(call, response),
+  onReject: ({ message }) => {
+    call.reason = `${message.statusCode} ${message.reasonPhrase}`;
+    readResponse(call, { message });
+  },
+});
 
-function follow(next) {
-  session = next;
-  received = [];
-  reason = '';
+/** `received`: messages that carry a report, as [start line, Call-Security]; `told`: statuses of a REFER and its NOTIFYs. */
+function follow(session) {
+  const call = { session, received: [], told: [], reason: '' };
+  calls.push(call);
+  current = call;
   session.delegate = {
-    onSessionDescriptionHandler: (handler) => {
-      document.querySelector('#remote-audio').srcObject = handler.remoteMediaStream;
-    },
-    onInvite: (request) => read('INVITE', request),
-    onBye: (bye) => { reason = `BYE ${bye.request.getHeader('Reason') ?? ''}`.trim(); },
+    onSessionDescriptionHandler: () => { if (call === current) listen(); },
+    onInvite: (request) => read(call, 'INVITE', request),
+    onBye: (bye) => { call.reason = `BYE ${bye.request.getHeader('Reason') ?? ''}`.trim(); },
   };
+  return call;
+}
+
+function listen() {
+  document.querySelector('#remote-audio').srcObject = current.session.sessionDescriptionHandler?.remoteMediaStream ?? null;
+}
+
+function select(number) {
+  current = calls[number];
+  listen();
 }
 
 async function signIn({ user, password, realm, server }) {
@@ -54,9 +65,7 @@ async function signIn({ user, password, realm, server }) {
 }
 
 function ring(invitation) {
-  follow(invitation);
-  incoming = invitation;
-  read('INVITE', invitation.request);
+  read(follow(invitation), 'INVITE', invitation.request);
 }
 
 async function signOut() {
@@ -74,27 +83,48 @@ function settled(subject, act, wanted) {
 
 async function call(target, { earlyMedia = false } = {}) {
   const options = { earlyMedia, sessionDescriptionHandlerOptions: { constraints: CONSTRAINTS } };
-  follow(new Inviter(agent, UserAgent.makeURI(target), options));
-  await session.invite({ requestDelegate });
+  const placed = follow(new Inviter(agent, UserAgent.makeURI(target), options));
+  await placed.session.invite({ requestDelegate: requestDelegate(placed) });
 }
 
-const answer = () => incoming.accept({ sessionDescriptionHandlerOptions: { constraints: CONSTRAINTS } });
+const answer = () => current.session.accept({ sessionDescriptionHandlerOptions: { constraints: CONSTRAINTS } });
 
 /** A re-INVITE with these options of SIP.js; resolves with the status it got. */
 function reinvite(options) {
+  const asked = current;
   return new Promise((resolve, reject) => {
-    const done = (response) => { readResponse(response); resolve(response.message.statusCode); };
-    session.invite({ ...options, requestDelegate: { onAccept: done, onReject: done } }).catch(reject);
+    const done = (response) => { readResponse(asked, response); resolve(response.message.statusCode); };
+    asked.session.invite({ ...options, requestDelegate: { onAccept: done, onReject: done } }).catch(reject);
   });
 }
 
 /** `sendonly`, or `sendrecv` again. */
 const hold = (held) => reinvite({ sessionDescriptionHandlerOptions: { hold: held, constraints: CONSTRAINTS } });
 
+/**
+ * Hands the call over to a URI, or joins its other side with that of `other`, a call by number. Resolves with the statuses
+ * the page was told, that of the REFER first, when it was refused or no more NOTIFYs come.
+ */
+function refer({ target, other }) {
+  const { session, told } = current;
+  const to = target === undefined ? calls[other].session : UserAgent.makeURI(target);
+  return new Promise((resolve, reject) => {
+    const onNotify = (notification) => {
+      notification.accept();
+      told.push(Number(/^SIP\/2\.0 (\d{3})/.exec(notification.request.body)?.[1]));
+      if (OVER.test(notification.request.getHeader('Subscription-State') ?? '')) resolve(told);
+    };
+    const onAccept = ({ message }) => { told.push(message.statusCode); };
+    const onReject = ({ message }) => { told.push(message.statusCode); resolve(told); };
+    session.refer(to, { onNotify, requestDelegate: { onAccept, onReject } }).catch(reject);
+  });
+}
+
 /** BYE, CANCEL or a refusal, whichever the state of the call asks for. */
 function hangUp() {
+  const { session } = current;
   if (session.state === SessionState.Established) return session.bye();
-  return session === incoming ? session.reject() : session.cancel();
+  return session instanceof Invitation ? session.reject() : session.cancel();
 }
 
 window.sipjs = {
@@ -102,12 +132,15 @@ window.sipjs = {
   signOut,
   call,
   answer,
+  select,
   hold,
+  refer,
   askForOffer: () => reinvite({ withoutSdp: true }),
   hangUp,
-  sendDigits: (digits) => session.sessionDescriptionHandler.sendDtmf(digits),
-  state: () => session?.state ?? '',
-  reason: () => reason,
-  received: () => received,
-  connection: () => session?.sessionDescriptionHandler?.peerConnection,
+  sendDigits: (digits) => current.session.sessionDescriptionHandler.sendDtmf(digits),
+  state: () => current?.session.state ?? '',
+  reason: () => current?.reason ?? '',
+  received: () => current?.received ?? [],
+  told: () => current?.told ?? [],
+  connection: () => current?.session.sessionDescriptionHandler?.peerConnection,
 };

@@ -1,39 +1,34 @@
-"""The media of one call as the control plane drives it: a relay session and the DTLS handshake with the browser."""
+"""The media of one call as the control plane drives it: its legs in a relay worker, and a DTLS handshake for each
+browser among them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from gateway.base.errors import MediaError
 from gateway.base.termination import Termination
+from gateway.base.values import LegId
 from gateway.call import events
 from gateway.call.edge import attempt
-from gateway.call.effects import (
-    LegName,
-    OpenMedia,
-    RestartIce,
-    SetDirection,
-    SetPayloads,
-    SetTrunkKeys,
-    SetTrunkMedia,
-    StartDtls,
-)
-from gateway.media import relay_protocol as relay
-from gateway.media.relay_client import RelayPool, RelaySession
-from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
-
-MAX_EARLY_DATAGRAMS = 8
-"""DTLS datagrams kept until the fingerprint is known: a ClientHello in two pieces, and its repetitions."""
+from gateway.media.relay_call import LegCounters, RelayCall
+from gateway.media.relay_client import RelayPool
+from gateway.media.relay_commands import CloseLeg, IcePort, LegCommand, OpenLeg, SendDtls, SetKeys
+from gateway.media.relay_events import DtlsReceived, IceValidated, LegFailed, LegOpened, RelayEvent
+from gateway.sdp.keying import Fingerprint
+from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsRole, DtlsState
+from gateway.webrtc.handshake import Handshake
 
 _FAILURES = {DtlsFailure.FINGERPRINT_MISMATCH: Termination.FINGERPRINT_MISMATCH}
 
-Listener = Callable[[events.Event], None]
+MediaEvent = LegOpened | LegFailed | RelayEvent | events.DtlsConnected | events.DtlsFailed
+"""What a call is told of its media: events of the relay as they are, and how its handshakes ended."""
+
+Listener = Callable[[MediaEvent], None]
 
 
 class CallMedia:
-    """Owns the relay session and the DTLS endpoint of one call; tells `listener` what happens to them.
+    """Owns the legs of one call in a relay worker and their handshakes; tells `listener` what happens to them.
 
     Args:
         broken: told of an error nobody foresaw, which must not reach the relay's other calls.
@@ -43,96 +38,104 @@ class CallMedia:
         self, pool: RelayPool, identity: DtlsIdentity, listener: Listener, broken: Callable[[Exception], None]
     ) -> None:
         self._pool, self._identity, self._listener, self._broken = pool, identity, listener, broken
-        self._session: RelaySession | None = None
-        self._dtls: DtlsEndpoint | None = None
-        self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
-        self._timer: asyncio.TimerHandle | None = None
-        self._validated = False
-        self._reported = False
+        self._call: RelayCall | None = None
+        self._handshakes: dict[LegId, Handshake] = {}
+        self._wanted: set[LegId] = set()
+        """Legs that are being opened."""
+        self._given_up: set[LegId] = set()
+        """Those of them that were closed meanwhile."""
+        self._door = asyncio.Lock()
+        """Legs are opened one after the other: the first finds the worker all of them share."""
         self._closed = False
-        self._loop = asyncio.get_running_loop()
 
-    async def open(self, command: OpenMedia, bind: str, advertise: str) -> None:
-        """Get a relay session; tells `MediaOpened` or `MediaFailed`."""
-        try:
-            session = await self._pool.open(
-                ice_ufrag=command.ice_ufrag,
-                ice_pwd=command.ice_pwd.reveal(),
-                trunk_bind=bind,
-                trunk_advertise=advertise,
-                listener=self._relay_event,
-            )
-        except MediaError as error:
-            self._listener(events.MediaFailed(str(error)))
-            return
-        self._session = session
-        if self._closed:
-            await session.close()
-            return
-        self._listener(events.MediaOpened(session.browser_candidates, session.trunk_rtp, session.trunk_rtcp))
+    async def open(self, *commands: OpenLeg) -> None:
+        """Open legs, together if they are the first; tells `LegOpened` or `LegFailed` of each."""
+        self._wanted |= {command.leg for command in commands}
+        for command in commands:
+            if isinstance(command.place, IcePort):
+                self._handshakes[command.leg] = self._handshake(command.leg)
+        async with self._door:
+            await self._open(commands)
 
-    async def close(self) -> dict[str, int]:
-        """End handshake and session; gives the session's final counters by name."""
-        self._closed = True
-        self._cancel_timer()
-        if self._dtls is not None:
-            self._dtls.close(self._loop.time())
-            self._send_datagrams()
-            self._dtls = None
-        if self._session is None:
-            return {}
-        counters = await self._session.close()
-        return {name: getattr(counters, name) for name in counters.__slots__}
-
-    def start_dtls(self, command: StartDtls) -> None:
-        """The browser's fingerprint is known: the handshake may run as soon as ICE has validated an address."""
-        role = "client" if command.role == "client" else "server"
-        self._dtls = DtlsEndpoint(self._identity, role, command.fingerprints)  # type: ignore[arg-type]
-        if self._validated:
-            self._dtls.start(self._loop.time())
-        while self._early:
-            self._dtls.receive(self._early.popleft(), self._loop.time())
-        self._after_dtls()
-
-    def restart_ice(self, command: RestartIce) -> None:
-        if self._session is not None:
-            self._session.set_ice(command.ice_ufrag, command.ice_pwd)
-
-    def release_keys(self) -> None:
-        """The record is written: let media flow."""
-        if self._session is not None and self._dtls is not None and self._dtls.keys is not None:
-            keys = self._dtls.keys
-            self._session.set_keys("browser", keys.suite, keys.tx, keys.rx)
-
-    def set_trunk_keys(self, command: SetTrunkKeys) -> None:
-        if self._session is not None:
-            self._session.set_keys("trunk", command.suite, command.tx, command.rx)
-
-    def set_trunk(self, command: SetTrunkMedia, sources: Sequence[str]) -> None:
-        """Tell the relay where the trunk's media is.
+    def carry_out(self, command: LegCommand | CloseLeg) -> None:
+        """Have the relay carry out a command about legs that are open; before the first one there is nobody to tell.
 
         Raises:
-            MediaError: the address is not an IP address.
+            MediaError: the address of a peer is not an IP address.
         """
-        if self._session is not None:
-            self._session.set_trunk(
-                keyed=command.keyed,
-                rtp=command.rtp,
-                rtcp=command.rtcp,
-                rtcp_mux=command.rtcp_mux,
-                sources=sources,
-            )
+        if isinstance(command, CloseLeg):
+            self._drop(command.leg)
+        if self._call is not None and not self._closed:
+            self._call.send(command)
 
-    def set_payloads(self, command: SetPayloads) -> None:
-        if self._session is not None:
-            formats = [relay.Format(f.leg.value, f.payload_type, f.clock_rate, f.is_event) for f in command.formats]
-            self._session.set_payloads(dict(command.to_trunk), dict(command.to_browser), formats)
+    def start_dtls(self, leg: LegId, role: DtlsRole, fingerprints: Sequence[Fingerprint]) -> None:
+        """The fingerprint of a browser is known; tells `DtlsConnected` or `DtlsFailed` in the end."""
+        if leg in self._handshakes:
+            self._handshakes[leg].start(role, fingerprints)
 
-    def set_direction(self, command: SetDirection) -> None:
-        if self._session is not None:
-            self._session.set_direction(to_trunk=command.to_trunk, to_browser=command.to_browser)
+    def release_keys(self, leg: LegId) -> None:
+        """The record of a finished handshake is written: let media flow."""
+        handshake = self._handshakes.get(leg)
+        keys = handshake.keys if handshake is not None else None
+        if keys is not None:
+            self.carry_out(SetKeys(leg, keys.suite.name, keys.tx, keys.rx))
 
-    def _relay_event(self, event: relay.RelayEvent) -> None:
+    async def close(self) -> LegCounters:
+        """End handshakes and legs; gives the final counters of every leg there was."""
+        while self._handshakes:
+            self._handshakes.popitem()[1].close()
+        self._closed = True
+        return await self._call.close() if self._call is not None else {}
+
+    async def _open(self, commands: Sequence[OpenLeg]) -> None:
+        commands = [command for command in commands if command.leg not in self._given_up]
+        if self._call is None and commands and not self._closed:
+            await self._begin(commands)
+        else:
+            for command in commands:
+                await self._add(command)
+        for command in commands:
+            self._wanted.discard(command.leg)
+            if command.leg in self._given_up and self._call is not None:
+                self._call.send(CloseLeg(command.leg))
+
+    async def _begin(self, commands: Sequence[OpenLeg]) -> None:
+        try:
+            call = await self._pool.open(*commands, listener=self._relay_event)
+        except MediaError as error:
+            for command in commands:
+                self._tell(LegFailed(command.leg, str(error)))
+            return
+        self._call = call
+        if self._closed:
+            await call.close()
+        for opened in list(call.legs.values()):
+            self._tell(opened)
+
+    async def _add(self, command: OpenLeg) -> None:
+        if self._closed or self._call is None:
+            return
+        try:
+            opened = await self._call.open(command)
+        except MediaError as error:
+            self._tell(LegFailed(command.leg, str(error)))
+        else:
+            self._tell(opened)
+
+    def _tell(self, event: MediaEvent) -> None:
+        """Nothing is told of a call that ended, or of a leg that was given up while it was being opened."""
+        leg = event.leg if isinstance(event, LegOpened | LegFailed) else None
+        if not self._closed and leg not in self._given_up:
+            self._listener(event)
+
+    def _drop(self, leg: LegId) -> None:
+        handshake = self._handshakes.pop(leg, None)
+        if handshake is not None:
+            handshake.close()
+        if leg in self._wanted:
+            self._given_up.add(leg)
+
+    def _relay_event(self, event: RelayEvent) -> None:
         if not self._closed:
             self._guarded(lambda: self._take(event))
 
@@ -141,101 +144,29 @@ class CallMedia:
         if error is not None:
             self._broken(error)
 
-    def _take(self, event: relay.RelayEvent) -> None:
-        match event:
-            case relay.DtlsReceived():
-                self._dtls_received(event.data)
-            case relay.IceValidated():
-                self._validated = True
-                if self._dtls is not None:
-                    self._dtls.start(self._loop.time())
-                    self._after_dtls()
-            case _:
-                translated = _translate(event)
-                if translated is not None:
-                    self._listener(translated)
-
-    def _dtls_received(self, data: bytes) -> None:
-        if self._dtls is None:
-            self._early.append(data)
+    def _take(self, event: RelayEvent) -> None:
+        if not isinstance(event, DtlsReceived | IceValidated):
+            self._listener(event)
             return
-        self._dtls.receive(data, self._loop.time())
-        self._after_dtls()
-
-    def _after_dtls(self) -> None:
-        """Send what the handshake wrote, tell its outcome once, and arm its one timer."""
-        self._send_datagrams()
-        endpoint = self._dtls
-        if endpoint is None:
+        handshake = self._handshakes.get(event.leg)
+        if handshake is None:
             return
-        self._cancel_timer()
-        deadline = endpoint.next_deadline()
-        if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._on_timer)
-        if endpoint.state in (DtlsState.CONNECTED, DtlsState.FAILED) and not self._reported:
-            self._reported = True
-            self._report(endpoint)
-
-    def _report(self, endpoint: DtlsEndpoint) -> None:
-        if endpoint.keys is not None and endpoint.state is DtlsState.CONNECTED:
-            outcome: events.Event = events.DtlsConnected(
-                endpoint.keys.suite, endpoint.version, endpoint.fingerprint_algorithm
-            )
+        if isinstance(event, DtlsReceived):
+            handshake.receive(event.data)
         else:
-            failure = endpoint.failure or DtlsFailure.HANDSHAKE
-            outcome = events.DtlsFailed(_FAILURES.get(failure, Termination.DTLS_FAILED))
-        self._listener(outcome)
+            handshake.validated()
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._guarded(self._handle_timer)
-
-    def _handle_timer(self) -> None:
-        if self._dtls is not None:
-            self._dtls.handle_timer(self._loop.time())
-            self._after_dtls()
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _send_datagrams(self) -> None:
-        if self._session is not None and self._dtls is not None:
-            for datagram in self._dtls.take_datagrams():
-                self._session.send_dtls(datagram)
+    def _handshake(self, leg: LegId) -> Handshake:
+        return Handshake(
+            self._identity,
+            lambda data: self.carry_out(SendDtls(leg, data)),
+            lambda endpoint: self._listener(_outcome(leg, endpoint)),
+            self._guarded,
+        )
 
 
-def _translate(event: relay.RelayEvent) -> events.Event | None:
-    """A relay event in the words of the call."""
-    match event:
-        case relay.ConsentLost():
-            return events.Lost(Termination.CONSENT_LOST)
-        case relay.WorkerLost():
-            return events.Lost(Termination.WORKER_HUNG if event.hung else Termination.WORKER_LOST)
-        case relay.SessionFailed():
-            return events.Lost(Termination.MEDIA_UNAVAILABLE)
-        case _:
-            return _of_packets(event)
-
-
-def _of_packets(event: relay.RelayEvent) -> events.Event | None:
-    match event:
-        case relay.MediaStarted():
-            return events.MediaStarted(LegName(event.leg))
-        case relay.LegVerified():
-            return events.LegVerified(LegName(event.leg), event.confirmed)
-        case relay.MediaMismatch():
-            return events.MediaMismatch(LegName(event.leg), event.code)
-        case relay.LegSilent():
-            return events.MediaSilent(LegName(event.leg))
-        case relay.LegHeard():
-            return events.MediaHeard(LegName(event.leg))
-        case relay.SourceLearned():
-            return events.SourceLearned(event.address, event.expected)
-        case relay.SourceRejected():
-            return events.SourceRejected(LegName(event.leg), event.address, event.code)
-        case relay.MediaUnsent():
-            return events.MediaUnsent(LegName(event.leg), event.cause)
-        case _:
-            return None
+def _outcome(leg: LegId, endpoint: DtlsEndpoint) -> events.DtlsConnected | events.DtlsFailed:
+    if endpoint.keys is not None and endpoint.state is DtlsState.CONNECTED:
+        return events.DtlsConnected(endpoint.keys.suite, endpoint.version, endpoint.fingerprint_algorithm, leg)
+    failure = endpoint.failure or DtlsFailure.HANDSHAKE
+    return events.DtlsFailed(_FAILURES.get(failure, Termination.DTLS_FAILED), leg)

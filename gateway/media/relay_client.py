@@ -1,4 +1,4 @@
-"""The relay as the control plane uses it: a pool of workers, and one `RelaySession` per call."""
+"""The relay as the control plane uses it: a pool of workers, and one `RelayCall` per call."""
 
 from __future__ import annotations
 
@@ -6,70 +6,64 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import MediaError
-from gateway.base.values import HostPort, Secret
 from gateway.config.schema import Media
+from gateway.media.relay_call import ANSWER_SECONDS, Listener, RelayCall, settle
+from gateway.media.relay_commands import CloseCall, Command, GetCounters, Heartbeat, OpenLeg
+from gateway.media.relay_counters import PacketCounters
+from gateway.media.relay_events import Alive, CountersReport, Event, WorkerLost, WorkerReady
 from gateway.media.relay_health import HEARTBEAT_SECONDS, Health
 from gateway.media.relay_protocol import (
     CONSENT_SECONDS,
     QUARANTINE_SECONDS,
     SILENCE_SECONDS,
     WORKER,
-    Alive,
-    CloseSession,
-    Command,
-    CountersReport,
-    Event,
-    GetCounters,
-    Heartbeat,
-    OpenSession,
-    SessionCounters,
     WorkerConfig,
-    WorkerLost,
-    WorkerReady,
 )
-from gateway.media.relay_session import ANSWER_SECONDS, Listener, RelaySession, settle
 from gateway.media.relay_worker import RelayWorker
 
 OPEN_SECONDS = 2.0
 """A call is refused rather than kept waiting for the relay."""
 TRY_SECONDS = 0.5
-"""A worker that has not opened a session by then is passed over while there is another one to try."""
+"""A worker that has not opened a call by then is passed over while there is another one to try."""
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
 HEALTHY_SECONDS = 60.0
 """A worker that lived this long is restarted without back-off."""
 
-__all__ = ["RelayPool", "RelaySession"]
+__all__ = ["RelayCall", "RelayPool"]
 
 _log = logging.getLogger(__name__)
 
 
 class _Slot:
-    """One worker's place in the pool: watches it, keeps it running and gives its events to its sessions."""
+    """One worker's place in the pool: watches it, keeps it running and gives its events to its calls."""
 
     def __init__(self, config: WorkerConfig, counters: Counters, on_ready: Callable[[], None]) -> None:
-        self.sessions: dict[int, RelaySession] = {}
+        self.calls: dict[int, RelayCall] = {}
         self.health = Health()
         self._config, self._counters, self._on_ready = config, counters, on_ready
-        self._totals: list[asyncio.Future[SessionCounters]] = []
+        self._totals: list[asyncio.Future[PacketCounters]] = []
         self.worker = RelayWorker(config, self._event)
 
     @property
     def ready(self) -> bool:
         return self.worker.alive
 
-    def send(self, command: Command) -> None:
-        self.worker.send(command)
+    def send(self, call: int, command: Command) -> None:
+        self.worker.send(call, command)
 
-    async def totals(self) -> SessionCounters:
-        """What the worker counted outside of sessions; raises MediaError when it does not answer."""
-        report: asyncio.Future[SessionCounters] = asyncio.get_running_loop().create_future()
+    def overdue(self, call: int) -> None:
+        self.health.overdue(call)
+
+    async def totals(self) -> PacketCounters:
+        """What the worker counted outside of legs; raises MediaError when it does not answer."""
+        report: asyncio.Future[PacketCounters] = asyncio.get_running_loop().create_future()
         self._totals.append(report)
-        self.send(GetCounters(WORKER))
+        self.send(WORKER, GetCounters())
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await report
@@ -111,7 +105,7 @@ class _Slot:
     def _beat(self) -> None:
         number = self.health.beat(asyncio.get_running_loop().time())
         if number is not None:
-            self.send(Heartbeat(number))
+            self.send(WORKER, Heartbeat(number))
         elif self.health.hung:
             self.worker.kill()
         elif self.health.missed == 1:
@@ -121,22 +115,22 @@ class _Slot:
         hung = self.worker.hung
         self._counters.add(Counter.WORKER_HUNG, int(hung))
         _log.error(
-            "worker=%d state=%s sessions=%d restart=%.1fs",
+            "worker=%d state=%s calls=%d restart=%.1fs",
             self._config.browser_port,
             "silent->killed" if hung else "running->lost",
-            len(self.sessions),
+            len(self.calls),
             backoff,
         )
 
     def abandon(self) -> None:
-        """Tell every session that its worker is lost."""
+        """Tell every call that its worker is lost."""
         self._totals.clear()
         loop = asyncio.get_running_loop()
-        for session in list(self.sessions.values()):
+        for call in list(self.calls.values()):
             # Each in its own turn: a listener that fails must not keep the others from hearing of it.
-            loop.call_soon(session.deliver, WorkerLost(session.id, self.worker.hung))
+            loop.call_soon(call.deliver, WorkerLost(self.worker.hung))
 
-    def _event(self, event: Event) -> None:
+    def _event(self, number: int, event: Event) -> None:
         if isinstance(event, WorkerReady):
             return
         if isinstance(event, Alive):
@@ -144,12 +138,12 @@ class _Slot:
             if self.health.hung:
                 self.worker.kill()
             return
-        self.health.settled(event.session)
-        session = self.sessions.get(event.session)
-        if session is not None:
-            session.deliver(event)
-        elif isinstance(event, CountersReport) and event.session == WORKER and self._totals:
-            settle(self._totals.pop(0), event.counters)
+        self.health.settled(number)
+        call = self.calls.get(number)
+        if call is not None:
+            call.deliver(event)
+        elif isinstance(event, CountersReport) and number == WORKER and self._totals:
+            settle(self._totals.pop(0), next(iter(event.legs.values()), PacketCounters()))
 
 
 class RelayPool:
@@ -159,8 +153,8 @@ class RelayPool:
         media: addresses, ports and number of workers.
         counters: where restarts are counted.
         consent_seconds: life of ICE consent (RFC 7675 5.1); shorter in tests.
-        quarantine_seconds: rest of a closed trunk port; shorter in tests.
-        silence_seconds: after that a trunk is called silent; shorter in tests.
+        quarantine_seconds: rest of a closed port; shorter in tests.
+        silence_seconds: after that a peer is called silent; shorter in tests.
     """
 
     def __init__(
@@ -184,6 +178,7 @@ class RelayPool:
                     browser_port=media.browser.ports.first + index,
                     trunk_first=first,
                     trunk_last=last,
+                    browser_advertise=media.browser.advertised,
                     consent_seconds=consent_seconds,
                     quarantine_seconds=quarantine_seconds,
                     silence_seconds=silence_seconds,
@@ -195,8 +190,8 @@ class RelayPool:
         ]
 
     @property
-    def session_count(self) -> int:
-        return sum(len(slot.sessions) for slot in self._slots)
+    def call_count(self) -> int:
+        return sum(len(slot.calls) for slot in self._slots)
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -218,7 +213,7 @@ class RelayPool:
         self._keepers = [asyncio.create_task(slot.keep_running()) for slot in self._slots]
 
     async def stop(self) -> None:
-        """End every worker; sessions that are still open are told that theirs is lost."""
+        """End every worker; calls that are still open are told that theirs is lost."""
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -227,41 +222,33 @@ class RelayPool:
             slot.abandon()
         await asyncio.gather(*(slot.worker.stop() for slot in self._slots))
 
-    async def open(
-        self,
-        *,
-        ice_ufrag: str,
-        ice_pwd: str,
-        trunk_bind: str,
-        trunk_advertise: str,
-        listener: Listener,
-    ) -> RelaySession:
-        """Open a session in the least loaded worker; raises MediaError when none serves it within `OPEN_SECONDS`."""
+    async def open(self, *legs: OpenLeg, listener: Listener) -> RelayCall:
+        """Begin a call with these legs in the least loaded worker; further ones are opened on what this returns.
+
+        Raises MediaError when no worker opens all of them within `OPEN_SECONDS`.
+        """
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                return await self._open(ice_ufrag, Secret(ice_pwd), trunk_bind, trunk_advertise, listener)
+                return await self._open(legs, listener)
         except TimeoutError as error:
             raise MediaError("no relay worker answered in time") from error
 
-    async def worker_counters(self) -> list[SessionCounters]:
-        """What each running worker dropped that belonged to no session; raises MediaError when one does not answer."""
+    async def worker_counters(self) -> list[PacketCounters]:
+        """What each running worker dropped that belonged to no leg; raises MediaError when one does not answer."""
         return [await slot.totals() for slot in self._slots if slot.ready]
 
-    async def _open(
-        self, ufrag: str, password: Secret[str], bind: str, advertise: str, listener: Listener
-    ) -> RelaySession:
+    async def _open(self, legs: Sequence[OpenLeg], listener: Listener) -> RelayCall:
         deadline = asyncio.get_running_loop().time() + OPEN_SECONDS
         while True:
             refusal, died = MediaError("no relay worker is running"), False
             slots = await self._by_load()
             for index, slot in enumerate(slots):
-                command = OpenSession(next(self._numbers), ufrag, password, bind)
                 try:
                     async with asyncio.timeout(_patience(deadline, len(slots) - index - 1)):
-                        return await self._open_in(slot, command, advertise, listener)
+                        return await self._open_in(slot, legs, listener)
                 except TimeoutError:
                     refusal = MediaError("no relay worker answered in time")
-                    _log.warning("worker=%d did not open a session in time", slot.worker.browser_port)
+                    _log.warning("worker=%d did not open a call in time", slot.worker.browser_port)
                 except MediaError as error:
                     refusal, died = error, died or not slot.ready
             if not died:
@@ -275,25 +262,21 @@ class RelayPool:
             await self._ready.wait()
         now = asyncio.get_running_loop().time()
         ready = (slot for slot in self._slots if slot.ready)
-        return sorted(ready, key=lambda slot: (slot.health.slow(now), len(slot.sessions)))
+        return sorted(ready, key=lambda slot: (slot.health.slow(now), len(slot.calls)))
 
-    async def _open_in(self, slot: _Slot, command: OpenSession, advertise: str, listener: Listener) -> RelaySession:
-        session = RelaySession(slot, command.session, listener)
-        slot.sessions[session.id] = session
-        slot.send(command)
+    async def _open_in(self, slot: _Slot, legs: Sequence[OpenLeg], listener: Listener) -> RelayCall:
+        call = RelayCall(slot, next(self._numbers), listener)
+        slot.calls[call.id] = call
         try:
-            opened = await session.opened()
-        except BaseException:  # also when whoever waits is cancelled: the worker must not keep a session nobody knows
-            slot.sessions.pop(session.id, None)
+            for opening in [call.begin(leg) for leg in legs]:
+                await opening
+        except BaseException:  # also when whoever waits is cancelled: the worker must not keep a call nobody knows
+            slot.calls.pop(call.id, None)
             if slot.ready:
-                slot.health.overdue(session.id)
-                slot.send(CloseSession(session.id))
+                slot.health.overdue(call.id)
+                slot.send(call.id, CloseCall())
             raise
-        session.trunk_rtp = HostPort(advertise, opened.trunk_rtp_port)
-        session.trunk_rtcp = HostPort(advertise, opened.trunk_rtcp_port)
-        port = slot.worker.browser_port
-        session.browser_candidates = tuple(HostPort(host, port) for host in self._media.browser.advertised)
-        return session
+        return call
 
 
 def _patience(deadline: float, others: int) -> float:
@@ -303,7 +286,7 @@ def _patience(deadline: float, others: int) -> float:
 
 
 def slice_ports(media: Media) -> list[tuple[int, int]]:
-    """First and last trunk port of each worker: whole even/odd pairs, shared out evenly; the schema saw to enough."""
+    """First and last port of its own of each worker: whole even/odd pairs, shared out evenly; the schema saw to enough."""
     ports = media.trunk.ports
     first = ports.first + ports.first % 2
     pairs = (ports.last - first + 1) // 2

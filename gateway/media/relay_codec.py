@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
-from typing import Any, TypeVar, get_args, get_type_hints
+from dataclasses import asdict, fields, is_dataclass
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from gateway.base.errors import MediaError
-from gateway.base.values import HostPort, Secret
-from gateway.media import relay_protocol as protocol
-from gateway.media.relay_protocol import MAX_MESSAGE, Command, Event, Format, Leg, SessionCounters, WorkerConfig
+from gateway.base.values import HostPort, LegId, Secret
+from gateway.media.relay_commands import Command
+from gateway.media.relay_events import Event
+from gateway.media.relay_protocol import MAX_MESSAGE, WorkerConfig
 
 _LENGTH = struct.Struct("!I")
 _TYPE = "type"
-_LEGS: tuple[Leg, ...] = get_args(Leg)
+_CALL = "call"
 
 M = TypeVar("M")
 
@@ -39,12 +41,10 @@ class _Octets:
         return self._at == len(self._data)
 
 
-def encode(message: Command | Event) -> bytes:
-    """One message as one packet."""
+def encode(call: int, message: Command | Event) -> bytes:
+    """One message about a call as one packet."""
     octets: list[bytes] = []
-    header: dict[str, object] = {_TYPE: type(message).__name__}
-    for field in fields(message):
-        header[field.name] = _plain(getattr(message, field.name), octets)
+    header: dict[str, object] = {_TYPE: type(message).__name__, _CALL: call, **_members(message, octets)}
     text = json.dumps(header, separators=(",", ":")).encode()
     packet = b"".join((_LENGTH.pack(len(text)), text, *octets))
     if len(packet) > MAX_MESSAGE:
@@ -52,13 +52,13 @@ def encode(message: Command | Event) -> bytes:
     return packet
 
 
-def decode_command(packet: bytes) -> Command:
-    """The command in a packet; raises MediaError for anything else."""
+def decode_command(packet: bytes) -> tuple[int, Command]:
+    """The command in a packet and the call it is about; raises MediaError for anything else."""
     return _decode(packet, _COMMANDS)
 
 
-def decode_event(packet: bytes) -> Event:
-    """The event in a packet; raises MediaError for anything else."""
+def decode_event(packet: bytes) -> tuple[int, Event]:
+    """The event in a packet and the call it is about; raises MediaError for anything else."""
     return _decode(packet, _EVENTS)
 
 
@@ -75,19 +75,20 @@ def decode_config(text: str) -> WorkerConfig:
         raise MediaError("malformed worker configuration") from error
 
 
-def _decode(packet: bytes, types: Mapping[str, type[M]]) -> M:
+def _decode(packet: bytes, types: Mapping[str, type[M]]) -> tuple[int, M]:
     try:
         (length,) = _LENGTH.unpack_from(packet)
         end = _LENGTH.size + length
         header = json.loads(packet[_LENGTH.size : end])
         octets = _Octets(packet[end:])
+        call = _integer(header.pop(_CALL), octets)
         message = _build(types[header.pop(_TYPE)], header, octets)
         if not octets.exhausted:
             raise ValueError("octets left over")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, struct.error):
         # Without the cause: its text may quote the packet, and the packet may hold a key.
         raise MediaError("malformed control message") from None
-    return message
+    return call, message
 
 
 def _build(kind: type[M], header: object, octets: _Octets) -> M:
@@ -95,6 +96,10 @@ def _build(kind: type[M], header: object, octets: _Octets) -> M:
     if not isinstance(header, dict) or header.keys() != readers.keys():
         raise ValueError("fields do not match")
     return kind(**{name: read(header[name], octets) for name, read in readers.items()})
+
+
+def _members(message: object, octets: list[bytes]) -> dict[str, object]:
+    return {field.name: _plain(getattr(message, field.name), octets) for field in fields(message)}  # type: ignore[arg-type]
 
 
 def _plain(value: object, octets: list[bytes]) -> object:
@@ -107,13 +112,16 @@ def _plain(value: object, octets: list[bytes]) -> object:
         return len(value)
     if isinstance(value, HostPort):
         return [value.host, value.port]
-    if isinstance(value, tuple) and value and isinstance(value[0], Format):
-        return [[entry.leg, entry.payload_type, entry.clock_rate, entry.is_event] for entry in value]
+    if isinstance(value, tuple):
+        return [_plain(entry, octets) for entry in value]
     if isinstance(value, Mapping):
-        return [[key, entry] for key, entry in value.items()]
-    if isinstance(value, SessionCounters):
-        return asdict(value)
+        return [[key, _plain(entry, octets)] for key, entry in value.items()]
+    if is_dataclass(value):
+        return {_TYPE: type(value).__name__, **_members(value, octets)}
     return value
+
+
+_Reader = Callable[[object, _Octets], Any]
 
 
 def _integer(value: object, _: _Octets) -> int:
@@ -140,13 +148,6 @@ def _flag(value: object, _: _Octets) -> bool:
     return value
 
 
-def _leg(value: object, _: _Octets) -> Leg:
-    for leg in _LEGS:
-        if value == leg:
-            return leg
-    raise ValueError("not a leg")
-
-
 def _items(value: object) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError("not a list")
@@ -156,28 +157,6 @@ def _items(value: object) -> list[Any]:
 def _address(value: object, octets: _Octets) -> HostPort:
     host, port = _items(value)
     return HostPort(_text(host, octets), _integer(port, octets))
-
-
-def _address_or_none(value: object, octets: _Octets) -> HostPort | None:
-    return None if value is None else _address(value, octets)
-
-
-def _texts(value: object, octets: _Octets) -> tuple[str, ...]:
-    return tuple(_text(item, octets) for item in _items(value))
-
-
-def _numbers(value: object, octets: _Octets) -> dict[int, int]:
-    return {_integer(key, octets): _integer(entry, octets) for key, entry in map(_items, _items(value))}
-
-
-def _formats(value: object, octets: _Octets) -> tuple[Format, ...]:
-    return tuple(_format(*_items(item), octets=octets) for item in _items(value))
-
-
-def _format(leg: object, number: object, rate: object, is_event: object, *, octets: _Octets) -> Format:
-    if _integer(rate, octets) <= 0:
-        raise ValueError("not a clock rate")
-    return Format(_leg(leg, octets), _integer(number, octets), _integer(rate, octets), _flag(is_event, octets))
 
 
 def _bytes(value: object, octets: _Octets) -> bytes:
@@ -192,34 +171,67 @@ def _secret_text(value: object, octets: _Octets) -> Secret[str]:
     return Secret(octets.take(value).decode())
 
 
-def _counters(value: object, octets: _Octets) -> SessionCounters:
-    if not isinstance(value, dict):
-        raise TypeError("not an object")
-    return SessionCounters(**{str(name): _integer(amount, octets) for name, amount in value.items()})
-
-
-_Reader = Callable[[object, _Octets], object]
-
 _READERS: dict[object, _Reader] = {
     int: _integer,
+    LegId: _integer,
     float: _number,
     str: _text,
     bool: _flag,
-    Leg: _leg,
     HostPort: _address,
-    HostPort | None: _address_or_none,
-    tuple[str, ...]: _texts,
-    Mapping[int, int]: _numbers,
-    tuple[Format, ...]: _formats,
     bytes: _bytes,
     Secret[bytes]: _secret_bytes,
     Secret[str]: _secret_text,
-    SessionCounters: _counters,
 }
+
+
+def _reader(hint: Any) -> _Reader:
+    """How a field of this type is read."""
+    if hint in _READERS:
+        return _READERS[hint]
+    inner = get_args(hint)
+    if isinstance(hint, UnionType) and type(None) in inner:
+        return _optional(_reader(next(kind for kind in inner if kind is not type(None))))
+    if get_origin(hint) is tuple:
+        return _several(_reader(inner[0]))
+    if get_origin(hint) is Mapping:
+        return _pairs(_reader(inner[0]), _reader(inner[1]))
+    return _one_of({kind.__name__: kind for kind in (inner or (hint,))})
+
+
+def _optional(read: _Reader) -> _Reader:
+    return lambda value, octets: None if value is None else read(value, octets)
+
+
+def _several(read: _Reader) -> _Reader:
+    return lambda value, octets: tuple(read(item, octets) for item in _items(value))
+
+
+def _pairs(key: _Reader, entry: _Reader) -> _Reader:
+    def read(value: object, octets: _Octets) -> dict[Any, Any]:
+        return {key(k, octets): entry(v, octets) for k, v in map(_items, _items(value))}
+
+    return read
+
+
+def _one_of(kinds: Mapping[str, type[Any]]) -> _Reader:
+    """An object that names its type."""
+    for kind in kinds.values():
+        _FIELDS[kind] = _fields_of(kind)
+
+    def read(value: object, octets: _Octets) -> Any:
+        if not isinstance(value, dict):
+            raise TypeError("not an object")
+        return _build(kinds[value.pop(_TYPE)], value, octets)
+
+    return read
+
+
+def _fields_of(kind: type[Any]) -> dict[str, _Reader]:
+    return {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+
 
 _COMMANDS: dict[str, type[Command]] = {kind.__name__: kind for kind in get_args(Command)}
 _EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
-_FIELDS: dict[object, dict[str, _Reader]] = {
-    kind: {name: _READERS[hint] for name, hint in get_type_hints(kind, vars(protocol)).items()}
-    for kind in (*_COMMANDS.values(), *_EVENTS.values(), WorkerConfig)
-}
+_FIELDS: dict[object, dict[str, _Reader]] = {}
+for _kind in (*_COMMANDS.values(), *_EVENTS.values(), WorkerConfig):
+    _FIELDS[_kind] = _fields_of(_kind)

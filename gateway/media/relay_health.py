@@ -16,7 +16,7 @@ SLOW_SECONDS = 0.25
 
 
 class Health:
-    """What one worker owes: at most one heartbeat at a time, and the sessions it has not opened in time."""
+    """What one worker owes: at most one heartbeat at a time, and the calls it has not opened in time."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -57,10 +57,10 @@ class Health:
         self._asked_at, self._missed = None, 0
         self._disordered = bool(self._owed & self._unopened)
 
-    def overdue(self, session: int) -> None:
-        """A session was not opened in time; it has been closed again, and that is answered in any case."""
-        self._unopened.add(session)
+    def overdue(self, call: int) -> None:
+        """A call or leg of it was not opened in time; it has been closed again, and that is answered in any case."""
+        self._unopened.add(call)
 
-    def settled(self, session: int) -> None:
-        """The worker said something of this session after all."""
-        self._unopened.discard(session)
+    def settled(self, call: int) -> None:
+        """The worker said something of this call after all."""
+        self._unopened.discard(call)

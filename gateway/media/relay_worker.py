@@ -13,10 +13,13 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.base.errors import MediaError
 from gateway.media.relay_codec import decode_event, encode, encode_config
-from gateway.media.relay_protocol import MAX_MESSAGE, Command, Event, WorkerConfig, WorkerReady
+from gateway.media.relay_commands import Command
+from gateway.media.relay_events import Event, WorkerReady
+from gateway.media.relay_protocol import MAX_MESSAGE, WorkerConfig
 
 START_SECONDS = 10.0
 """A worker that has not bound its port by then will not."""
@@ -37,10 +40,10 @@ class RelayWorker:
 
     Args:
         config: start configuration; `control_fd` is filled in here.
-        on_event: called with every event after `WorkerReady`.
+        on_event: called with the call and every event after `WorkerReady`.
     """
 
-    def __init__(self, config: WorkerConfig, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, config: WorkerConfig, on_event: Callable[[int, Event], None]) -> None:
         self.config = config
         self.browser_port = 0
         self._on_event = on_event
@@ -80,7 +83,7 @@ class RelayWorker:
         self._socket = ours
         with theirs:
             ours.setblocking(False)
-            argument = encode_config(_with_descriptor(self.config, theirs.fileno()))
+            argument = encode_config(replace(self.config, control_fd=theirs.fileno()))
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -109,11 +112,11 @@ class RelayWorker:
         self._gone.set()
         self._kill_process()
 
-    def send(self, command: Command) -> None:
-        """Queue a command; commands to a worker that is gone are dropped, as its sessions have been told."""
+    def send(self, call: int, command: Command) -> None:
+        """Queue a command; commands to a worker that is gone are dropped, as its calls have been told."""
         if self._socket is None:
             return
-        self._backlog.append(encode(command))
+        self._backlog.append(encode(call, command))
         if len(self._backlog) > MAX_BACKLOG:
             self.kill()
         elif len(self._backlog) == 1:
@@ -153,7 +156,7 @@ class RelayWorker:
 
     def _received(self, packet: bytes) -> None:
         try:
-            event = decode_event(packet)
+            call, event = decode_event(packet)
         except MediaError:
             self._hang_up()
             return
@@ -161,7 +164,7 @@ class RelayWorker:
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(event.browser_port)
             return
-        self._on_event(event)
+        self._on_event(call, event)
 
     def _hang_up(self) -> None:
         """Close the control socket; idempotent."""
@@ -200,20 +203,6 @@ async def _ended(process: asyncio.subprocess.Process) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _with_descriptor(config: WorkerConfig, descriptor: int) -> WorkerConfig:
-    """The configuration with the number of the inherited descriptor."""
-    return WorkerConfig(
-        descriptor,
-        config.browser_bind,
-        config.browser_port,
-        config.trunk_first,
-        config.trunk_last,
-        config.consent_seconds,
-        config.quarantine_seconds,
-        config.silence_seconds,
-    )
 
 
 def _environment() -> dict[str, str]:

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 
 from gateway.base.errors import MediaError
 from gateway.media.relay_codec import decode_command, encode
-from gateway.media.relay_protocol import MAX_MESSAGE, Command, DtlsReceived, Event
+from gateway.media.relay_commands import Command
+from gateway.media.relay_events import DtlsReceived, Event
+from gateway.media.relay_protocol import MAX_MESSAGE
 from gateway.media.worker.counters import Tally
 
 READ_BATCH = 64
 """Commands taken per wake-up, so that media does not wait for a burst of new calls."""
 MAX_BACKLOG = 8192
-"""Events that wait for the gateway; every session has a handful in its life."""
+"""Events that wait for the gateway; every leg has a handful in its life."""
 MAX_DTLS_BACKLOG = 1024
 """Beyond this DTLS datagrams are dropped first: DTLS repeats them."""
 
@@ -36,8 +38,8 @@ class ControlChannel:
         self._backlog: deque[bytes] = deque()
         self._waiting = False
 
-    def commands(self) -> Iterator[Command]:
-        """The commands that have arrived."""
+    def commands(self) -> Iterator[tuple[int, Command]]:
+        """The commands that have arrived, with the calls they are about."""
         for _ in range(READ_BATCH):
             try:
                 packet = self.socket.recv(MAX_MESSAGE)
@@ -55,13 +57,13 @@ class ControlChannel:
                 continue
             yield command
 
-    def emit(self, event: Event) -> None:
-        """Send an event, or queue it while the gateway does not read."""
+    def emit(self, call: int, event: Event) -> None:
+        """Send an event of a call, or queue it while the gateway does not read."""
         limit = MAX_DTLS_BACKLOG if isinstance(event, DtlsReceived) else MAX_BACKLOG
         if len(self._backlog) >= limit:
             self._tally.control_rejected += 1
             return
-        self._backlog.append(encode(event))
+        self._backlog.append(encode(call, event))
         if len(self._backlog) == 1:
             self.flush()
 

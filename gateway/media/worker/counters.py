@@ -1,20 +1,18 @@
-"""Counting what happens to packets: the mutable twin of `SessionCounters`."""
+"""Counting what happens to packets: the mutable twin of `PacketCounters`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from gateway.media.relay_protocol import SessionCounters
+from gateway.media.relay_counters import PacketCounters
 
 
 @dataclass(slots=True)
 class Tally:
-    """Running counters of one session, or of the worker; the fields are those of `SessionCounters`."""
+    """Running counters of one leg, or of the worker; the fields are those of `PacketCounters`."""
 
-    browser_rx: int = 0
-    browser_tx: int = 0
-    trunk_rx: int = 0
-    trunk_tx: int = 0
+    rtp_rx: int = 0
+    rtp_tx: int = 0
     rtcp_rx: int = 0
     rtcp_tx: int = 0
     dtls_rx: int = 0
@@ -29,6 +27,7 @@ class Tally:
     source_pending: int = 0
     source_moved: int = 0
     unkeyed_dropped: int = 0
+    unrouted_dropped: int = 0
     unmapped_dropped: int = 0
     held_dropped: int = 0
     malformed_dropped: int = 0
@@ -42,9 +41,9 @@ class Tally:
     unsent: int = 0
     control_rejected: int = 0
 
-    def freeze(self) -> SessionCounters:
+    def freeze(self) -> PacketCounters:
         """The counters as they are now."""
-        return SessionCounters(**{field.name: getattr(self, field.name) for field in fields(self)})
+        return PacketCounters(**{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 class RateLimit:

@@ -1,4 +1,4 @@
-"""The ICE names a session answers to: one, and during a restart the next one beside it (RFC 8839 4.4). Pure."""
+"""The ICE names a leg answers to: one, and during a restart the next one beside it (RFC 8839 4.4). Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ MAX_NAMES = 2
 
 
 class Credentials:
-    """User name fragments of one session with their passwords, the one in use first."""
+    """User name fragments of one leg with their passwords, the one in use first."""
 
     def __init__(self, ufrag: str, password: bytes) -> None:
         self._passwords = {ufrag: password}

@@ -1,7 +1,7 @@
 """The browser port: one UDP port for every browser of the worker (RFC 7983 demultiplexing).
 
 Only STUN is read from strangers, and only an authenticated check turns a source into a validated path. DTLS and SRTP
-from anywhere else never reach a session: one forged ClientHello must not disturb a handshake (CVE-2023-49786).
+from anywhere else never reach a leg: one forged ClientHello must not disturb a handshake (CVE-2023-49786).
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from typing import Any
 
 from gateway.media.relay_protocol import MAX_DATAGRAM, WorkerConfig
 from gateway.media.worker import stun
-from gateway.media.worker.browser import Path
 from gateway.media.worker.counters import Tally
-from gateway.media.worker.session import Session
-from gateway.media.worker.trunk_sockets import open_udp
+from gateway.media.worker.ice_leg import IceLeg, Path
+from gateway.media.worker.port_pair import open_udp
 
 BATCH = 256
 """Datagrams taken per wake-up: the port carries the traffic of every browser, so its share is large."""
 RECEIVE_BUFFER = 4_194_304
 """Octets asked for; the system may grant less (net.core.rmem_max)."""
 OWNED_SECONDS = 10.0
-"""A path its session checked so lately is not given to another one, whose check could carry a forged source."""
+"""A path its leg checked so lately is not given to another one, whose check could carry a forged source."""
 
 
 class BrowserPort:
@@ -30,37 +29,43 @@ class BrowserPort:
 
     def __init__(self, config: WorkerConfig) -> None:
         self.tally = Tally()
-        """What belongs to no session."""
+        """What belongs to no leg."""
         self.sockets = [open_udp(host, config.browser_port, RECEIVE_BUFFER) for host in config.browser_bind]
-        self._sessions: dict[str, Session] = {}
-        self._owners: dict[Path, Session] = {}
+        self._legs: dict[str, IceLeg] = {}
+        self._owners: dict[Path, IceLeg] = {}
+
+    @property
+    def number(self) -> int:
+        """The port itself."""
+        port: int = self.sockets[0].getsockname()[1]
+        return port
 
     def knows(self, ufrag: str) -> bool:
-        return ufrag in self._sessions
+        return ufrag in self._legs
 
-    def add(self, session: Session) -> None:
-        """Start to answer checks for a session."""
-        self._sessions.update(dict.fromkeys(session.browser.credentials.names, session))
+    def add(self, leg: IceLeg) -> None:
+        """Start to answer checks for a leg."""
+        self._legs.update(dict.fromkeys(leg.credentials.names, leg))
 
-    def restart(self, session: Session, ufrag: str, password: bytes) -> None:
-        """Answer checks of a session under another name too."""
-        self._forget(session.browser.credentials.restart(ufrag, password))
-        self._sessions[ufrag] = session
+    def restart(self, leg: IceLeg, ufrag: str, password: bytes) -> None:
+        """Answer checks of a leg under another name too."""
+        self._forget(leg.credentials.restart(ufrag, password))
+        self._legs[ufrag] = leg
 
     def _forget(self, names: Iterable[str]) -> None:
         for name in names:
-            self._sessions.pop(name, None)
+            self._legs.pop(name, None)
 
-    def remove(self, session: Session) -> None:
-        """Forget a session and its paths."""
-        self._forget(session.browser.credentials.names)
-        for path in session.browser.paths.clear():
+    def remove(self, leg: IceLeg) -> None:
+        """Forget a leg and its paths."""
+        self._forget(leg.credentials.names)
+        for path in leg.paths.clear():
             self._owners.pop(path, None)
 
     def expire(self, now: float) -> None:
         """Drop what lost consent (RFC 7675)."""
-        for session in set(self._sessions.values()):
-            for path in session.browser.expire(now):
+        for leg in set(self._legs.values()):
+            for path in leg.expire(now):
                 self._owners.pop(path, None)
 
     def read(self, own: socket.socket, now: float) -> None:
@@ -73,62 +78,62 @@ class BrowserPort:
             self._take(datagram, (own, source), now)
 
     def _take(self, datagram: bytes, path: Path, now: float) -> None:
-        session = self._owners.get(path)
-        tally = session.tally if session is not None else self.tally
+        leg = self._owners.get(path)
+        tally = leg.tally if leg is not None else self.tally
         if not datagram:
             tally.empty_dropped += 1
         elif len(datagram) > MAX_DATAGRAM:
             tally.oversize_dropped += 1
         elif 127 < datagram[0] < 192:
-            if session is None:
+            if leg is None:
                 tally.unvalidated_dropped += 1
             else:
-                session.from_browser(datagram, path[1], now)
+                leg.receive(datagram, path[1], now)
         elif datagram[0] < 4:
             self._check(datagram, path, now)
         else:
-            self._take_dtls(datagram, session, tally, now)
+            self._take_dtls(datagram, leg, tally, now)
 
-    def _take_dtls(self, datagram: bytes, session: Session | None, tally: Tally, now: float) -> None:
+    def _take_dtls(self, datagram: bytes, leg: IceLeg | None, tally: Tally, now: float) -> None:
         if not 19 < datagram[0] < 64:
             tally.unknown_dropped += 1
-        elif session is None:
+        elif leg is None:
             tally.dtls_rejected += 1
         else:
-            session.browser.receive_dtls(datagram, now)
+            leg.receive_dtls(datagram, now)
 
     def _check(self, datagram: bytes, path: Path, now: float) -> None:
         check = stun.read_check(datagram)
         if check is None:
             self.tally.stun_rejected += not stun.is_indication(datagram)
             return
-        session = self._sessions.get(check.ufrag)
-        if session is None:
+        leg = self._legs.get(check.ufrag)
+        if leg is None:
             self.tally.stun_rejected += 1
-        elif session.browser.paths.lost or not check.is_authentic(session.browser.credentials.password(check.ufrag)):
-            session.tally.stun_rejected += 1
+        elif leg.paths.lost or not check.is_authentic(leg.credentials.password(check.ufrag)):
+            leg.tally.stun_rejected += 1
         elif check.conflicts:
-            answer = check.answer_conflict(session.browser.credentials.password(check.ufrag))
-            _answer(path, answer, session.tally)
+            answer = check.answer_conflict(leg.credentials.password(check.ufrag))
+            _answer(path, answer, leg.tally)
         else:
-            self._confirm(check, session, path, now)
+            self._confirm(check, leg, path, now)
 
-    def _confirm(self, check: stun.Check, session: Session, path: Path, now: float) -> None:
+    def _confirm(self, check: stun.Check, leg: IceLeg, path: Path, now: float) -> None:
         owner = self._owners.get(path)
-        if owner is not None and owner is not session:
-            if owner.browser.paths.checked_since(path, now - OWNED_SECONDS):
-                session.tally.stun_rejected += 1
+        if owner is not None and owner is not leg:
+            if owner.paths.checked_since(path, now - OWNED_SECONDS):
+                leg.tally.stun_rejected += 1
                 return
-            owner.browser.paths.drop(path)
-        self._owners[path] = session
-        password = session.browser.credentials.password(check.ufrag)
+            owner.paths.drop(path)
+        self._owners[path] = leg
+        password = leg.credentials.password(check.ufrag)
         if check.nominates:
-            self._forget(session.browser.credentials.nominated(check.ufrag))
-        evicted = session.browser.confirm(path, check.nominates, now)
+            self._forget(leg.credentials.nominated(check.ufrag))
+        evicted = leg.confirm(path, check.nominates, now)
         if evicted is not None:
             self._owners.pop(evicted, None)
         host, port = path[1][:2]
-        _answer(path, check.answer(password, host, port), session.tally)
+        _answer(path, check.answer(password, host, port), leg.tally)
 
 
 def _answer(path: tuple[socket.socket, tuple[Any, ...]], response: bytes, tally: Tally) -> None:

@@ -1,4 +1,4 @@
-"""Where a trunk's media may come from and is sent to. Pure: time is an argument.
+"""Where a leg's media may come from and is sent to. Pure: time is an argument.
 
 RFC 7362 advises against latching where it can be abused. So nothing is learned from whoever comes first: the signalled
 address owns the leg from the first packet on, another one stands in for it only while it is silent, and each change is
@@ -28,12 +28,12 @@ class Verdict(Enum):
     ACCEPT = "from the source in use"
     LEARNED = "its source is in use from now on"
     PENDING = "its source may be learned later; the packet is dropped"
-    STRANGER = "its source is neither signalled nor in the trunk's networks"
+    STRANGER = "its source is neither signalled nor in the peer's networks"
     INTRUDER = "its source is allowed, but another one is in use"
 
 
 class AllowedSources:
-    """The addresses that may be learned: the signalled host, any port, and the trunk's media networks.
+    """The addresses that may be learned: the signalled host, any port, and the peer's media networks.
 
     Raises ValueError for a network that cannot be read.
     """
@@ -67,20 +67,20 @@ class PlainLatch:
         self._quiet_since = now
         """Since when the signalled address has been silent although it might have spoken."""
         self._held = False
-        self._run: tuple[Address, bytes, int, int] | None = None
+        self._run: tuple[Address, int, int, int] | None = None
 
     def described(self, now: float) -> None:
         """An offer or answer named the same address again: its time to speak begins anew."""
         self._quiet_since, self._run = now, None
 
     def hold(self, held: bool, now: float) -> None:
-        """While the trunk is not expected to send, its silence proves nothing and no source is learned."""
+        """While the peer is not expected to send, its silence proves nothing and no source is learned."""
         if self._held and not held:
             self._quiet_since = now
         self._held = held
         self._run = None
 
-    def judge(self, source: Address, ssrc: bytes, sequence: int, known: bool, now: float) -> Verdict:
+    def judge(self, source: Address, ssrc: int, sequence: int, known: bool, now: float) -> Verdict:
         """Judge an RTP packet; `known` says that its payload type was agreed."""
         if source == self._allowed.signalled:
             return self.signalled_spoke(now)
@@ -105,7 +105,7 @@ class PlainLatch:
             return False  # one stands in already: only the signalled address itself takes its place back
         return now - self._quiet_since >= SILENCE_SECONDS
 
-    def _learn(self, source: Address, ssrc: bytes, sequence: int, known: bool) -> Verdict:
+    def _learn(self, source: Address, ssrc: int, sequence: int, known: bool) -> Verdict:
         if not known:
             self._run = None
             return Verdict.PENDING

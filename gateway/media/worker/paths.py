@@ -16,7 +16,7 @@ P = TypeVar("P", bound=Hashable)
 
 
 class BrowserPaths(Generic[P]):
-    """The validated paths of one session."""
+    """The validated paths of one leg."""
 
     def __init__(self, consent_seconds: float) -> None:
         self.nominated: P | None = None
@@ -51,7 +51,7 @@ class BrowserPaths(Generic[P]):
         return self._checked.get(path, float("-inf")) >= then
 
     def drop(self, path: P) -> None:
-        """Forget a path, because another session proved to own it now."""
+        """Forget a path, because another leg proved to own it now."""
         self._checked.pop(path, None)
         if self.nominated == path:
             self.nominated = None

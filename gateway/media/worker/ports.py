@@ -1,4 +1,4 @@
-"""The trunk ports of a worker: pairs of an even RTP and the odd RTCP port above it (RFC 3550 11), with quarantine."""
+"""The own ports of a worker: pairs of an even RTP and the odd RTCP port above it (RFC 3550 11), with quarantine."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from gateway.media.worker import rtcp as rtcp_packets
-from gateway.media.worker import rtp
+from gateway.media.worker.packet import HEADER
 
 MISMATCH_SECONDS = 10.0
 """From the first packet that failed: by then one should have authenticated (checkpoint P4 waits as long)."""
@@ -54,7 +54,7 @@ class _Samples:
         payload = _payload(packet)
         if not payload:
             return
-        if rtp.payload_type(packet) in _FRAMED:
+        if packet[1] & 0x7F in _FRAMED:
             self.framed += 1
             self.whole += len(payload) % _FRAME_OCTETS == 0
             return
@@ -80,6 +80,8 @@ class Proof:
     def stop(self) -> None:
         """The leg has no keys (any more): its packets prove nothing."""
         self._watching = False
+        self.is_awaited = True
+        """No packet has authenticated yet: the first one is news."""
         self._opened_at: float | None = None
         self._failed_at: float | None = None
         self._failed = 0
@@ -91,12 +93,10 @@ class Proof:
         self.stop()
         self._watching = True
 
-    def opened(self, now: float) -> bool:
-        """A packet authenticated under these keys; True for the first one, also when a mismatch has been told."""
-        if self._opened_at is not None:
-            return False
-        self._opened_at, self._watching = now, True
-        return True
+    def opened(self, now: float) -> None:
+        """A packet authenticated under these keys; only the first one counts, also when a mismatch has been told."""
+        if self.is_awaited:
+            self.is_awaited, self._opened_at, self._watching = False, now, True
 
     def failed(self, packet: bytes, rtcp: bool, now: float) -> None:
         """A packet from where the peer's media comes from did not authenticate."""
@@ -132,7 +132,7 @@ class Proof:
 
 def _payload(packet: bytes) -> bytes:
     """What stands behind the header, which SRTP leaves in clear; the end is not looked for, it may be encrypted."""
-    start = rtp.HEADER + 4 * (packet[0] & 0x0F)
+    start = HEADER + 4 * (packet[0] & 0x0F)
     if packet[0] & 0x10 and len(packet) >= start + 4:
         start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4])
     return packet[start:]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from gateway.media.relay_protocol import Leg, RejectCode, UnsentCause
+from gateway.media.relay_events import RejectCode, UnsentCause
 from gateway.media.worker import rtcp as rtcp_packets
-from gateway.media.worker import rtp
 from gateway.media.worker.counters import Tally
-from gateway.media.worker.latch import Address
+from gateway.media.worker.packet import HEADER, Packet
 from gateway.media.worker.proof import Proof
 from gateway.media.worker.reports import Reports
 from gateway.media.worker.srtp import LegKeys, SrtpFailure
@@ -17,37 +17,40 @@ from gateway.media.worker.srtp import LegKeys, SrtpFailure
 class Protection:
     """Opens and seals the packets of a keyed leg."""
 
-    def __init__(self, leg: Leg, tally: Tally, reports: Reports) -> None:
+    def __init__(self, tally: Tally, reports: Reports) -> None:
         self.keys = LegKeys()
         self.proof = Proof()
         self.is_peer: Callable[[str], bool] = lambda host: True
         """Whether media of the peer may come from a host: what a stranger sends proves nothing of the peer."""
-        self._leg, self._tally, self._reports = leg, tally, reports
+        self._tally, self._reports = tally, reports
 
-    def open(self, packet: bytes, rtcp: bool, source: Address, now: float) -> bytes | None:
-        """The packet in clear, or None."""
-        if not self.keys.ready:
+    def open(self, packet: Packet, source: tuple[Any, ...], now: float) -> bool:
+        """Put the packet in clear; whether it authenticated."""
+        keys = self.keys
+        if not keys.ready:
             self._tally.unkeyed_dropped += 1
-            return None
-        result = self.keys.unprotect(packet, rtcp, now)
-        if isinstance(result, bytes):
-            if self.keys.by_latest and self.proof.opened(now):
-                self._reports.restarted(self._leg)
-            return result
-        self._failed(result, packet, rtcp, source)
-        if result is SrtpFailure.FORGED and self.is_peer(source[0]):
-            self.proof.failed(packet, rtcp, now)
-        return None
+            return False
+        result = keys.unprotect(packet.data, packet.is_rtcp, now)
+        if isinstance(result, SrtpFailure):
+            self._failed(result, packet, source)
+            if result is SrtpFailure.FORGED and self.is_peer(source[0]):
+                self.proof.failed(packet.data, packet.is_rtcp, now)
+            return False
+        packet.data = result
+        if self.proof.is_awaited and keys.by_latest:
+            self.proof.opened(now)
+            self._reports.restarted()
+        return True
 
     def tick(self, now: float) -> None:
         """Tell what the packets so far prove of the leg, when there is something new."""
         finding = self.proof.tick(now)
         if finding is not None:
-            self._reports.found(self._leg, finding)
+            self._reports.found(finding)
 
     def peer_reports(self) -> None:
         """An authenticated report of the peer is about our stream."""
-        self._reports.found(self._leg, self.proof.reported())
+        self._reports.found(self.proof.reported())
 
     def seal(self, packet: bytes, rtcp: bool) -> bytes | None:
         """The packet protected, or None; there is no way around it to a keyed leg's socket."""
@@ -59,20 +62,20 @@ class Protection:
         if isinstance(result, bytes):
             return result
         self._tally.srtp_unsendable += 1
-        self._reports.unsent(self._leg, UnsentCause.UNSENDABLE)
+        self._reports.unsent(UnsentCause.UNSENDABLE)
         return None
 
-    def _failed(self, failure: SrtpFailure, packet: bytes, rtcp: bool, source: Address) -> None:
+    def _failed(self, failure: SrtpFailure, packet: Packet, source: tuple[Any, ...]) -> None:
         if failure is SrtpFailure.REPLAYED:
             self._tally.srtp_replayed += 1
         elif failure is SrtpFailure.TOO_MANY_SOURCES:
             self._tally.srtp_ssrc_limit += 1
         else:
             self._tally.srtp_auth_failed += 1
-            self._tally.plain_dropped += self._is_plain(packet, rtcp)
-            self._reports.rejected(self._leg, source, RejectCode.PLAIN_ON_SECURE)
+            self._tally.plain_dropped += self._is_plain(packet)
+            self._reports.rejected(source, RejectCode.PLAIN_ON_SECURE)
 
-    def _is_plain(self, packet: bytes, rtcp: bool) -> bool:
-        if rtcp:
-            return rtcp_packets.split(packet) is not None
-        return len(packet) < rtp.HEADER + self.keys.tag
+    def _is_plain(self, packet: Packet) -> bool:
+        if packet.is_rtcp:
+            return rtcp_packets.split(packet.data) is not None
+        return len(packet.data) < HEADER + self.keys.tag

@@ -9,7 +9,8 @@ BYE (our stream goes on with the next source) and packet types that belong to on
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from gateway.media.worker.stream import Stream
 
@@ -50,9 +51,9 @@ def split(packet: bytes) -> list[bytes] | None:
     return parts if size >= _HEADER else None
 
 
-def reports_on(packet: bytes, ssrc: int) -> bool:
+def reports_on(parts: Sequence[bytes], ssrc: int) -> bool:
     """Whether a compound has a report block about this SSRC (RFC 3550 6.4): its sender has received such packets."""
-    for part in split(packet) or ():
+    for part in parts:
         start = _SHORTEST.get(part[1], 0) if part[1] in (SR, RR) else len(part)
         for at in range(start, min(start + _BLOCK * (part[0] & 0x1F), len(part) - _BLOCK + 1), _BLOCK):
             if _LONG.unpack_from(part, at)[0] == ssrc:
@@ -60,22 +61,38 @@ def reports_on(packet: bytes, ssrc: int) -> bool:
     return False
 
 
-def translate(packet: bytes, sent: Stream, received: Stream, now: float) -> bytes | None:
+class _Nobody:
+    """In place of a stream of another leg: no report is about it."""
+
+    ssrc = -1
+    source = None
+
+    def source_index(self, _sequence: int) -> None:
+        return None
+
+
+NOBODY = _Nobody()
+Received: TypeAlias = Stream | _Nobody
+
+
+def translate(
+    parts: Sequence[bytes], sent: Stream, received: Received, now: float, *, heard: bool = True
+) -> bytes | None:
     """The compound in our numbers; None when it is malformed or says nothing that concerns the other leg.
 
     Args:
-        packet: what the peer of one leg sent.
-        sent: our stream on the other leg, made of what this peer sends.
-        received: our stream on this leg, which this peer receives.
+        parts: what the peer of one leg sent, split.
+        sent: our stream on the other leg.
+        received: our stream on this leg, which this peer receives; `NOBODY` if it is not made of what the other leg
+            sends, for then no report about it concerns that leg.
         now: monotonic seconds.
+        heard: whether `sent` is made of what this peer sends.
     """
-    parts = split(packet)
-    if parts is None:
-        return None
     kept = [part for part in parts if part[1] in _SHORTEST]
     if any(len(part) < _SHORTEST[part[1]] for part in kept):
         return None
-    written = b"".join(_WRITERS[part[1]](part, sent, received, now) for part in kept)
+    writers = _WRITERS if heard else _UNHEARD
+    written = b"".join(writers[part[1]](part, sent, received, now) for part in kept)
     return written if len(written) >= _HEADER else None
 
 
@@ -83,22 +100,22 @@ def _packet(count: int, kind: int, body: bytes) -> bytes:
     return struct.pack("!BBH", _VERSION | count, kind, len(body) // 4) + body
 
 
-def _sender_report(part: bytes, sent: Stream, received: Stream, now: float) -> bytes:
+def _sender_report(part: bytes, sent: Stream, received: Received, now: float) -> bytes:
     """An SR of the source that is passed on now; of any other one its report blocks remain, as an RR."""
     if _LONG.unpack_from(part, 4)[0] != sent.source:
-        return _receiver_report(part, sent, received, now, _SHORTEST[SR])
+        return _reports_only(part, sent, received, now)
     timestamp = sent.timestamp_of(_LONG.unpack_from(part, 16)[0], now)
     counts = struct.pack("!III", timestamp, sent.packets & 0xFFFFFFFF, sent.octets & 0xFFFFFFFF)
     blocks = _blocks(part, _SHORTEST[SR], received)
     return _packet(len(blocks), SR, _LONG.pack(sent.ssrc) + part[8:16] + counts + b"".join(blocks))
 
 
-def _receiver_report(part: bytes, sent: Stream, received: Stream, _now: float, start: int = _HEADER) -> bytes:
+def _receiver_report(part: bytes, sent: Stream, received: Received, _now: float, start: int = _HEADER) -> bytes:
     blocks = _blocks(part, start, received)
     return _packet(len(blocks), RR, _LONG.pack(sent.ssrc) + b"".join(blocks))
 
 
-def _blocks(part: bytes, start: int, received: Stream) -> list[bytes]:
+def _blocks(part: bytes, start: int, received: Received) -> list[bytes]:
     """The report blocks about our stream, as blocks about its source; profile extensions stay out."""
     found = []
     for at in range(start, min(start + _BLOCK * (part[0] & 0x1F), len(part) - _BLOCK + 1), _BLOCK):
@@ -110,13 +127,13 @@ def _blocks(part: bytes, start: int, received: Stream) -> list[bytes]:
     return found
 
 
-def _description(_part: bytes, sent: Stream, _received: Stream, _now: float) -> bytes:
+def _description(_part: bytes, sent: Stream, _received: Received, _now: float) -> bytes:
     """One chunk with our SSRC and our own CNAME; the peer's items name people, places and programs."""
     items = bytes((_CNAME, len(sent.cname))) + sent.cname
     return _packet(1, SDES, _LONG.pack(sent.ssrc) + items + bytes(4 - len(items) % 4))
 
 
-def _nack(part: bytes, sent: Stream, received: Stream, _now: float) -> bytes:
+def _nack(part: bytes, sent: Stream, received: Received, _now: float) -> bytes:
     """Generic NACK (RFC 4585 6.2.1); the bit mask counts on from the number, so the number alone is mapped."""
     if part[0] & 0x1F != _NACK or _LONG.unpack_from(part, 8)[0] != received.ssrc:
         return b""
@@ -128,17 +145,17 @@ def _nack(part: bytes, sent: Stream, received: Stream, _now: float) -> bytes:
     return _feedback(RTPFB, _NACK, sent, received, b"".join(lost)) if lost else b""
 
 
-def _picture_loss(part: bytes, sent: Stream, received: Stream, _now: float) -> bytes:
+def _picture_loss(part: bytes, sent: Stream, received: Received, _now: float) -> bytes:
     if part[0] & 0x1F != _PLI or _LONG.unpack_from(part, 8)[0] != received.ssrc or received.source is None:
         return b""
     return _feedback(PSFB, _PLI, sent, received, b"")
 
 
-def _feedback(kind: int, form: int, sent: Stream, received: Stream, control: bytes) -> bytes:
+def _feedback(kind: int, form: int, sent: Stream, received: Received, control: bytes) -> bytes:
     return _packet(form, kind, _REPORT.pack(sent.ssrc, received.source or 0) + control)
 
 
-def _extended_report(part: bytes, sent: Stream, received: Stream, _now: float) -> bytes:
+def _extended_report(part: bytes, sent: Stream, received: Received, _now: float) -> bytes:
     """RFC 3611: the blocks that can be mapped, under our SSRC."""
     blocks, at = [], _HEADER
     while at + 4 <= len(part):
@@ -151,7 +168,7 @@ def _extended_report(part: bytes, sent: Stream, received: Stream, _now: float) -
     return _packet(0, XR, _LONG.pack(sent.ssrc) + body) if body else b""
 
 
-def _extended_block(block: bytes, received: Stream) -> bytes:
+def _extended_block(block: bytes, received: Received) -> bytes:
     kind = block[0]
     if kind == _LAST_REPORT_TIME and len(block) == 12:
         return block
@@ -169,7 +186,7 @@ def _extended_block(block: bytes, received: Stream) -> bytes:
     return _summary(block, source, received) if kind == _SUMMARY and len(block) == 40 else b""
 
 
-def _summary(block: bytes, source: bytes, received: Stream) -> bytes:
+def _summary(block: bytes, source: bytes, received: Received) -> bytes:
     """Statistics summary: its first and last number, the latter being one too far (RFC 3611 4.6)."""
     begin, end = struct.unpack_from("!HH", block, 8)
     first, last = received.source_index(begin), received.source_index(end - 1)
@@ -178,7 +195,11 @@ def _summary(block: bytes, source: bytes, received: Stream) -> bytes:
     return block[:4] + source + struct.pack("!HH", first & 0xFFFF, (last + 1) & 0xFFFF) + block[12:]
 
 
-_WRITERS: dict[int, Callable[[bytes, Stream, Stream, float], bytes]] = {
+def _reports_only(part: bytes, sent: Stream, received: Received, now: float) -> bytes:
+    return _receiver_report(part, sent, received, now, _SHORTEST[SR])
+
+
+_WRITERS: dict[int, Callable[[bytes, Stream, Received, float], bytes]] = {
     SR: _sender_report,
     RR: _receiver_report,
     SDES: _description,
@@ -186,3 +207,5 @@ _WRITERS: dict[int, Callable[[bytes, Stream, Stream, float], bytes]] = {
     PSFB: _picture_loss,
     XR: _extended_report,
 }
+_UNHEARD = {**_WRITERS, SR: _reports_only}
+"""For a leg that hears somebody else: what its peer receives is not this sender's stream."""

@@ -152,6 +152,8 @@ class LegKeys:
 
     def __init__(self) -> None:
         self.sender: SrtpSender | None = None
+        self.ready = False
+        """True once the leg can receive."""
         self._receiver: SrtpReceiver | None = None
         self._receiving: tuple[CryptoSuite, Secret[bytes]] | None = None
         self._previous: SrtpReceiver | None = None
@@ -165,11 +167,6 @@ class LegKeys:
         self._receivers: _Kept[SrtpReceiver] = _Kept()
 
     @property
-    def ready(self) -> bool:
-        """True once the leg can receive."""
-        return self._receiver is not None
-
-    @property
     def tag(self) -> int:
         """Octets of the authentication tag expected."""
         return self._receiver.tag if self._receiver else 0
@@ -180,6 +177,7 @@ class LegKeys:
         Returns:
             whether another key than before is sent with, so that the stream must take a new SSRC.
         """
+        self.ready = True
         before, self.sender = self.sender, self._senders.context(suite, tx, SrtpSender)
         receiver = self._receivers.context(suite, rx, SrtpReceiver)
         self.generation += receiver is not self._receiver or self.sender is not before

@@ -45,7 +45,7 @@ MAX_JITTER = 0.05
 LATE_FOR = 0.06
 """Seconds packets may come later than that, one after the other: then their source lost time, and the run ends."""
 MAX_REMEMBERED = 1024
-"""SSRCs of a session that are not used again; there is one more with each change of a key we send with."""
+"""SSRCs of a call that are not used again; there is one more with each change of a key we send with."""
 
 _WORD, _LONG, _FORWARD = 0xFFFF, 0xFFFFFFFF, 0x7FFFFFFF
 
@@ -71,15 +71,15 @@ class Stream:
     """What we send on one leg.
 
     Args:
-        used: SSRCs of this session, so that none is used twice; shared by its streams.
+        used: SSRCs of this call, so that none is used twice; shared by its streams.
     """
 
     def __init__(self, used: deque[int] | None = None) -> None:
         self._used: deque[int] = deque(maxlen=MAX_REMEMBERED) if used is None else used
         self.cname = secrets.token_urlsafe(12).encode()
-        """Our name in SDES (RFC 7022 4.1: 96 random bits for each session)."""
+        """Our name in SDES (RFC 7022 4.1: 96 random bits for each stream)."""
         self.source: int | None = None
-        """SSRC of the source that is passed on now."""
+        """SSRC of the source that is passed on now; None before there is one."""
         self._former: deque[tuple[int, int, float]] = deque(maxlen=MAX_FORMER_RUNS)
         self._run_of_old = (0, 0, 0, 0)
         self.renew()
@@ -93,7 +93,7 @@ class Stream:
         self.packets = self.octets = 0
         self.source = None
         self._former.clear()
-        self._cut = False
+        self._cut = self._has_begun = False
         # Below 2^15, so that a receiver that misses the first packets still guesses the roll-over counter right.
         self._next = secrets.randbits(15)
         self._first = self._high = self._shift = self._seen = 0
@@ -106,6 +106,11 @@ class Stream:
     def cut(self) -> None:
         """The next packet begins a run: what was held back meanwhile is no loss."""
         self._cut = True
+
+    def hand_over(self) -> None:
+        """What comes next is of another leg: nothing it says of its source is about this one, whatever SSRC it has."""
+        self.source = None
+        self._former.clear()
 
     def place(self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float) -> Place | None:
         """Where a packet of a source goes, or None for one that is too late to have a place."""
@@ -221,11 +226,13 @@ class Stream:
     def _begin(self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float) -> Place:
         if self.source is not None:
             self._former.append((self.source, self._high & _WORD, now))
+        if self._has_begun:
             self._next = self._high + self._shift + 1
             self._timestamp_shift = (self._go_on(payload.clock_rate, now) - timestamp) & _LONG
         else:
             self._line_up = -now
-        self.source, self._cut, self._rate, self._lag = ssrc, False, payload.clock_rate, 0.0
+        self.source, self._cut, self._has_begun = ssrc, False, True
+        self._rate, self._lag = payload.clock_rate, 0.0
         self._timestamp, self._first_timestamp, self._at, self._began = timestamp, timestamp, now, now
         self._late_from = 0.0
         self._first = self._high = self._line = sequence

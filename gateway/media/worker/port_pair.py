@@ -1,4 +1,4 @@
-"""The two sockets of a trunk leg: RTP on an even port, RTCP on the odd one above (RFC 3550 11)."""
+"""The two sockets of a leg with ports of its own: RTP on an even port, RTCP on the odd one above (RFC 3550 11)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 
 from gateway.base.errors import MediaError
-from gateway.media.relay_protocol import FailureReason
+from gateway.media.relay_events import FailureReason
 from gateway.media.worker.ports import PortPool
 
 MAX_BIND_TRIES = 32
@@ -20,7 +20,7 @@ EXPEDITED_FORWARDING = 0xB8
 
 
 @dataclass(frozen=True, slots=True)
-class TrunkSockets:
+class PortPair:
     """An open pair."""
 
     rtp: socket.socket
@@ -32,7 +32,7 @@ class TrunkSockets:
         self.rtcp.close()
 
 
-def open_pair(bind: str, pool: PortPool, now: float) -> TrunkSockets:
+def open_pair(bind: str, pool: PortPool, now: float) -> PortPair:
     """Bind a free pair; raises MediaError with a `FailureReason`."""
     for _ in range(MAX_BIND_TRIES):
         port = pool.acquire(now)
@@ -69,14 +69,14 @@ def open_udp(host: str, port: int, buffer: int) -> socket.socket:
     return own
 
 
-def _bind_pair(bind: str, port: int) -> TrunkSockets:
+def _bind_pair(bind: str, port: int) -> PortPair:
     rtp = open_udp(bind, port, RECEIVE_BUFFER)
     try:
         rtcp = open_udp(bind, port + 1, RECEIVE_BUFFER)
     except OSError:
         rtp.close()
         raise
-    return TrunkSockets(rtp, rtcp, port)
+    return PortPair(rtp, rtcp, port)
 
 
 def _reason(error: OSError) -> str:

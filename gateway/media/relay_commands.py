@@ -1,0 +1,135 @@
+"""The commands of the relay protocol; what each of them does is written in `relay_protocol`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gateway.base.values import HostPort, LegId, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class IcePort:
+    """A leg behind the port all browsers share: ICE-lite under these credentials, DTLS, always keyed."""
+
+    ufrag: str
+    pwd: Secret[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPort:
+    """A leg with a pair of ports of its own, on this address."""
+
+    bind: str
+    advertise: str = ""
+    """What the peer is told instead of `bind`, where an address translator stands between."""
+
+
+Place: TypeAlias = IcePort | OwnPort
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLeg:
+    leg: LegId
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class SetIce:
+    leg: LegId
+    ufrag: str
+    pwd: Secret[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SetKeys:
+    leg: LegId
+    suite: str
+    """Name of a suite of `gateway.base.crypto_suite`; any other is refused."""
+    tx: Secret[bytes]
+    """Master key and salt of what the worker sends on this leg."""
+    rx: Secret[bytes]
+    """Master key and salt of what it receives."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPeer:
+    leg: LegId
+    keyed: bool
+    rtp: HostPort
+    rtcp: HostPort | None = None
+    """None: the port above `rtp` (RFC 3605 has the other case). Not used with `mux`."""
+    mux: bool = False
+    """RTCP shares the port of RTP (RFC 5761)."""
+    sources: tuple[str, ...] = ()
+    """Networks, besides the signalled address, its media may come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadMap:
+    """A payload type as the source sends it, and as it leaves on the sink (RFC 3264 5.1: each side has its numbers)."""
+
+    payload_type: int
+    becomes: int
+    clock_rate: int = 8000
+    """Timestamp units a second (RFC 8866 6.6)."""
+    is_event: bool = False
+    """telephone-event (RFC 4733), whose packets share a timestamp."""
+    clock_rate_there: int = 0
+    """Of an event: timestamp units a second on the sink's side, which its duration is counted in; 0: the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPlan:
+    """Packets are passed on as they are, with the numbers of the other side."""
+
+    payloads: tuple[PayloadMap, ...] = ()
+    is_open: bool = True
+    """False: RTP is held back (RFC 3264 8.4)."""
+
+
+Plan: TypeAlias = RelayPlan
+"""What becomes of media on a route. One kind so far; transcoding and mixing are others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    source: LegId
+    sink: LegId
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Unroute:
+    sink: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class SendDtls:
+    leg: LegId
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLeg:
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCall:
+    """Ends the call named in the envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetCounters:
+    """Asks for the counters of the call named in the envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    number: int
+
+
+LegCommand: TypeAlias = SetIce | SetKeys | SetPeer | Route | Unroute | SendDtls
+"""What changes the legs of a call that is there."""
+Command: TypeAlias = OpenLeg | LegCommand | CloseLeg | CloseCall | GetCounters | Heartbeat

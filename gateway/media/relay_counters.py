@@ -1,0 +1,87 @@
+"""The numbers of the relay protocol: what became of the packets of one leg."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from gateway.base.values import LegId, LegKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketCounters:
+    """Packets of one leg, or of what could not be assigned to a leg (`WORKER`).
+
+    What is dropped on the way in counts at the leg it came to; what cannot leave, at the leg it should have left on.
+    """
+
+    rtp_rx: int = 0
+    """RTP that authenticated, or on a plain leg came from the accepted source."""
+    rtp_tx: int = 0
+    """RTP sent."""
+    rtcp_rx: int = 0
+    """RTCP accepted."""
+    rtcp_tx: int = 0
+    """RTCP sent."""
+    dtls_rx: int = 0
+    """DTLS datagrams handed up."""
+    stun_rx: int = 0
+    """Authenticated STUN checks answered."""
+    srtp_auth_failed: int = 0
+    """Packets on a keyed leg that failed authentication."""
+    srtp_replayed: int = 0
+    """SRTP or SRTCP with an index seen before or too old for the window; the library looks at that before the tag."""
+    srtp_ssrc_limit: int = 0
+    """Packets of a new source on a keyed leg that has used up the SSRCs of its key."""
+    srtp_unsendable: int = 0
+    """Packets the SRTP library refused to protect: too long."""
+    stale_dropped: int = 0
+    """RTP that left before, or of a source that had been replaced."""
+    plain_dropped: int = 0
+    """Those of `srtp_auth_failed` that are plain beyond doubt: plain RTCP, and what is too short to hold a tag. Other
+    plain RTP cannot be told from SRTP under another key."""
+    source_rejected: int = 0
+    """Packets from a source that is not accepted."""
+    source_pending: int = 0
+    """Packets dropped while a source was being learned."""
+    source_moved: int = 0
+    """How often the address of the peer's media changed: each time somebody stood in, and each time it ended."""
+    unkeyed_dropped: int = 0
+    """Packets that came, or should have left, before the keys of the leg were set."""
+    unrouted_dropped: int = 0
+    """RTP of a leg nobody hears."""
+    unmapped_dropped: int = 0
+    """RTP with a payload type that was not agreed."""
+    held_dropped: int = 0
+    """RTP against the agreed direction."""
+    malformed_dropped: int = 0
+    """Neither valid RTP nor valid RTCP."""
+    rtcp_rejected: int = 0
+    """RTCP that is malformed, on the wrong port, says nothing to anybody, or is more than the rate allowed."""
+    oversize_dropped: int = 0
+    """Datagrams above `MAX_DATAGRAM` octets."""
+    empty_dropped: int = 0
+    """Datagrams without content."""
+    unknown_dropped: int = 0
+    """Datagrams to the browser port whose first octet is none of STUN, DTLS and RTP (RFC 7983)."""
+    unvalidated_dropped: int = 0
+    """SRTP to the browser port from an address that passed no check."""
+    stun_rejected: int = 0
+    """STUN that is malformed, unauthenticated, or no Binding request."""
+    dtls_rejected: int = 0
+    """DTLS from an address that passed no check, or more than the rate allowed."""
+    unsent: int = 0
+    """Packets the kernel did not take, and packets for a browser without a nominated address."""
+    control_rejected: int = 0
+    """Control messages that could not be read or named no leg, and events dropped because the gateway did not read."""
+
+
+def totals(legs: Mapping[LegId, PacketCounters], kinds: Mapping[LegId, LegKind]) -> dict[str, int]:
+    """The numbers of a whole call: RTP by the kind of leg (`browser_rx`, `trunk_tx`), everything else in sum."""
+    found = {f"{kind}_{way}": 0 for kind in LegKind for way in ("rx", "tx")}
+    found |= {field.name: 0 for field in fields(PacketCounters) if not field.name.startswith("rtp_")}
+    for leg, numbers in legs.items():
+        for field in fields(PacketCounters):
+            name = field.name.replace("rtp_", f"{kinds[leg]}_") if field.name.startswith("rtp_") else field.name
+            found[name] += getattr(numbers, field.name)
+    return found

@@ -1,0 +1,113 @@
+"""One call in the worker: its legs, and which of them hear each other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from gateway.base.values import LegId
+from gateway.media.relay_commands import LegCommand, RelayPlan, SendDtls, SetIce, SetKeys, SetPeer, Unroute
+from gateway.media.relay_commands import Route as SetRoute
+from gateway.media.relay_counters import PacketCounters
+from gateway.media.relay_events import FailureReason
+from gateway.media.worker.ice_leg import IceLeg
+from gateway.media.worker.leg import Leg
+from gateway.media.worker.port_leg import PortLeg
+from gateway.media.worker.reports import Emit
+from gateway.media.worker.route import Route
+from gateway.media.worker.stream import MAX_REMEMBERED
+
+
+class Call:
+    """Legs that may be routed to each other; nothing passes from here to another call.
+
+    Args:
+        emit: where the events of its legs go.
+    """
+
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
+        self.legs: dict[LegId, Leg] = {}
+        self.ssrcs: deque[int] = deque(maxlen=MAX_REMEMBERED)
+        """What the legs are sent under, so that no SSRC is used twice."""
+        self._routes: dict[LegId, Route] = {}
+        """By their sink: a leg hears one other at most."""
+
+    def add(self, leg: Leg) -> None:
+        """A leg is there: keyed, described and routed by what follows."""
+        self.legs[leg.id] = leg
+
+    def obey(self, command: LegCommand, now: float) -> bool:
+        """Carry out a command; False when it names a leg that is not there."""
+        if isinstance(command, SetRoute):
+            return self._route(command, now)
+        leg = self.legs.get(command.sink if isinstance(command, Unroute) else command.leg)
+        if leg is None:
+            return False
+        if isinstance(command, Unroute):
+            self._unroute(leg.id)
+            self._rewire(now)
+        elif isinstance(command, SetKeys):
+            leg.set_keys(command, now)
+        else:
+            _obey_of_kind(leg, command, now)
+        return True
+
+    def remove(self, leg: Leg, now: float) -> PacketCounters:
+        """End a leg: nobody hears it and it hears nobody; its final counters."""
+        del self.legs[leg.id]
+        for sink in [sink for sink, route in self._routes.items() if leg in (route.source, route.sink)]:
+            self._unroute(sink)
+        self._rewire(now)
+        leg.connect((), None, now)
+        leg.close()
+        return leg.tally.freeze()
+
+    def counters(self) -> Mapping[LegId, PacketCounters]:
+        """The counters of each leg as they are now."""
+        return {number: leg.tally.freeze() for number, leg in self.legs.items()}
+
+    def tick(self, now: float, silence_seconds: float) -> None:
+        """Look at the clock: about once a second, whether or not packets come."""
+        for leg in self.legs.values():
+            leg.tick(now, silence_seconds)
+
+    def _route(self, command: SetRoute, now: float) -> bool:
+        source, sink = self.legs.get(command.source), self.legs.get(command.sink)
+        if source is None or sink is None:
+            return False
+        if source is sink:
+            sink.refuse(FailureReason.BAD_ROUTE)
+            return True
+        self._follow(source, sink, command.plan)
+        self._rewire(now)
+        return True
+
+    def _follow(self, source: Leg, sink: Leg, plan: RelayPlan) -> None:
+        present = self._routes.get(sink.id)
+        if present is not None and present.source is source:
+            present.follow(plan)
+            return
+        self._unroute(sink.id)
+        self._routes[sink.id] = Route(source, sink, plan)
+
+    def _unroute(self, sink: LegId) -> None:
+        """What the sink hears next is a stream of its own, whatever its numbers are."""
+        route = self._routes.pop(sink, None)
+        if route is not None:
+            route.sink.stream.hand_over()
+
+    def _rewire(self, now: float) -> None:
+        for leg in self.legs.values():
+            outgoing = [route for route in self._routes.values() if route.source is leg]
+            leg.connect(outgoing, self._routes.get(leg.id), now)
+
+
+def _obey_of_kind(leg: Leg, command: SetIce | SetPeer | SendDtls, now: float) -> None:
+    """A command that only one kind of leg can carry out. New names are the business of the browser port."""
+    if isinstance(leg, PortLeg) and isinstance(command, SetPeer):
+        leg.set_peer(command, now)
+    elif isinstance(leg, IceLeg) and isinstance(command, SendDtls):
+        leg.send_dtls(command.data)
+    else:
+        leg.refuse(FailureReason.WRONG_KIND)

@@ -1,0 +1,157 @@
+"""The calls of a worker: legs are opened and ended here, and each command finds its leg."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from secrets import SystemRandom
+from socket import socket
+from typing import Any, Protocol
+
+from gateway.base.errors import MediaError
+from gateway.base.values import HostPort, LegId
+from gateway.media.relay_commands import CloseLeg, IcePort, LegCommand, OpenLeg, OwnPort, SetIce
+from gateway.media.relay_counters import PacketCounters
+from gateway.media.relay_events import (
+    CallClosed,
+    CountersReport,
+    Event,
+    FailureReason,
+    LegClosed,
+    LegFailed,
+    LegOpened,
+)
+from gateway.media.relay_protocol import MAX_CALLS, MAX_LEGS, WORKER, WorkerConfig
+from gateway.media.worker.call import Call
+from gateway.media.worker.credentials import Credentials
+from gateway.media.worker.demux import BrowserPort
+from gateway.media.worker.ice_leg import IceLeg
+from gateway.media.worker.leg import Leg
+from gateway.media.worker.port_leg import PortLeg
+from gateway.media.worker.port_pair import PortPair, open_pair
+from gateway.media.worker.ports import PortPool, even_ports
+
+Receiver = Callable[[bytes, tuple[str, int], float], None]
+
+
+class Watch(Protocol):
+    """The loop, as far as sockets come and go."""
+
+    def register(self, own: socket, receive: Receiver) -> None:
+        """Give what arrives there to `receive`, one datagram a turn."""
+
+    def unregister(self, own: socket) -> None:
+        """Look there no more."""
+
+
+class Desk:
+    """Every call of the worker by its number.
+
+    Args:
+        port: the browser port.
+        watch: who looks after the sockets.
+        emit: where events go, with the number of their call.
+    """
+
+    def __init__(
+        self, config: WorkerConfig, port: BrowserPort, watch: Watch, emit: Callable[[int, Event], None]
+    ) -> None:
+        self._config, self._port, self._watch, self._emit = config, port, watch, emit
+        pairs = even_ports(config.trunk_first, config.trunk_last)
+        # In random order, so that the ports of the next calls cannot be guessed.
+        SystemRandom().shuffle(pairs)
+        self._pool = PortPool(pairs, config.quarantine_seconds)
+        self._calls: dict[int, Call] = {}
+
+    def open(self, number: int, command: OpenLeg, now: float) -> None:
+        """Open a leg; the first one begins the call."""
+        try:
+            opened = self._open(number, command, now)
+        except MediaError as error:
+            opened = LegFailed(command.leg, str(error))
+        self._emit(number, opened)
+
+    def obey(self, number: int, command: LegCommand, now: float) -> None:
+        """Carry out what is about legs that are there; anything else is counted."""
+        call = self._calls.get(number)
+        leg = call.legs.get(command.leg) if call is not None and isinstance(command, SetIce) else None
+        if isinstance(leg, IceLeg) and isinstance(command, SetIce):
+            self._restart(leg, command)
+        elif call is None or not call.obey(command, now):
+            self._port.tally.control_rejected += 1
+
+    def close_leg(self, number: int, command: CloseLeg, now: float) -> None:
+        """End one leg of a call."""
+        call = self._calls.get(number)
+        leg = call.legs.get(command.leg) if call is not None else None
+        counters = self._end(call, leg, now) if call is not None and leg is not None else PacketCounters()
+        self._emit(number, LegClosed(command.leg, counters))
+
+    def close_call(self, number: int, now: float) -> None:
+        """End a call with all its legs."""
+        call = self._calls.pop(number, None)
+        legs = list(call.legs.values()) if call is not None else []
+        self._emit(number, CallClosed({leg.id: self._end(call, leg, now) for leg in legs if call is not None}))
+
+    def report(self, number: int) -> None:
+        """Tell the counters of a call, or what belonged to none."""
+        call = self._calls.get(number)
+        legs = call.counters() if call is not None else {}
+        self._emit(number, CountersReport({LegId(0): self._port.tally.freeze()} if number == WORKER else legs))
+
+    def tick(self, now: float) -> None:
+        """Look at the clock for every leg."""
+        self._port.expire(now)
+        for call in self._calls.values():
+            call.tick(now, self._config.silence_seconds)
+
+    def _open(self, number: int, command: OpenLeg, now: float) -> LegOpened | LegFailed:
+        call = self._calls.get(number) or Call(partial(self._emit, number))
+        if number == WORKER or command.leg in call.legs:
+            raise MediaError(FailureReason.DUPLICATE)
+        if number not in self._calls and len(self._calls) >= MAX_CALLS:
+            raise MediaError(FailureReason.TOO_MANY_CALLS)
+        if len(call.legs) >= MAX_LEGS:
+            raise MediaError(FailureReason.TOO_MANY_LEGS)
+        opened = self._open_at(call, command.leg, command.place, now)
+        self._calls[number] = call
+        return opened
+
+    def _open_at(self, call: Call, number: LegId, place: IcePort | OwnPort, now: float) -> LegOpened:
+        if isinstance(place, OwnPort):
+            return self._open_ports(call, number, place, now)
+        if self._port.knows(place.ufrag):
+            raise MediaError(FailureReason.DUPLICATE)
+        credentials = Credentials(place.ufrag, place.pwd.reveal().encode())
+        leg = IceLeg(number, call.emit, call.ssrcs, credentials, self._config.consent_seconds)
+        call.add(leg)
+        self._port.add(leg)
+        hosts = self._config.browser_advertise or self._config.browser_bind
+        return LegOpened(number, tuple(HostPort(host, self._port.number) for host in hosts), None)
+
+    def _open_ports(self, call: Call, number: LegId, place: OwnPort, now: float) -> LegOpened:
+        sockets = open_pair(place.bind, self._pool, now)
+        leg = PortLeg(number, call.emit, call.ssrcs, sockets)
+        call.add(leg)
+        self._watch.register(sockets.rtp, leg.receive)
+        self._watch.register(sockets.rtcp, leg.receive_rtcp)
+        host = place.advertise or place.bind
+        return LegOpened(number, (HostPort(host, sockets.port),), HostPort(host, sockets.port + 1))
+
+    def _restart(self, leg: IceLeg, command: SetIce) -> None:
+        if self._port.knows(command.ufrag):
+            leg.refuse(FailureReason.DUPLICATE)
+        else:
+            self._port.restart(leg, command.ufrag, command.pwd.reveal().encode())
+
+    def _end(self, call: Call, leg: Leg, now: float) -> PacketCounters:
+        if isinstance(leg, IceLeg):
+            self._port.remove(leg)
+        elif isinstance(leg, PortLeg):
+            self._release(leg.sockets, now)
+        return call.remove(leg, now)
+
+    def _release(self, sockets: PortPair, now: float) -> None:
+        self._watch.unregister(sockets.rtp)
+        self._watch.unregister(sockets.rtcp)
+        self._pool.release(sockets.port, now)

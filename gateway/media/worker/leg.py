@@ -1,0 +1,143 @@
+"""What every leg of a call has: protection, one outgoing stream, its own numbers and news, and who hears it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.base.values import LegId
+from gateway.media.relay_commands import SetKeys
+from gateway.media.relay_events import CommandRefused, FailureReason
+from gateway.media.worker import rtcp
+from gateway.media.worker.counters import RateLimit, Tally
+from gateway.media.worker.packet import Packet
+from gateway.media.worker.protection import Protection
+from gateway.media.worker.reports import Emit, Reports
+from gateway.media.worker.route import Route
+from gateway.media.worker.srtp import MAX_PACKET, find_suite
+from gateway.media.worker.stream import Stream
+
+MAX_RTCP_PER_SECOND = 50
+"""Of one leg. Reports come every few seconds, feedback in short bursts."""
+
+
+class Partner(NamedTuple):
+    """Another leg that RTCP of this one may concern."""
+
+    leg: Leg
+    is_heard: bool
+    """It hears this leg."""
+    hears: bool
+    """This leg hears it."""
+
+
+class Leg(ABC):
+    """One peer. A kind of leg says how its packets come and go.
+
+    Args:
+        number: its id in the call.
+        emit: where its events go.
+        used: SSRCs of the call, so that none is used twice.
+    """
+
+    def __init__(self, number: LegId, emit: Emit, used: deque[int]) -> None:
+        self.id = number
+        self.tally = Tally()
+        self.reports = Reports(number, emit)
+        self.stream = Stream(used)
+        """What its peer receives."""
+        self.protection = Protection(self.tally, self.reports)
+        self.longest = MAX_PACKET
+        """Octets of the longest RTP packet that can be sent."""
+        self.routes: tuple[Route, ...] = ()
+        """Those it is the source of."""
+        self.expected: frozenset[int] = frozenset()
+        """Payload types that are passed on."""
+        self._partners: tuple[Partner, ...] = ()
+        self._rtcp_rate = RateLimit(MAX_RTCP_PER_SECOND)
+
+    @abstractmethod
+    def send(self, packet: bytes, rtcp: bool) -> bool:
+        """Send a packet in clear, protected if the leg is keyed; whether it left."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what the leg holds of the system."""
+
+    def hold(self, held: bool, now: float) -> None:  # noqa: B027
+        """Say whether nobody hears the peer, so that its silence proves nothing."""
+
+    def connect(self, outgoing: Sequence[Route], incoming: Route | None, now: float) -> None:
+        """Take the routes from this leg and the one to it."""
+        self.routes = tuple(outgoing)
+        self.expected = frozenset(kind for route in outgoing for kind in route.payloads)
+        sinks = [route.sink for route in outgoing]
+        source = incoming.source if incoming is not None else None
+        partners = [Partner(leg, True, leg is source) for leg in sinks]
+        if source is not None and source not in sinks:
+            partners.append(Partner(source, False, True))
+        self._partners = tuple(partners)
+        self.hold(not any(route.is_open for route in outgoing), now)
+
+    def set_keys(self, command: SetKeys, now: float) -> bool:
+        """Install keys; an unknown suite or a key of another length is refused, never guessed. Whether they are in."""
+        suite = find_suite(command.suite, command.tx, command.rx)
+        if suite is None:
+            self.refuse(FailureReason.BAD_KEYS)
+            return False
+        keys, generation = self.protection.keys, self.protection.keys.generation
+        if keys.install(suite, command.tx, command.rx, now):
+            self.stream.renew()
+        if keys.generation != generation:
+            self.protection.proof.begin()
+        return True
+
+    def refuse(self, reason: FailureReason) -> None:
+        """Tell that a command for this leg cannot be obeyed."""
+        self.reports.emit(CommandRefused(self.id, reason.value))
+
+    def tick(self, now: float, silence_seconds: float) -> None:
+        """Look at the clock: about once a second, whether or not packets come."""
+        self.reports.tick(now, silence_seconds)
+        self.protection.tick(now)
+
+    def accepted(self, packet: Packet, now: float) -> None:
+        """A packet of the peer is in clear and its source is right: pass it on to whom it concerns."""
+        reports, tally = self.reports, self.tally
+        reports.heard = True
+        if not reports.has_started:
+            reports.started()
+        if packet.is_rtcp:
+            tally.rtcp_rx += 1
+            self._pass_on_rtcp(packet.data, now)
+            return
+        tally.rtp_rx += 1
+        if packet.is_odd and not packet.is_whole():
+            tally.malformed_dropped += 1
+            return
+        if not self.routes:
+            tally.unrouted_dropped += 1
+        for route in self.routes:
+            route.relay(packet, now)
+
+    def _pass_on_rtcp(self, packet: bytes, now: float) -> None:
+        parts = rtcp.split(packet)
+        if parts is None:
+            self.tally.rtcp_rejected += 1
+            return
+        proof, stream = self.protection.proof, self.stream
+        if proof.wants_report and stream.packets and rtcp.reports_on(parts, stream.ssrc):
+            self.protection.peer_reports()
+        written = [(partner.leg, self._written_for(partner, parts, now)) for partner in self._partners]
+        news = [(leg, report) for leg, report in written if report is not None]
+        if not news or not self._rtcp_rate.allows(now):
+            self.tally.rtcp_rejected += 1
+            return
+        for leg, report in news:
+            leg.send(report, True)
+
+    def _written_for(self, partner: Partner, parts: list[bytes], now: float) -> bytes | None:
+        received = self.stream if partner.hears else rtcp.NOBODY
+        return rtcp.translate(parts, partner.leg.stream, received, now, heard=partner.is_heard)

@@ -1,0 +1,232 @@
+"""A leg with ports of its own, plain or keyed, and the source rule that decides who is heard."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from ipaddress import ip_address
+
+from gateway.base.values import HostPort, LegId
+from gateway.media.relay_commands import SetKeys, SetPeer
+from gateway.media.relay_events import FailureReason, RejectCode, UnsentCause
+from gateway.media.relay_protocol import MAX_DATAGRAM
+from gateway.media.worker.latch import Address, AllowedSources, KeyedLatch, PlainLatch, Verdict
+from gateway.media.worker.leg import Leg
+from gateway.media.worker.packet import SHORTEST, Packet
+from gateway.media.worker.port_pair import PortPair
+from gateway.media.worker.reports import Emit
+from gateway.media.worker.srtp import MAX_PACKET
+
+_REJECTS = {Verdict.STRANGER: RejectCode.LATCH_MISMATCH, Verdict.INTRUDER: RejectCode.MID_RELATCH}
+
+
+class PortLeg(Leg):
+    """One peer with an address: deaf and dumb until `set_peer`."""
+
+    def __init__(self, number: LegId, emit: Emit, used: deque[int], sockets: PortPair) -> None:
+        super().__init__(number, emit, used)
+        self.longest = MAX_DATAGRAM
+        self.protection.is_peer = lambda host: host in self._allowed
+        self.sockets = sockets
+        self._peer: SetPeer | None = None
+        self._allowed = AllowedSources(("0.0.0.0", 0), ())
+        self._plain: PlainLatch | None = None
+        self._keyed: KeyedLatch | None = None
+        self._latch: PlainLatch | KeyedLatch | None = None
+        """The one of them there is."""
+        self._rtcp: Address | None = None
+        self._mux = False
+        self._held = True
+
+    @property
+    def peer(self) -> SetPeer | None:
+        """What was last said of the peer."""
+        return self._peer
+
+    def set_peer(self, command: SetPeer, now: float) -> None:
+        """Take the signalled addresses; the same ones again forget nothing. A bad one is refused and changes nothing."""
+        was_keyed = self._peer is not None and self._peer.keyed
+        try:
+            self._configure(command, now)
+        except ValueError:
+            self.refuse(FailureReason.BAD_ADDRESS)
+            return
+        self.reports.expected(now)
+        if command.keyed != was_keyed:
+            proof = self.protection.proof
+            proof.begin() if command.keyed else proof.stop()
+
+    def set_keys(self, command: SetKeys, now: float) -> bool:
+        """Install keys. Whoever gives keys means them: nothing plain from here on, also when the word of it is late."""
+        taken = super().set_keys(command, now)
+        if taken and self._peer is not None and not self._peer.keyed:
+            self.set_peer(replace(self._peer, keyed=True), now)
+        return taken
+
+    def hold(self, held: bool, now: float) -> None:
+        """Say whether nobody hears the peer, so that its silence proves nothing."""
+        if held == self._held:
+            return
+        self._held = held
+        if self._plain is not None:
+            self._plain.hold(held, now)
+
+    def receive(self, data: bytes, source: Address, now: float) -> None:
+        """Take a datagram that came to the RTP port."""
+        packet = self._read(data)
+        if packet is None:
+            return
+        if packet.is_rtcp and not self._mux:
+            self.tally.rtcp_rejected += 1
+        elif self._keyed is not None:
+            self._authenticate(self._keyed, packet, source, now)
+        elif packet.is_rtcp:
+            self._judge_rtcp(packet, source, now)
+        else:
+            self._judge(packet, source, now)
+
+    def receive_rtcp(self, data: bytes, source: Address, now: float) -> None:
+        """Take a datagram that came to the RTCP port."""
+        if len(data) < SHORTEST and data:
+            self.tally.rtcp_rejected += 1
+            return
+        packet = self._read(data)
+        if packet is None:
+            return
+        if self._mux or not packet.is_rtcp:
+            self.tally.rtcp_rejected += 1
+        elif self._keyed is None:
+            self._judge_rtcp(packet, source, now)
+        elif self.protection.open(packet, source, now):
+            self.accepted(packet, now)
+
+    def send(self, packet: bytes, rtcp: bool) -> bool:
+        """Send a packet to where the peer's media is, protected if the leg is keyed; whether it left."""
+        latch = self._latch
+        if latch is None:
+            self.tally.unkeyed_dropped += 1
+            return False
+        sealed = self.protection.seal(packet, rtcp) if latch is self._keyed else packet
+        if sealed is None or not self._put(sealed, rtcp, latch.target):
+            return False
+        if rtcp:
+            self.tally.rtcp_tx += 1
+        else:
+            self.tally.rtp_tx += 1
+        return True
+
+    def close(self) -> None:
+        self.sockets.close()
+
+    def _configure(self, command: SetPeer, now: float) -> None:
+        """Raises ValueError for a bad address."""
+        if command == self._peer:
+            if self._plain is not None:
+                self._plain.described(now)
+            return
+        allowed = AllowedSources(canonical(command.rtp), command.sources)
+        rtcp = canonical(command.rtcp) if command.rtcp is not None and command.rtcp.port else None
+        if self._peer is not None and self._peer.keyed != command.keyed:
+            self.reports.restarted()
+            self.stream.renew()  # what was sent in clear is unknown to the SRTP context, and no SSRC serves both
+        self._peer, self._allowed, self._rtcp, self._mux = command, allowed, rtcp, command.mux
+        self.longest = MAX_PACKET if command.keyed else MAX_DATAGRAM
+        self._keyed = KeyedLatch(allowed) if command.keyed else None
+        self._plain = None if command.keyed else PlainLatch(allowed, now)
+        self._latch = self._plain or self._keyed
+        if self._plain is not None:
+            self._plain.hold(self._held, now)
+
+    @property
+    def _rtcp_target(self) -> Address:
+        """Where RTCP belongs when it has its own port: as signalled (RFC 3605), or the port above a stand-in."""
+        if self._latch is None or self._latch.target == self._allowed.signalled:
+            return self._signalled_rtcp
+        host, port = self._latch.target
+        return host, port + (not self._mux)
+
+    @property
+    def _signalled_rtcp(self) -> Address:
+        if self._mux:
+            return self._allowed.signalled
+        return self._rtcp or (self._allowed.signalled[0], self._allowed.signalled[1] + 1)
+
+    def _read(self, data: bytes) -> Packet | None:
+        """A datagram of a size that can be media."""
+        if SHORTEST <= len(data) <= MAX_DATAGRAM:
+            return Packet(data)
+        if not data:
+            self.tally.empty_dropped += 1
+        elif len(data) > MAX_DATAGRAM:
+            self.tally.oversize_dropped += 1
+        else:
+            self.tally.malformed_dropped += 1
+        return None
+
+    def _authenticate(self, latch: KeyedLatch, packet: Packet, source: Address, now: float) -> None:
+        if not self.protection.open(packet, source, now):
+            return
+        if latch.authenticated(source, now) is Verdict.LEARNED:
+            self._moved(source)
+        self.accepted(packet, now)
+
+    def _judge(self, packet: Packet, source: Address, now: float) -> None:
+        if self._plain is None:
+            self.tally.unkeyed_dropped += 1
+        elif packet.is_odd and not packet.is_whole():
+            self.tally.malformed_dropped += 1
+        else:
+            known = packet.payload_type in self.expected
+            verdict = self._plain.judge(source, packet.ssrc, packet.sequence, known, now)
+            if verdict is Verdict.LEARNED:
+                self._moved(source)
+            if verdict is Verdict.ACCEPT or verdict is Verdict.LEARNED:
+                self.accepted(packet, now)
+            else:
+                self._refused(verdict, source)
+
+    def _moved(self, source: Address) -> None:
+        self.tally.source_moved += 1
+        self.reports.learned(source, self._allowed.signalled)
+
+    def _refused(self, verdict: Verdict, source: Address) -> None:
+        if verdict is Verdict.PENDING:
+            self.tally.source_pending += 1
+            return
+        self.tally.source_rejected += 1
+        self.reports.rejected(source, _REJECTS[verdict])
+
+    def _judge_rtcp(self, packet: Packet, source: Address, now: float) -> None:
+        if self._plain is None:
+            self.tally.unkeyed_dropped += 1
+            return
+        if source == self._allowed.signalled and self._plain.signalled_spoke(now) is Verdict.LEARNED:
+            self._moved(source)
+        if source in (self._rtcp_target, self._signalled_rtcp):
+            self.accepted(packet, now)
+            return
+        self.tally.source_rejected += 1
+        # RTCP from another port of an allowed host is common with NAT, and no attack worth an alarm.
+        if source[0] not in self._allowed:
+            self.reports.rejected(source, RejectCode.LATCH_MISMATCH)
+
+    def _put(self, data: bytes, rtcp: bool, target: Address) -> bool:
+        own = self.sockets.rtp
+        if rtcp:
+            own, target = own if self._mux else self.sockets.rtcp, self._rtcp_target
+        if self._allowed.reachable:  # a peer on hold by address wants nothing
+            try:
+                own.sendto(data, target)
+                return True
+            except (OSError, OverflowError):
+                # Full buffer, unreachable, or the port above 65535: late media is worth nothing: no second try.
+                self.reports.unsent(UnsentCause.UNSENT)
+        self.tally.unsent += 1
+        return False
+
+
+def canonical(address: HostPort) -> Address:
+    """The address in the form `recvfrom` gives; raises ValueError when it is no IP address or has no port."""
+    if not 0 < address.port < 65536:
+        raise ValueError("no port")
+    return str(ip_address(address.host)), address.port

@@ -19,14 +19,17 @@ from pylibsrtp import Policy, Session
 from bench.load import End, Measured, Seal, drive, udp
 from gateway.base.counters import Counters
 from gateway.base.crypto_suite import AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, CryptoSuite
-from gateway.base.values import HostPort, Secret
+from gateway.base.values import HostPort, LegId, Secret
 from gateway.config.schema import Media
-from gateway.media.relay_client import RelayPool, RelaySession
+from gateway.media.relay_call import RelayCall
+from gateway.media.relay_client import RelayPool
+from gateway.media.relay_commands import IcePort, OpenLeg, OwnPort, PayloadMap, RelayPlan, Route, SetKeys, SetPeer
 from tests.rig.gateway import free_port, free_range
 
 BROWSER_HOST = "127.0.0.1"
 TRUNK_HOST = "127.0.0.1"
 UFRAG_PREFIX = "bench"
+BROWSER, TRUNK = LegId(1), LegId(2)
 
 
 @dataclass
@@ -107,29 +110,29 @@ async def _worker(kind: Kind, sessions: int, seconds: float) -> Measured:
 
 
 async def _call(pool: RelayPool, kind: Kind, number: int) -> list[End]:
-    """One session, validated by a STUN check and keyed on both legs."""
+    """One call, validated by a STUN check and keyed on both legs."""
     ufrag, password = f"{UFRAG_PREFIX}{number:04d}", "p" * 24
-    session = await pool.open(
-        ice_ufrag=ufrag, ice_pwd=password, trunk_bind=TRUNK_HOST, trunk_advertise=TRUNK_HOST, listener=lambda _: None
+    call = await pool.open(
+        OpenLeg(BROWSER, IcePort(ufrag, Secret(password))), OpenLeg(TRUNK, OwnPort(TRUNK_HOST)), listener=lambda _: None
     )
     browser, trunk = udp(BROWSER_HOST), udp(TRUNK_HOST)
-    candidate = session.browser_candidates[0]
+    candidate, own = call.legs[BROWSER].rtp[0], call.legs[TRUNK].rtp[0]
     browser.sendto(_check(ufrag, password), (candidate.host, candidate.port))
-    session.set_payloads({0: 0}, {0: 0})
-    session.set_direction(to_trunk=True, to_browser=True)
-    sent_by_browser = _keys(session, "browser", kind.browser)
-    sent_by_trunk = _keys(session, "trunk", kind.trunk) if kind.trunk else _plain
-    session.set_trunk(keyed=kind.trunk is not None, rtp=HostPort(TRUNK_HOST, trunk.getsockname()[1]))
-    await session.counters()
+    for source, sink in ((BROWSER, TRUNK), (TRUNK, BROWSER)):
+        call.send(Route(source, sink, RelayPlan((PayloadMap(0, 0),))))
+    sent_by_browser = _keys(call, BROWSER, kind.browser)
+    sent_by_trunk = _keys(call, TRUNK, kind.trunk) if kind.trunk else _plain
+    call.send(SetPeer(TRUNK, kind.trunk is not None, HostPort(TRUNK_HOST, trunk.getsockname()[1])))
+    await call.counters()
     return [
         End(browser, (candidate.host, candidate.port), sent_by_browser),
-        End(trunk, (session.trunk_rtp.host, session.trunk_rtp.port), sent_by_trunk),
+        End(trunk, (own.host, own.port), sent_by_trunk),
     ]
 
 
-def _keys(session: RelaySession, leg: str, suite: CryptoSuite) -> Seal:
+def _keys(call: RelayCall, leg: LegId, suite: CryptoSuite) -> Seal:
     rx, tx = secrets.token_bytes(suite.master_length), secrets.token_bytes(suite.master_length)
-    session.set_keys(leg, suite, Secret(tx), Secret(rx))  # type: ignore[arg-type]
+    call.send(SetKeys(leg, suite.name, Secret(tx), Secret(rx)))
     policy = Policy(key=rx, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=suite.srtp_profile)
     seal: Seal = Session(policy).protect
     return seal

@@ -154,7 +154,7 @@ class Gateway:
             "websockets_strangers": self.websocket.shares.strangers,
             "users_registered": self.manager.location.users,
             "trunks_down": self.manager.probes.down,
-            "relay_sessions": self.pool.session_count,
+            "relay_sessions": self.pool.call_count,
             "audit_accepting_calls": float(self.audit.accepting_calls),
             **self._relay_totals,
         }

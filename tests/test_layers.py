@@ -24,6 +24,7 @@ DOORS = {
     "probes": "sends",
     "runner": "carries out effects",
     "services": "names what has I/O",
+    "two_legs": "hands effects to what drives the relay",
     "sign_in": "writes to the audit log",
 }
 """Modules of `gateway.call` that are meant to touch the world, or stand between it and the machine, with the reason."""

@@ -13,16 +13,6 @@ T = TypeVar("T", str, bytes)
 TokenSource = Callable[[int], str]
 """Gives a random lower-case alphanumeric token of that many characters; injected: pure code has no randomness."""
 
-LegId = NewType("LegId", int)
-"""Number of a leg, small and unique within its call, never used again there; 1 is the caller's leg."""
-
-
-class LegKind(StrEnum):
-    """What a leg leads to."""
-
-    BROWSER = "browser"
-    TRUNK = "trunk"
-
 
 LegId = NewType("LegId", int)
 """A leg of one call: a small number, unique within the call. 1 is the caller's leg."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, Secret
+from gateway.media.relay_commands import CloseLeg, LegCommand, OpenLeg
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
@@ -109,6 +110,13 @@ class RestartIce:
 
     ice_ufrag: str
     ice_pwd: Secret[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Have the relay carry out one of its commands; of an `OpenLeg` comes `LegOpened` or `LegFailed`."""
+
+    command: OpenLeg | LegCommand | CloseLeg
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +240,7 @@ Effect = (
     | TrackDialog
     | OpenMedia
     | RestartIce
+    | Relay
     | ResolveNames
     | ConnectTrunk
     | ProbeTrunk

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegId
 from gateway.call.effects import LegName, Purpose, Timer
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
 from gateway.sip.reason import Reason
+
+CALLER = LegId(1)
+"""The leg of whoever began the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class DtlsConnected:
     suite: CryptoSuite
     version: str
     fingerprint_algorithm: str
+    leg: LegId = CALLER
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class DtlsFailed:
     """The handshake failed for this reason."""
 
     termination: Termination
+    leg: LegId = CALLER
 
 
 @dataclass(frozen=True, slots=True)

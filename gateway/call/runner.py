@@ -20,10 +20,12 @@ from gateway.call.b2bua import Call
 from gateway.call.edge import attempt
 from gateway.call.forks import LateForks
 from gateway.call.index import CallIndex
-from gateway.call.media_control import CallMedia
+from gateway.call.media_control import CallMedia, MediaEvent
 from gateway.call.probes import TrunkProbes
 from gateway.call.services import Services
 from gateway.call.state import CallState, Phase
+from gateway.call.two_legs import TwoLegs
+from gateway.media.relay_commands import OpenLeg
 from gateway.sip.flow import Flow, objection
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,8 @@ class CallRunner:
         self.state = state
         self.call = Call(state)
         self._services, self._index, self._probes, self._on_end = services, index, probes, on_end
-        self._media = CallMedia(services.pool, services.identity, self.feed, self._media_broke)
+        self._media = CallMedia(services.pool, services.identity, self._media_event, self._media_broke)
+        self._sides = TwoLegs(self._media, self.feed)
         self._loop = asyncio.get_running_loop()
         self._timers: dict[fx.Timer, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -178,6 +181,9 @@ class CallRunner:
         if isinstance(effect, fx.SendRequest):
             self.feed(events.RequestFailed(effect.leg, effect.purpose, transport=True, ask=effect.ask))
 
+    def _media_event(self, event: MediaEvent) -> None:
+        self._sides.hear(event)
+
     def _media_broke(self, error: Exception) -> None:
         self._tell_failure("media", error)
         self.feed(events.Lost(Termination.INTERNAL_ERROR))
@@ -296,7 +302,7 @@ class CallRunner:
         media, trunk = self._services.config.media.trunk, self._services.config.trunks[effect.trunk]
         own = trunk.media
         bind, advertise = (own.bind, own.advertise or own.bind) if own else (media.bind, media.advertised)
-        self._spawn(self._media.open(effect, bind, advertise))
+        self._spawn(self._sides.open(effect, bind, advertise))
 
     def _connect(self, effect: fx.ConnectTrunk) -> None:
         self._spawn(self._connect_trunk(effect.trunk))
@@ -334,28 +340,37 @@ class CallRunner:
         self.feed(events.NamesFound(found))
 
     def _restart_ice(self, effect: fx.RestartIce) -> None:
-        self._media.restart_ice(effect)
+        self._sides.restart_ice(effect)
+
+    def _relay(self, effect: fx.Relay) -> None:
+        if isinstance(effect.command, OpenLeg):
+            self._spawn(self._media.open(effect.command))
+            return
+        try:
+            self._media.carry_out(effect.command)
+        except MediaError:
+            self.feed(events.Lost(Termination.BAD_SDP))
 
     def _start_dtls(self, effect: fx.StartDtls) -> None:
-        self._media.start_dtls(effect)
+        self._sides.start_dtls(effect)
 
     def _release_keys(self, _effect: fx.ReleaseDtlsKeys) -> None:
-        self._media.release_keys()
+        self._sides.release_keys()
 
     def _trunk_keys(self, effect: fx.SetTrunkKeys) -> None:
-        self._media.set_trunk_keys(effect)
+        self._sides.set_trunk_keys(effect)
 
     def _trunk_media(self, effect: fx.SetTrunkMedia) -> None:
         try:
-            self._media.set_trunk(effect, self.state.trunk_config.media_networks)
+            self._sides.set_trunk(effect, self.state.trunk_config.media_networks)
         except MediaError:
             self.feed(events.Lost(Termination.BAD_SDP))
 
     def _payloads(self, effect: fx.SetPayloads) -> None:
-        self._media.set_payloads(effect)
+        self._sides.set_payloads(effect)
 
     def _direction(self, effect: fx.SetDirection) -> None:
-        self._media.set_direction(effect)
+        self._sides.set_direction(effect)
 
     def _audit(self, effect: fx.WriteAudit) -> None:
         kind = str(effect.record.get("type", ""))
@@ -400,7 +415,7 @@ class CallRunner:
     async def _close(self, effect: fx.Finished) -> None:
         counters: dict[str, int] = {}
         try:
-            counters = await self._media.close()
+            counters = await self._sides.close()
         finally:
             await self._write_final(effect, counters)
             self._closing = False
@@ -457,6 +472,7 @@ _EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
     fx.OpenMedia: CallRunner._open_media,
     fx.ConnectTrunk: CallRunner._connect,
     fx.RestartIce: CallRunner._restart_ice,
+    fx.Relay: CallRunner._relay,
     fx.ResolveNames: CallRunner._resolve,
     fx.ProbeTrunk: CallRunner._probe,
     fx.StartDtls: CallRunner._start_dtls,

@@ -286,7 +286,7 @@ def _patience(deadline: float, others: int) -> float:
 
 
 def slice_ports(media: Media) -> list[tuple[int, int]]:
-    """First and last port of its own of each worker: whole even/odd pairs, shared out evenly; the schema saw to enough."""
+    """First and last port of each worker: whole even/odd pairs, shared out evenly; the schema saw to enough."""
     ports = media.trunk.ports
     first = ports.first + ports.first % 2
     pairs = (ports.last - first + 1) // 2

@@ -62,6 +62,8 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
 
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+DtlsRole = Literal["server", "client"]
+"""Who begins the handshake: the client (RFC 5763 5: `a=setup:active`)."""
 
 
 class DtlsState(Enum):
@@ -164,9 +166,7 @@ class DtlsEndpoint:
     After each call take the datagrams to send, look at `state` and arm one timer for `next_deadline`.
     """
 
-    def __init__(
-        self, identity: DtlsIdentity, role: Literal["server", "client"], fingerprints: Sequence[Fingerprint]
-    ) -> None:
+    def __init__(self, identity: DtlsIdentity, role: DtlsRole, fingerprints: Sequence[Fingerprint]) -> None:
         self.role = role
         self.state = DtlsState.NEW
         self.failure: DtlsFailure | None = None

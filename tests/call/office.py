@@ -1,4 +1,4 @@
-"""A call manager with everything below it replaced: SIP that only remembers, relay sessions of no process."""
+"""A call manager with everything below it replaced: SIP that only remembers, a relay of no process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from typing import cast
 from gateway.audit.log import AuditLog
 from gateway.base.counters import Counters
 from gateway.base.errors import GatewayError, MediaError, TransportError
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegId
 from gateway.call.manager import CallManager
 from gateway.call.places import NO_PLACES
 from gateway.call.services import Services
 from gateway.config.schema import DialplanFile, GatewayConfig
 from gateway.location.binding import Binding
 from gateway.media.relay_client import RelayPool
-from gateway.media.relay_protocol import SessionCounters
+from gateway.media.relay_commands import IcePort, OpenLeg
+from gateway.media.relay_counters import PacketCounters
+from gateway.media.relay_events import LegOpened
 from gateway.routing.dialplan import Dialplan
 from gateway.sip.address import NameAddr
 from gateway.sip.auth import DigestServer
@@ -119,39 +121,50 @@ class Sip:
         return self.flows[trunk_name]
 
 
-class Session:
-    """A relay session without a worker; remembers its commands by name."""
-
-    browser_candidates = (HostPort("192.0.2.1", 10000),)
-    trunk_rtp, trunk_rtcp = HostPort("127.0.0.1", 20000), HostPort("127.0.0.1", 20001)
+class Relay:
+    """A call of the relay without a worker; remembers the names of its commands."""
 
     def __init__(self) -> None:
         self.commands: list[str] = []
+        self.legs: dict[LegId, LegOpened] = {}
         self.close_fails: Exception | None = None
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_args, **_named: self.commands.append(name)
+    def opened(self, command: OpenLeg) -> LegOpened:
+        if isinstance(command.place, IcePort):
+            found = LegOpened(command.leg, (HostPort("192.0.2.1", 10000),), None)
+        else:
+            found = LegOpened(command.leg, (HostPort("127.0.0.1", 20000),), HostPort("127.0.0.1", 20001))
+        self.legs[command.leg] = found
+        return found
 
-    async def close(self) -> SessionCounters:
+    async def open(self, command: OpenLeg) -> LegOpened:
+        return self.opened(command)
+
+    def send(self, command: object) -> None:
+        self.commands.append(type(command).__name__)
+
+    async def close(self) -> dict[LegId, PacketCounters]:
         self.commands.append("close")
         if self.close_fails is not None:
             raise self.close_fails
-        return SessionCounters()
+        return {leg: PacketCounters() for leg in self.legs}
 
 
 class Pool:
-    """Gives the session it was made with, or none."""
+    """Gives the call it was made with, or none."""
 
     def __init__(self) -> None:
-        self.session = Session()
+        self.call = Relay()
         self.full = False
         self.opened = 0
 
-    async def open(self, **_wanted: object) -> Session:
+    async def open(self, *legs: OpenLeg, listener: object) -> Relay:
         if self.full:
             raise MediaError("no port")
         self.opened += 1
-        return self.session
+        for leg in legs:
+            self.call.opened(leg)
+        return self.call
 
 
 class Audit:

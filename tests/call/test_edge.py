@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from gateway.audit import record
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegId
 from gateway.call import change, events, security, setup
 from gateway.call.admission import Admission
 from gateway.call.b2bua import Call
 from gateway.call.edge import attempt
 from gateway.call.effects import Timer
-from gateway.media import relay_protocol as relay
+from gateway.media import relay_events as relay
 from gateway.sip.events import RequestReceived
 from tests.call.machine_scene import BROWSER_FLOW, request
 from tests.call.office import Office, invite
@@ -133,7 +133,7 @@ async def test_a_task_that_fails_ends_its_call(office: Office, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     "event",
-    [relay.DtlsReceived(1, b"\x16\xfe\xfd"), relay.IceValidated(1, HostPort("192.0.2.7", 9))],
+    [relay.DtlsReceived(LegId(1), b"\x16\xfe\xfd"), relay.IceValidated(LegId(1), HostPort("192.0.2.7", 9))],
     ids=lambda e: type(e).__name__,
 )
 async def test_a_handshake_that_fails_as_nobody_foresaw_ends_its_call_and_not_the_relays_reader(
@@ -153,7 +153,8 @@ async def test_a_handshake_timer_that_fails_ends_its_call(office: Office, monkey
     await established(office)
     (found,) = office.manager.index.runners
     monkeypatch.setattr("gateway.webrtc.dtls.DtlsEndpoint.handle_timer", broken(ValueError("unforeseen")))
-    found._media._on_timer()
+    (handshake,) = found._media._handshakes.values()
+    found._media._guarded(handshake.handle_timer)
     await office.settle()
     assert final(office)["termination"] == "internal-error"
 
@@ -168,7 +169,7 @@ async def test_a_call_that_cannot_even_end_is_ended_without_being_asked(
     await office.settle()
     assert final(office)["termination"] == "internal-error"
     assert office.manager.live_calls == 0
-    assert "close" in office.pool.session.commands
+    assert "close" in office.pool.call.commands
 
 
 async def test_a_call_that_breaks_after_its_end_has_no_second_one(

@@ -116,11 +116,11 @@ async def test_an_answer_waits_for_the_record_of_its_leg(office: Office, audit: 
     await office.settle()
     assert "leg.secured" in audit.types()
     assert 200 not in office.statuses("in-1")
-    assert "set_keys" not in office.pool.session.commands
+    assert "SetKeys" not in office.pool.call.commands
     audit.write_all()
     await office.settle()
     assert 200 in office.statuses("in-1")
-    assert "set_keys" in office.pool.session.commands
+    assert "SetKeys" in office.pool.call.commands
 
 
 async def test_a_refused_answer_is_recorded_before_the_peer_is_told(office: Office, audit: SlowAudit) -> None:

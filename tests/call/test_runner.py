@@ -58,7 +58,7 @@ async def test_an_invite_that_cannot_be_sent_ends_the_call_with_500_and_a_final_
     assert office.statuses("in-1") == [500]
     assert final(office)["termination"] == "internal-error"
     assert office.manager.live_calls == 0
-    assert "close" in office.pool.session.commands
+    assert "close" in office.pool.call.commands
 
 
 async def test_an_ack_that_cannot_be_sent_ends_the_call_on_both_sides(office: Office) -> None:
@@ -113,7 +113,7 @@ async def test_an_error_at_the_very_start_still_gives_both_records(
 
 async def test_the_final_record_is_written_even_when_the_relay_fails_to_close(office: Office) -> None:
     await established(office)
-    office.pool.session.close_fails = OSError("worker is gone")
+    office.pool.call.close_fails = OSError("worker is gone")
     office.request(in_dialog(office, "BYE", 2), key="bye")
     await office.settle()
     assert office.statuses("bye") == [200]

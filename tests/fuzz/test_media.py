@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.media.worker import rtcp, rtp
+from gateway.media.worker.packet import SHORTEST, Packet
 from gateway.media.worker.stream import Payload, Stream
 from gateway.webrtc.dtls_record import RECORD_HEADER, pack_records, split_records
 from tests.fuzz.mutate import TIMEOUT, run
@@ -36,19 +37,20 @@ def split(data: bytes) -> None:
 
 
 def relay(data: bytes) -> None:
-    """As the worker does it: what is shorter than a header never gets here."""
-    if len(data) < 12:
+    """As the worker does it: what is shorter than any packet never gets here."""
+    if len(data) < SHORTEST:
         return
-    rtp.is_rtcp(data)
-    ends = rtp.header_ends(data)
-    if ends is not None:
-        place = Stream().place(*rtp.numbers(data), Payload(8), 0.0)
+    packet = Packet(data)
+    if packet.is_whole():
+        place = Stream().place(packet.sequence, packet.timestamp, packet.ssrc, Payload(8), 0.0)
         assert place is not None
-        assert len(rtp.rewrite(data, ends, Payload(8), 1, place)) <= len(data)
-    packets = rtcp.split(data)
-    assert packets is None or b"".join(packets) == data
-    written = rtcp.translate(data, SENT, RECEIVED, 0.0)
-    assert written is None or rtcp.split(written)
+        assert len(rtp.rewrite(packet, Payload(8), 1, place)) <= len(data)
+    parts = rtcp.split(data)
+    assert parts is None or b"".join(parts) == data
+    for received in (RECEIVED, rtcp.NOBODY):
+        for heard in (True, False):
+            written = rtcp.translate(parts or (), SENT, received, 0.0, heard=heard)
+            assert written is None or rtcp.split(written)
 
 
 def test_any_datagram_is_cut_into_whole_dtls_records() -> None:

@@ -11,7 +11,7 @@ from tests.media.test_relay_codec import COMMANDS, EVENTS
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 
-SEEDS = [encode(message) for message in (*COMMANDS, *EVENTS)]
+SEEDS = [encode(7, message) for message in (*COMMANDS, *EVENTS)]
 WORDS = (
     *(
         b"null",
@@ -26,17 +26,17 @@ WORDS = (
         b"\x00\x00\x00\x00",
         b"\xff\xff\xff\xff",
     ),
-    *(b'"type": "', b'"session": ', b"[" * 2000, b'{"a":' * 2000, b"\xff"),
+    *(b'"type": "', b'"call": ', b"[" * 2000, b'{"a":' * 2000, b"\xff"),
 )
 
 
 def decode(packet: bytes) -> None:
     for decoder in (decode_command, decode_event):
         try:
-            message = decoder(packet)
+            call, message = decoder(packet)
         except MediaError:
             continue
-        assert decoder(encode(message)) == message
+        assert decoder(encode(call, message)) == (call, message)
     try:
         decode_config(packet.decode("utf-8", "replace"))
     except MediaError:

@@ -13,11 +13,12 @@ from pylibsrtp import Policy
 from pylibsrtp import Session as Srtp
 
 from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80
-from gateway.base.values import HostPort, Secret
-from gateway.media.relay_protocol import Event, Format, OpenSession, SetKeys, SetPayloads, SetTrunk
-from gateway.media.worker.session import Session
-from gateway.media.worker.trunk_sockets import TrunkSockets
-from tests.media.peers import LOOPBACK
+from gateway.base.values import Secret
+from gateway.media.relay_commands import PayloadMap
+from gateway.media.relay_events import Event
+from gateway.media.worker.port_pair import PortPair
+from tests.media.local import BROWSER, LocalCall
+from tests.media.local import TRUNK as TRUNK_LEG
 
 SUITE = AES_CM_128_HMAC_SHA1_80
 TO_BROWSER, TO_TRUNK, FROM_BROWSER, FROM_TRUNK = (Secret(bytes([n]) * SUITE.master_length) for n in (1, 2, 3, 4))
@@ -25,13 +26,12 @@ TRUNK = ("127.0.0.9", 40000)
 DEPTH = 0.06
 """Seconds a packet waits before it is played: what comes later than that is not heard."""
 FRAME = 160
-FORMATS = (
-    *(Format(leg, 0, 8000, False) for leg in ("browser", "trunk")),
-    *(Format(leg, 101, 8000, True) for leg in ("browser", "trunk")),
-    *(Format(leg, 111, 48000, False) for leg in ("browser", "trunk")),
-    *(Format(leg, 112, 16000, False) for leg in ("browser", "trunk")),
+SAME = (
+    PayloadMap(0, 0),
+    PayloadMap(101, 101, 8000, is_event=True),
+    PayloadMap(111, 111, 48000),
+    PayloadMap(112, 112, 16000),
 )
-SAME = {0: 0, 101: 101, 111: 111, 112: 112}
 
 
 class ListenerSocket(socket.socket):
@@ -104,35 +104,37 @@ def _signed(difference: int, bits: int) -> int:
 
 
 class ListenerRig:
-    """A session in this process whose clock is the test's, and a listener at each end."""
+    """A call in this process whose clock is the test's, and a listener at each end."""
 
     def __init__(self, *, keyed: bool = False) -> None:
-        self.events: list[Event] = []
         self.now = 100.0
         self.keyed = keyed
         self.to_browser, self.to_trunk, self.to_rtcp = ListenerSocket(), ListenerSocket(), ListenerSocket()
-        sockets = TrunkSockets(self.to_trunk, self.to_rtcp, 20000)
-        self.session = Session(OpenSession(1, "ufrag", Secret("password"), LOOPBACK), sockets, 30.0, self.events.append)
-        self.session.browser.paths.confirm((self.to_browser, ("127.0.0.8", 50000)), True, self.now)
-        self.session.set_keys(SetKeys(1, "browser", SUITE.name, TO_BROWSER, FROM_BROWSER), self.now)
+        self.call = LocalCall(PortPair(self.to_trunk, self.to_rtcp, 20000))
+        self.call.browser.paths.confirm((self.to_browser, ("127.0.0.8", 50000)), True, self.now)
+        self.call.keys(BROWSER, SUITE.name, TO_BROWSER, FROM_BROWSER, self.now)
         if keyed:
-            self.session.set_keys(SetKeys(1, "trunk", SUITE.name, TO_TRUNK, FROM_TRUNK), self.now)
-        self.session.set_trunk(SetTrunk(1, keyed, HostPort(*TRUNK), None, False, ()), self.now)
-        self.session.set_payloads(SetPayloads(1, SAME, SAME, FORMATS))
+            self.call.keys(TRUNK_LEG, SUITE.name, TO_TRUNK, FROM_TRUNK, self.now)
+        self.call.peer(TRUNK, self.now, keyed=keyed)
+        self.call.payloads(SAME, SAME, self.now)
         self.browser_seals = _srtp(FROM_BROWSER, Policy.SSRC_ANY_OUTBOUND)
         self.trunk_seals = _srtp(FROM_TRUNK, Policy.SSRC_ANY_OUTBOUND)
         self.browser = RelayListener(_srtp(TO_BROWSER, Policy.SSRC_ANY_INBOUND))
         self.trunk = RelayListener(_srtp(TO_TRUNK, Policy.SSRC_ANY_INBOUND) if keyed else None)
 
+    @property
+    def events(self) -> list[Event]:
+        return self.call.events
+
     def from_trunk(self, packet: bytes) -> bool:
         """The trunk sends; whether the browser gets something."""
         sealed = self.trunk_seals.protect(packet) if self.keyed else packet
-        self.session.from_trunk(sealed, TRUNK, self.now)
+        self.call.trunk.receive(sealed, TRUNK, self.now)
         return self._deliver(self.to_browser, self.browser)
 
     def from_browser(self, packet: bytes) -> bool:
         """The browser sends; whether the trunk gets something."""
-        self.session.from_browser(self.browser_seals.protect(packet), ("127.0.0.8", 50000), self.now)
+        self.call.browser.receive(self.browser_seals.protect(packet), ("127.0.0.8", 50000), self.now)
         return self._deliver(self.to_trunk, self.trunk)
 
     def _deliver(self, wire: ListenerSocket, listener: RelayListener) -> bool:
@@ -142,7 +144,7 @@ class ListenerRig:
         return bool(sent)
 
     def close(self) -> None:
-        self.session.close()
+        self.call.close()
         self.to_browser.close()
 
 

@@ -50,6 +50,10 @@ def _said(packet: bytes) -> bytes:
     return bytes((packet[0], packet[1] & 0x7F)) + packet[12:]
 
 
+def payload_type(packet: bytes) -> int:
+    return packet[1] & 0x7F
+
+
 def receiver_report(ssrc: int = 0x1111) -> bytes:
     return struct.pack("!BBHI", 0x80, 201, 1, ssrc)
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -15,10 +15,24 @@ from pylibsrtp import Policy, Session
 
 from gateway.base.counters import Counters
 from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, CryptoSuite
-from gateway.base.values import HostPort, Secret
+from gateway.base.values import HostPort, LegId, LegKind, Secret
 from gateway.config.schema import BrowserMedia, Media, PortRange, TrunkMedia
-from gateway.media.relay_client import RelayPool, RelaySession
-from gateway.media.relay_protocol import RelayEvent, SessionCounters, SourceLearned
+from gateway.media.relay_call import LegCounters, RelayCall
+from gateway.media.relay_client import RelayPool
+from gateway.media.relay_commands import (
+    IcePort,
+    OpenLeg,
+    OwnPort,
+    PayloadMap,
+    RelayPlan,
+    Route,
+    SendDtls,
+    SetIce,
+    SetKeys,
+    SetPeer,
+)
+from gateway.media.relay_counters import totals
+from gateway.media.relay_events import RelayEvent, SourceLearned
 from tests.media import packets
 from tests.media.packets import Relayed
 
@@ -39,7 +53,35 @@ PAYLOADS = {0: 8, 111: 96, 101: 110}
 """Browser to trunk; 101 and 110 stand for telephone-event."""
 BACK = {to: source for source, to in PAYLOADS.items()}
 
+BROWSER, TRUNK = LegId(1), LegId(2)
+KINDS = {BROWSER: LegKind.BROWSER, TRUNK: LegKind.TRUNK}
+
 E = TypeVar("E")
+
+
+class Totals:
+    """The counters of a call with one browser and one trunk: RTP by its side, everything else in sum."""
+
+    def __init__(self, legs: LegCounters) -> None:
+        self._numbers = totals(legs, KINDS)
+
+    def __getattr__(self, name: str) -> int:
+        return self._numbers[name]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Totals) and self._numbers == other._numbers
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def plan(numbers: Mapping[int, int], *, is_open: bool = True) -> RelayPlan:
+    """A plan that passes these payload types on."""
+    return RelayPlan(tuple(PayloadMap(number, becomes) for number, becomes in numbers.items()), is_open)
+
+
+def keys_command(leg: LegId, keys: Keys) -> SetKeys:
+    """The relay's side of a peer's keys."""
+    return SetKeys(leg, keys.suite.name, keys.to_peer, keys.from_peer)
 
 
 def media(*, workers: int = 1, trunk_ports: tuple[int, int] = (20000, 20999), first_port: int = BROWSER_PORT) -> Media:
@@ -204,29 +246,29 @@ class TrunkPeer:
 
 
 class RelayedCall:
-    """A relay session with a browser and a trunk."""
+    """A call in the relay with a browser and a trunk, which hear each other."""
 
     def __init__(self, host: str = "") -> None:
         self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(12)
         self.events: list[RelayEvent] = []
         self._news = asyncio.Event()
-        self.session: RelaySession
+        self.relay: RelayCall
         self.browser, self.trunk = BrowserPeer(self, host or BROWSER_HOST), TrunkPeer(self, host or TRUNK_HOST)
         self._others: list[Peer] = []
+        self._payloads: tuple[Mapping[int, int], Mapping[int, int]] = ({}, {})
+        self._open = True, True
 
     def restart(self) -> tuple[str, str]:
         """An ICE restart: new credentials, which the browser uses from now on. Returns those before."""
         before = self.ufrag, self.password
         self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(12)
-        self.session.set_ice(self.ufrag, Secret(self.password))
+        self.relay.send(SetIce(BROWSER, self.ufrag, Secret(self.password)))
         return before
 
     async def open(self, pool: RelayPool, bind: str = TRUNK_BIND) -> None:
-        self.session = await pool.open(
-            ice_ufrag=self.ufrag,
-            ice_pwd=self.password,
-            trunk_bind=bind,
-            trunk_advertise=bind,
+        self.relay = await pool.open(
+            OpenLeg(BROWSER, IcePort(self.ufrag, Secret(self.password))),
+            OpenLeg(TRUNK, OwnPort(bind)),
             listener=self._listen,
         )
 
@@ -235,29 +277,54 @@ class RelayedCall:
         self._news.set()
 
     @property
+    def candidates(self) -> tuple[HostPort, ...]:
+        return self.relay.legs[BROWSER].rtp
+
+    @property
     def trunk_rtp(self) -> HostPort:
-        return self.session.trunk_rtp
+        return self.relay.legs[TRUNK].rtp[0]
 
     @property
     def trunk_rtcp(self) -> HostPort:
-        return self.session.trunk_rtcp
+        return self.relay.legs[TRUNK].rtcp or self.trunk_rtp
 
     def key_browser(self) -> None:
-        keys = self.browser.keys
-        self.session.set_keys("browser", keys.suite, keys.to_peer, keys.from_peer)
+        self.relay.send(keys_command(BROWSER, self.browser.keys))
 
     def key_trunk(self, suite: CryptoSuite = AES_CM_128_HMAC_SHA1_80) -> None:
         self.trunk.keys = Keys(suite)
-        self.session.set_keys("trunk", suite, self.trunk.keys.to_peer, self.trunk.keys.from_peer)
+        self.relay.send(keys_command(TRUNK, self.trunk.keys))
 
     def signal_trunk(self, *, keyed: bool = False, mux: bool = False, sources: tuple[str, ...] = ()) -> None:
-        self.session.set_trunk(
-            keyed=keyed,
-            rtp=self.trunk.rtp.address,
-            rtcp=None if mux else self.trunk.rtcp.address,
-            rtcp_mux=mux,
-            sources=sources,
-        )
+        rtcp = None if mux else self.trunk.rtcp.address
+        self.relay.send(SetPeer(TRUNK, keyed, self.trunk.rtp.address, rtcp, mux, sources))
+
+    def set_payloads(self, to_trunk: Mapping[int, int], to_browser: Mapping[int, int]) -> None:
+        """Say which payload types pass, and as what."""
+        self._payloads = to_trunk, to_browser
+        self._route()
+
+    def set_direction(self, *, to_trunk: bool, to_browser: bool) -> None:
+        """Hold RTP one way, or both, or none."""
+        self._open = to_trunk, to_browser
+        self._route()
+
+    def _route(self) -> None:
+        for ends, numbers, is_open in zip(
+            ((BROWSER, TRUNK), (TRUNK, BROWSER)), self._payloads, self._open, strict=True
+        ):
+            self.relay.send(Route(*ends, plan(numbers, is_open=is_open)))
+
+    def send_dtls(self, data: bytes) -> None:
+        self.relay.send(SendDtls(BROWSER, data))
+
+    async def counters(self) -> Totals:
+        """The counters now; every earlier command is in effect then."""
+        return Totals(await self.relay.counters())
+
+    async def close(self) -> Totals:
+        """End the call; the final counters."""
+        return Totals(await self.relay.close())
 
     async def connect(
         self, *, suite: CryptoSuite | None = None, mux: bool = False, sources: tuple[str, ...] = ()
@@ -268,8 +335,8 @@ class RelayedCall:
         if suite is not None:
             self.key_trunk(suite)
         self.signal_trunk(keyed=suite is not None, mux=mux, sources=sources)
-        self.session.set_payloads(PAYLOADS, BACK)
-        await self.session.counters()
+        self.set_payloads(PAYLOADS, BACK)
+        await self.counters()
 
     def peer(self, host: str) -> Peer:
         """One more socket that is closed with the call."""
@@ -286,11 +353,11 @@ class RelayedCall:
                 self._news.clear()
                 await self._news.wait()
 
-    async def until(self, reached: Callable[[SessionCounters], bool]) -> SessionCounters:
+    async def until(self, reached: Callable[[Totals], bool]) -> Totals:
         """Wait until the counters say so."""
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
-                counters = await self.session.counters()
+                counters = await self.counters()
                 if reached(counters):
                     return counters
                 await asyncio.sleep(0.002)
@@ -310,17 +377,17 @@ async def stands_in(call: RelayedCall, source: Peer) -> None:
             if any(isinstance(event, SourceLearned) for event in call.events):
                 break
             await asyncio.sleep(0.02)
-    await call.session.counters()
+    await call.counters()
     call.browser.pending()
 
 
 @asynccontextmanager
 async def new_call(pool: RelayPool) -> AsyncIterator[RelayedCall]:
-    """A fresh session in a pool, closed at the end."""
+    """A fresh call in a pool, closed at the end."""
     call = RelayedCall()
     try:
         await call.open(pool)
         yield call
-        await call.session.close()
+        await call.close()
     finally:
         call.close_peers()

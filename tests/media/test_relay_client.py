@@ -15,31 +15,27 @@ from pydantic import ValidationError
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import MediaError
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, Secret
 from gateway.config.schema import BrowserMedia, Media, PortRange, TrunkMedia
-from gateway.media import relay_client, relay_session
+from gateway.media import relay_call, relay_client
 from gateway.media.relay_client import RelayPool, _Slot, slice_ports
 from gateway.media.relay_codec import decode_event, encode
-from gateway.media.relay_protocol import (
-    Alive,
-    Heartbeat,
-    RelayEvent,
-    SendDtls,
-    SessionCounters,
-    WorkerConfig,
-    WorkerLost,
-    WorkerReady,
-)
+from gateway.media.relay_commands import Heartbeat, IcePort, OpenLeg, OwnPort, SendDtls
+from gateway.media.relay_events import Alive, RelayEvent, WorkerLost, WorkerReady
+from gateway.media.relay_protocol import WorkerConfig
 from gateway.media.relay_worker import MAX_BACKLOG, RelayWorker
 from gateway.media.worker import loop as worker_loop
 from gateway.media.worker.loop import RelayLoop
 from tests.media import packets
 from tests.media.peers import (
+    BROWSER,
     BROWSER_PORT,
     LOOPBACK,
+    TRUNK,
     TRUNK_BIND,
     WAIT_SECONDS,
     RelayedCall,
+    Totals,
     media,
     new_call,
     running_pool,
@@ -62,6 +58,10 @@ def _exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def _legs(ufrag: str, bind: str = TRUNK_BIND) -> tuple[OpenLeg, OpenLeg]:
+    return OpenLeg(BROWSER, IcePort(ufrag, Secret("x" * 24))), OpenLeg(TRUNK, OwnPort(bind))
+
+
 def _ignore(_: RelayEvent) -> None:
     """A listener that does not care."""
 
@@ -73,7 +73,7 @@ async def _restarted(counters: Counters, times: int = 1) -> None:
 
 
 async def test_a_session_tells_where_it_is_reached(call: RelayedCall) -> None:
-    assert call.session.browser_candidates == (
+    assert call.candidates == (
         HostPort("203.0.113.1", BROWSER_PORT),
         HostPort("203.0.113.2", BROWSER_PORT),
     )
@@ -87,17 +87,17 @@ async def test_the_final_counters_come_with_the_end_and_closing_again_changes_no
     await call.connect()
     call.browser.send_media(packets.rtp(1))
     await call.trunk.receive_media()
-    final = await call.session.close()
+    final = await call.close()
     assert (final.browser_rx, final.trunk_tx, final.stun_rx) == (1, 1, 1)
-    assert await call.session.close() == final
+    assert await call.close() == final
     with pytest.raises(MediaError):
-        await call.session.counters()
+        await call.counters()
 
 
 async def test_a_closed_session_takes_no_commands_and_relays_nothing(call: RelayedCall, pool: RelayPool) -> None:
     await call.connect()
-    await call.session.close()
-    call.session.send_dtls(b"\x16late")
+    await call.close()
+    call.send_dtls(b"\x16late")
     call.browser.send(call.browser.request(), call.browser.server)
     call.browser.send_media(packets.rtp(1))
     # The next call's check comes after them on the same port.
@@ -107,20 +107,16 @@ async def test_a_closed_session_takes_no_commands_and_relays_nothing(call: Relay
     assert call.trunk.rtp.pending() == []
 
 
-async def test_two_sessions_with_one_user_name_are_refused(call: RelayedCall, pool: RelayPool) -> None:
+async def test_two_calls_with_one_user_name_are_refused(call: RelayedCall, pool: RelayPool) -> None:
     with pytest.raises(MediaError, match="duplicate"):
-        await pool.open(
-            ice_ufrag=call.ufrag, ice_pwd="x" * 24, trunk_bind=TRUNK_BIND, trunk_advertise="", listener=_ignore
-        )
+        await pool.open(*_legs(call.ufrag, TRUNK_BIND), listener=_ignore)
 
 
 async def test_a_bind_address_that_is_not_ours_is_refused(pool: RelayPool) -> None:
-    before = pool.session_count
+    before = pool.call_count
     with pytest.raises(MediaError, match="bad_address"):
-        await pool.open(
-            ice_ufrag="abcdefgh", ice_pwd="x" * 24, trunk_bind="192.0.2.1", trunk_advertise="", listener=_ignore
-        )
-    assert pool.session_count == before
+        await pool.open(*_legs("abcdefgh", "192.0.2.1"), listener=_ignore)
+    assert pool.call_count == before
 
 
 async def test_without_a_free_port_a_session_is_refused_until_quarantine_is_over() -> None:
@@ -134,50 +130,39 @@ async def test_without_a_free_port_a_session_is_refused_until_quarantine_is_over
             await waiting.open(small)
         await asyncio.sleep(0.2)
         await waiting.open(small)
-        await waiting.session.close()
+        await waiting.close()
         waiting.close_peers()
 
 
-async def test_two_hundred_sessions_give_their_descriptors_and_ports_back() -> None:
+async def test_two_hundred_calls_give_their_descriptors_and_ports_back() -> None:
     config = media(first_port=PORT + 1, trunk_ports=(23000, 23399))
     async with running_pool(config, quarantine_seconds=0.0) as own:
         (pid,) = own.worker_pids
         before = _descriptors(pid)
         for _ in range(2):
-            sessions = await asyncio.gather(
-                *(
-                    own.open(
-                        ice_ufrag=f"ufrag{n:03}",
-                        ice_pwd="x" * 24,
-                        trunk_bind=TRUNK_BIND,
-                        trunk_advertise=TRUNK_BIND,
-                        listener=_ignore,
-                    )
-                    for n in range(200)
-                )
-            )
-            assert len({s.trunk_rtp for s in sessions}) == 200
-            assert own.session_count == 200
+            calls = await asyncio.gather(*(own.open(*_legs(f"ufrag{n:03}"), listener=_ignore) for n in range(200)))
+            assert len({one.legs[TRUNK].rtp for one in calls}) == 200
+            assert own.call_count == 200
             assert _descriptors(pid) == before + 400
-            await asyncio.gather(*(s.close() for s in sessions))
-            assert own.session_count == 0
+            await asyncio.gather(*(one.close() for one in calls))
+            assert own.call_count == 0
             assert _descriptors(pid) == before
 
 
-async def test_sessions_go_to_the_least_loaded_worker() -> None:
+async def test_calls_go_to_the_least_loaded_worker() -> None:
     config = media(workers=2, first_port=PORT + 2, trunk_ports=(24000, 24019))
     async with running_pool(config) as two:
         calls = [RelayedCall() for _ in range(4)]
         for call in calls:
             await call.open(two)
-        assert sorted(c.session.browser_candidates[0].port for c in calls) == [
+        assert sorted(c.candidates[0].port for c in calls) == [
             PORT + 2,
             PORT + 2,
             PORT + 3,
             PORT + 3,
         ]
         for call in calls:
-            await call.session.close()
+            await call.close()
             call.close_peers()
 
 
@@ -188,24 +173,24 @@ async def test_a_killed_worker_ends_its_calls_only_and_comes_back(call: RelayedC
         first, second = RelayedCall(), RelayedCall()
         await first.open(two)
         await second.open(two)
-        assert first.session.browser_candidates != second.session.browser_candidates
-        second.browser.server = HostPort(LOOPBACK, second.session.browser_candidates[0].port)
+        assert first.candidates != second.candidates
+        second.browser.server = HostPort(LOOPBACK, second.candidates[0].port)
         await second.connect()
         os.kill(two.worker_pids[0], signal.SIGKILL)
-        assert (await first.event(WorkerLost)).session == first.session.id
+        assert not (await first.event(WorkerLost)).hung
         with pytest.raises(MediaError):
-            await first.session.counters()
-        first.session.send_dtls(b"\x16nobody hears this")
-        assert await first.session.close() == SessionCounters()
+            await first.counters()
+        first.send_dtls(b"\x16nobody hears this")
+        assert await first.close() == Totals({})
         second.browser.send_media(packets.rtp(1))
         assert await second.trunk.receive_media() == packets.rtp(1, payload_type=8)
         assert not any(isinstance(e, WorkerLost) for e in second.events)
         await _restarted(counters)
         third = RelayedCall()
         await third.open(two)
-        assert third.session.browser_candidates[0].port in (PORT + 4, PORT + 5)
+        assert third.candidates[0].port in (PORT + 4, PORT + 5)
         for ended in (second, third):
-            await ended.session.close()
+            await ended.close()
         for ended in (first, second, third):
             ended.close_peers()
 
@@ -226,17 +211,17 @@ async def test_counters_known_before_the_loss_are_the_final_ones() -> None:
         await call.open(own)
         call.browser.server = HostPort(LOOPBACK, PORT + 7)
         await call.browser.check()
-        known = await call.session.counters()
+        known = await call.counters()
         os.kill(own.worker_pids[0], signal.SIGKILL)
         await call.event(WorkerLost)
-        assert await call.session.close() == known
+        assert await call.close() == known
         assert known.stun_rx == 1
         call.close_peers()
 
 
 async def test_a_stopped_worker_is_a_media_error_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_client, "OPEN_SECONDS", 0.2)
-    monkeypatch.setattr(relay_session, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(relay_call, "ANSWER_SECONDS", 0.2)
     async with running_pool(media(first_port=PORT + 8, trunk_ports=(26020, 26029))) as own:
         (pid,) = own.worker_pids
         call = RelayedCall()
@@ -244,19 +229,17 @@ async def test_a_stopped_worker_is_a_media_error_within_the_bound(monkeypatch: p
         os.kill(pid, signal.SIGSTOP)
         try:
             with pytest.raises(MediaError, match="in time"):
-                await own.open(
-                    ice_ufrag="abcdefgh", ice_pwd="x" * 24, trunk_bind=TRUNK_BIND, trunk_advertise="", listener=_ignore
-                )
+                await own.open(*_legs("abcdefgh", TRUNK_BIND), listener=_ignore)
             with pytest.raises(MediaError, match="does not answer"):
-                await call.session.counters()
-            assert own.session_count == 1
+                await call.counters()
+            assert own.call_count == 1
         finally:
             os.kill(pid, signal.SIGCONT)
         monkeypatch.undo()
-        assert await call.session.counters() == SessionCounters()
+        assert await call.counters() == Totals({})
         # What the worker opened for nobody was closed again: only this call's two sockets are left.
         assert _descriptors(pid) == 9
-        await call.session.close()
+        await call.close()
         assert _descriptors(pid) == 7
         call.close_peers()
 
@@ -269,7 +252,7 @@ async def test_a_worker_that_never_reads_is_given_up_and_replaced() -> None:
         (pid,) = own.worker_pids
         os.kill(pid, signal.SIGSTOP)
         for _ in range(MAX_BACKLOG + 2000):
-            call.session.send_dtls(bytes(1000))
+            call.send_dtls(bytes(1000))
         assert (await call.event(WorkerLost)).hung
         await _restarted(counters)
         await _gone(pid)
@@ -292,24 +275,24 @@ async def test_a_hung_worker_takes_no_calls_from_the_other_and_is_killed_and_rep
         doomed = RelayedCall()
         await doomed.open(two)
         ports = [PORT + 21, PORT + 22]
-        hung_port = doomed.session.browser_candidates[0].port
+        hung_port = doomed.candidates[0].port
         pid = two.worker_pids[ports.index(hung_port)]
-        await doomed.session.close()  # it has the fewest sessions: the pool would give it every call
+        await doomed.close()  # it has the fewest calls: the pool would give it every call
         kept = RelayedCall()
         await kept.open(two)
-        if kept.session.browser_candidates[0].port != hung_port:
+        if kept.candidates[0].port != hung_port:
             kept, other = RelayedCall(), kept
             await kept.open(two)
-            await other.session.close()
+            await other.close()
             other.close_peers()
         os.kill(pid, signal.SIGSTOP)
         stopped = loop.time()
         for _ in range(waiting):
-            kept.session.send_dtls(bytes(1000))
+            kept.send_dtls(bytes(1000))
         calls = [RelayedCall() for _ in range(6)]
         for call in calls:
             await call.open(two)
-            assert call.session.browser_candidates[0].port != hung_port
+            assert call.candidates[0].port != hung_port
         assert loop.time() - stopped < relay_client.OPEN_SECONDS, "only the first try may have waited for the hung one"
         assert (await kept.event(WorkerLost)).hung
         assert loop.time() - stopped < 6.0
@@ -321,10 +304,10 @@ async def test_a_hung_worker_takes_no_calls_from_the_other_and_is_killed_and_rep
                 await asyncio.sleep(0.01)
         replaced = RelayedCall()
         await replaced.open(two)
-        assert replaced.session.browser_candidates[0].port == hung_port
+        assert replaced.candidates[0].port == hung_port
         for call in (*calls, replaced):
             assert not any(isinstance(e, WorkerLost) for e in call.events)
-            await call.session.close()
+            await call.close()
         for call in (*calls, replaced, kept, doomed):
             call.close_peers()
     states = [line.split("state=")[1].split()[0] for line in caplog.messages if f"worker={hung_port} state=" in line]
@@ -347,8 +330,8 @@ async def test_a_worker_that_was_only_held_up_is_kept() -> None:
             while slot.health.missed:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert own.worker_pids == (pid,)
-        assert await call.session.counters() == SessionCounters()
-        await call.session.close()
+        assert await call.counters() == Totals({})
+        await call.close()
         call.close_peers()
 
 
@@ -358,7 +341,7 @@ async def test_a_worker_that_answers_heartbeats_but_opens_nothing_is_given_up(
     slot = _Slot(WorkerConfig(-1, (LOOPBACK,), PORT + 24, 26130, 26139), Counters(), lambda: None)
     slot.health.overdue(5)
     slot._beat()
-    slot._event(Alive(1))
+    slot._event(0, Alive(1))
     assert slot.worker.hung
 
 
@@ -370,11 +353,11 @@ async def test_a_worker_ends_when_a_gateway_that_watched_it_no_longer_does(monke
         ours.settimeout(WAIT_SECONDS)
         loop = RelayLoop(config, theirs)
         running = asyncio.create_task(asyncio.to_thread(loop.run))
-        assert isinstance(decode_event(await asyncio.to_thread(ours.recv, 65536)), WorkerReady)
+        assert isinstance(decode_event(await asyncio.to_thread(ours.recv, 65536))[1], WorkerReady)
         await asyncio.sleep(0.5)
         assert not running.done(), "who never sent a heartbeat is not missed"
-        ours.send(encode(Heartbeat(9)))
-        assert decode_event(await asyncio.to_thread(ours.recv, 65536)) == Alive(9)
+        ours.send(encode(0, Heartbeat(9)))
+        assert decode_event(await asyncio.to_thread(ours.recv, 65536)) == (0, Alive(9))
         await asyncio.wait_for(running, WAIT_SECONDS)
         loop._epoll.close()
         for own in loop._port.sockets:
@@ -395,7 +378,7 @@ async def test_a_gateway_that_does_not_read_costs_dtls_datagrams_and_nothing_els
         assert counters.trunk_tx == 150
 
 
-async def test_stopping_tells_open_sessions_and_leaves_no_process() -> None:
+async def test_stopping_tells_open_calls_and_leaves_no_process() -> None:
     pool = RelayPool(media(first_port=PORT + 11, trunk_ports=(26050, 26059)), Counters())
     await pool.start()
     (pid,) = pool.worker_pids
@@ -403,7 +386,7 @@ async def test_stopping_tells_open_sessions_and_leaves_no_process() -> None:
     await call.open(pool)
     await pool.stop()
     assert isinstance(await call.event(WorkerLost), WorkerLost)
-    assert pool.session_count == 0
+    assert pool.call_count == 0
     assert not _exists(pid)
     with pytest.raises(MediaError, match="not running"):
         await call.open(pool)
@@ -414,7 +397,7 @@ async def test_a_worker_ignores_the_signals_of_the_terminal(pool: RelayPool, cal
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(pool.worker_pids[0], number)
     await call.connect()
-    assert (await call.session.counters()).stun_rx == 1
+    assert (await call.counters()).stun_rx == 1
     assert not any(isinstance(e, WorkerLost) for e in call.events)
 
 
@@ -474,17 +457,17 @@ async def test_a_message_the_gateway_cannot_read_ends_the_worker(call: RelayedCa
     worker._received(b"nonsense")
     await asyncio.wait_for(worker.lost(), WAIT_SECONDS)
     assert not worker.alive
-    worker.send(SendDtls(1, b"\x16"))
+    worker.send(1, SendDtls(BROWSER, b"\x16"))
     await worker.stop()
 
 
-def _fail(event: object) -> None:
+def _fail(*event: object) -> None:
     raise AssertionError(event)
 
 
 async def test_a_command_a_worker_cannot_read_is_counted_and_ignored(pool: RelayPool, call: RelayedCall) -> None:
     (before,) = await pool.worker_counters()
-    slot = call.session._home
+    slot = call.relay._home
     assert isinstance(slot, _Slot)
     assert slot.worker._socket is not None
     slot.worker._socket.send(b"nonsense")
@@ -498,9 +481,7 @@ async def test_a_listener_that_fails_does_not_keep_others_from_their_events() ->
     loop.set_exception_handler(lambda _, context: problems.append(context["exception"]))
     try:
         async with running_pool(media(first_port=PORT + 16, trunk_ports=(26090, 26099))) as own:
-            await own.open(
-                ice_ufrag="abcdefgh", ice_pwd="x" * 24, trunk_bind=TRUNK_BIND, trunk_advertise="", listener=_fail
-            )
+            await own.open(*_legs("abcdefgh", TRUNK_BIND), listener=_fail)
             call = RelayedCall()
             await call.open(own)
             os.kill(own.worker_pids[0], signal.SIGKILL)
@@ -556,7 +537,7 @@ async def test_ipv6_works_on_both_legs() -> None:
     call = RelayedCall("::1")
     async with running_pool(config) as own:
         await call.open(own, bind="::1")
-        call.browser.server = call.session.browser_candidates[0]
+        call.browser.server = call.candidates[0]
         await call.connect(sources=("2001:db8::/32",))
         call.browser.send_media(packets.rtp(1))
         assert await call.trunk.receive_media() == packets.rtp(1, payload_type=8)
@@ -564,5 +545,5 @@ async def test_ipv6_works_on_both_legs() -> None:
         assert await call.browser.receive_media() == packets.rtp(2)
         call.trunk.send_rtcp(packets.receiver_report())
         assert await call.browser.receive_media() == packets.receiver_report()
-        await call.session.close()
+        await call.close()
     call.close_peers()

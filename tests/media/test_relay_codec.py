@@ -11,79 +11,94 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.base.errors import MediaError
-from gateway.base.values import HostPort, Secret
+from gateway.base.values import HostPort, LegId, LegKind, Secret
 from gateway.media.relay_codec import decode_command, decode_config, decode_event, encode, encode_config
-from gateway.media.relay_protocol import (
-    MAX_MESSAGE,
-    Alive,
-    CloseSession,
+from gateway.media.relay_commands import (
+    CloseCall,
+    CloseLeg,
     Command,
+    GetCounters,
+    Heartbeat,
+    IcePort,
+    OpenLeg,
+    OwnPort,
+    PayloadMap,
+    RelayPlan,
+    Route,
+    SendDtls,
+    SetIce,
+    SetKeys,
+    SetPeer,
+    Unroute,
+)
+from gateway.media.relay_counters import PacketCounters, totals
+from gateway.media.relay_events import (
+    Alive,
+    CallClosed,
+    CommandRefused,
     ConsentLost,
     CountersReport,
     DtlsReceived,
     Event,
-    Format,
-    GetCounters,
-    Heartbeat,
     IceValidated,
+    LegClosed,
+    LegFailed,
     LegHeard,
+    LegOpened,
     LegSilent,
     LegVerified,
     MediaMismatch,
     MediaStarted,
     MediaUnsent,
-    OpenSession,
-    SendDtls,
-    SessionClosed,
-    SessionCounters,
-    SessionFailed,
-    SessionOpened,
-    SetDirection,
-    SetIce,
-    SetKeys,
-    SetPayloads,
-    SetTrunk,
     SourceLearned,
     SourceRejected,
-    WorkerConfig,
     WorkerReady,
 )
+from gateway.media.relay_protocol import MAX_MESSAGE, WorkerConfig
 
 CANARY = b"canary-key-material-canary-key"
 ADDRESS = HostPort("192.0.2.7", 4000)
 
+CALL, LEG, OTHER = 77, LegId(7), LegId(8)
+FULL = RelayPlan((PayloadMap(0, 8), PayloadMap(101, 96, 48000, is_event=True, clock_rate_there=8000)), is_open=False)
+
 COMMANDS: list[Command] = [
-    OpenSession(7, "ufragufrag", Secret("canary-password"), "127.0.0.1"),
-    SetIce(7, "anotherufrag", Secret("canary-password")),
-    SetKeys(7, "trunk", "AEAD_AES_256_GCM", Secret(CANARY), Secret(CANARY[::-1])),
-    SetTrunk(7, True, ADDRESS, None, True, ("192.0.2.0/24", "2001:db8::/32")),
-    SetTrunk(7, False, ADDRESS, HostPort("2001:db8::1", 4005), False, ()),
-    SetPayloads(7, {0: 8, 101: 96}, {}),
-    SetPayloads(7, {0: 8}, {8: 0}, (Format("browser", 0, 8000, False), Format("trunk", 101, 48000, True))),
-    SetDirection(7, True, False),
-    SendDtls(7, bytes(range(256))),
-    CloseSession(7),
-    GetCounters(0),
+    OpenLeg(LEG, IcePort("ufragufrag", Secret("canary-password"))),
+    SetIce(LEG, "anotherufrag", Secret("canary-password")),
+    SetKeys(LEG, "AEAD_AES_256_GCM", Secret(CANARY), Secret(CANARY[::-1])),
+    OpenLeg(LEG, OwnPort("127.0.0.1", "203.0.113.1")),
+    SetPeer(LEG, True, ADDRESS, None, True, ("192.0.2.0/24", "2001:db8::/32")),
+    SetPeer(LEG, False, ADDRESS, HostPort("2001:db8::1", 4005), False, ()),
+    Route(LEG, OTHER, RelayPlan()),
+    Route(OTHER, LEG, FULL),
+    Unroute(LEG),
+    SendDtls(LEG, bytes(range(256))),
+    CloseLeg(LEG),
+    CloseCall(),
+    GetCounters(),
     Heartbeat(3),
 ]
 EVENTS: list[Event] = [
     WorkerReady(10000),
     Alive(3),
-    SessionOpened(7, 20000, 20001),
-    SessionFailed(7, "no_port"),
-    IceValidated(7, ADDRESS),
-    DtlsReceived(7, b"\x16\xfe\xff"),
-    ConsentLost(7),
-    MediaStarted(7, "browser"),
-    LegVerified(7, "trunk", True),
-    MediaMismatch(7, "trunk", "media.key_mismatch"),
-    LegSilent(7, "trunk"),
-    LegHeard(7, "trunk"),
-    SourceLearned(7, ADDRESS, HostPort("192.0.2.8", 1)),
-    SourceRejected(7, "trunk", ADDRESS, "media.latch_mismatch"),
-    MediaUnsent(7, "browser", "srtp_unsendable"),
-    SessionClosed(7, SessionCounters(browser_rx=1, unsent=2)),
-    CountersReport(7, SessionCounters()),
+    LegOpened(LEG, (HostPort("203.0.113.1", 20000),), HostPort("203.0.113.1", 20001)),
+    LegOpened(LEG, (ADDRESS, HostPort("203.0.113.2", 10000)), None),
+    LegFailed(LEG, "no_port"),
+    CommandRefused(LEG, "bad_keys"),
+    IceValidated(LEG, ADDRESS),
+    DtlsReceived(LEG, b"\x16\xfe\xff"),
+    ConsentLost(LEG),
+    MediaStarted(LEG),
+    LegVerified(LEG, True),
+    MediaMismatch(LEG, "media.key_mismatch"),
+    LegSilent(LEG),
+    LegHeard(LEG),
+    SourceLearned(LEG, ADDRESS, HostPort("192.0.2.8", 1)),
+    SourceRejected(LEG, ADDRESS, "media.latch_mismatch"),
+    MediaUnsent(LEG, "srtp_unsendable"),
+    LegClosed(LEG, PacketCounters(rtp_rx=1, unsent=2)),
+    CallClosed({LEG: PacketCounters(rtp_rx=1), OTHER: PacketCounters()}),
+    CountersReport({}),
 ]
 
 
@@ -94,17 +109,17 @@ def test_every_message_type_is_in_these_tests() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: type(c).__name__)
 def test_a_command_survives_the_wire(command: Command) -> None:
-    assert decode_command(encode(command)) == command
+    assert decode_command(encode(CALL, command)) == (CALL, command)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
 def test_an_event_survives_the_wire(event: Event) -> None:
-    assert decode_event(encode(event)) == event
+    assert decode_event(encode(CALL, event)) == (CALL, event)
 
 
 def test_keys_and_passwords_are_neither_json_nor_printable() -> None:
-    for command in COMMANDS[:2]:
-        packet = encode(command)
+    for command in COMMANDS[:3]:
+        packet = encode(CALL, command)
         header = packet[4 : 4 + int.from_bytes(packet[:4])]
         assert b"canary" not in header
         json.loads(header)
@@ -113,19 +128,33 @@ def test_keys_and_passwords_are_neither_json_nor_printable() -> None:
 
 def test_a_command_is_no_event_and_an_event_no_command() -> None:
     with pytest.raises(MediaError):
-        decode_event(encode(COMMANDS[0]))
+        decode_event(encode(CALL, COMMANDS[0]))
     with pytest.raises(MediaError):
-        decode_command(encode(EVENTS[0]))
+        decode_command(encode(CALL, EVENTS[0]))
 
 
 def test_a_message_above_the_limit_is_not_sent() -> None:
     with pytest.raises(MediaError):
-        encode(SendDtls(1, bytes(MAX_MESSAGE)))
+        encode(CALL, SendDtls(LEG, bytes(MAX_MESSAGE)))
 
 
 def _packet(header: object, octets: bytes = b"") -> bytes:
     text = json.dumps(header).encode()
     return len(text).to_bytes(4) + text + octets
+
+
+BAD_PLANS: tuple[object, ...] = (
+    {"type": "RelayPlan", "payloads": [], "is_open": 1},
+    {"type": "RelayPlan", "payloads": [[0, 8]], "is_open": True},
+    {"type": "RelayPlan", "payloads": {"0": 8}, "is_open": True},
+    {"type": "MixPlan"},
+    [],
+)
+BAD_PEERS: tuple[dict[str, object], ...] = (
+    {"rtp": ["h"], "sources": []},
+    {"rtp": ["h", 1], "sources": "x"},
+    {"rtp": None, "sources": []},
+)
 
 
 @pytest.mark.parametrize(
@@ -136,41 +165,26 @@ def _packet(header: object, octets: bytes = b"") -> bytes:
         b"\xff\xff\xff\xff{}",
         _packet([]),
         _packet({}),
-        _packet({"type": 1}),
-        _packet({"type": ["CloseSession"]}),
-        _packet({"type": "Exec", "session": 1}),
-        _packet({"type": "CloseSession"}),
-        _packet({"type": "CloseSession", "session": "1"}),
-        _packet({"type": "CloseSession", "session": True}),
-        _packet({"type": "CloseSession", "session": 1, "more": 1}),
-        _packet({"type": "CloseSession", "session": 1}, b"left over"),
-        _packet({"type": "SendDtls", "session": 1, "data": 5}, b"four"),
-        _packet({"type": "SendDtls", "session": 1, "data": -1}, b""),
-        _packet({"type": "SetPayloads", "session": 1, "to_trunk": [[1]], "to_browser": []}),
-        _packet({"type": "SetPayloads", "session": 1, "to_trunk": {"1": 1}, "to_browser": []}),
-        _packet({"type": "SetDirection", "session": 1, "to_trunk": 1, "to_browser": False}),
-        _packet({"type": "SetKeys", "session": 1, "leg": "both", "suite": "", "tx": 0, "rx": 0}),
-        _packet(
-            {
-                "type": "SetTrunk",
-                "session": 1,
-                "keyed": True,
-                "rtp": ["h"],
-                "rtcp": None,
-                "rtcp_mux": True,
-                "sources": [],
-            }
-        ),
-        _packet(
-            {
-                "type": "SetTrunk",
-                "session": 1,
-                "keyed": True,
-                "rtp": ["h", 1],
-                "rtcp": None,
-                "rtcp_mux": True,
-                "sources": "x",
-            }
+        _packet({"type": 1, "call": 1}),
+        _packet({"type": ["CloseCall"], "call": 1}),
+        _packet({"type": "Exec", "call": 1}),
+        _packet({"type": "CloseCall"}),
+        _packet({"type": "CloseCall", "call": "1"}),
+        _packet({"type": "CloseCall", "call": True}),
+        _packet({"type": "CloseCall", "call": 1, "more": 1}),
+        _packet({"type": "CloseCall", "call": 1}, b"left over"),
+        _packet({"type": "CloseLeg", "call": 1}),
+        _packet({"type": "CloseLeg", "call": 1, "leg": "1"}),
+        _packet({"type": "SendDtls", "call": 1, "leg": 1, "data": 5}, b"four"),
+        _packet({"type": "SendDtls", "call": 1, "leg": 1, "data": -1}, b""),
+        _packet({"type": "OpenLeg", "call": 1, "leg": 1, "place": None}),
+        _packet({"type": "OpenLeg", "call": 1, "leg": 1, "place": {"type": "Heartbeat", "number": 1}}),
+        _packet({"type": "OpenLeg", "call": 1, "leg": 1, "place": {"bind": "h", "advertise": ""}}),
+        _packet({"type": "OpenLeg", "call": 1, "leg": 1, "place": {"type": "OwnPort", "bind": 1, "advertise": ""}}),
+        *(_packet({"type": "Route", "call": 1, "source": 1, "sink": 2, "plan": plan}) for plan in BAD_PLANS),
+        *(
+            _packet({"type": "SetPeer", "call": 1, "leg": 1, "keyed": True, "rtcp": None, "mux": True, **rest})
+            for rest in BAD_PEERS
         ),
         b"\x00\x00\x13\x88" + b"[" * 5000,
     ],
@@ -193,7 +207,7 @@ def test_any_octets_are_a_message_or_a_media_error(data: bytes) -> None:
 @settings(deadline=None)
 @given(st.sampled_from(COMMANDS), st.integers(0, 300), st.integers(0, 255))
 def test_a_damaged_message_is_a_message_or_a_media_error(command: Command, at: int, octet: int) -> None:
-    packet = bytearray(encode(command))
+    packet = bytearray(encode(CALL, command))
     packet[at % len(packet)] = octet
     try:
         decode_command(bytes(packet))
@@ -202,7 +216,7 @@ def test_a_damaged_message_is_a_message_or_a_media_error(command: Command, at: i
 
 
 def test_the_start_configuration_survives_the_command_line() -> None:
-    config = WorkerConfig(5, ("127.0.0.1", "::1"), 10000, 20000, 20999, 1.5, 0)
+    config = WorkerConfig(5, ("127.0.0.1", "::1"), 10000, 20000, 20999, ("203.0.113.1",), 1.5, 0)
     assert decode_config(encode_config(config)) == config
 
 
@@ -215,5 +229,17 @@ def test_a_malformed_start_configuration_is_a_media_error(text: str) -> None:
 def test_the_counters_of_the_worker_are_those_of_the_protocol() -> None:
     from gateway.media.worker.counters import Tally
 
-    assert [f.name for f in fields(Tally)] == [f.name for f in fields(SessionCounters)]
-    assert Tally(stun_rx=3).freeze() == SessionCounters(stun_rx=3)
+    assert [f.name for f in fields(Tally)] == [f.name for f in fields(PacketCounters)]
+    assert Tally(stun_rx=3).freeze() == PacketCounters(stun_rx=3)
+
+
+def test_the_numbers_of_a_call_are_rtp_by_kind_of_leg_and_everything_else_in_sum() -> None:
+    legs = {
+        LEG: PacketCounters(rtp_rx=1, rtp_tx=2, unsent=3),
+        OTHER: PacketCounters(rtp_rx=10, unsent=30),
+        LegId(9): PacketCounters(rtp_rx=100, rtp_tx=200),
+    }
+    kinds = {LEG: LegKind.BROWSER, OTHER: LegKind.TRUNK, LegId(9): LegKind.TRUNK}
+    found = totals(legs, kinds)
+    names = ("browser_rx", "browser_tx", "trunk_rx", "trunk_tx", "unsent", "rtcp_rx")
+    assert [found[name] for name in names] == [1, 2, 110, 200, 33, 0]

@@ -8,21 +8,24 @@ from aioice import stun
 from gateway.base.crypto_suite import AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, SUITES, CryptoSuite
 from gateway.base.values import HostPort, Secret
 from gateway.media.relay_client import RelayPool
-from gateway.media.relay_protocol import (
+from gateway.media.relay_commands import SetKeys
+from gateway.media.relay_events import (
+    CommandRefused,
     ConsentLost,
     DtlsReceived,
     IceValidated,
     MediaStarted,
-    SessionFailed,
     SourceRejected,
 )
-from gateway.media.worker.browser import MAX_DTLS_PER_SECOND
+from gateway.media.worker.ice_leg import MAX_DTLS_PER_SECOND
 from tests.media import packets
 from tests.media.peers import (
     ATTACKER,
+    BROWSER,
     BROWSER_HOST,
     BROWSER_PORT,
     SECOND_LOOPBACK,
+    TRUNK,
     BrowserPeer,
     Keys,
     RelayedCall,
@@ -44,7 +47,7 @@ async def test_a_check_is_answered_with_the_address_it_came_from(call: RelayedCa
 async def test_the_answer_leaves_from_the_address_the_check_went_to(call: RelayedCall) -> None:
     call.browser.server = HostPort(SECOND_LOOPBACK, BROWSER_PORT)
     await call.browser.check()
-    call.session.send_dtls(b"\x16over the second address")
+    call.send_dtls(b"\x16over the second address")
     data, source = await call.browser.receive_from()
     assert (data, source) == (b"\x16over the second address", call.browser.server)
 
@@ -52,7 +55,7 @@ async def test_the_answer_leaves_from_the_address_the_check_went_to(call: Relaye
 async def test_validation_is_told_once(call: RelayedCall) -> None:
     await call.browser.check(nominate=False)
     await call.browser.check()
-    await call.session.counters()
+    await call.counters()
     assert [type(e) for e in call.events] == [IceValidated]
 
 
@@ -61,8 +64,8 @@ async def test_a_peer_in_the_controlled_role_is_told_to_switch_and_validates_not
     assert answer.attributes["ERROR-CODE"][0] == 487
     call.browser.send(packets.CLIENT_HELLO, call.browser.server)
     await call.browser.check()
-    await call.session.counters()
-    assert call.events == [IceValidated(call.session.id, call.browser.address)]
+    await call.counters()
+    assert call.events == [IceValidated(BROWSER, call.browser.address)]
 
 
 async def test_an_unauthenticated_check_is_never_answered(call: RelayedCall) -> None:
@@ -73,7 +76,7 @@ async def test_an_unauthenticated_check_is_never_answered(call: RelayedCall) -> 
         call.browser.send(data, call.browser.server)
     assert (await call.browser.check()).message_class is stun.Class.RESPONSE
     assert call.browser.pending() == []
-    assert (await call.session.counters()).stun_rejected == 1
+    assert (await call.counters()).stun_rejected == 1
 
 
 async def test_dtls_is_handed_up_from_validated_addresses_only_cve_2023_49786(
@@ -106,8 +109,8 @@ async def test_dtls_may_answer_before_nomination_and_media_may_not(call: Relayed
     await call.browser.check(nominate=False)
     call.key_browser()
     call.signal_trunk()
-    call.session.set_payloads({0: 0}, {0: 0})
-    call.session.send_dtls(b"\x16early")
+    call.set_payloads({0: 0}, {0: 0})
+    call.send_dtls(b"\x16early")
     assert await call.browser.receive() == b"\x16early"
     call.trunk.send_media(packets.rtp(1))
     await call.until(lambda c: c.unsent == 1)
@@ -117,8 +120,8 @@ async def test_dtls_may_answer_before_nomination_and_media_may_not(call: Relayed
 
 
 async def test_dtls_for_a_browser_that_never_checked_goes_nowhere(call: RelayedCall) -> None:
-    call.session.send_dtls(b"\x16nowhere")
-    assert (await call.session.counters()).unsent == 1
+    call.send_dtls(b"\x16nowhere")
+    assert (await call.counters()).unsent == 1
 
 
 async def test_a_flood_of_dtls_does_not_reach_the_control_plane(call: RelayedCall) -> None:
@@ -140,7 +143,7 @@ async def test_a_new_nomination_moves_the_media(call: RelayedCall) -> None:
     other.close()
 
 
-async def test_the_address_of_a_live_session_is_not_given_to_another_one(call: RelayedCall, pool: RelayPool) -> None:
+async def test_the_address_of_a_live_leg_is_not_given_to_another_one(call: RelayedCall, pool: RelayPool) -> None:
     await call.connect()
     async with new_call(pool) as other:
         # The check of another call from this call's address: only a forged source can do that.
@@ -197,15 +200,15 @@ async def test_media_flows_both_ways_with_every_suite(call: RelayedCall, suite: 
     assert await call.trunk.receive_media() == packets.rtp(1, payload_type=8)
     call.trunk.send_media(packets.rtp(7, payload_type=96, ssrc=5))
     assert await call.browser.receive_media() == packets.rtp(7, payload_type=111, ssrc=5)
-    counters = await call.session.counters()
+    counters = await call.counters()
     assert (counters.browser_rx, counters.trunk_tx, counters.trunk_rx, counters.browser_tx) == (1, 1, 1, 1)
-    assert {e.leg for e in call.events if isinstance(e, MediaStarted)} == {"browser", "trunk"}
+    assert {e.leg for e in call.events if isinstance(e, MediaStarted)} == {BROWSER, TRUNK}
 
 
 async def test_before_its_keys_the_browser_leg_neither_takes_nor_sends(call: RelayedCall) -> None:
     await call.browser.check()
     call.signal_trunk()
-    call.session.set_payloads({0: 0}, {0: 0})
+    call.set_payloads({0: 0}, {0: 0})
     call.browser.send_media(packets.rtp(1))
     call.trunk.send_media(packets.rtp(2))
     counters = await call.until(lambda c: c.unkeyed_dropped == 2)
@@ -221,7 +224,7 @@ async def test_plain_media_on_the_browser_leg_is_dropped(call: RelayedCall) -> N
     assert counters.plain_dropped == 2
     assert call.trunk.rtp.pending() == call.trunk.rtcp.pending() == []
     rejected = [e for e in call.events if isinstance(e, SourceRejected)]
-    assert rejected == [SourceRejected(call.session.id, "browser", call.browser.address, "media.plain_on_secure")]
+    assert rejected == [SourceRejected(BROWSER, call.browser.address, "media.plain_on_secure")]
 
 
 async def test_a_replayed_packet_is_relayed_once(call: RelayedCall) -> None:
@@ -258,7 +261,7 @@ async def test_the_same_keys_again_keep_the_roll_over_counter(call: RelayedCall)
         call.browser.send_media(packets.rtp(n))
         await call.trunk.receive_media()
     call.key_browser()
-    await call.session.counters()
+    await call.counters()
     call.browser.send_media(packets.rtp(0x10002))
     assert await call.trunk.receive_media() == packets.rtp(0x10002, payload_type=8)
 
@@ -267,7 +270,7 @@ async def test_new_keys_replace_the_old_ones(call: RelayedCall) -> None:
     await call.connect()
     call.browser.keys = Keys(AEAD_AES_128_GCM)
     call.key_browser()
-    await call.session.counters()
+    await call.counters()
     call.trunk.send_media(packets.rtp(1, payload_type=8))
     assert await call.browser.receive_media() == packets.rtp(1)
 
@@ -278,9 +281,8 @@ async def test_new_keys_replace_the_old_ones(call: RelayedCall) -> None:
 async def test_an_unknown_suite_or_a_key_of_another_length_is_refused(
     call: RelayedCall, suite: str, length: int
 ) -> None:
-    made_up = CryptoSuite(suite, "", 5, length, 0, 80)
-    call.session.set_keys("browser", made_up, Secret(bytes(length)), Secret(bytes(length)))
-    assert (await call.event(SessionFailed)).reason == "bad_keys"
+    call.relay.send(SetKeys(BROWSER, suite, Secret(bytes(length)), Secret(bytes(length))))
+    assert (await call.event(CommandRefused)).reason == "bad_keys"
     call.browser.send_media(packets.rtp(1))
     await call.browser.check()
     call.browser.send_media(packets.rtp(2))
@@ -292,9 +294,9 @@ async def test_consent_is_lost_once_and_ends_all_sending() -> None:
     async with running_pool(config, consent_seconds=0.3) as short, new_call(short) as call:
         call.browser.server = HostPort(call.browser.server.host, BROWSER_PORT + 10)
         await call.connect()
-        assert (await call.event(ConsentLost)).session == call.session.id
+        assert (await call.event(ConsentLost)).leg == BROWSER
         call.trunk.send_media(packets.rtp(1, payload_type=8))
-        call.session.send_dtls(b"\x16too late")
+        call.send_dtls(b"\x16too late")
         call.browser.send(call.browser.request(), call.browser.server)
         counters = await call.until(lambda c: c.unsent == 2 and c.stun_rejected == 1)
         assert counters.browser_tx == 0

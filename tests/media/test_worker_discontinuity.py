@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pylibsrtp import Error
 
-from gateway.base.values import HostPort, Secret
-from gateway.media.relay_protocol import Format, SetDirection, SetKeys, SetPayloads, SetTrunk
+from gateway.base.values import Secret
+from gateway.media.relay_commands import PayloadMap
 from tests.effort import examples
 from tests.media import packets
 from tests.media.listener import FRAME, SUITE, TRUNK, ListenerRig, RelayListener, rig, voice
+from tests.media.local import TRUNK as TRUNK_LEG
 
 MAX_GAP = 0.2
 PHONE = 0x1234ABCD
@@ -60,7 +61,7 @@ def is_one_stream(listener: RelayListener, *runs: int) -> None:
 def reports(way: Way) -> None:
     """Nothing was lost on our side."""
     made, _, _ = way
-    tally = made.session.tally
+    tally = made.call.counters
     assert (tally.srtp_unsendable, tally.stale_dropped, tally.unsent, tally.srtp_ssrc_limit) == (0, 0, 0, 0)
 
 
@@ -221,13 +222,10 @@ def test_a_digit_keeps_its_timestamp_and_its_three_ends(way: Way) -> None:
 @pytest.mark.parametrize(("there", "ends_at"), [(8000, 8000), (48000, 48000)])
 def test_a_digit_of_another_clock_keeps_one_timestamp_and_its_length(there: int, ends_at: int) -> None:
     """Opus counts 48000 a second, the trunk's events 8000: a second of a key is a second on either side."""
-    formats = (
-        *(Format(leg, 111, 48000, False) for leg in ("browser", "trunk")),
-        Format("trunk", 101, 8000, True),
-        Format("browser", 110, there, True),
-    )
+    to_trunk = (PayloadMap(111, 111, 48000), PayloadMap(110, 101, there, True, 8000))
+    to_browser = (PayloadMap(111, 111, 48000), PayloadMap(101, 110, 8000, True, there))
     with rig(keyed=True) as made:
-        made.session.set_payloads(SetPayloads(1, {111: 111, 110: 101}, {111: 111, 101: 110}, formats))
+        made.call.payloads(to_trunk, to_browser, made.now)
         for n in range(50):
             assert made.from_trunk(voice(100 + n, n * 960, PHONE, kind=111))
             made.now += 0.02
@@ -316,7 +314,7 @@ def test_a_repeated_packet_is_relayed_once(plain: Way) -> None:
         assert not send(voice(n, n * FRAME, PHONE))
         made.now += 0.02
     assert len(listener.packets) == 50
-    assert made.session.tally.stale_dropped == 50
+    assert made.call.counters.stale_dropped == 50
 
 
 def test_latecomers_of_a_source_that_was_replaced_are_dropped_and_counted(way: Way) -> None:
@@ -327,7 +325,7 @@ def test_latecomers_of_a_source_that_was_replaced_are_dropped_and_counted(way: W
     play(way, 7, 0, 5, 99)
     assert not send(voice(149, 49 * FRAME, PHONE))
     play(way, 12, 5 * FRAME, 5, 99)
-    assert made.session.tally.stale_dropped == 1
+    assert made.call.counters.stale_dropped == 1
     assert listener.begins == [0, 50]
 
 
@@ -344,11 +342,11 @@ def test_a_burst_after_a_stall_of_the_network_is_one_run(way: Way) -> None:
 def test_what_was_held_back_is_no_loss_to_the_receiver(way: Way) -> None:
     made, send, listener = way
     play(way, 100, 0, 50)
-    made.session.set_direction(SetDirection(1, False, False), made.now)
+    made.call.hold(made.now, to_trunk=False, to_browser=False)
     for n in range(500):
         assert not send(voice(150 + n, (50 + n) * FRAME, PHONE))
         made.now += 0.02
-    made.session.set_direction(SetDirection(1, True, True), made.now)
+    made.call.hold(made.now)
     play(way, 650, 550 * FRAME, 50)
     assert listener.numbers == list(range(listener.numbers[0], listener.numbers[0] + 100))
     assert (listener.packets[50].timestamp - listener.packets[49].timestamp) & 0xFFFFFFFF == 501 * FRAME
@@ -373,14 +371,12 @@ def test_another_key_to_send_with_takes_another_ssrc_and_the_same_key_goes_on() 
     with rig(keyed=True) as made:
         play((made, made.from_browser, made.trunk), 0, 0, 10)
         ours, theirs = (Secret(bytes([n]) * SUITE.master_length) for n in (2, 4))
-        made.session.set_keys(SetKeys(1, "trunk", SUITE.name, ours, Secret(bytes([9]) * SUITE.master_length)), made.now)
+        made.call.keys(TRUNK_LEG, SUITE.name, ours, Secret(bytes([9]) * SUITE.master_length), made.now)
         play((made, made.from_browser, made.trunk), 10, 10 * FRAME, 10)
         is_one_stream(made.trunk, 1)
         before = made.trunk.packets[0].ssrc
-        made.session.set_keys(
-            SetKeys(1, "trunk", SUITE.name, Secret(bytes([7]) * SUITE.master_length), theirs), made.now
-        )
-        made.session.set_keys(SetKeys(1, "trunk", SUITE.name, ours, theirs), made.now)
+        made.call.keys(TRUNK_LEG, SUITE.name, Secret(bytes([7]) * SUITE.master_length), theirs, made.now)
+        made.call.keys(TRUNK_LEG, SUITE.name, ours, theirs, made.now)
         made.trunk.packets.clear()
         # Back under the first key: had the SSRC come back with it, an index could be used twice.
         play((made, made.from_browser, made.trunk), 20, 20 * FRAME, 10)
@@ -393,13 +389,13 @@ def test_a_leg_that_was_plain_for_long_is_heard_when_it_is_keyed_again() -> None
     with rig(keyed=True) as made:
         play((made, made.from_browser, made.trunk), 0, 0, 10)
         srtp, made.trunk.srtp = made.trunk.srtp, None
-        made.session.set_trunk(SetTrunk(1, False, HostPort(*TRUNK), None, False, ()), made.now)
+        made.call.peer(TRUNK, made.now)
         for n in range(10, 90_000, 2000):
             made.now += 40
             assert made.from_browser(voice(n, n * FRAME, PHONE))
         made.trunk.packets.clear()
         made.trunk.srtp = srtp
-        made.session.set_trunk(SetTrunk(1, True, HostPort(*TRUNK), None, False, ()), made.now)
+        made.call.peer(TRUNK, made.now, keyed=True)
         play((made, made.from_browser, made.trunk), n + 1, (n + 1) * FRAME, 20)
         is_one_stream(made.trunk, 1)
 
@@ -450,7 +446,7 @@ def test_whatever_a_plain_source_does_no_gap_is_heard(plain: Way, seed: int, jit
             sequence, timestamp, due = sequence + 1, timestamp + FRAME, due + 0.02
     assert all(gap <= MAX_GAP for gap in listener.gaps())
     assert len(set(listener.numbers)) == len(listener.packets)
-    assert made.session.tally.srtp_unsendable == 0
+    assert made.call.counters.srtp_unsendable == 0
 
 
 _PIECES = st.lists(
@@ -486,7 +482,7 @@ def test_whatever_the_numbers_do_every_index_leaves_once_and_time_goes_on(
             at[ssrc] = number, time
         assert len(set(listener.numbers)) == len(listener.packets)
         assert len({p.ssrc for p in listener.packets}) == 1
-        assert made.session.tally.srtp_unsendable == 0
+        assert made.call.counters.srtp_unsendable == 0
         first, last = listener.packets[0], listener.packets[-1]
         passed = ((last.timestamp - first.timestamp) & 0xFFFFFFFF) / 8000
         assert passed == pytest.approx(last.arrived - first.arrived, abs=1.3)

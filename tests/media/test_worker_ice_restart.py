@@ -8,10 +8,11 @@ from aioice import stun
 from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, CryptoSuite
 from gateway.base.values import Secret
 from gateway.media.relay_client import RelayPool
-from gateway.media.relay_protocol import SessionFailed
-from gateway.media.worker.rtp import payload_type
+from gateway.media.relay_commands import SetIce
+from gateway.media.relay_events import CommandRefused
 from tests.media import packets
-from tests.media.peers import IN_MEDIA_NETWORK, BrowserPeer, RelayedCall, new_call
+from tests.media.packets import payload_type
+from tests.media.peers import BROWSER, IN_MEDIA_NETWORK, BrowserPeer, RelayedCall, new_call
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -36,7 +37,7 @@ async def test_media_and_dtls_go_on_before_during_and_after_a_restart(
     await talks(call, 3)
     await call.browser.check()
     await talks(call, 4)
-    call.session.send_dtls(packets.CLIENT_HELLO)
+    call.send_dtls(packets.CLIENT_HELLO)
     assert await call.browser.receive() == packets.CLIENT_HELLO
 
 
@@ -49,13 +50,13 @@ async def test_the_old_name_is_answered_until_the_browser_chose_a_path_under_the
         assert (await call.browser.check(nominate=names is old)).message_class is stun.Class.RESPONSE
     call.ufrag, call.password = new
     await call.browser.check()
-    before = (await call.session.counters()).stun_rejected
+    before = (await call.counters()).stun_rejected
     call.ufrag, call.password = old
     call.browser.send(call.browser.request(), call.browser.server)
     call.ufrag, call.password = new
     await call.browser.check()
     assert call.browser.pending() == []
-    assert (await call.session.counters()).stun_rejected == before, "nobody has that name any more"
+    assert (await call.counters()).stun_rejected == before, "nobody has that name any more"
 
 
 async def test_the_password_of_one_name_does_not_open_the_other(call: RelayedCall) -> None:
@@ -64,7 +65,7 @@ async def test_the_password_of_one_name_does_not_open_the_other(call: RelayedCal
     call.browser.send(call.browser.request(password=old[1]), call.browser.server)
     await call.browser.check()
     assert call.browser.pending() == []
-    assert (await call.session.counters()).stun_rejected == 1
+    assert (await call.counters()).stun_rejected == 1
 
 
 async def test_media_moves_to_the_path_that_was_chosen_under_the_new_name(call: RelayedCall) -> None:
@@ -99,8 +100,8 @@ async def test_a_browser_that_restarts_again_before_it_chose_a_path_is_heard_und
 async def test_a_name_of_another_call_is_refused_and_stays_with_that_call(call: RelayedCall, pool: RelayPool) -> None:
     async with new_call(pool) as other:
         await other.connect()
-        call.session.set_ice(other.ufrag, Secret("a password of somebody else"))
-        assert (await call.event(SessionFailed)).reason == "duplicate"
+        call.relay.send(SetIce(BROWSER, other.ufrag, Secret("a password of somebody else")))
+        assert (await call.event(CommandRefused)).reason == "duplicate"
         await other.browser.check()
 
 
@@ -112,5 +113,5 @@ async def test_every_name_of_a_call_is_free_when_it_has_ended(pool: RelayPool) -
         again = RelayedCall()
         again.ufrag = name
         await again.open(pool)
-        await again.session.close()
+        await again.close()
         again.close_peers()

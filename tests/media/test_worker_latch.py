@@ -22,7 +22,7 @@ SIGNALLED = ("192.0.2.10", 4000)
 OTHER_PORT = ("192.0.2.10", 5000)
 IN_NETWORK = ("198.51.100.9", 4000)
 STRANGER = ("203.0.113.66", 4000)
-SSRC = b"\x00\x00\x00\x01"
+SSRC = 1
 
 
 def _allowed(signalled: Address = SIGNALLED) -> AllowedSources:
@@ -114,10 +114,10 @@ def test_a_packet_of_the_signalled_source_ends_the_learning_of_another() -> None
         [(1, SSRC), (2, SSRC), (4, SSRC)],
         [(1, SSRC), (2, SSRC), (2, SSRC)],
         [(3, SSRC), (2, SSRC), (1, SSRC)],
-        [(1, SSRC), (2, b"\x00\x00\x00\x02"), (3, SSRC)],
+        [(1, SSRC), (2, 2), (3, SSRC)],
     ],
 )
-def test_packets_that_are_not_one_stream_in_sequence_teach_nothing(packets: list[tuple[int, bytes]]) -> None:
+def test_packets_that_are_not_one_stream_in_sequence_teach_nothing(packets: list[tuple[int, int]]) -> None:
     latch = _plain()
     assert {latch.judge(OTHER_PORT, ssrc, n, True, QUIET) for n, ssrc in packets} == {Verdict.PENDING}
     assert latch.target == SIGNALLED
@@ -217,7 +217,7 @@ def test_whatever_arrives_media_is_only_ever_sent_to_an_allowed_address(
     for source, ssrc, sequence, known, pause in packets:
         now += pause
         before = latch.target
-        verdict = latch.judge(source, bytes((0, 0, 0, ssrc)), sequence, known, now)
+        verdict = latch.judge(source, ssrc, sequence, known, now)
         assert latch.target[0] in ("192.0.2.10", "198.51.100.9")
         assert (verdict is Verdict.LEARNED) == (latch.target != before)
         if source == SIGNALLED:

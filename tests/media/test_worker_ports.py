@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.base.errors import MediaError
-from gateway.media.relay_protocol import FailureReason
+from gateway.media.relay_events import FailureReason
+from gateway.media.worker.port_pair import open_pair, open_udp
 from gateway.media.worker.ports import PortPool, even_ports
-from gateway.media.worker.trunk_sockets import open_pair, open_udp
 from tests.media.peers import LOOPBACK, free_pair
 
 

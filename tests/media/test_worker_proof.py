@@ -8,11 +8,11 @@ import struct
 import pytest
 
 from gateway.base.crypto_suite import SUITES, CryptoSuite
-from gateway.media.relay_protocol import LegVerified, MediaMismatch, MediaStarted
+from gateway.media.relay_events import LegVerified, MediaMismatch, MediaStarted
 from gateway.media.worker import rtcp
 from gateway.media.worker.proof import CONFIRM_SECONDS, MIN_FAILED, MISMATCH_SECONDS, Finding, Proof
 from tests.media import packets
-from tests.media.peers import ATTACKER, Keys, RelayedCall
+from tests.media.peers import ATTACKER, TRUNK, Keys, RelayedCall
 
 OPUS = 111
 
@@ -61,8 +61,9 @@ def test_a_few_stragglers_and_silence_are_no_mismatch() -> None:
 def test_one_packet_that_authenticates_in_time_and_there_is_no_mismatch() -> None:
     proof = _keyed()
     _fail(proof, "other key PCMU", SUITES[0])
-    assert proof.opened(105.0)
-    assert not proof.opened(105.1)
+    proof.opened(105.0)
+    assert not proof.is_awaited
+    proof.opened(105.1)
     assert proof.tick(111.0) is None
 
 
@@ -86,7 +87,8 @@ def test_after_a_mismatch_the_first_packet_that_authenticates_is_news_and_is_ver
     proof = _keyed()
     _fail(proof, "plain PCMU", SUITES[0])
     assert proof.tick(120.0) is Finding.PLAIN
-    assert proof.opened(130.0)
+    assert proof.is_awaited
+    proof.opened(130.0)
     assert proof.tick(130.0 + CONFIRM_SECONDS) is Finding.UNCONFIRMED
 
 
@@ -126,7 +128,7 @@ def report_on(ssrc: int, sender: int = 0x1111) -> bytes:
     ],
 )
 def test_only_a_report_block_about_our_stream_is_a_report_on_it(packet: bytes, found: bool) -> None:
-    assert rtcp.reports_on(packet, 7) is found
+    assert rtcp.reports_on(rtcp.split(packet) or (), 7) is found
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -139,7 +141,7 @@ async def test_a_keyed_call_is_verified_when_the_peer_reports_on_what_it_receive
     call.trunk.send_rtcp(report_on(ours ^ 1))
     call.trunk.send_rtcp(report_on(ours))
     verified = await call.event(LegVerified)
-    assert (verified.leg, verified.confirmed) == ("trunk", True)
+    assert (verified.leg, verified.confirmed) == (TRUNK, True)
     assert len([e for e in call.events if isinstance(e, LegVerified)]) == 1
 
 
@@ -154,7 +156,7 @@ async def test_a_peer_under_another_key_is_told_and_a_stranger_is_not(call: Rela
     for n in range(20):
         call.trunk.send_media(packets.rtp(n, payload_type=8))
     told = await call.event(MediaMismatch, MISMATCH_SECONDS + 10.0)
-    assert (told.leg, told.code) == ("trunk", "media.key_mismatch")
+    assert (told.leg, told.code) == (TRUNK, "media.key_mismatch")
     call.trunk.keys = own
     call.trunk.send_media(packets.rtp(100, payload_type=8))
-    assert (await call.event(MediaStarted)).leg == "trunk"
+    assert (await call.event(MediaStarted)).leg == TRUNK

@@ -34,7 +34,8 @@ class Talk:
     begins: tuple[int, int, bool] | None = None
 
     def translate(self, packet: bytes) -> bytes | None:
-        return rtcp.translate(packet, self.sent, self.received, self.now)
+        parts = rtcp.split(packet)
+        return rtcp.translate(parts, self.sent, self.received, self.now) if parts is not None else None
 
     @property
     def base(self) -> int:
@@ -186,7 +187,7 @@ def test_extended_reports_are_mapped_block_by_block(talk: Talk) -> None:
 
 def test_before_a_source_was_heard_its_reports_say_nothing_of_it() -> None:
     sent, received = Stream(), Stream()
-    written = rtcp.translate(sender_report(CALLER, 1, block(received.ssrc, 1)), sent, received, 0.0)
+    written = rtcp.translate([sender_report(CALLER, 1, block(received.ssrc, 1))], sent, received, 0.0)
     assert written == receiver_report(sent.ssrc)
 
 

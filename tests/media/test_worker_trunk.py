@@ -7,13 +7,15 @@ import pytest
 from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, SUITES
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort
-from gateway.media.relay_protocol import MediaStarted, SessionFailed, SetTrunk, SourceLearned, SourceRejected
+from gateway.media.relay_commands import SetPeer
+from gateway.media.relay_events import CommandRefused, MediaStarted, SourceLearned, SourceRejected
 from tests.media import packets
 from tests.media.peers import (
     ATTACKER,
     IN_MEDIA_NETWORK,
     MEDIA_NETWORK,
     PAYLOADS,
+    TRUNK,
     TRUNK_HOST,
     Keys,
     Peer,
@@ -40,11 +42,11 @@ async def _stream_flows(call: RelayedCall, sequence: int = 500) -> None:
 
 async def _spray(call: RelayedCall, attacker: Peer, count: int = 12) -> None:
     """Send what would latch a careless relay, and see that nothing comes of it."""
-    before = await call.session.counters()
+    before = await call.counters()
     for n in range(count):
         attacker.send(_from_trunk(n, ssrc=0xBAD), call.trunk_rtp)
     await call.until(lambda c: c.source_rejected == before.source_rejected + count)
-    assert (await call.session.counters()).browser_tx == before.browser_tx
+    assert (await call.counters()).browser_tx == before.browser_tx
     assert call.browser.pending() == []
 
 
@@ -65,7 +67,7 @@ async def test_a_stranger_neither_injects_nor_receives_rtpbleed(call: RelayedCal
     await _stream_flows(call, 501)
     assert attacker.pending() == []
     assert [e for e in call.events if isinstance(e, SourceRejected)] == [
-        SourceRejected(call.session.id, "trunk", attacker.address, "media.latch_mismatch")
+        SourceRejected(TRUNK, attacker.address, "media.latch_mismatch")
     ]
 
 
@@ -82,11 +84,11 @@ async def test_another_port_of_the_trunk_does_not_take_over_a_stream_that_flows(
 
 async def test_on_hold_nobody_takes_the_place_of_the_silent_trunk(call: RelayedCall) -> None:
     await call.connect()
-    call.session.set_direction(to_trunk=False, to_browser=False)
+    call.set_direction(to_trunk=False, to_browser=False)
     intruder = call.peer(TRUNK_HOST)
     await _spray(call, intruder)
-    call.session.set_direction(to_trunk=True, to_browser=True)
-    await call.session.counters()
+    call.set_direction(to_trunk=True, to_browser=True)
+    await call.counters()
     await _stream_flows(call)
 
 
@@ -123,7 +125,7 @@ async def test_an_allowed_source_stands_in_while_the_signalled_one_is_silent_and
     await _stream_flows(call, 501)
     back = [e for e in call.events if isinstance(e, SourceLearned)][1]
     assert back.address == back.expected == call.trunk.rtp.address
-    assert (await call.session.counters()).source_moved == 2
+    assert (await call.counters()).source_moved == 2
 
 
 async def test_a_source_in_no_network_of_the_trunk_is_not_learned(call: RelayedCall) -> None:
@@ -136,7 +138,7 @@ async def test_the_same_address_signalled_again_keeps_what_was_learned(call: Rel
     natted = call.peer(TRUNK_HOST)
     await stands_in(call, natted)
     call.signal_trunk()
-    await call.session.counters()
+    await call.counters()
     call.browser.send_media(packets.rtp(9))
     assert await natted.receive() == packets.rtp(9, payload_type=8)
 
@@ -146,7 +148,7 @@ async def test_another_address_signalled_is_used_at_once_and_the_old_one_no_more
     await _stream_flows(call)
     old, call.trunk.rtp = call.trunk.rtp, Peer(IN_MEDIA_NETWORK)
     call.signal_trunk()
-    await call.session.counters()
+    await call.counters()
     await _stream_flows(call, 501)
     await _spray(call, old)
     assert old.pending() == []
@@ -156,8 +158,8 @@ async def test_another_address_signalled_is_used_at_once_and_the_old_one_no_more
 async def test_before_it_is_signalled_the_trunk_is_neither_heard_nor_sent_to(call: RelayedCall) -> None:
     await call.browser.check()
     call.key_browser()
-    call.session.set_payloads(PAYLOADS, PAYLOADS)
-    await call.session.counters()
+    call.set_payloads(PAYLOADS, PAYLOADS)
+    await call.counters()
     call.trunk.send_media(packets.rtp(1))
     call.trunk.send_rtcp(packets.receiver_report())
     call.browser.send_media(packets.rtp(1))
@@ -171,8 +173,8 @@ async def test_before_its_keys_a_keyed_trunk_leg_sends_and_takes_nothing(call: R
     await call.browser.check()
     call.key_browser()
     call.signal_trunk(keyed=True)
-    call.session.set_payloads(PAYLOADS, {8: 0})
-    await call.session.counters()
+    call.set_payloads(PAYLOADS, {8: 0})
+    await call.counters()
     call.browser.send_media(packets.rtp(1))
     call.browser.send_media(packets.receiver_report())
     call.trunk.send_media(_from_trunk(1))
@@ -189,7 +191,7 @@ async def test_plain_media_on_a_keyed_trunk_leg_is_dropped_and_teaches_nothing(c
     counters = await call.until(lambda c: c.srtp_auth_failed == 6)
     assert (counters.trunk_rx, counters.browser_tx, counters.plain_dropped) == (0, 0, 1)
     (rejected,) = [e for e in call.events if isinstance(e, SourceRejected)]
-    assert (rejected.leg, rejected.code) == ("trunk", "media.plain_on_secure")
+    assert (rejected.leg, rejected.code) == (TRUNK, "media.plain_on_secure")
     assert not any(isinstance(e, MediaStarted) for e in call.events)
     call.trunk.keys = keys
     await _stream_flows(call)
@@ -246,10 +248,10 @@ async def test_a_leg_that_turns_plain_by_command_is_plain_and_says_so(call: Rela
     await _stream_flows(call)
     call.trunk.keys = None
     call.signal_trunk(keyed=False)
-    await call.session.counters()
+    await call.counters()
     await _stream_flows(call, 501)
-    await call.session.counters()  # the report comes behind every event of before
-    assert [e.leg for e in call.events if isinstance(e, MediaStarted)].count("trunk") == 2
+    await call.counters()  # the report comes behind every event of before
+    assert [e.leg for e in call.events if isinstance(e, MediaStarted)].count(TRUNK) == 2
 
 
 async def test_payload_types_are_mapped_both_ways_telephone_event_included(call: RelayedCall) -> None:
@@ -271,8 +273,8 @@ async def test_a_payload_type_that_was_not_agreed_is_dropped_and_counted(call: R
 
 async def test_a_payload_type_that_would_read_as_rtcp_is_never_mapped(call: RelayedCall) -> None:
     await call.connect()
-    call.session.set_payloads({0: 72}, {8: 72})
-    await call.session.counters()
+    call.set_payloads({0: 72}, {8: 72})
+    await call.counters()
     call.browser.send_media(packets.rtp(1))
     call.trunk.send_media(_from_trunk(1))
     await call.until(lambda c: c.unmapped_dropped == 2)
@@ -286,13 +288,13 @@ async def test_header_extensions_do_not_reach_the_trunk(call: RelayedCall) -> No
 
 async def test_hold_stops_rtp_per_direction_and_leaves_rtcp(call: RelayedCall) -> None:
     await call.connect()
-    call.session.set_direction(to_trunk=False, to_browser=True)
-    await call.session.counters()
+    call.set_direction(to_trunk=False, to_browser=True)
+    await call.counters()
     call.browser.send_media(packets.rtp(1))
     call.trunk.send_media(_from_trunk(1))
     assert await call.browser.receive_media() == packets.rtp(1)
-    call.session.set_direction(to_trunk=True, to_browser=False)
-    await call.session.counters()
+    call.set_direction(to_trunk=True, to_browser=False)
+    await call.counters()
     call.trunk.send_media(_from_trunk(2))
     call.browser.send_media(packets.rtp(2))
     assert await call.trunk.receive_media() == packets.rtp(2, payload_type=8)
@@ -303,14 +305,14 @@ async def test_hold_stops_rtp_per_direction_and_leaves_rtcp(call: RelayedCall) -
 
 async def test_srtp_survives_a_hold_because_held_packets_are_still_authenticated(call: RelayedCall) -> None:
     await call.connect(suite=SUITE)
-    call.session.set_direction(to_trunk=False, to_browser=False)
-    await call.session.counters()
+    call.set_direction(to_trunk=False, to_browser=False)
+    await call.counters()
     # The sequence number wraps during the hold; the context must have seen it.
     for n in range(0x7000, 0x18000, 0x4000):
         call.trunk.send_media(_from_trunk(n))
     await call.until(lambda c: c.held_dropped == 5)
-    call.session.set_direction(to_trunk=True, to_browser=True)
-    await call.session.counters()
+    call.set_direction(to_trunk=True, to_browser=True)
+    await call.counters()
     call.trunk.send_media(_from_trunk(0x17001))
     assert await call.browser.receive_media() == packets.rtp(0x17001)
 
@@ -348,30 +350,30 @@ async def test_a_packet_too_long_to_be_protected_is_dropped(call: RelayedCall) -
 )
 async def test_an_address_that_cannot_be_sent_to_harms_nothing(call: RelayedCall, rtp: HostPort) -> None:
     await call.connect()
-    call.session.set_trunk(keyed=False, rtp=rtp)
-    await call.session.counters()
+    call.relay.send(SetPeer(TRUNK, False, rtp))
+    await call.counters()
     call.browser.send_media(packets.rtp(1))
     call.browser.send_media(packets.receiver_report())
     counters = await call.until(lambda c: c.unsent + c.trunk_tx == 2)
     assert counters.unsent >= 1
     call.signal_trunk()
-    await call.session.counters()
+    await call.counters()
     await _stream_flows(call)
 
 
 async def test_a_name_is_no_media_address(call: RelayedCall) -> None:
     with pytest.raises(MediaError):
-        call.session.set_trunk(keyed=False, rtp=HostPort("pbx.example.com", 4000))
+        call.relay.send(SetPeer(TRUNK, False, HostPort("pbx.example.com", 4000)))
 
 
 @pytest.mark.parametrize("sources", [("not a network",), ("192.0.2.1/8",)])
 async def test_a_bad_network_is_refused_and_changes_nothing(call: RelayedCall, sources: tuple[str, ...]) -> None:
     await call.connect()
     call.signal_trunk(sources=sources)
-    assert (await call.event(SessionFailed)).reason == "bad_address"
+    assert (await call.event(CommandRefused)).reason == "bad_address"
     await _stream_flows(call)
 
 
 async def test_a_port_out_of_range_is_refused(call: RelayedCall) -> None:
-    call.session._send(SetTrunk(call.session.id, False, HostPort("127.0.0.1", 0), None, False, ()))
-    assert (await call.event(SessionFailed)).reason == "bad_address"
+    call.relay.send(SetPeer(TRUNK, False, HostPort("127.0.0.1", 0)))
+    assert (await call.event(CommandRefused)).reason == "bad_address"

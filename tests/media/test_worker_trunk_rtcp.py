@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, CryptoSuite
-from gateway.media.relay_protocol import SourceRejected
-from gateway.media.worker.session import MAX_RTCP_PER_SECOND
+from gateway.media.relay_commands import SetPeer
+from gateway.media.relay_events import SourceRejected
+from gateway.media.worker.leg import MAX_RTCP_PER_SECOND
 from tests.media import packets
-from tests.media.peers import ATTACKER, TRUNK_HOST, Peer, RelayedCall, free_pair, stands_in
+from tests.media.peers import ATTACKER, TRUNK, TRUNK_HOST, Peer, RelayedCall, free_pair, stands_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,7 +23,7 @@ async def test_rtcp_has_its_own_port_without_muxing(call: RelayedCall, suite: Cr
     assert await call.trunk.receive_rtcp() == packets.receiver_report()
     call.trunk.send_rtcp(packets.receiver_report(9))
     assert await call.browser.receive_media() == packets.receiver_report(9)
-    counters = await call.session.counters()
+    counters = await call.counters()
     assert (counters.rtcp_rx, counters.rtcp_tx, counters.trunk_tx, counters.browser_tx) == (2, 2, 0, 0)
 
 
@@ -95,7 +96,7 @@ async def test_with_muxing_a_report_of_the_signalled_address_takes_the_leg_back(
     assert await call.browser.receive_media() == packets.receiver_report(9)
     call.browser.send_media(packets.rtp(9))
     assert await call.trunk.receive_media() == packets.rtp(9, payload_type=8)
-    before = (await call.session.counters()).source_rejected
+    before = (await call.counters()).source_rejected
     stand_in.send(packets.rtp(999, payload_type=8), call.trunk_rtp)
     await call.until(lambda c: c.source_rejected == before + 1)
 
@@ -125,7 +126,7 @@ async def test_without_an_rtcp_address_the_port_above_rtp_is_used(call: RelayedC
     call.trunk.close()
     port = free_pair(TRUNK_HOST)
     call.trunk.rtp, call.trunk.rtcp = Peer(TRUNK_HOST, port), Peer(TRUNK_HOST, port + 1)
-    call.session.set_trunk(keyed=False, rtp=call.trunk.rtp.address)
-    await call.session.counters()
+    call.relay.send(SetPeer(TRUNK, False, call.trunk.rtp.address))
+    await call.counters()
     call.browser.send_media(packets.receiver_report())
     assert await call.trunk.receive_rtcp() == packets.receiver_report()

@@ -6,18 +6,17 @@ import socket
 
 import pytest
 
-from gateway.base.values import HostPort, Secret
-from gateway.media.relay_protocol import MediaUnsent, OpenSession, SetPayloads, SetTrunk
+from gateway.media.relay_events import MediaUnsent
+from gateway.media.worker.port_pair import PortPair
 from gateway.media.worker.reports import MIN_UNSENT
-from gateway.media.worker.session import Session
 from gateway.media.worker.srtp import MAX_PACKET
-from gateway.media.worker.trunk_sockets import TrunkSockets
 from tests.media.listener import SAME, TRUNK, ListenerRig, ListenerSocket, rig, voice
-from tests.media.peers import LOOPBACK
+from tests.media.local import LocalCall
+from tests.media.peers import KINDS
 
 
 def unsent(made: ListenerRig) -> list[tuple[str, str]]:
-    return [(event.leg, event.cause) for event in made.events if isinstance(event, MediaUnsent)]
+    return [(KINDS[event.leg].value, event.cause) for event in made.events if isinstance(event, MediaUnsent)]
 
 
 def test_a_payload_type_nobody_agreed_to_is_named_once_for_each_leg() -> None:
@@ -27,7 +26,7 @@ def test_a_payload_type_nobody_agreed_to_is_named_once_for_each_leg() -> None:
             assert not made.from_trunk(voice(n, 160 * n, kind=8))
             assert not made.from_browser(voice(n, 160 * n, kind=8))
         assert unsent(made) == [("browser", "unmapped_dropped"), ("trunk", "unmapped_dropped")]
-        assert made.session.tally.unmapped_dropped == 6 * MIN_UNSENT
+        assert made.call.counters.unmapped_dropped == 6 * MIN_UNSENT
 
 
 @pytest.mark.parametrize("kind", [13, 19])
@@ -36,16 +35,16 @@ def test_comfort_noise_nobody_agreed_to_is_no_sound_that_is_lost(kind: int) -> N
         for n in range(3 * MIN_UNSENT):
             assert not made.from_trunk(voice(n, 160 * n, kind=kind))
         assert unsent(made) == []
-        assert made.session.tally.unmapped_dropped == 3 * MIN_UNSENT
+        assert made.call.counters.unmapped_dropped == 3 * MIN_UNSENT
 
 
 def test_what_comes_before_anything_was_agreed_is_early_and_not_lost() -> None:
     with rig() as made:
-        made.session.set_payloads(SetPayloads(1, {}, {}))
+        made.call.payloads((), (), made.now)
         for n in range(3 * MIN_UNSENT):
             assert not made.from_trunk(voice(n, 160 * n))
         assert unsent(made) == []
-        made.session.set_payloads(SetPayloads(1, SAME, SAME))
+        made.call.payloads(SAME, SAME, made.now)
         assert made.from_trunk(voice(n + 1, 160 * (n + 1)))
 
 
@@ -69,7 +68,7 @@ def test_twenty_minutes_of_packets_too_long_does_not_silence_what_follows() -> N
         assert made.from_trunk(voice(0, 0))
         for n in range(1, 65_400):
             made.now += 0.02
-            made.session.from_trunk(voice(n, 160 * n) + bytes(MAX_PACKET - 171), TRUNK, made.now)
+            made.call.trunk.receive(voice(n, 160 * n) + bytes(MAX_PACKET - 171), TRUNK, made.now)
         made.now += 0.02
         assert made.from_trunk(voice(n + 1, 160 * (n + 1)))
 
@@ -88,32 +87,31 @@ class Full(ListenerSocket):
 def test_what_the_system_does_not_take_is_named() -> None:
     with rig() as made:
         full = Full()
-        made.session.browser.paths.confirm((full, ("127.0.0.8", 1)), True, made.now)
-        made.session.trunk.sockets.close()
-        made.session.trunk.sockets = TrunkSockets(full, full, 20000)
+        made.call.browser.paths.confirm((full, ("127.0.0.8", 1)), True, made.now)
+        made.call.trunk.sockets.close()
+        made.call.trunk.sockets = PortPair(full, full, 20000)
         for n in range(MIN_UNSENT + 3):
             made.from_trunk(voice(n, 160 * n))
             made.from_browser(voice(n, 160 * n))
         assert unsent(made) == [("browser", "unsent"), ("trunk", "unsent")]
-        assert made.session.tally.unsent == 2 * (MIN_UNSENT + 3)
+        assert made.call.counters.unsent == 2 * (MIN_UNSENT + 3)
         full.close()
 
 
 def test_a_trunk_on_hold_by_address_wants_nothing_and_nothing_is_lost() -> None:
     with rig() as made:
-        made.session.set_trunk(SetTrunk(1, False, HostPort("0.0.0.0", 4000), None, False, ()), made.now)
+        made.call.peer(("0.0.0.0", 4000), made.now)
         for n in range(3 * MIN_UNSENT):
             assert not made.from_browser(voice(n, 160 * n))
         assert unsent(made) == []
 
 
 def test_a_browser_that_was_not_reached_yet_loses_nothing() -> None:
-    events: list[object] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
-        session = Session(OpenSession(1, "u", Secret("p"), LOOPBACK), TrunkSockets(own, own, 1), 30.0, events.append)
-        session.set_trunk(SetTrunk(1, False, HostPort(*TRUNK), None, False, ()), 0.0)
-        session.set_payloads(SetPayloads(1, SAME, SAME))
+        made = LocalCall(PortPair(own, own, 1))
+        made.peer(TRUNK, 0.0)
+        made.payloads(SAME, SAME, 0.0)
         for n in range(3 * MIN_UNSENT):
-            session.from_trunk(voice(n, 160 * n), TRUNK, 0.02 * n)
-        assert session.tally.unsent == 3 * MIN_UNSENT
-    assert not any(isinstance(event, MediaUnsent) for event in events)
+            made.trunk.receive(voice(n, 160 * n), TRUNK, 0.02 * n)
+        assert made.counters.unsent == 3 * MIN_UNSENT
+    assert not any(isinstance(event, MediaUnsent) for event in made.events)

@@ -86,7 +86,7 @@ class HostedGateway:
             files=_open_files(os.getpid()),
             worker_files=sum(_open_files(pid) for pid in pool.worker_pids),
             tasks=len(asyncio.all_tasks()),
-            sessions=pool.session_count,
+            sessions=pool.call_count,
             calls=len(index.runners),
             sent=len(index.sent),
             received=len(index.received),

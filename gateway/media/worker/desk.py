@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from secrets import SystemRandom
 from socket import socket
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort, LegId

@@ -44,7 +44,7 @@ class PortLeg(Leg):
         return self._peer
 
     def set_peer(self, command: SetPeer, now: float) -> None:
-        """Take the signalled addresses; the same ones again forget nothing. A bad one is refused and changes nothing."""
+        """Take the signalled addresses; the same ones again forget nothing. A bad one changes nothing."""
         was_keyed = self._peer is not None and self._peer.keyed
         try:
             self._configure(command, now)

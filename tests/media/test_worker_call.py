@@ -1,4 +1,4 @@
-"""Hostile octets against a session in this process: an error in the worker would end every call it carries."""
+"""Hostile octets against a call in this process: an error in the worker would end every call it carries."""
 
 from __future__ import annotations
 
@@ -10,51 +10,44 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.base.crypto_suite import SUITES
-from gateway.base.values import HostPort, Secret
-from gateway.media.relay_protocol import (
-    Event,
-    MediaMismatch,
-    OpenSession,
-    SetDirection,
-    SetKeys,
-    SetPayloads,
-    SetTrunk,
-    SourceRejected,
-    WorkerConfig,
-)
+from gateway.base.values import Secret
+from gateway.media.relay_commands import PayloadMap
+from gateway.media.relay_events import MediaMismatch, SourceRejected
+from gateway.media.relay_protocol import WorkerConfig
 from gateway.media.worker.demux import BrowserPort
+from gateway.media.worker.port_pair import PortPair, open_udp
 from gateway.media.worker.proof import MISMATCH_SECONDS
-from gateway.media.worker.session import Session
 from gateway.media.worker.srtp import SrtpSender
-from gateway.media.worker.trunk_sockets import TrunkSockets, open_udp
 from tests.effort import examples
 from tests.media import packets
+from tests.media.local import BROWSER, LocalCall
+from tests.media.local import TRUNK as TRUNK_LEG
 from tests.media.peers import LOOPBACK
 
 SUITE = SUITES[2]
 BROWSER_KEY, TRUNK_KEY, OUR_KEY = (Secret(bytes([n]) * SUITE.master_length) for n in (1, 2, 3))
 TRUNK = ("127.0.0.9", 40000)
+NEAR = ("127.0.0.0/29",)
 
 
 class Rig:
-    """A browser port and a session whose sockets send to nobody."""
+    """A browser port and a call whose sockets send to nobody."""
 
     def __init__(self, *, keyed: bool, mux: bool) -> None:
-        self.events: list[Event] = []
         self.port = BrowserPort(WorkerConfig(-1, (LOOPBACK,), 0, 20000, 20001))
-        sockets = TrunkSockets(open_udp(LOOPBACK, 0, 1000), open_udp(LOOPBACK, 0, 1000), 20000)
-        self.session = Session(OpenSession(1, "ufrag", Secret("password"), LOOPBACK), sockets, 30.0, self.events.append)
-        self.port.add(self.session)
+        self.call = LocalCall(PortPair(open_udp(LOOPBACK, 0, 1000), open_udp(LOOPBACK, 0, 1000), 20000))
+        self.browser, self.trunk, self.events = self.call.browser, self.call.trunk, self.call.events
+        self.port.add(self.browser)
         self.path = (self.port.sockets[0], ("127.0.0.8", 50000))
-        self.port._owners[self.path] = self.session
-        self.session.browser.paths.confirm(self.path, True, 0.0)
-        self.session.set_keys(SetKeys(1, "browser", SUITE.name, OUR_KEY, BROWSER_KEY), 0.0)
-        self.session.set_keys(SetKeys(1, "trunk", SUITE.name, OUR_KEY, TRUNK_KEY), 0.0)
-        self.session.set_trunk(SetTrunk(1, keyed, HostPort(*TRUNK), None, mux, ("127.0.0.0/29",)), 0.0)
-        self.session.set_payloads(SetPayloads(1, {0: 0, 101: 96}, {0: 0, 96: 101}))
+        self.port._owners[self.path] = self.browser
+        self.browser.paths.confirm(self.path, True, 0.0)
+        self.call.keys(BROWSER, SUITE.name, OUR_KEY, BROWSER_KEY, 0.0)
+        self.call.keys(TRUNK_LEG, SUITE.name, OUR_KEY, TRUNK_KEY, 0.0)
+        self.call.peer(TRUNK, 0.0, keyed=keyed, mux=mux, sources=NEAR)
+        self.call.payloads((PayloadMap(0, 0), PayloadMap(101, 96)), (PayloadMap(0, 0), PayloadMap(96, 101)), 0.0)
 
     def close(self) -> None:
-        self.session.close()
+        self.call.close()
         for own in self.port.sockets:
             own.close()
 
@@ -82,8 +75,8 @@ _bounded = settings(
 def test_any_octets_to_any_port_are_relayed_or_counted(
     rig: Rig, data: bytes, source: tuple[str, int], now: float
 ) -> None:
-    rig.session.from_trunk(data, source, now)
-    rig.session.rtcp_from_trunk(data, source, now)
+    rig.trunk.receive(data, source, now)
+    rig.trunk.receive_rtcp(data, source, now)
     rig.port._take(data, rig.path, now)
     rig.port._take(data, (rig.path[0], source), now)
     assert len([e for e in rig.events if isinstance(e, SourceRejected)]) <= 4
@@ -97,7 +90,7 @@ _BROWSER, _TRUNK = SrtpSender(SUITE, BROWSER_KEY), SrtpSender(SUITE, TRUNK_KEY)
 def test_any_octets_an_authenticated_peer_sends_are_relayed_or_counted(
     rig: Rig, data: bytes, rtcp: bool, to_trunk: bool
 ) -> None:
-    rig.session.set_direction(SetDirection(1, to_trunk, True), 0.0)
+    rig.call.hold(0.0, to_trunk=to_trunk)
     head = b"\x80\xc9" if rtcp else bytes((data[0] & 0x3F | 0x80, data[1]))
     for sender, leg in ((_BROWSER, "browser"), (_TRUNK, "trunk")):
         sealed = sender.protect(head + data[2:], rtcp)
@@ -106,8 +99,8 @@ def test_any_octets_an_authenticated_peer_sends_are_relayed_or_counted(
         if leg == "browser":
             rig.port._take(sealed, rig.path, 1.0)
         else:
-            rig.session.from_trunk(sealed, TRUNK, 1.0)
-            rig.session.rtcp_from_trunk(sealed, TRUNK, 1.0)
+            rig.trunk.receive(sealed, TRUNK, 1.0)
+            rig.trunk.receive_rtcp(sealed, TRUNK, 1.0)
 
 
 def test_a_full_socket_buffer_is_counted_and_nothing_more() -> None:
@@ -118,24 +111,23 @@ def test_a_full_socket_buffer_is_counted_and_nothing_more() -> None:
             raise BlockingIOError
 
     with Full(socket.AF_INET, socket.SOCK_DGRAM) as full:
-        rig.session.browser.paths.confirm((full, ("127.0.0.8", 1)), True, 0.0)
-        rig.session.from_trunk(packets.rtp(1), TRUNK, 0.0)
-        rig.session.browser.send_dtls(b"\x16")
-    assert rig.session.tally.unsent == 2
-    assert rig.session.tally.browser_tx == 0
+        rig.browser.paths.confirm((full, ("127.0.0.8", 1)), True, 0.0)
+        rig.trunk.receive(packets.rtp(1), TRUNK, 0.0)
+        rig.browser.send_dtls(b"\x16")
+    assert rig.call.counters.unsent == 2
+    assert rig.call.counters.browser_tx == 0
     rig.close()
 
 
 def test_the_same_address_described_again_gets_its_time_to_speak_again() -> None:
     rig = Rig(keyed=False, mux=False)
-    described = SetTrunk(1, False, HostPort(*TRUNK), None, False, ("127.0.0.0/29",))
     try:
-        rig.session.set_trunk(described, 10.0)
+        rig.call.peer(TRUNK, 10.0, sources=NEAR)
         for now in (10.0, 11.9):
-            rig.session.from_trunk(packets.rtp(1), (TRUNK[0], 40002), now)
-        assert rig.session.tally.freeze().source_rejected == 2
-        rig.session.from_trunk(packets.rtp(2), (TRUNK[0], 40002), 12.1)
-        assert rig.session.tally.freeze().source_pending == 1
+            rig.trunk.receive(packets.rtp(1), (TRUNK[0], 40002), now)
+        assert rig.call.counters.source_rejected == 2
+        rig.trunk.receive(packets.rtp(2), (TRUNK[0], 40002), 12.1)
+        assert rig.call.counters.source_pending == 1
     finally:
         rig.close()
 
@@ -145,8 +137,8 @@ def test_only_packets_from_where_the_peer_is_contradict_a_keyed_leg(host: str, t
     rig = Rig(keyed=True, mux=False)
     try:
         for n in range(20):
-            rig.session.from_trunk(packets.rtp(n), (host, TRUNK[1]), 10.0 + n / 50)
-        rig.session.tick(10.0 + MISMATCH_SECONDS, 1000.0)
+            rig.trunk.receive(packets.rtp(n), (host, TRUNK[1]), 10.0 + n / 50)
+        rig.call.call.tick(10.0 + MISMATCH_SECONDS, 1000.0)
         assert len([event for event in rig.events if isinstance(event, MediaMismatch)]) == told
     finally:
         rig.close()
@@ -155,13 +147,13 @@ def test_only_packets_from_where_the_peer_is_contradict_a_keyed_leg(host: str, t
 def test_keys_given_to_a_plain_trunk_end_the_plain_both_ways() -> None:
     """A leg the log calls keyed must not go on in clear because a second command is late or lost."""
     rig = Rig(keyed=False, mux=True)
-    rig.session.set_direction(SetDirection(1, True, True), 0.0)
-    rig.session.set_keys(SetKeys(1, "trunk", SUITE.name, BROWSER_KEY, TRUNK_KEY), 1.0)
     plain = packets.rtp(1)
-    assert rig.session.trunk.receive(plain, TRUNK, {0: 0}, 2.0) is None
-    described = rig.session.trunk.described
-    assert described is not None
-    assert described.keyed
-    rig.session.set_trunk(SetTrunk(1, False, HostPort(*TRUNK), None, True, ("127.0.0.0/29",)), 3.0)
-    assert rig.session.trunk.receive(plain, TRUNK, {0: 0}, 6.0) == plain, "who says plain after the keys means it"
+    rig.call.keys(TRUNK_LEG, SUITE.name, BROWSER_KEY, TRUNK_KEY, 1.0)
+    rig.trunk.receive(plain, TRUNK, 2.0)
+    assert rig.call.counters.trunk_rx == 0
+    assert rig.trunk.peer is not None
+    assert rig.trunk.peer.keyed
+    rig.call.peer(TRUNK, 3.0, mux=True, sources=NEAR)
+    rig.trunk.receive(plain, TRUNK, 6.0)
+    assert rig.call.counters.trunk_rx == 1, "who says plain after the keys means it"
     rig.close()

@@ -1,0 +1,63 @@
+"""A call of a relay worker in this process, with one browser and one trunk that hear each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.base.values import HostPort, LegId, Secret
+from gateway.media.relay_commands import PayloadMap, RelayPlan, Route, SetKeys, SetPeer
+from gateway.media.relay_events import Event
+from gateway.media.worker.call import Call
+from gateway.media.worker.credentials import Credentials
+from gateway.media.worker.ice_leg import IceLeg
+from gateway.media.worker.port_leg import PortLeg
+from gateway.media.worker.port_pair import PortPair
+from tests.media.peers import BROWSER, TRUNK, Totals
+
+__all__ = ["BROWSER", "TRUNK", "LocalCall"]
+
+
+class LocalCall:
+    """Both legs are open; what else they are told is up to the test."""
+
+    def __init__(self, sockets: PortPair, consent_seconds: float = 30.0) -> None:
+        self.events: list[Event] = []
+        self.call = Call(self.events.append)
+        self.browser = IceLeg(
+            BROWSER, self.events.append, self.call.ssrcs, Credentials("ufrag", b"password"), consent_seconds
+        )
+        self.trunk = PortLeg(TRUNK, self.events.append, self.call.ssrcs, sockets)
+        self.call.add(self.browser)
+        self.call.add(self.trunk)
+        self._payloads: tuple[tuple[PayloadMap, ...], tuple[PayloadMap, ...]] = ((), ())
+
+    def keys(self, leg: LegId, suite: str, tx: Secret[bytes], rx: Secret[bytes], now: float) -> None:
+        self.call.obey(SetKeys(leg, suite, tx, rx), now)
+
+    def peer(
+        self,
+        rtp: tuple[str, int],
+        now: float,
+        *,
+        keyed: bool = False,
+        mux: bool = False,
+        sources: tuple[str, ...] = (),
+    ) -> None:
+        self.call.obey(SetPeer(TRUNK, keyed, HostPort(*rtp), None, mux, sources), now)
+
+    def payloads(self, to_trunk: Iterable[PayloadMap], to_browser: Iterable[PayloadMap], now: float) -> None:
+        self._payloads = tuple(to_trunk), tuple(to_browser)
+        self.hold(now)
+
+    def hold(self, now: float, *, to_trunk: bool = True, to_browser: bool = True) -> None:
+        """Which ways RTP may pass."""
+        self.call.obey(Route(BROWSER, TRUNK, RelayPlan(self._payloads[0], to_trunk)), now)
+        self.call.obey(Route(TRUNK, BROWSER, RelayPlan(self._payloads[1], to_browser)), now)
+
+    @property
+    def counters(self) -> Totals:
+        return Totals(self.call.counters())
+
+    def close(self) -> None:
+        for leg in list(self.call.legs.values()):
+            self.call.remove(leg, 0.0)

@@ -46,30 +46,83 @@ class SipText:
 
 
 class ScriptedCall:
-    """One INVITE of the page and the responses and requests a test sends about it."""
+    """One call of the page, either way, and the responses and requests a test sends about it."""
 
-    def __init__(self, gateway: ScriptedGateway, invite: SipText) -> None:
+    def __init__(self, gateway: ScriptedGateway, invite: SipText, *, incoming: bool = False) -> None:
         self.gateway, self.invite, self.ended = gateway, invite, asyncio.Event()
+        self.incoming = incoming
+        self._number = 100
+
+    @property
+    def call_id(self) -> str:
+        return self.invite.get("Call-ID")
 
     async def respond(self, status: int, reason: str, *headers: Header, sdp: str = "") -> None:
         await self.gateway.send(respond(self.invite, status, reason, *headers, sdp=sdp))
 
     async def bye(self, *headers: Header) -> None:
-        await self.inside("BYE", 1, *headers)
+        self._number += 1
+        await self.inside("BYE", self._number, *headers)
 
-    async def inside(self, method: str, number: int, *headers: Header) -> None:
+    async def cancel(self, *headers: Header) -> None:
+        """Takes a call to the page back before it was answered."""
+        fields = [self.invite.all(name)[0] for name in ("Via", "Max-Forwards", "From", "To", "Call-ID")]
+        lines = [*fields, ("CSeq", "1 CANCEL"), *headers]
+        await self.gateway.send(SipText(self.invite.start.replace("INVITE", "CANCEL", 1), lines))
+
+    async def answered(self) -> SipText:
+        """The page's 200 to a call to it, acknowledged."""
+        await self.gateway.wait_until(lambda: self._answer() is not None)
+        answer = self._answer()
+        assert answer is not None
+        await self.inside("ACK", 1)
+        return answer
+
+    def _answer(self) -> SipText | None:
+        answers = self.gateway.received("SIP/2.0 200", self.call_id)
+        return next((answer for answer in answers if answer.get("CSeq") == "1 INVITE"), None)
+
+    async def inside(self, method: str, number: int, *headers: Header, body: str = "", kind: str = "") -> None:
         """A request inside the call."""
         lines = [
-            ("Via", f"SIP/2.0/WS gateway.invalid;branch=z9hG4bK{method.lower()}{number}"),
+            ("Via", f"SIP/2.0/WS gateway.invalid;branch=z9hG4bK{self.call_id}{method.lower()}{number}"),
             ("Max-Forwards", "70"),
-            ("From", self.invite.get("To") + ";tag=gw"),
-            ("To", self.invite.get("From")),
-            ("Call-ID", self.invite.get("Call-ID")),
+            *self._sides(),
+            ("Call-ID", self.call_id),
             ("CSeq", f"{number} {method}"),
+            ("Contact", f"<{GATEWAY}>"),
             *headers,
+            *([("Content-Type", kind)] if kind else []),
         ]
-        target = self.invite.get("Contact").strip("<>").partition(">")[0]
-        await self.gateway.send(SipText(f"{method} {target} SIP/2.0", lines))
+        await self.gateway.send(SipText(f"{method} {self._target()} SIP/2.0", lines, body))
+
+    def _sides(self) -> list[Header]:
+        if not self.incoming:
+            return [("From", self.invite.get("To") + ";tag=gw"), ("To", self.invite.get("From"))]
+        answer = self._answer()
+        assert answer is not None, "the page has not answered this call"
+        return [("From", self.invite.get("From")), ("To", answer.get("To"))]
+
+    def _target(self) -> str:
+        contact = self._answer() if self.incoming else self.invite
+        assert contact is not None
+        return contact.get("Contact").strip("<").partition(">")[0]
+
+    async def refer(self) -> SipText:
+        """The last REFER of the page in this call."""
+        await self.gateway.wait_until(lambda: bool(self.gateway.received("REFER", self.call_id)))
+        return self.gateway.received("REFER", self.call_id)[-1]
+
+    async def notify(
+        self, refer: SipText, status_line: str, *headers: Header, state: str = "active;expires=60"
+    ) -> None:
+        """How the call a REFER asked for goes (RFC 3515 2.4.4)."""
+        self._number += 1
+        event = ("Event", f"refer;id={refer.get('CSeq').partition(' ')[0]}")
+        fields = (event, ("Subscription-State", state), *headers)
+        await self.inside(
+            "NOTIFY", self._number, *fields, body=status_line + "\r\n", kind="message/sipfrag;version=2.0"
+        )
 
 
 def respond(request: SipText, status: int, reason: str, *headers: Header, sdp: str = "") -> SipText:
@@ -92,6 +145,9 @@ class ScriptedGateway:
     def __init__(self) -> None:
         self.register_status = (200, "OK")
         self.script: Script | None = None
+        self.change: Script | None = None
+        """What answers a re-INVITE; `script` without it."""
+        self.refer_status: tuple[int, str, *tuple[Header, ...]] = (202, "Accepted")
         self.requests: list[SipText] = []
         self._arrived = asyncio.Event()
         self._socket: web.WebSocketResponse | None = None
@@ -132,22 +188,34 @@ class ScriptedGateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def invite(self, sdp: str, *headers: Header, caller: str = '"Carol" <sip:carol@example.com>') -> None:
+    def received(self, start: str, call_id: str) -> list[SipText]:
+        """What the page has sent in a call and starts like this."""
+        return [m for m in self.requests if m.start.startswith(start) and m.get("Call-ID") == call_id]
+
+    async def invite(
+        self,
+        sdp: str,
+        *headers: Header,
+        caller: str = '"Carol" <sip:carol@example.com>',
+        call_id: str = "incoming",
+    ) -> ScriptedCall:
         """Calls the page."""
         register = next(r for r in self.requests if r.method == "REGISTER")
         target = register.get("Contact").strip("<").partition(">")[0]
         lines = [
-            ("Via", "SIP/2.0/WS gateway.invalid;branch=z9hG4bKinvite"),
+            ("Via", f"SIP/2.0/WS gateway.invalid;branch=z9hG4bK{call_id}invite"),
             ("Max-Forwards", "70"),
             ("From", caller + ";tag=carol"),
             ("To", "<sip:alice@example.com>"),
-            ("Call-ID", "incoming"),
+            ("Call-ID", call_id),
             ("CSeq", "1 INVITE"),
             ("Contact", f"<{GATEWAY}>"),
             ("Content-Type", "application/sdp"),
             *headers,
         ]
-        await self.send(SipText(f"INVITE {target} SIP/2.0", lines, sdp))
+        call = self._calls[call_id] = ScriptedCall(self, SipText(f"INVITE {target} SIP/2.0", lines, sdp), incoming=True)
+        await self.send(call.invite)
+        return call
 
     async def tell_where_calls_ring(self, *contacts: tuple[str, str, str], namespace: str = REGINFO) -> None:
         """A NOTIFY of the reg event: state, event and q of Contacts, the page's own one first."""
@@ -193,12 +261,18 @@ class ScriptedGateway:
                 call.ended.set()
         elif message.method == "UPDATE":
             await self.send(respond(message, 200, "OK"))
+        elif message.method == "REFER":
+            await self.send(respond(message, *self.refer_status))
 
     def _start(self, invite: SipText) -> None:
-        if self.script is None:
+        again = ";tag=" in invite.get("To")
+        script = self.change if again and self.change is not None else self.script
+        if script is None:
             return
-        call = self._calls[invite.get("Call-ID")] = ScriptedCall(self, invite)
-        task = asyncio.get_running_loop().create_task(self._run(self.script, call))
+        call = ScriptedCall(self, invite)
+        if not again:
+            self._calls[call.call_id] = call
+        task = asyncio.get_running_loop().create_task(self._run(script, call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

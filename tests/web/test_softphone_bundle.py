@@ -72,6 +72,15 @@ def test_page_has_every_element_the_phone_uses() -> None:
     assert used <= present
 
 
+def test_the_line_of_a_call_has_every_part_the_list_uses() -> None:
+    template = (DIST / "index.html").read_text().partition("<template")[2]
+    source = (SOFTPHONE / "src" / "calllist.js").read_text()
+    parts = set(re.findall(r"part\(item, '([a-z-]+)'\)", source))
+    actions = set(re.findall(r"offer\(item, '([a-z]+)'", source))
+    assert parts == set(re.findall(r'data-part="([^"]+)"', template))
+    assert actions == set(re.findall(r'data-action="([^"]+)"', template))
+
+
 def test_every_field_has_a_label() -> None:
     page = (DIST / "index.html").read_text()
     fields = set(re.findall(r'<(?:input|select) id="([^"]+)"', page))

@@ -289,10 +289,83 @@ def test_the_cause_of_the_telephone_network_says_more_than_the_status(status: in
     assert failure(status, "x", {"Reason": f'Q.850;cause={cause};text="n"'})["words"] == words
 
 
-@pytest.mark.parametrize("reason", ['SIP;cause=200;text="Call completed elsewhere"', "SIP;cause=200", "Q.850;cause=26"])
-def test_a_call_another_phone_took_is_told_as_such(reason: str) -> None:
-    event = "{originator: 'remote', cause: 'Canceled', message: {getHeader: () => a[0]}}"
-    assert run_module("reasons.js", f"m.describeFailure({event})", reason)["words"] == "Answered elsewhere."
+CANCELLED = "{originator: 'remote', cause: 'Canceled', message: {getHeader: () => a[0]}}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ('SIP;cause=200;text="Call completed elsewhere"', "Answered on another device."),
+        ("SIP;cause=200", "Answered on another device."),
+        ("Q.850;cause=26", "Answered elsewhere."),
+    ],
+)
+def test_a_call_another_phone_took_is_told_as_such(reason: str, words: str) -> None:
+    assert run_module("reasons.js", f"m.describeFailure({CANCELLED})", reason)["words"] == words
+    assert run_module("reasons.js", f"m.wasMissed({CANCELLED})", reason) is False
+
+
+@pytest.mark.parametrize("reason", [None, "", "Q.850;cause=16", "SIP;cause=487", "constructor", "SIP"])
+def test_a_call_nobody_took_was_missed(reason: str | None) -> None:
+    assert run_module("reasons.js", f"m.wasMissed({CANCELLED})", reason) is True
+
+
+def test_a_call_that_was_declined_or_failed_was_not_missed() -> None:
+    for event in ("{originator: 'local', cause: 'Rejected'}", "{originator: 'remote', cause: 'Internal Error'}"):
+        assert run_module("reasons.js", f"m.wasMissed({event})") is False
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "words"),
+    [
+        (403, {}, "This transfer is not allowed."),
+        (488, {}, "The call could not be carried on there, or not as well protected."),
+        (488, {"Reason": 'SIP;cause=488;text="less protected there"'}, "Less protected there."),
+        (480, {"Reason": "Q.850;cause=19"}, "Nobody answered in time."),
+        (403, {"Warning": '399 gw "No such number"'}, "No such number."),
+        (503, {}, "The telephone network cannot be reached now."),
+        (499, {}, "Odd."),
+    ],
+)
+def test_a_refused_transfer_is_told_in_words(status: int, headers: dict[str, str], words: str) -> None:
+    expression = f"m.describeRefer({MESSAGE}, '')"
+    assert run_module("reasons.js", expression, status, "Odd" if status == 499 else "x", headers) == words
+
+
+def test_a_transfer_nobody_answered_is_told_by_its_cause() -> None:
+    assert run_module("reasons.js", "m.describeRefer(null, 'Request Timeout')") == "The gateway did not answer in time."
+
+
+@pytest.mark.parametrize("attended", [True, False])
+@pytest.mark.parametrize("step", ["holding", "asked", "trying", "ringing", "joined", "failed"])
+def test_every_step_of_a_transfer_has_its_words(step: str, attended: bool) -> None:
+    facts = {"step": step, "who": "Carol", "to": "602", "attended": attended, "reason": "Busy."}
+    words = run_module("transfer.js", "m.describeTransfer(a[0])", facts)
+    assert "602" in words
+    assert "undefined" not in words
+    assert words.endswith("Busy.") is (step == "failed")
+
+
+@pytest.mark.parametrize(
+    ("far", "trunk", "browser"),
+    [
+        ("", "dtls,AEAD_AES_256_GCM,wss", True),
+        ("", "dtls,pending,ws", True),
+        ("", "sdes,AEAD_AES_256_GCM,tls1.3,verified", False),
+        ("browser", "pending", True),
+        ("trunk", "dtls,AEAD_AES_256_GCM,wss", False),
+        ("room", "dtls,AEAD_AES_256_GCM,wss", False),
+    ],
+)
+def test_the_other_end_is_a_browser_when_the_gateway_or_its_leg_says_so(far: str, trunk: str, browser: bool) -> None:
+    header = f'grade=HOP_BY_HOP;scope="to bob";trunk="{trunk}"' + (f";far={far}" if far else "")
+    assert run_module("callsecurity.js", "m.endsInBrowser(a[0])", parse(header)) is browser
+    words = run_module("callsecurity.js", "m.whoCouldListen(a[0])", parse(header))
+    assert words.startswith("Only this gateway and the two of you.") is browser
+
+
+def test_of_no_report_nothing_is_known_about_the_other_end() -> None:
+    assert run_module("callsecurity.js", "m.endsInBrowser(a[0])", None) is False
 
 
 def test_own_decisions_are_told_as_such() -> None:

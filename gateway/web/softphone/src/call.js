@@ -1,9 +1,11 @@
 // One call: turns JsSIP's session events into the few states and facts the page shows.
 import { HEADER, parseCallSecurity } from './callsecurity.js';
+import { Holding } from './holding.js';
 import { readTransport } from './mediastats.js';
 import { IDENTITY, nameOf, parseIdentity } from './party.js';
-import { LOST, describeEnd, describeFailure } from './reasons.js';
+import { LOST, describeEnd, describeFailure, wasMissed } from './reasons.js';
 import { constraintsFor, switchMicrophone } from './microphone.js';
+import { Transfer, describeTransfer } from './transfer.js';
 
 const HEADER_WAIT = 3000; // ms after the answer until a missing header counts as "unknown"
 const STATS_INTERVAL = 1000;
@@ -11,6 +13,7 @@ const DTMF = { transportType: 'RFC2833', duration: 100, interToneGap: 70 };
 const MAX_QUEUED_DIGITS = 64;
 const MAX_SHOWN_DIGITS = 16;
 const INTERRUPTED = 'The sound is interrupted. Trying to get it back…';
+const GOODBYE_WAIT = 3000; // ms the gateway has to end a call it has handed over; then the page does
 const MEDIA_FAILED = { status_code: 408, reason_phrase: 'Media connection failed' };
 
 /** Options both for calling and answering. */
@@ -19,17 +22,26 @@ export const mediaOptions = (deviceId) => ({
   pcConfig: { iceServers: [], rtcpMuxPolicy: 'require', bundlePolicy: 'max-bundle' },
 });
 
+let count = 0;
+
 export class Call {
   #session;
   #onChange;
+  #holding;
   #digits = '';
   #timers = [];
   #ownTrack = null;
 
-  constructor(session, { onChange, audio }) {
+  constructor(session, { onChange }) {
     this.#session = session;
     this.#onChange = onChange;
-    this.audio = audio;
+    this.#holding = new Holding(session);
+    this.id = count += 1;
+    this.stream = null; // what the other side says
+    this.transfer = null; // under way, or the last one that failed
+    this.joinedTo = null; // the transfer of another call whose target is the other side of this one
+    this.missed = false;
+    this.endedAt = 0;
     this.state = session.direction === 'incoming' ? 'incoming' : 'calling';
     this.peer = nameOf(session.remote_identity);
     this.notice = '';
@@ -62,7 +74,21 @@ export class Call {
   }
 
   get heldHere() {
-    return this.#session.isOnHold().local === true;
+    return this.#holding.wanted;
+  }
+
+  /** Somebody to talk to: answered and not ended. */
+  get talking() {
+    return this.answered && !this.ended;
+  }
+
+  get transferring() {
+    return this.transfer !== null && !this.transfer.over;
+  }
+
+  /** Where the other side is called, as the gateway knows it. */
+  get address() {
+    return this.#session.remote_identity.uri;
   }
 
   answer(deviceId) {
@@ -98,9 +124,50 @@ export class Call {
     this.#onChange();
   }
 
-  toggleHold() {
-    if (this.heldHere) this.#session.unhold();
-    else this.#session.hold();
+  hold() {
+    this.#putOnHold(true);
+  }
+
+  resume() {
+    this.#putOnHold(false);
+  }
+
+  #putOnHold(held) {
+    if (!this.talking || this.heldHere === held) return;
+    this.#holding.want(held);
+    this.#settle();
+  }
+
+  /**
+   * Hands the other side over to `target`, called `to` on the page, or with `other` to the other side of that call. On hold
+   * meanwhile. Gives whether they were connected; if not, the call is still here and on hold.
+   */
+  async handOver(target, { to, other = null }) {
+    const transfer = new Transfer({ who: this.peer, to, attended: other !== null, onChange: () => this.#transferChanged() });
+    this.transfer = transfer;
+    if (other) other.joinedTo = transfer;
+    this.hold();
+    this.#transferChanged();
+    await this.#holding.agreed();
+    if (this.ended || other?.ended) transfer.abandon();
+    else transfer.send(this.#session, target, other?.session);
+    const joined = await transfer.finished;
+    for (const call of [this, other]) if (joined) call?.sayGoodbye(transfer);
+    if (!joined && other) other.joinedTo = null;
+    return joined;
+  }
+
+  #transferChanged() {
+    this.#tell(describeTransfer(this.transfer));
+  }
+
+  /** The gateway ends a call it has handed over, sometimes before it says so. */
+  sayGoodbye(transfer) {
+    if (!this.ended) {
+      this.#timers.push(setTimeout(() => this.hangUp(), GOODBYE_WAIT));
+      return;
+    }
+    this.reason = describeTransfer(transfer);
     this.#onChange();
   }
 
@@ -114,6 +181,11 @@ export class Call {
     this.#digits += digit;
     this.#flushDigits();
     return true;
+  }
+
+  /** Says something about this call, until there is something else to say. */
+  tell(notice) {
+    this.#tell(notice);
   }
 
   #tell(notice) {
@@ -157,7 +229,9 @@ export class Call {
     session.on('reinvite', ({ request }) => this.#read(request));
     session.on('update', ({ request }) => this.#read(request));
     session.on('failed', (event) => this.#failed(event));
-    session.on('ended', (event) => this.#finish(describeEnd(event), event.message));
+    session.on('ended', (event) => this.#finish(this.#handedOver() ?? describeEnd(event), event.message));
+    session.on('refer', ({ reject }) => reject()); // the gateway acts on transfers itself and asks no page to
+    session.on('replaces', ({ reject }) => reject()); // nor does it replace a call behind its user's back
   }
 
   /** The header of an incoming INVITE, before the session is answered. */
@@ -168,8 +242,8 @@ export class Call {
   #attach(connection) {
     connection.addEventListener('track', ({ track }) => {
       if (track.kind !== 'audio') return;
-      this.audio.srcObject = new MediaStream([track]);
-      this.audio.play().catch(() => {}); // the autoplay rules allow it: the user clicked "call" or "answer"
+      this.stream = new MediaStream([track]);
+      this.#onChange();
     });
     connection.addEventListener('connectionstatechange', () => this.#connectionChanged(connection.connectionState));
   }
@@ -185,7 +259,7 @@ export class Call {
 
   #read(message) {
     const report = parseCallSecurity(message?.getHeader?.(HEADER));
-    if (report) this.report = report;
+    if (report && !isOlder(report, this.report)) this.report = report;
     const identity = parseIdentity(message?.getHeader?.(IDENTITY)); // after a transfer it is somebody else
     if (identity) this.peer = nameOf(identity);
     this.#onChange();
@@ -215,7 +289,7 @@ export class Call {
   #settle() {
     if (this.ended || !this.answered) return;
     const { local, remote } = this.#session.isOnHold();
-    this.state = local || remote ? 'held' : 'in-call';
+    this.state = this.heldHere || local || remote ? 'held' : 'in-call';
     this.#onChange();
   }
 
@@ -237,17 +311,30 @@ export class Call {
     if (this.ended) return;
     const failure = describeFailure(event);
     this.refusal = failure.security;
+    this.missed = this.#session.direction === 'incoming' && wasMissed(event);
     this.#finish(failure, event.message);
+  }
+
+  /** Why this call ended if it was handed over, or its other side was joined with another call's; null if neither. */
+  #handedOver() {
+    const transfer = [this.transfer, this.joinedTo].find((one) => one?.step === 'joined');
+    return transfer ? { words: describeTransfer(transfer), detail: '' } : null;
   }
 
   #finish({ words, detail }, message) {
     if (this.ended) return;
     for (const timer of this.#timers) clearInterval(timer);
+    this.#holding.stop();
     this.#ownTrack?.stop();
-    this.audio.srcObject = null;
+    this.stream = null;
+    this.endedAt = Date.now();
     this.reason = words;
     this.detail = detail;
     this.state = 'ended';
+    this.transfer?.abandon();
     this.#read(message);
   }
 }
+
+/** The report with the highest number counts; those of another call the gateway has made of this one begin anew. */
+const isOlder = (report, known) => known !== null && report.id === known.id && report.sequence < known.sequence;

@@ -103,6 +103,7 @@ export function parseCallSecurity(header) {
     policy: fields.get('policy') ?? '',
     id: fields.get('id') ?? '',
     lost: fields.get('lost') in LOSSES ? fields.get('lost') : '',
+    far: fields.get('far') ?? '',
   };
 }
 
@@ -120,6 +121,12 @@ function parseLeg(text) {
     tls,
     verified: has('verified') ? true : has('unverified') ? false : null,
   };
+}
+
+/** True when the other end of the call is a browser too: the gateway says so, or its leg to there is a WebSocket's. */
+export function endsInBrowser(report) {
+  if (report?.far) return report.far === 'browser';
+  return ['ws', 'wss'].includes(report?.trunk?.transport);
 }
 
 export const colourOf = (grade) => COLOURS[grade] ?? 'grey';
@@ -146,6 +153,7 @@ export function whoCouldListen(report, { past = false } = {}) {
       return 'Nobody by just tapping the line, but someone able to intercept and change the traffic '
         + `${past ? 'could have listened' : 'could'}, because one side did not prove who it is.`;
     case 'HOP_BY_HOP':
+      if (endsInBrowser(report)) return 'Only this gateway and the two of you. Nobody on the network in between.';
       return past
         ? `Only this gateway and whoever carried the call beyond ${destination}. Nobody on the network in between.`
         : `Only this gateway and whoever carries the call beyond ${destination}. Nobody on the network in between.`;

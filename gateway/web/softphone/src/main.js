@@ -1,8 +1,10 @@
 // Wires the page to the phone.
+import { CallList } from './calllist.js';
+import { DialForm } from './dialform.js';
 import { askForMicrophone, listMicrophones } from './microphone.js';
 import { Phone } from './phone.js';
-import { playChime, playDigit, playRingback, stopTones, unlockAudio } from './tones.js';
-import { render, renderDuration, renderMicrophones, showDialProblem, showMicrophoneProblem, showSignInProblem } from './view.js';
+import { playDigit, playTone, unlockAudio } from './tones.js';
+import { render, renderDuration, renderMicrophones, showMicrophoneProblem, showSignInProblem } from './view.js';
 
 const CLOCK = 500; // ms between updates of the call's duration
 const ANSWER_KEY = 'KeyA'; // with Alt: the one key that answers, wherever the focus is
@@ -16,26 +18,45 @@ async function loadConfiguration() {
   return response.json();
 }
 
+/** The phone and what shows it: {phone, form, list}. */
 function createPhone(config) {
-  const phone = new Phone({ config, audio: element('remote-audio'), onChange: () => changed(phone) });
-  let previous = { state: 'idle', registration: 'offline' };
+  const phone = new Phone({ config, audio: element('remote-audio'), onChange: changed });
+  const microphone = () => element('microphone').value;
+  const form = new DialForm(phone, microphone);
+  const list = new CallList(phone, {
+    answer: (call) => answer(phone, call),
+    resume: (call) => phone.bringForward(call),
+    join: (call) => phone.join(call),
+    end: (call) => (call.state === 'incoming' ? call.reject() : call.hangUp()),
+  });
+  let previous = { picture: pictureOf(phone), registration: 'offline' };
 
   function changed() {
     render(phone, Date.now());
-    const state = phone.call?.state ?? 'idle';
-    if (state !== previous.state) stateChanged(phone, state);
+    form.render();
+    list.render(Date.now());
+    const picture = pictureOf(phone);
+    if (picture !== previous.picture) pictureChanged(phone);
     if (phone.registration !== previous.registration && phone.registration === 'registered') registered(phone);
-    previous = { state, registration: phone.registration };
+    previous = { picture, registration: phone.registration };
   }
-  return phone;
+  return { phone, form, list };
 }
 
-function stateChanged(phone, state) {
-  stopTones();
-  if (state === 'ringing') playRingback();
-  if (state === 'incoming') playChime();
+/** Which calls there are and how they stand: when this changes, tones and focus may have to. */
+const pictureOf = (phone) => [phone.call, ...phone.others].map((call) => `${call?.id} ${call?.state ?? 'idle'}`).join();
+
+function pictureChanged(phone) {
+  playTone(toneFor(phone));
   keepFocus('call-state');
-  if (state === 'in-call') refreshMicrophones();
+  if (phone.call?.state === 'in-call') refreshMicrophones();
+}
+
+/** Nothing rings over a talk: who calls meanwhile is told by quiet pips. */
+function toneFor(phone) {
+  if (phone.call?.state === 'incoming') return 'chime';
+  if (phone.call?.state === 'ringing') return 'ringback';
+  return phone.ringing ? 'pips' : '';
 }
 
 /**
@@ -58,46 +79,30 @@ async function refreshMicrophones() {
   renderMicrophones(await listMicrophones());
 }
 
-function pressDigit(phone, digit) {
+function pressDigit({ phone, form }, digit) {
   unlockAudio();
-  if (phone.call?.answered && !phone.call.ended) {
-    if (phone.call.sendDigit(digit)) playDigit(digit);
-  } else if (!phone.busy) {
+  if (form.takesDigits) {
     element('number').value += digit;
+    playDigit(digit);
+  } else if (phone.call?.talking && phone.call.sendDigit(digit)) {
     playDigit(digit);
   }
 }
 
-function dial(phone) {
+function answer(phone, call) {
   unlockAudio();
-  const number = element('number').value.trim();
-  if (!number) return;
-  try {
-    phone.dial(number, element('microphone').value);
-  } catch (error) {
-    showDialProblem(dialProblem(error));
-  }
+  phone.answer(call, element('microphone').value);
 }
 
-function dialProblem(error) {
-  if (error instanceof RangeError) return `Only numbers and names of ${error.message} can be called from here.`;
-  return error instanceof TypeError ? 'This is not a number that can be called.' : String(error.message);
-}
-
-function answer(phone) {
-  unlockAudio();
-  if (phone.call?.state === 'incoming') phone.call.answer(element('microphone').value);
-}
-
-function onKey(phone, event) {
-  if (event.altKey && event.code === ANSWER_KEY && phone.call?.state === 'incoming') {
+function onKey(page, event) {
+  if (event.altKey && event.code === ANSWER_KEY && page.phone.ringing) {
     event.preventDefault();
-    answer(phone);
+    answer(page.phone, page.phone.ringing);
     return;
   }
   const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
   if (typing || event.ctrlKey || event.metaKey || event.altKey || !DIGIT.test(event.key)) return;
-  pressDigit(phone, event.key);
+  pressDigit(page, event.key);
   const key = element('keypad').querySelector(`[data-digit="${event.key}"]`);
   key.classList.add('pressed');
   setTimeout(() => key.classList.remove('pressed'), 150);
@@ -116,25 +121,23 @@ function connectSignIn(phone) {
   });
 }
 
-function connectCall(phone) {
+function connectCall({ phone, form }) {
   const onClick = (id, action) => element(id).addEventListener('click', action);
-  element('dial-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    dial(phone);
-  });
-  onClick('answer', () => answer(phone));
+  onClick('answer', () => answer(phone, phone.call));
   onClick('reject', () => phone.call?.reject());
   onClick('hangup', () => phone.call?.hangUp());
   onClick('mute', () => phone.call?.toggleMute());
-  onClick('hold', () => phone.call?.toggleHold());
+  onClick('hold', () => phone.toggleHold());
+  onClick('transfer', () => form.open('transfer'));
+  onClick('add', () => form.open('add'));
 }
 
-function connectKeypad(phone) {
+function connectKeypad(page) {
   element('keypad').addEventListener('click', (event) => {
     const key = event.target.closest('[data-digit]');
-    if (key) pressDigit(phone, key.dataset.digit);
+    if (key) pressDigit(page, key.dataset.digit);
   });
-  document.addEventListener('keydown', (event) => onKey(phone, event));
+  document.addEventListener('keydown', (event) => onKey(page, event));
 }
 
 function connectMicrophone(phone) {
@@ -145,16 +148,24 @@ function connectMicrophone(phone) {
 }
 
 async function start() {
-  const phone = createPhone(await loadConfiguration());
+  const page = createPhone(await loadConfiguration());
+  const { phone, form, list } = page;
   connectSignIn(phone);
-  connectCall(phone);
-  connectKeypad(phone);
+  connectCall(page);
+  connectKeypad(page);
   connectMicrophone(phone);
-  setInterval(() => renderDuration(phone.call, Date.now()), CLOCK);
-  window.addEventListener('beforeunload', (event) => phone.busy && event.preventDefault()); // "Leave this page?"
+  setInterval(() => {
+    renderDuration(phone.call, Date.now());
+    list.renderDurations(Date.now());
+  }, CLOCK);
+  window.addEventListener('beforeunload', (event) => phone.live.length > 0 && event.preventDefault()); // "Leave this page?"
   window.addEventListener('pagehide', () => phone.signOut());
-  window.softphone = { session: () => (phone.busy ? phone.call.session : null) };
+  window.softphone = {
+    session: () => (phone.busy ? phone.call.session : null),
+    sessions: () => phone.live.map((call) => call.session),
+  };
   render(phone, Date.now());
+  form.render();
   if (document.activeElement === document.body) element('user').focus();
 }
 

@@ -1,10 +1,12 @@
-// The user agent: signs in, places and receives calls. One call at a time.
+// The user agent: signs in, places and receives calls. Several at once, of which one is heard and spoken in.
 import JsSIP from 'jssip';
 import { Call, mediaOptions } from './call.js';
 import { describeRegistration } from './reasons.js';
 import { EVENT, readStanding } from './reginfo.js';
 
 const BUSY_HERE = 486;
+const MAX_CALLS = 4; // at once: more than anybody keeps in mind, and fewer than the gateway allows
+const LINGER = 20000; // ms a call that ended beside another one stays in the list, with its reason
 const HERE = { place: 'here' };
 
 export class Phone {
@@ -12,6 +14,7 @@ export class Phone {
   #audio;
   #onChange;
   #agent = null;
+  #lingering = new Set();
 
   constructor({ config, audio, onChange }) {
     this.#config = config;
@@ -22,11 +25,27 @@ export class Phone {
     this.signedIn = false; // stays true while a lost connection is being restored
     this.standing = HERE; // whether calls ring on this page
     this.user = '';
-    this.call = null;
+    this.call = null; // in front: the one that is heard, or the last one that was
+    this.calls = [];
   }
 
+  /** The call in front is one, and not over. */
   get busy() {
     return this.call !== null && !this.call.ended;
+  }
+
+  get live() {
+    return this.calls.filter((call) => !call.ended);
+  }
+
+  /** Behind the call in front: on hold, calling, or over a moment ago. */
+  get others() {
+    return this.calls.filter((call) => call !== this.call);
+  }
+
+  /** The call Alt+A answers. */
+  get ringing() {
+    return [this.call, ...this.others].find((call) => call?.state === 'incoming');
   }
 
   signIn(user, password) {
@@ -47,15 +66,93 @@ export class Phone {
     this.user = '';
     this.signedIn = false;
     if (!this.busy) this.call = null;
+    this.calls = this.live;
     this.#set('offline');
   }
 
-  /** Calls a number or a name of this gateway; throws RangeError for one of another domain, which would go astray. */
+  /**
+   * Calls a number or a name of this gateway, while the call in front goes on hold. Gives false when it cannot be now; throws
+   * RangeError for an address of another domain, which would go astray, TypeError for what is none.
+   */
   dial(number, deviceId) {
-    if (this.busy || this.registration !== 'registered') return;
+    const inTheMaking = this.busy && !this.call.talking;
+    if (inTheMaking || this.registration !== 'registered' || this.live.length >= MAX_CALLS) return false;
+    this.#agent.call(this.#target(number), mediaOptions(deviceId)); // newRTCSession makes the Call
+    return true;
+  }
+
+  /** Hands the call in front over to a number or a name; errors as `dial`. If that fails it is as it was before. */
+  transfer(number) {
+    const call = this.call;
+    if (!call?.talking || call.transferring) return;
+    const target = this.#target(number);
+    const resume = !call.heldHere;
+    call.handOver(target, { to: number }).then((joined) => {
+      if (!joined && resume && !call.ended && call === this.call) call.resume();
+    });
+  }
+
+  /** Joins the other side of `call`, on hold, with that of the call in front. */
+  async join(call) {
+    const front = this.call;
+    if (!this.canJoin(call)) return;
+    const joined = await call.handOver(front.address, { to: front.peer, other: front });
+    if (!joined && front.ended && !call.ended && front === this.call) this.bringForward(call);
+  }
+
+  canJoin(call) {
+    const both = [call, this.call];
+    return call !== this.call && both.every((one) => one?.talking && !one.transferring && one.joinedTo === null);
+  }
+
+  /** Answers a call; the one in front goes on hold. */
+  answer(call, deviceId) {
+    if (call?.state !== 'incoming') return;
+    this.#putInFront(call);
+    call.answer(deviceId);
+  }
+
+  /** Goes on with this call; the one in front goes on hold. */
+  bringForward(call) {
+    if (!call.talking) return;
+    this.#putInFront(call);
+    call.resume();
+  }
+
+  /** Hold or resume for the call in front. */
+  toggleHold() {
+    const call = this.call;
+    if (!call?.talking || call.transferring) return;
+    if (call.heldHere) call.resume();
+    else call.hold();
+  }
+
+  #putInFront(call) {
+    this.call = call;
+    this.#changed();
+  }
+
+  #target(number) {
     const [, domain = ''] = /^(?:sips?:)?[^@]*@([^;?]*)/i.exec(number) ?? [];
     if (domain && domain.toLowerCase() !== this.#config.realm.toLowerCase()) throw new RangeError(this.#config.realm);
-    this.#agent.call(number, mediaOptions(deviceId)); // newRTCSession makes the Call
+    const target = this.#agent.normalizeTarget(number);
+    if (!target) throw new TypeError(`Invalid target: ${number}`);
+    return target;
+  }
+
+  /** Keeps what always holds: only the call in front is heard and not on hold, and who calls is in front of what is over. */
+  #changed() {
+    if (!this.busy) this.call = this.ringing ?? this.call;
+    for (const call of this.others) if (call.talking && !call.heldHere) call.hold();
+    this.calls = this.calls.filter((call) => call === this.call || !call.ended || this.#lingering.has(call));
+    this.#listenTo(this.call?.stream ?? null);
+    this.#onChange();
+  }
+
+  #listenTo(stream) {
+    if (this.#audio.srcObject === stream) return;
+    this.#audio.srcObject = stream;
+    if (stream) this.#audio.play().catch(() => {}); // the autoplay rules allow it: the user clicked "call" or "answer"
   }
 
   /** Takes the place again that another page has taken or removed. */
@@ -72,7 +169,7 @@ export class Phone {
   #set(registration, reason = '') {
     this.registration = registration;
     this.registrationReason = reason;
-    this.#onChange();
+    this.#changed();
   }
 
   #listen(agent) {
@@ -85,7 +182,7 @@ export class Phone {
   }
 
   #disconnected() {
-    this.call?.loseGateway(); // a dialog of a browser lives and dies with its connection
+    for (const call of this.live) call.loseGateway(); // a dialog of a browser lives and dies with its connection
     this.#set('connecting', 'No connection to the gateway. Trying again…');
   }
 
@@ -102,7 +199,7 @@ export class Phone {
     if (!standing) return;
     this.standing = standing.place === 'lost' ? HERE : standing;
     if (standing.place === 'lost') this.#agent.register();
-    this.#onChange();
+    this.#changed();
   }
 
   #refused(event) {
@@ -117,12 +214,30 @@ export class Phone {
   }
 
   #opened({ originator, session, request }) {
-    if (this.busy) {
+    if (this.live.length >= MAX_CALLS) {
       session.terminate({ status_code: BUSY_HERE });
       return;
     }
-    this.call = new Call(session, { audio: this.#audio, onChange: this.#onChange });
-    if (originator === 'remote') this.call.readRequest(request);
-    this.#onChange();
+    const call = new Call(session, { onChange: () => this.#callChanged(call) });
+    this.calls.push(call);
+    if (originator === 'local' || !this.busy) this.call = call;
+    if (originator === 'remote') call.readRequest(request);
+    this.#changed();
+  }
+
+  #callChanged(call) {
+    const besideAnother = call !== this.call || this.ringing !== undefined;
+    if (call.ended && besideAnother && this.calls.includes(call)) this.#keepForAWhile(call);
+    this.#changed();
+  }
+
+  /** Nobody has seen yet why it ended. */
+  #keepForAWhile(call) {
+    if (this.#lingering.has(call)) return;
+    this.#lingering.add(call);
+    setTimeout(() => {
+      this.#lingering.delete(call);
+      this.#changed();
+    }, LINGER);
   }
 }

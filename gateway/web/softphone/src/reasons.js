@@ -52,6 +52,22 @@ const Q850_WORDS = table({
   102: 'The telephone network did not answer in time',
 });
 
+// What a refused transfer means, where the status alone would be about a call.
+const REFER_WORDS = table({
+  403: 'This transfer is not allowed',
+  404: 'That number cannot be called from here',
+  405: 'The gateway cannot transfer this call',
+  408: 'Nobody answered there in time',
+  480: 'Nobody can be reached there now',
+  481: 'One of the two calls has ended',
+  486: 'The line is busy there',
+  487: 'It was cancelled',
+  488: 'The call could not be carried on there, or not as well protected',
+  600: 'The line is busy there',
+  603: 'The call was declined there',
+  606: 'The call could not be carried on there, or not as well protected',
+});
+
 const CAUSE_WORDS = table({
   'Connection Error': 'The connection to the gateway was lost',
   'Request Timeout': 'The gateway did not answer in time',
@@ -72,7 +88,8 @@ const CAUSE_WORDS = table({
 // Warn-codes that speak of protection: 302 transport protocol, 380/381 SIPS (RFC 5630), 399 as the gateway uses it.
 const SECURITY_WARNINGS = new Set([302, 380, 381]);
 const ORDINARY_ENDS = new Set(['Q.850 16', 'Q.850 31', 'SIP 200']); // somebody hung up
-const ELSEWHERE = new Set(['SIP 200', 'Q.850 26']); // in a CANCEL: another phone answered
+// In a CANCEL: another phone answered.
+const ELSEWHERE = table({ 'SIP 200': 'Answered on another device.', 'Q.850 26': 'Answered elsewhere.' });
 const SECURITY_STATUSES = new Set([488, 606]);
 
 const clip = (text) => (text.length > MAX_WORDS ? `${text.slice(0, MAX_WORDS)}…` : text);
@@ -124,7 +141,8 @@ function localWords(cause) {
 
 function requestWords(message, cause) {
   const reason = parseReason(message?.getHeader?.('Reason'));
-  if (reason && ELSEWHERE.has(numberOf(reason))) return 'Answered elsewhere.';
+  const elsewhere = reason && ELSEWHERE[numberOf(reason)];
+  if (elsewhere) return elsewhere;
   if (reason?.protocol === 'SIP' && reason.text) return `${capitalise(reason.text)}.`;
   return cause === 'Canceled' ? 'The caller hung up before you answered.' : causeWords(cause);
 }
@@ -139,6 +157,21 @@ export function describeEnd({ originator, message, cause }) {
   if (cause !== 'Terminated') return { words: causeWords(cause), detail };
   return { words: originator === 'local' ? 'You hung up.' : 'The other side hung up.', detail };
 }
+
+/** Why a transfer was refused: `message` is the response to the REFER, or what a NOTIFY told of the call to the target. */
+export function describeRefer(message, cause) {
+  if (!message) return causeWords(cause);
+  const reason = parseReason(message.getHeader('Reason'));
+  const ours = reason?.protocol === 'SIP' && reason.text ? reason.text : parseWarning(message.getHeader('Warning'))?.text;
+  const network = reason?.protocol === 'Q.850' ? Q850_WORDS[reason.cause] : '';
+  const status = message.status_code;
+  const said = ours || network || REFER_WORDS[status] || STATUS_WORDS[status] || clip(message.reason_phrase || '') || `Status ${status}`;
+  return `${capitalise(said)}.`;
+}
+
+/** True when nobody took a call that came in, and nobody was told that it would not be taken. */
+export const wasMissed = ({ originator, cause, message }) => originator === 'remote' && cause === 'Canceled'
+  && !(numberOf(parseReason(message?.getHeader?.('Reason')) ?? {}) in ELSEWHERE);
 
 /** Ends that no message tells of: the browser sees them itself. */
 export const LOST = Object.freeze({

@@ -1,5 +1,5 @@
 // What the security card shows, worked out from a call. Pure: facts in, words and colours out.
-import { colourOf, describeLeg, isGrade, legColour, titleOf, wasWorse, whoCouldListen } from './callsecurity.js';
+import { colourOf, describeLeg, endsInBrowser, isGrade, legColour, titleOf, wasWorse, whoCouldListen } from './callsecurity.js';
 import { crossCheck, describeObservation } from './mediastats.js';
 
 const NO_LEG = { words: 'Not known', colour: 'grey' };
@@ -14,6 +14,7 @@ const IDLE = {
   trunk: { words: 'No call', colour: 'grey' },
   scope: '',
   notes: '',
+  inBrowser: false,
 };
 
 /** Everything on the card for this call at this time (ms since the epoch). */
@@ -79,6 +80,7 @@ function reportCard(call, now) {
     trunk: report.trunk ? leg(report.trunk) : NO_LEG,
     scope: scopeOf(call),
     notes: notesFor(report),
+    inBrowser: endsInBrowser(report),
   };
 }
 

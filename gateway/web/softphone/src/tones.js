@@ -1,7 +1,9 @@
-// Local tones: ringback while the other side rings (180 without audio), a soft chime for an incoming call.
+// Local tones: ringback while the other side rings (180 without audio), a soft chime for an incoming call, two quiet
+// pips now and then when somebody calls while another call is there.
 
 const RINGBACK = { frequencies: [425], on: 1.0, off: 4.0, level: 0.06 };
 const CHIME = { frequencies: [660, 880], on: 0.35, off: 2.2, level: 0.08 };
+const PIPS = { frequencies: [425, 0, 425], on: 0.6, off: 9.4, level: 0.015 }; // 0 is silence
 const RAMP = 0.02; // seconds; without it the tone clicks
 
 let context = null;
@@ -68,7 +70,13 @@ class Cadence {
 }
 
 const cadence = new Cadence();
+const TONES = { ringback: RINGBACK, chime: CHIME, pips: PIPS };
+let playing = '';
 
-export const playRingback = () => cadence.start(RINGBACK);
-export const playChime = () => cadence.start(CHIME);
-export const stopTones = () => cadence.stop();
+/** `ringback`, `chime`, `pips` or '' for silence; the tone that sounds already goes on. */
+export function playTone(name) {
+  if (name === playing) return;
+  playing = name;
+  cadence.stop();
+  if (name) cadence.start(TONES[name]);
+}

@@ -1,5 +1,7 @@
-// Puts the phone's state on the page. Text only: whatever a peer sent is never markup.
-import { describeLoss } from './callsecurity.js';
+// Puts the phone's state and the call in front on the page.
+import { describeLoss, endsInBrowser } from './callsecurity.js';
+import { callWords, durationOf } from './callwords.js';
+import { setData, setText, show } from './page.js';
 import { describeStanding } from './reginfo.js';
 import { cardFor } from './securitycard.js';
 
@@ -10,33 +12,7 @@ const REGISTRATION_WORDS = {
   failed: 'Not signed in',
 };
 
-const STATE_WORDS = {
-  idle: 'Ready',
-  calling: 'Calling…',
-  ringing: 'Ringing…',
-  early: 'Connecting, you hear the other network…',
-  incoming: 'Incoming call',
-  'in-call': 'In call',
-  held: 'On hold',
-  ended: 'Call ended',
-};
-
 const element = (id) => document.getElementById(id);
-
-/** Live regions speak on every change of text: touch them only when it did change. */
-function setText(id, text) {
-  const node = element(id);
-  if (node.textContent !== text) node.textContent = text;
-}
-
-function setData(id, name, value) {
-  const node = element(id);
-  if (node.dataset[name] !== value) node.dataset[name] = value;
-}
-
-function show(id, visible) {
-  element(id).hidden = !visible;
-}
 
 export function render(phone, now) {
   const call = phone.call;
@@ -44,7 +20,7 @@ export function render(phone, now) {
   renderRegistration(phone);
   renderStanding(phone);
   renderCall(call, state);
-  renderActions(phone, call, state);
+  renderActions(call, state);
   renderSecurity(cardFor(call, now));
   renderDuration(call, now);
 }
@@ -75,30 +51,25 @@ function renderStanding({ registration, standing }) {
 
 function renderCall(call, state) {
   setData('call-state', 'state', state);
-  setText('call-state', callWords(call, state));
+  setText('call-state', callWords(call));
   setText('peer', call?.peer ?? '');
+  setText('peer-kind', call && endsInBrowser(call.report) ? 'In a browser' : '');
   setText('reason', call?.ended ? call.reason : call?.notice || describeLoss(call?.report));
   setText('reason-detail', call?.ended ? call.detail : '');
   show('reason-more', Boolean(call?.ended && call.detail));
 }
 
-function callWords(call, state) {
-  if (state === 'held' && !call.heldHere) return 'The other side put you on hold';
-  if (state === 'in-call' && call.muted) return 'In call, microphone muted';
-  return STATE_WORDS[state];
-}
-
-function renderActions(phone, call, state) {
+function renderActions(call, state) {
   const talking = state === 'in-call' || state === 'held';
-  const busy = phone.busy;
-  show('dial-form', !busy || state === 'incoming'); // whoever types a number goes on typing while somebody calls
-  element('call').disabled = busy || phone.registration !== 'registered';
+  const live = call !== null && !call.ended;
   show('answer', state === 'incoming');
   show('reject', state === 'incoming');
   show('answer-hint', state === 'incoming');
-  show('hangup', busy && state !== 'incoming');
+  show('hangup', live && state !== 'incoming');
   show('mute', talking);
-  show('hold', talking);
+  show('hold', talking && !call.transferring);
+  show('transfer', talking && !call.transferring);
+  show('add', talking);
   toggle('mute', talking && call.muted, 'Unmute', 'Mute');
   toggle('hold', talking && call.heldHere, 'Resume', 'Hold');
 }
@@ -125,14 +96,10 @@ function renderSecurity(card) {
   setText('trunk-name', card.scope || 'Network');
   setText('trunk-label', card.scope || 'the telephone network');
   setText('security-notes', card.notes);
+  show('beyond', !card.inBrowser);
 }
 
-export function renderDuration(call, now) {
-  const running = call?.answered && !call.ended;
-  const seconds = running ? Math.max(0, Math.floor((now - call.answeredAt) / 1000)) : 0;
-  const two = (value) => String(value).padStart(2, '0');
-  setText('duration', running ? `${two(Math.floor(seconds / 60))}:${two(seconds % 60)}` : '');
-}
+export const renderDuration = (call, now) => setText('duration', durationOf(call, now));
 
 export function renderMicrophones(devices) {
   const select = element('microphone');
@@ -143,5 +110,4 @@ export function renderMicrophones(devices) {
 }
 
 export const showMicrophoneProblem = (words) => setText('microphone-problem', words);
-export const showDialProblem = (words) => setText('reason', words);
 export const showSignInProblem = (words) => setText('sign-in-problem', words);

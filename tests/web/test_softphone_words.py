@@ -472,7 +472,7 @@ def test_a_call_that_never_had_sound_gets_no_verdict() -> None:
     ],
 )
 def test_who_is_connected_is_read_as_the_gateway_writes_it(party: Party, shown: str) -> None:
-    address = party.address("example.test")
+    address = str(party.address("example.test"))
     assert run_module("party.js", "m.nameOf(m.parseIdentity(a[0]))", address) == shown
 
 

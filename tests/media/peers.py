@@ -8,7 +8,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aioice import stun
 from pylibsrtp import Policy, Session
@@ -132,9 +132,14 @@ def new_key(suite: CryptoSuite = AES_CM_128_HMAC_SHA1_80) -> Secret[bytes]:
 class Keys:
     """SRTP keys of one leg and the peer's two sessions over them."""
 
-    def __init__(self, suite: CryptoSuite = AES_CM_128_HMAC_SHA1_80) -> None:
+    def __init__(
+        self,
+        suite: CryptoSuite = AES_CM_128_HMAC_SHA1_80,
+        from_peer: Secret[bytes] | None = None,
+        to_peer: Secret[bytes] | None = None,
+    ) -> None:
         self.suite = suite
-        self.from_peer, self.to_peer = new_key(suite), new_key(suite)
+        self.from_peer, self.to_peer = from_peer or new_key(suite), to_peer or new_key(suite)
         self.sender = self._session(self.from_peer, Policy.SSRC_ANY_OUTBOUND)
         self.receiver = self._session(self.to_peer, Policy.SSRC_ANY_INBOUND)
 
@@ -181,10 +186,27 @@ class Peer:
         self.socket.close()
 
 
+class HasIceNames(Protocol):
+    """What a browser was told to check under."""
+
+    ufrag: str
+    password: str
+
+
+class HasPorts(Protocol):
+    """Where a trunk was told to send."""
+
+    @property
+    def trunk_rtp(self) -> HostPort: ...
+
+    @property
+    def trunk_rtcp(self) -> HostPort: ...
+
+
 class BrowserPeer(Peer):
     """A browser: checks, and SRTP under the keys of its leg."""
 
-    def __init__(self, call: RelayedCall, host: str = BROWSER_HOST) -> None:
+    def __init__(self, call: HasIceNames, host: str = BROWSER_HOST) -> None:
         super().__init__(host)
         self.call = call
         self.keys = Keys()
@@ -217,7 +239,7 @@ class BrowserPeer(Peer):
 class TrunkPeer:
     """A trunk: an RTP and an RTCP socket, and SRTP if it has keys."""
 
-    def __init__(self, call: RelayedCall, host: str = TRUNK_HOST) -> None:
+    def __init__(self, call: HasPorts, host: str = TRUNK_HOST) -> None:
         self.call = call
         self.rtp, self.rtcp = Peer(host), Peer(host)
         self.keys: Keys | None = None

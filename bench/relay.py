@@ -20,6 +20,7 @@ from bench.load import End, Measured, Seal, drive, udp
 from gateway.base.counters import Counters
 from gateway.base.crypto_suite import AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, CryptoSuite
 from gateway.base.values import HostPort, LegId, Secret
+from gateway.config.compile import compile_media
 from gateway.config.schema import Media
 from gateway.media.relay_call import RelayCall
 from gateway.media.relay_client import RelayPool
@@ -88,11 +89,13 @@ def _floor(sessions: int, seconds: float) -> Measured:
 
 
 async def _worker(kind: Kind, sessions: int, seconds: float) -> Measured:
-    media = Media.model_validate(
-        {
-            "browser": {"bind": BROWSER_HOST, "ports": str(free_port())},
-            "trunk": {"bind": TRUNK_HOST, "ports": free_range(2 * sessions + 2)},
-        }
+    media = compile_media(
+        Media.model_validate(
+            {
+                "browser": {"bind": BROWSER_HOST, "ports": str(free_port())},
+                "trunk": {"bind": TRUNK_HOST, "ports": free_range(2 * sessions + 2)},
+            }
+        )
     )
     pool = RelayPool(media, Counters())
     await pool.start()

@@ -24,19 +24,17 @@ from gateway.call.manager import CallManager
 from gateway.call.places import Bound, OwnPlaces
 from gateway.call.services import Services
 from gateway.config.load import LoadedConfig
-from gateway.config.schema import Connections, GatewayConfig, User, UsersFile
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import CONSENT_SECONDS, SILENCE_SECONDS
 from gateway.net.channel import StreamLimits
 from gateway.net.endpoint import SipEndpoint
 from gateway.net.interfaces import interfaces
 from gateway.net.websocket import SipWebSocket
-from gateway.policy.model import effective_policy
-from gateway.routing.dialplan import Dialplan
-from gateway.sip.auth import Credentials, DigestServer
+from gateway.sip.auth import DigestServer
 from gateway.sip.events import StackEvent
 from gateway.sip.flow import Flow
 from gateway.sip.stack import SipStack
+from gateway.site import ConnectionShares, Site, Sites
 from gateway.web.server import PageInfo, WebServer
 from gateway.webrtc.dtls import DtlsIdentity
 
@@ -92,32 +90,31 @@ class Gateway:
         consent_seconds: float = CONSENT_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
-        config = loaded.config
-        self.config = config
+        site = loaded.site
+        self.sites = Sites(site)
         self.counters = Counters()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.audit = AuditLog(config.audit, self.counters, deliver=self._deliver)
+        self.audit = AuditLog(site.audit, self.counters, deliver=self._deliver)
         self.pool = RelayPool(
-            config.media, self.counters, consent_seconds=consent_seconds, silence_seconds=silence_seconds
+            site.media, self.counters, consent_seconds=consent_seconds, silence_seconds=silence_seconds
         )
-        dialplan = Dialplan(loaded.dialplan)
-        is_emergency = partial(is_emergency_call, dialplan=dialplan, realm=config.realm)
+        is_emergency = partial(is_emergency_call, sites=self.sites)
         self.stack = SipStack(random_token, self.counters, is_emergency)
         self.endpoint = SipEndpoint(
-            self.stack, self.counters, config.trunks, self._on_event, limits=stream_limits(config.limits.connections)
+            self.stack, self.counters, site.trunks, self._on_event, limits=stream_limits(site.shares)
         )
         self.endpoint.on_flow_closed = self._flow_closed
-        self.manager = CallManager(self._services(loaded, dialplan), self._digest())
+        self.manager = CallManager(self._services(), self._digest())
         self.endpoint.is_living = self.manager.index.is_living
-        connections = config.limits.connections
-        self.websocket = SipWebSocket(self.endpoint, config.listen.web, self.counters, connections=connections)
+        web = site.listeners.web
+        self.websocket = SipWebSocket(self.endpoint, web, self.counters, connections=site.shares)
         self.web = WebServer(
-            config.listen.web,
+            web,
             self.websocket.handle,
-            PageInfo(config.realm),
+            PageInfo(site.realm),
             self.counters,
             gauges=self._gauges,
-            limits=connections,
+            limits=site.shares,
         )
         self._audit_timer: asyncio.TimerHandle | None = None
         self._relay_watch: asyncio.Task[None] | None = None
@@ -128,11 +125,9 @@ class Gateway:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(told)
 
-    def _services(self, loaded: LoadedConfig, dialplan: Dialplan) -> Services:
+    def _services(self) -> Services:
         return Services(
-            config=loaded.config,
-            users=credentials(loaded.users),
-            dialplan=dialplan,
+            sites=self.sites,
             sip=self.endpoint,
             pool=self.pool,
             identity=DtlsIdentity.generate(datetime.datetime.now(datetime.UTC)),
@@ -141,11 +136,11 @@ class Gateway:
             tokens=random_token,
             new_key=secrets.token_bytes,
             clock=time.monotonic,
-            own=own_places(loaded.config),
+            own=own_places(self.sites.current),
         )
 
     def _digest(self) -> DigestServer:
-        return DigestServer(self.config.realm, Secret(secrets.token_bytes(32)), random_token)
+        return DigestServer(self.sites.current.realm, Secret(secrets.token_bytes(32)), random_token)
 
     def _gauges(self) -> dict[str, float]:
         return {
@@ -176,16 +171,16 @@ class Gateway:
         Raises:
             GatewayError: something the administrator can mend; nothing is left running.
         """
-        raise_file_limit(descriptors_wanted(self.config))
+        site = self.sites.current
+        raise_file_limit(descriptors_wanted(site))
         self._loop = asyncio.get_running_loop()
         self.audit.open()
         self._watch_audit()
         try:
             self.audit.write(notices.gateway_started(__version__, recovered=self.audit.recovered))
-            policies = [effective_policy(t.security, name) for name, t in self.config.trunks.items()]
-            self.audit.write(notices.policy_loaded(policies))
+            self.audit.write(notices.policy_loaded([site.policies.decide(name) for name in site.trunks]))
             await self.pool.start()
-            await self.endpoint.start(self.config.listen)
+            await self.endpoint.start(site.listeners)
             await self.web.start()
         except (GatewayError, OSError):
             await self.stop("start failed")
@@ -237,38 +232,25 @@ class Gateway:
         self.manager.sign_in.report()
 
 
-def own_places(config: GatewayConfig) -> OwnPlaces:
+def own_places(site: Site) -> OwnPlaces:
     """What this gateway listens on, and the addresses of this machine as they are now."""
-    browser, trunk = config.media.browser, config.media.trunk
-    ranges = [(host, browser.ports) for host in {*browser.bind, *browser.advertised}]
-    hosts = {trunk.bind, trunk.advertised}
-    for own in (t.media for t in config.trunks.values() if t.media is not None):
-        hosts |= {own.bind, own.advertise or own.bind}
-    ranges += [(host, trunk.ports) for host in hosts]
-    bound = [Bound(host, range(ports.first, ports.last + 1)) for host, ports in ranges]
-    listeners = [config.listen.web.address, *(listener.address for listener in config.listen.sip)]
+    browser, places = site.media.browser, {site.media.trunk, *(trunk.media for trunk in site.trunks.values())}
+    bound = [Bound(host, browser.ports) for host in {*browser.bind, *browser.advertised}]
+    bound += [Bound(host, site.media.trunk_ports) for place in places for host in {place.bind, place.advertised}]
+    listeners = [site.listeners.web.address, *(listener.address for listener in site.listeners.sip)]
     bound += [Bound(place.host, range(place.port, place.port + 1)) for place in listeners]
     return OwnPlaces(tuple(bound), interfaces())
 
 
-def credentials(users: UsersFile) -> dict[str, Credentials]:
-    """The users file in the words of the digest server."""
-    return {name: _credential(user) for name, user in users.users.items()}
-
-
-def _credential(user: User) -> Credentials:
-    return Credentials(user.realm, user.ha1_md5, user.ha1_sha256)
-
-
-def stream_limits(connections: Connections) -> StreamLimits:
+def stream_limits(shares: ConnectionShares) -> StreamLimits:
     """The shares of trunks in the words of the listeners."""
-    return StreamLimits(per_source=connections.trunk_per_source, per_trunk=connections.trunk)
+    return StreamLimits(per_source=shares.trunk_per_source, per_trunk=shares.trunk)
 
 
-def descriptors_wanted(config: GatewayConfig) -> int:
-    """File descriptors in use when every share of `limits.connections` is full: then none of them is beyond reach."""
-    shares = config.limits.connections
-    of_trunks = 2 * shares.trunk * len(config.trunks)  # those they open, and those we open to them
+def descriptors_wanted(site: Site) -> int:
+    """File descriptors in use when every share of connections is full: then none of them is beyond reach."""
+    shares = site.shares
+    of_trunks = 2 * shares.trunk * len(site.trunks)  # those they open, and those we open to them
     return shares.page + shares.page_per_source + shares.strangers + shares.signed_in + of_trunks + SPARE_DESCRIPTORS
 
 

@@ -39,6 +39,10 @@ LOCATION_DOORS = {
 """Modules of `gateway.location` that are not PURE, with the reason."""
 
 
+BEGINNERS = {"admission", "manager", "probes", "sign_in"}
+"""Modules of `gateway.call` that may look at the site there is now: what they begin keeps it."""
+
+
 def named(module: str) -> bool:
     return any(module == pure or module.startswith(f"{pure}.") for pure in PURE["source_modules"])
 
@@ -55,6 +59,12 @@ def imported(path: Path) -> Iterator[str]:
 def test_each_module_is_pure_by_contract_or_a_door_with_a_reason(package: str, doors: dict[str, str]) -> None:
     modules = {path.stem for path in (ROOT / "gateway" / package).glob("*.py")} - {"__init__"}
     assert {name for name in modules if not named(f"gateway.{package}.{name}")} - set(doors) == set()
+
+
+def test_what_a_living_call_does_looks_at_its_own_site_only() -> None:
+    for path in (ROOT / "gateway" / "call").glob("*.py"):
+        attributes = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        assert path.stem in BEGINNERS or "sites" not in attributes, path.stem
 
 
 def test_each_name_in_the_contract_is_a_module_there_is() -> None:

@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from gateway.audit.crashed import call_crashed
 from gateway.audit.file import AuditFile, Tail
 from gateway.audit.line import LineFormat
+from gateway.audit.place import AuditPlace
 from gateway.audit.recovery import History, read_back
 from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
 from gateway.audit.sequence import Numbers, SequenceFile
 from gateway.audit.writer import Batch, Outcome, ThreadWriter, Writer
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError
-from gateway.config.schema import Audit
 
 FILE_NAME = "audit.jsonl"
 
@@ -101,7 +101,7 @@ class AuditLog:
 
     def __init__(
         self,
-        config: Audit,
+        place: AuditPlace,
         counters: Counters,
         *,
         deliver: Callable[[Callable[[], None]], object],
@@ -109,14 +109,14 @@ class AuditLog:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         writer: Callable[[AuditFile, SequenceFile], Writer] | None = None,
     ) -> None:
-        self._config, self._counters = config, counters
+        self._place, self._counters = place, counters
         self._monotonic_ns = monotonic_ns
         self._form = form or LineFormat()
-        self._file = AuditFile(config.directory / FILE_NAME)
-        self._sequence = SequenceFile(config.directory / SEQUENCE_NAME)
+        self._file = AuditFile(place.directory / FILE_NAME)
+        self._sequence = SequenceFile(place.directory / SEQUENCE_NAME)
         make = writer or (lambda file, sequence: ThreadWriter(file, sequence, deliver))
         self._writer = make(self._file, self._sequence)
-        self._limit = int(config.buffer_mb * 1024 * 1024)
+        self._limit = place.buffer_octets
         self._waiting: deque[_Waiting] = deque()
         self._octets = 0
         self._under_way = 0
@@ -167,7 +167,7 @@ class AuditLog:
     def open(self) -> None:
         """Make the directory, open the files, mend and read back; raises ConfigError when that is not possible now."""
         try:
-            self._config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._place.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file.open()
             numbers = self._sequence.open()
         except OSError as error:
@@ -257,7 +257,7 @@ class AuditLog:
     def _would_accept(self) -> bool:
         if self._outage is None:
             return True
-        if self._config.on_unavailable == "refuse_new" or self._outage.lost:
+        if self._place.refuses_at_once or self._outage.lost:
             return False
         return self._octets < self._limit * NEW_CALL_SHARE
 
@@ -374,7 +374,7 @@ class AuditLog:
             self.write(_torn_record(tail))
 
     def _config_error(self, why: str, number: int | None = None) -> ConfigError:
-        remedy = f"make {self._config.directory} writable for the gateway alone, with room on its disk"
+        remedy = f"make {self._place.directory} writable for the gateway alone, with room on its disk"
         if number == errno.EBUSY:
             remedy = "a gateway runs already: stop it, or give each its own audit.directory"
         return ConfigError(f"the audit log cannot be written: {why}", key="audit.directory", remedy=remedy)

@@ -14,21 +14,11 @@ from gateway.call.effects import LegName
 from gateway.call.leg import Leg
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.build import build_answer, build_offer
-from gateway.sdp.codecs import Codec
+from gateway.sdp.codecs import BROWSER_CODECS, Codec
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import Fingerprint
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, read_audio
 from gateway.webrtc.ice_lite import IceCredentials
-
-OFFERED = (
-    Codec(111, "opus", 48000, 2, "minptime=10;useinbandfec=1"),
-    Codec(9, "G722", 8000),
-    Codec(0, "PCMU", 8000),
-    Codec(8, "PCMA", 8000),
-    Codec(110, "telephone-event", 48000, 1, "0-16"),
-    Codec(126, "telephone-event", 8000, 1, "0-16"),
-)
-"""What every browser can do; offered when the trunk sent no offer of its own."""
 
 
 class InsecureBrowserError(SdpError):
@@ -86,7 +76,7 @@ class BrowserLeg(Leg):
 
     @property
     def usable_codecs(self) -> tuple[Codec, ...]:
-        return OFFERED
+        return BROWSER_CODECS
 
     @property
     def vector(self) -> SecurityVector:

@@ -64,7 +64,7 @@ def look(call: CallState) -> None:
     if on_hold or call.silent_on_hold:
         call.silent_since = call.now  # what was agreed on does not count
     call.silent_on_hold = on_hold
-    if not call.policy.emergency and call.now - call.silent_since >= call.context.silence_seconds:
+    if not call.policy.emergency and call.now - call.silent_since >= call.site.limits.silence_seconds:
         ending.terminate(call, Termination.MEDIA_TIMEOUT)
         return
     ask(call, trunk)

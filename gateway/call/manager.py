@@ -73,7 +73,7 @@ class CallManager:
         self.location = Location(
             self.bindings,
             services.sip,
-            realm=services.config.realm,
+            realm=services.sites.current.realm,
             tokens=services.tokens,
             counters=services.counters,
         )

@@ -14,7 +14,6 @@ from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request
 from gateway.trunks.health import PROBE_SECONDS, TRY_SECONDS, TrunkHealth
-from gateway.trunks.target import TrunkTarget
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +120,12 @@ class TrunkProbes:
             self._asked.pop(key, None)
 
     def _options(self, trunk: str) -> Request:
-        target = TrunkTarget.parse(self._services.config.trunks[trunk].target)
+        site = self._services.sites.current
+        target = site.trunk(trunk).target
         uri, tokens = f"sip:{HostPort(target.host, target.port)}", self._services.tokens
         headers = Headers(
             [
-                ("From", f"<sip:gateway@{self._services.config.realm}>;tag={tokens(TOKEN_LENGTH)}"),
+                ("From", f"<sip:gateway@{site.realm}>;tag={tokens(TOKEN_LENGTH)}"),
                 ("To", f"<{uri}>"),
                 ("Call-ID", tokens(TOKEN_LENGTH)),
                 ("CSeq", "1 OPTIONS"),

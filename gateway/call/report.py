@@ -40,16 +40,16 @@ def announce(call: CallState) -> tuple[tuple[str, str], ...]:
         seq=call.report_seq,
         call_id=call.id,
         lost=_lost(call),
-        next_hop=call.trunk_config.display_name or "",
+        next_hop=call.trunk_config.display_name,
     )
-    who = () if call.party is None else ((party.HEADER, str(call.party.address(call.context.realm))),)
+    who = () if call.party is None else ((party.HEADER, str(call.party.address(call.site.realm))),)
     return ((HEADER_NAME, value), *who)
 
 
 def note_party(call: CallState, message: Message) -> None:
     """A message of the trunk was accepted: if the trunk is believed, it may say who is there now."""
     trusted = call.trunk_config.trust_identity
-    call.party = party.connected(message, call.context.realm, trusted=trusted) or call.party
+    call.party = party.connected(message, call.site.realm, trusted=trusted) or call.party
 
 
 def is_told(call: CallState) -> bool:

@@ -299,10 +299,8 @@ class CallRunner:
         self._index.dialogs[effect.key] = (self, effect.leg)
 
     def _open_media(self, effect: fx.OpenMedia) -> None:
-        media, trunk = self._services.config.media.trunk, self._services.config.trunks[effect.trunk]
-        own = trunk.media
-        bind, advertise = (own.bind, own.advertise or own.bind) if own else (media.bind, media.advertised)
-        self._spawn(self._sides.open(effect, bind, advertise))
+        place = self.state.site.trunk(effect.trunk).media
+        self._spawn(self._sides.open(effect, place.bind, place.advertised))
 
     def _connect(self, effect: fx.ConnectTrunk) -> None:
         self._spawn(self._connect_trunk(effect.trunk))
@@ -362,7 +360,7 @@ class CallRunner:
 
     def _trunk_media(self, effect: fx.SetTrunkMedia) -> None:
         try:
-            self._sides.set_trunk(effect, self.state.trunk_config.media_networks)
+            self._sides.set_trunk(effect, tuple(str(n) for n in self.state.trunk_config.media_networks))
         except MediaError:
             self.feed(events.Lost(Termination.BAD_SDP))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,12 +12,10 @@ from gateway.base.values import HostPort, TokenSource
 from gateway.call.lookup import NameLookups
 from gateway.call.places import OwnPlaces
 from gateway.call.trunk_leg import KeySource
-from gateway.config.schema import GatewayConfig
 from gateway.media.relay_client import RelayPool
-from gateway.routing.dialplan import Dialplan
-from gateway.sip.auth import Credentials
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
+from gateway.site import Sites
 from gateway.webrtc.dtls import DtlsIdentity
 
 
@@ -45,9 +43,8 @@ class SipSender(Protocol):
 class Services:
     """Everything a call may use; made once by the composition root."""
 
-    config: GatewayConfig
-    users: Mapping[str, Credentials]
-    dialplan: Dialplan
+    sites: Sites
+    """The site is looked at when something begins, and kept by it."""
     sip: SipSender
     pool: RelayPool
     identity: DtlsIdentity

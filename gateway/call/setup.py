@@ -26,7 +26,6 @@ from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
 from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
 from gateway.policy.evaluate import OfferPlan, Refusal, accept_offer, plan_late_offer, plan_offer
-from gateway.policy.model import effective_policy
 from gateway.sip.dialog import InviteDialogs
 from gateway.trunks.health import SILENT_SECONDS, TRY_SECONDS
 from gateway.webrtc.ice_lite import IceCredentials
@@ -136,11 +135,11 @@ def try_next_trunk(call: CallState) -> bool:
     Once there is a relay session, a trunk that wants its media at another address cannot take over.
     """
     for index, name in enumerate(call.alternatives):
-        config = call.context.trunks[name]
+        config = call.site.trunks[name]
         if call.media is None or config.media == call.trunk_config.media:
             _abandon(call)
             call.trunk_id, call.trunk_config, call.alternatives = name, config, call.alternatives[index + 1 :]
-            call.policy = effective_policy(config.security, name, emergency=True)
+            call.policy = call.site.policies.decide(name, emergency=True)
             call.callee, call.callee_flow, call.phase = None, None, Phase.PREPARING
             call.emit(ClearTimer(Timer.RING), ConnectTrunk(name))
             return True
@@ -202,8 +201,8 @@ def media_opened(call: CallState, event: MediaOpened) -> None:
     trunk.rtp, trunk.rtcp = event.trunk_rtp, event.trunk_rtcp
     call.phase = Phase.CALLING
     call.callee_call_id = call.context.tokens(24)
-    call.ring_until = call.now + call.context.ring_seconds
-    call.emit(SetTimer(Timer.RING, call.context.ring_seconds))
+    call.ring_until = call.now + call.site.limits.ring_seconds
+    call.emit(SetTimer(Timer.RING, call.site.limits.ring_seconds))
     send_invite(call, call.callee)
 
 

@@ -57,7 +57,7 @@ class SignIn:
         outcome = self._digest.verify(
             event.request,
             event.flow.id,
-            self._services.users.get,
+            self._services.sites.current.users.get,
             now,
             may_try=lambda user: self._guesses.wait(host, user, now) <= 0,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -17,7 +17,6 @@ from gateway.call.hops import HopMarks
 from gateway.call.leg import Leg
 from gateway.call.party import Party
 from gateway.call.trunk_leg import KeySource, TrunkLeg
-from gateway.config.schema import Trunk
 from gateway.policy.header import News
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture
@@ -26,6 +25,8 @@ from gateway.sip.flow import Flow
 from gateway.sip.message import Request
 from gateway.sip.reason import Reason
 from gateway.sip.uri import SipUri
+from gateway.site import Site
+from gateway.trunks.model import Trunk
 
 
 class Phase(Enum):
@@ -48,12 +49,7 @@ class CallContext:
     tokens: TokenSource
     new_key: KeySource
     hop_marks: HopMarks
-    ring_seconds: float
-    silence_seconds: float
     make_callee: Callable[[CallState, Flow], Leg]
-    trunks: Mapping[str, Trunk]
-    realm: str = "anonymous.invalid"
-    """Our own domain, in which the browser is shown who the other side is."""
 
 
 @dataclass
@@ -75,6 +71,8 @@ class CallState:
     trunk_config: Trunk
     policy: EffectivePolicy
     context: CallContext
+    site: Site
+    """The configuration the call began under: it holds until the call ends, whatever is loaded meanwhile."""
     caller: Leg
     dialled: str = ""
     """What the caller wrote in place of a number, for records: cut, and not cleaned."""

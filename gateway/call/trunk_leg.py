@@ -17,27 +17,19 @@ from gateway.call.agreed import NO_KEYS, AgreedMedia, KeysSeen, known_place
 from gateway.call.effects import LegName
 from gateway.call.leg import Leg
 from gateway.call.places import NO_PLACES, OwnPlaces, check_places
-from gateway.config.schema import Trunk
 from gateway.policy.evaluate import OfferPlan
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.build import build_answer, build_offer
-from gateway.sdp.codecs import Codec
+from gateway.sdp.codecs import TRUNK_CODECS, Codec
 from gateway.sdp.description import MediaSection, SessionDescription
 from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, audio_lines, strongest
 from gateway.sdp.negotiation import TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
+from gateway.trunks.model import Network, Trunk
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 KeySource = Callable[[int], bytes]
 """Gives that many octets of key material; injected, so that the leg itself has no randomness."""
 
-STANDARD = (
-    Codec(111, "opus", 48000, 2, "useinbandfec=1"),
-    Codec(9, "G722", 8000),
-    Codec(0, "PCMU", 8000),
-    Codec(8, "PCMA", 8000),
-    Codec(101, "telephone-event", 8000, 1, "0-16"),
-)
 NOWHERE = HostPort("", 0)
 
 
@@ -96,8 +88,7 @@ class TrunkLeg(Leg):
     @property
     def media_networks(self) -> tuple[Network, ...]:
         """Where a name of its media may lead to."""
-        texts = (*self.trunk.networks, *self.trunk.media_networks) if self.trunk else ()
-        return tuple(ipaddress.ip_network(text) for text in texts)
+        return (*self.trunk.networks, *self.trunk.media_networks) if self.trunk else ()
 
     def _named(self, remote: RemoteAudio) -> RemoteAudio:
         """The line with addresses for the names that were looked up."""
@@ -114,7 +105,7 @@ class TrunkLeg(Leg):
 
     @property
     def usable_codecs(self) -> tuple[Codec, ...]:
-        return self._allowed(STANDARD)
+        return self._allowed(TRUNK_CODECS)
 
     def _allowed(self, codecs: Sequence[Codec]) -> tuple[Codec, ...]:
         """Codecs this trunk may be offered, in the administrator's order."""
@@ -368,9 +359,9 @@ def _is_protected(section: MediaSection) -> bool:
     return "SAVP" in section.proto.upper() or "TLS" in section.proto.upper()
 
 
-def _within(host: str, networks: Sequence[str]) -> bool:
+def _within(host: str, networks: Sequence[Network]) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return any(address in ipaddress.ip_network(network) for network in networks)
+    return any(address in network for network in networks)

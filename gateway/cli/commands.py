@@ -161,10 +161,9 @@ def dialplan() -> None:
 @click.option("--from-trunk", "trunk", metavar="TRUNK", help="Explain a call that comes in from this trunk.")
 def dialplan_explain(path: Path, number: str, trunk: str | None) -> None:
     """Print, rule by rule, where a call to NUMBER goes. FILE is the dialplan, or the gateway file that names it."""
-    from gateway.routing.dialplan import Dialplan
     from gateway.routing.numbers import normalise
 
-    plan = Dialplan(read_dialplan(path))
+    plan = read_dialplan(path)
     try:
         dialled = normalise(number)
     except SipError as error:

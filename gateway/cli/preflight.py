@@ -18,6 +18,7 @@ from pathlib import Path
 from gateway.audit.log import FILE_NAME
 from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
+from gateway.config.compile import compile_listener_tls, compile_trunk_tls, compile_web
 from gateway.config.schema import GatewayConfig, Listen
 from gateway.net.sockets import bind
 from gateway.trunks.tls import client_context, server_context
@@ -82,14 +83,14 @@ def _sockets(config: GatewayConfig) -> Iterator[tuple[str, HostPort, socket.Sock
 
 def _tls_files(config: GatewayConfig) -> Iterator[ConfigError]:
     """OpenSSL's own opinion of the files: it refuses keys and signatures that are too weak for it."""
-    yield from _refused("listen.web.certificate", lambda: server_tls(config.listen.web))
+    yield from _refused("listen.web.certificate", lambda: server_tls(compile_web(config.listen.web)))
     yield from _refused("listen.tls.certificate", lambda: _listener_context(config.listen))
     for name, trunk in config.trunks.items():
-        yield from _refused(f"trunks.{name}.tls", partial(client_context, trunk))
+        yield from _refused(f"trunks.{name}.tls", partial(client_context, compile_trunk_tls(trunk.tls)))
 
 
 def _listener_context(listen: Listen) -> ssl.SSLContext | None:
-    return server_context(listen.tls) if listen.tls else None
+    return server_context(compile_listener_tls(listen.tls)) if listen.tls else None
 
 
 def _refused(key: str, make: Callable[[], object]) -> Iterator[ConfigError]:

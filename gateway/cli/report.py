@@ -12,11 +12,11 @@ from gateway.base.keying import Keying
 from gateway.base.signalling import Signalling
 from gateway.base.values import LegKind
 from gateway.config.load import LoadedConfig
-from gateway.config.schema import GatewayConfig, Trunk
+from gateway.config.schema import GatewayConfig
 from gateway.policy.evaluate import OfferPlan, Refusal, plan_offer, plan_retry
-from gateway.policy.model import EffectivePolicy, effective_policy
+from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
-from gateway.trunks.target import TrunkTarget
+from gateway.trunks.model import Trunk
 
 LABEL_WIDTH = 12
 
@@ -30,9 +30,9 @@ _TLS_VERSION = "1.3"
 def report(loaded: LoadedConfig) -> Iterator[Text]:
     """The lines `check` prints for a configuration without mistakes."""
     yield from _gateway(loaded)
-    for name, trunk in loaded.config.trunks.items():
+    for trunk in loaded.site.trunks.values():
         yield Text("")
-        yield from _trunk(name, trunk)
+        yield from _trunk(trunk, loaded.site.policies.decide(trunk.name))
 
 
 def _gateway(loaded: LoadedConfig) -> Iterator[Text]:
@@ -59,23 +59,23 @@ def _listeners(config: GatewayConfig) -> Iterator[Text]:
     yield _line("sip", ", ".join(listeners) or "no listener: trunks are only called, over TCP or TLS")
 
 
-def _trunk(name: str, trunk: Trunk) -> Iterator[Text]:
-    target = TrunkTarget.parse(trunk.target)
-    policy = effective_policy(trunk.security, name)
+def _trunk(trunk: Trunk, policy: EffectivePolicy) -> Iterator[Text]:
+    target = trunk.target
     verified = target.transport == "tls"
     signalling = Signalling(target.transport, _TLS_VERSION if verified else "", verified)
     shown = f", shown as {trunk.display_name}" if trunk.display_name else ""
-    yield Text.assemble((f"trunk {name}", "bold"), f", security {trunk.security}{shown}")
-    yield _line("signalling", _signalling(target, trunk))
+    yield Text.assemble((f"trunk {trunk.name}", "bold"), f", security {trunk.security}{shown}")
+    yield _line("signalling", _signalling(trunk))
     yield from _offer(policy, signalling)
     yield _line("calls in", _calls_in(policy, trunk))
 
 
-def _signalling(target: TrunkTarget, trunk: Trunk) -> str:
+def _signalling(trunk: Trunk) -> str:
+    target = trunk.target
     where = f"{target.transport} to {_address(target.host, target.port)}"
     if target.transport != "tls":
         return f"{where}, not verified"
-    names = " or ".join(trunk.tls.names or (target.host,))
+    names = " or ".join(trunk.tls_names)
     return f"{where}, verified: the certificate must name {names} (CA: {trunk.tls.ca or 'system'})"
 
 
@@ -126,7 +126,7 @@ def _calls_in(policy: EffectivePolicy, trunk: Trunk) -> str:
     if not trunk.networks:
         return "none: the trunk has no networks"
     kind = "encrypted or plain, keyed when offered" if policy.rules.accepts_plain else "encrypted offers only"
-    return f"from {', '.join(trunk.networks)}; {kind}"
+    return f"from {', '.join(map(str, trunk.networks))}; {kind}"
 
 
 def _address(host: str, port: int) -> str:

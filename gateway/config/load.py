@@ -1,6 +1,6 @@
 """Reads a whole configuration: gateway file, users file and dialplan, each checked, then checked against each other.
 
-Only the composition root and the command line use this module; everything else is handed the models.
+Only the composition root and the command line use this module; everything else is handed the site.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ import datetime
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from gateway.base.errors import ConfigError, ConfigErrors
+from gateway.config.compile import compile_dialplan, compile_site
 from gateway.config.document import Document, read_document
 from gateway.config.references import check_named_files, check_references
 from gateway.config.schema import DialplanFile, GatewayConfig, UsersFile
 from gateway.config.yaml import Mapping as YamlMapping
 from gateway.config.yaml import Scalar, read_yaml
+from gateway.routing.dialplan import Dialplan
+from gateway.site import Site
 
 OTHERS_MAY = 0o066
 """Mode bits that let group or others read or write: a digest in the users file is as good as the password."""
@@ -36,6 +40,11 @@ class LoadedConfig:
     """What is allowed but probably not meant; told by `check` and at the start."""
     gateway: Document[GatewayConfig] | None = None
     """The gateway file itself, for mistakes that only the machine it runs on can show."""
+
+    @cached_property
+    def site(self) -> Site:
+        """What the files say, compiled."""
+        return compile_site(self.config, self.users, self.dialplan)
 
     def placed(self, error: ConfigError) -> ConfigError:
         """The same mistake with file and line, when it is one of a key of the gateway file."""
@@ -114,7 +123,7 @@ def read_users(path: Path, environ: Mapping[str, str]) -> Document[UsersFile]:
     return read_document(path, UsersFile, environ)
 
 
-def read_dialplan(path: Path) -> DialplanFile:
+def read_dialplan(path: Path) -> Dialplan:
     """Read a dialplan file by itself, without looking at the trunks and users it names.
 
     A gateway file will do: the dialplan it names is meant.
@@ -123,7 +132,7 @@ def read_dialplan(path: Path) -> DialplanFile:
     named = root.entries.get("dialplan") if isinstance(root, YamlMapping) else None
     if isinstance(named, Scalar) and named.text and named.text.isprintable():
         path = path.parent / named.text
-    return read_document(path, DialplanFile, os.environ).model
+    return compile_dialplan(read_document(path, DialplanFile, os.environ).model)
 
 
 def _check_private(path: Path) -> None:

@@ -10,17 +10,16 @@ from urllib.parse import urlsplit
 from gateway.base.errors import ConfigError, SipError
 from gateway.base.profiles import Profile
 from gateway.config.certificates import Finding, KeyPair, check_ca, check_pair
+from gateway.config.compile import compile_dialplan
 from gateway.config.document import Document
 from gateway.config.schema import DialplanFile, GatewayConfig, InboundRule, ListenTls, Trunk, UsersFile, Web
 from gateway.config.yaml import Location
-from gateway.routing.dialplan import SAME_USER, Dialplan, covers
+from gateway.routing.dialplan import SAME_USER, covers
 from gateway.routing.numbers import normalise
+from gateway.sdp.codecs import CODEC_NAMES
 from gateway.trunks.target import TrunkTarget
-from gateway.trunks.tls import trunk_names
 
-CODECS = ("opus", "G722", "PCMU", "PCMA")
-"""What browsers offer: the mandatory ones (RFC 7874 3) and G.722."""
-BROWSER_CODECS = frozenset(name.lower() for name in CODECS)
+BROWSER_CODECS = frozenset(name.lower() for name in CODEC_NAMES)
 OTHER_CODECS = frozenset({"amr", "amr-wb", "evs", "g723", "g729", "gsm", "ilbc", "isac", "l16", "speex"})
 """What other WebRTC clients may have; any other name is a spelling that SDP does not know, such as `alaw`."""
 
@@ -97,7 +96,7 @@ def _check_targets(gateway: Gateway) -> Iterator[ConfigError]:
 
 def _check_codecs(gateway: Gateway) -> Iterator[ConfigError]:
     """Names no browser offers would make calls fail for want of a common codec, one by one."""
-    remedy = f"browsers have {', '.join(CODECS)} (Asterisk's ulaw is PCMU, its alaw PCMA)"
+    remedy = f"browsers have {', '.join(CODEC_NAMES)} (Asterisk's ulaw is PCMU, its alaw PCMA)"
     for name, trunk in gateway.model.trunks.items():
         names = [codec.lower() for codec in trunk.codecs]
         for index, codec in enumerate(names):
@@ -153,8 +152,12 @@ def _told_apart(config: GatewayConfig, one: Trunk, other: Trunk) -> bool:
     if len(transports) > 1:
         return True
     asked = config.listen.tls is not None and config.listen.tls.client_ca is not None
-    names = [frozenset(name.lower() for name in trunk_names(trunk)) for trunk in (one, other)]
+    names = [frozenset(name.lower() for name in _tls_names(trunk)) for trunk in (one, other)]
     return transports == {"tls"} and asked and names[0].isdisjoint(names[1])
+
+
+def _tls_names(trunk: Trunk) -> tuple[str, ...]:
+    return trunk.tls.names or (TrunkTarget.parse(trunk.target).host,)
 
 
 def _target_address(trunk: Trunk) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -297,8 +300,8 @@ def _trunk_findings(trunk: Trunk, now: datetime.datetime) -> Iterator[Finding]:
 
 
 def _unrouted_emergencies(dialplan: Plan) -> Iterator[str]:
-    plan = dialplan.model
-    missing = [n for n in plan.emergency if Dialplan(plan).route_outbound(n) is None]
+    plan = compile_dialplan(dialplan.model)
+    missing = [number for number in plan.emergency if plan.route_outbound(number) is None]
     if missing:
         yield f"{dialplan.path}: no trunk for emergency numbers {', '.join(missing)}: set emergency_trunks"
 

@@ -32,6 +32,7 @@ from gateway.config.scalars import (
     hexadecimal,
     ip_address,
 )
+from gateway.sdp.codecs import CODEC_NAMES
 
 MAX_WORKERS = 64
 """More relay workers than this is a typing mistake, not a machine."""
@@ -280,7 +281,7 @@ class Trunk(Model):
     trust_identity: bool = False
     """Show browsers the name and number this trunk asserts (P-Asserted-Identity, display name) for callers and for who
     is connected. Otherwise the number in From alone."""
-    codecs: tuple[str, ...] = Field(default=("opus", "G722", "PCMU", "PCMA"), min_length=1)
+    codecs: tuple[str, ...] = Field(default=CODEC_NAMES, min_length=1)
     """Codecs offered to this trunk, in order, of those the browser offered."""
 
 

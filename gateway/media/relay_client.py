@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import MediaError
-from gateway.config.schema import Media
+from gateway.media.places import MediaPlaces
 from gateway.media.relay_call import ANSWER_SECONDS, Listener, RelayCall, settle
 from gateway.media.relay_commands import CloseCall, Command, GetCounters, Heartbeat, OpenLeg
 from gateway.media.relay_counters import PacketCounters
@@ -159,7 +159,7 @@ class RelayPool:
 
     def __init__(
         self,
-        media: Media,
+        media: MediaPlaces,
         counters: Counters,
         *,
         consent_seconds: float = CONSENT_SECONDS,
@@ -175,7 +175,7 @@ class RelayPool:
                 WorkerConfig(
                     control_fd=-1,
                     browser_bind=media.browser.bind,
-                    browser_port=media.browser.ports.first + index,
+                    browser_port=media.browser.ports[index],
                     trunk_first=first,
                     trunk_last=last,
                     browser_advertise=media.browser.advertised,
@@ -285,10 +285,10 @@ def _patience(deadline: float, others: int) -> float:
     return TRY_SECONDS if others and left > TRY_SECONDS else left
 
 
-def slice_ports(media: Media) -> list[tuple[int, int]]:
+def slice_ports(media: MediaPlaces) -> list[tuple[int, int]]:
     """First and last port of each worker: whole even/odd pairs, shared out evenly; the schema saw to enough."""
-    ports = media.trunk.ports
-    first = ports.first + ports.first % 2
-    pairs = (ports.last - first + 1) // 2
+    ports = media.trunk_ports
+    first = ports.start + ports.start % 2
+    pairs = (ports.stop - first) // 2
     bounds = [first + 2 * (pairs * index // media.workers) for index in range(media.workers + 1)]
     return [(start, end - 1) for start, end in itertools.pairwise(bounds)]

@@ -13,9 +13,7 @@ from typing import NamedTuple
 
 from gateway.base.profiles import Profile
 from gateway.base.signalling import TransportName
-from gateway.config.schema import Trunk
-from gateway.trunks.target import TrunkTarget
-from gateway.trunks.tls import trunk_names
+from gateway.trunks.model import Trunk
 
 MAX_LEARNED = 16
 """Addresses remembered per trunk from resolving its target; the oldest gives way."""
@@ -47,10 +45,10 @@ class TrunkSources:
     """
 
     def __init__(self, trunks: Mapping[str, Trunk]) -> None:
-        self._networks = [(ipaddress.ip_network(n), name) for name, trunk in trunks.items() for n in trunk.networks]
-        self._transports = {name: TrunkTarget.parse(trunk.target).transport for name, trunk in trunks.items()}
+        self._networks = [(network, name) for name, trunk in trunks.items() for network in trunk.networks]
+        self._transports = {name: trunk.target.transport for name, trunk in trunks.items()}
         self._strictness = {name: list(Profile).index(trunk.security) for name, trunk in trunks.items()}
-        self._names = {name: trunk_names(trunk) for name, trunk in trunks.items()}
+        self._names = {name: trunk.tls_names for name, trunk in trunks.items()}
         self._learned: dict[str, dict[str, None]] = {}
 
     def find(self, host: str, transport: TransportName) -> tuple[str, ...]:

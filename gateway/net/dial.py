@@ -17,13 +17,13 @@ from gateway.base.counters import Counters
 from gateway.base.errors import OLD_TLS, ConfigError, TransportError
 from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
-from gateway.config.schema import Trunk
 from gateway.net.admission import Claim, TrunkSources, normal_host
 from gateway.net.channel import Pump, StreamLimits
 from gateway.net.stream import StreamChannel
 from gateway.sip.flow import Flow
-from gateway.trunks.target import TrunkTarget, is_ip_literal
-from gateway.trunks.tls import client_context, trunk_names
+from gateway.trunks.model import Trunk
+from gateway.trunks.target import is_ip_literal
+from gateway.trunks.tls import client_context
 
 MAX_ADDRESSES = 8
 """Addresses of one target that are tried."""
@@ -43,8 +43,8 @@ class Dialer:
     ) -> None:
         self._pump, self._counters, self._limits = pump, counters, limits
         self._sources = sources
-        self._names = {name: trunk_names(trunk) for name, trunk in trunks.items()}
-        self.targets = {name: TrunkTarget.parse(trunk.target) for name, trunk in trunks.items()}
+        self._names = {name: trunk.tls_names for name, trunk in trunks.items()}
+        self.targets = {name: trunk.target for name, trunk in trunks.items()}
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._trunks = trunks
         self._live: dict[str, StreamChannel] = {}
@@ -58,7 +58,7 @@ class Dialer:
         Raises:
             ConfigError: a file cannot be read or used.
         """
-        self._contexts = {n: client_context(t) for n, t in trunks.items() if self.targets[n].transport == "tls"}
+        self._contexts = {n: client_context(t.tls) for n, t in trunks.items() if self.targets[n].transport == "tls"}
 
     async def resolve(self, trunk: str) -> list[HostPort]:
         """The addresses of a trunk's target.
@@ -194,7 +194,7 @@ class Dialer:
         """How the trunk is verified; made on demand for one that only calls in over TLS."""
         if trunk not in self._contexts:
             try:
-                self._contexts[trunk] = client_context(self._trunks[trunk])
+                self._contexts[trunk] = client_context(self._trunks[trunk].tls)
             except ConfigError as error:
                 raise TransportError(f"trunk {trunk}: {error}") from error
         return self._contexts[trunk]

@@ -18,7 +18,6 @@ from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, SipError, TransportError
 from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
-from gateway.config.schema import Listen, SipListener, Trunk
 from gateway.net.admission import Claim, TrunkSources
 from gateway.net.channel import Channel, StreamLimits
 from gateway.net.datagram import DatagramListener
@@ -38,6 +37,8 @@ from gateway.sip.message import (
 )
 from gateway.sip.stack import SipStack, StackEvent
 from gateway.sip.uri import DEFAULT_PORT
+from gateway.site import Listeners, SipListener
+from gateway.trunks.model import Trunk
 from gateway.trunks.tls import server_context
 
 SWEEP = 1.0
@@ -94,7 +95,7 @@ class SipEndpoint:
 
     # --- start and stop
 
-    async def start(self, listen: Listen) -> None:
+    async def start(self, listeners: Listeners) -> None:
         """Open every listener of the configuration.
 
         Raises:
@@ -103,19 +104,19 @@ class SipEndpoint:
         self._stopping = False
         try:
             self._dialer.load(self._trunks)
-            for listener in listen.sip:
-                await self._listen(listener, listen)
+            for listener in listeners.sip:
+                await self._listen(listener, listeners)
         except ConfigError:
             await self.stop()
             raise
 
-    async def _listen(self, listener: SipListener, listen: Listen) -> None:
-        address = HostPort(listener.address.host, listener.address.port)
+    async def _listen(self, listener: SipListener, listeners: Listeners) -> None:
+        address = listener.address
         try:
             if listener.transport == "udp":
                 self._datagrams.append(await DatagramListener.open(self, address))
                 return
-            context = server_context(listen.tls) if listener.transport == "tls" and listen.tls else None
+            context = server_context(listeners.tls) if listener.transport == "tls" and listeners.tls else None
             stream = StreamListener(self, self._counters, self._limits, context)
             stream.open(address)
             self._streams.append(stream)

@@ -12,7 +12,7 @@ from gateway.base.buckets import Buckets, Rate
 from gateway.base.counters import Counter, Counters
 from gateway.base.crowd import Crowd
 from gateway.base.sources import source_of
-from gateway.config.schema import Connections
+from gateway.site import ConnectionShares
 
 LOG_LINES = Rate(per_second=0.5, burst=10)
 """Log lines about strangers' connections, of each kind: a stranger decides how many connections he breaks. What is left
@@ -43,7 +43,7 @@ class Place:
 class Shares:
     """Counts WebSockets. Strangers use up no place of users, one source none of the others', one user none of hers."""
 
-    def __init__(self, limits: Connections, counters: Counters, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: ConnectionShares, counters: Counters, clock: Callable[[], float]) -> None:
         self._limits, self._counters, self._clock = limits, counters, clock
         self._strangers: Crowd[Place] = Crowd(limits.strangers, limits.strangers_per_source)
         self._by_source: Tally[str] = Tally()

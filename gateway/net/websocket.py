@@ -13,13 +13,13 @@ from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counter, Counters
 from gateway.base.transports import abort
 from gateway.base.values import HostPort
-from gateway.config.schema import Connections, Web
 from gateway.net.admission import normal_host
 from gateway.net.channel import MAX_WRITE_BUFFER, Pump, StreamLimits
 from gateway.net.frames import FrameMeter
 from gateway.net.shares import Place, Shares, Watchable
 from gateway.sip.flow import Flow
 from gateway.sip.framing import PING, PONG
+from gateway.site import ConnectionShares, WebListener
 from gateway.trunks.tls import inspect_peer
 
 SUBPROTOCOL = "sip"
@@ -147,10 +147,10 @@ class SipWebSocket:
     def __init__(
         self,
         endpoint: Pump,
-        settings: Web,
+        settings: WebListener,
         counters: Counters,
         *,
-        connections: Connections | None = None,
+        connections: ConnectionShares | None = None,
         limits: StreamLimits | None = None,
         ping_interval: float = PING_INTERVAL,
         pong_deadline: float = PONG_DEADLINE,
@@ -158,7 +158,7 @@ class SipWebSocket:
         self._endpoint, self._settings, self._counters = endpoint, settings, counters
         self._ping_interval, self._pong_deadline = ping_interval, pong_deadline
         self._limits = limits or StreamLimits()
-        self.shares = Shares(connections or Connections(), counters, endpoint.now)
+        self.shares = Shares(connections or ConnectionShares(), counters, endpoint.now)
         self._strangers = Bucket(ALL_STRANGERS)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from gateway.config.schema import DialplanFile, InboundRule, OutboundRule
 from gateway.routing.numbers import is_dialable
 
 EMERGENCY_RULE = "emergency"
@@ -16,6 +16,32 @@ EMERGENCY_RULE = "emergency"
 
 SAME_USER = "*"
 """As the user of an inbound rule: the user whose name is the dialled number."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundRule:
+    """Dialled number -> trunk."""
+
+    id: str
+    dialled: str
+    """The number, or what it begins with before a final `*` (see `matches`)."""
+    trunk: str
+    strip: int = 0
+    """Characters taken from the front of the number before it is sent."""
+    prefix: str = ""
+    """Characters put in front of it after that."""
+    emergency: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InboundRule:
+    """Number a trunk calls -> browser user."""
+
+    id: str
+    dialled: str
+    user: str
+    trunk: str | None = None
+    """None: calls from any trunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +99,31 @@ def _frees_rest(literal: str) -> bool:
     return not literal or literal[0] in FEATURE
 
 
+@dataclass(frozen=True)
 class Dialplan:
-    """Answers for one dialplan file; keeps no state."""
+    """The rules, in the order they were written, and what follows from them."""
 
-    def __init__(self, plan: DialplanFile) -> None:
-        self._plan = plan
-        # An emergency rule must win over a broad rule that happens to stand above it.
-        self._outbound = sorted(plan.outbound, key=lambda rule: not rule.emergency)
+    outbound: tuple[OutboundRule, ...] = ()
+    inbound: tuple[InboundRule, ...] = ()
+    emergency: tuple[str, ...] = ()
+    """Numbers that always connect."""
+    emergency_trunks: tuple[str, ...] = ()
+    """Trunks tried for an emergency number, in order."""
+
+    @cached_property
+    def _outbound(self) -> tuple[OutboundRule, ...]:
+        """An emergency rule must win over a broad rule that happens to stand above it."""
+        return tuple(sorted(self.outbound, key=lambda rule: not rule.emergency))
 
     def is_emergency(self, number: str) -> bool:
         """True when calls to this number always connect."""
-        return number in self._plan.emergency or any(r.emergency and r.dialled == number for r in self._outbound)
+        return number in self.emergency or any(r.emergency and r.dialled == number for r in self._outbound)
 
     def route_outbound(self, number: str) -> OutboundRoute | None:
         """The trunk for a number dialled in a browser; None when no rule names it."""
         emergency = self.is_emergency(number)
         rule = next((r for r in self._outbound if matches(r.dialled, number)), None)
-        trunks = self._plan.emergency_trunks
+        trunks = self.emergency_trunks
         if emergency and trunks and not (rule and rule.emergency):
             return OutboundRoute(EMERGENCY_RULE, trunks[0], number, True, trunks[1:])
         sent = _rewritten(rule, number) if rule else ""
@@ -100,7 +134,7 @@ class Dialplan:
 
     def route_inbound(self, trunk: str, number: str) -> InboundRoute | None:
         """The user a call from this trunk rings; None when no rule names the number."""
-        rule = next((r for r in self._plan.inbound if _from_trunk(r, trunk) and matches(r.dialled, number)), None)
+        rule = next((r for r in self.inbound if _from_trunk(r, trunk) and matches(r.dialled, number)), None)
         if rule is None:
             return None
         return InboundRoute(rule.id, number if rule.user == SAME_USER else rule.user)
@@ -124,7 +158,7 @@ class Dialplan:
         yield _where(route) if route else "no route: the call is refused with 404"
 
     def _inbound_steps(self, trunk: str, number: str) -> Iterator[str]:
-        for rule in self._plan.inbound:
+        for rule in self.inbound:
             if not _from_trunk(rule, trunk):
                 yield f"rule {rule.id} ({rule.dialled}): only for trunk {rule.trunk}"
             elif matches(rule.dialled, number):

@@ -83,6 +83,23 @@ class Codec:
         return ";".join(part for part in parts if part.partition("=")[0].lower() in known)
 
 
+_EVERYWHERE = (Codec(9, "G722", 8000), Codec(0, "PCMU", 8000), Codec(8, "PCMA", 8000))
+BROWSER_CODECS = (
+    Codec(111, "opus", 48000, 2, "minptime=10;useinbandfec=1"),
+    *_EVERYWHERE,
+    Codec(110, TELEPHONE_EVENT, 48000, 1, "0-16"),
+    Codec(126, TELEPHONE_EVENT, 8000, 1, "0-16"),
+)
+"""What every browser can do (RFC 7874 3, and G.722), under the payload types browsers use themselves."""
+TRUNK_CODECS = (
+    Codec(111, "opus", 48000, 2, "useinbandfec=1"),
+    *_EVERYWHERE,
+    Codec(101, TELEPHONE_EVENT, 8000, 1, "0-16"),
+)
+"""The same as trunks are offered it when no browser has said anything yet."""
+CODEC_NAMES = tuple(codec.name for codec in TRUNK_CODECS if not codec.is_event)
+"""Names of what browsers can do, best first."""
+
 STATIC: dict[int, tuple[str, int, int]] = {
     0: ("PCMU", 8000, 1),
     3: ("GSM", 8000, 1),

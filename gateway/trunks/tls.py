@@ -21,8 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from gateway.base.errors import ConfigError
 from gateway.base.signalling import TlsInfo
 from gateway.base.values import Secret
-from gateway.config.schema import ListenTls, Trunk
-from gateway.trunks.target import TrunkTarget, is_ip_literal
+from gateway.trunks.model import ListenerTls, TrunkTls
+from gateway.trunks.target import is_ip_literal
 
 SIP_DOMAIN_USAGE = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.20")
 """id-kp-sipDomain (RFC 5924 3)."""
@@ -101,12 +101,7 @@ def allows_sip(certificate: x509.Certificate, usages: frozenset[x509.ObjectIdent
     return not usages.isdisjoint(usage)
 
 
-def trunk_names(trunk: Trunk) -> tuple[str, ...]:
-    """The names a trunk's certificate may carry: those configured, else the host of its target (RFC 5922 4)."""
-    return trunk.tls.names or (TrunkTarget.parse(trunk.target).host,)
-
-
-def client_context(trunk: Trunk) -> ssl.SSLContext:
+def client_context(tls: TrunkTls) -> ssl.SSLContext:
     """For connections we open: TLS 1.2 or newer, the chain must verify; `inspect_peer` matches the name.
 
     Raises:
@@ -116,16 +111,16 @@ def client_context(trunk: Trunk) -> ssl.SSLContext:
     context.check_hostname = False  # RFC 5922 matching replaces the HTTPS one
     context.verify_mode = ssl.CERT_REQUIRED
     _harden(context)
-    if trunk.tls.ca is None:
+    if tls.ca is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
-        _load_ca(context, trunk.tls.ca, "tls.ca")
-    if trunk.tls.certificate is not None:
-        _load_chain(context, trunk.tls.certificate, trunk.tls.key, trunk.tls.key_password)
+        _load_ca(context, tls.ca, "tls.ca")
+    if tls.certificate is not None:
+        _load_chain(context, tls.certificate, tls.key, tls.key_password)
     return context
 
 
-def server_context(tls: ListenTls) -> ssl.SSLContext:
+def server_context(tls: ListenerTls) -> ssl.SSLContext:
     """For `tls:` listeners: our certificate, and with `client_ca` a client certificate is asked for and verified.
 
     Raises:

@@ -24,7 +24,7 @@ from gateway.base.crowd import Crowd
 from gateway.base.sources import source_of
 from gateway.base.transports import abort
 from gateway.base.values import HostPort
-from gateway.config.schema import Connections
+from gateway.site import ConnectionShares
 
 BACKLOG: Final = 128
 """Connections the kernel may hold until we accept them."""
@@ -72,10 +72,10 @@ class Gate:
         self,
         make: Callable[[], StreamProtocol],
         counters: Counters,
-        limits: Connections | None = None,
+        limits: ConnectionShares | None = None,
         context: ssl.SSLContext | None = None,
     ) -> None:
-        limits = limits or Connections()
+        limits = limits or ConnectionShares()
         self._make, self._counters, self._context = make, counters, context
         self._visitors: Crowd[_Connection] = Crowd(limits.page, limits.page_per_source)
         # Whatever strangers do from elsewhere, who is on this machine can look at the metrics.

@@ -22,7 +22,7 @@ from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counters
 from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
-from gateway.config.schema import Connections, Web
+from gateway.site import ConnectionShares, WebListener
 from gateway.web.assets import Asset, load_assets
 from gateway.web.gate import Gate
 from gateway.web.metrics import Gauges, Metrics
@@ -89,9 +89,9 @@ def content_security_policy(*, secure: bool) -> str:
     )
 
 
-def server_tls(config: Web) -> ssl.SSLContext | None:
+def server_tls(listener: WebListener) -> ssl.SSLContext | None:
     """TLS context of the page and the WebSocket, TLS 1.2 or newer (RFC 9325 3.1.1); None when plain."""
-    if config.certificate is None or config.key is None:
+    if listener.certificate is None or listener.key is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -99,13 +99,13 @@ def server_tls(config: Web) -> ssl.SSLContext | None:
     context.set_ciphers(TLS_CIPHERS)
     context.set_alpn_protocols(["http/1.1"])
     # Without a password OpenSSL would ask for it on the terminal: an empty one makes it fail instead.
-    password = config.key_password.reveal() if config.key_password else ""
+    password = listener.key_password.reveal() if listener.key_password else ""
     try:
-        context.load_cert_chain(config.certificate, config.key, password=lambda: password)
+        context.load_cert_chain(listener.certificate, listener.key, password=lambda: password)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
             f"the certificate or its key cannot be used: {error}",
-            file=str(config.certificate),
+            file=str(listener.certificate),
             key="listen.web.certificate",
             remedy="give PEM files that belong together, readable by the gateway, and key_password if the key has one",
         ) from error
@@ -139,7 +139,7 @@ class WebServer:
     """Serves the softphone, `/config.json`, `/metrics` and hands `/ws` to the SIP-over-WebSocket handler.
 
     Args:
-        config: the `listen.web` section.
+        listener: where, and by which certificate.
         websocket_handler: answers `GET` on the WebSocket's path (RFC 7118).
         info: what the page asks for at start.
         counters: shown on `/metrics`.
@@ -149,21 +149,21 @@ class WebServer:
 
     def __init__(
         self,
-        config: Web,
+        listener: WebListener,
         websocket_handler: WebSocketHandler,
         info: PageInfo,
         counters: Counters,
         *,
         gauges: Gauges | None = None,
-        limits: Connections | None = None,
+        limits: ConnectionShares | None = None,
     ) -> None:
-        self._config = config
+        self._listener = listener
         self._websocket_handler = websocket_handler
         self._info = info
         self._counters = counters
         self._metrics = Metrics(counters, gauges)
         self._assets = load_assets(info.to_json())
-        self._tls = server_tls(config)
+        self._tls = server_tls(listener)
         self._runner: web.AppRunner | None = None
         self._limits = limits
         self._gate: Gate | None = None
@@ -172,7 +172,7 @@ class WebServer:
     def address(self) -> HostPort:
         """Where the server really listens (the port is chosen by the system when configured as 0)."""
         if self._gate is None:
-            return HostPort(self._config.address.host, self._config.address.port)
+            return self._listener.address
         return self._gate.local
 
     async def start(self) -> None:
@@ -202,7 +202,7 @@ class WebServer:
         if runner.server is None:  # setup() has just made it
             raise RuntimeError("the HTTP runner has no server")
         gate = Gate(runner.server, self._counters, self._limits, self._tls)
-        gate.open(HostPort(self._config.address.host, self._config.address.port))
+        gate.open(self._listener.address)
         return gate
 
     async def stop(self) -> None:

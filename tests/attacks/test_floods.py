@@ -8,13 +8,14 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 import pytest
 
 from gateway.call.failures import MAX_SOURCES
-from gateway.config.schema import Connections
 from gateway.routing.admission import MAX_EMERGENCY_PER_USER
 from gateway.sip.message import Request, create_response, parse_message
+from gateway.site import ConnectionShares
 from tests.attacks.flooder import attacking
 from tests.attacks.target import (
     CALLED_IN,
@@ -41,7 +42,7 @@ ROUND_TRIP_P99 = 0.25
 """Seconds an honest user's request may take while strangers knock."""
 TRIES = 3
 """Times it is measured, of which the best counts: a machine that runs tests is shared, and may be busy once."""
-SHARES = Connections(strangers=64, strangers_per_source=16, page=64, page_per_source=32)
+SHARES = ConnectionShares(strangers=64, strangers_per_source=16, page=64, page_per_source=32)
 """Small ones, so that a test can fill them; tests/base and tests/net fill the larger."""
 MAX_RECORD = 1500
 """Octets of one `auth.fail` record (docs/operations.md says about 1 KB)."""
@@ -49,7 +50,7 @@ MAX_RECORD = 1500
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    overrides = {"limits": {"connections": SHARES.model_dump(), "calls": 20}}
+    overrides = {"limits": {"connections": asdict(SHARES), "calls": 20}}
     made = Target(tmp_path_factory.mktemp("floods"), log_level="INFO", overrides=overrides)
     made.setup.outbound.append({"id": "sos", "dialled": "112", "trunk": "udp", "emergency": True})
     made.setup.write()

@@ -79,11 +79,11 @@ async def test_a_packet_of_the_trunks_own_stream_from_elsewhere_does_not_move_it
 async def test_a_spray_over_all_trunk_ports_before_and_after_the_answer_gets_no_stream(
     scene: HostedScene, alice: ScriptedBrowser, stranger: Strangers
 ) -> None:
-    first, last = (int(p) for p in str(scene.host.gateway.config.media.trunk.ports).split("-"))
+    ports = scene.host.gateway.sites.current.media.trunk_ports
     attacker = stranger(ATTACKER_HOST)
 
     def spray() -> None:
-        for port in range(first, last + 1):
+        for port in ports:
             for sequence in range(1, 5):
                 attacker.send(rtp(sequence, frame(INJECTED, sequence)), ("127.0.0.1", port))
 

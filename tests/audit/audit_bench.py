@@ -10,12 +10,12 @@ from typing import Any
 from gateway.audit.file import AuditFile
 from gateway.audit.line import LineFormat
 from gateway.audit.log import FILE_NAME, AuditLog
+from gateway.audit.place import MEBIBYTE, AuditPlace
 from gateway.audit.sequence import Numbers, SequenceFile
 from gateway.audit.writer import Batch, Outcome, append
 from gateway.base.counters import Counters
-from gateway.config.schema import Audit
 
-BUFFER_MB = 0.01
+BUFFER_OCTETS = MEBIBYTE // 100
 """Ten kilobytes: some thirty short records."""
 
 
@@ -73,7 +73,7 @@ class Inline:
 
 def inline_log(directory: Path, **settings: Any) -> AuditLog:
     """An open audit log that writes at once."""
-    log = AuditLog(Audit(directory=directory, **settings), Counters(), deliver=lambda told: told(), writer=Inline)
+    log = AuditLog(AuditPlace(directory, **settings), Counters(), deliver=lambda told: told(), writer=Inline)
     log.open()
     return log
 
@@ -84,9 +84,9 @@ class AuditBench:
     def __init__(self, directory: Path, **settings: Any) -> None:
         self.clock, self.counters = Clock(), Counters()
         self.directory = directory
-        config = Audit(directory=directory, **{"buffer_mb": BUFFER_MB, **settings})
+        place = AuditPlace(directory, **{"buffer_octets": BUFFER_OCTETS, **settings})
         self.log = AuditLog(
-            config,
+            place,
             self.counters,
             deliver=lambda told: told(),
             form=LineFormat(self.clock.wall, self.clock.monotonic_ns),

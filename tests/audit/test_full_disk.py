@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.audit.log import FILE_NAME
+from gateway.audit.place import MEBIBYTE
 from tests.audit.audit_bench import AuditBench
 
 SIZE = 64 * 1024
@@ -50,7 +51,7 @@ def records(place: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("orderly", [True, False], ids=["stopped", "killed"])
 def test_what_a_full_disk_lost_is_told_of_after_a_stop_and_a_start(small_disk: Path, orderly: bool) -> None:
-    bench = AuditBench(small_disk, buffer_mb=1)
+    bench = AuditBench(small_disk, buffer_octets=MEBIBYTE)
     bench.log.open()
     assert bench.write({"type": "call.start", "call_uid": "one"})
     ballast = fill(small_disk)
@@ -65,7 +66,7 @@ def test_what_a_full_disk_lost_is_told_of_after_a_stop_and_a_start(small_disk: P
         bench.writer.close_files()
     ballast.unlink()
 
-    again = AuditBench(small_disk, buffer_mb=1)
+    again = AuditBench(small_disk, buffer_octets=MEBIBYTE)
     again.log.open()
     told = [r for r in records(small_disk) if r["type"] == "log.dropped"]
     assert [(r["first_seq"], r["last_seq"], r["dropped"]) for r in told] == [(last + 1, last + 6, 6)]
@@ -76,7 +77,7 @@ def test_what_a_full_disk_lost_is_told_of_after_a_stop_and_a_start(small_disk: P
 
 
 def test_every_line_of_a_disk_that_filled_up_is_whole(small_disk: Path) -> None:
-    bench = AuditBench(small_disk, buffer_mb=1)
+    bench = AuditBench(small_disk, buffer_octets=MEBIBYTE)
     bench.log.open()
     bench.write({"type": "x", "n": 0})
     fill(small_disk)

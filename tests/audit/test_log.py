@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from gateway.audit.line import MAX_LINE
 from gateway.audit.log import DEADLINE_SECONDS, FILE_NAME, MAX_BATCH, NEW_CALL_SHARE
+from gateway.audit.place import MEBIBYTE
 from gateway.base.counters import Counter
 from gateway.base.errors import ConfigError
-from tests.audit.audit_bench import BUFFER_MB, AuditBench
+from tests.audit.audit_bench import BUFFER_OCTETS, AuditBench
 from tests.audit.disk import FailingDisk
 from tests.audit.samples import every_record
 from tests.audit.test_clean import ANY_TEXT, ANYTHING
@@ -171,11 +172,11 @@ def test_the_memory_held_while_the_disk_is_full_has_a_limit(bench: AuditBench, d
     disk.error = 0
     bench.retry()
     held = sum(len(line) for line, record in zip(bench.lines, bench.records, strict=True) if record["type"] == "x")
-    assert held <= BUFFER_MB * 1024 * 1024
+    assert held <= BUFFER_OCTETS
 
 
 def test_refuse_new_wants_no_new_call_from_the_first_failure_on(tmp_path: Path, disk: FailingDisk) -> None:
-    bench = AuditBench(tmp_path, on_unavailable="refuse_new")
+    bench = AuditBench(tmp_path, refuses_at_once=True)
     bench.log.open()
     assert bench.accepts()
     disk.error = errno.EIO
@@ -190,7 +191,7 @@ def test_refuse_new_wants_no_new_call_from_the_first_failure_on(tmp_path: Path, 
 def test_asking_for_a_new_call_tries_the_disk_again_but_not_more_than_once_a_second(
     tmp_path: Path, disk: FailingDisk
 ) -> None:
-    bench = AuditBench(tmp_path, on_unavailable="refuse_new")
+    bench = AuditBench(tmp_path, refuses_at_once=True)
     bench.log.open()
     disk.error = errno.EIO
     bench.write({"type": "x"})
@@ -474,7 +475,7 @@ def test_a_record_is_told_of_once(bench: AuditBench) -> None:
 
 
 def test_refuse_new_wants_no_new_call_as_soon_as_the_deadline_has_passed(tmp_path: Path) -> None:
-    bench = AuditBench(tmp_path, on_unavailable="refuse_new")
+    bench = AuditBench(tmp_path, refuses_at_once=True)
     bench.log.open()
     bench.writer.hangs = True
     bench.write({"type": "a"})
@@ -521,7 +522,7 @@ def test_records_made_while_the_writer_is_busy_go_to_it_together(bench: AuditBen
 
 
 def test_a_backlog_is_written_in_pieces(tmp_path: Path, disk: FailingDisk) -> None:
-    bench = AuditBench(tmp_path, buffer_mb=1)
+    bench = AuditBench(tmp_path, buffer_octets=MEBIBYTE)
     bench.log.open()
     bench.writer.hangs = True
     for _ in range(1 + 2 * MAX_BATCH):

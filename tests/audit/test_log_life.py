@@ -29,7 +29,7 @@ class LogLife(RuleBasedStateMachine):
         self.disk = FailingDisk()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(file_module, "os", self.disk)
-        self.bench = AuditBench(Path(self.home.name), buffer_mb=0.002)
+        self.bench = AuditBench(Path(self.home.name), buffer_octets=2 * 1024)
         self.bench.log.open()
         self.rotated: list[Path] = []
         self.written = 0

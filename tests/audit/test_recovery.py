@@ -15,6 +15,7 @@ from gateway.audit import archive, recovery
 from gateway.audit.facts import CallInfo
 from gateway.audit.log import FILE_NAME
 from gateway.audit.notices import gateway_started, gateway_stopped
+from gateway.audit.place import MEBIBYTE
 from gateway.audit.record import call_start
 from gateway.audit.recovery import read_back
 from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
@@ -25,7 +26,7 @@ from tests.audit.samples import PREFER, STRICT, every_record
 
 
 def opened(directory: Path) -> AuditBench:
-    bench = AuditBench(directory, buffer_mb=1)
+    bench = AuditBench(directory, buffer_octets=MEBIBYTE)
     bench.log.open()
     return bench
 
@@ -121,7 +122,7 @@ def test_a_crash_in_the_middle_of_the_recovery_leaves_the_rest_to_the_next_start
         call(bench, f"call-{number}")
     killed(bench)
     disk.good_writes, disk.error = reached, errno.EIO
-    dying = AuditBench(tmp_path, buffer_mb=1)
+    dying = AuditBench(tmp_path, buffer_octets=MEBIBYTE)
     try:
         dying.log.open()
         dying.write(gateway_started("1", recovered=dying.log.recovered))

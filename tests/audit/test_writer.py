@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 
 from gateway.audit.log import FILE_NAME, AuditLog
+from gateway.audit.place import AuditPlace
 from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
 from gateway.base.counters import Counters
-from gateway.config.schema import Audit
 from tests.audit.disk import FailingDisk
 
 pytestmark = pytest.mark.asyncio
@@ -26,7 +26,7 @@ WAIT = 5.0
 @pytest_asyncio.fixture
 async def log(tmp_path: Path) -> AsyncIterator[AuditLog]:
     loop = asyncio.get_running_loop()
-    made = AuditLog(Audit(directory=tmp_path), Counters(), deliver=loop.call_soon_threadsafe)
+    made = AuditLog(AuditPlace(tmp_path), Counters(), deliver=loop.call_soon_threadsafe)
     made.open()
     yield made
     made.close()
@@ -125,7 +125,7 @@ async def test_an_outcome_that_comes_after_the_loop_was_closed_is_nobodys(tmp_pa
     def closed(_told: object) -> None:
         raise RuntimeError("Event loop is closed")
 
-    log = AuditLog(Audit(directory=tmp_path), Counters(), deliver=closed)
+    log = AuditLog(AuditPlace(tmp_path), Counters(), deliver=closed)
     log.open()
     log.write({"type": "x"})
     assert log.close()
@@ -133,11 +133,11 @@ async def test_an_outcome_that_comes_after_the_loop_was_closed_is_nobodys(tmp_pa
 
 
 async def test_a_log_that_was_never_opened_can_be_closed(tmp_path: Path) -> None:
-    assert AuditLog(Audit(directory=tmp_path), Counters(), deliver=lambda _told: None).close()
+    assert AuditLog(AuditPlace(tmp_path), Counters(), deliver=lambda _told: None).close()
 
 
 async def test_neither_thread_nor_file_is_left_when_the_log_is_closed(tmp_path: Path) -> None:
-    log = AuditLog(Audit(directory=tmp_path), Counters(), deliver=asyncio.get_running_loop().call_soon_threadsafe)
+    log = AuditLog(AuditPlace(tmp_path), Counters(), deliver=asyncio.get_running_loop().call_soon_threadsafe)
     before, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
     log.open()
     assert threading.active_count() == before + 2

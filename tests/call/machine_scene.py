@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +19,6 @@ from gateway.call.leg import Leg
 from gateway.call.places import NO_PLACES, OwnPlaces
 from gateway.call.state import CallContext, CallState
 from gateway.call.trunk_leg import TrunkLeg
-from gateway.config.schema import Trunk
 from gateway.policy.model import effective_policy
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.address import NameAddr
@@ -27,11 +26,13 @@ from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
 from gateway.sip.uri import SipUri
 from tests import messages
+from tests.sites import made_site, made_trunk
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "sdp"
 BROWSER_FLOW = Flow(1, "wss", HostPort("192.0.2.1", 8443), HostPort("192.0.2.99", 50000))
 FINGERPRINT = Fingerprint("sha-256", bytes(range(32)))
 TRUNK_CONTACT = "<sip:callee@127.0.0.2:5061>"
+SITE = made_site()
 E = TypeVar("E")
 
 
@@ -83,15 +84,12 @@ class MachineScene:
         keys = itertools.count(1)
         self.effects: list[fx.Effect] = []
         self.all: list[fx.Effect] = []
-        self.trunk = Trunk(target="sip:pbx.example;transport=tls", security=self.profile)
+        self.trunk = made_trunk("sip:pbx.example;transport=tls", security=self.profile)
         context = CallContext(
             tokens=lambda length: f"{next(numbers):0{length}d}"[-length:],
             new_key=lambda length: bytes([next(keys)]) * length,
             hop_marks=HopMarks(Secret(b"hop key"), lambda length: f"{next(numbers):0{length}d}"[-length:]),
-            ring_seconds=180.0,
-            silence_seconds=1800.0,
             make_callee=self._callee,
-            trunks={"pbx": self.trunk},
         )
         invite = request("INVITE", self.offer)
         caller: Leg = self._browser(caller=True) if self.outbound else self._trunk(self.flow, caller=True)
@@ -109,6 +107,7 @@ class MachineScene:
             trunk_config=self.trunk,
             policy=effective_policy(self.profile, "pbx", emergency=self.emergency),
             context=context,
+            site=replace(SITE, trunks={"pbx": self.trunk}),
             caller=caller,
         )
         if not self.outbound:

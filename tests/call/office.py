@@ -17,49 +17,45 @@ from gateway.base.values import HostPort, LegId
 from gateway.call.manager import CallManager
 from gateway.call.places import NO_PLACES
 from gateway.call.services import Services
-from gateway.config.schema import DialplanFile, GatewayConfig
 from gateway.location.binding import Binding
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import IcePort, OpenLeg
 from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import LegOpened
-from gateway.routing.dialplan import Dialplan
 from gateway.sip.address import NameAddr
 from gateway.sip.auth import DigestServer
 from gateway.sip.events import RequestReceived, ResponseReceived
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
+from gateway.site import Site, Sites
 from gateway.webrtc.dtls import DtlsIdentity
 from tests import messages
 from tests.call.machine_scene import BROWSER_FLOW, trunk_flow, vector
+from tests.sites import made_site
 
 IDENTITY = DtlsIdentity.generate(datetime.datetime.now(datetime.UTC))
 
 
-def config(directory: Path, calls: int = 2) -> GatewayConfig:
+PLAN = {
+    "emergency_trunks": ["pbx"],
+    "outbound": [
+        {"id": "old", "dialled": "7*", "trunk": "old"},
+        {"id": "all", "dialled": "6*", "trunk": "pbx"},
+        {"id": "soft", "dialled": "8*", "trunk": "soft"},
+    ],
+    "inbound": [{"id": "alice", "dialled": "100", "user": "alice"}],
+}
+
+
+def site(directory: Path, calls: int = 2, **settings: object) -> Site:
     """A gateway with one strict trunk on TLS, one legacy trunk on UDP, and room for two calls or more."""
-    return GatewayConfig.model_validate(
-        {
-            "realm": "example.test",
-            "listen": {
-                "web": {"address": "127.0.0.1:8443", "origins": ["https://example.test"]},
-                "sip": ["udp:127.0.0.1:5060"],
-            },
-            "media": {
-                "browser": {"bind": "127.0.0.1", "ports": "10000-10001"},
-                "trunk": {"bind": "127.0.0.1", "ports": "20000-20099"},
-            },
-            "users": "users.yaml",
-            "dialplan": "plan.yaml",
-            "audit": {"directory": str(directory)},
-            "limits": {"calls": calls},
-            "trunks": {
-                "pbx": {"target": "sip:pbx.example;transport=tls", "networks": ["127.0.0.2/32"]},
-                "old": {"target": "sip:127.0.0.3", "networks": ["127.0.0.3/32"], "security": "legacy"},
-                "soft": {"target": "sip:soft.example;transport=tls", "security": "prefer"},
-            },
-        }
-    )
+    trunks = {
+        "pbx": {"target": "sip:pbx.example;transport=tls", "networks": ["127.0.0.2/32"]},
+        "old": {"target": "sip:127.0.0.3", "networks": ["127.0.0.3/32"], "security": "legacy"},
+        "soft": {"target": "sip:soft.example;transport=tls", "security": "prefer"},
+    }
+    own = {"audit": {"directory": str(directory)}, "limits": {"calls": calls}, "trunks": trunks}
+    return made_site(PLAN, **{**own, **settings})
 
 
 class Sip:
@@ -190,21 +186,9 @@ class Office:
         self.sip, self.pool, self.audit = sip or Sip(), Pool(), audit or Audit()
         self.sip.flows = {"pbx": trunk_flow(), "old": trunk_flow("udp"), "soft": trunk_flow()}
         numbers = itertools.count(1)
-        self.plan = DialplanFile.model_validate(
-            {
-                "emergency_trunks": ["pbx"],
-                "outbound": [
-                    {"id": "old", "dialled": "7*", "trunk": "old"},
-                    {"id": "all", "dialled": "6*", "trunk": "pbx"},
-                    {"id": "soft", "dialled": "8*", "trunk": "soft"},
-                ],
-                "inbound": [{"id": "alice", "dialled": "100", "user": "alice"}],
-            }
-        )
+        self.sites = Sites(site(directory, calls))
         self.services = Services(
-            config=config(directory, calls),
-            users={},
-            dialplan=Dialplan(self.plan),
+            sites=self.sites,
             sip=self.sip,
             pool=cast(RelayPool, self.pool),
             identity=IDENTITY,

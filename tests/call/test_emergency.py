@@ -11,19 +11,21 @@ from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import LegName, Purpose
-from gateway.config.schema import Trunk, TrunkAddresses
+from gateway.policy.book import PolicyBook
 from tests.call.machine_scene import MachineScene, answer, trunk_flow
 from tests.call.test_setup import finished
+from tests.sites import made_trunk
 
-HERE = TrunkAddresses(bind="127.0.0.9")
+HERE = {"bind": "127.0.0.9"}
 
 
 def emergency(*, other_address: bool = False) -> MachineScene:
     """A call to 112 with two trunks."""
     scene = MachineScene(profile=Profile.LEGACY, emergency=True, flow=trunk_flow("udp"))
-    second = Trunk(target="sip:127.0.0.3", security=Profile.LEGACY, media=HERE if other_address else None)
+    second = made_trunk("sip:127.0.0.3", name="second", security="legacy", media=HERE if other_address else None)
     state = scene.state
-    state.context = replace(state.context, trunks={**state.context.trunks, "second": second})
+    policies = PolicyBook.of({"pbx": Profile.LEGACY, "second": Profile.LEGACY})
+    state.site = replace(state.site, trunks={**state.site.trunks, "second": second}, policies=policies)
     state.alternatives = ("second",)
     return scene
 

@@ -106,7 +106,7 @@ def test_a_trunk_that_is_heard_again_is_asked_no_more() -> None:
 
 def test_silence_ends_the_call_of_a_trunk_that_agrees_to_everything_after_the_limit() -> None:
     scene = _talking().feed(SILENT)
-    limit = scene.state.context.silence_seconds
+    limit = scene.state.site.limits.silence_seconds
     for _ in range(int(limit / ASK_AGAIN_SECONDS) - 1):
         _answered(scene, 200)
         assert _ended(_look(scene, ASK_AGAIN_SECONDS)) == ""

@@ -13,6 +13,7 @@ from gateway.call.effects import LegName
 from gateway.call.names import MAX_KEPT, MAX_NAMES, MAX_WAITING
 from tests.call.machine_scene import MachineScene, answer, browser_answer, request, trunk_flow, vector
 from tests.call.test_setup import finished
+from tests.sites import made_trunk
 
 OFFER = vector("chromium_offer")
 NAME = "media.carrier.example"
@@ -26,8 +27,8 @@ def named(body: bytes, name: str = NAME) -> bytes:
 
 def stage(*, outbound: bool = True, offer: bytes = b"", networks: tuple[str, ...] = ("127.0.0.0/29",)) -> MachineScene:
     scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=outbound, offer=offer or OFFER)
-    media = ("127.0.9.0/24",) if networks else ()
-    trunk = scene.trunk.model_copy(update={"networks": networks, "media_networks": media})
+    media = ["127.0.9.0/24"] if networks else []
+    trunk = made_trunk("sip:pbx.example;transport=tls", security="legacy", networks=networks, media_networks=media)
     scene.trunk = scene.state.trunk_config = trunk
     leg = scene.state.trunk
     if leg is not None:

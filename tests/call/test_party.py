@@ -90,7 +90,7 @@ def test_a_name_is_one_short_line_of_what_can_be_seen(name: str) -> None:
 
 
 def trusted(scene: MachineScene) -> MachineScene:
-    scene.state.trunk_config = scene.state.trunk_config.model_copy(update={"trust_identity": True})
+    scene.state.trunk_config = replace(scene.state.trunk_config, trust_identity=True)
     return scene
 
 
@@ -127,15 +127,9 @@ PAI = ("P-Asserted-Identity", ALICE)
 SHOWN = '"Alice Example" <sip:+49301234@example.test>'
 
 
-def at_home(scene: MachineScene) -> MachineScene:
-    """The scene's realm; `CallContext` is frozen."""
-    object.__setattr__(scene.state.context, "realm", REALM)
-    return scene
-
-
 @pytest.mark.parametrize("outbound", [True, False])
 def test_after_a_transfer_the_browser_hears_who_is_there_by_update(outbound: bool) -> None:
-    scene = changes(at_home(talking(outbound=outbound)), "UPDATE", PAI)
+    scene = changes(talking(outbound=outbound), "UPDATE", PAI)
     assert updates(scene) == [SHOWN]
     (sent,) = [e.request for e in scene.take(fx.SendRequest)]
     assert sent.method == "UPDATE"
@@ -148,14 +142,14 @@ def test_after_a_transfer_the_browser_hears_who_is_there_by_update(outbound: boo
 
 
 def test_a_reinvite_that_names_somebody_else_is_told_too() -> None:
-    scene = at_home(talking())
+    scene = talking()
     body = sdes_answer(scene.invite.body)
     changes(scene, "INVITE", PAI, body=body)
     assert SHOWN in updates(scene)
 
 
 def test_a_browser_without_update_hears_of_it_by_reinvite() -> None:
-    scene = at_home(talking())
+    scene = talking()
     assert scene.state.browser is not None
     scene.state.browser.takes_update = False
     changes(scene, "UPDATE", PAI)
@@ -164,24 +158,24 @@ def test_a_browser_without_update_hears_of_it_by_reinvite() -> None:
 
 
 def test_privacy_in_mid_call_hides_who_it_is_now() -> None:
-    scene = changes(at_home(talking()), "UPDATE", PAI, ("Privacy", "id"))
+    scene = changes(talking(), "UPDATE", PAI, ("Privacy", "id"))
     assert updates(scene) == ["<sip:anonymous@example.test>"]
 
 
 def test_a_trunk_that_is_not_trusted_tells_nothing() -> None:
     scene = talking()
-    scene.state.trunk_config = scene.state.trunk_config.model_copy(update={"trust_identity": False})
+    scene.state.trunk_config = replace(scene.state.trunk_config, trust_identity=False)
     assert updates(changes(scene, "UPDATE", PAI)) == []
 
 
 def test_a_change_that_is_refused_names_nobody() -> None:
-    scene = changes(at_home(talking()), "INVITE", PAI, body=b"v=0\r\nnonsense")
+    scene = changes(talking(), "INVITE", PAI, body=b"v=0\r\nnonsense")
     assert scene.take(fx.Respond)[-1].response.status >= 400
     assert updates(scene) == []
 
 
 def test_who_answered_is_told_with_the_answer() -> None:
-    scene = at_home(trusted(MachineScene()).calling())
+    scene = trusted(MachineScene()).calling()
     sent = [e for e in scene.all if isinstance(e, fx.SendRequest)][-1]
     event = scene.answer_to(sent, 200, sdes_answer(scene.invite.body))
     assert isinstance(event, events.ResponseIn)
@@ -195,9 +189,9 @@ def test_who_answered_is_told_with_the_answer() -> None:
 async def incoming(directory: Path, *, trust: bool) -> Request:
     """What the browser gets of a call from a trunk that names its caller."""
     office = Office(directory)
-    trunks = office.services.config.trunks
-    pbx = trunks["pbx"].model_copy(update={"trust_identity": trust})
-    object.__setattr__(office.services.config, "trunks", {**trunks, "pbx": pbx})
+    trunks = office.sites.current.trunks
+    pbx = replace(trunks["pbx"], trust_identity=trust)
+    office.sites.current = replace(office.sites.current, trunks={**trunks, "pbx": pbx})
     office.bind()
     call = inbound_invite()
     call = call.with_header("From", '"Eve" <sip:4711@pbx.example>;tag=trunk')

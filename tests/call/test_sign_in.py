@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ class Door:
         self.office = Office(directory)
         self.now = 1000.0
         services = self.office.services
-        object.__setattr__(services, "users", {USER: credentials()})
+        self.office.sites.current = replace(self.office.sites.current, users={USER: credentials()})
         object.__setattr__(services, "clock", lambda: self.now)
         self.manager = CallManager(services, DigestServer(REALM, Secret(b"k"), services.tokens))
         self.office.manager = self.manager

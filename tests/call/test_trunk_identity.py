@@ -8,10 +8,10 @@ import pytest
 
 from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
-from gateway.config.schema import Trunk
 from gateway.net.admission import TrunkSources
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
+from gateway.trunks.model import Trunk
 from tests.call.machine_scene import answer
 from tests.call.office import Office
 from tests.call.test_flows import in_dialog
@@ -52,7 +52,7 @@ async def test_a_dialog_is_its_own_trunks_although_the_address_fits_another(
     files: Path, tmp_path: Path, layout: tuple[str, str], method: str
 ) -> None:
     two_trunks(files, *layout)  # type: ignore[arg-type]
-    config = load(files).config  # type: ignore[arg-type]
+    trunks = load(files).site.trunks  # type: ignore[arg-type]
     office = Office(tmp_path)
     names = {"pbx": "pbx", "carrier": "old"}
     office.sip.flows["old"] = Flow(7, "udp", HostPort("127.0.0.1", 5060), PBX, "old")
@@ -64,7 +64,7 @@ async def test_a_dialog_is_its_own_trunks_although_the_address_fits_another(
     await office.settle()
     assert "call.final" not in office.audit.types()
     body = phone if method == "INVITE" else b""
-    office.request(in_dialog(sent, method, body), key="in", flow=came_in(dict(config.trunks), "udp", names))
+    office.request(in_dialog(sent, method, body), key="in", flow=came_in(dict(trunks), "udp", names))
     await office.settle()
     assert office.statuses("in") in ([200], [491])  # 491: the caller has not acknowledged yet
     assert ("call.final" in office.audit.types()) is (method == "BYE")

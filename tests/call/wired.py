@@ -53,7 +53,7 @@ class WiredOffice(Office):
     """A manager between two wires."""
 
     def __init__(self, directory: Path) -> None:
-        self.wire = WiredSip(lambda request: is_emergency_call(request, self.services.dialplan, "example.test"))
+        self.wire = WiredSip(lambda request: is_emergency_call(request, self.services.sites))
         super().__init__(directory, sip=self.wire)
 
     async def receive(self, data: bytes, flow: Flow) -> list[bytes]:

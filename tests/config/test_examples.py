@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from gateway.base.errors import SipError
 from gateway.cli.commands import cli
 from gateway.config.load import LoadedConfig, load_config, read_dialplan
-from gateway.routing.dialplan import Dialplan
 from gateway.routing.numbers import normalise
 from tests.config.files import NOW, Files, make_certificate
 
@@ -72,7 +71,7 @@ def called(plan: str, dialled: str) -> str | None:
         number = normalise(dialled)
     except SipError:
         return None
-    route = Dialplan(read_dialplan(ROOT / "dialplan" / f"{plan}.yaml")).route_outbound(number)
+    route = read_dialplan(ROOT / "dialplan" / f"{plan}.yaml").route_outbound(number)
     return route.number if route else None
 
 

@@ -167,6 +167,7 @@ def test_a_missing_key_is_told_at_its_parent_with_its_meaning(files: Files) -> N
         ("10000-10001", "10001-10000", "media.browser.ports", "the first port is above the last"),
         ("20000-20099", "20001-20002", "media.trunk", "an even port"),
         ("20000-20099}", "20000-20001}\n  workers: 2", "media", "media.trunk.ports needs an even port"),
+        ("20000-20099}", "20001-20004}\n  workers: 2", "media", "media.trunk.ports needs an even port"),
         ("origins: [", "allow_missing_origin: 2, origins: [", "listen.web.allow_missing_origin", "yes or no"),
         ("realm: pbx", "limits: {calls: many}\nrealm: pbx", "limits.calls", "expected a whole number"),
         ("realm: pbx", "limits: 12\nrealm: pbx", "limits", "expected keys with values"),

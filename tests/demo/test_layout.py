@@ -17,7 +17,6 @@ from gateway.demo import layout as layout_module
 from gateway.demo.layout import USER, Layout, prepare
 from gateway.demo.machine import alone, free_port, is_free, local_address
 from gateway.demo.roles import CALLBACK_NUMBER, ROLES
-from gateway.routing.dialplan import Dialplan
 from gateway.sip.auth import compute_ha1
 
 WEB_PORT = 15443
@@ -42,7 +41,7 @@ def test_written_configuration_has_no_mistake_and_no_warning(tmp_path: Path) -> 
 
 def test_each_number_leads_to_its_phone_under_its_profile(tmp_path: Path) -> None:
     layout, loaded = prepared(tmp_path)
-    plan = Dialplan(loaded.dialplan)
+    plan = loaded.site.dialplan
     for role in layout.roles:
         route = plan.route_outbound(role.number)
         assert route is not None

@@ -16,7 +16,7 @@ from pylibsrtp import Policy, Session
 from gateway.base.counters import Counters
 from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, CryptoSuite
 from gateway.base.values import HostPort, LegId, LegKind, Secret
-from gateway.config.schema import BrowserMedia, Media, PortRange, TrunkMedia
+from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.media.relay_call import LegCounters, RelayCall
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import (
@@ -84,20 +84,25 @@ def keys_command(leg: LegId, keys: Keys) -> SetKeys:
     return SetKeys(leg, keys.suite.name, keys.to_peer, keys.from_peer)
 
 
-def media(*, workers: int = 1, trunk_ports: tuple[int, int] = (20000, 20999), first_port: int = BROWSER_PORT) -> Media:
-    return Media(
-        browser=BrowserMedia(
+def media(
+    *, workers: int = 1, trunk_ports: tuple[int, int] = (20000, 20999), first_port: int = BROWSER_PORT
+) -> MediaPlaces:
+    return MediaPlaces(
+        browser=BrowserPlace(
             bind=(LOOPBACK, SECOND_LOOPBACK),
-            advertise=("203.0.113.1", "203.0.113.2"),
-            ports=PortRange(first=first_port, last=first_port + workers - 1),
+            advertised=("203.0.113.1", "203.0.113.2"),
+            ports=range(first_port, first_port + workers),
         ),
-        trunk=TrunkMedia(bind=TRUNK_BIND, ports=PortRange(first=trunk_ports[0], last=trunk_ports[1])),
+        trunk=TrunkPlace(TRUNK_BIND),
+        trunk_ports=range(trunk_ports[0], trunk_ports[1] + 1),
         workers=workers,
     )
 
 
 @asynccontextmanager
-async def running_pool(config: Media, counters: Counters | None = None, **options: float) -> AsyncIterator[RelayPool]:
+async def running_pool(
+    config: MediaPlaces, counters: Counters | None = None, **options: float
+) -> AsyncIterator[RelayPool]:
     pool = RelayPool(config, counters or Counters(), **options)
     await pool.start()
     try:

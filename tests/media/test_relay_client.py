@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort, Secret
-from gateway.config.schema import BrowserMedia, Media, PortRange, TrunkMedia
 from gateway.media import relay_call, relay_client
+from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.media.relay_client import RelayPool, _Slot, slice_ports
 from gateway.media.relay_codec import decode_event, encode
 from gateway.media.relay_commands import Heartbeat, IcePort, OpenLeg, OwnPort, SendDtls
@@ -437,8 +436,6 @@ async def test_a_worker_raises_its_descriptor_limit() -> None:
 async def test_the_ports_are_shared_out_in_whole_pairs() -> None:
     slices = slice_ports(media(workers=3, trunk_ports=(20001, 20012)))
     assert slices == [(20002, 20003), (20004, 20007), (20008, 20011)]
-    with pytest.raises(ValidationError):
-        media(workers=2, trunk_ports=(20001, 20004))
 
 
 @pytest.mark.parametrize("argument", ["", "{}", "nonsense"])
@@ -530,9 +527,10 @@ def _runs(pid: int) -> bool:
 
 
 async def test_ipv6_works_on_both_legs() -> None:
-    config = Media(
-        browser=BrowserMedia(bind=("::1",), ports=PortRange(first=PORT + 18, last=PORT + 18)),
-        trunk=TrunkMedia(bind="::1", ports=PortRange(first=27010, last=27019)),
+    config = MediaPlaces(
+        browser=BrowserPlace(bind=("::1",), advertised=("::1",), ports=range(PORT + 18, PORT + 19)),
+        trunk=TrunkPlace("::1"),
+        trunk_ports=range(27010, 27020),
     )
     call = RelayedCall("::1")
     async with running_pool(config) as own:

@@ -10,18 +10,19 @@ from typing import Any, Self
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.values import HostPort
-from gateway.config.schema import Listen, Trunk
 from gateway.net.channel import StreamLimits
 from gateway.net.endpoint import SipEndpoint
 from gateway.sip.flow import Flow
 from gateway.sip.message import Response, create_response, parse_message
 from gateway.sip.stack import RequestReceived, SipStack, StackEvent
+from gateway.trunks.model import Trunk
 from tests import messages
+from tests.sites import made_listeners, made_trunk
 
 PATIENCE = 5.0
 """Seconds a test waits for what must happen."""
 
-PBX = Trunk(target="sip:127.0.0.1:9;transport=tcp", networks=("127.0.0.1/32",))
+PBX = made_trunk("sip:127.0.0.1:9;transport=tcp", networks=("127.0.0.1/32",))
 
 
 def options(
@@ -63,7 +64,7 @@ class Gateway:
             self.stack, self.counters, {"pbx": PBX} if trunks is None else trunks, self._on_event, limits=limits
         )
         self.endpoint.on_flow_closed = self.closed.append
-        self.listen = Listen.model_validate({"web": {"address": "127.0.0.1:0"}, "sip": listeners, "tls": tls})
+        self.listen = made_listeners(*listeners, tls=tls)
 
     async def __aenter__(self) -> Self:
         await self.endpoint.start(self.listen)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.profiles import Profile
-from gateway.config.schema import Trunk
 from gateway.net.admission import MAX_LEARNED, TrunkSources, normal_host
+from gateway.trunks.model import Trunk
+from tests.sites import made_trunk
 
 
 def trunk(*networks: str) -> Trunk:
-    return Trunk(target="sip:pbx.example.com", networks=networks)
+    return made_trunk("sip:pbx.example.com", networks=networks)
 
 
 SOURCES = {
@@ -56,7 +57,7 @@ def test_a_resolved_target_is_heard_but_may_not_call_in() -> None:
 
 def test_of_trunks_with_one_network_the_transport_of_the_target_decides_then_the_stricter_profile() -> None:
     def at(transport: str, security: Profile) -> Trunk:
-        return Trunk(target=f"sip:pbx.example.com;transport={transport}", networks=("10.0.0.5/32",), security=security)
+        return made_trunk(f"sip:pbx.example.com;transport={transport}", networks=("10.0.0.5/32",), security=security)
 
     sources = TrunkSources(
         {"old": at("udp", Profile.LEGACY), "plain": at("tls", Profile.PREFER), "pbx": at("tls", Profile.STRICT)}
@@ -68,8 +69,8 @@ def test_of_trunks_with_one_network_the_transport_of_the_target_decides_then_the
 
 def test_each_trunk_comes_with_the_names_it_may_prove() -> None:
     trunks = {
-        "pbx": Trunk(target="sip:10.0.0.5;transport=tls", networks=("10.0.0.5/32",), tls={"names": ["a.example"]}),  # type: ignore[arg-type]
-        "old": Trunk(target="sip:b.example;transport=tls", networks=("10.0.0.0/8",)),
+        "pbx": made_trunk("sip:10.0.0.5;transport=tls", networks=("10.0.0.5/32",), tls={"names": ["a.example"]}),
+        "old": made_trunk("sip:b.example;transport=tls", networks=("10.0.0.0/8",)),
     }
     claims = TrunkSources(trunks).claims("10.0.0.5", "tls")
     assert claims == (("pbx", ("a.example",)), ("old", ("b.example",)))

@@ -12,11 +12,11 @@ import pytest
 from gateway.base.counters import Counter
 from gateway.base.errors import ConfigError, TransportError
 from gateway.base.values import HostPort
-from gateway.config.schema import Trunk
 from gateway.net.datagram import MAX_FLOWS, DatagramListener
 from gateway.sip.message import Message, Request, Response, parse_message
 from gateway.sip.stack import RequestReceived, ResponseReceived
 from tests.net.harness import MALFORMED, PATIENCE, Gateway, options, until
+from tests.sites import made_trunk
 
 pytestmark = pytest.mark.asyncio
 
@@ -98,8 +98,8 @@ async def test_an_unknown_source_is_dropped_before_a_byte_is_parsed(
 
 async def test_the_most_specific_trunk_owns_the_source(sockets: list[socket.socket]) -> None:
     trunks = {
-        "all": Trunk(target="sip:127.0.0.9", networks=("127.0.0.0/8",)),
-        "one": Trunk(target="sip:127.0.0.9", networks=("127.0.0.3/32",)),
+        "all": made_trunk("sip:127.0.0.9", networks=("127.0.0.0/8",)),
+        "one": made_trunk("sip:127.0.0.9", networks=("127.0.0.3/32",)),
     }
     async with Gateway(UDP, trunks=trunks) as gateway:
         for number, host in enumerate(("127.0.0.3", "127.0.0.4")):
@@ -164,7 +164,7 @@ async def test_remembered_flows_are_limited() -> None:
 
 async def test_a_trunk_without_networks_answers_us_but_cannot_call_in(sockets: list[socket.socket]) -> None:
     peer = phone(sockets)
-    trunks = {"mute": Trunk(target=f"sip:127.0.0.1:{peer.getsockname()[1]}")}
+    trunks = {"mute": made_trunk(f"sip:127.0.0.1:{peer.getsockname()[1]}")}
     async with Gateway(UDP, trunks=trunks) as gateway:
         flow = await gateway.endpoint.connect("mute")
         assert (flow.transport, flow.trunk, flow.remote.port) == ("udp", "mute", peer.getsockname()[1])
@@ -187,7 +187,7 @@ async def test_a_trunk_without_networks_answers_us_but_cannot_call_in(sockets: l
 
 
 async def test_a_listener_on_all_interfaces_names_the_address_the_peer_can_reach() -> None:
-    async with Gateway("udp:0.0.0.0:0", trunks={"pbx": Trunk(target="sip:127.0.0.1:5099")}) as gateway:
+    async with Gateway("udp:0.0.0.0:0", trunks={"pbx": made_trunk("sip:127.0.0.1:5099")}) as gateway:
         flow = await gateway.endpoint.connect("pbx")
         assert flow.local == HostPort("127.0.0.1", gateway.address.port)
         (listener,) = gateway.endpoint._datagrams
@@ -195,7 +195,7 @@ async def test_a_listener_on_all_interfaces_names_the_address_the_peer_can_reach
 
 
 async def test_a_trunk_no_listener_can_reach_is_told() -> None:
-    async with Gateway(UDP, trunks={"six": Trunk(target="sip:[::1]")}) as gateway:
+    async with Gateway(UDP, trunks={"six": made_trunk("sip:[::1]")}) as gateway:
         with pytest.raises(TransportError, match="no udp: listener"):
             await gateway.endpoint.connect("six")
 
@@ -204,7 +204,7 @@ async def test_a_name_that_does_not_resolve_is_told(monkeypatch: pytest.MonkeyPa
     async def nothing(*_args: object, **_options: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
-    async with Gateway(UDP, trunks={"pbx": Trunk(target="sip:pbx.example.com")}) as gateway:
+    async with Gateway(UDP, trunks={"pbx": made_trunk("sip:pbx.example.com")}) as gateway:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nothing)
         with pytest.raises(TransportError, match="cannot be resolved"):
             await gateway.endpoint.connect("pbx")

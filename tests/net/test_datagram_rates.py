@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 
 from gateway.base.counters import Counter
-from gateway.config.schema import Trunk
 from gateway.net.datagram_rates import RATES, DatagramRates, Kind, call_id_of, kind_of
 from tests.net.harness import Gateway, options, until
 from tests.net.test_datagram import phone, receive, send
+from tests.sites import made_trunk
 
 OURS = "198.51.100.1"
 
@@ -73,7 +73,7 @@ def test_what_belongs_to_a_living_call_is_never_refused(method: str) -> None:
 
 @pytest.mark.asyncio
 async def test_beyond_its_rate_a_source_is_dropped_unread_and_counted_and_its_living_call_heard() -> None:
-    trunks = {"pbx": Trunk(target="sip:127.0.0.1:9", networks=("127.0.0.1/32",))}
+    trunks = {"pbx": made_trunk("sip:127.0.0.1:9", networks=("127.0.0.1/32",))}
     async with Gateway("udp:127.0.0.1:0", trunks=trunks) as gateway:
         gateway.endpoint.is_living = lambda call_id: call_id == "living"
         opened: list[socket.socket] = []

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.app import own_places
-from gateway.config.schema import GatewayConfig
 from gateway.net.interfaces import interfaces
-from tests.call.office import config
+from tests.call.office import site
 
 
 def test_every_machine_has_loopback_and_each_address_has_its_network() -> None:
@@ -24,13 +23,12 @@ def test_every_machine_has_loopback_and_each_address_has_its_network() -> None:
     [("127.0.0.1", port) for port in (8443, 5060, 10000, 10001, 20000, 20099)] + [("203.0.113.9", 20000)],
 )
 def test_each_listener_and_each_media_port_is_ours(tmp_path: Path, address: str, port: int) -> None:
-    told = config(tmp_path).model_dump()
-    told["trunks"]["old"]["media"] = {"bind": "127.0.0.7", "advertise": "203.0.113.9"}
-    own = own_places(GatewayConfig.model_validate(told))
+    elsewhere = {"bind": "127.0.0.7", "advertise": "203.0.113.9"}
+    own = own_places(site(tmp_path, trunks={"old": {"target": "sip:127.0.0.3", "media": elsewhere}}))
     assert own.is_ours(ipaddress.ip_address(address), port)
     assert own.is_ours(ipaddress.ip_address("127.0.0.7"), 20001)
 
 
 @pytest.mark.parametrize(("address", "port"), [("127.0.0.1", 20100), ("127.0.0.2", 20000), ("127.0.0.1", 4000)])
 def test_what_is_not_listened_on_is_not_ours(tmp_path: Path, address: str, port: int) -> None:
-    assert not own_places(config(tmp_path)).is_ours(ipaddress.ip_address(address), port)
+    assert not own_places(site(tmp_path)).is_ours(ipaddress.ip_address(address), port)

@@ -12,13 +12,15 @@ import pytest
 
 from gateway.base.errors import TransportError
 from gateway.base.values import HostPort
-from gateway.config.schema import Trunk
 from gateway.sip.flow import Flow, shortfall
 from gateway.sip.message import Headers, Request, parse_message
 from gateway.sip.stack import TransportFailed
+from gateway.trunks.model import Trunk
+from gateway.trunks.target import TrunkTarget
 from tests.certificates import dns, make_certificate
 from tests.net.harness import Gateway, SocketPeer, until
 from tests.net.test_tls_connection import AUTHORITY, DOMAIN, GOOD, listen_tls, tls_peer, trunk
+from tests.sites import made_trunk
 
 pytestmark = pytest.mark.asyncio
 
@@ -62,7 +64,7 @@ def bye() -> Request:
 
 
 def tcp(address: HostPort) -> Trunk:
-    return Trunk(target=f"sip:{address};transport=tcp", networks=("127.0.0.1/32",))
+    return made_trunk(f"sip:{address};transport=tcp", networks=("127.0.0.1/32",))
 
 
 async def test_after_a_trunk_closed_its_idle_connection_a_bye_reaches_it_over_a_new_one() -> None:
@@ -156,7 +158,7 @@ async def test_a_trunk_that_only_calls_in_over_tls_is_called_back_over_tls(tmp_p
     async with tls_peer(tmp_path, GOOD) as peer:
         async with Gateway(trunks={"pbx": trunk(tmp_path, peer.address)}) as gateway:
             flow = replace(await lost(gateway), initiated=False, remote=HostPort("127.0.0.1", 40404))
-        udp_target = trunk(tmp_path, peer.address).model_copy(update={"target": "sip:127.0.0.1:9"})
+        udp_target = replace(trunk(tmp_path, peer.address), target=TrunkTarget.parse("sip:127.0.0.1:9"))
         async with Gateway("tls:127.0.0.1:0", tls=listen_tls(tmp_path), trunks={"pbx": udp_target}) as gateway:
             again = await gateway.endpoint.reconnect("pbx", flow, peer.address)
             assert (again.transport, again.verified_name) == ("tls", DOMAIN)

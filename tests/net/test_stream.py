@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -14,19 +15,20 @@ from gateway.base.buckets import Rate
 from gateway.base.counters import Counter
 from gateway.base.errors import TransportError
 from gateway.base.values import HostPort
-from gateway.config.schema import Trunk
 from gateway.net.channel import MAX_WRITE_BUFFER, StreamLimits
 from gateway.sip.message import Request, create_response, parse_message
 from gateway.sip.stack import RequestReceived, ResponseReceived, TransportFailed
+from gateway.trunks.model import Trunk
 from tests.net.harness import MALFORMED, PATIENCE, PBX, Gateway, SocketPeer, options, until
+from tests.sites import made_trunk
 
 pytestmark = pytest.mark.asyncio
 
 TCP = "tcp:127.0.0.1:0"
 
 
-def trunk_at(address: HostPort, **settings: object) -> Trunk:
-    return Trunk.model_validate({"target": f"sip:{address};transport=tcp", **settings})
+def trunk_at(address: HostPort, **settings: Any) -> Trunk:
+    return made_trunk(f"sip:{address};transport=tcp", **settings)
 
 
 # --- framing -----------------------------------------------------------------------------------------------------
@@ -254,7 +256,7 @@ async def test_a_peer_that_does_not_read_is_cut_at_the_high_water_mark() -> None
 
 
 async def test_an_unknown_source_is_closed_at_accept() -> None:
-    trunks = {"pbx": Trunk(target="sip:127.0.0.9;transport=tcp", networks=("127.0.0.9/32",))}
+    trunks = {"pbx": made_trunk("sip:127.0.0.9;transport=tcp", networks=("127.0.0.9/32",))}
     async with Gateway(TCP, trunks=trunks) as gateway:
         peer = await SocketPeer.connect(gateway.address)
         peer.send(options())
@@ -284,8 +286,8 @@ async def test_a_source_has_a_limit_of_connections_and_each_end_makes_room() -> 
 
 async def test_a_trunk_whose_share_is_full_leaves_the_others_theirs() -> None:
     trunks = {
-        "pbx": Trunk(target="sip:127.0.0.9;transport=tcp", networks=("127.0.0.0/8",)),
-        "other": Trunk(target="sip:127.0.9.9;transport=tcp", networks=("127.0.9.0/24",)),
+        "pbx": made_trunk("sip:127.0.0.9;transport=tcp", networks=("127.0.0.0/8",)),
+        "other": made_trunk("sip:127.0.9.9;transport=tcp", networks=("127.0.9.0/24",)),
     }
     async with Gateway(TCP, trunks=trunks, limits=StreamLimits(per_trunk=1)) as gateway:
         first = await SocketPeer.connect(gateway.address)
@@ -469,7 +471,7 @@ async def test_all_addresses_of_a_name_are_tried_and_together_get_the_time_of_on
         return [(0, 0, 0, "", (host, 0)) for host in ("127.0.0.2", "127.0.0.1")]
 
     async with Accepting() as pbx:
-        trunks = {"pbx": Trunk(target=f"sip:pbx.example.com:{pbx.address.port};transport=tcp")}
+        trunks = {"pbx": made_trunk(f"sip:pbx.example.com:{pbx.address.port};transport=tcp")}
         async with Gateway(trunks=trunks) as gateway:
             monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
             assert (await gateway.endpoint.connect("pbx")).remote == pbx.address

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from gateway.base.counters import Counter
 from gateway.base.errors import ConfigError, TransportError
 from gateway.base.profiles import Profile
 from gateway.base.values import HostPort
-from gateway.config.schema import Trunk
 from gateway.net.channel import StreamLimits
+from gateway.trunks.model import Trunk
 from tests.certificates import Credential, dns, make_authority, make_certificate, sip
 from tests.net.harness import Gateway, SocketPeer, options, until
+from tests.sites import made_trunk
 
 pytestmark = pytest.mark.asyncio
 
@@ -93,7 +95,7 @@ def trunk(directory: Path, address: HostPort, own: Credential | None = None, **s
     tls: dict[str, Any] = {"ca": AUTHORITY.write(directory, "ca")[0], "names": (DOMAIN,)}
     if own:
         tls["certificate"], tls["key"] = own.write(directory, "own")
-    return Trunk.model_validate({"target": f"sip:{address};transport=tls", "tls": tls, **settings})
+    return made_trunk(f"sip:{address};transport=tls", tls=tls, **settings)
 
 
 async def test_a_verified_trunk_is_connected_once_and_carries_requests(tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ async def test_a_peer_that_never_answers_the_hello_is_given_up(tmp_path: Path) -
 async def test_the_host_of_the_target_is_the_name_when_none_is_configured(tmp_path: Path) -> None:
     async with tls_peer(tmp_path, GOOD) as peer:
         pbx = trunk(tmp_path, peer.address)
-        pbx = pbx.model_copy(update={"tls": pbx.tls.model_copy(update={"names": ()})})
+        pbx = replace(pbx, tls=replace(pbx.tls, names=()))
         async with Gateway(trunks={"pbx": pbx}) as gateway:
             with pytest.raises(TransportError) as caught:
                 await gateway.endpoint.connect("pbx")
@@ -195,7 +197,7 @@ async def test_our_certificate_is_shown_when_the_trunk_has_one_for_us(tmp_path: 
 
 
 async def test_a_certificate_file_that_cannot_be_read_is_told_at_start(tmp_path: Path) -> None:
-    pbx = Trunk.model_validate({"target": "sips:pbx.example.com", "tls": {"ca": tmp_path / "missing.pem"}})
+    pbx = made_trunk("sips:pbx.example.com", tls={"ca": tmp_path / "missing.pem"})
     gateway = Gateway("udp:127.0.0.1:0", trunks={"pbx": pbx})
     with pytest.raises(ConfigError, match=r"missing\.pem"):
         await gateway.endpoint.start(gateway.listen)
@@ -220,7 +222,7 @@ def client(directory: Path, own: Credential | None = None) -> ssl.SSLContext:
     return context
 
 
-CALLER = {"pbx": Trunk(target=f"sip:{DOMAIN};transport=udp", networks=("127.0.0.1/32",))}
+CALLER = {"pbx": made_trunk(f"sip:{DOMAIN};transport=udp", networks=("127.0.0.1/32",))}
 
 
 @pytest.mark.parametrize(
@@ -256,8 +258,8 @@ async def test_of_trunks_at_one_address_a_client_is_the_one_it_proves_to_be(
     tmp_path: Path, shown: str, expected: tuple[str, str]
 ) -> None:
     trunks = {
-        "lab": Trunk(target="sip:lab.example;transport=tls", networks=("127.0.0.1/32",), security=Profile.PREFER),
-        "pbx": Trunk(target="sip:pbx.example;transport=tls", networks=("127.0.0.1/32",)),
+        "lab": made_trunk("sip:lab.example;transport=tls", networks=("127.0.0.1/32",), security=Profile.PREFER),
+        "pbx": made_trunk("sip:pbx.example;transport=tls", networks=("127.0.0.1/32",)),
     }
     own = make_certificate(alternative_names=dns(shown), issuer=OTHER) if shown else None
     async with Gateway(TLS, tls=listen_tls(tmp_path, OTHER), trunks=trunks) as gateway:

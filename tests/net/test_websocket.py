@@ -15,13 +15,14 @@ from aiohttp import web
 
 from gateway.base.counters import Counter
 from gateway.base.values import HostPort
-from gateway.config.schema import Connections, Web
 from gateway.net.channel import MAX_WRITE_BUFFER, StreamLimits
 from gateway.net.websocket import ALL_STRANGERS, MAX_MESSAGE, STRANGER_MESSAGES, SipWebSocket
 from gateway.sip.message import Response, parse_message
+from gateway.site import ConnectionShares
 from gateway.web.gate import Gate
 from tests.certificates import dns, make_certificate
 from tests.net.harness import MALFORMED, PATIENCE, Gateway, options, until
+from tests.sites import made_web
 
 pytestmark = pytest.mark.asyncio
 
@@ -42,9 +43,7 @@ class Served(Gateway):
         super().__init__(trunks={}, limits=limits)
         self._tls = tls
         self._gate: Gate | None = None
-        settings = Web.model_validate(
-            {"address": "127.0.0.1:0", "origins": [ORIGIN], "allow_missing_origin": missing_origin}
-        )
+        settings = made_web(address="127.0.0.1:0", origins=[ORIGIN], allow_missing_origin=missing_origin)
         self.resource = SipWebSocket(self.endpoint, settings, self.counters, limits=limits, **patience)
         application = web.Application()
         application.router.add_get("/ws", self.resource.handle)
@@ -463,7 +462,7 @@ async def test_the_limits_come_in_an_order_in_which_each_can_be_reached() -> Non
 
 
 async def test_the_oldest_stranger_of_an_address_makes_room_for_a_newcomer() -> None:
-    async with Served(connections=Connections(strangers_per_source=4)) as gateway:
+    async with Served(connections=ConnectionShares(strangers_per_source=4)) as gateway:
         browsers = [await Browser.open(gateway.web) for _ in range(6)]
         assert [await browser.closed_with() for browser in browsers[:2]] == [1008, 1008]
         assert gateway.counters[Counter.WEBSOCKET_EVICTED] == 2
@@ -475,7 +474,7 @@ async def test_the_oldest_stranger_of_an_address_makes_room_for_a_newcomer() -> 
 
 
 async def test_strangers_never_make_who_is_signed_in_give_way() -> None:
-    async with Served(connections=Connections(strangers_per_source=4)) as gateway:
+    async with Served(connections=ConnectionShares(strangers_per_source=4)) as gateway:
         user = await Browser.open(gateway.web)
         user.send(browser_options())
         await user.response()
@@ -492,7 +491,7 @@ async def test_strangers_never_make_who_is_signed_in_give_way() -> None:
     "limits", [{"signed_in": 2}, {"signed_in_per_source": 2}, {"signed_in_per_user": 2}], ids=lambda d: next(iter(d))
 )
 async def test_each_share_of_users_has_its_limit_and_each_end_makes_room(limits: dict[str, int]) -> None:
-    async with Served(connections=Connections(**limits)) as gateway:
+    async with Served(connections=ConnectionShares(**limits)) as gateway:
         browsers = [await Browser.open(gateway.web) for _ in range(3)]
         for number, browser in enumerate(browsers):
             browser.send(browser_options(f"c{number}"))

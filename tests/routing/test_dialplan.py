@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.schema import DialplanFile, InboundRule, OutboundRule
-from gateway.routing.dialplan import Dialplan, InboundRoute, OutboundRoute, covers, matches
+from gateway.routing.dialplan import Dialplan, InboundRoute, InboundRule, OutboundRoute, OutboundRule, covers, matches
 
 PATTERNS = st.text(alphabet="01*#+", min_size=1, max_size=4)
 NUMBERS = st.text(alphabet="01*#+", min_size=1, max_size=5)
@@ -27,12 +26,10 @@ def plan(
     *rules: OutboundRule | InboundRule, emergency: tuple[str, ...] = ("112",), trunks: tuple[str, ...] = ()
 ) -> Dialplan:
     return Dialplan(
-        DialplanFile(
-            emergency=emergency,
-            emergency_trunks=trunks,
-            outbound=tuple(r for r in rules if isinstance(r, OutboundRule)),
-            inbound=tuple(r for r in rules if isinstance(r, InboundRule)),
-        )
+        outbound=tuple(r for r in rules if isinstance(r, OutboundRule)),
+        inbound=tuple(r for r in rules if isinstance(r, InboundRule)),
+        emergency=emergency,
+        emergency_trunks=trunks,
     )
 
 

@@ -14,7 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.base.errors import ConfigError
 from gateway.base.signalling import TlsInfo
-from gateway.config.schema import ListenTls, Trunk, TrunkTls
+from gateway.base.values import Secret
+from gateway.trunks.model import ListenerTls, TrunkTls
 from gateway.trunks.tls import (
     SIP_DOMAIN_USAGE,
     allows_sip,
@@ -22,9 +23,9 @@ from gateway.trunks.tls import (
     inspect_peer,
     match_sip_domain,
     server_context,
-    trunk_names,
 )
 from tests.certificates import Credential, dns, make_authority, make_certificate, sip
+from tests.sites import made_trunk
 
 DOMAIN = "example.com"
 AUTHORITY = make_authority()
@@ -116,9 +117,9 @@ def test_an_extended_key_usage_must_allow_sip(usages: list[x509.ObjectIdentifier
 
 
 def test_the_configured_names_replace_the_host_of_the_target() -> None:
-    assert trunk_names(Trunk(target="sip:sbc7.carrier.example;transport=tls")) == ("sbc7.carrier.example",)
-    named = Trunk(target="sip:192.0.2.1;transport=tls", tls=TrunkTls(names=("carrier.example",)))
-    assert trunk_names(named) == ("carrier.example",)
+    assert made_trunk("sip:sbc7.carrier.example;transport=tls").tls_names == ("sbc7.carrier.example",)
+    named = made_trunk("sip:192.0.2.1;transport=tls", tls={"names": ["carrier.example"]})
+    assert named.tls_names == ("carrier.example",)
 
 
 # --- handshakes in memory ----------------------------------------------------------------------------------------
@@ -145,13 +146,13 @@ class Handshake:
 def listener(directory: Path, credential: Credential, client_ca: Credential | None = None) -> ssl.SSLContext:
     certificate, key = credential.write(directory, "listener")
     authority = client_ca.write(directory, "client-ca")[0] if client_ca else None
-    return server_context(ListenTls(certificate=certificate, key=key, client_ca=authority))
+    return server_context(ListenerTls(certificate, key, client_ca=authority))
 
 
-def trunk(directory: Path, *, authority: Credential = AUTHORITY, own: Credential | None = None) -> Trunk:
+def trunk(directory: Path, *, authority: Credential = AUTHORITY, own: Credential | None = None) -> TrunkTls:
     ca, _ = authority.write(directory, "ca")
     certificate, key = own.write(directory, "own") if own else (None, None)
-    return Trunk(target=f"sip:{DOMAIN};transport=tls", tls=TrunkTls(ca=ca, certificate=certificate, key=key))
+    return TrunkTls(ca, certificate=certificate, key=key)
 
 
 def connect(directory: Path, peer: Credential) -> TlsInfo:
@@ -320,21 +321,20 @@ def test_a_session_is_never_resumed_past_the_client_certificate(tmp_path: Path) 
 
 def test_a_missing_authority_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.pem"):
-        client_context(Trunk(target="sip:x;transport=tls", tls=TrunkTls(ca=tmp_path / "nowhere.pem")))
+        client_context(TrunkTls(tmp_path / "nowhere.pem"))
 
 
 def test_an_authority_file_without_a_certificate_is_a_configuration_error(tmp_path: Path) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_text("no certificate here\n")
     with pytest.raises(ConfigError):
-        client_context(Trunk(target="sip:x;transport=tls", tls=TrunkTls(ca=empty)))
+        client_context(TrunkTls(empty))
 
 
 def test_an_encrypted_key_opens_with_its_password_and_never_asks_the_terminal(tmp_path: Path) -> None:
     certificate, key = make_certificate("x").write(tmp_path, "locked", password="opensesame")
-    server_context(ListenTls.model_validate({"certificate": certificate, "key": key, "key_password": "opensesame"}))
-    for password in (None, "wrong"):
-        settings = {"certificate": certificate, "key": key, "key_password": password}
+    server_context(ListenerTls(certificate, key, Secret("opensesame")))
+    for password in (None, Secret("wrong")):
         with pytest.raises(ConfigError) as caught:
-            server_context(ListenTls.model_validate(settings))
+            server_context(ListenerTls(certificate, key, password))
         assert "wrong" not in str(caught.value)

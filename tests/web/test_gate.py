@@ -12,7 +12,7 @@ import pytest
 from gateway.base.buckets import Rate
 from gateway.base.counters import Counter, Counters
 from gateway.base.values import HostPort
-from gateway.config.schema import Connections
+from gateway.site import ConnectionShares
 from gateway.web import gate as gate_module
 from gateway.web.gate import PIECE, PIECES, Gate
 
@@ -78,7 +78,7 @@ async def serving(**limits: int) -> AsyncIterator[Served]:
         made.append(Listener())
         return made[-1]
 
-    gate = Gate(make, counters, Connections.model_construct(**Connections().model_dump() | limits))
+    gate = Gate(make, counters, ConnectionShares(**limits))
     gate.open(HostPort("127.0.0.1", 0))
     served = Served(gate, counters, made)
     try:

@@ -19,10 +19,11 @@ from aiohttp.test_utils import make_mocked_request
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError
-from gateway.config.schema import Web
 from gateway.demo.certificates import create
+from gateway.site import WebListener
 from gateway.web import server as server_module
 from gateway.web.server import PageInfo, PeerErrors, WebServer, content_security_policy, may_read_metrics
+from tests.sites import made_web
 
 INFO = PageInfo(realm="pbx.example.com")
 
@@ -36,8 +37,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def serving(config: Web | None = None, counters: Counters | None = None) -> AsyncIterator[str]:
-    config = config or Web.model_validate({"address": "127.0.0.1:0"})
+async def serving(config: WebListener | None = None, counters: Counters | None = None) -> AsyncIterator[str]:
+    config = config or made_web(address="127.0.0.1:0")
     server = WebServer(config, websocket, INFO, counters or Counters())
     await server.start()
     try:
@@ -244,10 +245,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def secure_config(directory: Path) -> Web:
-    return Web.model_validate(
-        {"address": "127.0.0.1:0", "certificate": directory / "web.pem", "key": directory / "web.key"}
-    )
+def secure_config(directory: Path) -> WebListener:
+    return made_web(address="127.0.0.1:0", certificate=directory / "web.pem", key=directory / "web.key")
 
 
 def client_context(directory: Path) -> ssl.SSLContext:
@@ -283,20 +282,18 @@ async def test_tls_1_1_is_refused_and_1_2_is_the_oldest(certificates: Path) -> N
     assert version == "TLSv1.2"
 
 
-def mismatched(directory: Path) -> Web:
-    return Web.model_validate(
-        {"address": "127.0.0.1:0", "certificate": directory / "web.pem", "key": directory / "pbx.key"}
-    )
+def mismatched(directory: Path) -> WebListener:
+    return made_web(address="127.0.0.1:0", certificate=directory / "web.pem", key=directory / "pbx.key")
 
 
-def absent(directory: Path) -> Web:
-    return Web.model_validate(
-        {"address": "127.0.0.1:0", "certificate": directory / "none.pem", "key": directory / "none.key"}
-    )
+def absent(directory: Path) -> WebListener:
+    return made_web(address="127.0.0.1:0", certificate=directory / "none.pem", key=directory / "none.key")
 
 
 @pytest.mark.parametrize("broken", [mismatched, absent])
-def test_unusable_certificate_is_an_error_that_names_the_key(certificates: Path, broken: Callable[[Path], Web]) -> None:
+def test_unusable_certificate_is_an_error_that_names_the_key(
+    certificates: Path, broken: Callable[[Path], WebListener]
+) -> None:
     with pytest.raises(ConfigError, match=r"listen\.web\.certificate"):
         WebServer(broken(certificates), websocket, INFO, Counters())
 
@@ -304,7 +301,7 @@ def test_unusable_certificate_is_an_error_that_names_the_key(certificates: Path,
 @pytest.mark.asyncio
 async def test_taken_port_is_an_error_that_names_the_address() -> None:
     async with serving() as base:
-        config = Web.model_validate({"address": f"127.0.0.1:{port_of(base)}"})
+        config = made_web(address=f"127.0.0.1:{port_of(base)}")
         with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1"):
             await WebServer(config, websocket, INFO, Counters()).start()
 

@@ -15,8 +15,8 @@ from aiortc.mediastreams import AudioStreamTrack
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from gateway.base.counters import Counters
-from gateway.config.schema import Web
 from gateway.web.server import PageInfo, WebServer
+from tests.sites import made_web
 from tests.web.scripted_gateway import Header, ScriptedCall, ScriptedGateway
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
@@ -120,7 +120,7 @@ async def visit(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     """The page, not yet signed in."""
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
     gateway = ScriptedGateway()
-    config = Web.model_validate({"address": "127.0.0.1:0"})
+    config = made_web(address="127.0.0.1:0")
     server = WebServer(config, gateway.handle, PageInfo("example.com"), Counters())
     await server.start()
     page = await browser.new_page()

@@ -1,0 +1,20 @@
+"""Where the audit log is, and what happens while it cannot be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPlace:
+    """The directory of the log and the memory before it."""
+
+    directory: Path
+    """Made when it is missing."""
+    refuses_at_once: bool = False
+    """New calls are refused as soon as the log cannot be written; otherwise once the memory is full."""
+    buffer_octets: int = MEBIBYTE
+    """How much is kept in memory while the log cannot be written."""

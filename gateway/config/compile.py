@@ -1,0 +1,134 @@
+"""Makes the site of a configuration: what was written becomes, once, what its users speak of.
+
+Nothing below this module knows the schema. A mistake was told before (`references`); what comes here has none.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from types import MappingProxyType
+
+from gateway.audit.place import MEBIBYTE, AuditPlace
+from gateway.base.keying import Setup
+from gateway.base.values import HostPort
+from gateway.config import schema
+from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
+from gateway.policy.book import PolicyBook
+from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
+from gateway.sip.auth import Credentials
+from gateway.sip.uri import SipUri
+from gateway.site import CallLimits, ConnectionShares, Listeners, SipListener, Site, WebListener
+from gateway.trunks.model import ListenerTls, Network, Trunk, TrunkTls
+from gateway.trunks.target import TrunkTarget
+
+
+def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan: schema.DialplanFile) -> Site:
+    """The site of three files without mistakes."""
+    media = compile_media(config.media)
+    return Site(
+        realm=config.realm,
+        trunks=MappingProxyType({n: compile_trunk(n, trunk, media.trunk) for n, trunk in config.trunks.items()}),
+        dialplan=compile_dialplan(dialplan),
+        policies=PolicyBook.of({name: trunk.security for name, trunk in config.trunks.items()}),
+        users=MappingProxyType({name: _credentials(user) for name, user in users.users.items()}),
+        media=media,
+        limits=CallLimits(config.limits.calls, config.limits.ring_seconds, config.limits.silence_seconds),
+        shares=ConnectionShares(**dict(config.limits.connections)),
+        listeners=compile_listeners(config.listen),
+        audit=compile_audit(config.audit),
+    )
+
+
+def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace) -> Trunk:
+    """One trunk; `media` is the place of those that name none.
+
+    Raises:
+        ValueError: its target is none.
+    """
+    return Trunk(
+        name=name,
+        target=TrunkTarget.parse(trunk.target),
+        port=SipUri.parse(trunk.target.strip()).port,
+        media=_trunk_place(trunk.media) if trunk.media is not None else media,
+        display_name=trunk.display_name or "",
+        security=trunk.security,
+        networks=_networks(trunk.networks),
+        media_networks=_networks(trunk.media_networks),
+        tls=compile_trunk_tls(trunk.tls),
+        rtcp_mux=trunk.rtcp_mux,
+        trust_identity=trunk.trust_identity,
+        codecs=trunk.codecs,
+    )
+
+
+def compile_trunk_tls(tls: schema.TrunkTls) -> TrunkTls:
+    """How a trunk is verified."""
+    return TrunkTls(tls.ca, tls.names, tls.certificate, tls.key, tls.key_password)
+
+
+def compile_dialplan(plan: schema.DialplanFile) -> Dialplan:
+    """The rules of a dialplan file."""
+    return Dialplan(
+        outbound=tuple(OutboundRule(**dict(rule)) for rule in plan.outbound),
+        inbound=tuple(InboundRule(**dict(rule)) for rule in plan.inbound),
+        emergency=plan.emergency,
+        emergency_trunks=plan.emergency_trunks,
+    )
+
+
+def compile_media(media: schema.Media) -> MediaPlaces:
+    """Addresses and ports of the relay."""
+    browser = media.browser
+    return MediaPlaces(
+        browser=BrowserPlace(browser.bind, browser.advertised, _ports(browser.ports), Setup(browser.dtls_setup)),
+        trunk=_trunk_place(media.trunk),
+        trunk_ports=_ports(media.trunk.ports),
+        workers=media.workers,
+    )
+
+
+def compile_listeners(listen: schema.Listen) -> Listeners:
+    """Every listener, with its certificate."""
+    return Listeners(
+        web=compile_web(listen.web),
+        sip=tuple(SipListener(listener.transport, _address(listener.address)) for listener in listen.sip),
+        tls=compile_listener_tls(listen.tls) if listen.tls is not None else None,
+    )
+
+
+def compile_web(web: schema.Web) -> WebListener:
+    """The listener of the page."""
+    address = _address(web.address)
+    return WebListener(
+        address, web.certificate, web.key, web.key_password, web.origins, allow_missing_origin=web.allow_missing_origin
+    )
+
+
+def compile_listener_tls(tls: schema.ListenTls) -> ListenerTls:
+    """The certificate of `tls:` listeners."""
+    return ListenerTls(tls.certificate, tls.key, tls.key_password, tls.client_ca)
+
+
+def compile_audit(audit: schema.Audit) -> AuditPlace:
+    """Where the log is."""
+    return AuditPlace(audit.directory, audit.on_unavailable == "refuse_new", int(audit.buffer_mb * MEBIBYTE))
+
+
+def _trunk_place(place: schema.TrunkMedia | schema.TrunkAddresses) -> TrunkPlace:
+    return TrunkPlace(place.bind, place.advertise or "")
+
+
+def _credentials(user: schema.User) -> Credentials:
+    return Credentials(user.realm, user.ha1_md5, user.ha1_sha256)
+
+
+def _address(endpoint: schema.Endpoint) -> HostPort:
+    return HostPort(endpoint.host, endpoint.port)
+
+
+def _ports(ports: schema.PortRange) -> range:
+    return range(ports.first, ports.last + 1)
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(text) for text in texts)

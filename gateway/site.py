@@ -1,0 +1,116 @@
+"""The site: everything the configuration says, compiled once into the values its users speak of, and frozen.
+
+What begins looks at the site there is (`Sites.current`) and keeps it: a call that lives goes on under the trunks, the
+policy and the limits it began with, whatever is loaded meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from gateway.audit.place import AuditPlace
+from gateway.base.values import HostPort, Secret
+from gateway.media.places import MediaPlaces
+from gateway.policy.book import UNROUTED, PolicyBook
+from gateway.routing.dialplan import Dialplan
+from gateway.sip.auth import Credentials
+from gateway.trunks.model import ListenerTls, Trunk
+from gateway.trunks.target import TrunkTarget
+
+NOWHERE = "invalid.invalid"
+"""A host there can never be (RFC 6761 6.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Caps on what the gateway takes on."""
+
+    calls: int = 1000
+    """Calls at the same time."""
+    ring_seconds: float = 180.0
+    """How long a call may ring."""
+    silence_seconds: float = 1800.0
+    """How long a trunk that still answers may send neither RTP nor RTCP, hold aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionShares:
+    """Shares of connections: whoever fills one leaves the others alone. A source is an IPv4 address or an IPv6 /64."""
+
+    page: int = 512
+    page_per_source: int = 256
+    strangers: int = 512
+    """WebSockets that are not signed in yet."""
+    strangers_per_source: int = 32
+    signed_in: int = 4000
+    signed_in_per_source: int = 1000
+    signed_in_per_user: int = 16
+    trunk: int = 256
+    """TCP and TLS connections from one trunk."""
+    trunk_per_source: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class WebListener:
+    """The HTTPS listener: softphone page and SIP over WebSocket."""
+
+    address: HostPort
+    certificate: Path | None = None
+    """Without it plain ws:// is served, on loopback only."""
+    key: Path | None = None
+    key_password: Secret[str] | None = None
+    origins: tuple[str, ...] = ()
+    """Origins that may open the WebSocket, exact match."""
+    allow_missing_origin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SipListener:
+    """A listener for trunks."""
+
+    transport: Literal["udp", "tcp", "tls"]
+    address: HostPort
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Where the gateway listens."""
+
+    web: WebListener
+    sip: tuple[SipListener, ...] = ()
+    tls: ListenerTls | None = None
+    """What `tls:` listeners prove; there is none without."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One configuration, as the gateway works by it."""
+
+    realm: str
+    """SIP domain of the browser users, and digest realm."""
+    trunks: Mapping[str, Trunk]
+    dialplan: Dialplan
+    policies: PolicyBook
+    users: Mapping[str, Credentials] = field(repr=False)
+    media: MediaPlaces
+    limits: CallLimits
+    shares: ConnectionShares
+    listeners: Listeners
+    audit: AuditPlace
+
+    def trunk(self, name: str) -> Trunk:
+        """The trunk of that name; one that leads nowhere where a call has none."""
+        known = self.trunks.get(name)
+        if known is not None:
+            return known
+        return Trunk(name=UNROUTED, target=TrunkTarget.parse(f"sip:{NOWHERE}"), media=self.media.trunk)
+
+
+class Sites:
+    """The site there is now. Loading another one swaps it in one step; nobody is told."""
+
+    def __init__(self, site: Site) -> None:
+        self.current = site

@@ -1,0 +1,72 @@
+"""What is known of a trunk: a SIP peer as it was configured, read once and frozen."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.base.profiles import Profile
+from gateway.base.values import Secret
+from gateway.media.places import TrunkPlace
+from gateway.sdp.codecs import CODEC_NAMES
+from gateway.trunks.target import TrunkTarget
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkTls:
+    """How a trunk's TLS identity is verified (RFC 5922) and how we prove ours."""
+
+    ca: Path | None = None
+    """Certificates its chain may end at; None: those of the system."""
+    names: tuple[str, ...] = ()
+    """Names accepted in its certificate; none: the host of its target."""
+    certificate: Path | None = None
+    """The client certificate we show, with its chain."""
+    key: Path | None = None
+    key_password: Secret[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTls:
+    """Our certificate on `tls:` listeners, and who may prove itself there by one of its own."""
+
+    certificate: Path
+    key: Path
+    key_password: Secret[str] | None = None
+    client_ca: Path | None = None
+    """None: no certificate is asked for, and no request over these listeners counts as verified by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trunk:
+    """A SIP peer: PBX or carrier."""
+
+    name: str
+    """As logs and records have it."""
+    target: TrunkTarget
+    port: int | None = None
+    """Of the addresses we call there: as it was written in the target, else none."""
+    media: TrunkPlace
+    """Where our media towards it is."""
+    display_name: str = ""
+    """As people are told it; empty: its name."""
+    security: Profile = Profile.STRICT
+    networks: tuple[Network, ...] = ()
+    """Where its requests come from; none: it cannot call in."""
+    media_networks: tuple[Network, ...] = ()
+    """Where its media may come from besides the signalled address."""
+    tls: TrunkTls = field(default=TrunkTls())
+    rtcp_mux: bool = False
+    """rtcp-mux is offered to it; an offer with rtcp-mux is always honoured."""
+    trust_identity: bool = False
+    """The name and number it asserts (RFC 3325) are shown."""
+    codecs: tuple[str, ...] = CODEC_NAMES
+    """Codecs it is offered, in order, of those the browser offered."""
+
+    @property
+    def tls_names(self) -> tuple[str, ...]:
+        """The names its certificate may carry (RFC 5922 4)."""
+        return self.tls.names or (self.target.host,)

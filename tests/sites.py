@@ -1,0 +1,49 @@
+"""Sites and parts of them as a test wants them: written as in a file, checked by the schema, compiled as at a start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.config import schema
+from gateway.config.compile import compile_listeners, compile_site, compile_trunk, compile_web
+from gateway.media.places import TrunkPlace
+from gateway.site import Listeners, Site, WebListener
+from gateway.trunks.model import Trunk
+
+TRUNK_PLACE = TrunkPlace("127.0.0.1")
+FILES: Mapping[str, object] = {
+    "realm": "example.test",
+    "listen": {
+        "web": {"address": "127.0.0.1:8443", "origins": ["https://example.test"]},
+        "sip": ["udp:127.0.0.1:5060"],
+    },
+    "media": {
+        "browser": {"bind": "127.0.0.1", "ports": "10000-10001"},
+        "trunk": {"bind": "127.0.0.1", "ports": "20000-20099"},
+    },
+    "users": "users.yaml",
+    "dialplan": "plan.yaml",
+    "audit": {"directory": "log"},
+}
+"""A gateway file without trunks."""
+
+
+def made_trunk(target: str, *, name: str = "pbx", **settings: object) -> Trunk:
+    """A trunk with these keys of its section."""
+    return compile_trunk(name, schema.Trunk.model_validate({"target": target, **settings}), TRUNK_PLACE)
+
+
+def made_site(plan: Mapping[str, object] | None = None, **settings: object) -> Site:
+    """A site with these keys of the gateway file, and this dialplan."""
+    config = schema.GatewayConfig.model_validate({**FILES, **settings})
+    return compile_site(config, schema.UsersFile(), schema.DialplanFile.model_validate(plan or {}))
+
+
+def made_web(**settings: object) -> WebListener:
+    """The listener of the page."""
+    return compile_web(schema.Web.model_validate(settings))
+
+
+def made_listeners(*sip: str, tls: Mapping[str, object] | None = None) -> Listeners:
+    """Listeners for trunks."""
+    return compile_listeners(schema.Listen.model_validate({"web": {"address": "127.0.0.1:0"}, "sip": sip, "tls": tls}))

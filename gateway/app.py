@@ -208,6 +208,7 @@ class Gateway:
         self.manager.sign_in.report(stopping=True)
         await self.endpoint.stop()  # before the web server, which would wait for its WebSockets
         await self.web.stop()
+        await self.manager.location.stop()  # after the last connection, whose bindings go with it
         await self.pool.stop()
         await self._close_audit(reason)
 

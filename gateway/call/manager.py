@@ -99,7 +99,6 @@ class CallManager:
         if runners:
             waiting = [asyncio.create_task(runner.finished()) for runner in runners]
             await asyncio.wait(waiting, timeout=STOP_SECONDS)
-        await self.location.stop()
 
     def _bound(self, user: str) -> Binding | None:
         """Where a user is called, for who cannot wait for `Location.locate`."""

@@ -16,7 +16,7 @@ from gateway.base.errors import SipError
 from gateway.base.values import TokenSource
 from gateway.location import registrar
 from gateway.location.announcer import Announcer, RequestSender
-from gateway.location.asking import Asking, StoreUnavailableError
+from gateway.location.asking import STORE_SECONDS, Asking, StoreUnavailableError
 from gateway.location.binding import Binding, FlowName, targets
 from gateway.location.identities import Identities
 from gateway.location.standing import Standings
@@ -104,7 +104,9 @@ class Location:
         return self._announcer.ended(key)
 
     async def stop(self) -> None:
-        """Let go of whatever is under way."""
+        """Let the store know, within limits, which connections have ended; then nothing of the service runs."""
+        if self._jobs:
+            await asyncio.wait(self._jobs, timeout=STORE_SECONDS)
         jobs = list(self._jobs)
         for job in jobs:
             job.cancel()

@@ -202,10 +202,11 @@ class Office:
         self.manager = CallManager(self.services, cast(DigestServer, None))
         self.manager.location.identities.authenticate(BROWSER_FLOW, "alice")
 
-    def bind(self, contact: str = "<sip:alice@client.invalid;transport=ws>") -> None:
-        """Alice's browser is reachable, as after a REGISTER."""
+    def bind(self, contact: str = "<sip:alice@client.invalid;transport=ws>", flow: Flow = BROWSER_FLOW) -> None:
+        """A browser of alice is reachable, as after a REGISTER over this flow."""
+        self.manager.location.identities.authenticate(flow, "alice")
         node = self.manager.location.node
-        binding = Binding(node, BROWSER_FLOW, NameAddr.parse(contact), contact, "reg", 1, 600.0)
+        binding = Binding(node, flow, NameAddr.parse(contact), contact, f"reg-{flow.id}", 1, 600.0)
         self.manager.bindings.put("alice", [binding], [])
 
     def request(self, request: Request, *, key: str = "in-1", flow: Flow = BROWSER_FLOW) -> None:

@@ -131,9 +131,10 @@ async def test_a_connection_that_only_calls_is_told_nothing_and_does_not_ring(pa
 
 
 async def test_what_another_process_holds_is_listed_and_not_called(pages: Pages) -> None:
-    far = binding("far", flow=99, node="another")
+    page = pages.open("a")
+    far = binding("far", flow=page.flow.id, node="another")
     pages.memory.put("alice", [far], [])
-    assert await pages.open("a").register() == ["far", "a"]
+    assert await page.register() == ["far", "a"]
     assert await pages.rings() == ["a"]
 
 
@@ -163,6 +164,7 @@ async def test_a_connection_that_closes_while_it_registers_is_not_bound(pages: P
     pages.location.flow_closed(page.flow)
     await settle()
     assert (await pages.rings(), len(pages.memory), pages.location.users) == ([], 0, 0)
+    assert pages.sender.sent == {}
 
 
 async def test_an_error_nobody_foresaw_is_answered_500_and_stops_nothing(
@@ -175,15 +177,12 @@ async def test_an_error_nobody_foresaw_is_answered_500_and_stops_nothing(
     assert await page.register() == ["a"]
 
 
-async def test_stopping_leaves_nothing_under_way() -> None:
-    store = BadStore()
-    pages = Pages(store)
+async def test_stopping_lets_the_store_know_what_has_ended(pages: Pages) -> None:
     page = pages.open("a")
-    store.hangs = True
-    pages.location.register(register(f"<{page.uri}>"), page.flow, "alice", lambda _: None)
-    await settle()
+    await page.register()
+    pages.location.flow_closed(page.flow)
     await pages.location.stop()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert len(pages.memory) == 0
 
 
 # --- stores that fail
@@ -235,6 +234,20 @@ async def test_a_store_that_fails_finds_nobody_and_is_counted(store: BadStore) -
     store.lookup_error = ConnectionResetError("gone")
     assert await pages.rings() == []
     assert pages.counters[Counter.LOCATION_FAILED] == 1
+
+
+async def test_stopping_waits_for_no_store_that_hangs_and_leaves_nothing_under_way(
+    store: BadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.location.service.STORE_SECONDS", 0.01)
+    monkeypatch.setattr(asking, "STORE_SECONDS", 60.0)
+    pages = Pages(store)
+    page = pages.open("a")
+    store.hangs = True
+    pages.location.register(register(f"<{page.uri}>"), page.flow, "alice", lambda _: None)
+    await pages.location.stop()
+    await settle()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @pytest.mark.parametrize("where", ["lookup_error", "change_error", "hangs"])

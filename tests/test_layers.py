@@ -39,6 +39,24 @@ LOCATION_DOORS = {
 """Modules of `gateway.location` that are not PURE, with the reason."""
 
 
+OTHER_DOORS = {
+    "gateway.__main__": "starts the program",
+    "gateway.audit.archive": "reads files",
+    "gateway.audit.recovery": "reads files",
+    "gateway.cli.output": "writes to the terminal",
+    "gateway.cli.pictures": "draws on the terminal",
+    "gateway.cli.report": "writes to the terminal",
+    "gateway.config.certificates": "reads files",
+    "gateway.config.document": "reads files",
+    "gateway.config.references": "asks for files",
+    "gateway.config.yaml": "reads files",
+    "gateway.media.worker.port_leg": "has sockets",
+    "gateway.net.interfaces": "asks the machine for its addresses",
+    "gateway.web.assets": "reads files",
+    "gateway.web.metrics": "answers Prometheus",
+}
+"""Modules elsewhere that import nothing forbidden themselves and are not PURE all the same, with the reason."""
+
 BEGINNERS = {"admission", "manager", "probes", "sign_in"}
 """Modules of `gateway.call` that may look at the site there is now: what they begin keeps it."""
 
@@ -59,6 +77,16 @@ def imported(path: Path) -> Iterator[str]:
 def test_each_module_is_pure_by_contract_or_a_door_with_a_reason(package: str, doors: dict[str, str]) -> None:
     modules = {path.stem for path in (ROOT / "gateway" / package).glob("*.py")} - {"__init__"}
     assert {name for name in modules if not named(f"gateway.{package}.{name}")} - set(doors) == set()
+
+
+def test_whatever_else_imports_nothing_forbidden_is_pure_by_contract_or_has_a_reason() -> None:
+    forbidden, unnamed = set(PURE["forbidden_modules"]), set()
+    for path in (ROOT / "gateway").rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        inside = path.stem == "__init__" or module.startswith(("gateway.call.", "gateway.location."))
+        if not inside and not named(module) and not forbidden & set(imported(path)):
+            unnamed.add(module)
+    assert unnamed == set(OTHER_DOORS)
 
 
 def test_what_a_living_call_does_looks_at_its_own_site_only() -> None:

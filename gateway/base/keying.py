@@ -37,12 +37,12 @@ class Proto(StrEnum):
     @property
     def keyed(self) -> bool:
         """True when the profile itself demands SRTP."""
-        return "SAVP" in self.value
+        return self not in (Proto.AVP, Proto.AVPF)
 
     @property
     def dtls(self) -> bool:
         """True when keys come from DTLS (RFC 5764, RFC 7850)."""
-        return self.value.startswith(("UDP/TLS", "TCP/DTLS"))
+        return self.keyed and self not in (Proto.SAVP, Proto.SAVPF)
 
     @property
     def without_feedback(self) -> Proto:
@@ -53,6 +53,12 @@ class Proto(StrEnum):
     def of(cls, text: str) -> Proto | None:
         """The profile of that name in any case; None when it is none of ours."""
         return next((p for p in cls if p.value == text.upper()), None)
+
+
+def is_protected(transport: str) -> bool:
+    """Whether a line of this transport, ours or not, has nothing in the clear: SRTP, or whatever goes over (D)TLS."""
+    words = transport.upper().split("/")
+    return not {"SAVP", "SAVPF", "TLS", "DTLS"}.isdisjoint(words)
 
 
 class Setup(StrEnum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from gateway.base.codes import CONTRADICTED, Code
 from gateway.base.crypto_suite import SUITES, CryptoSuite
 from gateway.base.errors import SdpError
-from gateway.base.keying import Keying, Proto
+from gateway.base.keying import Keying, Proto, is_protected
 from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind, Secret
@@ -21,7 +21,7 @@ from gateway.policy.evaluate import OfferPlan
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import TRUNK_CODECS, Codec
-from gateway.sdp.description import MediaSection, SessionDescription
+from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, audio_lines, strongest
 from gateway.sdp.negotiation import TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
@@ -351,12 +351,8 @@ def _live_plain(description: SessionDescription, audio_index: int) -> frozenset[
     return frozenset(
         section.index
         for section in description.media
-        if section.port != 0 and section.index != audio_index and not _is_protected(section)
+        if section.port != 0 and section.index != audio_index and not is_protected(section.proto)
     )
-
-
-def _is_protected(section: MediaSection) -> bool:
-    return "SAVP" in section.proto.upper() or "TLS" in section.proto.upper()
 
 
 def _within(host: str, networks: Sequence[Network]) -> bool:

@@ -253,6 +253,8 @@ class CallPosture:
 
     def update(self, leg: str, vector: SecurityVector) -> None:
         """Take over what was agreed for a leg; a refused change must not come here."""
+        if self._vectors.get(leg) == vector:
+            return  # known, and graded
         self._vectors[leg] = vector
         self._seen |= vector.codes
         self._worst = self.current if self._worst is None else min(self._worst, self.current)

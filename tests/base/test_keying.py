@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.base.keying import Keying, Proto
+from gateway.base.keying import Keying, Proto, is_protected
 from gateway.base.signalling import Signalling, TlsInfo
 
 VERIFIED = TlsInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", "CN=pbx", "00", True, "pbx.example.com", "")
@@ -20,6 +20,26 @@ def test_each_profile_says_whether_it_demands_srtp_and_where_its_keys_come_from(
     assert proto.dtls is proto.value.startswith(("UDP/TLS/", "TCP/DTLS/"))
     assert proto.keyed or not proto.dtls
     assert proto.without_feedback.value == proto.value.removesuffix("F")
+
+
+@pytest.mark.parametrize(
+    ("transport", "protected"),
+    [
+        *((proto.value, proto.keyed) for proto in Proto),
+        ("udp/tls/rtp/savpf", True),
+        ("UDP/TLS/UDPTL", True),
+        ("TCP/TLS/BFCP", True),
+        ("UDP/DTLS/SCTP", True),
+        ("udptl", False),
+        ("TCP/MSRP", False),
+        ("RTP/SAVPX", False),
+        ("", False),
+    ],
+)
+def test_of_lines_that_are_not_ours_too_it_is_known_whether_they_go_in_the_clear(
+    transport: str, protected: bool
+) -> None:
+    assert is_protected(transport) is protected
 
 
 @pytest.mark.parametrize(

@@ -99,3 +99,12 @@ def test_only_an_emergency_call_has_another_trunk() -> None:
     scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling().reply(503)
     assert trunks(scene) == ["pbx"]
     assert finished(scene) is Termination.TRUNK_UNAVAILABLE
+
+
+def test_the_next_trunk_is_called_under_its_own_policy_for_emergencies() -> None:
+    scene = emergency()
+    state = scene.state
+    state.site = replace(state.site, policies=PolicyBook.of({"pbx": Profile.LEGACY, "second": Profile.STRICT}))
+    scene.begin().feed(events.TrunkFailed("refused", ""))
+    assert state.policy is state.site.policies.decide("second", emergency=True)
+    assert (state.policy.profile, state.policy.emergency) == (Profile.STRICT, True)

@@ -147,6 +147,17 @@ async def test_alt_a_answers_the_waiting_call_and_enter_does_not(stage: Scripted
     await expect(stage.page.locator("#call-state")).to_be_focused()
 
 
+async def test_a_double_click_on_answer_presses_nothing_else(stage: ScriptedPage) -> None:
+    first = await talk(stage)
+    second = await stage.call_in(WEAK)
+    await other(stage, "Carol (carol)").get_by_role("button", name="Answer").dblclick()
+    await stage.taken(second)
+    await stage.shows("call-state", state="in-call")
+    await stage.says("peer", "Carol (carol)")
+    await expect(other(stage, "601")).to_have_attribute("data-state", "held")
+    assert not stage.gateway.received("BYE", first.call_id)
+
+
 async def test_a_waiting_call_is_declined_and_the_talk_goes_on(stage: ScriptedPage) -> None:
     await talk(stage)
     await stage.call_in(WEAK)
@@ -274,6 +285,7 @@ async def test_a_call_answered_on_another_device_is_told_as_such_and_is_not_miss
     await stage.shows("call-state", state="ended")
     await stage.says("call-state", "Call ended")
     await stage.says("reason", "Answered on another device.")
+    await stage.says("security-title", "Not answered here")
     await stage.gateway.wait_for("SIP/2.0 487")
 
 

@@ -25,6 +25,7 @@ async def transfer(stage: ScriptedPage, number: str = "602") -> tuple[ScriptedCa
     call = await talk(stage)
     await stage.page.click("#transfer")
     await stage.says("number-label", "Transfer 601 to")
+    assert await stage.page.input_value("#number") == ""
     await stage.page.fill("#number", number)
     await stage.page.press("#number", "Enter")
     return call, await call.refer()

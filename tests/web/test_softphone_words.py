@@ -458,6 +458,7 @@ def test_a_call_that_never_had_sound_gets_no_verdict() -> None:
     title, colour, words = card(ended=True, answered=False, report=report)
     assert (title, colour) == ("No call was made", "grey")
     assert words == "It ended before anything was said, so there was nothing to hear."
+    assert card(ended=True, answered=False, report=report, incoming=True)[0] == "Not answered here"
     assert card(ended=True, answered=False, report=report, hadEarlyMedia=True)[1] == "red"
 
 

@@ -42,7 +42,8 @@ export class Call {
     this.joinedTo = null; // the transfer of another call whose target is the other side of this one
     this.missed = false;
     this.endedAt = 0;
-    this.state = session.direction === 'incoming' ? 'incoming' : 'calling';
+    this.incoming = session.direction === 'incoming';
+    this.state = this.incoming ? 'incoming' : 'calling';
     this.peer = nameOf(session.remote_identity);
     this.notice = '';
     this.reason = '';
@@ -82,8 +83,9 @@ export class Call {
     return this.answered && !this.ended;
   }
 
+  /** Being handed over, or joined with another one. */
   get transferring() {
-    return this.transfer !== null && !this.transfer.over;
+    return [this.transfer, this.joinedTo].some((one) => one !== null && !one.over);
   }
 
   /** Where the other side is called, as the gateway knows it. */
@@ -311,7 +313,7 @@ export class Call {
     if (this.ended) return;
     const failure = describeFailure(event);
     this.refusal = failure.security;
-    this.missed = this.#session.direction === 'incoming' && wasMissed(event);
+    this.missed = this.incoming && wasMissed(event);
     this.#finish(failure, event.message);
   }
 

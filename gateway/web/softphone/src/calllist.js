@@ -15,6 +15,7 @@ export class CallList {
   constructor(phone, actions) {
     this.#phone = phone;
     element('calls').addEventListener('click', (event) => {
+      if (event.detail > 1) return; // the second half of a double click lands on another button: the line has changed
       const action = event.target.closest('[data-action]')?.dataset.action;
       const call = this.#callOf(event.target.closest('li'));
       if (action && call) actions[action](call);
@@ -24,8 +25,10 @@ export class CallList {
   render(now) {
     const calls = this.#phone.others;
     for (const [call, item] of this.#items) if (!calls.includes(call)) this.#remove(call, item);
+    const known = new Set(this.#items.keys());
     for (const call of calls) this.#renderCall(call, this.#itemOf(call), now);
     show('calls-card', calls.length > 0);
+    for (const call of calls) if (!known.has(call) && call.state === 'incoming') this.#reveal(call);
     this.#announce(calls, now);
   }
 
@@ -54,6 +57,7 @@ export class CallList {
 
   #renderCall(call, item, now) {
     const card = cardFor(call, now);
+    const verdict = card.badge && !(call.ended && !call.answered && !call.refusal); // nothing was said in it
     writeData(item, 'state', call.state);
     writeData(item, 'grade', card.grade);
     writeData(item, 'colour', card.colour);
@@ -61,9 +65,14 @@ export class CallList {
     writeText(part(item, 'state'), callWords(call));
     writeText(part(item, 'duration'), durationOf(call, now));
     writeText(part(item, 'reason'), reasonOf(call));
-    writeText(part(item, 'badge'), card.badge && `${card.badge}.`);
-    writeText(part(item, 'security'), card.badge ? card.words : '');
+    writeText(part(item, 'badge'), verdict ? `${card.badge}.` : '');
+    writeText(part(item, 'security'), verdict ? card.words : '');
     this.#renderActions(call, item);
+  }
+
+  /** On a small screen a new line may be below its edge. */
+  #reveal(call) {
+    this.#items.get(call).scrollIntoView({ block: 'nearest' });
   }
 
   #renderActions(call, item) {

@@ -29,12 +29,12 @@ export class DialForm {
   }
 
   open(purpose) {
-    if (!this.#phone.call?.talking) return;
+    if (!this.#phone.call?.talking || this.#phone.call.transferring) return;
     this.#purpose = purpose;
     this.#for = this.#phone.call;
     this.render();
+    element('number').value = ''; // it holds who is in front
     element('number').focus();
-    element('number').select();
   }
 
   #close() {
@@ -56,6 +56,9 @@ export class DialForm {
     element('call').disabled = registration !== 'registered' || (busy && this.#purpose === '');
     show('ask-first', transfer);
     show('cancel-dial', this.#purpose !== '');
+    const offered = this.#purpose === '' && Boolean(call?.talking) && !call.transferring;
+    show('transfer', offered);
+    show('add', offered);
   }
 
   #submit() {

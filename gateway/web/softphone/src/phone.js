@@ -102,7 +102,7 @@ export class Phone {
 
   canJoin(call) {
     const both = [call, this.call];
-    return call !== this.call && both.every((one) => one?.talking && !one.transferring && one.joinedTo === null);
+    return call !== this.call && both.every((one) => one?.talking && !one.transferring);
   }
 
   /** Answers a call; the one in front goes on hold. */

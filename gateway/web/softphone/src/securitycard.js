@@ -35,8 +35,10 @@ function contentFor(call, now) {
 function unheardCard(call) {
   return {
     ...IDLE,
-    title: 'No call was made',
-    words: 'It ended before anything was said, so there was nothing to hear.',
+    title: call.incoming ? 'Not answered here' : 'No call was made',
+    words: call.incoming
+      ? 'Nothing was said on this page, so there was nothing to hear.'
+      : 'It ended before anything was said, so there was nothing to hear.',
     browser: { words: 'Not set up', colour: 'grey' },
     trunk: { words: 'Not set up', colour: 'grey' },
     scope: scopeOf(call),

@@ -68,8 +68,6 @@ function renderActions(call, state) {
   show('hangup', live && state !== 'incoming');
   show('mute', talking);
   show('hold', talking && !call.transferring);
-  show('transfer', talking && !call.transferring);
-  show('add', talking);
   toggle('mute', talking && call.muted, 'Unmute', 'Mute');
   toggle('hold', talking && call.heldHere, 'Resume', 'Hold');
 }

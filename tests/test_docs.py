@@ -44,7 +44,7 @@ def test_the_headers_parameters_are_those_web_developers_read_of() -> None:
     posture, leg = CallPosture(), browser()
     posture.update("browser", leg)
     policy = effective_policy(Profile.STRICT, "pbx")
-    header = call_security_header(posture, policy, leg, None, seq=1, call_id="c-1", lost=frozenset({"trunk"}))
+    header = call_security_header(posture, policy, leg, leg, seq=1, call_id="c-1", lost=frozenset({"trunk"}))
     names = [part.partition("=")[0] for part in header.split(";")]
     grammar = WEB_DEVELOPERS.split("```abnf\n")[1].split("\ngrade ")[0]
     assert re.findall(r"(\w+)=", grammar) == names

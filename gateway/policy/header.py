@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.base.grades import Grade
 from gateway.base.keying import Keying
+from gateway.base.values import LegKind
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture, SecurityVector
 
@@ -55,8 +56,9 @@ def call_security_header(
     """The header's value.
 
     Args:
-        trunk: None while nothing is known of the trunk leg.
-        next_hop: how people call the other end of the trunk leg; its name in the configuration by default.
+        browser: the leg of whoever reads the header.
+        trunk: the leg to the other end, of either kind; None while nothing is known of it.
+        next_hop: how people call the other end of that leg; the trunk's name in the configuration by default.
         lost: the legs, `browser` or `trunk`, on which media that should leave does not.
     """
     fields = (
@@ -69,6 +71,7 @@ def call_security_header(
         f"seq={max(seq, 0)}",
         f"policy={_quoted(policy.label)}",
         f"id={_token(call_id)}",
+        *(("far=browser",) if trunk is not None and trunk.leg is LegKind.BROWSER else ()),
         *((f"lost={'both' if len(lost) > 1 else _token(min(lost))}",) if lost else ()),
     )
     return ";".join(fields)

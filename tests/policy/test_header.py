@@ -61,10 +61,20 @@ def test_people_read_the_display_name_of_the_trunk() -> None:
     assert ';scope="to Büro, Köln";' in value
 
 
+def test_another_browser_at_the_other_end_is_named() -> None:
+    policy = effective_policy(Profile.STRICT, "pbx")
+    far = call_security_header(
+        posture(browser()), policy, browser(), browser(), seq=0, call_id="c", lost=frozenset({"trunk"})
+    )
+    assert far.endswith(";id=c;far=browser;lost=trunk")
+    for other in (trunk("sdes"), None):
+        assert "far=" not in call_security_header(posture(browser()), policy, browser(), other, seq=0, call_id="c")
+
+
 SHAPE = re.compile(
     r"grade=[A-Z_]+;worst=[A-Z_]+;"
     r'scope="[^"\\;]*";browser="[^"\\;]*";trunk="[^"\\;]*";'
-    r'rec=no;seq=\d+;policy="[a-z]+/[0-9a-f]{4}";id=[A-Za-z0-9\-.!%*_+`\'~]+'
+    r'rec=no;seq=\d+;policy="[a-z]+/[0-9a-f]{4}";id=[A-Za-z0-9\-.!%*_+`\'~]+(;far=browser)?'
 )
 
 
@@ -75,7 +85,7 @@ def test_no_name_can_break_out_of_its_value(
     policy = effective_policy(Profile.STRICT, trunk_name)
     value = call_security_header(posture(one), policy, one, other, seq=seq, call_id=call_id)
     assert SHAPE.fullmatch(value)
-    assert len(value.split(";")) == 9
+    assert len(value.split(";")) == 9 + (";far=browser" in value)
     assert value.isprintable()
     assert value.encode()
     assert len(value) < 1024

@@ -364,6 +364,13 @@ def test_the_other_end_is_a_browser_when_the_gateway_or_its_leg_says_so(far: str
     assert words.startswith("Only this gateway and the two of you.") is browser
 
 
+def test_another_browser_is_known_from_the_header_as_the_gateway_writes_it() -> None:
+    policy = effective_policy("legacy", "pbx")  # type: ignore[arg-type]
+    header = call_security_header(CallPosture(), policy, BROWSER, BROWSER, seq=1, call_id="c-1", next_hop="bob")
+    assert run_module("callsecurity.js", "m.endsInBrowser(a[0])", parse(header))
+    assert run_module("callsecurity.js", "m.legColour(a[0])", parse(header)["trunk"]) == "grey"
+
+
 def test_of_no_report_nothing_is_known_about_the_other_end() -> None:
     assert run_module("callsecurity.js", "m.endsInBrowser(a[0])", None) is False
 

@@ -62,6 +62,11 @@ class Stage:
         self.gateway = GatewayProcess(self.setup)
         self._names = itertools.count(1)
 
+    def tone_of(self, hertz: float, *, rate: int = 16000) -> Path:
+        """A tone of its own for one phone of a call that changes hands; baresip wants it at 8000."""
+        path = self.directory / f"{hertz:.0f}-{rate}.wav"
+        return path if path.exists() else write_tone(path, hertz, rate=rate, seconds=60)
+
     def phone(self, number: str, **options: Any) -> Phone:
         """The phone behind a number; plays the trunk's tone and records unless told otherwise."""
         name, host, transport, _ = TRUNKS[number]

@@ -106,7 +106,8 @@ const hold = (held) => reinvite({ sessionDescriptionHandlerOptions: { hold: held
  * the page was told, that of the REFER first, when it was refused or no more NOTIFYs come.
  */
 function refer({ target, other }) {
-  const { session, told } = current;
+  const { session } = current;
+  const told = (current.told = []);
   const to = target === undefined ? calls[other].session : UserAgent.makeURI(target);
   return new Promise((resolve, reject) => {
     const onNotify = (notification) => {

@@ -11,6 +11,7 @@ import yaml
 from gateway.base.counters import Counter
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import CALLER
 from gateway.cli.pictures import pictures, redrawn
 from gateway.config.schema import GatewayConfig
 from gateway.policy.header import call_security_header
@@ -42,7 +43,7 @@ def test_the_readmes_configuration_is_one_the_gateway_reads() -> None:
 
 def test_the_headers_parameters_are_those_web_developers_read_of() -> None:
     posture, leg = CallPosture(), browser()
-    posture.update("browser", leg)
+    posture.update(CALLER, leg)
     policy = effective_policy(Profile.STRICT, "pbx")
     header = call_security_header(posture, policy, leg, leg, seq=1, call_id="c-1", lost=frozenset({"trunk"}))
     names = [part.partition("=")[0] for part in header.split(";")]

@@ -15,7 +15,7 @@ from gateway.base.grades import Grade
 from gateway.base.keying import Keying
 from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegId
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture, SecurityVector
@@ -52,6 +52,7 @@ def leg_record(
     verdict: Verdict,
     vector: SecurityVector,
     *,
+    leg_id: int,
     checkpoint: str,
     before: SecurityVector | None = None,
     source: HostPort | None = None,
@@ -64,6 +65,7 @@ def leg_record(
 
     Args:
         vector: the leg as it is now, or as a refused change would have made it.
+        leg_id: its number within the call; 1 is the caller's.
         before: the leg before a mid-call change.
         source: the peer whose description was judged.
         identity: what TLS told about that peer.
@@ -71,6 +73,7 @@ def leg_record(
     """
     fields: dict[str, object] = {
         "leg": vector.leg.value,
+        "leg_id": leg_id,
         "checkpoint": str(checkpoint),
         "decision": "allowed" if verdict.allowed else "refused",
         "kind": verdict.kind,
@@ -92,12 +95,14 @@ def offer_refused(
     refusal: Refusal,
     *,
     leg: str,
+    leg_id: int,
     checkpoint: str,
     source: HostPort | None = None,
 ) -> dict[str, object]:
     """A call was refused before there was anything to grade (leg.violation without a vector)."""
     fields: dict[str, object] = {
         "leg": leg,
+        "leg_id": leg_id,
         "checkpoint": str(checkpoint),
         "decision": "refused",
         "kind": "D1",
@@ -108,10 +113,13 @@ def offer_refused(
     return _call("leg.violation", call, policy, fields)
 
 
-def offer_retry(call: CallInfo, policy: EffectivePolicy, plan: OfferPlan, *, refused_status: int) -> dict[str, object]:
+def offer_retry(
+    call: CallInfo, policy: EffectivePolicy, plan: OfferPlan, *, leg_id: int, refused_status: int
+) -> dict[str, object]:
     """The secure offer was refused and a weaker one is about to be sent (leg.downgraded, written before the retry)."""
     fields: dict[str, object] = {
         "leg": "trunk",
+        "leg_id": leg_id,
         "checkpoint": str(Checkpoint.BEFORE_OFFER),
         "decision": "allowed",
         "kind": "D1",
@@ -128,6 +136,7 @@ def flow_judged(
     policy: EffectivePolicy,
     *,
     leg: str,
+    leg_id: int,
     checkpoint: str,
     what: str,
     why: str,
@@ -148,6 +157,7 @@ def flow_judged(
     """
     fields: dict[str, object] = {
         "leg": leg,
+        "leg_id": leg_id,
         "checkpoint": str(checkpoint),
         "decision": "allowed" if allowed else "refused",
         "kind": "D2",
@@ -163,7 +173,7 @@ def flow_judged(
 
 
 def leg_verified(
-    call: CallInfo, policy: EffectivePolicy, vector: SecurityVector, *, confirmed: bool
+    call: CallInfo, policy: EffectivePolicy, vector: SecurityVector, *, leg_id: int, confirmed: bool
 ) -> dict[str, object]:
     """Packets of a keyed leg really authenticated (checkpoint P6); once for its keys.
 
@@ -172,6 +182,7 @@ def leg_verified(
     """
     fields: dict[str, object] = {
         "leg": vector.leg.value,
+        "leg_id": leg_id,
         "checkpoint": str(Checkpoint.PACKETS),
         "grade_after": vector.grade.name,
         "vector_after": _vector(vector),
@@ -185,6 +196,7 @@ def media_latch(
     call: CallInfo,
     *,
     leg: str,
+    leg_id: int,
     address: HostPort | str,
     expected: bool,
     accepted: bool = True,
@@ -198,6 +210,7 @@ def media_latch(
     """
     fields: dict[str, object] = {
         "leg": leg,
+        "leg_id": leg_id,
         "address": str(address),
         "expected": expected,
         "decision": "allowed" if accepted else "refused",
@@ -215,7 +228,7 @@ def call_final(
     duration: float,
     sip_status: int = 0,
     codecs: Iterable[str] = (),
-    counters: Mapping[str, int] | None = None,
+    counters: Mapping[str, Mapping[str, int]] | None = None,
     causes: Iterable[CauseFacts] = (),
     grade_refused: str = "",
     codec: str = "",
@@ -232,6 +245,7 @@ def call_final(
         causes: what the message that ended the call said of why (RFC 3326); the most telling is kept.
         grade_refused: of the leg that policy refused last, as it would have been.
         codec: the audio codec that was agreed on last.
+        counters: what became of packets on each leg; what never happened is left out.
         trunk_rtp: where the trunk takes its media.
         own_rtp: where the trunk sends it to.
     """
@@ -247,14 +261,14 @@ def call_final(
         "grade_at_answer": _claim(call_posture, at_answer),
         "grade_current": _claim(call_posture, call_posture.current if graded else None),
         "grade_worst": _claim(call_posture, call_posture.worst if graded else None),
-        "legs": {leg: _proved(call_posture, leg) for leg in call_posture.legs()},
+        "legs": {label: _proved(call_posture, leg) for leg, label in call_posture.labels().items()},
         "codes": sorted(call_posture.codes_seen),
         "grade_refused": grade_refused or None,
         "codecs": list(codecs),
         "codec": codec or None,
         "trunk_rtp": place(trunk_rtp),
         "own_rtp": place(own_rtp),
-        "counters": dict(counters or {}),
+        "counters": {leg: dict(counted) for leg, counted in (counters or {}).items()},
         "recorded": False,
     }
     return _call("call.final", call, policy, fields)
@@ -311,7 +325,7 @@ def _cause(causes: Iterable[CauseFacts]) -> dict[str, object] | None:
     return {"protocol": found[0].protocol, "number": found[0].cause, "text": found[0].text} if found else None
 
 
-def _proved(call_posture: CallPosture, leg: str) -> str:
+def _proved(call_posture: CallPosture, leg: LegId) -> str:
     """A leg that never got keys has no grade to its name: what it would have been at best proves nothing."""
     vector = call_posture.vector(leg)
     return UNPROVED if vector is None or vector.keying is Keying.PENDING else vector.grade.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 
 class Keying(StrEnum):
@@ -68,3 +69,7 @@ class Setup(StrEnum):
     ACTIVE = "active"
     PASSIVE = "passive"
     HOLDCONN = "holdconn"
+
+
+DtlsRole = Literal["server", "client"]
+"""Who begins the handshake: the client (RFC 5763 5: `a=setup:active`)."""

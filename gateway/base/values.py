@@ -13,18 +13,19 @@ T = TypeVar("T", str, bytes)
 TokenSource = Callable[[int], str]
 """Gives a random lower-case alphanumeric token of that many characters; injected: pure code has no randomness."""
 
-
 LegId = NewType("LegId", int)
-"""A leg of one call: a small number, unique within the call. 1 is the caller's leg."""
+"""Number of a leg within its call, counted from 1: the caller's."""
+CALLER = LegId(1)
+"""The leg whose INVITE made the call."""
+NO_LEG = LegId(0)
+"""Stands for the call itself, where a leg could be named."""
 
 
 class LegKind(StrEnum):
-    """What stands at the other end of a leg; the words are those of records, headers and the relay."""
+    """What is at the far end of a leg; the words of records and headers."""
 
     BROWSER = "browser"
-    """ICE, DTLS-SRTP and rtcp-mux over a WebSocket."""
     TRUNK = "trunk"
-    """A configured SIP peer."""
 
 
 class Secret(Generic[T]):

@@ -1,7 +1,8 @@
-"""What offer and answer agreed on for a trunk's media: one frozen value that record and relay both follow.
+"""What offer and answer agreed on for the media of a leg: one frozen value that record and relay both follow.
 
 A leg whose record says SRTP and whose relay sends RTP cannot be written down: the vector and the relay's commands are
-functions of the same `AgreedMedia`, and `security.posture_changed` emits them together.
+functions of the same `TrunkMedia`, and `security.posture_changed` emits them together. What a browser agrees to is
+`BrowserMedia`: its keys come by DTLS, so its description alone makes nothing flow.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from dataclasses import dataclass, field
 
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError
-from gateway.base.keying import Keying
+from gateway.base.keying import Keying, Setup
 from gateway.base.signalling import Signalling
-from gateway.base.values import HostPort, LegKind
-from gateway.call.effects import SetTrunkKeys, SetTrunkMedia
+from gateway.base.values import HostPort, LegId, LegKind, Secret
+from gateway.media.relay_commands import LegCommand, SetIce, SetKeys, SetPeer
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import RemoteAudio
 from gateway.sdp.negotiation import TrunkAgreement
+from gateway.webrtc.ice_lite import IceCredentials
 
 MAX_KEYS_REMEMBERED = 32
 """Keys of ours, and keys of the peer with their addresses, that later ones are compared with; the oldest is forgotten.
@@ -27,7 +29,26 @@ A call that changes its key more often than this is no telephone call, and its c
 
 
 @dataclass(frozen=True, slots=True)
-class AgreedMedia:
+class BrowserMedia:
+    """One browser leg after an offer and its answer."""
+
+    remote: RemoteAudio
+    role: Setup
+    """Ours in the DTLS handshake, fixed for the life of the association (RFC 8842 5.3)."""
+    ice: IceCredentials
+    """What we answer checks under."""
+    restarted: bool = False
+    """This description began ICE anew (RFC 8839 4.4.2)."""
+    description: SessionDescription | None = field(default=None, repr=False)
+    """The peer's offer, where it is our turn to answer."""
+
+    def relay_commands(self, leg: LegId) -> tuple[LegCommand, ...]:
+        """What the relay must know that it does not hear from the handshake."""
+        return (SetIce(leg, self.ice.ufrag, Secret(self.ice.pwd)),) if self.restarted else ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkMedia:
     """One trunk leg after an offer and its answer. Never holds what only one side has said."""
 
     signalling: Signalling
@@ -56,23 +77,29 @@ class AgreedMedia:
             noted=self.noted | frozenset(self.agreement.noted),
         )
 
-    def relay_commands(self) -> tuple[SetTrunkKeys | SetTrunkMedia, ...]:
+    def relay_commands(self, leg: LegId, sources: tuple[str, ...] = ()) -> tuple[LegCommand, ...]:
         """What the relay must know of this leg: keys first, then whether it is keyed and where the peer is.
+
+        Args:
+            sources: networks, besides the signalled address, its media may come from.
 
         Raises:
             SdpError: 500, an agreement on SDES without keys: nothing is ever sent on it.
         """
-        keys = self._keys()
-        where = () if self.where is None else (SetTrunkMedia(bool(keys), self.where, self.rtcp, self.mux),)
+        keys = self._keys(leg)
+        where = () if self.where is None else (SetPeer(leg, bool(keys), self.where, self.rtcp, self.mux, sources),)
         return (*keys, *where)
 
-    def _keys(self) -> tuple[SetTrunkKeys, ...]:
+    def _keys(self, leg: LegId) -> tuple[SetKeys, ...]:
         agreed = self.agreement
         if agreed.keying is Keying.NONE:
             return ()
         if agreed.keying is not Keying.SDES or not (agreed.suite and agreed.local and agreed.remote):
             raise SdpError("keyed without keys", 500)
-        return (SetTrunkKeys(agreed.suite, agreed.local.key, agreed.remote.key),)
+        return (SetKeys(leg, agreed.suite.name, agreed.local.key, agreed.remote.key),)
+
+
+AgreedMedia = BrowserMedia | TrunkMedia
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +136,7 @@ NO_KEYS = KeysSeen()
 """A leg begins with none."""
 
 
-def known_place(remote: RemoteAudio, before: AgreedMedia | None) -> tuple[HostPort | None, HostPort | None]:
+def known_place(remote: RemoteAudio, before: TrunkMedia | None) -> tuple[HostPort | None, HostPort | None]:
     """Where RTP and RTCP go: what the peer says, or while it holds the old way, what it said before."""
     if remote.rtp is not None and not is_unspecified(remote.rtp.host):
         return remote.rtp, remote.rtcp

@@ -10,19 +10,17 @@ from dataclasses import dataclass
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import direction, ending, report, security, wiring
+from gateway.call import bridge, direction, ending, report, security
 from gateway.call.agreed import AgreedMedia
-from gateway.call.browser_leg import InsecureBrowserError
 from gateway.call.effects import (
     Respond,
     SetTimer,
     Timer,
     TrackDialog,
 )
-from gateway.call.leg import Leg
+from gateway.call.leg import KeyingError, Leg
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
-from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg, refuse_broken_keying
 from gateway.policy.evaluate import Verdict
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.negotiation import common_codecs
@@ -36,30 +34,14 @@ KEYED_SECONDS = 10.0
 def take_answer(call: CallState, leg: Leg, body: bytes) -> bool:
     """Judge and take the answer to our offer on `leg`; False when the call was ended over it."""
     try:
-        if isinstance(leg, TrunkLeg):
-            return _take_trunk_answer(call, leg, body)
-        remote = leg.read_answer(body)
-        offered = leg.local.direction if leg.local else remote.direction
-        leg.note_answer(remote.direction, offered)
-        wiring.start_dtls(call)
-    except InsecureBrowserError as error:
-        security.violation(call, leg, error.codes, Termination.BROWSER_OFFER_INSECURE)
-        ending.terminate(call, Termination.BROWSER_OFFER_INSECURE)
+        agreed = leg.inspect_answer(body)
+        verdict = judge_answer(call, leg, agreed)
+    except KeyingError as error:
+        security.violation(call, leg, error.codes, error.termination)
+        ending.terminate(call, error.termination)
         return False
     except SdpError as error:
         ending.terminate(call, termination_of(error))
-        return False
-    return True
-
-
-def _take_trunk_answer(call: CallState, leg: TrunkLeg, body: bytes) -> bool:
-    leg.offered = leg.offered or leg.local  # a 200 repeats or replaces the answer of an earlier 18x
-    agreed = leg.inspect_answer(body)
-    try:
-        verdict = judge_answer(call, leg, agreed)
-    except TrunkKeyingError as error:
-        security.violation(call, leg, error.codes, error.termination)
-        ending.terminate(call, error.termination)
         return False
     if not verdict.allowed:
         termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
@@ -79,79 +61,69 @@ class Objection:
     vector: SecurityVector | None = None
 
 
-def objection(call: CallState, leg: TrunkLeg, response: Response) -> Objection | None:
+def objection(call: CallState, leg: Leg, response: Response) -> Objection | None:
     """What speaks against the answer in a 2xx to our INVITE; nothing of it is taken, whatever comes out."""
     if not response.body and leg.answer_tag == (response.to.tag or ""):
         return None  # the answer was in an 18x and is taken already
-    memory = leg.remember()
     try:
         return _objection(call, leg, response.body)
-    except TrunkKeyingError as error:
+    except KeyingError as error:
         return Objection(error.codes, error.termination)
     except SdpError as error:
         return Objection((), termination_of(error))
-    finally:
-        leg.restore(memory)
 
 
-def _objection(call: CallState, leg: TrunkLeg, body: bytes) -> Objection | None:
-    leg.offered = leg.first_offer
-    agreed = leg.inspect_answer(body)
+def _objection(call: CallState, leg: Leg, body: bytes) -> Objection | None:
+    agreed = leg.inspect_answer(body, to_first=True)
     verdict = judge_answer(call, leg, agreed)
     if not verdict.allowed:
         vector = leg.vector_of(agreed)
         return Objection(verdict.codes, verdict.termination or Termination.ENCRYPTION_REQUIRED, vector)
-    if not call.late_offer and not common_codecs(call.caller_codecs, agreed.remote.codecs):
+    if not call.changes.late_offer and not common_codecs(call.caller_codecs, agreed.remote.codecs):
         return Objection((), Termination.NO_COMMON_CODEC)
     return None
 
 
-def fork_vector(leg: TrunkLeg, body: bytes) -> SecurityVector | None:
+def fork_vector(leg: Leg, body: bytes) -> SecurityVector | None:
     """How well an answer that was not taken would have protected the leg; None when it cannot be read."""
-    memory = leg.remember()
-    leg.offered = leg.first_offer
     try:
-        return leg.vector_of(leg.inspect_answer(body))
+        return leg.vector_of(leg.inspect_answer(body, to_first=True))
     except SdpError:
         return None
-    finally:
-        leg.restore(memory)
 
 
-def judge_answer(call: CallState, leg: TrunkLeg, agreed: AgreedMedia) -> Verdict:
+def judge_answer(call: CallState, leg: Leg, agreed: AgreedMedia) -> Verdict:
     """What policy says of an answer; for an emergency call even broken keying is only noted (POLICY A3).
 
     Raises:
-        TrunkKeyingError: the answer breaks a keying rule.
+        KeyingError: the answer breaks a keying rule.
     """
-    if agreed.agreement.suite is not None and not agreed.agreement.problem:
-        call.srtp_proved = True
+    leg.note_proof(agreed)
     if not call.policy.emergency:
-        refuse_broken_keying(agreed.agreement)
-    if agreed.agreement.problem:
-        leg.history = leg.history | {Code(agreed.agreement.problem)}
-    return security.judge_vector(call, leg.vector_of(agreed))
+        leg.refuse_broken(agreed)
+    return security.judge_as(call, leg, agreed)
 
 
-def use_answer(call: CallState, leg: TrunkLeg, agreed: AgreedMedia) -> None:
+def use_answer(call: CallState, leg: Leg, agreed: AgreedMedia) -> None:
     """Policy accepts: the record first, then the relay."""
     said = agreed.remote.direction
-    offered = leg.offered.direction if leg.offered else said
+    offered = leg.offered_direction or said
     leg.take(agreed, ringing=call.phase is Phase.CALLING)
     leg.note_answer(said, offered)
     security.posture_changed(call, leg)
+    bridge.begin_handshake(call, leg)
 
 
 def late_answer(call: CallState, leg: Leg, body: bytes) -> bool:
     """The ACK brought the answer to the offer in our 200; False when the call was ended over it."""
-    call.ack_offer_key = ""
+    call.changes.ack_offer_key = ""
     other = call.other(leg)
     if other is None or not take_answer(call, leg, body):
         return False
-    if not wiring.agreed_codecs(leg, other):
+    if not bridge.agreed_codecs(leg, other):
         ending.terminate(call, Termination.NO_COMMON_CODEC)
         return False
-    wiring.connect_media(call)
+    bridge.connect(call)
     return True
 
 
@@ -164,13 +136,12 @@ def offer_in_answer(call: CallState, callee: Leg) -> None:
     except SdpError:
         ending.terminate(call, Termination.NO_COMMON_CODEC)
         return
-    call.ack_offer_key = call.caller.invite_key
-    call.ack_offer_leg = call.caller.name
+    call.changes.ack_offer_key, call.changes.ack_offer_leg = call.caller.invite_key, call.caller.id
     _send_success(call, body)
 
 
 def answer_caller(call: CallState, callee: Leg, status: int) -> None:
-    codecs = wiring.agreed_codecs(call.caller, callee)
+    codecs = bridge.agreed_codecs(call.caller, callee)
     if not codecs:
         ending.terminate(call, Termination.NO_COMMON_CODEC)
         return
@@ -180,12 +151,14 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
     except SdpError:
         ending.terminate(call, Termination.BAD_SDP)
         return
-    wiring.connect_media(call)
+    bridge.connect(call)
     if status == 200:
         _send_success(call, body)
     elif call.caller.invite is not None:
         open_dialog(call)
-        response = call.caller.respond(call.caller.invite, status, body=body, headers=report.announce(call))
+        response = call.caller.respond(
+            call.caller.invite, status, body=body, headers=report.announce(call, call.caller)
+        )
         call.emit(Respond(call.caller.invite_key, response))
 
 
@@ -194,20 +167,20 @@ def open_dialog(call: CallState) -> None:
     caller = call.caller
     if caller.dialog is None and caller.invite is not None:
         caller.dialog = Dialog.uas(caller.invite, caller.local_tag)
-        call.emit(TrackDialog(caller.name, caller.dialog.key))
+        call.emit(TrackDialog(caller.id, caller.dialog.key))
 
 
 def _send_success(call: CallState, body: bytes) -> None:
     caller = call.caller
     if caller.invite is None:
         return
-    headers = report.announce(call) if call.outbound else ()
-    response = caller.respond(caller.invite, 200, body=body, headers=headers)
+    response = caller.respond(caller.invite, 200, body=body, headers=report.announce(call, caller))
     open_dialog(call)
     caller.confirmed, call.phase = True, Phase.ANSWERED
     call.answered_at = call.now
     security.expect(call)
     call.posture.mark_answered()
-    if call.browser is not None and call.browser.keyed is None:
-        call.emit(SetTimer(Timer.KEYED, KEYED_SECONDS))
+    for leg in call.pair:
+        if leg.habits.handshakes and leg.keyed is None:
+            call.emit(SetTimer(Timer.KEYED, KEYED_SECONDS, leg.id))
     call.emit(Respond(caller.invite_key, response))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.base.codes import Code
-from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
-from gateway.base.keying import Keying, Proto, Setup
-from gateway.base.values import HostPort, LegKind
-from gateway.call.effects import LegName
-from gateway.call.leg import Leg
+from gateway.base.keying import DtlsRole, Keying, Proto, Setup
+from gateway.base.termination import Termination
+from gateway.base.values import HostPort, LegKind, Secret, TokenSource
+from gateway.call.agreed import BrowserMedia
+from gateway.call.leg import BaseLeg, Habits, KeyingError
+from gateway.call.told import Told
+from gateway.media.relay_commands import IcePort, LegCommand
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import BROWSER_CODECS, Codec
@@ -21,12 +23,11 @@ from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, read_audio
 from gateway.webrtc.ice_lite import IceCredentials
 
 
-class InsecureBrowserError(SdpError):
-    """The browser's description breaks a rule of RFC 8827; `code` says which (policy catalogue, brw.* and dtls.*)."""
+class InsecureBrowserError(KeyingError):
+    """The browser's description breaks a rule of RFC 8827; `codes` say which (policy catalogue, brw.* and dtls.*)."""
 
     def __init__(self, *codes: Code) -> None:
-        super().__init__(", ".join(codes), 488)
-        self.codes = tuple(sorted(codes))
+        super().__init__(codes, Termination.BROWSER_OFFER_INSECURE)
 
 
 def require_webrtc(remote: RemoteAudio) -> None:
@@ -51,28 +52,43 @@ def require_webrtc(remote: RemoteAudio) -> None:
         raise InsecureBrowserError(Code.BRW_LITE)
 
 
-@dataclass
-class BrowserLeg(Leg):
+@dataclass(kw_only=True)
+class BrowserLeg(BaseLeg[BrowserMedia]):
     """Offer and answer towards a browser."""
 
-    ice: IceCredentials | None = None
+    kind = LegKind.BROWSER
+    habits = Habits(
+        keeps_timers=False,
+        names_transports=False,
+        names_hosts=False,
+        answers_early=False,
+        is_asked=False,
+        reconnects=False,
+        handshakes=True,
+        is_person=True,
+    )
+
+    tokens: TokenSource
+    """Where the names of ICE come from."""
+    ice: IceCredentials = field(init=False)
     candidates: tuple[HostPort, ...] = ()
     fingerprint: Fingerprint | None = None
     setup_answer: Setup = Setup.PASSIVE
     """Role we answer an actpass offer with; passive makes us the DTLS server, who picks the suite."""
-    keyed: SecurityVector | None = None
-    """The vector once DTLS has finished."""
-    takes_update: bool = True
-    """Whether UPDATE is worth a try (RFC 3311 4); a browser that does not say is asked."""
-    description: SessionDescription | None = None
-    restarts: bool = False
-    """The offer last read begins ICE anew: its answer needs new credentials of ours (RFC 8839 4.4.2)."""
-    role: Setup | None = None
-    """Our role, fixed for the life of the association (RFC 8842 5.3)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.ice, self.told = IceCredentials.generate(self.tokens), Told()
 
     @property
-    def name(self) -> LegName:
-        return LegName.BROWSER
+    def place(self) -> IcePort:
+        return IcePort(self.ice.ufrag, Secret(self.ice.pwd))
+
+    def opened(self, rtp: tuple[HostPort, ...], rtcp: HostPort | None) -> None:
+        self.candidates, self.is_open = rtp, True
+
+    def relay_commands(self) -> tuple[LegCommand, ...]:
+        return self.agreed.relay_commands(self.id) if self.agreed is not None else ()
 
     @property
     def usable_codecs(self) -> tuple[Codec, ...]:
@@ -83,59 +99,58 @@ class BrowserLeg(Leg):
         if self.keyed is not None:
             return replace(self.keyed, extra_codes=self.keyed.extra_codes | self.history)
         return SecurityVector(
-            leg=LegKind.BROWSER,
+            leg=self.kind,
             signalling=self.flow.signalling,
             keying=Keying.PENDING,
             proto=Proto.DTLS_SAVPF,
             extra_codes=self.history,
         )
 
-    def set_keyed(self, suite: CryptoSuite, version: str, algorithm: str) -> None:
-        """DTLS has finished and the certificate matched the signalled fingerprint (RFC 5763 5)."""
-        self.keyed = replace(
-            self.vector,
-            keying=Keying.DTLS,
-            suite=suite,
-            dtls_version=version,
-            fingerprint_algorithm=algorithm,
-            fingerprint_match=True,
-        )
+    def vector_of(self, agreed: BrowserMedia) -> SecurityVector:
+        """No description changes it: the association stays, and so does the certificate (`_same_identity`)."""
+        return self.vector
 
-    def read_offer(self, body: bytes) -> RemoteAudio:
-        """Take the browser's offer.
+    @property
+    def handshake(self) -> tuple[DtlsRole, tuple[Fingerprint, ...]] | None:
+        if self.agreed is None:
+            return None
+        role: DtlsRole = "client" if self.agreed.role is Setup.ACTIVE else "server"
+        return role, self.agreed.remote.fingerprints
 
-        Raises:
-            SdpError: malformed or unusable; `InsecureBrowserError` when it is not WebRTC.
-        """
+    def inspect_offer(self, body: bytes) -> BrowserMedia:
         description = SessionDescription.parse(body)
+        remote = self._webrtc(description)
+        restarts = remote.ice is not None and remote.ice.restarts(self.remote.ice if self.remote else None)
+        ice = IceCredentials.generate(self.tokens) if restarts else self.ice
+        return BrowserMedia(remote, self._role_for(remote), ice, restarts, description)
+
+    def _role_for(self, remote: RemoteAudio) -> Setup:
+        if self.agreed is not None:
+            return self.agreed.role
+        if remote.setup is Setup.PASSIVE:
+            return Setup.ACTIVE
+        return Setup.PASSIVE if remote.setup is Setup.ACTIVE else self.setup_answer
+
+    def inspect_answer(self, body: bytes, *, to_first: bool = False) -> BrowserMedia:
+        """Read an answer without taking it; one that picks no DTLS role is unusable."""
+        remote = self._webrtc(SessionDescription.parse(body))
+        if self.agreed is not None:
+            role = self.agreed.role
+        elif remote.setup not in (None, Setup.ACTIVE, Setup.PASSIVE):
+            raise SdpError("answer chooses no DTLS role")
+        else:  # the peer is active unless it says otherwise (RFC 4145 4)
+            role = Setup.ACTIVE if remote.setup is Setup.PASSIVE else Setup.PASSIVE
+        return BrowserMedia(remote, role, self.ice)
+
+    def _webrtc(self, description: SessionDescription) -> RemoteAudio:
         remote = read_audio(description)
         require_webrtc(remote)
         self._same_identity(remote)
-        self.restarts = remote.ice is not None and remote.ice.restarts(self.remote.ice if self.remote else None)
-        self.description, self.remote = description, remote
-        if self.role is None:
-            self.role = Setup.PASSIVE if remote.setup is Setup.ACTIVE else self.setup_answer
-            if remote.setup is Setup.PASSIVE:
-                self.role = Setup.ACTIVE
         return remote
 
-    def read_answer(self, body: bytes) -> RemoteAudio:
-        """Take the browser's answer to our offer.
-
-        Raises:
-            SdpError: as `read_offer`; also when it picks no DTLS role.
-        """
-        remote = read_audio(SessionDescription.parse(body))
-        require_webrtc(remote)
-        self._same_identity(remote)
-        if self.role is None:
-            if remote.setup not in (None, Setup.ACTIVE, Setup.PASSIVE):
-                raise SdpError("answer chooses no DTLS role")
-            self.role = (
-                Setup.ACTIVE if remote.setup is Setup.PASSIVE else Setup.PASSIVE
-            )  # active unless said (RFC 4145)
-        self.remote, self.standing = remote, None
-        return remote
+    def take(self, agreed: BrowserMedia, *, ringing: bool = False) -> None:
+        self.remote, self.agreed, self.ice = agreed.remote, agreed, agreed.ice
+        self.local, self.offered = self.offered or self.local, None
 
     def _same_identity(self, remote: RemoteAudio) -> None:
         """A new certificate in mid-call would be another peer: refused (RFC 8842 would need a new association)."""
@@ -147,25 +162,26 @@ class BrowserLeg(Leg):
         mid = self.local.mid if self.local else "0"
         local = self._audio(codecs, direction, Setup.ACTPASS, mid)
         body = self._publish(lambda version: build_offer(local, session_id=self.session_id, version=version))
-        self.standing, self.local = self.standing or self.local, local
+        self.offered = local
         return body
 
     def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
-        """Our answer to the offer last read."""
-        if self.description is None or self.remote is None:
+        """Our answer to the offer last taken."""
+        agreed = self.agreed
+        if agreed is None or agreed.description is None:
             raise SdpError("no offer to answer")
-        description, index = self.description, self.remote.index
-        local = self._audio(codecs, direction, self.role or self.setup_answer, self.remote.mid)
+        description, index = agreed.description, agreed.remote.index
+        local = self._audio(codecs, direction, agreed.role, agreed.remote.mid)
         body = self._publish(
             lambda version: build_answer(
                 local, description, audio_index=index, session_id=self.session_id, version=version
             )
         )
-        self.local, self.standing = local, None
+        self.local = local
         return body
 
     def _audio(self, codecs: Sequence[Codec], direction: Direction, setup: Setup, mid: str | None) -> LocalAudio:
-        if self.ice is None or not self.candidates:
+        if not self.candidates:
             raise SdpError("no media session", 500)
         first = self.candidates[0]
         return LocalAudio(

@@ -9,23 +9,18 @@ from __future__ import annotations
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
-from gateway.base.values import Secret
-from gateway.call import answering, direction, ending, flows, forks, glare, report, security, wiring
+from gateway.call import answering, bridge, direction, ending, flows, forks, glare, report, security
 from gateway.call.agreed import AgreedMedia
-from gateway.call.browser_leg import BrowserLeg, InsecureBrowserError
-from gateway.call.effects import ClearTimer, LegName, Purpose, Respond, RestartIce, SendAck, SetTimer, Timer
+from gateway.call.effects import ClearTimer, Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
-from gateway.call.leg import ALLOW, Leg, warning
+from gateway.call.leg import ALLOW, KeyingError, Leg, warning
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
-from gateway.call.trunk_leg import TrunkKeyingError, TrunkLeg
-from gateway.policy.evaluate import OfferPlan, plan_late_offer
 from gateway.sdp.media import Direction, RemoteAudio
 from gateway.sdp.negotiation import common_codecs
 from gateway.sip.dialog import request_dialog_key
 from gateway.sip.message import Request
 from gateway.sip.reason import read_reasons
-from gateway.webrtc.ice_lite import IceCredentials
 
 MAX_GLARE_RETRIES = 2
 MAX_WEAKENING_ATTEMPTS = 2
@@ -34,7 +29,7 @@ MAX_WEAKENING_ATTEMPTS = 2
 
 def request(call: CallState, event: RequestIn) -> None:
     """A request inside a dialog of the call."""
-    leg = call.leg(event.leg)
+    leg = call.legs.get(event.leg)
     if leg is None or not flows.admits(call, leg, event):
         return
     tag = event.request.from_.tag or ""
@@ -67,11 +62,11 @@ def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
     if not (leg.confirmed or leg.is_caller):
         forks.hung_up_early(call, leg, event)
         return
-    hung_up = Termination.HANGUP_BROWSER if leg.name is LegName.BROWSER else Termination.HANGUP_TRUNK
+    hung_up = Termination.HANGUP_BROWSER if leg.habits.is_person else Termination.HANGUP_TRUNK
     if not leg.confirmed:
         hung_up = Termination.CANCELLED
     call.emit(Respond(event.key, leg.respond(event.request, 200)))  # who knows already need not wait for the record
-    ending.terminate(call, hung_up, by=leg.name, reasons=read_reasons(event.request.headers))
+    ending.terminate(call, hung_up, by=leg.id, reasons=read_reasons(event.request.headers))
 
 
 def _options(call: CallState, leg: Leg, event: RequestIn) -> None:
@@ -91,8 +86,7 @@ def _offer(call: CallState, leg: Leg, event: RequestIn) -> None:
         _no_offer(call, leg, event)
         return
     memory = leg.remember()
-    taken = _trunk_offer(call, leg, event) if isinstance(leg, TrunkLeg) else _browser_offer(call, leg, event)
-    if not taken:
+    if not _judged(call, leg, event):
         leg.restore(memory)
 
 
@@ -104,11 +98,11 @@ def _not_now(call: CallState, leg: Leg, request: Request) -> int:
         return 0
     if not leg.confirmed:
         return 500 if leg.is_caller else 491  # its INVITE waits for our answer; ours waits for its
-    if call.phase is not Phase.ESTABLISHED or call.reoffer is leg.name:
+    if call.phase is not Phase.ESTABLISHED or call.changes.reoffer == leg.id:
         return 491
-    if not call.ack_offer_key:
+    if not call.changes.ack_offer_key:
         return 0
-    ours_is_open = request.method == "UPDATE" and call.ack_offer_leg is leg.name
+    ours_is_open = request.method == "UPDATE" and call.changes.ack_offer_leg == leg.id
     return 491 if ours_is_open else 500
 
 
@@ -117,8 +111,7 @@ def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
     if event.request.method == "UPDATE":
         _accept(call, leg, event, b"")
         return
-    if isinstance(leg, TrunkLeg):
-        _plan_anew(call, leg)
+    leg.plan_again(security.policy_of(call, leg))
     leg.keep_pace_with(call.other(leg))
     try:
         body = leg.build_offer(
@@ -127,22 +120,13 @@ def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
     except SdpError as error:
         call.emit(Respond(event.key, leg.respond(event.request, error.status)))
         return
-    call.ack_offer_key = event.key
-    call.ack_offer_leg = leg.name
+    call.changes.ack_offer_key, call.changes.ack_offer_leg = event.key, leg.id
     _accept(call, leg, event, body)
 
 
-def _plan_anew(call: CallState, leg: TrunkLeg) -> None:
-    """A trunk in the clear that asks for our offer is offered keys again where policy wants them (RFC 3261 14.2)."""
-    plan = plan_late_offer(call.policy, leg.signalling)
-    if isinstance(plan, OfferPlan):
-        leg.offer_keys_again(plan)
-
-
 def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
-    headers = report.announce(call) if isinstance(leg, BrowserLeg) else ()
-    if isinstance(leg, TrunkLeg):
-        report.note_party(call, event.request)
+    headers = report.announce(call, leg)
+    report.note_party(call, leg, event.request)
     if event.request.method == "INVITE":
         leg.reinvite_key = event.key
     if leg.dialog is not None:
@@ -150,25 +134,11 @@ def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
     call.emit(Respond(event.key, leg.respond(event.request, 200, body=body, headers=headers)))
 
 
-def _browser_offer(call: CallState, leg: Leg, event: RequestIn) -> bool:
-    """Whether the offer was taken."""
-    try:
-        remote = leg.read_offer(event.request.body)
-    except InsecureBrowserError as error:
-        security.violation(call, leg, error.codes, Termination.BROWSER_OFFER_INSECURE)
-        return _weakening(call, leg, event, Termination.BROWSER_OFFER_INSECURE)
-    except SdpError:
-        return _unacceptable(call, leg, event, Termination.BAD_SDP)
-    if isinstance(leg, BrowserLeg) and leg.restarts:
-        leg.ice = IceCredentials.generate(call.context.tokens)
-    return _answer(call, leg, event, remote)
-
-
-def _trunk_offer(call: CallState, leg: TrunkLeg, event: RequestIn) -> bool:
-    """Checkpoint P5: an offer that weakens the leg is refused before anything of it is taken."""
+def _judged(call: CallState, leg: Leg, event: RequestIn) -> bool:
+    """Checkpoint P5: an offer that weakens the leg is refused before anything of it is taken; whether it was taken."""
     try:
         agreed = leg.inspect_offer(event.request.body)
-    except TrunkKeyingError as error:
+    except KeyingError as error:
         security.violation(call, leg, error.codes, error.termination)
         return _weakening(call, leg, event, error.termination)
     except SdpError as error:
@@ -183,13 +153,12 @@ def _trunk_offer(call: CallState, leg: TrunkLeg, event: RequestIn) -> bool:
     return _answer(call, leg, event, agreed.remote)
 
 
-def _refused_change(call: CallState, leg: TrunkLeg, agreed: AgreedMedia) -> Termination | None:
+def _refused_change(call: CallState, leg: Leg, agreed: AgreedMedia) -> Termination | None:
     """Why policy refuses the change, after recording that it does; None when it may be taken."""
-    after = leg.vector_of(agreed)
-    verdict = security.judge_mid_call(call, leg.vector, after)
+    verdict = security.judge_mid_call(call, leg, agreed)
     if not verdict.allowed:
         termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
-        security.violation(call, leg, verdict.codes, termination, after, kind=verdict.kind)
+        security.violation(call, leg, verdict.codes, termination, leg.vector_of(agreed), kind=verdict.kind)
         return termination
     if Code.MID_CRYPTO_REMOVED in verdict.codes:
         leg.history = leg.history | {Code.MID_CRYPTO_REMOVED}
@@ -198,9 +167,9 @@ def _refused_change(call: CallState, leg: TrunkLeg, agreed: AgreedMedia) -> Term
 
 def _weakening(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> bool:
     """An insecure change is refused once; whoever insists ends the call, unless nothing may end it (POLICY A2)."""
-    call.weakening_attempts += 1
+    call.changes.weakening_attempts += 1
     _unacceptable(call, leg, event, why)
-    if call.weakening_attempts >= MAX_WEAKENING_ATTEMPTS and not call.policy.emergency:
+    if call.changes.weakening_attempts >= MAX_WEAKENING_ATTEMPTS and not call.policy.emergency:
         ending.terminate(call, why)
     return False
 
@@ -214,7 +183,7 @@ def _unacceptable(call: CallState, leg: Leg, event: RequestIn, why: Termination)
 def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) -> bool:
     """Answer an offer policy accepts: the record first, then the relay, then the peer, then the other side."""
     other = call.other(leg)
-    codecs = wiring.agreed_codecs(leg, other) if other else ()
+    codecs = bridge.agreed_codecs(leg, other) if other else ()
     if other is None or not codecs:
         return _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
     leg.note_offer(remote.direction)
@@ -223,11 +192,8 @@ def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) ->
         body = leg.build_answer(codecs, direction.answer_to(leg, other))
     except SdpError:
         return _unacceptable(call, leg, event, Termination.BAD_SDP)
-    if isinstance(leg, TrunkLeg):
-        security.posture_changed(call, leg)
-    if isinstance(leg, BrowserLeg) and leg.restarts and leg.ice is not None:
-        call.emit(RestartIce(leg.ice.ufrag, Secret(leg.ice.pwd)))
-    wiring.connect_media(call)
+    security.posture_changed(call, leg)
+    bridge.connect(call)
     _accept(call, leg, event, body)
     follow(call, other)
     return True
@@ -239,9 +205,10 @@ def follow(call: CallState, leg: Leg) -> None:
     wanted = direction.offer_from(other)
     if leg.local is None or other is None or not call.live:
         return
-    if call.reoffer is not None or call.ack_offer_key or call.phase is not Phase.ESTABLISHED:
-        call.reoffer_again.add(leg.name)  # looked at again when the change under way has come to its end
-    elif not (_same_for_peer(leg, wanted) and wiring.have_common(leg, other)):
+    changes = call.changes
+    if changes.reoffer is not None or changes.ack_offer_key or call.phase is not Phase.ESTABLISHED:
+        changes.again.add(leg.id)  # looked at again when the change under way has come to its end
+    elif not (_same_for_peer(leg, wanted) and bridge.have_common(leg, other)):
         reoffer(call, leg, wanted)
 
 
@@ -264,17 +231,16 @@ def reoffer(call: CallState, leg: Leg, wanted: Direction) -> None:
     """Send our own re-INVITE with the same keys and another direction, or with codecs the other side has too."""
     other = call.other(leg)
     codecs = leg.local.codecs if leg.local else ()
-    if other is not None and not wiring.have_common(leg, other):
-        codecs = wiring.possible_codecs(leg, other)
+    if other is not None and not bridge.have_common(leg, other):
+        codecs = bridge.possible_codecs(leg, other)
     leg.keep_pace_with(other)
     try:
         body = leg.build_offer(codecs, wanted)
     except SdpError:
         return
-    headers = report.announce(call) if isinstance(leg, BrowserLeg) else ()
-    request = leg.in_dialog("INVITE", body, headers)
-    call.reoffer, call.reoffer_sequence = leg.name, request.cseq.number
-    call.send(leg.name, request, leg.next_hop(), Purpose.REINVITE)
+    request = leg.in_dialog("INVITE", body, report.announce(call, leg))
+    call.changes.reoffer, call.changes.reoffer_sequence = leg.id, request.cseq.number
+    call.send(leg, request, leg.next_hop(), Purpose.REINVITE)
 
 
 def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
@@ -282,23 +248,24 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
     status = event.response.status
     if status < 200:
         return
-    call.answered(event.ask)
+    call.asks.answered(event.ask)
     if status < 300:
         _acknowledge(call, leg, event)
-    if call.reoffer is not leg.name or event.response.cseq.number != call.reoffer_sequence:
+    changes = call.changes
+    if changes.reoffer != leg.id or event.response.cseq.number != changes.reoffer_sequence:
         return
-    call.reoffer = None
+    changes.reoffer = None
     if not call.live:
         return
-    if status == 491 and call.glare_retries < MAX_GLARE_RETRIES:
+    if status == 491 and changes.glare_retries < MAX_GLARE_RETRIES:
         _wait_for_glare(call, leg)
         return
     if status < 300:
         _reoffer_answered(call, leg, event)
     else:
-        _unread(call, leg, status)
+        report.reinvite_refused(call, leg, status)
         _reoffer_refused(call, leg, status)
-    if call.reoffer_again:
+    if changes.again:
         _next(call)
 
 
@@ -307,20 +274,19 @@ def unanswered(call: CallState, leg: Leg, purpose: Purpose) -> None:
 
     That the peer's signalling is dead is for those to find who ask for nothing else (RFC 3261 12.2.1.2: 481, 408).
     """
-    if leg.name is LegName.BROWSER:
-        report.missed(call)
-    if purpose is Purpose.UPDATE or call.reoffer is not leg.name:
+    report.missed(call, leg)
+    if purpose is Purpose.UPDATE or call.changes.reoffer != leg.id:
         return
     leg.withdraw_offer()
-    call.reoffer = None
-    if call.live and call.reoffer_again:
+    call.changes.reoffer = None
+    if call.live and call.changes.again:
         _next(call)
 
 
 def ack_lost(call: CallState, leg: Leg, key: str) -> None:
     """The connection closed before the ACK of a change: without the answer it may have held, our offer is void."""
-    if call.ack_offer_key == key:
-        call.ack_offer_key = ""
+    if call.changes.ack_offer_key == key:
+        call.changes.ack_offer_key = ""
         leg.withdraw_offer()
     if call.live:
         again(call)
@@ -330,50 +296,44 @@ def _acknowledge(call: CallState, leg: Leg, event: ResponseIn) -> None:
     if leg.dialog is not None:
         if flows.note_target(call, leg, event.response, event.flow):
             leg.dialog.refresh_target(event.response)
-        call.emit(SendAck(leg.name, leg.dialog.ack(event.response.cseq.number, leg.contact), leg.next_hop()))
+        call.emit(SendAck(leg.id, leg.dialog.ack(event.response.cseq.number, leg.contact), leg.next_hop()))
 
 
 def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:
-    call.glare_retries = 0
-    if isinstance(leg, TrunkLeg):
-        report.note_party(call, event.response)
+    call.changes.glare_retries = 0
+    report.note_party(call, leg, event.response)
     if answering.take_answer(call, leg, event.response.body):
-        wiring.connect_media(call)
+        bridge.connect(call)
 
 
 def _wait_for_glare(call: CallState, leg: Leg) -> None:
     leg.withdraw_offer()
-    if isinstance(leg, BrowserLeg):
-        call.told = None
-    call.glare_retries += 1
-    call.reoffer_again.add(leg.name)
+    if leg.told is not None:
+        leg.told.forget()
+    call.changes.glare_retries += 1
+    call.changes.again.add(leg.id)
     wait = glare.wait_seconds(call.context.tokens, owns_call_id=not leg.is_caller)
     call.emit(SetTimer(Timer.GLARE, wait))
-
-
-def _unread(call: CallState, leg: Leg, status: int) -> None:
-    if isinstance(leg, BrowserLeg):
-        report.reinvite_refused(call, status)
 
 
 def _reoffer_refused(call: CallState, leg: Leg, status: int) -> None:
     leg.withdraw_offer()
     if status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
-        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.name if status == 481 else None)
+        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)
 
 
 def again(call: CallState) -> None:
     """The glare wait is over, or the peer has acknowledged its own change."""
-    if call.reoffer is None and call.reoffer_again:
+    if call.changes.reoffer is None and call.changes.again:
         _next(call)
 
 
 def _next(call: CallState) -> None:
     """What had to wait while another change was under way."""
-    names, call.reoffer_again = sorted(call.reoffer_again), set()
+    waiting, call.changes.again = sorted(call.changes.again), set()
     call.emit(ClearTimer(Timer.GLARE))
-    for name in names:
-        leg = call.leg(name)
+    for number in waiting:
+        leg = call.legs.get(number)
         if leg is not None:
             follow(call, leg)
 

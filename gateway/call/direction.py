@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call.effects import SetDirection
 from gateway.call.leg import Leg
-from gateway.call.state import CallState
 from gateway.sdp.media import Direction
 
 
@@ -31,12 +29,6 @@ def offer_from(other: Leg | None) -> Direction:
     return of(other.wants_to_send, other.wants_to_receive)
 
 
-def relay(call: CallState) -> SetDirection:
-    """Which ways the relay lets media pass now."""
-    browser, trunk = call.browser, call.trunk
-    if browser is None or trunk is None:
-        return SetDirection(False, False)
-    return SetDirection(
-        to_trunk=browser.wants_to_send and trunk.wants_to_receive,
-        to_browser=trunk.wants_to_send and browser.wants_to_receive,
-    )
+def hears(leg: Leg, other: Leg) -> bool:
+    """Whether the peer of `leg` is to hear the other now: else it is on hold, and silence is agreed on."""
+    return other.wants_to_send and leg.wants_to_receive

@@ -8,24 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.base.crypto_suite import CryptoSuite
+from gateway.base.keying import DtlsRole
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort, Secret
+from gateway.base.values import NO_LEG, LegId
 from gateway.media.relay_commands import CloseLeg, LegCommand, OpenLeg
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
-
-
-class LegName(StrEnum):
-    """The two sides of every call."""
-
-    BROWSER = "browser"
-    TRUNK = "trunk"
-
-    @property
-    def other(self) -> LegName:
-        return LegName.TRUNK if self is LegName.BROWSER else LegName.BROWSER
 
 
 class Purpose(StrEnum):
@@ -39,7 +28,7 @@ class Purpose(StrEnum):
 
 
 class Timer(StrEnum):
-    """The clocks a call may set; each name runs once at a time."""
+    """The clocks a call may set; each runs once at a time for a leg, or for the call itself."""
 
     RING = "ring"
     KEYED = "keyed"
@@ -54,7 +43,7 @@ class Timer(StrEnum):
 class SendRequest:
     """Send a request on a leg's flow in a transaction of its own."""
 
-    leg: LegName
+    leg: LegId
     request: Request
     flow: Flow
     purpose: Purpose
@@ -66,15 +55,17 @@ class SendRequest:
 class SendAck:
     """Acknowledge a 2xx (RFC 3261 13.2.2.4)."""
 
-    leg: LegName
+    leg: LegId
     request: Request
     flow: Flow
 
 
 @dataclass(frozen=True, slots=True)
 class CancelInvite:
-    """Cancel the callee leg's INVITE (RFC 3261 9.1)."""
+    """Cancel an INVITE that has no final answer (RFC 3261 9.1)."""
 
+    ask: int
+    """The number it was sent under."""
     headers: tuple[tuple[str, str], ...] = ()
     """What the CANCEL says besides: why (RFC 3326)."""
 
@@ -91,32 +82,8 @@ class Respond:
 class TrackDialog:
     """From now on requests inside this dialog belong to this leg."""
 
-    leg: LegName
+    leg: LegId
     key: tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenMedia:
-    """Get a relay session; answered by `MediaOpened` or `MediaFailed`."""
-
-    ice_ufrag: str
-    ice_pwd: Secret[str]
-    trunk: str
-
-
-@dataclass(frozen=True, slots=True)
-class RestartIce:
-    """Let the relay answer checks under new credentials too (RFC 8839 4.4)."""
-
-    ice_ufrag: str
-    ice_pwd: Secret[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """Have the relay carry out one of its commands; of an `OpenLeg` comes `LegOpened` or `LegFailed`."""
-
-    command: OpenLeg | LegCommand | CloseLeg
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +94,18 @@ class ResolveNames:
 
 
 @dataclass(frozen=True, slots=True)
+class Locate:
+    """Find out where a user can be reached; answered by `Located`, whatever comes of it."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectTrunk:
     """Get a flow to the trunk, verified where it is TLS; answered by `TrunkConnected` or `TrunkFailed`."""
 
+    leg: LegId
+    """The leg that there will be."""
     trunk: str
 
 
@@ -137,14 +113,24 @@ class ConnectTrunk:
 class ProbeTrunk:
     """Ask whether the trunk is there at all; answered by `TrunkSilent` if not."""
 
+    leg: LegId
+    """The leg whose INVITE it does not answer."""
     trunk: str
 
 
 @dataclass(frozen=True, slots=True)
-class StartDtls:
-    """Begin the handshake with the browser; answered by `DtlsConnected` or `DtlsFailed`."""
+class Relay:
+    """Have the relay carry out one of its commands; of an `OpenLeg` comes `LegOpened` or `LegFailed`."""
 
-    role: str
+    command: OpenLeg | LegCommand | CloseLeg
+
+
+@dataclass(frozen=True, slots=True)
+class StartDtls:
+    """Begin the handshake with the peer of a leg; answered by `DtlsConnected` or `DtlsFailed`."""
+
+    leg: LegId
+    role: DtlsRole
     """`server` (we answered passive) or `client` (we answered active)."""
     fingerprints: tuple[Fingerprint, ...]
 
@@ -153,52 +139,7 @@ class StartDtls:
 class ReleaseDtlsKeys:
     """Hand the keys of the finished handshake to the relay: media may flow."""
 
-
-@dataclass(frozen=True, slots=True)
-class SetTrunkKeys:
-    """Give the relay the trunk leg's SRTP keys."""
-
-    suite: CryptoSuite
-    tx: Secret[bytes]
-    rx: Secret[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class SetTrunkMedia:
-    """Tell the relay where the trunk's media is and whether it is keyed."""
-
-    keyed: bool
-    rtp: HostPort
-    rtcp: HostPort | None
-    rtcp_mux: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PayloadFormat:
-    """A payload type as one leg sends it: its clock rate, and whether it is a telephone-event."""
-
-    leg: LegName
-    payload_type: int
-    clock_rate: int
-    is_event: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SetPayloads:
-    """Payload type numbers of each leg, mapped both ways."""
-
-    to_trunk: tuple[tuple[int, int], ...]
-    to_browser: tuple[tuple[int, int], ...]
-    formats: tuple[PayloadFormat, ...]
-    """What the timestamps of each of them count."""
-
-
-@dataclass(frozen=True, slots=True)
-class SetDirection:
-    """Which ways media may pass: hold closes one or both."""
-
-    to_trunk: bool
-    to_browser: bool
+    leg: LegId
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +153,13 @@ class WriteAudit:
 class SetTimer:
     name: Timer
     seconds: float
+    leg: LegId = NO_LEG
 
 
 @dataclass(frozen=True, slots=True)
 class ClearTimer:
     name: Timer
+    leg: LegId = NO_LEG
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,18 +181,13 @@ Effect = (
     | CancelInvite
     | Respond
     | TrackDialog
-    | OpenMedia
-    | RestartIce
-    | Relay
     | ResolveNames
+    | Locate
     | ConnectTrunk
     | ProbeTrunk
+    | Relay
     | StartDtls
     | ReleaseDtlsKeys
-    | SetTrunkKeys
-    | SetTrunkMedia
-    | SetPayloads
-    | SetDirection
     | WriteAudit
     | SetTimer
     | ClearTimer

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
+from gateway.base.values import LegId
 from gateway.call.effects import (
     CancelInvite,
     ClearTimer,
     Finished,
     Forget,
-    LegName,
     Purpose,
     Respond,
     SetTimer,
@@ -26,22 +26,15 @@ from gateway.sip.reason import SIP, Reason, in_request, in_response
 
 LINGER_SECONDS = 34.0
 """A little over 64*T1: by then every transaction of the call has ended by itself."""
-
-
-_RUNNING = (Timer.RING, Timer.KEYED, Timer.GLARE, Timer.SILENT, Timer.LIVENESS)
-"""Clocks of a call that lives."""
-
-
-def refuse(call: CallState, termination: Termination, status: int = 0, reasons: Sequence[Reason] = ()) -> None:
-    """End a call that was not answered."""
-    terminate(call, termination, status=status, reasons=reasons)
+_OF_A_LEG = (Timer.KEYED, Timer.SILENT, Timer.LIVENESS)
+"""Clocks of the legs of a call that lives."""
 
 
 def terminate(
     call: CallState,
     termination: Termination,
     *,
-    by: LegName | None = None,
+    by: LegId | None = None,
     status: int = 0,
     reasons: Sequence[Reason] = (),
 ) -> None:
@@ -54,38 +47,36 @@ def terminate(
     if not call.live:
         return
     call.phase = Phase.ENDED
-    call.termination, call.status, call.reasons = termination, status or termination.status, tuple(reasons)
-    call.emit(
-        ClearTimer(Timer.RING),
-        ClearTimer(Timer.KEYED),
-        ClearTimer(Timer.GLARE),
-        ClearTimer(Timer.SILENT),
-        ClearTimer(Timer.LIVENESS),
-    )
-    call.emit(Finished(termination, call.status), SetTimer(Timer.LINGER, LINGER_SECONDS))
+    end = call.end
+    end.termination, end.status, end.reasons = termination, status or termination.status, tuple(reasons)
+    call.emit(ClearTimer(Timer.RING), ClearTimer(Timer.GLARE))
+    for leg in call.legs.values():
+        call.emit(*(ClearTimer(name, leg.id) for name in _OF_A_LEG))
+    call.emit(Finished(termination, end.status), SetTimer(Timer.LINGER, LINGER_SECONDS))
     _end_caller(call, termination, by)
-    if call.callee is not None:
-        _end_callee(call, call.callee, termination, by)
+    for leg in call.legs.values():
+        if leg is not call.caller:
+            _end_callee(call, leg, termination, by)
 
 
-def _end_caller(call: CallState, termination: Termination, by: LegName | None) -> None:
+def _end_caller(call: CallState, termination: Termination, by: LegId | None) -> None:
     caller = call.caller
     if not caller.confirmed:
         if caller.invite is not None:
-            failure, headers = max(call.status, 400), (*warning(termination), *in_response(call.reasons))
+            failure, headers = max(call.end.status, 400), (*warning(termination), *in_response(call.end.reasons))
             call.emit(Respond(caller.invite_key, caller.respond(caller.invite, failure, headers=headers)))
-    elif by is not caller.name:
+    elif by != caller.id:
         if caller.acked:
             _bye(call, caller, termination)
         else:
-            call.pending_bye = termination
+            call.end.pending_bye = termination
 
 
-def _end_callee(call: CallState, callee: Leg, termination: Termination, by: LegName | None) -> None:
-    if callee.invite_pending:
-        call.emit(CancelInvite(_why(call, termination)))
-    elif callee.confirmed and by is not callee.name:
-        _bye(call, callee, termination)
+def _end_callee(call: CallState, leg: Leg, termination: Termination, by: LegId | None) -> None:
+    if leg.invite_pending and (leg.id in call.hunt.ringing or leg is call.callee):
+        call.emit(CancelInvite(leg.invite_ask, _why(call, termination)))
+    elif leg.confirmed and by != leg.id:
+        _bye(call, leg, termination)
 
 
 def _bye(call: CallState, leg: Leg, termination: Termination) -> None:
@@ -93,7 +84,7 @@ def _bye(call: CallState, leg: Leg, termination: Termination) -> None:
         request = leg.in_dialog("BYE", headers=_why(call, termination, least=300))
     except SipError:
         return  # no dialog, or one that cannot be written to any more: there is nobody left to tell
-    call.send(leg.name, request, leg.next_hop(), Purpose.BYE)
+    call.send(leg, request, leg.next_hop(), Purpose.BYE)
 
 
 def _why(call: CallState, termination: Termination, *, least: int = 200) -> tuple[tuple[str, str], ...]:
@@ -102,7 +93,7 @@ def _why(call: CallState, termination: Termination, *, least: int = 200) -> tupl
     Args:
         least: causes of SIP below say nothing: 200 means "answered elsewhere" in a CANCEL, and nothing in a BYE.
     """
-    told = [said for said in call.reasons if said.protocol != SIP or said.cause >= least]
+    told = [said for said in call.end.reasons if said.protocol != SIP or said.cause >= least]
     return in_request(told) or reason(termination)
 
 
@@ -114,25 +105,25 @@ def bye_of(leg: Leg, dialog: Dialog, termination: Termination) -> Request:
 def release_dialog(call: CallState, leg: Leg, dialog: Dialog, termination: Termination) -> None:
     """End a dialog the call does not want: a fork that lost, an answer that crossed our CANCEL."""
     bye = bye_of(leg, dialog, termination)
-    call.send(leg.name, bye, leg.next_hop(dialog), Purpose.BYE)
+    call.send(leg, bye, leg.next_hop(dialog), Purpose.BYE)
 
 
 def acknowledged(call: CallState) -> None:
     """The caller's ACK is in: a BYE that waited for it may go."""
-    if call.pending_bye is not None:
-        termination, call.pending_bye = call.pending_bye, None
+    if call.end.pending_bye is not None:
+        termination, call.end.pending_bye = call.end.pending_bye, None
         _bye(call, call.caller, termination)
 
 
 def settle(call: CallState) -> None:
     """Drop the call once it has ended and nothing we sent waits for an answer."""
-    if not call.outstanding and call.pending_bye is None:
+    if not call.asks and call.end.pending_bye is None:
         forget(call)
 
 
 def forget(call: CallState) -> None:
     """Nothing more is awaited, or it was awaited long enough."""
-    if call.live or call.forgotten:
+    if call.live or call.end.forgotten:
         return
-    call.forgotten = True
+    call.end.forgotten = True
     call.emit(ClearTimer(Timer.LINGER), Forget())

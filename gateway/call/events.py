@@ -1,4 +1,4 @@
-"""What happens to a call: everything the manager feeds into the pure machine."""
+"""What happens to a call: everything fed into the pure machine. What the relay tells is taken as it is."""
 
 from __future__ import annotations
 
@@ -6,30 +6,13 @@ from dataclasses import dataclass
 
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort, LegId
-from gateway.call.effects import LegName, Purpose, Timer
+from gateway.base.values import NO_LEG, LegId
+from gateway.call.effects import Timer
+from gateway.media.relay_events import LegFailed, LegOpened, RelayEvent
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
 from gateway.sip.reason import Reason
-
-CALLER = LegId(1)
-"""The leg of whoever began the call."""
-
-
-@dataclass(frozen=True, slots=True)
-class MediaOpened:
-    """The relay has a session for the call."""
-
-    candidates: tuple[HostPort, ...]
-    trunk_rtp: HostPort
-    trunk_rtcp: HostPort
-
-
-@dataclass(frozen=True, slots=True)
-class MediaFailed:
-    """No relay session could be had."""
-
-    why: str
+from gateway.sip.uri import SipUri
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +24,26 @@ class NamesFound:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a user can be reached: a connection, and the Contact that was registered over it."""
+
+    flow: Flow
+    uri: SipUri
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a user can be reached now; nowhere, when it is signed in nowhere or nobody could say."""
+
+    user: str
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkConnected:
     """There is a flow to the trunk; its TLS peer is verified when the flow says so."""
 
+    leg: LegId
     flow: Flow
     down: bool = False
     """It did not answer when it was asked last: it is tried for a short time only."""
@@ -51,15 +51,16 @@ class TrunkConnected:
 
 @dataclass(frozen=True, slots=True)
 class TrunkSilent:
-    """The trunk answers neither the INVITE nor the question whether it is there."""
+    """The trunk answers neither the INVITE of this leg nor the question whether it is there."""
 
-    trunk: str
+    leg: LegId
 
 
 @dataclass(frozen=True, slots=True)
 class TrunkFailed:
     """The trunk cannot be reached, or `verification` says why its certificate was refused."""
 
+    leg: LegId
     why: str
     verification: str
 
@@ -68,25 +69,25 @@ class TrunkFailed:
 class DtlsConnected:
     """The handshake finished and the certificate matches the signalled fingerprint."""
 
+    leg: LegId
     suite: CryptoSuite
     version: str
     fingerprint_algorithm: str
-    leg: LegId = CALLER
 
 
 @dataclass(frozen=True, slots=True)
 class DtlsFailed:
     """The handshake failed for this reason."""
 
+    leg: LegId
     termination: Termination
-    leg: LegId = CALLER
 
 
 @dataclass(frozen=True, slots=True)
 class RequestIn:
     """A request inside one of the call's dialogs, and the flow it came over: that flow is judged, not the dialog's."""
 
-    leg: LegName
+    leg: LegId
     key: str
     request: Request
     flow: Flow
@@ -96,22 +97,18 @@ class RequestIn:
 class ResponseIn:
     """A response to a request the call sent."""
 
-    leg: LegName
-    purpose: Purpose
-    response: Response
-    flow: Flow
     ask: int
     """Which of the call's requests it answers, see `SendRequest`."""
+    response: Response
+    flow: Flow
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFailed:
     """A request the call sent got no response, or its transport broke."""
 
-    leg: LegName
-    purpose: Purpose
-    transport: bool
     ask: int
+    transport: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +123,7 @@ class AckIn:
 class FlowRefused:
     """A message of the call came over a flow that may not speak for it; it was refused or dropped before it counted."""
 
-    leg: LegName
+    leg: LegId
     flow: Flow
     what: str
     """Its method, or the status of a response."""
@@ -139,7 +136,7 @@ class FlowRefused:
 class FlowMoved:
     """A connection of a leg was gone and there is a new one, which proves as much: what follows leaves there."""
 
-    leg: LegName
+    leg: LegId
     flow: Flow
 
 
@@ -147,7 +144,7 @@ class FlowMoved:
 class ConnectionClosed:
     """The connection to the trunk closed in mid-call: whether the trunk still knows the call is to be asked."""
 
-    leg: LegName
+    leg: LegId
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,81 +165,22 @@ class CancelIn:
 @dataclass(frozen=True, slots=True)
 class TimerFired:
     name: Timer
-
-
-@dataclass(frozen=True, slots=True)
-class MediaStarted:
-    """The first authenticated (or, on a plain leg, accepted) packet of a leg arrived."""
-
-    leg: LegName
-
-
-@dataclass(frozen=True, slots=True)
-class LegVerified:
-    """Packets of a keyed leg authenticated; `confirmed`: so did a report of the peer that it receives ours."""
-
-    leg: LegName
-    confirmed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MediaMismatch:
-    """Packets of the peer come on a keyed leg and for a while none authenticated; `code` says what they are."""
-
-    leg: LegName
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class MediaSilent:
-    """Nothing was accepted from a leg for a while, neither RTP nor RTCP; told once until it is heard again."""
-
-    leg: LegName
-
-
-@dataclass(frozen=True, slots=True)
-class MediaHeard:
-    """A leg that was silent is heard again."""
-
-    leg: LegName
-
-
-@dataclass(frozen=True, slots=True)
-class SourceLearned:
-    """The relay learned another media source for the trunk leg (POLICY A2b)."""
-
-    address: HostPort
-    expected: HostPort
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRejected:
-    """Packets from a source that is not the leg's peer are dropped; told once per leg and code."""
-
-    leg: LegName
-    address: HostPort
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class MediaUnsent:
-    """Packets that should leave on a leg do not; `cause` is the counter that tells how many. Once per leg and cause."""
-
-    leg: LegName
-    cause: str
+    leg: LegId = NO_LEG
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The call lost what it cannot live without: consent, the browser's connection, the relay worker, the gateway."""
+    """The call lost what it cannot live without: a connection, the gateway, its own wits."""
 
     termination: Termination
 
 
 Event = (
-    MediaOpened
-    | MediaFailed
+    LegOpened
+    | LegFailed
+    | RelayEvent
     | NamesFound
+    | Located
     | TrunkConnected
     | TrunkFailed
     | TrunkSilent
@@ -258,14 +196,6 @@ Event = (
     | AckMissing
     | CancelIn
     | TimerFired
-    | MediaStarted
-    | LegVerified
-    | MediaMismatch
-    | MediaSilent
-    | MediaHeard
-    | SourceLearned
-    | SourceRejected
-    | MediaUnsent
     | Lost
 )
 
@@ -274,13 +204,13 @@ def describe(event: Event) -> str:
     """The event in a few words for the debug log: never a body, a header or a key."""
     match event:
         case RequestIn():
-            return f"{event.leg} {event.request.method}"
+            return f"leg {event.leg} {event.request.method}"
         case ResponseIn():
-            return f"{event.leg} {event.response.status} {event.purpose}"
+            return f"{event.response.status} to ask {event.ask}"
         case RequestFailed():
-            return f"{event.leg} no answer to {event.purpose}"
+            return f"no answer to ask {event.ask}"
         case FlowRefused():
-            return f"{event.leg} {event.what} refused over {event.flow}: {event.why}"
+            return f"leg {event.leg} {event.what} refused over {event.flow}: {event.why}"
         case TimerFired():
             return f"timer {event.name}"
         case Lost() | DtlsFailed():

@@ -11,11 +11,12 @@ from gateway.audit import record
 from gateway.base.codes import Code
 from gateway.base.errors import SipError
 from gateway.base.signalling import ENCRYPTED
-from gateway.call import liveness, security
-from gateway.call.effects import LegName, Respond, WriteAudit
+from gateway.base.termination import Termination
+from gateway.call import ending, invite, liveness, security
+from gateway.call.effects import Respond, WriteAudit
 from gateway.call.events import ConnectionClosed, FlowMoved, FlowRefused, RequestIn
 from gateway.call.leg import Leg
-from gateway.call.state import CallState
+from gateway.call.state import CallState, Refused
 from gateway.sip.dialog import TARGET_REFRESH
 from gateway.sip.flow import Flow, objection
 from gateway.sip.message import Message, Response
@@ -48,15 +49,26 @@ def noticed(call: CallState, event: FlowRefused | FlowMoved | ConnectionClosed) 
     Our next requests leave over it; the leg is judged by the one it was founded on as before. Who lost a connection is
     asked over a new one whether it still knows the call: that a connection closes says nothing about the call.
     """
-    leg = call.leg(event.leg)
+    leg = call.legs.get(event.leg)
     if leg is None:
         return
     if isinstance(event, FlowRefused):
         _record(call, leg, event.flow, event.what, event.why, status=event.status)
     elif isinstance(event, ConnectionClosed):
-        liveness.ask(call, leg)
+        _connection_closed(call, leg)
     elif not objection(event.flow, leg.founding):
         leg.move_to(event.flow)
+
+
+def _connection_closed(call: CallState, leg: Leg) -> None:
+    """A browser is gone with its connection, and with it the call, unless it only rang there."""
+    if leg.habits.reconnects:
+        liveness.ask(call, leg)
+    elif leg is call.caller or leg.confirmed:
+        if leg in call.pair:
+            ending.terminate(call, Termination.FLOW_LOST)
+    elif leg.id in call.hunt.ringing:
+        invite.lose(call, leg, Refused(0, Termination.FLOW_LOST))
 
 
 def keeps_its_target(call: CallState, leg: Leg, event: RequestIn) -> bool:
@@ -83,7 +95,7 @@ def _weaker_target(leg: Leg, message: Message) -> str:
 
     Without a transport parameter nothing is asked for: many trunks leave it out and mean the connection they are on.
     """
-    secure = leg.name is LegName.TRUNK and leg.founding.is_secure
+    secure = leg.habits.names_transports and leg.founding.is_secure
     if not secure or message.cseq.method not in TARGET_REFRESH:
         return ""
     try:
@@ -106,15 +118,16 @@ def _record(
     call: CallState, leg: Leg, flow: Flow, what: str, why: str, *, allowed: bool = False, status: int = 0
 ) -> None:
     """Write leg.violation, once for each kind, within `MAX_RECORDS`; nothing comes after the final record."""
-    kind = (leg.name, what, why, flow.transport, flow.remote.host)
+    kind = (leg.id, what, why, flow.transport, flow.remote.host)
     if not call.live or kind in call.flows_recorded or len(call.flows_recorded) >= MAX_RECORDS:
         return
     call.flows_recorded.add(kind)
     call.posture.note(Code.SIG_SIPS_NOT_HONOURED)
     judged = record.flow_judged(
-        security.info(call),
-        call.policy,
-        leg=leg.name.value,
+        security.info(call, leg),
+        security.policy_of(call, leg),
+        leg=leg.kind.value,
+        leg_id=leg.id,
         checkpoint=security.checkpoint(call, leg),
         what=what,
         why=why,

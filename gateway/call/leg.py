@@ -1,21 +1,30 @@
 """One side of a call as SIP sees it: its INVITE, its dialogs and the requests and responses made in them.
 
-What is negotiated in SDP is the business of the two subclasses in `browser_leg` and `trunk_leg`.
+There is one kind of leg, with two profiles: what a browser or a trunk negotiates, and what is expected of either, is
+the business of `browser_leg` and `trunk_leg`. Nobody else asks which of the two a leg is.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from gateway.base.codes import Code
-from gateway.base.errors import SipError
+from gateway.base.crypto_suite import CryptoSuite
+from gateway.base.errors import SdpError, SipError
+from gateway.base.keying import DtlsRole, Keying
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
-from gateway.call.effects import LegName
+from gateway.base.values import HostPort, LegId, LegKind
+from gateway.call.agreed import AgreedMedia
+from gateway.call.told import Told
+from gateway.media.relay_commands import LegCommand, Place
+from gateway.policy.evaluate import OfferPlan, Refusal
+from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.codecs import Codec
+from gateway.sdp.keying import Fingerprint
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio
 from gateway.sip import session_timer
 from gateway.sip.address import NameAddr
@@ -32,11 +41,48 @@ SDP = "application/sdp"
 HOP_HEADER = "Gateway-Hop"
 """Carries a mark on every INVITE we send, see `hops`; an INVITE that comes in with one of ours is a loop."""
 
+M = TypeVar("M", bound=AgreedMedia)
+
+
+class KeyingError(SdpError):
+    """A description breaks a keying rule; `codes` are the policy catalogue's, `termination` says why a call ends."""
+
+    def __init__(self, codes: Iterable[Code], termination: Termination) -> None:
+        self.codes = tuple(sorted(set(codes)))
+        self.termination = termination
+        super().__init__(", ".join(self.codes), 488)
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What a kind of peer does, and what is to be expected of it."""
+
+    keeps_timers: bool
+    """Timers are agreed to that the peer only offers; a browser is missed as soon as its connection ends."""
+    names_transports: bool
+    """The transport in a Contact means what it says; that of a browser is made up (RFC 7118 5)."""
+    names_hosts: bool
+    """Its media may be at a host name, which DNS is asked for; a browser's is found by ICE."""
+    answers_early: bool
+    """An answer in an 18x is taken: networks have early media."""
+    is_asked: bool
+    """Whether it is there is asked inside the dialog when it falls silent; a browser's end is watched otherwise."""
+    reconnects: bool
+    """A connection that is gone can be had anew."""
+    handshakes: bool
+    """Media is keyed by a handshake of its own, after the answer."""
+    is_person: bool
+    """A user of ours is at the far end: whatever is said there, no trunk is at fault."""
+
 
 @dataclass
-class Leg(ABC):
+class BaseLeg(ABC, Generic[M]):
     """The SIP side of a leg. `caller` legs received the INVITE that made the call; `callee` legs were sent one."""
 
+    kind: ClassVar[LegKind]
+    habits: ClassVar[Habits]
+
+    id: LegId
     flow: Flow
     is_caller: bool
     local_address: NameAddr
@@ -44,6 +90,13 @@ class Leg(ABC):
     remote_address: NameAddr
     contact: NameAddr
     session_id: int
+    policy: EffectivePolicy | None = None
+    """What this leg must meet; None: what the call must."""
+    display_name: str = ""
+    """How people call the other end, "" where it has no name of its own."""
+    trusts_identity: bool = False
+    """Whether it is believed who it says is there (RFC 3325)."""
+    call_id: str = ""
     request_uri: SipUri | None = None
     """Where the initial INVITE of a callee goes when that is not `remote_address`: a registered Contact."""
     invite: Request | None = field(default=None, repr=False)
@@ -63,16 +116,36 @@ class Leg(ABC):
     acked: bool = False
     confirmed: bool = False
     """A 2xx ended the INVITE transaction, in whichever direction."""
-    invite_pending: bool = False
-    """Our INVITE has no final response yet (callee legs)."""
+    invite_ask: int = 0
+    """Number of our INVITE that has no final response yet; 0: there is none (callee legs)."""
+    heard: bool = False
+    """The callee has answered our INVITE, if only by 100."""
+    was_down: bool = False
+    """It did not answer when it was asked last: it is tried for a short time only."""
+    forks_until: float = 0.0
+    """Until then our answered INVITE may be answered by another fork (RFC 3261 13.2.2.4); 0: not answered."""
+    told: Told | None = None
+    """What the peer has heard of the call's protection; None: it is not told."""
+    place_asked: bool = False
+    is_open: bool = False
+    """The relay was asked for a place, and has it."""
     version: int = 0
     last_body: bytes = field(default=b"", repr=False)
     local: LocalAudio | None = None
-    standing: LocalAudio | None = None
-    """What `local` was before an offer of ours that is not answered yet."""
+    offered: LocalAudio | None = None
+    """Our offer that waits for its answer; the session stands on `local` until then."""
     remote: RemoteAudio | None = None
+    agreed: M | None = None
+    """What record and relay follow; `remote` is its description."""
+    relay_follows: M | None = None
+    """What the relay was told of the leg comes from this."""
     answer_tag: str = ""
     """To-tag of the early dialog whose answer was taken from an 18x."""
+    keyed: SecurityVector | None = None
+    """The vector once the handshake has finished."""
+    handshake_begun: bool = False
+    media_lost: bool = False
+    """Packets that should leave on this leg do not."""
     recorded: SecurityVector | None = None
     """What the audit log last said of this leg."""
     judged: bool = False
@@ -81,6 +154,10 @@ class Leg(ABC):
     """What happened on the way here and what was found that no description shows: a retry, an ignored offer of keys."""
     mismatch: frozenset[Code] = frozenset()
     """What the packets of the leg say against its description, until the call stands and it can be recorded."""
+    silent_since: float | None = None
+    """Since when the peer is silent although it might speak, see `liveness`; None: it is heard."""
+    silent_on_hold: bool = False
+    """The call was on hold when that was looked at last."""
     ptime: int | None = None
     maxptime: int | None = None
     """Milliseconds of a packet, and at most, that our next description asks for."""
@@ -90,6 +167,11 @@ class Leg(ABC):
 
     def __post_init__(self) -> None:
         self.founding = self.flow
+
+    @property
+    def invite_pending(self) -> bool:
+        """Our INVITE has no final response yet (callee legs)."""
+        return self.invite_ask > 0
 
     @property
     def is_agreed(self) -> bool:
@@ -102,17 +184,44 @@ class Leg(ABC):
         return bool(self.answer_tag) and not self.confirmed
 
     @property
-    def keeps_timers(self) -> bool:
-        """Whether timers are agreed to that a peer only offers; a browser is missed as soon as its connection ends."""
-        return False
+    def offered_direction(self) -> Direction | None:
+        """The direction in our offer that waits for its answer, or in what was agreed on last."""
+        ours = self.offered or self.local
+        return ours.direction if ours is not None else None
+
+    # What the profiles do: read a description, judge it, describe our side.
 
     @property
     @abstractmethod
-    def name(self) -> LegName: ...
+    def vector(self) -> SecurityVector:
+        """How the leg is protected, as things stand."""
+
+    @abstractmethod
+    def vector_of(self, agreed: M) -> SecurityVector:
+        """How it would be protected by this."""
 
     @property
     @abstractmethod
-    def vector(self) -> SecurityVector: ...
+    def place(self) -> Place:
+        """What the relay must open for the leg."""
+
+    @abstractmethod
+    def opened(self, rtp: tuple[HostPort, ...], rtcp: HostPort | None) -> None:
+        """The relay has: where the peer is to send."""
+
+    @property
+    def peer_rtp(self) -> HostPort | None:
+        """Where the peer takes its media, where a description says so."""
+        return None
+
+    @property
+    def own_rtp(self) -> HostPort | None:
+        """Where it sends it to."""
+        return None
+
+    @abstractmethod
+    def relay_commands(self) -> tuple[LegCommand, ...]:
+        """What the relay must know of what was agreed on."""
 
     @property
     @abstractmethod
@@ -120,10 +229,31 @@ class Leg(ABC):
         """Codecs to offer when the other side's are not known yet (delayed offer, RFC 3261 13.2.1)."""
 
     @abstractmethod
-    def read_offer(self, body: bytes) -> RemoteAudio: ...
+    def inspect_offer(self, body: bytes) -> M:
+        """Read an offer without taking it: policy has the word first.
+
+        Raises:
+            SdpError: unusable; `KeyingError` when the reason is how it is to be keyed.
+        """
 
     @abstractmethod
-    def read_answer(self, body: bytes) -> RemoteAudio: ...
+    def inspect_answer(self, body: bytes, *, to_first: bool = False) -> M:
+        """Read an answer without taking it.
+
+        Args:
+            to_first: it answers the offer in our INVITE, whatever was agreed since: that of a fork.
+
+        Raises:
+            SdpError: unusable; `KeyingError` when it breaks what nothing can make up for.
+        """
+
+    @abstractmethod
+    def take(self, agreed: M, *, ringing: bool = False) -> None:
+        """Policy agreed: the session stands on this from now on.
+
+        Args:
+            ringing: until now there was early media at most; if that was plain, it stays known.
+        """
 
     @abstractmethod
     def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes: ...
@@ -131,7 +261,67 @@ class Leg(ABC):
     @abstractmethod
     def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes: ...
 
-    def keep_pace_with(self, other: Leg | None) -> None:
+    def refuse_broken(self, agreed: M) -> None:
+        """An answer that breaks a keying rule is no agreement.
+
+        Raises:
+            KeyingError: with the policy codes.
+        """
+
+    def refusal_of(self, agreed: M, policy: EffectivePolicy) -> Refusal | None:
+        """Why policy will not answer this offer (checkpoint P0)."""
+        return None
+
+    def note_proof(self, agreed: M) -> None:
+        """The peer has shown what it can do, whatever becomes of this answer."""
+
+    def plan_offer(self, policy: EffectivePolicy) -> Refusal | None:
+        """Choose what may be offered (checkpoint P1), or say why nothing can be."""
+        return None
+
+    def plan_late_offer(self, policy: EffectivePolicy) -> Refusal | None:
+        """The same for an offer of ours that stands in a 200."""
+        return None
+
+    def plan_again(self, policy: EffectivePolicy) -> None:
+        """The peer asks for our offer in mid-call: offer keys again where there are none."""
+
+    def plan_retry(self, policy: EffectivePolicy, status: int) -> OfferPlan | Refusal | None:
+        """What may be offered after this refusal, or why nothing may; None: policy knows no other offer."""
+        return None
+
+    @property
+    def insisted_on_keys(self) -> bool:
+        """The offer that was refused last said: with keys, or not at all."""
+        return False
+
+    def start_over(self, plan: OfferPlan) -> None:
+        """The offer was refused as a whole: nothing an early answer said counts for the next one."""
+
+    @property
+    def handshake(self) -> tuple[DtlsRole, tuple[Fingerprint, ...]] | None:
+        """Our role and the fingerprints of the peer, once both are known."""
+        return None
+
+    def unknown_names(self, body: bytes) -> tuple[str, ...]:
+        """Host names in a description that must be looked up before it can be read."""
+        return ()
+
+    def learn_names(self, found: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """What DNS said."""
+
+    def set_keyed(self, suite: CryptoSuite, version: str, algorithm: str) -> None:
+        """The handshake has finished and the certificate matched the signalled fingerprint (RFC 5763 5)."""
+        self.keyed = replace(
+            self.vector,
+            keying=Keying.DTLS,
+            suite=suite,
+            dtls_version=version,
+            fingerprint_algorithm=algorithm,
+            fingerprint_match=True,
+        )
+
+    def keep_pace_with(self, other: BaseLeg[Any] | None) -> None:
         """Ask for packets as long as the other side wants them: they are passed on as they come (RFC 8866 6.4)."""
         wanted = other.remote if other is not None else None
         self.ptime, self.maxptime = (wanted.ptime, wanted.maxptime) if wanted is not None else (None, None)
@@ -146,8 +336,7 @@ class Leg(ABC):
 
     def withdraw_offer(self) -> None:
         """Our offer was refused: its version is used up, its contents count for nothing (RFC 3261 14.1)."""
-        if self.standing is not None:
-            self.local, self.standing = self.standing, None
+        self.offered = None
 
     def _publish(self, write: Callable[[int], bytes]) -> bytes:
         """Our next description: `o=` counts up by one if anything in it changed, else it is the same (RFC 3264 8)."""
@@ -156,13 +345,13 @@ class Leg(ABC):
             self.last_body = write(self.version)
         return self.last_body
 
-    def initial_invite(self, call_id: str, body: bytes, hop_mark: str, max_forwards: int) -> Request:
+    def initial_invite(self, body: bytes, hop_mark: str, max_forwards: int) -> Request:
         """The INVITE that starts a callee leg (RFC 3261 8.1.1)."""
         fields: list[Item] = [
             ("Max-Forwards", str(max_forwards)),
             ("From", self.local_address.with_tag(self.local_tag)),
             ("To", self.remote_address),
-            ("Call-ID", call_id),
+            ("Call-ID", self.call_id),
             ("CSeq", CSeq(self._next_invite_sequence(), "INVITE")),
             ("Contact", self.contact),
             ("Allow", ALLOW),
@@ -192,7 +381,7 @@ class Leg(ABC):
         if status < 300 and request.method in ("INVITE", "UPDATE"):
             extra = [("Contact", self.contact), ("Allow", ALLOW), *extra]
             if status >= 200:
-                extra += session_timer.agreement(request, even_if_optional=self.keeps_timers)
+                extra += session_timer.agreement(request, even_if_optional=self.habits.keeps_timers)
         return create_response(
             request,
             status,
@@ -234,6 +423,10 @@ class Leg(ABC):
             return self.flow
         return replace(self.flow, remote=HostPort(uri.host, uri.port or DEFAULT_PORT))
 
+    def is_reached_by(self, flow: Flow) -> bool:
+        """Whether the peer may speak over this connection: its own; whether that proves enough is judged later."""
+        return flow.id == self.flow.id
+
     def move_to(self, flow: Flow) -> None:
         """Send over a new connection from now on.
 
@@ -274,7 +467,7 @@ class Leg(ABC):
 
     def confirm(self, dialog: Dialog) -> None:
         """This dialog won: its siblings are forgotten."""
-        self.dialog, self.confirmed, self.invite_pending = dialog, True, False
+        self.dialog, self.confirmed, self.invite_ask = dialog, True, 0
 
     def in_dialog(self, method: str, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> Request:
         """A request inside the confirmed dialog.
@@ -289,6 +482,10 @@ class Leg(ABC):
         if body:
             request = request.with_header("Allow", ALLOW).with_header("Content-Type", SDP).with_body(body)
         return request
+
+
+Leg: TypeAlias = BaseLeg[Any]
+"""A leg of either profile."""
 
 
 def warning(termination: Termination) -> tuple[tuple[str, str], ...]:

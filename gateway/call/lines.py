@@ -15,13 +15,13 @@ from gateway.call.state import CallState
 def started(call: CallState) -> str:
     """`call=c-9x2k7m3p out alice -> +493*****56 via pbx policy=strict`."""
     caller, called = (_shown(party) for party in security.parties(call))
-    way = "out" if call.outbound else "in"
-    return f"call={call.id} {way} {caller} -> {called} via {call.trunk_id} policy={call.policy.profile}"
+    way = "out" if call.facts.outbound else "in"
+    return f"call={call.facts.id} {way} {caller} -> {called} via {call.trunk_id} policy={call.policy.profile}"
 
 
 def answered(call: CallState) -> str:
     """The grade is what the call is, or will be at best while DTLS goes on."""
-    return f"call={call.id} state=answered grade={call.posture.current.name}"
+    return f"call={call.facts.id} state=answered grade={call.posture.current.name}"
 
 
 def ended(call: CallState, end: Finished, now: float) -> str:
@@ -29,7 +29,8 @@ def ended(call: CallState, end: Finished, now: float) -> str:
     seconds = now - call.answered_at if call.answered_at is not None else 0.0
     found = call.posture.worst if call.posture.legs() else call.refused
     grade = found.name if found is not None else "-"
-    return f"call={call.id} ended reason={end.termination.slug} status={end.status} seconds={seconds:.1f} grade={grade}"
+    why = f"reason={end.termination.slug} status={end.status}"
+    return f"call={call.facts.id} ended {why} seconds={seconds:.1f} grade={grade}"
 
 
 def _shown(party: str) -> str:

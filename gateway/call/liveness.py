@@ -14,10 +14,11 @@ from __future__ import annotations
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.call import direction, ending
-from gateway.call.effects import ClearTimer, LegName, Purpose, SetTimer, Timer
-from gateway.call.events import MediaHeard, MediaSilent, RequestFailed, ResponseIn
+from gateway.call.effects import ClearTimer, Purpose, SetTimer, Timer
+from gateway.call.events import ResponseIn
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
+from gateway.media.relay_events import LegHeard, LegSilent
 
 ASK_AGAIN_SECONDS = 30.0
 """Between two questions while a trunk that should send is silent; a question without answer takes 32 s by itself."""
@@ -34,60 +35,62 @@ def ask(call: CallState, leg: Leg) -> None:
     What comes of it is taken care of here: the call ends, or goes on as if nothing had happened. A change of ours that
     is under way is a question itself, and one with a higher CSeq must not overtake it (RFC 3261 12.2.2).
     """
-    if call.phase is not Phase.ESTABLISHED or call.reoffer is leg.name or call.awaits(leg.name, Purpose.OPTIONS):
+    is_asked = call.changes.reoffer == leg.id or call.asks.awaits(leg.id, Purpose.OPTIONS)
+    if call.phase is not Phase.ESTABLISHED or is_asked:
         return
     try:
         request = leg.in_dialog("OPTIONS")
     except SipError:
         return
-    call.send(leg.name, request, leg.next_hop(), Purpose.OPTIONS)
+    call.send(leg, request, leg.next_hop(), Purpose.OPTIONS)
 
 
-def noticed(call: CallState, event: MediaSilent | MediaHeard) -> None:
-    """The relay has accepted nothing from the trunk for a while, or hears it again, be it by RTCP alone."""
-    if event.leg is not LegName.TRUNK:
+def noticed(call: CallState, event: LegSilent | LegHeard) -> None:
+    """The relay has accepted nothing from a leg for a while, or hears it again, be it by RTCP alone."""
+    leg = call.legs.get(event.leg)
+    if leg is None or not leg.habits.is_asked or leg not in call.pair:
         return
-    if isinstance(event, MediaHeard):
-        call.silent_since = None
-        call.emit(ClearTimer(Timer.LIVENESS))
+    if isinstance(event, LegHeard):
+        leg.silent_since = None
+        call.emit(ClearTimer(Timer.LIVENESS, leg.id))
         return
-    call.silent_since, call.silent_on_hold = call.now, False
-    look(call)
+    leg.silent_since, leg.silent_on_hold = call.now, False
+    look(call, leg)
 
 
-def look(call: CallState) -> None:
+def look(call: CallState, leg: Leg) -> None:
     """Still silent: ask, or end the call when that has lasted too long."""
-    trunk = call.trunk
-    if call.silent_since is None or trunk is None:
+    other = call.other(leg)
+    if leg.silent_since is None or other is None:
         return
-    on_hold = not direction.relay(call).to_browser
-    if on_hold or call.silent_on_hold:
-        call.silent_since = call.now  # what was agreed on does not count
-    call.silent_on_hold = on_hold
-    if not call.policy.emergency and call.now - call.silent_since >= call.site.limits.silence_seconds:
+    on_hold = not direction.hears(other, leg)
+    if on_hold or leg.silent_on_hold:
+        leg.silent_since = call.now  # what was agreed on does not count
+    leg.silent_on_hold = on_hold
+    if not call.policy.emergency and call.now - leg.silent_since >= call.site.limits.silence_seconds:
         ending.terminate(call, Termination.MEDIA_TIMEOUT)
         return
-    ask(call, trunk)
-    call.emit(SetTimer(Timer.LIVENESS, ASK_HELD_SECONDS if on_hold else ASK_AGAIN_SECONDS))
+    ask(call, leg)
+    call.emit(SetTimer(Timer.LIVENESS, ASK_HELD_SECONDS if on_hold else ASK_AGAIN_SECONDS, leg.id))
 
 
-def response(call: CallState, event: ResponseIn) -> None:
+def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
     """The answer to the question."""
     status = event.response.status
     if status < 200:
         return
-    call.answered(event.ask)
+    call.asks.answered(event.ask)
     if status in GONE:
-        _gone(call, event.leg, knows=status == UNKNOWN_DIALOG)
+        _gone(call, leg, knows=status == UNKNOWN_DIALOG)
 
 
-def failed(call: CallState, event: RequestFailed) -> None:
+def failed(call: CallState, leg: Leg) -> None:
     """Nobody answered, or it could not be asked: with silence that is the end, with media it proves nothing."""
-    if call.silent_since is not None:
-        _gone(call, event.leg, knows=False)
+    if leg.silent_since is not None:
+        _gone(call, leg, knows=False)
 
 
-def _gone(call: CallState, leg: LegName, *, knows: bool) -> None:
+def _gone(call: CallState, leg: Leg, *, knows: bool) -> None:
     """End the call; a peer that did not say so itself still gets a BYE."""
     if knows or not call.policy.emergency:
-        ending.terminate(call, Termination.PEER_GONE, by=leg if knows else None)
+        ending.terminate(call, Termination.PEER_GONE, by=leg.id if knows else None)

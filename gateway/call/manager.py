@@ -18,17 +18,16 @@ from gateway.base.counters import Counter
 from gateway.base.errors import GatewayError, SipError
 from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
+from gateway.base.values import CALLER
 from gateway.call import demands, events
 from gateway.call.admission import Admission
 from gateway.call.edge import attempt
-from gateway.call.effects import LegName, SendAck
+from gateway.call.effects import SendAck
 from gateway.call.index import CallIndex
 from gateway.call.leg import ALLOW
 from gateway.call.probes import TrunkProbes
-from gateway.call.runner import CallRunner
 from gateway.call.services import Services
 from gateway.call.sign_in import Answer, SignIn
-from gateway.location.binding import Binding
 from gateway.location.service import Location
 from gateway.location.store import MemoryStore
 from gateway.sip.auth import DigestServer
@@ -81,7 +80,7 @@ class CallManager:
         self.index = CallIndex()
         self._callers: dict[tuple[str, str, TlsInfo], float] = {}
         self.probes = TrunkProbes(services)
-        self._admission = Admission(services, self._bound, self.index, self.probes)
+        self._admission = Admission(services, self.location, self.index, self.probes)
         self._stopping = False
 
     @property
@@ -100,23 +99,18 @@ class CallManager:
             waiting = [asyncio.create_task(runner.finished()) for runner in runners]
             await asyncio.wait(waiting, timeout=STOP_SECONDS)
 
-    def _bound(self, user: str) -> Binding | None:
-        """Where a user is called, for who cannot wait for `Location.locate`."""
-        return next(iter(self.location.reachable(user, self.bindings.peek(user))), None)
-
     def flow_closed(self, flow: Flow) -> None:
         """A connection has ended: its user is signed out, browser calls on it end."""
         self.location.flow_closed(flow)
         self.index.recorded_peers.discard(flow.id)
         asked = 0
         for runner in list(self.index.runners):
-            browser, trunk = runner.state.browser, runner.state.trunk
-            if browser is not None and browser.flow.id == flow.id:
-                runner.feed(events.Lost(Termination.FLOW_LOST))
-            elif trunk is not None and trunk.flow.id == flow.id:
+            for leg in runner.legs_on(flow):
+                if not leg.habits.reconnects:
+                    runner.feed(events.ConnectionClosed(leg.id))
+                    continue
                 wait = ASK_AFTER_SECONDS + asked * ASK_SPACING_SECONDS
-                closed = events.ConnectionClosed(LegName.TRUNK)
-                asyncio.get_running_loop().call_later(wait, runner.feed, closed)
+                asyncio.get_running_loop().call_later(wait, runner.feed, events.ConnectionClosed(leg.id))
                 asked += 1
 
     def _record_caller(self, flow: Flow) -> None:
@@ -169,7 +163,7 @@ class CallManager:
     def _to_received(self, key: str, event: events.Event) -> None:
         """Tell the call of an INVITE it answered or will answer; after an ACK, or none, nothing more comes for it."""
         ends = isinstance(event, events.AckIn | events.AckMissing)
-        runner = self.index.received.pop(key, None) if ends else self.index.received.get(key)
+        runner = self.index.acknowledged(key) if ends else self.index.received.get(key)
         if runner is not None:
             runner.feed(event)
 
@@ -179,10 +173,10 @@ class CallManager:
         runner = sent[0] if sent is not None else self.index.received.get(event.key)
         if runner is None:
             return
-        leg = LegName.TRUNK if event.flow.trunk is not None else LegName.BROWSER
+        leg = sent[1].leg if sent is not None else CALLER
         message = event.message
         what = message.method if isinstance(message, Request) else f"{message.status} {message.cseq.method}"
-        runner.feed(events.FlowRefused(sent[1].leg if sent else leg, event.flow, what, event.why, event.status))
+        runner.feed(events.FlowRefused(leg, event.flow, what, event.why, event.status))
 
     def _response(self, event: ResponseReceived) -> None:
         if self.location.answered(event.key, event.response.status):
@@ -192,14 +186,14 @@ class CallManager:
             self._late(event)
             return
         runner, sent = found
-        if sent.leg is LegName.TRUNK:
-            self.probes.heard(sent.flow.trunk or runner.state.trunk_id)
+        if sent.flow.trunk is not None:
+            self.probes.heard(sent.flow.trunk)
         self.index.answered(event.key, event.response.status)
         if event.response.unreadable:
-            why = (runner.state.id, sent.leg, event.response.status, event.response.unreadable)
+            why = (runner.id, sent.leg, event.response.status, event.response.unreadable)
             log.warning("call=%s leg=%s response=%d unreadable reason=%s", *why)
         response = demands.without_other_parts(event.response)
-        runner.feed(events.ResponseIn(sent.leg, sent.purpose, response, event.flow, sent.ask))
+        runner.feed(events.ResponseIn(sent.ask, response, event.flow))
 
     def _late(self, event: ResponseReceived) -> None:
         """A response no call waits for: a fork that answers when its call is over, or nobody's."""
@@ -220,14 +214,14 @@ class CallManager:
     def _failed(self, event: RequestTimeout | TransportFailed) -> None:
         if self.location.ended(event.key):
             return
-        found = self.index.sent.pop(event.key, None)
+        found = self.index.done(event.key)
         if found is None:
             self._to_received(event.key, events.AckMissing(event.key, transport=True))
             return
         runner, sent = found
         if isinstance(event, TransportFailed) and runner.sends_again(sent):
             return
-        runner.feed(events.RequestFailed(sent.leg, sent.purpose, isinstance(event, TransportFailed), sent.ask))
+        runner.feed(events.RequestFailed(sent.ask, transport=isinstance(event, TransportFailed)))
 
     def _request(self, event: RequestReceived) -> None:
         try:
@@ -254,7 +248,7 @@ class CallManager:
             self._answer(event, 481)
             return
         runner, leg = found
-        if not _owns(runner, leg, flow):
+        if not runner.owns(leg, flow):
             self._answer(event, 481)
             runner.feed(events.FlowRefused(leg, flow, request.method, "from elsewhere", 481))
         elif understood := self._understood(event):
@@ -311,10 +305,3 @@ class CallManager:
         if response.status >= 300 and response.status != 401:  # a challenge refuses nobody
             self._services.counters.add(Counter.SIP_REJECTED)
         self._services.sip.respond(event.key, response)
-
-
-def _owns(runner: CallRunner, leg: LegName, flow: Flow) -> bool:
-    if leg is LegName.TRUNK:
-        return flow.may_be(runner.state.trunk_id)
-    browser = runner.state.browser
-    return browser is not None and browser.flow.id == flow.id

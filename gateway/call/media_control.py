@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from gateway.base.errors import MediaError
+from gateway.base.keying import DtlsRole
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
 from gateway.call import events
@@ -16,7 +17,7 @@ from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import CloseLeg, IcePort, LegCommand, OpenLeg, SendDtls, SetKeys
 from gateway.media.relay_events import DtlsReceived, IceValidated, LegFailed, LegOpened, RelayEvent
 from gateway.sdp.keying import Fingerprint
-from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsRole, DtlsState
+from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
 from gateway.webrtc.handshake import Handshake
 
 _FAILURES = {DtlsFailure.FINGERPRINT_MISMATCH: Termination.FINGERPRINT_MISMATCH}
@@ -167,6 +168,6 @@ class CallMedia:
 
 def _outcome(leg: LegId, endpoint: DtlsEndpoint) -> events.DtlsConnected | events.DtlsFailed:
     if endpoint.keys is not None and endpoint.state is DtlsState.CONNECTED:
-        return events.DtlsConnected(endpoint.keys.suite, endpoint.version, endpoint.fingerprint_algorithm, leg)
+        return events.DtlsConnected(leg, endpoint.keys.suite, endpoint.version, endpoint.fingerprint_algorithm)
     failure = endpoint.failure or DtlsFailure.HANDSHAKE
-    return events.DtlsFailed(_FAILURES.get(failure, Termination.DTLS_FAILED), leg)
+    return events.DtlsFailed(leg, _FAILURES.get(failure, Termination.DTLS_FAILED))

@@ -7,7 +7,7 @@ or at our own ports, where media would go round in circles.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gateway.base.errors import SdpError
@@ -15,6 +15,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 METADATA = frozenset(
@@ -126,3 +127,29 @@ def _is_unicast_of(address: Address, peer: str) -> bool:
 def _embedded(address: Address) -> Address | None:
     """The IPv4 address a packet to this IPv6 address ends up at by 6to4 (RFC 3056)."""
     return address.sixtofour if isinstance(address, ipaddress.IPv6Address) else None
+
+
+def is_name(host: str) -> bool:
+    """A name that can be looked up; `.invalid` means that there is no address (RFC 2606 2)."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return not host.rstrip(".").endswith("invalid")
+    return False
+
+
+def first_reachable(addresses: Sequence[str], bind: str, networks: Sequence[Network]) -> str:
+    """The first address a socket bound there can reach within the networks, or "" for none.
+
+    Args:
+        bind: empty when it is not known yet.
+    """
+    version = ipaddress.ip_address(bind).version if bind else None
+    for text in addresses:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            continue
+        if version in (None, address.version) and any(address in network for network in networks):
+            return text
+    return ""

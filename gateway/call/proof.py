@@ -12,15 +12,19 @@ from gateway.audit.facts import Checkpoint
 from gateway.base.codes import CONTRADICTED, known_codes
 from gateway.call import security
 from gateway.call.effects import WriteAudit
-from gateway.call.events import LegVerified, MediaMismatch, MediaStarted
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
+from gateway.media.relay_events import LegVerified, MediaMismatch, MediaStarted
+
+KEYED = ("sdes", "dtls")
 
 
 def found(call: CallState, event: LegVerified | MediaMismatch | MediaStarted) -> None:
     """The relay has seen something of a leg's packets."""
-    leg = call.leg(event.leg)
+    leg = call.legs.get(event.leg)
     if leg is None:
+        return
+    if leg not in call.pair:
         return
     match event:
         case MediaStarted():
@@ -28,8 +32,14 @@ def found(call: CallState, event: LegVerified | MediaMismatch | MediaStarted) ->
         case MediaMismatch():
             leg.mismatch = known_codes([event.code]) & CONTRADICTED
             settle(call)
-        case LegVerified() if leg.vector.keying.keyed:
-            verified = record.leg_verified(security.info(call), call.policy, leg.vector, confirmed=event.confirmed)
+        case LegVerified() if leg.vector.keying in KEYED:
+            verified = record.leg_verified(
+                security.info(call, leg),
+                security.policy_of(call, leg),
+                leg.vector,
+                leg_id=leg.id,
+                confirmed=event.confirmed,
+            )
             call.emit(WriteAudit(verified))
         case _:
             pass
@@ -39,8 +49,8 @@ def settle(call: CallState) -> None:
     """Record what contradicts the legs of a call that stands; before that a leg may still become another."""
     if call.phase is not Phase.ESTABLISHED:
         return
-    for leg in (call.browser, call.trunk):
-        if leg is not None and leg.mismatch:
+    for leg in call.pair:
+        if leg.mismatch:
             codes, leg.mismatch = leg.mismatch, frozenset()
             if leg.vector.keying.keyed:
                 security.posture_changed(call, leg, found=codes, kind="D4", where=Checkpoint.PACKETS)
@@ -51,5 +61,5 @@ def _started(call: CallState, leg: Leg) -> None:
     leg.mismatch = frozenset()
     if leg.history & CONTRADICTED:
         security.posture_changed(call, leg, gone=CONTRADICTED, where=Checkpoint.PACKETS)
-    elif call.trunk is leg and call.trunk.agreed is not None:
+    else:
         security.posture_changed(call, leg)

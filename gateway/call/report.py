@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 
 from gateway.call import party
-from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import SetTimer, Timer
+from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.policy.header import HEADER_NAME, News, call_security_header
 from gateway.policy.posture import CallPosture
@@ -22,82 +22,83 @@ NOT_READ = frozenset({408, 491, 500, 503})
 """Answers a user agent gives before it looks at the headers of a re-INVITE."""
 
 
-def announce(call: CallState) -> tuple[tuple[str, str], ...]:
-    """Call-Security and P-Asserted-Identity for a message that leaves for the browser now: from here on it is told.
+def announce(call: CallState, leg: Leg) -> tuple[tuple[str, str], ...]:
+    """Call-Security and P-Asserted-Identity for a message that leaves on `leg` now: from here on its peer is told.
 
-    Legs not agreed yet count as what they will be at best.
+    Legs not agreed yet count as what they will be at best. A trunk is told nothing.
     """
-    browser, trunk = call.browser, call.trunk
-    if browser is None:
+    told, far = leg.told, call.other(leg)
+    if told is None:
         return ()
-    call.report_seq += 1
-    call.told, call.party_told = news(call), call.party
+    told.number += 1
+    told.news, told.party = news(call, leg), call.party
     value = call_security_header(
         _outlook(call),
         call.policy,
-        browser.vector,
-        trunk.vector if trunk else None,
-        seq=call.report_seq,
-        call_id=call.id,
+        leg.vector,
+        far.vector if far is not None else None,
+        seq=told.number,
+        call_id=call.facts.id,
         lost=_lost(call),
-        next_hop=call.trunk_config.display_name,
+        next_hop=far.display_name if far is not None else "",
     )
     who = () if call.party is None else ((party.HEADER, str(call.party.address(call.site.realm))),)
     return ((HEADER_NAME, value), *who)
 
 
-def note_party(call: CallState, message: Message) -> None:
-    """A message of the trunk was accepted: if the trunk is believed, it may say who is there now."""
-    trusted = call.trunk_config.trust_identity
-    call.party = party.connected(message, call.site.realm, trusted=trusted) or call.party
+def note_party(call: CallState, leg: Leg, message: Message) -> None:
+    """A message of a peer was accepted: if it is believed, it may say who is there now."""
+    call.party = party.connected(message, call.site.realm, trusted=leg.trusts_identity) or call.party
 
 
-def is_told(call: CallState) -> bool:
-    """Whether the browser has heard how the call is protected, and who it speaks to."""
-    return call.told == news(call) and call.party_told == call.party
+def is_told(call: CallState, leg: Leg) -> bool:
+    """Whether the peer of this leg has heard how the call is protected, and who it speaks to."""
+    told = leg.told
+    return told is None or (told.news == news(call, leg) and told.party == call.party)
 
 
-def note_allow(leg: BrowserLeg, message: Message) -> None:
+def note_allow(leg: Leg, message: Message) -> None:
     """A browser that lists its methods without UPDATE gets none; one that lists nothing is tried (RFC 3261 20.5)."""
     listed = {name.strip().upper() for value in message.headers.get_all("Allow") for name in value.split(",")}
-    if listed - {""}:
-        leg.takes_update = "UPDATE" in listed
+    if leg.told is not None and listed - {""}:
+        leg.told.takes_update = "UPDATE" in listed
 
 
-def reinvite_refused(call: CallState, status: int) -> None:
-    """A re-INVITE to the browser was refused: whether its report was read depends on why."""
+def reinvite_refused(call: CallState, leg: Leg, status: int) -> None:
+    """A re-INVITE was refused: whether its report was read depends on why."""
     if status in NOT_READ:
-        missed(call)
+        missed(call, leg)
 
 
-def missed(call: CallState) -> None:
+def missed(call: CallState, leg: Leg) -> None:
     """A report was not read: it is told again after a wait."""
-    owner = call.browser is call.callee
-    first = OWNER_RETRY_SECONDS if owner else RETRY_SECONDS
-    wait = min(first * 2**call.report_retries, MAX_RETRY_SECONDS)
-    call.told, call.report_waits = None, True
-    call.report_retries = min(call.report_retries + 1, 8)
-    call.emit(SetTimer(Timer.REPORT, wait))
+    told = leg.told
+    if told is None:
+        return
+    first = RETRY_SECONDS if leg.is_caller else OWNER_RETRY_SECONDS
+    wait = min(first * 2**told.retries, MAX_RETRY_SECONDS)
+    told.forget()
+    told.waits = True
+    told.retries = min(told.retries + 1, 8)
+    call.emit(SetTimer(Timer.REPORT, wait, leg.id))
 
 
-def news(call: CallState) -> News:
-    """What a report would say now."""
-    trunk = call.trunk
-    return News.of(_outlook(call), trunk.vector if trunk else None, _lost(call))
+def news(call: CallState, leg: Leg) -> News:
+    """What a report on this leg would say now."""
+    far = call.other(leg)
+    return News.of(_outlook(call), far.vector if far is not None else None, _lost(call))
 
 
 def _lost(call: CallState) -> frozenset[str]:
-    return frozenset(leg.value for leg in call.media_lost)
+    return frozenset(leg.kind.value for leg in call.pair if leg.media_lost)
 
 
 def _outlook(call: CallState) -> CallPosture:
     """The posture, with the legs not agreed yet as what they will be at best."""
-    open_legs = [
-        leg for leg in (call.browser, call.trunk) if leg is not None and call.posture.vector(leg.name.value) is None
-    ]
+    open_legs = [leg for leg in call.pair if call.posture.vector(leg.id) is None]
     if not open_legs:
         return call.posture
     outlook = copy.deepcopy(call.posture)
     for leg in open_legs:
-        outlook.update(leg.name.value, leg.vector)
+        outlook.update(leg.id, leg.vector)
     return outlook

@@ -14,17 +14,20 @@ from gateway.audit.facts import Checkpoint
 from gateway.base.counters import Counter
 from gateway.base.errors import MediaError, TransportError
 from gateway.base.termination import Termination
+from gateway.base.values import LegId
+from gateway.call import bridge, events, lines, security
 from gateway.call import effects as fx
-from gateway.call import events, lines, security, wiring
 from gateway.call.b2bua import Call
 from gateway.call.edge import attempt
 from gateway.call.forks import LateForks
 from gateway.call.index import CallIndex
-from gateway.call.media_control import CallMedia, MediaEvent
+from gateway.call.leg import Leg
+from gateway.call.media_control import CallMedia
 from gateway.call.probes import TrunkProbes
-from gateway.call.services import Services
+from gateway.call.services import Locator, Services
 from gateway.call.state import CallState, Phase
-from gateway.call.two_legs import TwoLegs
+from gateway.media import relay_events as relay
+from gateway.media.relay_call import LegCounters
 from gateway.media.relay_commands import OpenLeg
 from gateway.sip.flow import Flow, objection
 
@@ -52,19 +55,23 @@ class CallRunner:
         services: Services,
         index: CallIndex,
         probes: TrunkProbes,
+        location: Locator,
         on_end: Callable[[], None],
     ) -> None:
         self.state = state
         self.call = Call(state)
         self._services, self._index, self._probes, self._on_end = services, index, probes, on_end
-        self._media = CallMedia(services.pool, services.identity, self._media_event, self._media_broke)
-        self._sides = TwoLegs(self._media, self.feed)
+        self._location = location
+        self._media = CallMedia(services.pool, services.identity, self.feed, self._media_broke)
         self._loop = asyncio.get_running_loop()
-        self._timers: dict[fx.Timer, asyncio.TimerHandle] = {}
+        self._timers: dict[tuple[fx.Timer, LegId], asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._events: deque[events.Event] = deque()
         self._effects: deque[fx.Effect] = deque()
-        self._invite_key = ""
+        self._invites: dict[int, str] = {}
+        """Transactions of our INVITEs that have begun a leg, by their number."""
+        self._invite_of: dict[LegId, str] = {}
+        """The last of them for each leg."""
         self._reinvites: deque[str] = deque()
         self._sent_again: set[int] = set()
         """Asks whose connection broke; one entry at most for each request of the call."""
@@ -77,10 +84,22 @@ class CallRunner:
         self._finished = False
         """Media and final record are done, or being done; both happen once, whatever fails."""
         self._failed = False
-        index.runners.add(self)
-        index.received[state.caller.invite_key] = self
-        if state.caller.invite is not None:
-            index.call_ids[state.caller.invite.call_id] = self
+        index.begin(self)
+        index.receives(self, state.caller.invite_key, state.caller.call_id)
+
+    @property
+    def id(self) -> str:
+        """The short name of the call."""
+        return self.state.facts.id
+
+    def legs_on(self, flow: Flow) -> list[Leg]:
+        """Legs whose requests leave on this connection."""
+        return [leg for leg in self.state.legs.values() if leg.flow.id == flow.id]
+
+    def owns(self, leg: LegId, flow: Flow) -> bool:
+        """Whether a message of a leg's dialog may come over this connection: its browser's, or one of its trunk's."""
+        found = self.state.legs.get(leg)
+        return found is not None and found.is_reached_by(flow)
 
     def begin(self, refused: Termination | None = None) -> None:
         """Record the start; then begin the call, or refuse it. Without a record only an emergency call goes on."""
@@ -100,7 +119,7 @@ class CallRunner:
     def feed(self, event: events.Event) -> None:
         """Take an event; effects may cause further events, which wait their turn."""
         if len(self._events) >= MAX_QUEUED_EVENTS:
-            log.warning("call=%s event queue full, %s dropped", self.state.id, type(event).__name__)
+            log.warning("call=%s event queue full, %s dropped", self.id, type(event).__name__)
             return
         self._events.append(event)
         self._work()
@@ -147,14 +166,16 @@ class CallRunner:
         return True
 
     def _advance(self, event: events.Event) -> None:
-        if isinstance(event, events.MediaUnsent):
-            log.warning("call=%s leg=%s media is lost: %s", self.state.id, event.leg, event.cause)
+        if isinstance(event, relay.MediaUnsent):
+            leg = self.state.legs.get(event.leg)
+            kind = leg.kind if leg is not None else event.leg
+            log.warning("call=%s leg=%s media is lost: %s", self.id, kind, event.cause)
         before = self.state.phase
-        log.debug("call=%s event=%s", self.state.id, events.describe(event))
+        log.debug("call=%s event=%s", self.id, events.describe(event))
         self._decide(lambda: self.call.handle(event, self._services.clock()))
         if self.state.phase is not before:
             answered = self.state.phase is Phase.ANSWERED
-            changed = f"call={self.state.id} state={before.name.lower()}->{self.state.phase.name.lower()}"
+            changed = f"call={self.id} state={before.name.lower()}->{self.state.phase.name.lower()}"
             log.log(logging.INFO if answered else logging.DEBUG, lines.answered(self.state) if answered else changed)
 
     def _decide(self, step: Callable[[], list[fx.Effect]]) -> None:
@@ -179,10 +200,7 @@ class CallRunner:
         """The call cannot go on as decided; a request that never left gets no response either."""
         self.feed(events.Lost(Termination.INTERNAL_ERROR))
         if isinstance(effect, fx.SendRequest):
-            self.feed(events.RequestFailed(effect.leg, effect.purpose, transport=True, ask=effect.ask))
-
-    def _media_event(self, event: MediaEvent) -> None:
-        self._sides.hear(event)
+            self.feed(events.RequestFailed(effect.ask, transport=True))
 
     def _media_broke(self, error: Exception) -> None:
         self._tell_failure("media", error)
@@ -192,7 +210,7 @@ class CallRunner:
         """Log what went wrong; where, only the first time: a broken call may fail at every message it gets."""
         place = None if self._failed else error
         self._failed = True
-        log.error("call=%s cannot %s: %s: %s", self.state.id, what, type(error).__name__, error, exc_info=place)
+        log.error("call=%s cannot %s: %s: %s", self.id, what, type(error).__name__, error, exc_info=place)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -223,21 +241,21 @@ class CallRunner:
 
     def _send_request(self, effect: fx.SendRequest) -> None:
         key = self._services.sip.send_request(effect.request, effect.flow)
-        if self.state.forgotten:
+        if self.state.end.forgotten:
             return
-        self._index.sent[key] = (self, effect)
-        self._index.call_ids[effect.request.call_id] = self
+        self._index.sends(self, key, effect)
         if effect.purpose is fx.Purpose.INVITE:
-            self._invite_key = key
+            self._invites[effect.ask] = self._invite_of[effect.leg] = key
         elif effect.purpose is fx.Purpose.REINVITE:
             self._reinvites.append(key)
             if len(self._reinvites) > MAX_REINVITES_KEPT:
-                self._index.sent.pop(self._reinvites.popleft(), None)
+                self._index.done(self._reinvites.popleft())
 
     def _is_cut(self, effect: fx.SendRequest | fx.SendAck) -> bool:
-        """Whether the connection to the trunk this should leave on is gone; one to a browser cannot be had anew."""
-        flow = effect.flow
-        return effect.leg is fx.LegName.TRUNK and flow.is_reliable and not self._services.sip.is_open(flow)
+        """Whether the connection this should leave on is gone and can be had anew, as that to a trunk can."""
+        flow, leg = effect.flow, self.state.legs.get(effect.leg)
+        can_be_had = leg is not None and leg.habits.reconnects
+        return can_be_had and flow.is_reliable and not self._services.sip.is_open(flow)
 
     async def _reconnect(self, effect: fx.SendRequest | fx.SendAck) -> None:
         """Send over a new connection to where the request goes (RFC 3261 18.1.1), if one proves as much as the first.
@@ -247,7 +265,7 @@ class CallRunner:
         flow = await self._new_connection(effect)
         if flow is None:
             if isinstance(effect, fx.SendRequest):
-                self.feed(events.RequestFailed(effect.leg, effect.purpose, transport=True, ask=effect.ask))
+                self.feed(events.RequestFailed(effect.ask, transport=True))
             return
         error = attempt(lambda: self._send_over(replace(effect, flow=flow)))
         if error is not None:
@@ -255,7 +273,7 @@ class CallRunner:
             self._not_carried_out(effect)
 
     async def _new_connection(self, effect: fx.SendRequest | fx.SendAck) -> Flow | None:
-        leg, method = self.state.leg(effect.leg), effect.request.method
+        leg, method = self.state.legs.get(effect.leg), effect.request.method
         if leg is None or leg.founding.trunk is None:
             return None
         trunk = leg.founding.trunk
@@ -263,15 +281,15 @@ class CallRunner:
             flow = await self._services.sip.reconnect(trunk, effect.flow, leg.place_of(effect.request))
         except TransportError as error:
             if leg.heard_on is None or not self._services.sip.is_open(leg.heard_on):
-                log.warning("call=%s trunk=%s cannot send %s: %s", self.state.id, trunk, method, error.why)
+                log.warning("call=%s trunk=%s cannot send %s: %s", self.id, trunk, method, error.why)
                 return None
             flow = leg.heard_on  # one that the trunk opened, when it cannot be reached from here
         self._record_peer(trunk, flow)
         if why := objection(flow, leg.founding):
-            self.feed(events.FlowRefused(leg.name, flow, method, why, 0))
+            self.feed(events.FlowRefused(leg.id, flow, method, why, 0))
             return None
-        log.debug("call=%s %s over a new connection flow=%s", self.state.id, method, flow)
-        self.feed(events.FlowMoved(leg.name, flow))
+        log.debug("call=%s %s over a new connection flow=%s", self.id, method, flow)
+        self.feed(events.FlowMoved(leg.id, flow))
         return flow
 
     def sends_again(self, sent: fx.SendRequest) -> bool:
@@ -287,58 +305,18 @@ class CallRunner:
         return True
 
     def _cancel(self, effect: fx.CancelInvite) -> None:
-        self._services.sip.cancel(self._invite_key, effect.headers)
+        if effect.ask in self._invites:
+            self._services.sip.cancel(self._invites[effect.ask], effect.headers)
 
     def _respond(self, effect: fx.Respond) -> None:
         if effect.response.cseq.method == "INVITE" and 200 <= effect.response.status < 300:
-            self._index.received.setdefault(effect.key, self)  # only there something follows: an ACK, or none
-        log.debug("call=%s sent=%d %s", self.state.id, effect.response.status, effect.response.cseq.method)
+            if effect.key not in self._index.received:
+                self._index.receives(self, effect.key)  # only there something follows: an ACK, or none
+        log.debug("call=%s sent=%d %s", self.id, effect.response.status, effect.response.cseq.method)
         self._services.sip.respond(effect.key, effect.response)
 
     def _track(self, effect: fx.TrackDialog) -> None:
-        self._index.dialogs[effect.key] = (self, effect.leg)
-
-    def _open_media(self, effect: fx.OpenMedia) -> None:
-        place = self.state.site.trunk(effect.trunk).media
-        self._spawn(self._sides.open(effect, place.bind, place.advertised))
-
-    def _connect(self, effect: fx.ConnectTrunk) -> None:
-        self._spawn(self._connect_trunk(effect.trunk))
-
-    async def _connect_trunk(self, trunk: str) -> None:
-        try:
-            down = self._probes.is_down(trunk)
-            flow = await self._probes.connect(trunk)
-        except TransportError as error:
-            log.warning("call=%s trunk=%s unreachable: %s %s", self.state.id, trunk, error.why, error.verification)
-            self.feed(events.TrunkFailed(error.why, error.verification))
-        else:
-            self._record_peer(trunk, flow)
-            self.feed(events.TrunkConnected(flow, down))
-
-    def _probe(self, effect: fx.ProbeTrunk) -> None:
-        self._spawn(self._ask_trunk(effect.trunk))
-
-    async def _ask_trunk(self, trunk: str) -> None:
-        if not await self._probes.answers(trunk):
-            self.feed(events.TrunkSilent(trunk))
-
-    def _record_peer(self, trunk: str, flow: Flow) -> None:
-        """One tls.peer record per connection, however many calls use it."""
-        if flow.tls is not None and flow.id not in self._index.recorded_peers:
-            self._index.recorded_peers.add(flow.id)
-            self._services.audit.write(notices.tls_peer(trunk=trunk, address=flow.remote, identity=flow.tls))
-
-    def _resolve(self, effect: fx.ResolveNames) -> None:
-        self._spawn(self._find_names(effect.names))
-
-    async def _find_names(self, names: tuple[str, ...]) -> None:
-        found = await self._services.lookups.find(names)
-        log.info("call=%s trunk=%s media names: %s", self.state.id, self.state.trunk_id, found)
-        self.feed(events.NamesFound(found))
-
-    def _restart_ice(self, effect: fx.RestartIce) -> None:
-        self._sides.restart_ice(effect)
+        self._index.tracks(self, effect.key, effect.leg)
 
     def _relay(self, effect: fx.Relay) -> None:
         if isinstance(effect.command, OpenLeg):
@@ -349,33 +327,61 @@ class CallRunner:
         except MediaError:
             self.feed(events.Lost(Termination.BAD_SDP))
 
-    def _start_dtls(self, effect: fx.StartDtls) -> None:
-        self._sides.start_dtls(effect)
+    def _connect(self, effect: fx.ConnectTrunk) -> None:
+        self._spawn(self._connect_trunk(effect.leg, effect.trunk))
 
-    def _release_keys(self, _effect: fx.ReleaseDtlsKeys) -> None:
-        self._sides.release_keys()
-
-    def _trunk_keys(self, effect: fx.SetTrunkKeys) -> None:
-        self._sides.set_trunk_keys(effect)
-
-    def _trunk_media(self, effect: fx.SetTrunkMedia) -> None:
+    async def _connect_trunk(self, leg: LegId, trunk: str) -> None:
         try:
-            self._sides.set_trunk(effect, tuple(str(n) for n in self.state.trunk_config.media_networks))
-        except MediaError:
-            self.feed(events.Lost(Termination.BAD_SDP))
+            down = self._probes.is_down(trunk)
+            flow = await self._probes.connect(trunk)
+        except TransportError as error:
+            log.warning("call=%s trunk=%s unreachable: %s %s", self.id, trunk, error.why, error.verification)
+            self.feed(events.TrunkFailed(leg, error.why, error.verification))
+        else:
+            self._record_peer(trunk, flow)
+            self.feed(events.TrunkConnected(leg, flow, down))
 
-    def _payloads(self, effect: fx.SetPayloads) -> None:
-        self._sides.set_payloads(effect)
+    def _probe(self, effect: fx.ProbeTrunk) -> None:
+        self._spawn(self._ask_trunk(effect.leg, effect.trunk))
 
-    def _direction(self, effect: fx.SetDirection) -> None:
-        self._sides.set_direction(effect)
+    async def _ask_trunk(self, leg: LegId, trunk: str) -> None:
+        if not await self._probes.answers(trunk):
+            self.feed(events.TrunkSilent(leg))
+
+    def _record_peer(self, trunk: str, flow: Flow) -> None:
+        """One tls.peer record per connection, however many calls use it."""
+        if flow.tls is not None and flow.id not in self._index.recorded_peers:
+            self._index.recorded_peers.add(flow.id)
+            self._services.audit.write(notices.tls_peer(trunk=trunk, address=flow.remote, identity=flow.tls))
+
+    def _locate(self, effect: fx.Locate) -> None:
+        self._spawn(self._find_user(effect.user))
+
+    async def _find_user(self, user: str) -> None:
+        bindings = await self._location.locate(user)
+        places = tuple(events.Place(binding.flow, binding.contact.uri) for binding in bindings)
+        self.feed(events.Located(user, places))
+
+    def _resolve(self, effect: fx.ResolveNames) -> None:
+        self._spawn(self._find_names(effect.names))
+
+    async def _find_names(self, names: tuple[str, ...]) -> None:
+        found = await self._services.lookups.find(names)
+        log.info("call=%s trunk=%s media names: %s", self.id, self.state.trunk_id, found)
+        self.feed(events.NamesFound(found))
+
+    def _start_dtls(self, effect: fx.StartDtls) -> None:
+        self._media.start_dtls(effect.leg, effect.role, effect.fingerprints)
+
+    def _release_keys(self, effect: fx.ReleaseDtlsKeys) -> None:
+        self._media.release_keys(effect.leg)
 
     def _audit(self, effect: fx.WriteAudit) -> None:
         kind = str(effect.record.get("type", ""))
         if kind in _RECORD_COUNTERS:
             self._services.counters.add(_RECORD_COUNTERS[kind])
             level = logging.WARNING if kind == "leg.violation" else logging.DEBUG
-            log.log(level, "call=%s %s codes=%s", self.state.id, kind, effect.record.get("codes"))
+            log.log(level, "call=%s %s codes=%s", self.id, kind, effect.record.get("codes"))
         if effect.record.get("checkpoint") == Checkpoint.PACKETS and effect.record.get("kind") == "D4":
             self._services.counters.add(Counter.LEGS_CONTRADICTED)
         self._unwritten += 1
@@ -388,20 +394,21 @@ class CallRunner:
         self._work()
 
     def _set_timer(self, effect: fx.SetTimer) -> None:
-        self._clear(effect.name)
-        self._timers[effect.name] = self._loop.call_later(effect.seconds, self._timer_fired, effect.name)
+        clock = (effect.name, effect.leg)
+        self._clear(clock)
+        self._timers[clock] = self._loop.call_later(effect.seconds, self._timer_fired, clock)
 
     def _clear_timer(self, effect: fx.ClearTimer) -> None:
-        self._clear(effect.name)
+        self._clear((effect.name, effect.leg))
 
-    def _clear(self, name: fx.Timer) -> None:
-        timer = self._timers.pop(name, None)
+    def _clear(self, clock: tuple[fx.Timer, LegId]) -> None:
+        timer = self._timers.pop(clock, None)
         if timer is not None:
             timer.cancel()
 
-    def _timer_fired(self, name: fx.Timer) -> None:
-        self._timers.pop(name, None)
-        self.feed(events.TimerFired(name))
+    def _timer_fired(self, clock: tuple[fx.Timer, LegId]) -> None:
+        self._timers.pop(clock, None)
+        self.feed(events.TimerFired(*clock))
 
     def _finish(self, effect: fx.Finished) -> None:
         """Media stops, then the final record is written, then the peers are told: nothing overtakes the record."""
@@ -411,29 +418,30 @@ class CallRunner:
         self._spawn(self._close(effect))
 
     async def _close(self, effect: fx.Finished) -> None:
-        counters: dict[str, int] = {}
+        counters: LegCounters = {}
         try:
-            counters = await self._sides.close()
+            counters = await self._media.close()
         finally:
             await self._write_final(effect, counters)
             self._closing = False
             self._on_end()
             self._work()
 
-    async def _write_final(self, effect: fx.Finished, counters: dict[str, int]) -> None:
+    async def _write_final(self, effect: fx.Finished, counters: LegCounters) -> None:
         final: list[dict[str, object]] = []
         error = attempt(lambda: final.append(self._final_record(effect, counters)))
         if error is not None:
             self._tell_failure("describe its end", error)
-            final.append(record.call_broken(self.state.uid))
+            final.append(record.call_broken(self.state.facts.uid))
         written: asyncio.Future[bool] = self._loop.create_future()
         self._services.audit.write(final[0], lambda found: None if written.done() else written.set_result(found))
         await written
         self._services.counters.end_call(effect.termination)
         log.info(lines.ended(self.state, effect, self._services.clock()))
 
-    def _final_record(self, effect: fx.Finished, counters: dict[str, int]) -> dict[str, object]:
-        state, browser, trunk = self.state, self.state.browser, self.state.trunk
+    def _final_record(self, effect: fx.Finished, counters: LegCounters) -> dict[str, object]:
+        state = self.state
+        addressed = next((leg for leg in state.pair if leg.peer_rtp is not None), None)
         answered = state.answered_at
         return record.call_final(
             security.info(state),
@@ -442,23 +450,41 @@ class CallRunner:
             effect.termination,
             duration=self._services.clock() - answered if answered is not None else 0.0,
             sip_status=effect.status,
-            codecs=[c.key[0] for c in browser.local.codecs] if browser and browser.local else [],
-            counters=counters,
-            causes=state.reasons,
+            codecs=self._codecs(),
+            counters=self._counted(counters),
+            causes=state.end.reasons,
             grade_refused=state.refused.name if state.refused is not None else "",
-            codec=wiring.codec_in_use(state),
-            trunk_rtp=trunk.agreed.where if trunk and trunk.agreed else None,
-            own_rtp=trunk.rtp if trunk and trunk.agreed else None,
+            codec=bridge.codec_in_use(state),
+            trunk_rtp=addressed.peer_rtp if addressed else None,
+            own_rtp=addressed.own_rtp if addressed else None,
         )
 
+    def _codecs(self) -> list[str]:
+        """What the browser was offered, or answered, last."""
+        local = next((leg.local for leg in self.state.pair if leg.habits.is_person), None)
+        return [codec.key[0] for codec in local.codecs] if local is not None else []
+
+    def _counted(self, counters: LegCounters) -> dict[str, dict[str, int]]:
+        """What was counted on each leg; of what never happened, nothing."""
+        labels, legs = self.state.posture.labels(), self.state.legs
+        return {
+            labels.get(leg, f"{legs[leg].kind}-{leg}"): {
+                name: count for name in numbers.__slots__ if (count := getattr(numbers, name))
+            }
+            for leg, numbers in counters.items()
+            if leg in legs
+        }
+
     def _forget(self, _effect: fx.Forget) -> None:
-        for name in list(self._timers):
-            self._clear(name)
+        for clock in list(self._timers):
+            self._clear(clock)
         self._index.drop(self)
-        callee, left = self.state.callee, self.state.forks_until - self._services.clock()
-        if callee is not None and left > 0:
-            self._index.late_forks[self._invite_key] = LateForks(callee, self.state.termination)
-            self._loop.call_later(left, self._index.late_forks.pop, self._invite_key, None)
+        now = self._services.clock()
+        for leg in self.state.legs.values():
+            key, left = self._invite_of.get(leg.id, ""), leg.forks_until - now
+            if left > 0:
+                self._index.late_forks[key] = LateForks(leg, self.state.termination)
+                self._loop.call_later(left, self._index.late_forks.pop, key, None)
 
 
 _EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
@@ -467,18 +493,13 @@ _EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
     fx.CancelInvite: CallRunner._cancel,
     fx.Respond: CallRunner._respond,
     fx.TrackDialog: CallRunner._track,
-    fx.OpenMedia: CallRunner._open_media,
+    fx.Locate: CallRunner._locate,
     fx.ConnectTrunk: CallRunner._connect,
-    fx.RestartIce: CallRunner._restart_ice,
     fx.Relay: CallRunner._relay,
     fx.ResolveNames: CallRunner._resolve,
     fx.ProbeTrunk: CallRunner._probe,
     fx.StartDtls: CallRunner._start_dtls,
     fx.ReleaseDtlsKeys: CallRunner._release_keys,
-    fx.SetTrunkKeys: CallRunner._trunk_keys,
-    fx.SetTrunkMedia: CallRunner._trunk_media,
-    fx.SetPayloads: CallRunner._payloads,
-    fx.SetDirection: CallRunner._direction,
     fx.WriteAudit: CallRunner._audit,
     fx.SetTimer: CallRunner._set_timer,
     fx.ClearTimer: CallRunner._clear_timer,

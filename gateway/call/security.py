@@ -11,36 +11,41 @@ from gateway.base.codes import CONTRADICTED, Code
 from gateway.base.errors import OLD_TLS
 from gateway.base.keying import Keying, Proto
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import ending
-from gateway.call.browser_leg import BrowserLeg
-from gateway.call.effects import Finished, SetTrunkMedia, WriteAudit
-from gateway.call.events import SourceLearned, SourceRejected, TrunkFailed
+from gateway.call.agreed import AgreedMedia
+from gateway.call.effects import Finished, WriteAudit
+from gateway.call.events import TrunkFailed
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
-from gateway.call.trunk_leg import TrunkLeg
+from gateway.call.targets import TrunkTarget
+from gateway.media.relay_commands import SetPeer
+from gateway.media.relay_events import SourceLearned, SourceRejected
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
+from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
 
 
-def info(call: CallState) -> CallInfo:
-    """Who and what the call's records are about."""
-    outgoing, caller_invite = call.outbound, call.caller.invite
-    caller_id = caller_invite.call_id if caller_invite else ""
+def info(call: CallState, leg: Leg | None = None) -> CallInfo:
+    """Who and what the call's records are about; with `leg`, whose Call-ID is named beside the other side's."""
+    named = [found for found in (leg, *call.pair) if found is not None]
+    ids = {found.kind: found.call_id for found in reversed(named)}
     return CallInfo(
-        call_uid=call.uid,
-        direction="out" if outgoing else "in",
+        call_uid=call.facts.uid,
+        direction="out" if call.facts.outbound else "in",
         trunk=call.trunk_id,
-        user=call.user,
+        user=call.facts.user,
         caller=parties(call)[0],
         called=parties(call)[1],
-        browser_call_id=caller_id if outgoing else call.callee_call_id,
-        trunk_call_id=call.callee_call_id if outgoing else caller_id,
+        browser_call_id=ids.get(LegKind.BROWSER, ""),
+        trunk_call_id=ids.get(LegKind.TRUNK, ""),
     )
 
 
 def parties(call: CallState) -> tuple[str, str]:
     """Who calls whom, as records name them."""
-    return (call.user if call.outbound else call.calling_number), call.number
+    facts = call.facts
+    return (facts.user if facts.outbound else facts.calling_number), facts.number
 
 
 def start_record(call: CallState) -> WriteAudit:
@@ -54,14 +59,14 @@ def start_record(call: CallState) -> WriteAudit:
             source=flow.remote,
             transport=flow.transport,
             user_agent=agent,
-            dialled=call.dialled,
+            dialled=call.facts.dialled,
         )
     )
 
 
 def checkpoint(call: CallState, leg: Leg) -> str:
     """Where in the life of the call the leg is judged (POLICY A5 step 9)."""
-    if isinstance(leg, BrowserLeg) and leg.keyed is not None and leg.recorded is None:
+    if leg.keyed is not None and leg.recorded is None:
         return Checkpoint.KEYED
     if call.phase is Phase.ESTABLISHED:
         return Checkpoint.CHANGE
@@ -70,12 +75,19 @@ def checkpoint(call: CallState, leg: Leg) -> str:
     return Checkpoint.PROVISIONAL if leg.early_media else Checkpoint.ANSWER
 
 
-def judge_vector(call: CallState, vector: SecurityVector) -> Verdict:
-    return judge(call.policy, vector)
+def policy_of(call: CallState, leg: Leg) -> EffectivePolicy:
+    """What a leg must meet: what was planned for it, else what the call must."""
+    return leg.policy or call.policy
 
 
-def judge_mid_call(call: CallState, before: SecurityVector, after: SecurityVector) -> Verdict:
-    return judge_change(call.policy, before, after)
+def judge_as(call: CallState, leg: Leg, agreed: AgreedMedia) -> Verdict:
+    """What policy says of a leg that stood on this."""
+    return judge(policy_of(call, leg), leg.vector_of(agreed))
+
+
+def judge_mid_call(call: CallState, leg: Leg, agreed: AgreedMedia) -> Verdict:
+    """The same for a change of a leg, which must not weaken it."""
+    return judge_change(policy_of(call, leg), leg.vector, leg.vector_of(agreed))
 
 
 def posture_changed(
@@ -103,24 +115,26 @@ def posture_changed(
     """
     leg.history = (leg.history - gone) | found
     vector = leg.vector
-    call.posture.update(leg.name.value, vector)
-    verdict = _record(call, leg, vector, kind, where) if vector != leg.recorded else None
-    if isinstance(leg, TrunkLeg):
-        _tell_relay(call, leg)
+    if leg in call.pair:
+        call.posture.update(leg.id, vector)
+    is_news = vector != leg.recorded and vector.keying is not Keying.PENDING
+    verdict = _record(call, leg, vector, kind, where) if is_news else None
+    _tell_relay(call, leg)
     return verdict
 
 
-def _tell_relay(call: CallState, leg: TrunkLeg) -> None:
+def _tell_relay(call: CallState, leg: Leg) -> None:
     """Keys when they are new; where the peer is after each description, for the relay counts its silence from there."""
-    if leg.agreed is None or leg.agreed is call.relay_follows:
+    if leg.agreed is None or leg.agreed is leg.relay_follows:
         return
-    call.relay_follows = leg.agreed
-    for command in leg.agreed.relay_commands():
-        call.tell_relay(command, again=isinstance(command, SetTrunkMedia))
+    leg.relay_follows = leg.agreed
+    for command in leg.relay_commands():
+        call.tell_relay(command, leg.id, again=isinstance(command, SetPeer))
 
 
 def _record(call: CallState, leg: Leg, vector: SecurityVector, kind: str, where: str) -> Verdict:
-    verdict = judge_change(call.policy, leg.recorded, vector) if leg.recorded else judge(call.policy, vector)
+    policy = policy_of(call, leg)
+    verdict = judge_change(policy, leg.recorded, vector) if leg.recorded else judge(policy, vector)
     verdict = replace(verdict, kind=kind or verdict.kind)
     if vector.extra_codes & CONTRADICTED:
         verdict = replace(verdict, termination=None)  # it is the packets that are refused; nothing is answered
@@ -136,9 +150,9 @@ def leave_none_unrecorded(call: CallState) -> None:
     """
     end = next((n for n, effect in enumerate(call.out) if isinstance(effect, Finished)), len(call.out))
     before, after = call.out[:end], call.out[end:]
-    for leg in (call.browser, call.trunk) if after else ():
-        if leg is not None and not leg.judged and (call.answered_at is not None or leg.is_agreed):
-            verdict = replace(judge(call.policy, leg.vector), record="leg.pending")
+    for leg in call.pair if after else ():
+        if not leg.judged and (call.answered_at is not None or leg.is_agreed):
+            verdict = replace(judge(policy_of(call, leg), leg.vector), record="leg.pending")
             before.append(_leg_record(call, leg, verdict, leg.vector, Checkpoint.END))
     call.out = [*before, *after]
 
@@ -147,10 +161,11 @@ def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVec
     leg.judged = True
     return WriteAudit(
         record.leg_record(
-            info(call),
-            call.policy,
+            info(call, leg),
+            policy_of(call, leg),
             verdict,
             vector,
+            leg_id=leg.id,
             checkpoint=where or checkpoint(call, leg),
             before=leg.recorded,
             source=leg.flow.remote,
@@ -161,7 +176,7 @@ def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVec
 
 def settle(call: CallState, leg: Leg) -> bool:
     """Judge a leg as it stands: record it, or record the violation and end the call."""
-    verdict = judge(call.policy, leg.vector)
+    verdict = judge(policy_of(call, leg), leg.vector)
     if verdict.allowed:
         posture_changed(call, leg)
         return True
@@ -172,14 +187,21 @@ def settle(call: CallState, leg: Leg) -> bool:
 
 
 def is_hopeless(call: CallState, leg: Leg) -> bool:
-    """Checkpoints P0 and P1: what is already known to be too weak is refused before anybody's phone rings."""
-    verdict = judge(call.policy, leg.vector)
+    """Checkpoint P0: a caller that is known to be too weak is refused before anybody's phone rings."""
+    termination = weakness(call, leg)
+    if termination is not None:
+        ending.terminate(call, termination)
+    return termination is not None
+
+
+def weakness(call: CallState, leg: Leg) -> Termination | None:
+    """Why a leg cannot be used, by what is known of it already; that is recorded as a violation."""
+    verdict = judge(policy_of(call, leg), leg.vector)
     if verdict.allowed:
-        return False
+        return None
     termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
     violation(call, leg, verdict.codes, termination)
-    ending.refuse(call, termination)
-    return True
+    return termination
 
 
 def violation(
@@ -214,7 +236,7 @@ def bid_down(call: CallState, leg: Leg, refusal: Refusal) -> None:
 
 def lost_fork(call: CallState, leg: Leg, vector: SecurityVector) -> None:
     """Record how well an answer of another phone would have protected the leg; that phone is hung up on."""
-    verdict = judge(call.policy, vector)
+    verdict = judge(policy_of(call, leg), vector)
     lost = replace(verdict, allowed=False, record="leg.lost", termination=Termination.CANCELLED)
     call.emit(_leg_record(call, leg, lost, vector))
 
@@ -224,10 +246,11 @@ def refused_offer(call: CallState, leg: Leg, refusal: Refusal) -> None:
     call.emit(
         WriteAudit(
             record.offer_refused(
-                info(call),
-                call.policy,
+                info(call, leg),
+                policy_of(call, leg),
                 refusal,
-                leg=leg.name.value,
+                leg=leg.kind.value,
+                leg_id=leg.id,
                 checkpoint=checkpoint(call, leg),
                 source=leg.flow.remote,
             )
@@ -235,40 +258,47 @@ def refused_offer(call: CallState, leg: Leg, refusal: Refusal) -> None:
     )
 
 
-def retry(call: CallState, plan: OfferPlan, status: int) -> None:
+def retry(call: CallState, leg: Leg, plan: OfferPlan, status: int) -> None:
     """Record that the secure offer was refused, before the weaker one leaves."""
-    call.emit(WriteAudit(record.offer_retry(info(call), call.policy, plan, refused_status=status)))
+    policy = policy_of(call, leg)
+    call.emit(WriteAudit(record.offer_retry(info(call, leg), policy, plan, leg_id=leg.id, refused_status=status)))
 
 
-def dtls_violation(call: CallState, leg: BrowserLeg, termination: Termination) -> None:
+def dtls_violation(call: CallState, leg: Leg, termination: Termination) -> None:
     """Record a handshake that failed or never came about; a foreign certificate is never tolerable (RFC 5763 5)."""
     mismatch = termination is Termination.FINGERPRINT_MISMATCH
     codes = (Code.DTLS_FP_MISMATCH,) if mismatch else (Code.EARLY_UNKEYED,)
     violation(call, leg, codes, termination, kind="D4", where=Checkpoint.KEYED)
 
 
-def unverified_record(call: CallState, event: TrunkFailed) -> WriteAudit:
+def unverified_record(call: CallState, target: TrunkTarget, event: TrunkFailed) -> WriteAudit:
     """Record that the trunk's certificate was refused, with the verifier's reason."""
     code = Code.TLS_OLD if event.verification == OLD_TLS else Code.TLS_UNVERIFIED
     verdict = Refusal(code, Termination.TRUNK_UNVERIFIED)
-    refused = record.offer_refused(info(call), call.policy, verdict, leg="trunk", checkpoint=Checkpoint.BEFORE_OFFER)
+    refused = record.offer_refused(
+        info(call), target.policy, verdict, leg="trunk", leg_id=event.leg, checkpoint=Checkpoint.BEFORE_OFFER
+    )
     return WriteAudit({**refused, "verification": cleaned_text(event.verification)})
 
 
-def source_record(call: CallState, event: SourceLearned | SourceRejected) -> WriteAudit:
+def source_record(call: CallState, leg: Leg, event: SourceLearned | SourceRejected) -> WriteAudit:
     """Record what the relay learned, or refused to learn, about where media comes from."""
-    if isinstance(event, SourceLearned):
-        expected = event.address == event.expected
-        return WriteAudit(record.media_latch(info(call), leg="trunk", address=event.address, expected=expected))
+    learned = isinstance(event, SourceLearned)
     return WriteAudit(
         record.media_latch(
-            info(call), leg=event.leg.value, address=event.address, expected=False, accepted=False, code=event.code
+            info(call, leg),
+            leg=leg.kind.value,
+            leg_id=leg.id,
+            address=event.address,
+            expected=isinstance(event, SourceLearned) and event.address == event.expected,
+            accepted=learned,
+            code="" if isinstance(event, SourceLearned) else event.code,
         )
     )
 
 
 def expect(call: CallState) -> None:
     """At the answer, count the legs that are still being keyed as what they will be at best."""
-    for leg in (call.browser, call.trunk):
-        if leg is not None and call.posture.vector(leg.name.value) is None:
-            call.posture.update(leg.name.value, leg.vector)
+    for leg in call.pair:
+        if call.posture.vector(leg.id) is None:
+            call.posture.update(leg.id, leg.vector)

@@ -13,6 +13,7 @@ from gateway.call.lookup import NameLookups
 from gateway.call.places import OwnPlaces
 from gateway.call.trunk_leg import KeySource
 from gateway.media.relay_client import RelayPool
+from gateway.sip.address import NameAddr
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
 from gateway.site import Sites
@@ -37,6 +38,22 @@ class SipSender(Protocol):
     def is_open(self, flow: Flow) -> bool: ...
 
     async def reconnect(self, trunk_name: str, lost: Flow, place: HostPort | None) -> Flow: ...
+
+
+class Bound(Protocol):
+    """What of a binding a call needs: the connection, and the Contact registered over it."""
+
+    @property
+    def flow(self) -> Flow: ...
+
+    @property
+    def contact(self) -> NameAddr: ...
+
+
+class Locator(Protocol):
+    """Where users can be reached; `location.service.Location` has this shape."""
+
+    async def locate(self, user: str) -> Sequence[Bound]: ...
 
 
 @dataclass(frozen=True)

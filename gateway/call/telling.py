@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from gateway.base.termination import Termination
 from gateway.call import change, direction, ending, report
-from gateway.call.browser_leg import BrowserLeg
 from gateway.call.effects import Purpose
 from gateway.call.events import ResponseIn
+from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 
 NO_UPDATE = frozenset({405, 415, 420, 501})
@@ -23,56 +23,60 @@ NO_UPDATE = frozenset({405, 415, 420, 501})
 
 
 def settle(call: CallState) -> None:
-    """Tell the browser what it has not heard yet, unless a report is under way or must wait."""
-    browser = call.browser
-    if browser is None or not _can_hear(call, browser) or report.is_told(call):
-        return
-    if call.report_waits or call.awaits(browser.name, Purpose.UPDATE):
-        return
-    if browser.takes_update:
-        _update(call, browser)
-    elif _may_reoffer(call):
-        change.reoffer(call, browser, direction.offer_from(call.other(browser)))
+    """Tell each browser of the call what it has not heard yet, unless a report is under way or must wait."""
+    for leg in call.pair:
+        told = leg.told
+        if told is None or not _can_hear(call, leg) or report.is_told(call, leg):
+            continue
+        if told.waits or call.asks.awaits(leg.id, Purpose.UPDATE):
+            continue
+        if told.takes_update:
+            _update(call, leg)
+        elif _may_reoffer(call):
+            change.reoffer(call, leg, direction.offer_from(call.other(leg)))
 
 
-def response(call: CallState, leg: BrowserLeg, event: ResponseIn) -> None:
+def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
     """A response to our UPDATE."""
     status = event.response.status
-    if status < 200:
+    if status < 200 or leg.told is None:
         return
-    call.answered(event.ask)
+    call.asks.answered(event.ask)
     if status < 300:
-        call.report_retries = 0
+        leg.told.retries = 0
         if leg.dialog is not None:
             leg.dialog.refresh_target(event.response)
     elif status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
-        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.name if status == 481 else None)
+        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)
     elif status in NO_UPDATE:
-        unanswered(call, leg)
+        unanswered(leg)
     else:
-        report.missed(call)
+        report.missed(call, leg)
 
 
-def unanswered(call: CallState, leg: BrowserLeg) -> None:
+def unanswered(leg: Leg) -> None:
     """This browser does not know UPDATE, or says nothing to it: it is told by re-INVITE, which it cannot overlook."""
-    leg.takes_update, call.told = False, None
+    if leg.told is not None:
+        leg.told.takes_update = False
+        leg.told.forget()
 
 
-def again(call: CallState) -> None:
+def again(leg: Leg) -> None:
     """The wait is over; `settle` does the rest."""
-    call.report_waits = False
+    if leg.told is not None:
+        leg.told.waits = False
 
 
-def _can_hear(call: CallState, browser: BrowserLeg) -> bool:
+def _can_hear(call: CallState, leg: Leg) -> bool:
     """Whether a request may be sent in the browser's dialog: confirmed, and acknowledged if it called."""
-    return call.live and browser.confirmed and browser.dialog is not None and (browser.acked or not browser.is_caller)
+    return call.live and leg.confirmed and leg.dialog is not None and (leg.acked or not leg.is_caller)
 
 
 def _may_reoffer(call: CallState) -> bool:
-    busy = call.reoffer is not None or call.reoffer_again or call.ack_offer_key
+    changes = call.changes
+    busy = changes.reoffer is not None or changes.again or changes.ack_offer_key
     return call.phase is Phase.ESTABLISHED and not busy
 
 
-def _update(call: CallState, browser: BrowserLeg) -> None:
-    request = browser.in_dialog("UPDATE", headers=report.announce(call))
-    call.send(browser.name, request, browser.next_hop(), Purpose.UPDATE)
+def _update(call: CallState, leg: Leg) -> None:
+    call.send(leg, leg.in_dialog("UPDATE", headers=report.announce(call, leg)), leg.next_hop(), Purpose.UPDATE)

@@ -13,11 +13,20 @@ from gateway.base.keying import Keying, Proto, is_protected
 from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind, Secret
-from gateway.call.agreed import NO_KEYS, AgreedMedia, KeysSeen, known_place
-from gateway.call.effects import LegName
-from gateway.call.leg import Leg
-from gateway.call.places import NO_PLACES, OwnPlaces, check_places
-from gateway.policy.evaluate import OfferPlan
+from gateway.call.agreed import NO_KEYS, KeysSeen, TrunkMedia, known_place
+from gateway.call.leg import BaseLeg, Habits, KeyingError
+from gateway.call.places import NO_PLACES, OwnPlaces, check_places, first_reachable, is_name
+from gateway.media.relay_commands import LegCommand, OwnPort
+from gateway.policy.evaluate import (
+    OfferPlan,
+    Refusal,
+    accept_offer,
+    plan_after_proof,
+    plan_late_offer,
+    plan_offer,
+    plan_retry,
+)
+from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import TRUNK_CODECS, Codec
@@ -25,31 +34,48 @@ from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, audio_lines, strongest
 from gateway.sdp.negotiation import TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
+from gateway.sip.flow import Flow
 from gateway.trunks.model import Network, Trunk
 
 KeySource = Callable[[int], bytes]
 """Gives that many octets of key material; injected, so that the leg itself has no randomness."""
 
 NOWHERE = HostPort("", 0)
+MAX_NAMES = 4
+"""Names looked up for one description; one for RTP and one for RTCP are all a line can need."""
+MAX_NAMES_KEPT = 32
+"""Names of one call; one that changes them more often than this is no telephone call, and DNS is not asked again."""
 
 
-class TrunkKeyingError(SdpError):
-    """The trunk's description breaks a keying rule; `codes` say which."""
+class TrunkKeyingError(KeyingError):
+    """The trunk's description breaks a keying rule."""
 
     def __init__(self, codes: Iterable[Code]) -> None:
-        self.codes = tuple(sorted(set(codes)))
-        super().__init__(", ".join(self.codes), 488)
-
-    @property
-    def termination(self) -> Termination:
-        if Code.MEDIA_CRYPTO_IGNORED in self.codes:
-            return Termination.ENCRYPTION_IGNORED
-        return Termination.BAD_SDP if Code.MEDIA_MIXED_KEYING in self.codes else Termination.ENCRYPTION_UNUSABLE
+        found = frozenset(codes)
+        super().__init__(found, _termination_of(found))
 
 
-@dataclass
-class TrunkLeg(Leg):
+def _termination_of(codes: frozenset[Code]) -> Termination:
+    if Code.MEDIA_CRYPTO_IGNORED in codes:
+        return Termination.ENCRYPTION_IGNORED
+    return Termination.BAD_SDP if Code.MEDIA_MIXED_KEYING in codes else Termination.ENCRYPTION_UNUSABLE
+
+
+@dataclass(kw_only=True)
+class TrunkLeg(BaseLeg[TrunkMedia]):
     """Offer and answer towards a trunk, and the keys agreed there."""
+
+    kind = LegKind.TRUNK
+    habits = Habits(
+        keeps_timers=True,
+        names_transports=True,
+        names_hosts=True,
+        answers_early=True,
+        is_asked=True,
+        reconnects=True,
+        handshakes=False,
+        is_person=False,
+    )
 
     trunk_id: str = ""
     trunk: Trunk | None = None
@@ -59,6 +85,8 @@ class TrunkLeg(Leg):
     """Host names of the peer's media with the address each stands for in this call; "": none it may stand for."""
     media_bind: str = ""
     """Address of the trunk's media socket; empty while none is known."""
+    media_advertise: str = ""
+    """What the trunk is told instead."""
     rtp: HostPort = NOWHERE
     rtcp: HostPort = NOWHERE
     plan: OfferPlan | None = None
@@ -66,24 +94,18 @@ class TrunkLeg(Leg):
     """The next offer brings new keys, although the session stands without."""
     first_offer: LocalAudio | None = None
     """The offer in our INVITE: every fork answers this one, whatever was agreed since."""
-    agreed: AgreedMedia | None = None
-    """What record and relay follow; `remote` is its description."""
     keys_seen: KeysSeen = NO_KEYS
+    srtp_proved: bool = False
+    """The trunk has agreed to SRTP in this call, if only in an 18x or by another fork."""
     streams_at_start: frozenset[int] | None = None
     """Lines of the peer's first offer that were live; one that comes alive later was added in mid-call."""
-    offered: LocalAudio | None = None
-    """Our offer that waits for its answer; the session stands on `local` until then."""
-
-    @property
-    def name(self) -> LegName:
-        return LegName.TRUNK
-
-    @property
-    def keeps_timers(self) -> bool:
-        return True
 
     def may_send_to(self, host: str) -> bool:
         return super().may_send_to(host) or _within(host, self.trunk.networks if self.trunk else ())
+
+    def is_reached_by(self, flow: Flow) -> bool:
+        """Any connection that is the trunk's."""
+        return flow.may_be(self.trunk_id)
 
     @property
     def media_networks(self) -> tuple[Network, ...]:
@@ -97,6 +119,41 @@ class TrunkLeg(Leg):
     def _place(self, place: HostPort | None) -> HostPort | None:
         address = self.names.get(place.host.lower()) if place is not None else None
         return HostPort(address, place.port) if address and place is not None else place
+
+    def unknown_names(self, body: bytes) -> tuple[str, ...]:
+        """Names in a description that were not looked up yet; none for a trunk whose networks are not known."""
+        if not body or not self.media_networks or len(self.names) >= MAX_NAMES_KEPT:
+            return ()
+        try:
+            lines = audio_lines(SessionDescription.parse(body))
+        except SdpError:
+            return ()  # told when it is judged
+        hosts = {place.host.lower(): None for line in lines for place in (line.rtp, line.rtcp) if place is not None}
+        return tuple(name for name in hosts if is_name(name) and name not in self.names)[:MAX_NAMES]
+
+    def learn_names(self, found: Iterable[tuple[str, Sequence[str]]]) -> None:
+        for name, addresses in found:
+            self.names.setdefault(name, first_reachable(addresses, self.media_bind, self.media_networks))
+
+    @property
+    def place(self) -> OwnPort:
+        return OwnPort(self.media_bind, self.media_advertise)
+
+    def opened(self, rtp: tuple[HostPort, ...], rtcp: HostPort | None) -> None:
+        self.rtp = rtp[0]
+        self.rtcp, self.is_open = rtcp or self.rtp, True
+
+    @property
+    def peer_rtp(self) -> HostPort | None:
+        return self.agreed.where if self.agreed is not None else None
+
+    @property
+    def own_rtp(self) -> HostPort | None:
+        return self.rtp if self.agreed is not None else None
+
+    def relay_commands(self) -> tuple[LegCommand, ...]:
+        sources = tuple(str(network) for network in self.trunk.media_networks) if self.trunk else ()
+        return self.agreed.relay_commands(self.id, sources) if self.agreed is not None else ()
 
     @property
     def signalling(self) -> Signalling:
@@ -118,16 +175,60 @@ class TrunkLeg(Leg):
             return self.agreed.vector(self.history)
         planned = Keying.PENDING if self.plan is None or self.plan.with_crypto else Keying.NONE
         return SecurityVector(
-            leg=LegKind.TRUNK,
+            leg=self.kind,
             signalling=self.signalling,
             keying=planned,
             proto=self.plan.proto if self.plan else Proto.AVP,
             extra_codes=self.history,
         )
 
-    def vector_of(self, agreed: AgreedMedia) -> SecurityVector:
+    def vector_of(self, agreed: TrunkMedia) -> SecurityVector:
         """The security vector this would give the leg; what packets said under the present keys does not count."""
         return agreed.vector(self.history - CONTRADICTED)
+
+    def refuse_broken(self, agreed: TrunkMedia) -> None:
+        """An answer that breaks a keying rule is no agreement; one that took no keys of an optional offer is."""
+        agreement = agreed.agreement
+        if agreement.problem and agreement.problem != Code.MEDIA_OSRTP_FALLBACK:
+            raise TrunkKeyingError(agreement.codes)
+
+    def note_proof(self, agreed: TrunkMedia) -> None:
+        self.srtp_proved |= agreed.agreement.suite is not None and not agreed.agreement.problem
+
+    def refusal_of(self, agreed: TrunkMedia, policy: EffectivePolicy) -> Refusal | None:
+        return accept_offer(
+            policy,
+            self.signalling,
+            keyed=agreed.remote.proto.keyed,
+            has_crypto=agreed.agreement.suite is not None,
+            codes=agreed.remote.crypto_problems,
+        )
+
+    def plan_offer(self, policy: EffectivePolicy) -> Refusal | None:
+        return self._planned(plan_offer(policy, self.signalling))
+
+    def plan_late_offer(self, policy: EffectivePolicy) -> Refusal | None:
+        return self._planned(plan_late_offer(policy, self.signalling))
+
+    def _planned(self, plan: OfferPlan | Refusal) -> Refusal | None:
+        if isinstance(plan, Refusal):
+            return plan
+        self.plan = plan
+        return None
+
+    def plan_again(self, policy: EffectivePolicy) -> None:
+        """Let the next offer bring keys where policy wants them (RFC 3261 14.2); a leg that has keys keeps those."""
+        plan = plan_late_offer(policy, self.signalling)
+        if isinstance(plan, OfferPlan) and plan.with_crypto and not self._our_line:
+            self.plan, self.offers_keys = plan, True
+
+    def plan_retry(self, policy: EffectivePolicy, status: int) -> OfferPlan | Refusal | None:
+        plan = plan_retry(policy, status, self.plan)
+        return plan_after_proof(policy, plan) if plan is not None and self.srtp_proved else plan
+
+    @property
+    def insisted_on_keys(self) -> bool:
+        return self.plan is not None and self.plan.proto.keyed
 
     def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
         """Our offer by the plan; in mid-call the active suite and key are offered again with their tag."""
@@ -139,19 +240,11 @@ class TrunkLeg(Leg):
             self.first_offer = offered
         return body
 
-    def withdraw_offer(self) -> None:
-        self.offered = None
-
     def start_over(self, plan: OfferPlan) -> None:
         """The offer was refused as a whole: nothing an early answer said counts for the next one."""
         self.plan, self.offered, self.local, self.remote, self.agreed = plan, None, None, None, None
         self.answer_tag, self.wants_to_send, self.wants_to_receive = "", True, True
         self.history = self.history | plan.codes
-
-    def offer_keys_again(self, plan: OfferPlan) -> None:
-        """Let the next offer follow this plan, unless the leg has keys: those it keeps."""
-        if not self._our_line and plan.with_crypto:
-            self.plan, self.offers_keys = plan, True
 
     def _keys_to_offer(self) -> tuple[Proto, tuple[CryptoAttribute, ...]]:
         """What the session stands on; before there is one, what was planned."""
@@ -178,30 +271,23 @@ class TrunkLeg(Leg):
             raise SdpError("no key source", 500)
         return Secret(self.new_key(suite.master_length))
 
-    def inspect_answer(self, body: bytes) -> AgreedMedia:
-        """Read an answer without taking it: `refuse_broken_keying` and policy have the word first.
-
-        Raises:
-            SdpError: unusable.
-        """
-        if self.offered is None:
+    def inspect_answer(self, body: bytes, *, to_first: bool = False) -> TrunkMedia:
+        """Read an answer without taking it; a 200 repeats or replaces the answer of an earlier 18x."""
+        offer = self.first_offer if to_first else self.offered or self.local
+        if offer is None:
             raise SdpError("answer without an offer")
         lines = [self._named(line) for line in audio_lines(SessionDescription.parse(body))]
         usable = [line for line in lines if line.rtp is not None]
         if not usable:
             raise SdpError("audio refused")
         self._check_address(usable[0])
-        agreement = check_trunk_answer(self.offered, usable[0])
+        agreement = check_trunk_answer(offer, usable[0])
         if agreement.remote is not None and self.keys_seen.echoes(agreement.remote):
             agreement = TrunkAgreement(Keying.NONE, None, None, None, Code.KEY_REUSE, agreement.noted)
-        return self._agreed(usable[0], agreement, mux=usable[0].rtcp_mux and self.offered.rtcp_mux)
+        return self._agreed(usable[0], agreement, mux=usable[0].rtcp_mux and offer.rtcp_mux)
 
-    def inspect_offer(self, body: bytes) -> AgreedMedia:
-        """Read an offer without taking it: the strongest audio line and the keys we would answer it with.
-
-        Raises:
-            SdpError: no audio line we can serve; `TrunkKeyingError` when the reason is its keys.
-        """
+    def inspect_offer(self, body: bytes) -> TrunkMedia:
+        """Read an offer without taking it: the strongest audio line and the keys we would answer it with."""
         description = SessionDescription.parse(body)
         live = [self._named(line) for line in audio_lines(description) if line.rtp is not None]
         usable = [line for line in live if not line.proto.dtls]
@@ -219,15 +305,16 @@ class TrunkLeg(Leg):
         agreed = self._agreed(line, self._agree(chosen, line), mux=line.rtcp_mux)
         return replace(agreed, description=description, noted=self._noted(agreed, live, description))
 
-    def _agreed(self, remote: RemoteAudio, agreement: TrunkAgreement, *, mux: bool) -> AgreedMedia:
+    def _agreed(self, remote: RemoteAudio, agreement: TrunkAgreement, *, mux: bool) -> TrunkMedia:
         where, rtcp = known_place(remote, self.agreed)
         key = agreement.remote
         reused = key is not None and self.keys_seen.used_elsewhere(key, where)
-        weaknesses = frozenset({Code.KEY_REUSE}) if reused else frozenset()
-        return AgreedMedia(self.signalling, remote, agreement, where, None if mux else rtcp, mux, weaknesses)
+        found = (Code.KEY_REUSE if reused else None, agreement.problem)
+        weaknesses = frozenset(code for code in found if code is not None)
+        return TrunkMedia(self.signalling, remote, agreement, where, None if mux else rtcp, mux, weaknesses)
 
     def _noted(
-        self, agreed: AgreedMedia, live: Sequence[RemoteAudio], description: SessionDescription
+        self, agreed: TrunkMedia, live: Sequence[RemoteAudio], description: SessionDescription
     ) -> frozenset[Code]:
         """What an offer brings besides what is used of it."""
         line, key = agreed.remote, agreed.agreement.remote
@@ -243,7 +330,7 @@ class TrunkLeg(Leg):
     def _streams_known(self, description: SessionDescription) -> frozenset[int]:
         return _live_plain(description, -1) if self.agreed is None else self.streams_at_start or frozenset()
 
-    def _is_hold_with_new_key(self, agreed: AgreedMedia) -> bool:
+    def _is_hold_with_new_key(self, agreed: TrunkMedia) -> bool:
         before = self.agreed
         if before is None or before.agreement.remote is None or agreed.agreement.remote is None:
             return False
@@ -268,12 +355,7 @@ class TrunkLeg(Leg):
         key = kept.key if kept else self._key(suite)
         return TrunkAgreement(Keying.SDES, suite, chosen.with_key(key), chosen, None, line.crypto_problems)
 
-    def take(self, agreed: AgreedMedia, *, ringing: bool = False) -> None:
-        """Policy agreed: the session stands on this from now on.
-
-        Args:
-            ringing: until now there was early media at most; if that was plain, it stays known.
-        """
+    def take(self, agreed: TrunkMedia, *, ringing: bool = False) -> None:
         was_plain = self.agreed is not None and self.agreed.agreement.keying is Keying.NONE
         if ringing and was_plain and agreed.agreement.keying is not Keying.NONE:
             self.history |= {Code.EARLY_PLAIN}
@@ -284,17 +366,6 @@ class TrunkLeg(Leg):
         self.keys_seen = self.keys_seen.with_theirs(agreed.agreement.remote, agreed.where).with_ours(self._our_line)
         if self.offered is not None:
             self.local, self.offered = self.offered, None
-
-    def read_offer(self, body: bytes) -> RemoteAudio:
-        agreed = self.inspect_offer(body)
-        self.take(agreed)
-        return agreed.remote
-
-    def read_answer(self, body: bytes) -> RemoteAudio:
-        agreed = self.inspect_answer(body)
-        refuse_broken_keying(agreed.agreement)
-        self.take(agreed)
-        return agreed.remote
 
     def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
         """Our answer to the offer last taken: its proto, one keying method, tag and suite echoed (RFC 4568 5.1.2)."""
@@ -334,16 +405,6 @@ class TrunkLeg(Leg):
             ptime=self.ptime,
             maxptime=self.maxptime,
         )
-
-
-def refuse_broken_keying(agreement: TrunkAgreement) -> None:
-    """An answer that breaks a keying rule is no agreement; one that took no keys of an optional offer is.
-
-    Raises:
-        TrunkKeyingError: with the policy code.
-    """
-    if agreement.problem not in (None, Code.MEDIA_OSRTP_FALLBACK):
-        raise TrunkKeyingError(agreement.codes)
 
 
 def _live_plain(description: SessionDescription, audio_index: int) -> frozenset[int]:

@@ -16,7 +16,7 @@ from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.grades import Grade
 from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
-from gateway.base.values import LegKind
+from gateway.base.values import LegId, LegKind
 
 MIN_KEY_BITS = 128
 MIN_TAG_BITS = 80
@@ -243,21 +243,25 @@ def _signalling_words(signalling: Signalling) -> str:
 
 
 class CallPosture:
-    """The grade of a call over both legs: now, at the answer, and the worst it ever was."""
+    """The grade of a call over the legs that hear each other: now, at the answer, and the worst it ever was."""
 
     def __init__(self) -> None:
         self.at_answer: Grade | None = None
-        self._vectors: dict[str, SecurityVector] = {}
+        self._vectors: dict[LegId, SecurityVector] = {}
         self._worst: Grade | None = None
         self._seen: frozenset[Code] = frozenset()
 
-    def update(self, leg: str, vector: SecurityVector) -> None:
+    def update(self, leg: LegId, vector: SecurityVector) -> None:
         """Take over what was agreed for a leg; a refused change must not come here."""
         if self._vectors.get(leg) == vector:
             return  # known, and graded
         self._vectors[leg] = vector
         self._seen |= vector.codes
         self._worst = self.current if self._worst is None else min(self._worst, self.current)
+
+    def drop(self, leg: LegId) -> None:
+        """This leg is no part of the call any more; what it did to the call's worst grade stays."""
+        self._vectors.pop(leg, None)
 
     def note(self, code: Code) -> None:
         """Something happened during the call that changed no leg: `codes_seen` tells of it."""
@@ -283,10 +287,18 @@ class CallPosture:
         """Every code any leg carried during the call."""
         return self._seen
 
-    def vector(self, leg: str) -> SecurityVector | None:
+    def vector(self, leg: LegId) -> SecurityVector | None:
         """What is agreed for a leg now."""
         return self._vectors.get(leg)
 
-    def legs(self) -> dict[str, Grade]:
+    def legs(self) -> dict[LegId, Grade]:
         """The grade of each leg now."""
         return {leg: vector.grade for leg, vector in self._vectors.items()}
+
+    def labels(self) -> dict[LegId, str]:
+        """What each leg is called: by its kind; the second of a kind with its number, `browser-2`."""
+        found: dict[LegId, str] = {}
+        for leg, vector in self._vectors.items():
+            kind = vector.leg.value
+            found[leg] = kind if kind not in found.values() else f"{kind}-{leg}"
+        return found

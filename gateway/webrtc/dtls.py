@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL, crypto
 
 from gateway.base.crypto_suite import BY_DTLS_NAME, SUITES, CryptoSuite
+from gateway.base.keying import DtlsRole
 from gateway.base.values import Secret
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls_record import MAX_DATAGRAM, RECORD_HEADER, pack_records, split_records
@@ -62,8 +62,6 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
 
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-DtlsRole = Literal["server", "client"]
-"""Who begins the handshake: the client (RFC 5763 5: `a=setup:active`)."""
 
 
 class DtlsState(Enum):

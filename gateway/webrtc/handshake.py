@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from gateway.base.keying import DtlsRole
 from gateway.sdp.keying import Fingerprint
-from gateway.webrtc.dtls import DtlsEndpoint, DtlsIdentity, DtlsRole, DtlsState, SrtpKeys
+from gateway.webrtc.dtls import DtlsEndpoint, DtlsIdentity, DtlsState, SrtpKeys
 
 MAX_EARLY_DATAGRAMS = 8
 """DTLS datagrams kept until the fingerprint is known: a ClientHello in two pieces, and its repetitions."""

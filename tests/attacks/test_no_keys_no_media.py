@@ -12,6 +12,7 @@ from tests.attacks.conftest import Strangers
 from tests.rig.browser import ScriptedBrowser
 from tests.rig.browser_media import BrowserMedia
 from tests.rig.capture import Capture
+from tests.rig.counting import counted
 from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 from tests.rig.media import FROM_BROWSER, FROM_TRUNK, frame, line, rtp
 from tests.rig.trunk import Answer
@@ -48,7 +49,7 @@ async def test_nothing_passes_either_way_until_the_browser_leg_is_keyed(
     await media.connected()
     await both_hear(call, trunk)
     await call.hang_up()
-    assert (await scene.host.final(uid))["counters"]["unkeyed_dropped"] >= 20
+    assert counted((await scene.host.final(uid)), "unkeyed_dropped") >= 20
 
 
 @pytest.mark.parametrize("number", [PLAIN, SDES], ids=["plain", "sdes"])
@@ -82,4 +83,4 @@ async def test_nothing_leaves_towards_a_trunk_that_has_not_answered(
     assert {p[: len(FROM_BROWSER)] for p in trunk.payloads()} == {FROM_BROWSER}
     await call.hang_up()
     # What the browser says before its leg's record is in the log, and its keys may go to the relay, counts too.
-    assert (await scene.host.final(uid))["counters"]["unkeyed_dropped"] >= 40
+    assert counted((await scene.host.final(uid)), "unkeyed_dropped") >= 40

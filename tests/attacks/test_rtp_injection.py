@@ -9,6 +9,7 @@ import pytest
 from gateway.sip.message import Request
 from tests.attacks.conftest import Strangers
 from tests.rig.browser import BrowserCall, ScriptedBrowser
+from tests.rig.counting import counted
 from tests.rig.gateway import Record
 from tests.rig.hosted_scene import ATTACKER_HOST, PLAIN, PLAIN_HOST, SDES, SDES_HOST, HostedScene, both_hear
 from tests.rig.media import FROM_BROWSER, FROM_TRUNK, MediaEnd, frame, rtp
@@ -57,7 +58,7 @@ async def test_a_stranger_is_not_relayed_and_not_given_the_stream_that_flows(
     (latch,) = latches(scene, uid)
     assert latch == (f"{host}:{attacker.address[1]}", "refused", (code,))
     await call.hang_up()
-    assert (await scene.host.final(uid))["counters"][counter] >= PACKETS
+    assert counted((await scene.host.final(uid)), counter) >= PACKETS
 
 
 async def test_a_packet_of_the_trunks_own_stream_from_elsewhere_does_not_move_it(
@@ -73,7 +74,7 @@ async def test_a_packet_of_the_trunks_own_stream_from_elsewhere_does_not_move_it
     nothing_of(INJECTED, call)
     assert attacker.heard == []
     await call.hang_up()
-    assert (await scene.host.final(uid))["counters"]["source_rejected"] >= PACKETS - 1
+    assert counted((await scene.host.final(uid)), "source_rejected") >= PACKETS - 1
 
 
 async def test_a_spray_over_all_trunk_ports_before_and_after_the_answer_gets_no_stream(
@@ -105,7 +106,7 @@ async def test_a_spray_over_all_trunk_ports_before_and_after_the_answer_gets_no_
     nothing_of(INJECTED, call)
     assert attacker.heard == []
     await call.hang_up()
-    assert (await scene.host.final(uid))["counters"]["source_rejected"] >= 4
+    assert counted((await scene.host.final(uid)), "source_rejected") >= 4
     assert ("refused", ("media.latch_mismatch",)) in [found[1:] for found in latches(scene, uid)]
 
 
@@ -133,7 +134,7 @@ async def test_packets_from_another_port_of_the_trunk_are_too_early_while_the_si
     assert attacker.heard == []
     assert latches(scene, uid) == [(f"{PLAIN_HOST}:{attacker.address[1]}", "refused", ("media.mid_relatch",))]
     await call.hang_up()
-    assert (await scene.host.final(uid))["counters"]["source_moved"] == 0
+    assert counted((await scene.host.final(uid)), "source_moved") == 0
 
 
 async def test_another_port_of_the_trunk_stands_in_while_the_signalled_one_is_silent_and_not_longer(
@@ -173,7 +174,7 @@ async def test_replayed_srtp_is_dropped_and_counted(scene: HostedScene, alice: S
     heard = [p for p in receiver.payloads() if p.startswith(sender.mark)]
     assert len(heard) == len(set(heard))
     await call.hang_up()
-    assert (await scene.host.final(uid))["counters"]["srtp_replayed"] == len(replayed)
+    assert counted((await scene.host.final(uid)), "srtp_replayed") == len(replayed)
 
 
 @pytest.mark.parametrize("leg", ["trunk", "browser"])
@@ -192,7 +193,7 @@ async def test_plain_rtp_from_the_peer_itself_is_dropped_on_a_keyed_leg(
         (r["leg"], r["codes"]) for r in scene.host.records("media.latch", uid)
     ]
     await call.hang_up()
-    assert (await scene.host.final(uid))["counters"]["srtp_auth_failed"] == PACKETS
+    assert counted((await scene.host.final(uid)), "srtp_auth_failed") == PACKETS
 
 
 def nothing_of(mark: bytes, call: BrowserCall) -> None:

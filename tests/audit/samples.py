@@ -9,7 +9,7 @@ from gateway.base.keying import Keying, Proto
 from gateway.base.profiles import Profile
 from gateway.base.signalling import Signalling, TlsInfo
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
+from gateway.base.values import CALLER, HostPort, LegId
 from gateway.policy.evaluate import OfferPlan, Refusal, judge, judge_change, plan_offer
 from gateway.policy.model import effective_policy
 from gateway.policy.posture import CallPosture
@@ -25,6 +25,7 @@ CALL = CallInfo(
     browser_call_id="one@browser",
     trunk_call_id="two@gateway",
 )
+TRUNK_LEG = LegId(2)
 STRICT = effective_policy(Profile.STRICT, "pbx")
 PREFER = effective_policy(Profile.PREFER, "carrier")
 SOURCE = HostPort("192.0.2.10", 5061)
@@ -34,8 +35,8 @@ TLS = TlsInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", "CN=pbx.example.com", "ab" * 
 def answered() -> CallPosture:
     """A call whose both legs are secured."""
     posture = CallPosture()
-    posture.update("browser", browser())
-    posture.update("trunk", trunk("sdes"))
+    posture.update(CALLER, browser())
+    posture.update(LegId(2), trunk("sdes"))
     posture.mark_answered()
     return posture
 
@@ -57,18 +58,35 @@ def every_record() -> list[dict[str, object]]:
         notices.gateway_started("0.1.0"),
         notices.policy_loaded([STRICT, PREFER]),
         record.call_start(CALL, STRICT, source=SOURCE, transport="wss", user_agent="JsSIP 3.10"),
-        record.leg_record(CALL, STRICT, judge(STRICT, secured), secured, checkpoint=at, source=SOURCE, identity=TLS),
-        record.leg_record(CALL, PREFER, judge(PREFER, plain), plain, checkpoint=at),
-        record.leg_record(CALL, STRICT, removed, plain, checkpoint=Checkpoint.CHANGE, before=secured, sip_status=488),
         record.leg_record(
-            CALL, STRICT, judge(STRICT, browser(keying=Keying.PENDING)), browser(keying=Keying.PENDING), checkpoint=at
+            CALL, STRICT, judge(STRICT, secured), secured, leg_id=TRUNK_LEG, checkpoint=at, source=SOURCE, identity=TLS
         ),
-        record.offer_refused(CALL, STRICT, refusal(), leg="trunk", checkpoint=Checkpoint.BEFORE_OFFER, source=SOURCE),
-        record.offer_retry(CALL, PREFER, retry, refused_status=488),
+        record.leg_record(CALL, PREFER, judge(PREFER, plain), plain, leg_id=TRUNK_LEG, checkpoint=at),
+        record.leg_record(
+            CALL, STRICT, removed, plain, leg_id=TRUNK_LEG, checkpoint=Checkpoint.CHANGE, before=secured, sip_status=488
+        ),
+        record.leg_record(
+            CALL,
+            STRICT,
+            judge(STRICT, browser(keying=Keying.PENDING)),
+            browser(keying=Keying.PENDING),
+            leg_id=TRUNK_LEG,
+            checkpoint=at,
+        ),
+        record.offer_refused(
+            CALL, STRICT, refusal(), leg="trunk", leg_id=TRUNK_LEG, checkpoint=Checkpoint.BEFORE_OFFER, source=SOURCE
+        ),
+        record.offer_retry(CALL, PREFER, retry, leg_id=TRUNK_LEG, refused_status=488),
         record.media_latch(
-            CALL, leg="trunk", address=SOURCE, expected=False, accepted=False, code="media.latch_mismatch"
+            CALL,
+            leg="trunk",
+            leg_id=TRUNK_LEG,
+            address=SOURCE,
+            expected=False,
+            accepted=False,
+            code="media.latch_mismatch",
         ),
-        record.media_latch(CALL, leg="trunk", address=SOURCE, expected=True),
+        record.media_latch(CALL, leg="trunk", leg_id=TRUNK_LEG, address=SOURCE, expected=True),
         record.call_final(
             CALL,
             STRICT,
@@ -76,7 +94,7 @@ def every_record() -> list[dict[str, object]]:
             Termination.HANGUP_BROWSER,
             duration=12.3456,
             codecs=["opus", "telephone-event"],
-            counters={"srtp_auth_failed": 3},
+            counters={"trunk": {"srtp_auth_failed": 3}},
         ),
         record.call_final(CALL, STRICT, CallPosture(), Termination.ENCRYPTION_IMPOSSIBLE, duration=0.0),
         notices.auth_ok(user="alice", source=SOURCE, transport="wss", method="REGISTER"),

@@ -17,7 +17,7 @@ from gateway.base.keying import Keying, Proto
 from gateway.base.profiles import Profile
 from gateway.base.signalling import Signalling, TlsInfo, TransportName
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort, LegKind
+from gateway.base.values import CALLER, HostPort, LegId, LegKind
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
 from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector
@@ -58,7 +58,7 @@ SAMPLES: dict[object, object] = {
     TlsInfo: replace(TLS, peer_subject=PLANTED, reason=PLANTED, verified_name=PLANTED),
     Iterable[str]: [PLANTED],
     Iterable[EffectivePolicy]: [effective_policy(Profile.STRICT, PLANTED)],
-    Mapping[str, int]: {PLANTED: 1},
+    Mapping[str, Mapping[str, int]]: {PLANTED: {PLANTED: 1}},
     Iterable[CauseFacts]: [Reason("Q.850", 17, PLANTED)],
 }
 """Every type a builder may take. None of them holds a key; one that is not listed fails the test below."""
@@ -108,7 +108,9 @@ def test_every_record_is_json_as_it_stands() -> None:
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 def test_a_leg_record_shows_the_vector_it_was_graded_by(suite: CryptoSuite) -> None:
     vector = trunk("sdes", suite=suite)
-    built = record.leg_record(CALL, STRICT, judge(STRICT, vector), vector, checkpoint="P3", source=SOURCE, identity=TLS)
+    built = record.leg_record(
+        CALL, STRICT, judge(STRICT, vector), vector, leg_id=2, checkpoint="P3", source=SOURCE, identity=TLS
+    )
     assert built["type"] == "leg.secured"
     assert built["vector_after"] == vector.as_dict()
     assert (built["grade_after"], built["decision"], built["codes"]) == ("HOP_BY_HOP", "allowed", [])
@@ -118,14 +120,20 @@ def test_a_leg_record_shows_the_vector_it_was_graded_by(suite: CryptoSuite) -> N
 
 def test_a_weak_leg_cannot_be_recorded_as_secured_by_calling_the_wrong_builder() -> None:
     plain = trunk("plain", "udp")
-    assert record.leg_record(CALL, PREFER, judge(PREFER, plain), plain, checkpoint="P3")["type"] == "leg.downgraded"
-    assert record.leg_record(CALL, STRICT, judge(STRICT, plain), plain, checkpoint="P3")["type"] == "leg.violation"
+    assert (
+        record.leg_record(CALL, PREFER, judge(PREFER, plain), plain, leg_id=2, checkpoint="P3")["type"]
+        == "leg.downgraded"
+    )
+    assert (
+        record.leg_record(CALL, STRICT, judge(STRICT, plain), plain, leg_id=2, checkpoint="P3")["type"]
+        == "leg.violation"
+    )
 
 
 def test_a_refused_change_shows_before_after_and_what_was_answered() -> None:
     before, after = trunk("sdes"), trunk("plain", "udp")
     verdict = judge_change(STRICT, before, after)
-    built = record.leg_record(CALL, STRICT, verdict, after, checkpoint="P5", before=before, sip_status=488)
+    built = record.leg_record(CALL, STRICT, verdict, after, leg_id=2, checkpoint="P5", before=before, sip_status=488)
     assert (built["kind"], built["grade_before"], built["grade_after"]) == ("D2", "HOP_BY_HOP", "CLEARTEXT")
     assert built["vector_before"] == before.as_dict()
     assert built["codes"] == ["media.plain_rtp", "mid.crypto_removed"]
@@ -134,14 +142,14 @@ def test_a_refused_change_shows_before_after_and_what_was_answered() -> None:
 
 def test_the_retry_in_the_clear_is_recorded_as_the_downgrade_it_is() -> None:
     plan = OfferPlan(Proto.AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
-    built = record.offer_retry(CALL, PREFER, plan, refused_status=606)
+    built = record.offer_retry(CALL, PREFER, plan, leg_id=2, refused_status=606)
     assert (built["type"], built["codes"], built["refused_status"]) == ("leg.downgraded", ["media.savp_retry"], 606)
     assert built["grade_after"] == "CLEARTEXT"
 
 
 def test_an_offer_refused_before_anything_was_seen_is_a_violation_without_a_vector() -> None:
     refusal = Refusal(Code.KEY_SDES_CLEARTEXT, Termination.ENCRYPTION_IMPOSSIBLE)
-    built = record.offer_refused(CALL, STRICT, refusal, leg="trunk", checkpoint="P1")
+    built = record.offer_refused(CALL, STRICT, refusal, leg="trunk", leg_id=2, checkpoint="P1")
     assert (built["type"], built["codes"]) == ("leg.violation", ["key.sdes_cleartext"])
     assert built["sip_sent"] == {"code": 403, "warning": 399, "reason": "encryption-impossible"}
     assert "vector_after" not in built
@@ -155,10 +163,10 @@ def test_numbers_are_masked_and_names_are_not() -> None:
 
 def test_the_final_record_has_the_grades_of_the_call() -> None:
     posture = CallPosture()
-    posture.update("browser", browser())
-    posture.update("trunk", trunk("plain"))
+    posture.update(CALLER, browser())
+    posture.update(LegId(2), trunk("plain"))
     posture.mark_answered()
-    posture.update("trunk", trunk("sdes"))
+    posture.update(LegId(2), trunk("sdes"))
     built = record.call_final(CALL, PREFER, posture, Termination.HANGUP_TRUNK, duration=61.23456)
     assert (built["grade_at_answer"], built["grade_current"], built["grade_worst"]) == (
         "CLEARTEXT",
@@ -172,7 +180,7 @@ def test_the_final_record_has_the_grades_of_the_call() -> None:
 
 def test_a_leg_that_never_got_keys_has_no_grade_in_the_final_record() -> None:
     posture = CallPosture()
-    posture.update("browser", browser(keying=Keying.PENDING))
+    posture.update(CALLER, browser(keying=Keying.PENDING))
     built = record.call_final(CALL, STRICT, posture, Termination.DTLS_FAILED, duration=0.0)
     assert built["legs"] == {"browser": "pending"}
     assert (built["answered"], built["grade_at_answer"]) == (False, None)

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from gateway.base.crypto_suite import AEAD_AES_128_GCM, CryptoSuite
 from gateway.base.profiles import Profile
 from gateway.base.signalling import TlsInfo
-from gateway.base.values import HostPort, Secret
+from gateway.base.values import CALLER, NO_LEG, HostPort, LegId, LegKind, Secret
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.b2bua import Call
 from gateway.call.browser_leg import BrowserLeg
 from gateway.call.hops import HopMarks
 from gateway.call.leg import Leg
+from gateway.call.making import LegMaker
 from gateway.call.places import NO_PLACES, OwnPlaces
-from gateway.call.state import CallContext, CallState
+from gateway.call.state import CallContext, CallFacts, CallState
+from gateway.call.targets import TrunkTarget, UserTarget
 from gateway.call.trunk_leg import TrunkLeg
-from gateway.policy.model import effective_policy
+from gateway.media.relay_commands import Command, IcePort, OpenLeg, RelayPlan, Route
+from gateway.media.relay_events import LegOpened
+from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.address import NameAddr
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
 from gateway.sip.uri import SipUri
+from gateway.trunks.model import Trunk
 from tests import messages
 from tests.sites import made_site, made_trunk
 
+SITE = made_site()
 VECTORS = Path(__file__).parents[1] / "vectors" / "sdp"
 BROWSER_FLOW = Flow(1, "wss", HostPort("192.0.2.1", 8443), HostPort("192.0.2.99", 50000))
 FINGERPRINT = Fingerprint("sha-256", bytes(range(32)))
+CONTACT = SipUri.parse("sip:alice@client.invalid;transport=ws")
 TRUNK_CONTACT = "<sip:callee@127.0.0.2:5061>"
-SITE = made_site()
+C = TypeVar("C", bound=Command)
 E = TypeVar("E")
+OTHER = {LegKind.BROWSER: LegKind.TRUNK, LegKind.TRUNK: LegKind.BROWSER}
+"""The other side of an ordinary call."""
+L = TypeVar("L", BrowserLeg, TrunkLeg)
+
+
+Happening = Callable[["MachineScene"], events.Event]
 
 
 def vector(name: str) -> bytes:
@@ -66,6 +81,25 @@ def request(
     return messages.request(method, "sip:600@example.test", lines, body)
 
 
+def address(user: str, host: str) -> NameAddr:
+    """A plain address."""
+    return NameAddr("", SipUri.of(user, host))
+
+
+class SceneMaker(LegMaker):
+    """Makes legs whose tags say what they are: `gw-browser`, `gw-trunk`, and `gw-browser-3` for leg 3."""
+
+    def browser(self, leg: LegId, *args: Any, **named: Any) -> BrowserLeg:
+        return self._tagged(super().browser(leg, *args, **named))
+
+    def trunk(self, leg: LegId, *args: Any, **named: Any) -> TrunkLeg:
+        return self._tagged(super().trunk(leg, *args, **named))
+
+    def _tagged(self, leg: L) -> L:
+        leg.local_tag = f"gw-{leg.kind}" if leg.id <= 2 else f"gw-{leg.kind}-{leg.id}"
+        return leg
+
+
 @dataclass
 class MachineScene:
     """One call on stage. `effects` holds what came out since the last `take`."""
@@ -77,6 +111,13 @@ class MachineScene:
     flow: Flow = field(default_factory=trunk_flow)
     own: OwnPlaces = NO_PLACES
     media_bind: str = "127.0.0.1"
+    trunk: Trunk | None = None
+    """How the trunk is configured; by default as `profile` says."""
+    others: tuple[Trunk, ...] = ()
+    """Further trunks to try."""
+    browser_flow: Flow = BROWSER_FLOW
+    places: tuple[events.Place, ...] | None = None
+    """Where the user of an inbound call is signed in; None: at one place."""
     now: float = 100.0
 
     def __post_init__(self) -> None:
@@ -84,92 +125,198 @@ class MachineScene:
         keys = itertools.count(1)
         self.effects: list[fx.Effect] = []
         self.all: list[fx.Effect] = []
-        self.trunk = made_trunk("sip:pbx.example;transport=tls", security=self.profile)
-        context = CallContext(
-            tokens=lambda length: f"{next(numbers):0{length}d}"[-length:],
+        media = {"bind": self.media_bind, "advertise": "127.0.0.1"}
+        self.config = self.trunk or made_trunk(
+            "sip:pbx.example;transport=tls", security=self.profile.value, media=media
+        )
+
+        def tokens(length: int) -> str:
+            return f"{next(numbers):0{length}d}"[-length:]
+
+        make = SceneMaker(
+            tokens=tokens,
             new_key=lambda length: bytes([next(keys)]) * length,
-            hop_marks=HopMarks(Secret(b"hop key"), lambda length: f"{next(numbers):0{length}d}"[-length:]),
-            make_callee=self._callee,
+            site=SITE,
+            fingerprint=FINGERPRINT,
+            own=self.own,
         )
-        invite = request("INVITE", self.offer)
-        caller: Leg = self._browser(caller=True) if self.outbound else self._trunk(self.flow, caller=True)
-        if not self.outbound:
-            invite = invite.with_header("Contact", TRUNK_CONTACT)
-        caller.invite, caller.invite_key = invite, "invite-key"
+        context = CallContext(
+            tokens=tokens,
+            hop_marks=HopMarks(Secret(b"hop key"), tokens),
+            make=make,
+        )
+        policy = effective_policy(self.profile, "pbx", emergency=self.emergency)
+        self.target = TrunkTarget(self.config, policy, "600")
         self.state = CallState(
-            id="c-1",
-            uid="u" * 26,
-            outbound=self.outbound,
-            user="alice",
-            number="600",
-            calling_number="" if self.outbound else "4711",
-            trunk_id="pbx",
-            trunk_config=self.trunk,
-            policy=effective_policy(self.profile, "pbx", emergency=self.emergency),
+            facts=CallFacts(
+                id="c-1",
+                uid="u" * 26,
+                outbound=self.outbound,
+                user="alice",
+                number="600",
+                calling_number="" if self.outbound else "4711",
+            ),
             context=context,
-            site=replace(SITE, trunks={"pbx": self.trunk}),
-            caller=caller,
+            policy=policy,
+            trunk_id="pbx",
         )
-        if not self.outbound:
-            self.state.callee_flow = BROWSER_FLOW
-            self.state.callee_uri = SipUri.parse("sip:alice@client.invalid;transport=ws")
+        self.state.legs[CALLER] = self._caller(make)
+        self.state.hunt.targets = [self.target, *self._others()] if self.outbound else [UserTarget("alice")]
         self.call = Call(self.state)
 
-    def _browser(self, flow: Flow = BROWSER_FLOW, *, caller: bool) -> BrowserLeg:
-        return BrowserLeg(
-            flow=flow,
-            is_caller=caller,
-            local_address=NameAddr.parse("<sip:600@example.test>"),
-            remote_address=NameAddr.parse("<sip:alice@example.test>"),
-            contact=NameAddr.parse("<sip:gateway@example.test;transport=ws>"),
-            session_id=7,
-            local_tag="gw-browser",
-            fingerprint=FINGERPRINT,
-        )
+    def _others(self) -> list[TrunkTarget]:
+        def policy(trunk: Trunk) -> EffectivePolicy:
+            return effective_policy(trunk.security, trunk.name, emergency=self.emergency)
 
-    def _trunk(self, flow: Flow, *, caller: bool) -> TrunkLeg:
-        return TrunkLeg(
-            flow=flow,
-            is_caller=caller,
-            local_address=NameAddr.parse("<sip:alice@example.test>"),
-            remote_address=NameAddr.parse("<sip:600@pbx.example>"),
-            contact=NameAddr.parse(f"<sip:gateway@127.0.0.1:40000;transport={flow.transport}>"),
-            session_id=8,
-            local_tag="gw-trunk",
-            trunk_id="pbx",
-            trunk=self.trunk,
-            own=self.own,
-            media_bind=self.media_bind,
-            new_key=self.state.context.new_key if hasattr(self, "state") else (lambda n: b"\x7f" * n),
-        )
+        return [TrunkTarget(trunk, policy(trunk), "600") for trunk in self.others]
 
-    def _callee(self, call: CallState, flow: Flow) -> Leg:
-        return self._trunk(flow, caller=False) if self.outbound else self._browser(flow, caller=False)
+    def _caller(self, make: LegMaker) -> BrowserLeg | TrunkLeg:
+        caller: BrowserLeg | TrunkLeg
+        invite = request("INVITE", self.offer)
+        if self.outbound:
+            local, remote = address("600", "example.test"), address("alice", "example.test")
+            caller = make.browser(CALLER, self.browser_flow, local, remote, is_caller=True)
+        else:
+            invite = invite.with_header("Contact", TRUNK_CONTACT)
+            local, remote = address("alice", "example.test"), address("600", "pbx.example")
+            caller = make.trunk(CALLER, self.flow, self.target, local, remote, is_caller=True)
+        caller.invite, caller.invite_key, caller.call_id = invite, "invite-key", invite.call_id
+        return caller
+
+    def configure(self, **changes: object) -> MachineScene:
+        """Configure the trunk otherwise, before the call begins or, for what may change, while it lives."""
+        self.config = replace(self.config, **changes)  # type: ignore[arg-type]
+        self.target = replace(self.target, trunk=self.config)
+        if self.outbound and self.state.hunt.targets:
+            self.state.hunt.targets[0] = self.target
+        for leg in self.state.legs.values():
+            if isinstance(leg, TrunkLeg):
+                leg.trunk, leg.trusts_identity = self.config, self.config.trust_identity
+        return self
+
+    def on(self, flow: Flow) -> MachineScene:
+        """The browser is at the end of this connection; before the call begins."""
+        self.browser_flow = flow
+        if self.outbound:
+            self.state.caller.flow = self.state.caller.founding = flow
+        return self
 
     def _keep(self, effects: list[fx.Effect]) -> None:
         self.effects.extend(effects)
         self.all.extend(effects)
 
+    def leg(self, kind: LegKind) -> Leg | None:
+        """The leg of this kind, of the two that hear each other."""
+        return next((leg for leg in self.state.pair if leg.kind is kind), None)
+
+    def id(self, kind: LegKind) -> LegId:
+        """Its number; while there is no such leg, the one it will have."""
+        found = self.leg(kind)
+        return found.id if found is not None else LegId(self.state.last_leg)
+
+    def silent(self) -> events.TrunkSilent:
+        """The trunk called last does not answer the question either."""
+        return events.TrunkSilent([LegId(2), *(e.leg for e in self.all if isinstance(e, fx.SendRequest))][-1])
+
+    def way(self, source: LegKind, sink: LegKind) -> RelayPlan:
+        """What becomes of media this way, by what the relay was told last."""
+        ways = [r for r in self.relayed(Route) if (r.source, r.sink) == (self.id(source), self.id(sink))]
+        return ways[-1].plan if ways else RelayPlan(is_open=False)
+
+    def mapped(self, source: LegKind, sink: LegKind) -> dict[int, int]:
+        """Payload types on their way."""
+        return {m.payload_type: m.becomes for m in self.way(source, sink).payloads}
+
+    @property
+    def browser_leg(self) -> BrowserLeg:
+        found = self.leg(LegKind.BROWSER)
+        assert isinstance(found, BrowserLeg)
+        return found
+
+    @property
+    def trunk_leg(self) -> TrunkLeg:
+        found = self.leg(LegKind.TRUNK)
+        assert isinstance(found, TrunkLeg)
+        return found
+
     def begin(self) -> MachineScene:
         self._keep(self.call.open(self.now) + self.call.begin(self.now))
         return self
 
-    def feed(self, event: events.Event) -> MachineScene:
+    def feed(self, event: events.Event | Happening) -> MachineScene:
+        """Something happens; what names a leg may be written as what is made of the scene."""
+        if callable(event):
+            event = event(self)
         self._keep(self.call.handle(event, self.now))
         return self
 
     def connect(self) -> MachineScene:
-        return self.feed(events.TrunkConnected(self.flow))
+        """There is a flow to the trunk that was asked for last."""
+        return self.feed(events.TrunkConnected(self.connecting, self.flow))
+
+    @property
+    def connecting(self) -> LegId:
+        """The leg the trunk was asked for last; the second one where it was never asked for."""
+        return [LegId(2), *(e.leg for e in self.all if isinstance(e, fx.ConnectTrunk))][-1]
+
+    def unreachable(self, why: str, verification: str = "") -> MachineScene:
+        """There is no flow to the trunk."""
+        return self.feed(events.TrunkFailed(self.connecting, why, verification))
+
+    def kind(self, leg: LegId) -> LegKind:
+        """What is at the far end of a leg."""
+        return self.state.legs[leg].kind
+
+    def locate(self) -> MachineScene:
+        """The user is found where the scene says."""
+        places = self.places
+        if places is None:
+            places = (events.Place(self.browser_flow, CONTACT),)
+        return self.feed(events.Located("alice", places))
 
     def open_media(self) -> MachineScene:
-        candidates = (HostPort("192.0.2.1", 10000),)
-        return self.feed(events.MediaOpened(candidates, HostPort("127.0.0.1", 20000), HostPort("127.0.0.1", 20001)))
+        """The relay opens every place it was asked for and has not opened yet."""
+        for command in self.relayed(OpenLeg):
+            leg = self.state.legs[command.leg]
+            if not leg.is_open:
+                self.feed(opened(command))
+        return self
+
+    @property
+    def done(self) -> list[fx.Effect | Command]:
+        """Everything since the last `clear`, what the relay was told as it was told it."""
+        return [e.command if isinstance(e, fx.Relay) else e for e in self.effects]
+
+    def relayed(self, kind: type[C]) -> list[C]:
+        """What the relay was told, of one kind, in order."""
+        return [e.command for e in self.all if isinstance(e, fx.Relay) and isinstance(e.command, kind)]
+
+    def told(self, kind: type[C]) -> list[C]:
+        """The same since the last `clear`."""
+        return [e.command for e in self.effects if isinstance(e, fx.Relay) and isinstance(e.command, kind)]
+
+    @property
+    def ways(self) -> tuple[bool, bool]:
+        """Whether media passes to the trunk, and to the browser."""
+        to_trunk = self.way(LegKind.BROWSER, LegKind.TRUNK).is_open
+        return to_trunk, self.way(LegKind.TRUNK, LegKind.BROWSER).is_open
+
+    def keyed(self, suite: CryptoSuite = AEAD_AES_128_GCM, version: str = "DTLSv1.2") -> events.DtlsConnected:
+        """The handshake of the browser leg has finished."""
+        return events.DtlsConnected(self.id(LegKind.BROWSER), suite, version, "sha-256")
+
+    def fires(self, name: fx.Timer) -> events.TimerFired:
+        """The clock of this name that was set last has run out."""
+        legs = [e.leg for e in self.all if isinstance(e, fx.SetTimer) and e.name is name]
+        return events.TimerFired(name, legs[-1] if legs else NO_LEG)
 
     def calling(self) -> MachineScene:
         """Up to the callee's INVITE."""
         self.begin()
         if self.outbound:
             self.connect()
+        else:
+            self.locate()
         return self.open_media()
 
     def take(self, kind: type[E]) -> list[E]:
@@ -180,9 +327,15 @@ class MachineScene:
         self.effects.clear()
         return self
 
-    def relay(self, kind: type[E]) -> E:
+    def relay(self, kind: type[C]) -> C:
         """The last command of a kind: how things stand at the relay."""
-        return [e for e in self.all if isinstance(e, kind)][-1]
+        return self.relayed(kind)[-1]
+
+    @property
+    def callee_call_id(self) -> str:
+        """The Call-ID of the callee's INVITE."""
+        callee = self.state.callee
+        return callee.call_id if callee is not None else ""
 
     @property
     def invite(self) -> Request:
@@ -199,7 +352,7 @@ class MachineScene:
 
     def answer_to(self, sent: fx.SendRequest, status: int, body: bytes = b"", *, tag: str = "callee") -> events.Event:
         """A response to any request that went out."""
-        browser = sent.leg is fx.LegName.BROWSER
+        browser = self.state.legs[sent.leg].kind is LegKind.BROWSER
         contact = "<sip:alice@client.invalid;transport=ws>" if browser else TRUNK_CONTACT
         response = create_response(
             sent.request,
@@ -209,14 +362,14 @@ class MachineScene:
             body=body,
             content_type="application/sdp" if body else "",
         )
-        return events.ResponseIn(sent.leg, sent.purpose, response, sent.flow, sent.ask)
+        return events.ResponseIn(sent.ask, response, sent.flow)
 
     def ack(self, body: bytes = b"") -> MachineScene:
         return self.feed(events.AckIn("invite-key", request("ACK", body, to_tag="gw-browser")))
 
     def inside(
         self,
-        leg: fx.LegName,
+        leg: LegKind,
         method: str,
         body: bytes = b"",
         *,
@@ -227,16 +380,16 @@ class MachineScene:
     ) -> MachineScene:
         """A request of a peer inside its dialog, or inside that of another fork with this tag, perhaps another way."""
         found = request(method, body, cseq=cseq, to_tag=f"gw-{leg}")
-        side = self.state.leg(leg)
+        side = self.leg(leg)
         if side is not None and not side.is_caller:
-            found = found.with_header("Call-ID", self.state.callee_call_id)
+            found = found.with_header("Call-ID", side.call_id)
             found = found.with_header("From", f"<sip:callee@127.0.0.2>;tag={tag or 'callee'}")
-        if contact or leg is fx.LegName.TRUNK:
+        if contact or leg is LegKind.TRUNK:
             found = found.with_header("Contact", contact or TRUNK_CONTACT)
         came = flow or (side.flow if side is not None else BROWSER_FLOW)
-        return self.feed(events.RequestIn(leg, f"{leg}-{cseq}", found, came))
+        return self.feed(events.RequestIn(self.id(leg), f"{leg}-{cseq}", found, came))
 
-    def ack_of(self, leg: fx.LegName, cseq: int, body: bytes = b"") -> MachineScene:
+    def ack_of(self, leg: LegKind, cseq: int, body: bytes = b"") -> MachineScene:
         """The ACK of a re-INVITE that `inside` sent."""
         return self.feed(events.AckIn(f"{leg}-{cseq}", request("ACK", body, cseq=cseq, to_tag=f"gw-{leg}")))
 
@@ -254,9 +407,22 @@ class MachineScene:
         """The last record of a type."""
         return [e.record for e in self.all if isinstance(e, fx.WriteAudit) and e.record["type"] == kind][-1]
 
-    def order(self, *kinds: type[fx.Effect]) -> list[str]:
-        """Names of the given effects in the order they came."""
-        return [type(e).__name__ for e in self.all if isinstance(e, kinds)]
+    @property
+    def everything(self) -> list[fx.Effect | Command]:
+        """All that was ever done, see `done`."""
+        return [e.command if isinstance(e, fx.Relay) else e for e in self.all]
+
+    def order(self, *kinds: type[fx.Effect] | type[Command]) -> list[str]:
+        """Names of the given effects and relay commands in the order they came."""
+        came = self.everything
+        return [type(e).__name__ for e in came if isinstance(e, kinds)]
+
+
+def opened(command: OpenLeg) -> LegOpened:
+    """What the relay says when it has opened a place."""
+    if isinstance(command.place, IcePort):
+        return LegOpened(command.leg, (HostPort("192.0.2.1", 10000),), None)
+    return LegOpened(command.leg, (HostPort("127.0.0.1", 20000),), HostPort("127.0.0.1", 20001))
 
 
 def sdes_answer(offer: bytes, *, suite: str = "AES_CM_128_HMAC_SHA1_80", key: str = "A" * 40) -> bytes:

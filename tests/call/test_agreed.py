@@ -6,11 +6,11 @@ import itertools
 
 import pytest
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import LegName, Purpose
+from gateway.call.effects import Purpose
+from gateway.media.relay_commands import Route, SetKeys, SetPeer
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import from_browser, from_trunk, held
 from tests.call.test_setup import finished
@@ -19,14 +19,14 @@ from tests.effort import SEARCHING
 BROWSER_ANSWER = vector("chromium_answer_to_rtpengine")
 KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
 TOLERANT = (Profile.PREFER, Profile.OSRTP, Profile.LEGACY)
-RELAY = (fx.SetTrunkKeys, fx.SetTrunkMedia, fx.SetPayloads, fx.SetDirection)
+RELAY = (SetKeys, SetPeer, Route)
 
 
 def plain(profile: Profile) -> MachineScene:
     """A call in clear from a trunk over verified TLS."""
     scene = MachineScene(profile=profile, outbound=False, offer=answer(), flow=trunk_flow()).calling()
     scene.reply(200, BROWSER_ANSWER).ack()
-    return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
+    return scene.feed(scene.keyed()).clear()
 
 
 def keyed(profile: Profile = Profile.PREFER) -> MachineScene:
@@ -34,7 +34,7 @@ def keyed(profile: Profile = Profile.PREFER) -> MachineScene:
     body = sdes_answer(scene.invite.body) if b"a=crypto" in scene.invite.body else answer()
     proto = b"RTP/SAVP" if b"RTP/SAVP" in scene.invite.body else b"RTP/AVP"
     scene.reply(200, body.replace(b"RTP/SAVP", proto)).ack()
-    return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
+    return scene.feed(scene.keyed()).clear()
 
 
 def at(body: bytes, address: str) -> bytes:
@@ -51,7 +51,7 @@ def recorded(scene: MachineScene) -> str:
 
 
 def agrees(scene: MachineScene) -> bool:
-    return scene.relay(fx.SetTrunkMedia).keyed == (recorded(scene) == "sdes")
+    return scene.relay(SetPeer).keyed == (recorded(scene) == "sdes")
 
 
 HOLDS = {
@@ -73,10 +73,10 @@ def test_a_call_in_clear_that_becomes_keyed_by_a_hold_is_keyed_at_the_relay_too(
     assert scene.responses[-1].status == 200
     assert recorded(scene) == "sdes"
     assert agrees(scene)
-    assert scene.relay(fx.SetTrunkMedia).rtp.host == "127.0.0.2"
-    steps = [type(e) for e in scene.effects]
-    assert steps.index(fx.WriteAudit) < steps.index(fx.SetTrunkKeys) < steps.index(fx.SetTrunkMedia)
-    assert steps.index(fx.SetTrunkMedia) < steps.index(fx.Respond)
+    assert scene.relay(SetPeer).rtp.host == "127.0.0.2"
+    steps = [type(e) for e in scene.done]
+    assert steps.index(fx.WriteAudit) < steps.index(SetKeys) < steps.index(SetPeer)
+    assert steps.index(SetPeer) < steps.index(fx.Respond)
 
 
 @pytest.mark.parametrize("address", ["IP4 0.0.0.0", "IP6 ::"])
@@ -90,7 +90,7 @@ def test_a_keyed_call_that_becomes_clear_by_a_hold_is_clear_at_the_relay_too(add
 def test_a_hold_by_port_0_changes_neither(body: bytes) -> None:
     scene = from_trunk(plain(Profile.PREFER), "INVITE", body)
     assert scene.responses[-1].status == 488
-    assert not [e for e in scene.effects if isinstance(e, (*RELAY, fx.WriteAudit))]
+    assert not [e for e in scene.done if isinstance(e, (*RELAY, fx.WriteAudit))]
 
 
 def test_a_resume_at_the_same_address_brings_the_relay_no_new_keys() -> None:
@@ -98,7 +98,7 @@ def test_a_resume_at_the_same_address_brings_the_relay_no_new_keys() -> None:
     scene = from_trunk(keyed(), "INVITE", at(answer("RTP/SAVP", KEY), "IP4 0.0.0.0"))
     scene.reply(200, held(b"recvonly").replace(b"actpass", b"active"), purpose=Purpose.REINVITE).clear()
     from_trunk(scene, "INVITE", answer("RTP/SAVP", KEY), cseq=901)
-    assert [type(e) for e in scene.effects if isinstance(e, RELAY)] == [fx.SetTrunkMedia, fx.SetDirection]
+    assert [type(e) for e in scene.done if isinstance(e, RELAY)] == [SetPeer, Route]
 
 
 BODIES = {
@@ -121,7 +121,7 @@ def test_whatever_follows_whatever_record_and_relay_say_the_same(first: str, out
         scene = keyed() if outbound else plain(Profile.PREFER)
         for cseq, name in enumerate((first, *rest), start=900):
             from_trunk(scene, "INVITE", BODIES[name], cseq=cseq)
-            for sent in [e for e in scene.take(fx.SendRequest) if e.leg is LegName.BROWSER]:
+            for sent in [e for e in scene.take(fx.SendRequest) if scene.kind(e.leg) is LegKind.BROWSER]:
                 good = held(b"sendrecv").replace(b"actpass", b"active") if outbound else BROWSER_ANSWER
                 scene.feed(scene.answer_to(sent, 200, b"" if sent.purpose is Purpose.UPDATE else good))
             scene.clear()
@@ -132,45 +132,45 @@ def test_whatever_follows_whatever_record_and_relay_say_the_same(first: str, out
 def test_an_answer_keys_the_relay_once(profile: Profile) -> None:
     """Keys cross the process border once for each agreement."""
     scene = keyed(profile)
-    commands = [e for e in scene.all if isinstance(e, RELAY)]
-    assert len(commands) == len({type(e) for e in commands})
+    commands = [e for e in scene.everything if isinstance(e, RELAY)]
+    assert len(commands) == len({(type(e), e.source if isinstance(e, Route) else e.leg) for e in commands})
 
 
 def test_a_hold_by_the_browser_brings_the_relay_no_new_keys() -> None:
     scene = from_browser(keyed(Profile.STRICT), "INVITE", held(b"sendonly"))
     scene.reply(200, sdes_answer(scene.invite.body).replace(b"sendrecv", b"recvonly"), purpose=Purpose.REINVITE)
-    assert [type(e) for e in scene.effects if isinstance(e, RELAY)] == [fx.SetDirection, fx.SetTrunkMedia]
+    assert [type(e) for e in scene.done if isinstance(e, RELAY)] == [Route, SetPeer]
 
 
 @pytest.mark.parametrize("address", ["IP4 0.0.0.0", "IP6 ::"])
 @pytest.mark.parametrize("way", ["answer to our hold", "ACK"])
 def test_an_answer_without_an_address_keeps_keys_and_place(way: str, address: str) -> None:
     scene = keyed()
-    before = scene.relay(fx.SetTrunkMedia)
+    before = scene.relay(SetPeer)
     if way == "ACK":
         from_trunk(scene, "INVITE")
-        scene.ack_of(LegName.TRUNK, 900, at(sdes_answer(scene.responses[-1].body), address))
+        scene.ack_of(LegKind.TRUNK, 900, at(sdes_answer(scene.responses[-1].body), address))
     else:
         from_browser(scene, "INVITE", held(b"sendonly"))
         body = sdes_answer(scene.invite.body).replace(b"sendrecv", b"recvonly")
         scene.reply(200, at(body, address), purpose=Purpose.REINVITE)
     assert finished(scene) is None
     assert agrees(scene)
-    assert scene.relay(fx.SetTrunkMedia) == before
+    assert scene.relay(SetPeer) == before
 
 
 def test_a_trunk_that_calls_on_hold_without_an_address_is_told_to_the_relay_when_it_gives_one() -> None:
     offer = at(answer("RTP/SAVP", KEY), "IP4 0.0.0.0")
     scene = MachineScene(outbound=False, offer=offer, flow=trunk_flow()).calling().reply(200, BROWSER_ANSWER).ack()
-    assert scene.take(fx.SetTrunkKeys)
-    assert not scene.take(fx.SetTrunkMedia)
+    assert scene.told(SetKeys)
+    assert not scene.told(SetPeer)
     from_trunk(scene, "INVITE", answer("RTP/SAVP", KEY), cseq=2)
-    assert scene.relay(fx.SetTrunkMedia).keyed
+    assert scene.relay(SetPeer).keyed
     assert finished(scene) is None
 
 
 def test_reading_an_offer_changes_nothing_of_the_leg() -> None:
-    trunk = keyed().state.trunk
+    trunk = keyed().trunk_leg
     assert trunk is not None
     before = trunk.remember()
     trunk.inspect_offer(answer("RTP/SAVP", KEY, port=4900))

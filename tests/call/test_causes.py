@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import causes, events
 from gateway.call import effects as fx
-from gateway.call.effects import LegName
 from gateway.sip.message import Request
 from gateway.sip.reason import Q850, SIP, Reason
 from tests.call.machine_scene import MachineScene, answer, request, sdes_answer
@@ -108,31 +108,31 @@ def test_a_browser_that_refuses_is_no_fault_of_a_trunk(status: int) -> None:
 def test_the_cause_of_a_refusal_goes_on_as_a_number_and_only_that_of_q850(outbound: bool) -> None:
     scene = refused(503, 'SIP;cause=503;text="x"', 'q.850 ; cause=34;text="ring 0900"', outbound=outbound)
     assert scene.responses[-1].headers.get_all("Reason") == ['Q.850;cause=34;text="No circuit or channel available"']
-    assert scene.state.reasons == (Reason(SIP, 503, "x"), Reason(Q850, 34, "ring 0900"))
+    assert scene.state.end.reasons == (Reason(SIP, 503, "x"), Reason(Q850, 34, "ring 0900"))
 
 
-@pytest.mark.parametrize("leg", list(LegName))
-def test_the_cause_of_a_bye_reaches_the_other_side(leg: LegName) -> None:
+@pytest.mark.parametrize("leg", list(LegKind))
+def test_the_cause_of_a_bye_reaches_the_other_side(leg: LegKind) -> None:
     scene = talking()
     bye = request("BYE", cseq=9, to_tag=f"gw-{leg}", extra=(("Reason", 'Q.850;cause=41;text="own words"'),))
-    side = scene.state.leg(leg)
+    side = scene.leg(leg)
     assert side is not None
     if not side.is_caller:
-        bye = bye.with_header("Call-ID", scene.state.callee_call_id)
+        bye = bye.with_header("Call-ID", scene.callee_call_id)
         bye = bye.with_header("From", "<sip:callee@127.0.0.2>;tag=callee")
-    scene.feed(events.RequestIn(leg, "bye", bye, side.flow))
+    scene.feed(events.RequestIn(side.id, "bye", bye, side.flow))
     assert last(scene, "BYE").headers.get_all("Reason") == ['Q.850;cause=41;text="Temporary failure"']
 
 
 def test_a_bye_that_gives_no_cause_says_nothing_on() -> None:
-    scene = talking().inside(LegName.TRUNK, "BYE", cseq=3)
+    scene = talking().inside(LegKind.TRUNK, "BYE", cseq=3)
     assert "Reason" not in last(scene, "BYE").headers
 
 
 def test_sip_200_in_a_bye_is_an_ordinary_end() -> None:
     scene = talking()
     bye = request("BYE", cseq=9, to_tag="gw-browser", extra=(("Reason", "SIP;cause=200"),))
-    scene.feed(events.RequestIn(LegName.BROWSER, "bye", bye, scene.state.caller.flow))
+    scene.feed(events.RequestIn(scene.id(LegKind.BROWSER), "bye", bye, scene.state.caller.flow))
     assert "Reason" not in last(scene, "BYE").headers
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events
+from gateway.media.relay_commands import SetKeys, SetPeer
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, request, sdes_answer, trunk_flow, vector
 from tests.call.test_setup import finished
 
@@ -21,20 +22,20 @@ def established(profile: Profile = Profile.STRICT) -> MachineScene:
     ).calling()
     body = sdes_answer(scene.invite.body) if profile is Profile.STRICT else answer()
     scene.reply(200, body).ack()
-    scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+    scene.feed(scene.keyed())
     return scene.clear()
 
 
 def from_browser(scene: MachineScene, method: str, body: bytes = b"", cseq: int = 2) -> MachineScene:
     return scene.feed(
         events.RequestIn(
-            fx.LegName.BROWSER, f"k{cseq}", request(method, body, cseq=cseq, to_tag="gw-browser"), BROWSER_FLOW
+            scene.id(LegKind.BROWSER), f"k{cseq}", request(method, body, cseq=cseq, to_tag="gw-browser"), BROWSER_FLOW
         )
     )
 
 
 def from_trunk(scene: MachineScene, method: str, body: bytes = b"", cseq: int = 900) -> MachineScene:
-    return scene.inside(fx.LegName.TRUNK, method, body, cseq=cseq)
+    return scene.inside(LegKind.TRUNK, method, body, cseq=cseq)
 
 
 def held(direction: bytes) -> bytes:
@@ -60,7 +61,7 @@ def test_hold_is_answered_recvonly_and_passed_on_to_the_trunk_with_the_same_key(
     key = next(line for line in before.splitlines() if b" AES_CM_128_HMAC" in line)
     assert key in reinvite.request.body
     assert reinvite.request.body.count(b"a=crypto") == 1
-    assert scene.take(fx.SetDirection)[-1] == fx.SetDirection(to_trunk=True, to_browser=False)
+    assert scene.ways == (True, False)
 
 
 def test_resume_is_answered_sendrecv_although_the_trunk_said_recvonly_to_our_hold() -> None:
@@ -73,7 +74,7 @@ def test_resume_is_answered_sendrecv_although_the_trunk_said_recvonly_to_our_hol
     (reinvite,) = scene.take(fx.SendRequest)
     assert b"a=sendrecv" in reinvite.request.body
     scene.reply(200, sdes_answer(scene.invite.body), purpose=fx.Purpose.REINVITE)
-    assert scene.take(fx.SetDirection)[-1] == fx.SetDirection(to_trunk=True, to_browser=True)
+    assert scene.ways == (True, True)
     assert finished(scene) is None
 
 
@@ -81,7 +82,7 @@ def test_hold_works_although_the_trunk_refuses_the_reinvite() -> None:
     scene = from_browser(established(), "INVITE", held(b"inactive"))
     scene.reply(488, purpose=fx.Purpose.REINVITE)
     assert finished(scene) is None
-    assert scene.take(fx.SetDirection)[-1] == fx.SetDirection(to_trunk=False, to_browser=False)
+    assert scene.ways == (False, False)
 
 
 def test_glare_is_retried_after_a_wait() -> None:
@@ -110,7 +111,7 @@ def test_a_trunk_that_drops_encryption_is_refused_then_hung_up_on() -> None:
     assert scene.record("leg.violation")["codes"]
     assert "mid.crypto_removed" in str(scene.record("leg.violation")["codes"])
     assert finished(scene) is None
-    assert not scene.take(fx.SetTrunkMedia)
+    assert not scene.told(SetPeer)
     from_trunk(scene, "INVITE", answer("RTP/AVP"), cseq=901)
     assert finished(scene) is Termination.ENCRYPTION_REMOVED
 
@@ -121,7 +122,7 @@ def test_a_new_key_from_the_trunk_is_taken_and_ours_is_kept() -> None:
     from_trunk(scene, "INVITE", offer)
     assert scene.responses[-1].status == 200
     assert scene.responses[-1].body.count(b"a=crypto:5 ") == 1
-    keys = [e for e in scene.all if isinstance(e, fx.SetTrunkKeys)]
+    keys = scene.relayed(SetKeys)
     assert keys[-1].rx != keys[0].rx
     assert keys[-1].tx == keys[0].tx
 
@@ -130,7 +131,7 @@ def test_a_trunk_on_hold_tells_the_browser() -> None:
     scene = from_trunk(established(Profile.LEGACY), "INVITE", answer(direction="sendonly"))
     assert b"a=recvonly" in scene.responses[-1].body
     (reinvite,) = scene.take(fx.SendRequest)
-    assert reinvite.leg is fx.LegName.BROWSER
+    assert scene.kind(reinvite.leg) is LegKind.BROWSER
     assert b"a=sendonly" in reinvite.request.body
     assert "Call-Security" in reinvite.request.headers
 
@@ -157,7 +158,7 @@ def test_methods_we_do_not_have_are_405_with_those_we_have(method: str) -> None:
 def test_a_bye_is_passed_on_and_the_call_forgotten_when_it_is_answered() -> None:
     scene = from_browser(established(), "BYE")
     assert scene.responses[-1].status == 200
-    assert [(e.leg.value, e.request.method) for e in scene.take(fx.SendRequest)] == [("trunk", "BYE")]
+    assert [(scene.kind(e.leg).value, e.request.method) for e in scene.take(fx.SendRequest)] == [("trunk", "BYE")]
     assert finished(scene) is Termination.HANGUP_BROWSER
     assert not scene.take(fx.Forget)
     scene.reply(200, purpose=fx.Purpose.BYE)

@@ -8,9 +8,10 @@ import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events
-from gateway.call.effects import LegName, Purpose
+from gateway.call.effects import Purpose
 from gateway.sip.events import CancelReceived
 from gateway.sip.message import Headers, Request
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
@@ -36,7 +37,7 @@ def test_bye_of_the_caller_in_an_early_dialog_ends_the_call_as_a_cancel_would(
     outbound: bool, early_media: bool
 ) -> None:
     scene = ringing(outbound=outbound, early_media=early_media)
-    caller = scene.state.caller.name
+    caller = scene.state.caller.kind
     scene.inside(caller, "BYE", cseq=2)
     assert statuses(scene, f"{caller}-2") == [200]
     assert statuses(scene, "invite-key")[-1] == 487
@@ -47,30 +48,30 @@ def test_bye_of_the_caller_in_an_early_dialog_ends_the_call_as_a_cancel_would(
 @pytest.mark.parametrize("outbound", [True, False])
 def test_the_callers_dialog_is_known_from_our_first_answer_with_a_tag_and_once(outbound: bool) -> None:
     scene = ringing(outbound=outbound)
-    tracked = [e.key for e in scene.all if isinstance(e, fx.TrackDialog) and e.leg is scene.state.caller.name]
+    tracked = [e.key for e in scene.all if isinstance(e, fx.TrackDialog) and e.leg == scene.state.caller.id]
     first = next(r for r in scene.responses if r.status == 180)
     assert tracked == [("caller-call-id", first.to.tag, "caller")]
     scene.reply(180).reply(183)
-    tracked = [e.key for e in scene.all if isinstance(e, fx.TrackDialog) and e.leg is scene.state.caller.name]
+    tracked = [e.key for e in scene.all if isinstance(e, fx.TrackDialog) and e.leg == scene.state.caller.id]
     assert len(tracked) == 1
 
 
 def test_a_cancel_that_crosses_the_bye_changes_nothing() -> None:
-    scene = ringing(outbound=False).inside(LegName.TRUNK, "BYE", cseq=2)
-    scene.feed(events.CancelIn()).inside(LegName.TRUNK, "BYE", cseq=3)
+    scene = ringing(outbound=False).inside(LegKind.TRUNK, "BYE", cseq=2)
+    scene.feed(events.CancelIn()).inside(LegKind.TRUNK, "BYE", cseq=3)
     assert scene.order(fx.Finished) == ["Finished"]
     assert statuses(scene, "trunk-3") == [200]
     assert statuses(scene, "invite-key")[1:] == [487]
 
 
 def test_a_bye_that_crosses_a_cancel_is_answered() -> None:
-    scene = ringing(outbound=False).feed(events.CancelIn()).inside(LegName.TRUNK, "BYE", cseq=2)
+    scene = ringing(outbound=False).feed(events.CancelIn()).inside(LegKind.TRUNK, "BYE", cseq=2)
     assert statuses(scene, "trunk-2") == [200]
     assert scene.order(fx.Finished) == ["Finished"]
 
 
 def test_an_answer_that_crosses_the_bye_is_acknowledged_and_hung_up_on() -> None:
-    scene = ringing(outbound=True).inside(LegName.BROWSER, "BYE", cseq=2)
+    scene = ringing(outbound=True).inside(LegKind.BROWSER, "BYE", cseq=2)
     scene.clear().reply(200, sdes_answer(scene.invite.body))
     assert [type(e) for e in scene.take(fx.SendAck)] == [fx.SendAck]
     assert [e.request.method for e in scene.take(fx.SendRequest)] == ["BYE"]
@@ -79,7 +80,7 @@ def test_an_answer_that_crosses_the_bye_is_acknowledged_and_hung_up_on() -> None
 
 def test_a_bye_that_crosses_our_200_ends_the_answered_call() -> None:
     scene = ringing(outbound=True).reply(200, sdes_answer(ringing(outbound=True).invite.body))
-    scene.inside(LegName.BROWSER, "BYE", cseq=2)
+    scene.inside(LegKind.BROWSER, "BYE", cseq=2)
     assert scene.state.termination is Termination.HANGUP_BROWSER
     assert [e.request.method for e in scene.take(fx.SendRequest) if e.purpose is Purpose.BYE] == ["BYE"]
     assert statuses(scene, "browser-2") == [200]
@@ -88,7 +89,7 @@ def test_a_bye_that_crosses_our_200_ends_the_answered_call() -> None:
 @pytest.mark.parametrize(("cseq", "status"), [(1, 200), (0, 500)])
 def test_a_request_older_than_the_invite_is_out_of_order(cseq: int, status: int) -> None:
     scene = ringing(outbound=False)
-    scene.inside(LegName.TRUNK, "OPTIONS", cseq=cseq)
+    scene.inside(LegKind.TRUNK, "OPTIONS", cseq=cseq)
     assert statuses(scene, f"trunk-{cseq}") == [status]
     assert scene.state.live
 
@@ -96,10 +97,10 @@ def test_a_request_older_than_the_invite_is_out_of_order(cseq: int, status: int)
 @pytest.mark.parametrize(("method", "status"), [("PRACK", 405), ("INFO", 405), ("OPTIONS", 200), ("UPDATE", 200)])
 def test_other_requests_in_an_early_dialog_are_answered_and_the_browser_rings_on(method: str, status: int) -> None:
     scene = ringing(outbound=False)
-    scene.clear().inside(LegName.TRUNK, method, cseq=2)
+    scene.clear().inside(LegKind.TRUNK, method, cseq=2)
     assert statuses(scene, "trunk-2") == [status]
     assert [type(e) for e in scene.effects] == [fx.Respond]
-    scene.inside(LegName.TRUNK, "BYE", cseq=3)  # BYE before PRACK, after it, instead of it
+    scene.inside(LegKind.TRUNK, "BYE", cseq=3)  # BYE before PRACK, after it, instead of it
     assert statuses(scene, "invite-key")[-1] == 487
 
 
@@ -107,7 +108,7 @@ def test_other_requests_in_an_early_dialog_are_answered_and_the_browser_rings_on
 
 
 def test_bye_of_the_only_phone_that_rings_ends_the_call() -> None:
-    scene = ringing(outbound=True).inside(LegName.TRUNK, "BYE", cseq=1)
+    scene = ringing(outbound=True).inside(LegKind.TRUNK, "BYE", cseq=1)
     assert statuses(scene, "trunk-1") == [200]
     assert statuses(scene, "invite-key")[-1] == 480
     assert scene.state.termination is Termination.REJECTED
@@ -116,7 +117,7 @@ def test_bye_of_the_only_phone_that_rings_ends_the_call() -> None:
 
 def test_bye_of_one_phone_of_several_leaves_the_others_ringing() -> None:
     scene = ringing(outbound=True).reply(180, tag="second")
-    scene.clear().inside(LegName.TRUNK, "BYE", cseq=1)
+    scene.clear().inside(LegKind.TRUNK, "BYE", cseq=1)
     assert scene.state.live
     assert [type(e) for e in scene.effects] == [fx.Respond]
     scene.reply(200, sdes_answer(scene.invite.body), tag="second")
@@ -124,7 +125,7 @@ def test_bye_of_one_phone_of_several_leaves_the_others_ringing() -> None:
 
 
 def test_the_answer_of_a_phone_that_has_said_bye_is_hung_up_on() -> None:
-    scene = ringing(outbound=True).reply(180, tag="second").inside(LegName.TRUNK, "BYE", cseq=1)
+    scene = ringing(outbound=True).reply(180, tag="second").inside(LegKind.TRUNK, "BYE", cseq=1)
     scene.clear().reply(200, sdes_answer(scene.invite.body))
     assert scene.state.live
     assert [e.request.method for e in scene.take(fx.SendRequest)] == ["BYE"]

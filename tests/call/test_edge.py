@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from gateway.audit import record
-from gateway.base.values import HostPort, LegId
-from gateway.call import change, events, security, setup
+from gateway.base.values import CALLER, NO_LEG, HostPort
+from gateway.call import b2bua, events, security
 from gateway.call.admission import Admission
 from gateway.call.b2bua import Call
 from gateway.call.edge import attempt
 from gateway.call.effects import Timer
 from gateway.media import relay_events as relay
+from gateway.media.relay_events import LegOpened
 from gateway.sip.events import RequestReceived
 from tests.call.machine_scene import BROWSER_FLOW, request
 from tests.call.office import Office, invite
@@ -63,7 +64,7 @@ async def test_a_decision_that_fails_ends_its_call_alone(
     office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     await established(office)
-    monkeypatch.setattr(setup, "media_opened", broken(error))
+    monkeypatch.setitem(b2bua._HANDLERS, LegOpened, broken(error))
     office.call("601", key="in-2", call_id="call-2")
     await office.settle()
     assert office.statuses("in-2") == [500]
@@ -79,7 +80,7 @@ async def test_a_request_that_breaks_an_established_call_ends_it_on_both_sides(
     office: Office, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     await established(office)
-    monkeypatch.setattr(change, "request", broken(KeyError("unforeseen")))
+    monkeypatch.setitem(b2bua._HANDLERS, events.RequestIn, broken(KeyError("unforeseen")))
     office.request(in_dialog(office, method, 2), key="breaks")
     await office.settle()
     assert final(office)["termination"] == "internal-error"
@@ -116,8 +117,8 @@ def in_dialog_of_first(office: Office) -> Any:
 async def test_a_timer_that_fails_ends_its_call(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     await established(office)
     (found,) = office.manager.index.runners
-    monkeypatch.setattr(Call, "_timer", broken(TypeError("unforeseen")))
-    found._timer_fired(Timer.GLARE)
+    monkeypatch.setitem(b2bua._HANDLERS, events.TimerFired, broken(TypeError("unforeseen")))
+    found._timer_fired((Timer.GLARE, NO_LEG))
     await office.settle()
     assert final(office)["termination"] == "internal-error"
 
@@ -133,7 +134,7 @@ async def test_a_task_that_fails_ends_its_call(office: Office, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     "event",
-    [relay.DtlsReceived(LegId(1), b"\x16\xfe\xfd"), relay.IceValidated(LegId(1), HostPort("192.0.2.7", 9))],
+    [relay.DtlsReceived(CALLER, b"\x16\xfe\xfd"), relay.IceValidated(CALLER, HostPort("192.0.2.7", 9))],
     ids=lambda e: type(e).__name__,
 )
 async def test_a_handshake_that_fails_as_nobody_foresaw_ends_its_call_and_not_the_relays_reader(

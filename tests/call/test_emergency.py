@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events
-from gateway.call.effects import LegName, Purpose
-from gateway.policy.book import PolicyBook
+from gateway.media.relay_commands import CloseLeg, OpenLeg, OwnPort
 from tests.call.machine_scene import MachineScene, answer, trunk_flow
 from tests.call.test_setup import finished
 from tests.sites import made_trunk
@@ -19,15 +16,11 @@ from tests.sites import made_trunk
 HERE = {"bind": "127.0.0.9"}
 
 
-def emergency(*, other_address: bool = False) -> MachineScene:
+def emergency(*, other_address: bool = False, second: str = "legacy") -> MachineScene:
     """A call to 112 with two trunks."""
-    scene = MachineScene(profile=Profile.LEGACY, emergency=True, flow=trunk_flow("udp"))
-    second = made_trunk("sip:127.0.0.3", name="second", security="legacy", media=HERE if other_address else None)
-    state = scene.state
-    policies = PolicyBook.of({"pbx": Profile.LEGACY, "second": Profile.LEGACY})
-    state.site = replace(state.site, trunks={**state.site.trunks, "second": second}, policies=policies)
-    state.alternatives = ("second",)
-    return scene
+    media = HERE if other_address else None
+    other = made_trunk("sip:127.0.0.3", name="second", security=second, media=media)
+    return MachineScene(profile=Profile.LEGACY, emergency=True, flow=trunk_flow("udp"), others=(other,))
 
 
 def trunks(scene: MachineScene) -> list[str]:
@@ -36,7 +29,7 @@ def trunks(scene: MachineScene) -> list[str]:
 
 @pytest.mark.parametrize("verification", ["", "certificate has expired"])
 def test_a_trunk_that_cannot_be_reached_is_followed_by_the_next(verification: str) -> None:
-    scene = emergency().begin().feed(events.TrunkFailed("refused", verification))
+    scene = emergency().begin().unreachable("refused", verification)
     assert trunks(scene) == ["pbx", "second"]
     scene.connect().open_media().reply(200, answer())
     assert scene.responses[-1].status == 200
@@ -47,11 +40,12 @@ def test_so_is_one_that_refuses_the_call(status: int) -> None:
     scene = emergency().calling().reply(status)
     assert trunks(scene) == ["pbx", "second"]
     assert finished(scene) is None
-    scene.connect()
+    scene.connect().open_media()
     invites = [e.request for e in scene.all if isinstance(e, fx.SendRequest)]
     assert len(invites) == 2
     assert invites[0].call_id != invites[1].call_id
-    assert len([e for e in scene.all if isinstance(e, fx.OpenMedia)]) == 1
+    assert [c.leg for c in scene.relayed(OpenLeg)] == [1, 2, 3], "the caller keeps its place"
+    assert [c.leg for c in scene.relayed(CloseLeg)] == [2]
     scene.reply(200, answer()).ack()
     assert scene.responses[-1].status == 200
     assert scene.records == ["call.start", "leg.downgraded"]
@@ -60,9 +54,9 @@ def test_so_is_one_that_refuses_the_call(status: int) -> None:
 @pytest.mark.parametrize("transport", [True, False])
 def test_and_one_that_does_not_answer_at_all(transport: bool) -> None:
     """UDP has no connection that could fail: silence is all there is."""
-    scene = emergency().calling().feed(events.RequestFailed(LegName.TRUNK, Purpose.INVITE, transport, 1))
+    scene = emergency().calling().feed(events.RequestFailed(1, transport=transport))
     assert trunks(scene) == ["pbx", "second"]
-    scene.connect().reply(200, answer())
+    scene.connect().open_media().reply(200, answer())
     assert scene.responses[-1].status == 200
 
 
@@ -74,18 +68,19 @@ def test_who_says_no_in_person_is_not_called_again(status: int) -> None:
 
 
 def test_when_no_trunk_is_left_the_last_failure_is_told() -> None:
-    scene = emergency().calling().reply(503).connect().reply(500)
+    scene = emergency().calling().reply(503).connect().open_media().reply(500)
     assert finished(scene) is Termination.TRUNK_ERROR
     assert scene.responses[-1].status == 500
     assert len([e for e in scene.all if isinstance(e, fx.Forget)]) == 1
 
 
-def test_a_trunk_with_its_media_elsewhere_cannot_take_a_session_over() -> None:
+def test_a_trunk_with_its_media_elsewhere_takes_the_call_over_all_the_same() -> None:
     scene = emergency(other_address=True).calling().reply(503)
-    assert trunks(scene) == ["pbx"]
-    assert finished(scene) is Termination.TRUNK_UNAVAILABLE
-    scene = emergency(other_address=True).begin().feed(events.TrunkFailed("refused", ""))
     assert trunks(scene) == ["pbx", "second"]
+    scene.connect().open_media()
+    assert [c.place for c in scene.relayed(OpenLeg)][-1] == OwnPort("127.0.0.9", "127.0.0.9")
+    scene.reply(200, answer()).ack()
+    assert scene.responses[-1].status == 200
 
 
 def test_giving_up_between_two_trunks_ends_the_call() -> None:
@@ -102,9 +97,7 @@ def test_only_an_emergency_call_has_another_trunk() -> None:
 
 
 def test_the_next_trunk_is_called_under_its_own_policy_for_emergencies() -> None:
-    scene = emergency()
-    state = scene.state
-    state.site = replace(state.site, policies=PolicyBook.of({"pbx": Profile.LEGACY, "second": Profile.STRICT}))
-    scene.begin().feed(events.TrunkFailed("refused", ""))
-    assert state.policy is state.site.policies.decide("second", emergency=True)
-    assert (state.policy.profile, state.policy.emergency) == (Profile.STRICT, True)
+    scene = emergency(second="strict").begin().unreachable("refused")
+    (target,) = scene.state.hunt.connecting.values()
+    assert scene.state.policy is target.policy
+    assert (scene.state.policy.profile, scene.state.policy.emergency) == (Profile.STRICT, True)

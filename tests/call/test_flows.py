@@ -10,10 +10,11 @@ import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegKind
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.flows import MAX_RECORDS
+from gateway.media.relay_commands import SetKeys
 from gateway.sip.events import FlowRefused, RequestReceived
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request
@@ -21,7 +22,7 @@ from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_an
 from tests.call.office import Office
 from tests.call.test_change import established
 
-TRUNK = fx.LegName.TRUNK
+TRUNK = LegKind.TRUNK
 TLS = trunk_flow()
 assert TLS.tls is not None
 SECOND = replace(TLS, id=9, remote=HostPort("127.0.0.2", 51234), initiated=False)
@@ -56,7 +57,7 @@ def test_a_change_over_a_weaker_flow_is_403_and_no_key_goes_out(flow: Flow, meth
     scene.inside(TRUNK, method, KEYED, cseq=900, flow=flow)
     assert scene.responses[-1].status == 403
     assert b"inline" not in keys_out(scene)
-    assert not scene.take(fx.SetTrunkKeys)
+    assert not scene.told(SetKeys)
     record = violation(scene)
     assert (record["decision"], record["message"], record["leg"]) == ("refused", method, "trunk")
     assert record["sip_sent"] == {"code": 403}
@@ -114,8 +115,8 @@ def test_a_better_flow_is_taken_and_changes_nothing_of_what_was_exposed() -> Non
     scene.feed(events.AckIn("invite-key", scene.invite))
     scene.inside(TRUNK, "UPDATE", cseq=900, flow=TLS)
     assert scene.responses[-1].status == 200
-    assert scene.state.trunk is not None
-    assert scene.state.trunk.vector.signalling.transport == "udp"
+    assert scene.trunk_leg is not None
+    assert scene.trunk_leg.vector.signalling.transport == "udp"
 
 
 def answered(scene: MachineScene) -> events.Event:
@@ -148,9 +149,9 @@ def test_a_change_that_moves_the_dialog_off_tls_is_480_with_warning_380(method: 
     assert (refused.status, refused.headers.get("Warning")) == (480, '380 gw "SIPS Not Allowed"')
     assert violation(scene)["why"] == f"moves the dialog to {transport.lower()}"
     assert b"inline" not in keys_out(scene)
-    assert scene.state.trunk is not None
-    assert scene.state.trunk.dialog is not None
-    assert str(scene.state.trunk.dialog.remote_target) == "sip:callee@127.0.0.2:5061"
+    assert scene.trunk_leg is not None
+    assert scene.trunk_leg.dialog is not None
+    assert str(scene.trunk_leg.dialog.remote_target) == "sip:callee@127.0.0.2:5061"
     assert scene.state.live
 
 
@@ -161,9 +162,9 @@ def test_a_change_that_moves_the_dialog_off_tls_is_480_with_warning_380(method: 
 def test_a_contact_that_stays_on_tls_moves_the_target(contact: str) -> None:
     scene = established().inside(TRUNK, "INVITE", KEYED, cseq=900, contact=contact)
     assert scene.responses[-1].status == 200
-    assert scene.state.trunk is not None
-    assert scene.state.trunk.dialog is not None
-    assert str(scene.state.trunk.dialog.remote_target) == contact.strip("<>")
+    assert scene.trunk_leg is not None
+    assert scene.trunk_leg.dialog is not None
+    assert str(scene.trunk_leg.dialog.remote_target) == contact.strip("<>")
 
 
 def test_an_answer_that_names_a_weaker_transport_is_recorded_and_the_call_stays_on_tls() -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events
-from gateway.call.effects import LegName, Purpose
+from gateway.call.effects import Purpose
 from gateway.call.forks import FORK_SECONDS
+from gateway.media.relay_commands import SetPeer
 from gateway.sip.events import AckReceived, ResponseReceived
 from gateway.sip.message import Headers, Request, create_response
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
@@ -34,7 +35,7 @@ WEAK_ANSWERS = {
 def byes(scene: MachineScene) -> list[tuple[str, str]]:
     """Tag and Reason of each BYE to the callee."""
     sent = [e.request for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.BYE]
-    return [(r.to.tag or "", r.headers.get("Reason") or "") for r in sent if r.call_id == scene.state.callee_call_id]
+    return [(r.to.tag or "", r.headers.get("Reason") or "") for r in sent if r.call_id == scene.callee_call_id]
 
 
 def acks(scene: MachineScene) -> list[str]:
@@ -71,7 +72,7 @@ def test_a_secure_phone_that_answers_after_a_weak_one_is_the_call() -> None:
     scene.reply(200, sdes_answer(scene.invite.body), tag="softphone").ack()
     assert scene.responses[-1].status == 200
     assert scene.record("leg.secured")["leg"] == "trunk"
-    scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+    scene.feed(scene.keyed())
     assert scene.state.live
     assert [tag for tag, _ in byes(scene)] == ["desk"]
 
@@ -155,17 +156,17 @@ def test_a_plain_phone_that_lost_does_not_touch_the_record_of_the_secure_one() -
     scene.clear().reply(200, answer(), tag="softphone")
     assert scene.record("leg.lost")["grade_after"] == "CLEARTEXT"
     assert scene.state.posture.worst is worst
-    assert scene.take(fx.SetTrunkMedia) == []
-    assert scene.state.trunk is not None
-    assert scene.state.trunk.dialog is not None
-    assert scene.state.trunk.dialog.remote_tag == "desk"
+    assert scene.told(SetPeer) == []
+    assert scene.trunk_leg is not None
+    assert scene.trunk_leg.dialog is not None
+    assert scene.trunk_leg.dialog.remote_tag == "desk"
 
 
 @pytest.mark.parametrize(("method", "status"), [("BYE", 200), ("INVITE", 481), ("UPDATE", 481), ("OPTIONS", 481)])
 def test_what_a_phone_that_was_hung_up_on_still_asks_is_no_part_of_the_call(method: str, status: int) -> None:
     scene = ringing("desk", "softphone")
     scene.reply(200, WEAK_ANSWERS["no key"], tag="desk")
-    scene.clear().inside(LegName.TRUNK, method, cseq=7, tag="desk")
+    scene.clear().inside(LegKind.TRUNK, method, cseq=7, tag="desk")
     assert [e.response.status for e in scene.take(fx.Respond)] == [status]
     assert [type(e) for e in scene.effects] == [fx.Respond]
 
@@ -173,7 +174,7 @@ def test_what_a_phone_that_was_hung_up_on_still_asks_is_no_part_of_the_call(meth
 def test_a_call_whose_last_ringing_phone_leaves_after_a_weak_one_answered_ends_for_the_encryption() -> None:
     scene = ringing("desk", "softphone")
     scene.reply(200, WEAK_ANSWERS["no key"], tag="desk")
-    scene.inside(LegName.TRUNK, "BYE", cseq=1, tag="softphone")
+    scene.inside(LegKind.TRUNK, "BYE", cseq=1, tag="softphone")
     assert scene.state.termination is Termination.ENCRYPTION_IGNORED
     assert (scene.responses[-2].status, scene.responses[-1].status) in {(200, 488), (488, 200)}
 
@@ -196,7 +197,7 @@ def test_two_byes_are_two_and_the_call_waits_for_both() -> None:
     scene.reply(200, sdes_answer(scene.invite.body), tag="two")
     scene.feed(events.Lost(Termination.CONSENT_LOST))
     sent = [e for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.BYE]
-    to_trunk = [e for e in sent if e.leg is LegName.TRUNK]
+    to_trunk = [e for e in sent if scene.kind(e.leg) is LegKind.TRUNK]
     assert [e.request.to.tag for e in to_trunk] == ["two", "one"]
     for bye in (sent[0], sent[1]):
         scene.feed(scene.answer_to(bye, 200, tag=bye.request.to.tag or ""))
@@ -210,7 +211,7 @@ def test_a_bye_that_is_never_answered_ends_only_its_own_waiting() -> None:
     scene.reply(200, sdes_answer(scene.invite.body), tag="one").ack()
     scene.reply(200, sdes_answer(scene.invite.body), tag="two")
     (stray,) = [e for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.BYE]
-    scene.feed(events.RequestFailed(stray.leg, stray.purpose, transport=False, ask=stray.ask))
+    scene.feed(events.RequestFailed(stray.ask, transport=False))
     assert scene.state.live
     scene.feed(events.Lost(Termination.CONSENT_LOST))
     assert scene.order(fx.Forget) == []

@@ -7,12 +7,12 @@ from itertools import count
 
 import pytest
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events, glare
-from gateway.call.effects import LegName, Purpose
-from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
+from gateway.call.effects import Purpose
+from tests.call.machine_scene import OTHER, MachineScene, answer, sdes_answer, vector
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 OFFER = vector("chromium_offer")
@@ -47,36 +47,36 @@ def test_the_wait_is_a_function_of_the_token_source(owner: bool) -> None:
 def established(*, outbound: bool) -> MachineScene:
     scene = MachineScene(profile=Profile.LEGACY, outbound=outbound, offer=OFFER if outbound else answer()).calling()
     scene.reply(200, answer() if outbound else OFFER.replace(b"setup:actpass", b"setup:active")).ack()
-    scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+    scene.feed(scene.keyed())
     return scene.clear()
 
 
-def hold(scene: MachineScene, leg: LegName, cseq: int = 900) -> MachineScene:
-    body = OFFER if leg is LegName.BROWSER else answer()
+def hold(scene: MachineScene, leg: LegKind, cseq: int = 900) -> MachineScene:
+    body = OFFER if leg is LegKind.BROWSER else answer()
     return scene.inside(leg, "INVITE", body.replace(b"a=sendrecv", b"a=sendonly"), cseq=cseq)
 
 
 @pytest.mark.parametrize("outbound", [True, False])
-@pytest.mark.parametrize("held", LegName)
-def test_after_491_we_wait_as_the_owner_of_that_dialogs_call_id(outbound: bool, held: LegName) -> None:
+@pytest.mark.parametrize("held", LegKind)
+def test_after_491_we_wait_as_the_owner_of_that_dialogs_call_id(outbound: bool, held: LegKind) -> None:
     """The Call-ID is ours where we sent the INVITE: towards the callee."""
     scene = hold(established(outbound=outbound), held)
     (sent,) = [e for e in scene.take(fx.SendRequest) if e.purpose is Purpose.REINVITE]
-    assert sent.leg is held.other
+    assert scene.kind(sent.leg) is OTHER[held]
     scene.clear().reply(491, purpose=Purpose.REINVITE)
     (timer,) = [e for e in scene.take(fx.SetTimer) if e.name is fx.Timer.GLARE]
-    callee = fx.LegName.TRUNK if outbound else fx.LegName.BROWSER
-    owner = sent.leg is callee
+    callee = LegKind.TRUNK if outbound else LegKind.BROWSER
+    owner = scene.kind(sent.leg) is callee
     assert (2.1 <= timer.seconds <= 4.0) if owner else (0.0 <= timer.seconds <= 2.0)
     scene.clear().feed(events.TimerFired(fx.Timer.GLARE))
-    assert [e.leg for e in scene.take(fx.SendRequest)] == [held.other]
+    assert [scene.kind(e.leg) for e in scene.take(fx.SendRequest)] == [OTHER[held]]
 
 
 @pytest.mark.parametrize("outbound", [True, False])
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_a_change_that_meets_ours_is_491(outbound: bool, method: str) -> None:
-    scene = hold(established(outbound=outbound), LegName.BROWSER)
-    scene.inside(LegName.TRUNK, method, answer(), cseq=901)
+    scene = hold(established(outbound=outbound), LegKind.BROWSER)
+    scene.inside(LegKind.TRUNK, method, answer(), cseq=901)
     assert scene.responses[-1].status == 491
     assert scene.responses[-1].headers.get("Retry-After") is None
 
@@ -85,7 +85,7 @@ def test_a_change_that_meets_ours_is_491(outbound: bool, method: str) -> None:
 def test_a_change_of_the_caller_before_our_answer_is_500_with_retry_after(method: str) -> None:
     """RFC 3261 14.2: a second INVITE before the final response to the first; RFC 3311 5.2: an unanswered offer."""
     scene = MachineScene(profile=Profile.LEGACY, outbound=False, offer=answer()).calling().reply(180)
-    scene.inside(LegName.TRUNK, method, answer(), cseq=2)
+    scene.inside(LegKind.TRUNK, method, answer(), cseq=2)
     assert scene.responses[-1].status == 500
     assert int(scene.responses[-1].headers.get("Retry-After") or "-1") in range(11)
     assert scene.state.live
@@ -94,13 +94,13 @@ def test_a_change_of_the_caller_before_our_answer_is_500_with_retry_after(method
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_a_change_of_the_callee_before_its_answer_is_491(method: str) -> None:
     scene = MachineScene(profile=Profile.STRICT).calling().reply(180)
-    scene.inside(LegName.TRUNK, method, sdes_answer(scene.invite.body), cseq=1)
+    scene.inside(LegKind.TRUNK, method, sdes_answer(scene.invite.body), cseq=1)
     assert scene.responses[-1].status == 491
     assert scene.state.live
 
 
 def test_an_update_with_an_offer_on_the_leg_whose_answer_we_wait_for_is_491() -> None:
     scene = established(outbound=True)
-    scene.inside(LegName.TRUNK, "INVITE", cseq=900)  # no offer: ours is in the 200
-    scene.inside(LegName.TRUNK, "UPDATE", answer(), cseq=901)
+    scene.inside(LegKind.TRUNK, "INVITE", cseq=900)  # no offer: ours is in the 200
+    scene.inside(LegKind.TRUNK, "UPDATE", answer(), cseq=901)
     assert scene.responses[-1].status == 491

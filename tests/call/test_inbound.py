@@ -8,6 +8,7 @@ from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.call import effects as fx
 from gateway.call import events
+from gateway.media.relay_commands import SetKeys, SetPeer
 from gateway.sip.flow import Flow
 from tests.call.machine_scene import MachineScene, answer, trunk_flow, vector
 from tests.call.test_setup import finished
@@ -78,7 +79,7 @@ def test_an_invite_without_an_offer_gets_ours_in_the_200_and_the_answer_in_the_a
     scene.ack(answer("RTP/SAVP", f"a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:{'B' * 40}"))
     assert finished(scene) is None
     assert "leg.secured" in scene.records
-    assert [e for e in scene.all if isinstance(e, fx.SetTrunkKeys)]
+    assert scene.relayed(SetKeys)
 
 
 @pytest.mark.parametrize("body", [b"", answer("RTP/AVP"), answer("RTP/SAVP")])
@@ -86,7 +87,7 @@ def test_an_ack_without_the_answer_policy_needs_ends_the_call(body: bytes) -> No
     scene = inbound(Profile.STRICT, b"").calling().reply(200, BROWSER_ANSWER)
     scene.ack(body)
     assert finished(scene) is not None
-    assert not [e for e in scene.all if isinstance(e, fx.SetTrunkMedia)]
+    assert not scene.relayed(SetPeer)
     assert [e.request.method for e in scene.all if isinstance(e, fx.SendRequest)][-2:] == ["BYE", "BYE"]
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import LegName
+from gateway.media.relay_commands import SetKeys, SetPeer
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_agreed import at
 from tests.call.test_change import from_trunk
@@ -42,13 +41,13 @@ def inbound(offer: bytes, profile: Profile = Profile.STRICT) -> MachineScene:
 
 def answered(scene: MachineScene) -> MachineScene:
     scene.reply(200, BROWSER_ANSWER).ack()
-    return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+    return scene.feed(scene.keyed())
 
 
 def outbound(profile: Profile = Profile.STRICT) -> MachineScene:
     scene = MachineScene(profile=profile).calling()
     scene.reply(200, sdes_answer(scene.invite.body)).ack()
-    return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
+    return scene.feed(scene.keyed()).clear()
 
 
 def codes(scene: MachineScene, kind: str, leg: str = "trunk") -> list[object]:
@@ -111,7 +110,7 @@ def test_a_change_to_no_usable_key_is_refused_with_the_reason_of_its_line(
     code: str, line: str, profile: Profile, method: str
 ) -> None:
     scene = answered(inbound(answer("RTP/SAVP", OTHER), profile)).clear()
-    scene.inside(LegName.TRUNK, method, answer("RTP/SAVP", line), cseq=2)
+    scene.inside(LegKind.TRUNK, method, answer("RTP/SAVP", line), cseq=2)
     assert scene.responses[-1].status == 488
     assert codes(scene, "leg.violation") == [code]
     assert finished(scene) is None
@@ -121,7 +120,7 @@ def test_a_change_to_no_usable_key_is_refused_with_the_reason_of_its_line(
 @TOLERANT
 def test_a_change_to_plain_keeps_the_reason_why_its_key_was_not_taken(code: str, line: str, profile: Profile) -> None:
     scene = answered(inbound(answer("RTP/SAVP", OTHER), profile)).clear()
-    scene.inside(LegName.TRUNK, "INVITE", answer("RTP/AVP", line), cseq=2)
+    scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/AVP", line), cseq=2)
     assert codes(scene, "leg.downgraded") == sorted(["media.plain_rtp", "mid.crypto_removed", code])
 
 
@@ -148,14 +147,14 @@ def test_our_own_key_is_never_used_in_an_emergency_call_either(where: str) -> No
     ours = answer("RTP/SAVP", our_line(scene))
     if where == "answer":
         scene.reply(200, ours)
-        assert not scene.take(fx.SetTrunkKeys)
+        assert not scene.told(SetKeys)
         assert "key.reuse" in codes(scene, "leg.downgraded")
     else:
         scene.reply(200, sdes_answer(scene.invite.body)).ack().clear()
         from_trunk(scene, "INVITE", ours)
         from_trunk(scene, "INVITE", ours, cseq=901)
         assert [r.status for r in scene.responses[-2:]] == [488, 488]
-        assert not scene.take(fx.SetTrunkKeys)
+        assert not scene.told(SetKeys)
     assert finished(scene) is None
 
 
@@ -220,7 +219,7 @@ def test_our_own_key_in_an_offer_is_refused_and_insisting_ends_the_call(profile:
     from_trunk(scene, method, answer("RTP/SAVP", our_line(scene)))
     assert scene.responses[-1].status == 488
     assert codes(scene, "leg.violation") == ["key.reuse"]
-    assert not scene.take(fx.SetTrunkKeys)
+    assert not scene.told(SetKeys)
     from_trunk(scene, method, answer("RTP/SAVP", our_line(scene)), cseq=901)
     assert finished(scene) is Termination.ENCRYPTION_UNUSABLE
 
@@ -251,26 +250,26 @@ MOVED = {
 @pytest.mark.parametrize("body", MOVED.values(), ids=MOVED)
 def test_an_old_key_at_a_new_address_is_refused_where_protection_is_required(body: bytes) -> None:
     scene = answered(inbound(answer("RTP/SAVP", GOOD))).clear()
-    scene.inside(LegName.TRUNK, "INVITE", body, cseq=2)
+    scene.inside(LegKind.TRUNK, "INVITE", body, cseq=2)
     assert scene.responses[-1].status == 488
     assert codes(scene, "leg.violation") == ["key.reuse"]
-    assert not scene.take(fx.SetTrunkMedia)
+    assert not scene.told(SetPeer)
 
 
 @TOLERANT
 @pytest.mark.parametrize("body", MOVED.values(), ids=MOVED)
 def test_an_old_key_at_a_new_address_is_recorded_elsewhere(body: bytes, profile: Profile) -> None:
     scene = answered(inbound(answer("RTP/SAVP", GOOD), profile)).clear()
-    scene.inside(LegName.TRUNK, "INVITE", body, cseq=2)
+    scene.inside(LegKind.TRUNK, "INVITE", body, cseq=2)
     assert scene.responses[-1].status == 200
     assert codes(scene, "leg.secured") == ["key.reuse"]
 
 
 def test_a_key_that_comes_back_to_another_address_after_a_second_one_is_seen() -> None:
     scene = answered(inbound(answer("RTP/SAVP", GOOD))).clear()
-    scene.inside(LegName.TRUNK, "INVITE", answer("RTP/SAVP", OTHER, port=4900), cseq=2)
+    scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/SAVP", OTHER, port=4900), cseq=2)
     assert scene.responses[-1].status == 200
-    scene.inside(LegName.TRUNK, "INVITE", answer("RTP/SAVP", GOOD, port=4950), cseq=3)
+    scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/SAVP", GOOD, port=4950), cseq=3)
     assert codes(scene, "leg.violation") == ["key.reuse"]
 
 
@@ -283,7 +282,7 @@ def test_the_same_key_at_the_same_address_is_no_reuse_through_hold_and_return() 
         answer("RTP/SAVP", GOOD),
     )
     for cseq, body in enumerate(bodies, start=2):
-        scene.inside(LegName.TRUNK, "UPDATE", body, cseq=cseq)
+        scene.inside(LegKind.TRUNK, "UPDATE", body, cseq=cseq)
         assert scene.responses[-1].status in (200, 491)
     assert "leg.violation" not in scene.records
 
@@ -305,14 +304,14 @@ def test_one_key_on_two_lines_of_an_offer_is_noted_because_one_line_is_taken(pro
 
 def test_a_hold_with_a_new_key_is_noted() -> None:
     scene = answered(inbound(answer("RTP/SAVP", GOOD))).clear()
-    scene.inside(LegName.TRUNK, "INVITE", answer("RTP/SAVP", OTHER, direction="sendonly"), cseq=2)
+    scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/SAVP", OTHER, direction="sendonly"), cseq=2)
     assert codes(scene, "leg.secured") == ["mid.hold_rekey"]
 
 
 @pytest.mark.parametrize("line", [b"m=image 4010 udptl t38\r\n", b"m=video 4010 RTP/AVP 96\r\n"])
 def test_an_unprotected_stream_added_in_mid_call_is_refused_and_noted(line: bytes) -> None:
     scene = answered(inbound(answer("RTP/SAVP", GOOD))).clear()
-    scene.inside(LegName.TRUNK, "INVITE", answer("RTP/SAVP", GOOD) + line, cseq=2)
+    scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/SAVP", GOOD) + line, cseq=2)
     assert line.split()[0] + b" 0 " in scene.responses[-1].body
     assert codes(scene, "leg.secured") == ["mid.stream_added_plain"]
 
@@ -320,7 +319,7 @@ def test_an_unprotected_stream_added_in_mid_call_is_refused_and_noted(line: byte
 def test_a_stream_that_was_refused_from_the_start_is_not_added_by_being_offered_again() -> None:
     offer = answer("RTP/SAVP", GOOD) + b"m=video 4010 RTP/AVP 96\r\n"
     scene = answered(inbound(offer)).clear()
-    scene.inside(LegName.TRUNK, "INVITE", offer, cseq=2)
+    scene.inside(LegKind.TRUNK, "INVITE", offer, cseq=2)
     assert not scene.take(fx.WriteAudit)
 
 
@@ -336,6 +335,6 @@ def test_no_record_of_any_of_these_shows_a_key() -> None:
     scene = outbound()
     from_trunk(scene, "INVITE", answer("RTP/SAVP", our_line(scene)))
     from_trunk(scene, "INVITE", answer("RTP/SAVP", GOOD, port=4900), cseq=901)
-    text = str([e.record for e in scene.all if isinstance(e, fx.WriteAudit)]) + str(scene.state.trunk)
+    text = str([e.record for e in scene.all if isinstance(e, fx.WriteAudit)]) + str(scene.trunk_leg)
     for key in (our_line(scene).split("inline:")[1], "B" * 40):
         assert key not in text

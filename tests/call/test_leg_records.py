@@ -8,9 +8,10 @@ from gateway.audit.record import call_final
 from gateway.base.crypto_suite import AEAD_AES_256_GCM
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events, security
-from gateway.call.effects import LegName, Timer
+from gateway.call.effects import Timer
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 
 
@@ -32,7 +33,7 @@ def _legs(scene: MachineScene) -> list[tuple[str, object, object]]:
 
 
 def test_a_browser_that_does_neither_ice_nor_dtls_gets_its_record_before_the_end() -> None:
-    scene = _answered().ack().feed(events.TimerFired(Timer.KEYED))
+    scene = _answered().ack().feed(lambda scene: scene.fires(Timer.KEYED))
     assert _legs(scene) == [("leg.violation", ["early.unkeyed"], "P4")]
     record = scene.record("leg.violation")
     assert (record["kind"], record["grade_after"], record["decision"]) == ("D4", "CLEARTEXT", "refused")
@@ -46,7 +47,7 @@ def test_a_browser_that_does_neither_ice_nor_dtls_gets_its_record_before_the_end
 
 
 def test_a_weaker_trunk_leg_is_still_told_of_when_the_browser_never_had_keys() -> None:
-    scene = _answered(Profile.LEGACY).ack().feed(events.TimerFired(Timer.KEYED))
+    scene = _answered(Profile.LEGACY).ack().feed(lambda scene: scene.fires(Timer.KEYED))
     assert (_final(scene)["grade_at_answer"], _final(scene)["grade_worst"]) == ("CLEARTEXT", "CLEARTEXT")
 
 
@@ -68,14 +69,18 @@ def test_whatever_ends_a_call_whose_browser_has_no_keys_yet_its_leg_is_recorded_
     assert _final(scene)["grade_worst"] is None
 
 
-@pytest.mark.parametrize("hanging", [LegName.BROWSER, LegName.TRUNK])
-def test_a_peer_that_hangs_up_before_the_keys_leaves_a_pending_record(hanging: LegName) -> None:
+@pytest.mark.parametrize("hanging", [LegKind.BROWSER, LegKind.TRUNK])
+def test_a_peer_that_hangs_up_before_the_keys_leaves_a_pending_record(hanging: LegKind) -> None:
     scene = _answered().ack().inside(hanging, "BYE", cseq=2)
     assert _legs(scene) == [("leg.pending", [], "P7")]
 
 
 def test_a_handshake_that_fails_is_the_record_and_nothing_is_pending() -> None:
-    scene = _answered().ack().feed(events.DtlsFailed(Termination.FINGERPRINT_MISMATCH))
+    scene = (
+        _answered()
+        .ack()
+        .feed(lambda scene: events.DtlsFailed(scene.id(LegKind.BROWSER), Termination.FINGERPRINT_MISMATCH))
+    )
     assert [kind for kind, _, _ in _legs(scene)] == ["leg.violation"]
 
 
@@ -92,8 +97,8 @@ def test_a_trunk_whose_answer_to_our_late_offer_never_came_is_recorded_as_pendin
 
 
 def test_a_call_that_was_keyed_ends_without_a_pending_record_and_with_its_grades() -> None:
-    scene = _answered().ack().feed(events.DtlsConnected(AEAD_AES_256_GCM, "DTLSv1.2", "sha-256"))
-    scene.inside(LegName.BROWSER, "BYE", cseq=2)
+    scene = _answered().ack().feed(lambda scene: scene.keyed(AEAD_AES_256_GCM))
+    scene.inside(LegKind.BROWSER, "BYE", cseq=2)
     assert "leg.pending" not in scene.records
     final = _final(scene)
     assert (final["grade_at_answer"], final["grade_worst"]) == ("HOP_BY_HOP", "HOP_BY_HOP")

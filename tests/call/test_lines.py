@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.audit.render import Severity, render, severity
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events, lines
-from gateway.call.effects import LegName
 from gateway.sip.message import Request
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 from tests.call.office import Office, invite
@@ -46,7 +46,7 @@ async def test_an_answered_call_has_three_lines_at_info(office: Office, caplog: 
     runner.feed(events.Lost(Termination.SHUTDOWN))
     await office.settle()
     start, answered, end = told(caplog)
-    call = f"call={runner.state.id}"
+    call = f"call={runner.id}"
     assert start == f"{call} out alice -> 600 via pbx policy=strict"
     assert answered == f"{call} state=answered grade=HOP_BY_HOP"
     assert end.startswith(f"{call} ended reason=shutdown status=503 seconds=")
@@ -66,9 +66,9 @@ async def test_a_refused_call_has_a_line_at_its_start_and_one_at_its_end(
 
 async def test_a_number_is_masked_and_a_name_cannot_be_another_field(office: Office) -> None:
     scene = MachineScene()
-    scene.state.number = "+4930123456"
+    scene.state.facts = replace(scene.state.facts, number="+4930123456")
     assert " -> +493*****56 via " in lines.started(scene.state)
-    scene.state.number = "1 via evil policy=strict\ncall=c-2 \u202e"
+    scene.state.facts = replace(scene.state.facts, number="1 via evil policy=strict\ncall=c-2 \u202e")
     (line,) = lines.started(scene.state).splitlines()
     assert line.count(" via ") == 1
     assert line.isprintable()
@@ -155,7 +155,7 @@ async def test_a_refused_leg_leaves_its_grade_with_the_call() -> None:
 async def test_the_grade_at_the_end_is_the_worst_of_the_call() -> None:
     scene = MachineScene(profile=Profile.PREFER).calling()
     scene.reply(200, sdes_answer(scene.invite.body)).ack()
-    scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
-    scene.inside(LegName.TRUNK, "INVITE", answer("RTP/AVP"), cseq=5)
+    scene.feed(scene.keyed())
+    scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/AVP"), cseq=5)
     end = fx.Finished(Termination.HANGUP_TRUNK, 200)
     assert lines.ended(scene.state, end, 101.0).endswith(f"grade={scene.state.posture.worst.name}")

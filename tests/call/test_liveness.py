@@ -6,15 +6,25 @@ import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events, liveness
-from gateway.call.effects import LegName, Purpose, Timer
+from gateway.call.effects import Purpose, Timer
 from gateway.call.liveness import ASK_AGAIN_SECONDS, ASK_HELD_SECONDS
+from gateway.media import relay_events as relay
 from tests.call.machine_scene import MachineScene, answer, vector
 
-SILENT = events.MediaSilent(LegName.TRUNK)
-HEARD = events.MediaHeard(LegName.TRUNK)
-LOOK = events.TimerFired(Timer.LIVENESS)
+
+def silent(scene: MachineScene) -> events.Event:
+    return relay.LegSilent(scene.id(LegKind.TRUNK))
+
+
+def heard(scene: MachineScene) -> events.Event:
+    return relay.LegHeard(scene.id(LegKind.TRUNK))
+
+
+def look(scene: MachineScene) -> events.Event:
+    return scene.fires(Timer.LIVENESS)
 
 
 def _talking(*, outbound: bool = True, emergency: bool = False) -> MachineScene:
@@ -39,20 +49,20 @@ def _ended(scene: MachineScene) -> str:
     return finished[0].termination.slug if finished else ""
 
 
-def _byes(scene: MachineScene) -> set[LegName]:
-    return {e.leg for e in scene.take(fx.SendRequest) if e.purpose is Purpose.BYE}
+def _byes(scene: MachineScene) -> set[LegKind]:
+    return {scene.kind(e.leg) for e in scene.take(fx.SendRequest) if e.purpose is Purpose.BYE}
 
 
 def _look(scene: MachineScene, seconds: float) -> MachineScene:
     scene.now += seconds
-    return scene.clear().feed(LOOK)
+    return scene.clear().feed(look)
 
 
 @pytest.mark.parametrize("outbound", [True, False], ids=["outbound", "inbound"])
 def test_a_silent_trunk_is_asked_inside_its_dialog(outbound: bool) -> None:
-    scene = _talking(outbound=outbound).feed(SILENT)
+    scene = _talking(outbound=outbound).feed(silent)
     (question,) = _questions(scene)
-    assert (question.leg, question.request.method) == (LegName.TRUNK, "OPTIONS")
+    assert (scene.kind(question.leg), question.request.method) == (LegKind.TRUNK, "OPTIONS")
     assert question.request.to.tag
     assert question.request.from_.tag
     assert not question.request.body
@@ -60,82 +70,82 @@ def test_a_silent_trunk_is_asked_inside_its_dialog(outbound: bool) -> None:
 
 
 def test_a_silent_browser_is_left_to_its_consent() -> None:
-    scene = _talking().feed(events.MediaSilent(LegName.BROWSER))
+    scene = _talking().feed(lambda scene: relay.LegSilent(scene.id(LegKind.BROWSER)))
     assert scene.effects == []
 
 
 @pytest.mark.parametrize("status", [200, 403, 404, 405, 415, 420, 486, 491, 500, 501, 503, 603])
 def test_any_answer_of_somebody_who_knows_the_call_lets_it_go_on_and_it_is_asked_again(status: int) -> None:
-    scene = _answered(_talking().feed(SILENT), status)
+    scene = _answered(_talking().feed(silent), status)
     assert _ended(scene) == ""
     assert len(_questions(_look(scene, ASK_AGAIN_SECONDS))) == 1
 
 
 def test_a_peer_that_does_not_know_the_call_ends_it_and_gets_no_bye() -> None:
-    scene = _answered(_talking().feed(SILENT).clear(), 481)
+    scene = _answered(_talking().feed(silent).clear(), 481)
     assert _ended(scene) == "peer-gone"
-    assert _byes(scene) == {LegName.BROWSER}
+    assert _byes(scene) == {LegKind.BROWSER}
 
 
 def test_408_ends_the_call_and_the_peer_gets_a_bye_all_the_same() -> None:
-    scene = _answered(_talking().feed(SILENT).clear(), 408)
+    scene = _answered(_talking().feed(silent).clear(), 408)
     assert _ended(scene) == "peer-gone"
-    assert _byes(scene) == {LegName.BROWSER, LegName.TRUNK}
+    assert _byes(scene) == {LegKind.BROWSER, LegKind.TRUNK}
 
 
 @pytest.mark.parametrize("transport", [True, False], ids=["transport failed", "no answer"])
 def test_a_question_that_nobody_answers_ends_the_call(transport: bool) -> None:
-    scene = _talking().feed(SILENT)
+    scene = _talking().feed(silent)
     (question,) = _questions(scene)
-    scene.clear().feed(events.RequestFailed(LegName.TRUNK, Purpose.OPTIONS, transport, question.ask))
+    scene.clear().feed(events.RequestFailed(question.ask, transport=transport))
     assert _ended(scene) == "peer-gone"
-    assert _byes(scene) == {LegName.BROWSER, LegName.TRUNK}
+    assert _byes(scene) == {LegKind.BROWSER, LegKind.TRUNK}
 
 
 def test_a_provisional_answer_decides_nothing() -> None:
-    scene = _answered(_talking().feed(SILENT), 100)
+    scene = _answered(_talking().feed(silent), 100)
     assert _ended(scene) == ""
     assert _questions(_look(scene, ASK_AGAIN_SECONDS)) == [], "the question is still out"
 
 
 def test_a_trunk_that_is_heard_again_is_asked_no_more() -> None:
-    scene = _answered(_talking().feed(SILENT), 200).clear().feed(HEARD)
-    assert scene.take(fx.ClearTimer) == [fx.ClearTimer(Timer.LIVENESS)]
+    scene = _answered(_talking().feed(silent), 200).clear().feed(heard)
+    assert scene.take(fx.ClearTimer) == [fx.ClearTimer(Timer.LIVENESS, leg=scene.id(LegKind.TRUNK))]
     assert _look(scene, 10_000.0).effects == []
 
 
 def test_silence_ends_the_call_of_a_trunk_that_agrees_to_everything_after_the_limit() -> None:
-    scene = _talking().feed(SILENT)
+    scene = _talking().feed(silent)
     limit = scene.state.site.limits.silence_seconds
     for _ in range(int(limit / ASK_AGAIN_SECONDS) - 1):
         _answered(scene, 200)
         assert _ended(_look(scene, ASK_AGAIN_SECONDS)) == ""
     _answered(scene, 200)
     assert _ended(_look(scene, ASK_AGAIN_SECONDS)) == "media-timeout"
-    assert _byes(scene) == {LegName.BROWSER, LegName.TRUNK}
+    assert _byes(scene) == {LegKind.BROWSER, LegKind.TRUNK}
 
 
 def test_the_limit_counts_from_the_last_silence_and_not_from_the_first() -> None:
-    scene = _answered(_talking().feed(SILENT), 200)
+    scene = _answered(_talking().feed(silent), 200)
     scene.now += 1700.0
-    scene.feed(HEARD).feed(SILENT)
+    scene.feed(heard).feed(silent)
     assert _ended(_look(_answered(scene, 200), 200.0)) == ""
 
 
 @pytest.mark.parametrize("direction", ["sendonly", "inactive"])
-@pytest.mark.parametrize("holder", [LegName.BROWSER, LegName.TRUNK])
-def test_on_hold_silence_never_ends_a_call_and_the_question_is_put_seldom(holder: LegName, direction: str) -> None:
+@pytest.mark.parametrize("holder", [LegKind.BROWSER, LegKind.TRUNK])
+def test_on_hold_silence_never_ends_a_call_and_the_question_is_put_seldom(holder: LegKind, direction: str) -> None:
     scene = _talking()
     held = {"sendonly": "sendonly", "inactive": "inactive"}[direction]
-    if holder is LegName.TRUNK:
+    if holder is LegKind.TRUNK:
         held = {"sendonly": "recvonly", "inactive": "inactive"}[direction]
-        scene.inside(LegName.TRUNK, "INVITE", answer(direction=held), cseq=2)
+        scene.inside(LegKind.TRUNK, "INVITE", answer(direction=held), cseq=2)
     else:
         body = vector("chromium_offer").replace(b"a=sendrecv", b"a=" + held.encode())
-        scene.inside(LegName.BROWSER, "INVITE", body, cseq=2)
+        scene.inside(LegKind.BROWSER, "INVITE", body, cseq=2)
         scene.reply(200, answer(direction="recvonly" if held == "sendonly" else "inactive"), purpose=Purpose.REINVITE)
-    scene.clear().feed(SILENT)
-    assert scene.take(fx.SetTimer) == [fx.SetTimer(Timer.LIVENESS, ASK_HELD_SECONDS)]
+    scene.clear().feed(silent)
+    assert scene.take(fx.SetTimer) == [fx.SetTimer(Timer.LIVENESS, ASK_HELD_SECONDS, leg=scene.id(LegKind.TRUNK))]
     for _ in range(20):
         if _questions(scene):
             _answered(scene, 200)
@@ -144,20 +154,20 @@ def test_on_hold_silence_never_ends_a_call_and_the_question_is_put_seldom(holder
 
 
 def test_on_hold_too_a_peer_that_does_not_know_the_call_ends_it() -> None:
-    scene = _talking().inside(LegName.TRUNK, "INVITE", answer(direction="inactive"), cseq=2)
+    scene = _talking().inside(LegKind.TRUNK, "INVITE", answer(direction="inactive"), cseq=2)
     for sent in [e for e in scene.take(fx.SendRequest) if e.purpose is Purpose.REINVITE]:
         scene.feed(scene.answer_to(sent, 200, vector("chromium_offer").replace(b"actpass", b"active")))
-    scene.clear().feed(SILENT)
+    scene.clear().feed(silent)
     assert _ended(_answered(scene, 481)) == "peer-gone"
 
 
 def test_time_on_hold_does_not_count_when_the_call_is_resumed() -> None:
-    scene = _talking().inside(LegName.TRUNK, "INVITE", answer(direction="inactive"), cseq=2)
+    scene = _talking().inside(LegKind.TRUNK, "INVITE", answer(direction="inactive"), cseq=2)
     for sent in [e for e in scene.take(fx.SendRequest) if e.purpose is Purpose.REINVITE]:
         scene.feed(scene.answer_to(sent, 200, vector("chromium_offer").replace(b"actpass", b"active")))
-    _answered(scene.feed(SILENT), 200)
+    _answered(scene.feed(silent), 200)
     scene.now += 7200.0
-    scene.inside(LegName.TRUNK, "INVITE", answer(), cseq=3)
+    scene.inside(LegKind.TRUNK, "INVITE", answer(), cseq=3)
     for sent in [e for e in scene.take(fx.SendRequest) if e.purpose is Purpose.REINVITE][-1:]:
         scene.feed(scene.answer_to(sent, 200, vector("chromium_offer").replace(b"actpass", b"active")))
     assert _ended(_look(scene, 1.0)) == ""
@@ -166,7 +176,7 @@ def test_time_on_hold_does_not_count_when_the_call_is_resumed() -> None:
 
 
 def test_before_the_call_stands_nobody_is_asked_but_it_is_looked_at_again() -> None:
-    scene = MachineScene(Profile.LEGACY).calling().reply(200, answer()).clear().feed(SILENT)
+    scene = MachineScene(Profile.LEGACY).calling().reply(200, answer()).clear().feed(silent)
     assert _questions(scene) == []
     scene.ack()
     assert len(_questions(_look(scene, ASK_AGAIN_SECONDS))) == 1
@@ -175,15 +185,15 @@ def test_before_the_call_stands_nobody_is_asked_but_it_is_looked_at_again() -> N
 def test_a_question_does_not_overtake_a_change_of_ours() -> None:
     scene = _talking()
     body = vector("chromium_offer").replace(b"a=sendrecv", b"a=inactive")
-    scene.inside(LegName.BROWSER, "INVITE", body, cseq=2)
-    assert scene.state.reoffer is LegName.TRUNK
-    scene.clear().feed(SILENT)
+    scene.inside(LegKind.BROWSER, "INVITE", body, cseq=2)
+    assert scene.state.changes.reoffer == scene.id(LegKind.TRUNK)
+    scene.clear().feed(silent)
     assert _questions(scene) == []
 
 
 def test_anybody_may_ask_for_a_reason_of_his_own_once_at_a_time() -> None:
     scene = _talking()
-    trunk = scene.state.trunk
+    trunk = scene.trunk_leg
     assert trunk is not None
     for _ in range(3):
         liveness.ask(scene.state, trunk)
@@ -192,15 +202,15 @@ def test_anybody_may_ask_for_a_reason_of_his_own_once_at_a_time() -> None:
 
 @pytest.mark.parametrize("status", [200, 408, 481])
 def test_an_emergency_call_ends_only_when_the_peer_says_that_it_does_not_know_it(status: int) -> None:
-    scene = _answered(_talking(emergency=True).feed(SILENT).clear(), status)
+    scene = _answered(_talking(emergency=True).feed(silent).clear(), status)
     assert _ended(scene) == ("peer-gone" if status == 481 else "")
 
 
 def test_an_emergency_call_outlives_silence_and_questions_without_answer() -> None:
-    scene = _talking(emergency=True).feed(SILENT)
+    scene = _talking(emergency=True).feed(silent)
     for transport in (False, True) * 50:
         (question,) = _questions(scene)
-        scene.feed(events.RequestFailed(LegName.TRUNK, Purpose.OPTIONS, transport, question.ask))
+        scene.feed(events.RequestFailed(question.ask, transport=transport))
         assert _ended(_look(scene, ASK_AGAIN_SECONDS)) == ""
 
 

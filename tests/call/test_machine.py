@@ -17,16 +17,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gateway.base.crypto_suite import AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegKind
 from gateway.call import effects as fx
 from gateway.call import events
-from gateway.call.effects import LegName, Purpose
+from gateway.call.effects import Purpose
+from gateway.media import relay_events as relay
+from gateway.media.relay_commands import OpenLeg
 from gateway.sip.flow import Flow
 from tests.call.machine_scene import (
     BROWSER_FLOW,
+    CONTACT,
+    OTHER,
     TRUNK_CONTACT,
     MachineScene,
     answer,
+    opened,
     request,
     sdes_answer,
     trunk_flow,
@@ -34,6 +39,7 @@ from tests.call.machine_scene import (
 )
 from tests.call.watch import Watcher
 from tests.effort import examples
+from tests.sites import made_trunk
 
 OFFER = vector("chromium_offer")
 KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
@@ -113,16 +119,16 @@ class CallMachine(RuleBasedStateMachine):
         bodies = BROWSER_BODIES if outbound else TRUNK_BODIES
         good = "good" if outbound else data.draw(st.sampled_from(["keyed", "plain", "optional keys", "nothing"]))
         body = bodies[data.draw(st.sampled_from(sorted(bodies))) if offer else good]
+        others = (made_trunk("sip:other.example", name="other", security=profile.value),) * data.draw(st.integers(0, 2))
         self.scene = MachineScene(
-            profile=profile, outbound=outbound, emergency=emergency and outbound, flow=flow, offer=body
+            profile=profile,
+            outbound=outbound,
+            emergency=emergency and outbound,
+            flow=flow,
+            offer=body,
+            browser_flow=replace(BROWSER_FLOW, transport=websocket),
+            others=others if emergency and outbound else (),
         )
-        browser_flow = replace(BROWSER_FLOW, transport=websocket)
-        if outbound:
-            self.scene.state.caller.flow = browser_flow
-        else:
-            self.scene.state.callee_flow = browser_flow
-        if self.scene.emergency:
-            self.scene.state.alternatives = ("pbx",) * data.draw(st.integers(0, 2))
         self.watcher = Watcher(self.scene)
         self.numbers = itertools.count(2)
         self.failed: set[int] = set()
@@ -159,27 +165,34 @@ class CallMachine(RuleBasedStateMachine):
 
     @rule()
     def trunk_connects(self) -> None:
-        self.feed(events.TrunkConnected(self.scene.flow))
+        self.feed(events.TrunkConnected(self.scene.connecting, self.scene.flow))
 
     @rule(really=RARELY, verification=st.sampled_from(["", "certificate has expired"]))
     def trunk_fails(self, really: bool, verification: str) -> None:
         if really:
-            self.feed(events.TrunkFailed("refused", verification))
+            self.feed(events.TrunkFailed(self.scene.connecting, "refused", verification))
+
+    @rule()
+    def user_is_located(self) -> None:
+        self.feed(events.Located("alice", (events.Place(self.scene.browser_flow, CONTACT),)))
 
     @rule()
     def media_opens(self) -> None:
-        candidates = (HostPort("192.0.2.1", 10000),)
-        self.feed(events.MediaOpened(candidates, HostPort("127.0.0.1", 20000), HostPort("127.0.0.1", 20001)))
+        for command in self.scene.relayed(OpenLeg):
+            self.feed(opened(command))
 
     @rule(really=RARELY)
     def media_cannot_open(self, really: bool) -> None:
         if really:
-            self.feed(events.MediaFailed("full"))
+            for command in self.scene.relayed(OpenLeg)[-1:]:
+                self.feed(relay.LegFailed(command.leg, "full"))
 
     @rule()
     def everything_goes_well_up_to_the_callee(self) -> None:
         if self.scene.outbound:
             self.trunk_connects()
+        else:
+            self.user_is_located()
         self.media_opens()
 
     @precondition(lambda self: self.sent(Purpose.INVITE))
@@ -205,20 +218,20 @@ class CallMachine(RuleBasedStateMachine):
     @rule(really=st.booleans())
     def the_caller_hangs_up_while_it_rings(self, really: bool) -> None:
         if really:
-            self._inside(self.scene.state.caller.name, "BYE", b"", "caller", late=False)
+            self._inside(self.scene.state.caller.kind, "BYE", b"", "caller", late=False)
 
     @precondition(lambda self: self.scene.state.callee and not self.scene.state.callee.confirmed)
     @rule(tag=TAGS)
     def a_phone_hangs_up_while_it_rings(self, tag: str) -> None:
         callee = self.scene.state.callee
         if callee is not None and callee.early_dialog(tag) is not None:
-            self._inside(callee.name, "BYE", b"", tag, late=False)
+            self._inside(callee.kind, "BYE", b"", tag, late=False)
 
     @precondition(lambda self: self.sent(Purpose.REINVITE))
     @rule(status=STATUSES | FAILURES, newest=st.booleans(), data=st.data())
     def peer_responds_to_our_change(self, status: int, newest: bool, data: st.DataObject) -> None:
         sent = self.sent(Purpose.REINVITE)[-1 if newest else 0]
-        body = self._body(data, sent.leg) if data.draw(st.booleans()) else self._good_answer(sent)
+        body = self._body(data, self.scene.kind(sent.leg)) if data.draw(st.booleans()) else self._good_answer(sent)
         self._respond(sent, status, "callee", body if status < 300 else b"")
 
     @precondition(lambda self: self.sent(Purpose.REINVITE))
@@ -253,14 +266,14 @@ class CallMachine(RuleBasedStateMachine):
         self.feed(self.scene.answer_to(sent, status, body, tag=tag))
 
     def _answer(self, data: st.DataObject, status: int) -> bytes:
-        leg = self.scene.state.caller.name.other
+        leg = OTHER[self.scene.state.caller.kind]
         sent = self.sent(Purpose.INVITE)[-1]
         return (
             data.draw(st.sampled_from([b"", self._good_answer(sent)])) or self._body(data, leg) if status > 100 else b""
         )
 
     def _good_answer(self, sent: fx.SendRequest) -> bytes:
-        if sent.leg is LegName.BROWSER:
+        if self.scene.kind(sent.leg) is LegKind.BROWSER:
             return BROWSER_BODIES["active"]
         body = sent.request.body
         if b" AES_CM_128_HMAC_SHA1_80 " not in body:
@@ -268,8 +281,8 @@ class CallMachine(RuleBasedStateMachine):
         keyed = sdes_answer(body)
         return keyed if b"RTP/SAVP" in body else keyed.replace(b"RTP/SAVP", b"RTP/AVP")
 
-    def _body(self, data: st.DataObject, leg: LegName) -> bytes:
-        bodies = BROWSER_BODIES if leg is LegName.BROWSER else TRUNK_BODIES
+    def _body(self, data: st.DataObject, leg: LegKind) -> bytes:
+        bodies = BROWSER_BODIES if leg is LegKind.BROWSER else TRUNK_BODIES
         body = bodies[data.draw(st.sampled_from(sorted(bodies)))]
         return body.replace(b"a=sendrecv", b"a=" + data.draw(st.sampled_from(DIRECTIONS)).encode())
 
@@ -280,21 +293,21 @@ class CallMachine(RuleBasedStateMachine):
         if really and open_:
             self.failed.add(id(open_[-1]))
             self.watcher.reinvites.discard((open_[-1].leg, open_[-1].request.cseq.number))
-            self.feed(events.RequestFailed(open_[-1].leg, purpose, transport, open_[-1].ask))
+            self.feed(events.RequestFailed(open_[-1].ask, transport))
 
     @precondition(lambda self: self.scene.state.caller.confirmed)
     @rule(data=st.data())
     def caller_acknowledges(self, data: st.DataObject) -> None:
-        self.scene_ack(self._body(data, self.scene.state.caller.name) if self.scene.state.late_offer else b"")
+        self.scene_ack(self._body(data, self.scene.state.caller.kind) if self.scene.state.changes.late_offer else b"")
 
     @precondition(lambda self: self.scene.state.caller.confirmed)
     @rule()
     def caller_acknowledges_well(self) -> None:
         ours = [e.response.body for e in self.scene.all if isinstance(e, fx.Respond) and e.response.status == 200]
         body = b""
-        if self.scene.state.late_offer and ours:
+        if self.scene.state.changes.late_offer and ours:
             shown = fx.SendRequest(
-                self.scene.state.caller.name, request("INVITE", ours[0]), self.scene.flow, Purpose.INVITE, 0
+                self.scene.state.caller.id, request("INVITE", ours[0]), self.scene.flow, Purpose.INVITE, 0
             )
             body = self._good_answer(shown)
         self.scene_ack(body)
@@ -313,15 +326,15 @@ class CallMachine(RuleBasedStateMachine):
             self.feed(events.CancelIn())
 
     @rule(
-        leg=st.sampled_from(LegName),
+        leg=st.sampled_from(LegKind),
         method=st.sampled_from(["INVITE", "INVITE", "UPDATE", "UPDATE", "BYE", "OPTIONS", "INFO"]),
         tag=TAGS,
         late=st.booleans(),
         data=st.data(),
     )
-    def a_request_inside_the_dialog(self, leg: LegName, method: str, tag: str, late: bool, data: st.DataObject) -> None:
-        tracked = {e.key[2] for e in self.scene.all if isinstance(e, fx.TrackDialog) and e.leg is leg}
-        side = self.scene.state.leg(leg)
+    def a_request_inside_the_dialog(self, leg: LegKind, method: str, tag: str, late: bool, data: st.DataObject) -> None:
+        tracked = {e.key[2] for e in self.scene.all if isinstance(e, fx.TrackDialog) and self.scene.kind(e.leg) is leg}
+        side = self.scene.leg(leg)
         if side is None or (tag if not side.is_caller else "caller") not in tracked:
             return
         if method == "BYE" and not data.draw(RARELY):
@@ -329,38 +342,40 @@ class CallMachine(RuleBasedStateMachine):
         body = self._body(data, leg) if method in ("INVITE", "UPDATE") else b""
         self._inside(leg, method, body, tag, late=late)
 
-    @rule(leg=st.sampled_from(LegName), method=st.sampled_from(["INVITE", "UPDATE"]), data=st.data())
-    def a_change_inside_the_call(self, leg: LegName, method: str, data: st.DataObject) -> None:
-        side = self.scene.state.leg(leg)
+    @rule(leg=st.sampled_from(LegKind), method=st.sampled_from(["INVITE", "UPDATE"]), data=st.data())
+    def a_change_inside_the_call(self, leg: LegKind, method: str, data: st.DataObject) -> None:
+        side = self.scene.leg(leg)
         if side is not None and side.dialog is not None:
             self._inside(leg, method, self._body(data, leg), side.dialog.remote_tag, late=False)
 
-    def _inside(self, leg: LegName, method: str, body: bytes, tag: str, *, late: bool) -> None:
+    def _inside(self, leg: LegKind, method: str, body: bytes, tag: str, *, late: bool) -> None:
         number = next(self.numbers)
-        side = self.scene.state.leg(leg)
+        side = self.scene.leg(leg)
         found = request(method, body, cseq=1 if late else number, to_tag=f"gw-{leg}")
         if side is not None and not side.is_caller:
-            found = found.with_header("Call-ID", self.scene.state.callee_call_id)
+            found = found.with_header("Call-ID", self.scene.callee_call_id)
             found = found.with_header("From", f"<sip:callee@127.0.0.2>;tag={tag}")
-        if leg is LegName.TRUNK:
+        if leg is LegKind.TRUNK:
             found = found.with_header("Contact", TRUNK_CONTACT)
         came = side.flow if side is not None else BROWSER_FLOW
-        self.feed(events.RequestIn(leg, f"{leg}-{number}", found, came))
+        self.feed(events.RequestIn(self.scene.id(leg), f"{leg}-{number}", found, came))
 
-    @precondition(lambda self: self.scene.state.ack_offer_key.startswith(("browser-", "trunk-")))
+    @precondition(lambda self: self.scene.state.changes.ack_offer_key.startswith(("browser-", "trunk-")))
     @rule(good=st.booleans(), data=st.data())
     def the_ack_brings_an_answer(self, good: bool, data: st.DataObject) -> None:
-        key = self.scene.state.ack_offer_key
-        leg = LegName(key.partition("-")[0])
+        key = self.scene.state.changes.ack_offer_key
+        leg = LegKind(key.partition("-")[0])
         ours = [e.response.body for e in self.scene.all if isinstance(e, fx.Respond) and e.key == key][-1]
         body = self._body(data, leg)
         if good:
-            body = self._good_answer(fx.SendRequest(leg, request("INVITE", ours), self.scene.flow, Purpose.INVITE, 0))
+            body = self._good_answer(
+                fx.SendRequest(self.scene.id(leg), request("INVITE", ours), self.scene.flow, Purpose.INVITE, 0)
+            )
         self.feed(events.AckIn(key, request("ACK", body)))
 
     @rule(suite=st.sampled_from([AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80]), old=st.sampled_from([False, False, True]))
     def dtls_connects(self, suite: object, old: bool) -> None:
-        self.feed(events.DtlsConnected(suite, "DTLSv1" if old else "DTLSv1.2", "sha-256"))  # type: ignore[arg-type]
+        self.feed(self.scene.keyed(suite, "DTLSv1" if old else "DTLSv1.2"))  # type: ignore[arg-type]
 
     @rule(
         termination=st.sampled_from([Termination.FINGERPRINT_MISMATCH, Termination.DTLS_FAILED]),
@@ -368,37 +383,39 @@ class CallMachine(RuleBasedStateMachine):
     )
     def dtls_fails(self, termination: Termination, really: bool) -> None:
         if really:
-            self.feed(events.DtlsFailed(termination))
+            self.feed(events.DtlsFailed(self.scene.id(LegKind.BROWSER), termination))
 
     @rule(name=st.sampled_from([*fx.Timer, fx.Timer.GLARE, fx.Timer.GLARE]), really=RARELY)
     def a_clock_fires(self, name: fx.Timer, really: bool) -> None:
         started = [e for e in self.scene.all if isinstance(e, fx.SetTimer) and e.name is name]
         if started and (really or name is fx.Timer.GLARE):
-            self.feed(events.TimerFired(name))
+            self.feed(self.scene.fires(name))
 
-    @rule(leg=st.sampled_from(LegName))
-    def media_starts(self, leg: LegName) -> None:
-        self.feed(events.MediaStarted(leg))
+    @rule(leg=st.sampled_from(LegKind))
+    def media_starts(self, leg: LegKind) -> None:
+        self.feed(relay.MediaStarted(self.scene.id(leg)))
 
-    @rule(leg=st.sampled_from(LegName), code=st.sampled_from(["media.plain_on_secure", "media.key_mismatch", ""]))
-    def the_relay_tells_what_packets_prove(self, leg: LegName, code: str) -> None:
-        self.feed(events.MediaMismatch(leg, code) if code else events.LegVerified(leg, True))
+    @rule(leg=st.sampled_from(LegKind), code=st.sampled_from(["media.plain_on_secure", "media.key_mismatch", ""]))
+    def the_relay_tells_what_packets_prove(self, leg: LegKind, code: str) -> None:
+        self.feed(
+            relay.MediaMismatch(self.scene.id(leg), code) if code else relay.LegVerified(self.scene.id(leg), True)
+        )
 
-    @rule(leg=st.sampled_from(LegName), silent=st.sampled_from([True, True, False]))
-    def a_leg_falls_silent_or_is_heard_again(self, leg: LegName, silent: bool) -> None:
-        self.feed(events.MediaSilent(leg) if silent else events.MediaHeard(leg))
+    @rule(leg=st.sampled_from(LegKind), silent=st.sampled_from([True, True, False]))
+    def a_leg_falls_silent_or_is_heard_again(self, leg: LegKind, silent: bool) -> None:
+        self.feed(relay.LegSilent(self.scene.id(leg)) if silent else relay.LegHeard(self.scene.id(leg)))
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 600.0]))
     def time_passes_and_silence_is_looked_at(self, seconds: float) -> None:
         self.scene.now += seconds
         if [e for e in self.scene.all if isinstance(e, fx.SetTimer) and e.name is fx.Timer.LIVENESS]:
-            self.feed(events.TimerFired(fx.Timer.LIVENESS))
+            self.feed(self.scene.fires(fx.Timer.LIVENESS))
 
-    @rule(leg=st.sampled_from(LegName))
-    def the_relay_tells_of_sources(self, leg: LegName) -> None:
+    @rule(leg=st.sampled_from(LegKind))
+    def the_relay_tells_of_sources(self, leg: LegKind) -> None:
         here = HostPort("127.0.0.2", 4002)
-        self.feed(events.SourceLearned(here, here))
-        self.feed(events.SourceRejected(leg, here, "media.latch_mismatch"))
+        self.feed(relay.SourceLearned(self.scene.id(LegKind.TRUNK), here, here))
+        self.feed(relay.SourceRejected(self.scene.id(leg), here, "media.latch_mismatch"))
 
     @rule(
         termination=st.sampled_from([Termination.CONSENT_LOST, Termination.FLOW_LOST, Termination.WORKER_LOST]),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegKind
 from gateway.call import effects as fx
 from gateway.call import events
-from gateway.call.effects import LegName
-from gateway.call.names import MAX_KEPT, MAX_NAMES, MAX_WAITING
+from gateway.call.names import MAX_WAITING
+from gateway.call.trunk_leg import MAX_NAMES, MAX_NAMES_KEPT
+from gateway.media.relay_commands import OpenLeg, SetPeer
 from tests.call.machine_scene import MachineScene, answer, browser_answer, request, trunk_flow, vector
 from tests.call.test_setup import finished
-from tests.sites import made_trunk
 
 OFFER = vector("chromium_offer")
 NAME = "media.carrier.example"
@@ -27,13 +29,10 @@ def named(body: bytes, name: str = NAME) -> bytes:
 
 def stage(*, outbound: bool = True, offer: bytes = b"", networks: tuple[str, ...] = ("127.0.0.0/29",)) -> MachineScene:
     scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=outbound, offer=offer or OFFER)
-    media = ["127.0.9.0/24"] if networks else []
-    trunk = made_trunk("sip:pbx.example;transport=tls", security="legacy", networks=networks, media_networks=media)
-    scene.trunk = scene.state.trunk_config = trunk
-    leg = scene.state.trunk
-    if leg is not None:
-        leg.trunk = trunk
-    return scene
+    media = ("127.0.9.0/24",) if networks else ()
+    return scene.configure(
+        networks=tuple(ip_network(text) for text in networks), media_networks=tuple(ip_network(text) for text in media)
+    )
 
 
 def found(scene: MachineScene, *addresses: str, name: str = NAME) -> MachineScene:
@@ -55,18 +54,18 @@ def test_a_name_in_an_answer_is_followed_to_its_address_in_the_trunks_networks(a
     assert not [r for r in scene.responses if r.status >= 200]
     found(scene, address)
     assert scene.responses[-1].status == 200
-    where = scene.relay(fx.SetTrunkMedia)
+    where = scene.relay(SetPeer)
     assert (where.rtp, where.rtcp) == (HostPort(address, 4002), HostPort(address, 4003))
 
 
 def test_a_name_in_an_offer_is_followed_before_anything_begins() -> None:
     scene = stage(outbound=False, offer=named(answer())).begin()
     assert asked(scene) == [(NAME,)]
-    assert not scene.take(fx.OpenMedia)
-    found(scene, "127.0.0.3").open_media()
+    assert not scene.told(OpenLeg)
+    found(scene, "127.0.0.3").locate().open_media()
     scene.reply(200, browser_answer(scene.invite.body))
     assert scene.responses[-1].status == 200
-    assert scene.relay(fx.SetTrunkMedia).rtp == HostPort("127.0.0.3", 4002)
+    assert scene.relay(SetPeer).rtp == HostPort("127.0.0.3", 4002)
 
 
 @pytest.mark.parametrize(
@@ -83,18 +82,18 @@ def test_a_name_that_leads_elsewhere_or_nowhere_is_refused_in_words_that_say_so(
         scene = found(stage(outbound=False, offer=named(answer())).begin(), *addresses)
     assert finished(scene) is Termination.ADDRESS_INCOMPATIBLE
     assert "networks of the trunk" in (scene.responses[-1].headers.get("Warning") or "")
-    assert not scene.take(fx.SetTrunkMedia)
+    assert not scene.told(SetPeer)
 
 
 def test_the_first_address_inside_is_taken() -> None:
     scene = found(ringing().reply(200, named(answer())), "203.0.113.9", "::1", "127.0.0.4", "127.0.0.5")
-    assert scene.relay(fx.SetTrunkMedia).rtp.host == "127.0.0.4"
+    assert scene.relay(SetPeer).rtp.host == "127.0.0.4"
 
 
 def test_an_address_our_media_socket_cannot_reach_is_passed_over() -> None:
     scene = ringing(networks=("127.0.0.0/29", "2001:db8::/32")).reply(200, named(answer()))
     found(scene, "2001:db8::5", "127.0.0.4")
-    assert scene.relay(fx.SetTrunkMedia).rtp.host == "127.0.0.4"
+    assert scene.relay(SetPeer).rtp.host == "127.0.0.4"
 
 
 def test_no_name_is_asked_for_when_nothing_it_could_lead_to_would_do() -> None:
@@ -113,13 +112,13 @@ def test_a_name_is_asked_for_once_and_keeps_its_address_for_the_call() -> None:
     """DNS that answers differently a minute later moves nobody's voice."""
     scene = found(ringing().reply(200, named(answer())), "127.0.0.3").ack()
     for cseq, body in enumerate((named(answer(direction="sendonly")), named(answer(), NAME.upper())), start=5):
-        scene.inside(LegName.TRUNK, "INVITE", body, cseq=cseq)
+        scene.inside(LegKind.TRUNK, "INVITE", body, cseq=cseq)
         assert scene.responses[-1].status == 200
-        scene.ack_of(LegName.TRUNK, cseq)
+        scene.ack_of(LegKind.TRUNK, cseq)
     assert asked(scene) == [(NAME,)]
-    assert scene.relay(fx.SetTrunkMedia).rtp.host == "127.0.0.3"
+    assert scene.relay(SetPeer).rtp.host == "127.0.0.3"
     found(scene, "127.0.0.6")
-    assert scene.relay(fx.SetTrunkMedia).rtp.host == "127.0.0.3"
+    assert scene.relay(SetPeer).rtp.host == "127.0.0.3"
 
 
 def test_messages_of_the_trunk_keep_their_order_while_a_name_is_looked_up() -> None:
@@ -137,7 +136,7 @@ def test_a_later_message_with_a_name_of_its_own_is_looked_up_too() -> None:
     assert asked(scene) == [(NAME,), ("other.example",)]
     found(scene, "127.0.0.4", name="other.example")
     assert scene.responses[-1].status == 200
-    assert scene.relay(fx.SetTrunkMedia).rtp.host == "127.0.0.4"
+    assert scene.relay(SetPeer).rtp.host == "127.0.0.4"
 
 
 def test_the_caller_may_give_up_while_a_name_is_looked_up() -> None:
@@ -145,23 +144,23 @@ def test_the_caller_may_give_up_while_a_name_is_looked_up() -> None:
     scene.feed(events.CancelIn())
     assert finished(scene) is Termination.CANCELLED
     found(scene, "127.0.0.3")
-    assert not scene.take(fx.OpenMedia)
+    assert not scene.told(OpenLeg)
 
 
 def test_a_trunk_that_hangs_up_is_not_kept_waiting() -> None:
     scene = found(ringing().reply(200, named(answer())), "127.0.0.3").ack()
-    scene.inside(LegName.TRUNK, "INVITE", named(answer(), "slow.example"), cseq=5)
-    scene.inside(LegName.TRUNK, "BYE", cseq=6)
+    scene.inside(LegKind.TRUNK, "INVITE", named(answer(), "slow.example"), cseq=5)
+    scene.inside(LegKind.TRUNK, "BYE", cseq=6)
     assert finished(scene) is Termination.HANGUP_TRUNK
     found(scene, "127.0.0.3", name="slow.example")
 
 
 def test_a_change_whose_name_leads_elsewhere_is_refused_and_the_session_stays() -> None:
     scene = found(ringing().reply(200, named(answer())), "127.0.0.3").ack()
-    scene.inside(LegName.TRUNK, "INVITE", named(answer(port=4100), "evil.example"), cseq=5)
+    scene.inside(LegKind.TRUNK, "INVITE", named(answer(port=4100), "evil.example"), cseq=5)
     found(scene, "10.0.0.1", name="evil.example")
     assert scene.responses[-1].status == 488
-    assert scene.relay(fx.SetTrunkMedia).rtp == HostPort("127.0.0.3", 4002)
+    assert scene.relay(SetPeer).rtp == HostPort("127.0.0.3", 4002)
     assert finished(scene) is None
 
 
@@ -170,7 +169,7 @@ def test_rtcp_may_have_a_name_of_its_own() -> None:
     scene = ringing().reply(200, body)
     assert asked(scene) == [("rtcp.example",)]
     found(scene, "127.0.0.5", name="rtcp.example")
-    where = scene.relay(fx.SetTrunkMedia)
+    where = scene.relay(SetPeer)
     assert (where.rtp.host, where.rtcp) == ("127.0.0.2", HostPort("127.0.0.5", 5003))
 
 
@@ -180,15 +179,15 @@ def test_the_names_of_one_description_and_what_waits_for_them_are_limited() -> N
     assert [len(names) for names in asked(scene)] == [MAX_NAMES]
     for _ in range(MAX_WAITING + 5):
         scene.reply(180)
-    assert len(scene.state.waiting) == MAX_WAITING
+    assert len(scene.state.waiting.events) == MAX_WAITING
 
 
 def test_dns_is_asked_for_a_limited_number_of_names_in_one_call() -> None:
     scene = found(ringing().reply(200, named(answer())), "127.0.0.3").ack()
-    for n in range(MAX_KEPT + 3):
-        scene.inside(LegName.TRUNK, "INVITE", named(answer(), f"n{n}.example"), cseq=5 + n)
-        found(scene, "127.0.0.3", name=f"n{n}.example").ack_of(LegName.TRUNK, 5 + n)
-    assert len(asked(scene)) == MAX_KEPT
+    for n in range(MAX_NAMES_KEPT + 3):
+        scene.inside(LegKind.TRUNK, "INVITE", named(answer(), f"n{n}.example"), cseq=5 + n)
+        found(scene, "127.0.0.3", name=f"n{n}.example").ack_of(LegKind.TRUNK, 5 + n)
+    assert len(asked(scene)) == MAX_NAMES_KEPT
     assert scene.responses[-1].status == 488
     assert finished(scene) is None
 
@@ -201,4 +200,4 @@ def test_the_answer_in_an_ack_may_have_a_name() -> None:
     scene.feed(events.AckIn("invite-key", request("ACK", named(answer()), to_tag="gw-trunk")))
     assert asked(scene) == [(NAME,)]
     found(scene, "127.0.0.3")
-    assert scene.relay(fx.SetTrunkMedia).rtp.host == "127.0.0.3"
+    assert scene.relay(SetPeer).rtp.host == "127.0.0.3"

@@ -6,7 +6,9 @@ import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
+from gateway.media.relay_commands import PayloadMap, SetPeer
 from gateway.sdp.description import SessionDescription
 from tests.call.machine_scene import MachineScene, answer, browser_answer, sdes_answer, trunk_flow, vector
 from tests.call.test_field_sdp import said
@@ -75,7 +77,7 @@ def test_blanks_and_empty_lines_change_nothing_in_a_trunks_offer(old: bytes, new
     scene = from_trunk(answer("RTP/SAVP", KEY).replace(old, new))
     assert scene.responses[-1].status == 200
     assert b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" in scene.responses[-1].body
-    assert scene.relay(fx.SetTrunkMedia).keyed
+    assert scene.relay(SetPeer).keyed
 
 
 @pytest.mark.parametrize(("old", "new"), BLANKS.values(), ids=BLANKS)
@@ -83,7 +85,7 @@ def test_blanks_and_empty_lines_change_nothing_in_a_browsers_offer_or_a_trunks_a
     scene = MachineScene(offer=OFFER.replace(old, new)).calling()
     scene.reply(200, sdes_answer(scene.invite.body).replace(old, new))
     assert scene.responses[-1].status == 200
-    assert scene.relay(fx.SetTrunkMedia).keyed
+    assert scene.relay(SetPeer).keyed
 
 
 @pytest.mark.parametrize("colon", [b": ", b" :", b" : ", b":\t"])
@@ -94,7 +96,7 @@ def test_blanks_around_the_colon_of_an_attribute_change_nothing(colon: bytes) ->
         offer = offer.replace(name, name[:-1] + colon)
     scene = from_trunk(offer)
     assert scene.responses[-1].status == 200
-    assert scene.relay(fx.SetTrunkMedia).keyed
+    assert scene.relay(SetPeer).keyed
 
 
 @pytest.mark.parametrize("head", [b"\r\n", b"\r\n\r\n", b" \n"])
@@ -114,7 +116,7 @@ def test_a_key_line_of_old_is_discarded_and_never_used(line: str) -> None:
     """RFC 8866 5.12."""
     scene = from_trunk(answer("RTP/AVP", line), Profile.LEGACY)
     assert scene.responses[-1].status == 200
-    assert not scene.relay(fx.SetTrunkMedia).keyed
+    assert not scene.relay(SetPeer).keyed
     assert b"k=" not in scene.responses[-1].body
     assert finished(from_trunk(answer("RTP/SAVP", line))) is Termination.ENCRYPTION_IGNORED
 
@@ -299,13 +301,9 @@ def test_digits_pass_when_opus_was_chosen_and_the_trunk_has_events_at_8000_only(
     scene.reply(200, OPUS_ANSWER)
     line = next(x for x in scene.responses[-1].body.decode().splitlines() if x.startswith("m=audio"))
     assert line.split()[3:] == ["111", events]
-    payloads = scene.relay(fx.SetPayloads)
-    assert dict(payloads.to_trunk)[int(events)] == 101
-    assert dict(payloads.to_browser)[101] == int(events)
-    assert {(f.leg, f.payload_type, f.clock_rate) for f in payloads.formats if f.is_event} >= {
-        ("trunk", 101, 8000),
-        ("browser", int(events), 8000 if events == "126" else 48000),
-    }
+    rate = 8000 if events == "126" else 48000
+    assert PayloadMap(101, int(events), 8000, True, rate) in scene.way(LegKind.TRUNK, LegKind.BROWSER).payloads
+    assert PayloadMap(int(events), 101, rate, True, 8000) in scene.way(LegKind.BROWSER, LegKind.TRUNK).payloads
 
 
 @pytest.mark.parametrize(("said", "passed"), [("20", "20"), (" 30 ", "30"), ("20.0", "20"), ("0", None), ("x", None)])

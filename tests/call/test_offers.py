@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import LegName
+from gateway.media.relay_commands import Route, SetPeer
 from gateway.sdp.description import SessionDescription
-from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import OTHER, MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_setup import finished
 
 OFFER = vector("chromium_offer")
@@ -35,7 +34,7 @@ def outbound(profile: Profile = Profile.STRICT) -> MachineScene:
     ).calling()
     body = sdes_answer(scene.invite.body) if profile is Profile.STRICT else answer()
     scene.reply(200, body).ack()
-    return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
+    return scene.feed(scene.keyed()).clear()
 
 
 def inbound(profile: Profile = Profile.STRICT) -> MachineScene:
@@ -43,19 +42,19 @@ def inbound(profile: Profile = Profile.STRICT) -> MachineScene:
     flow = trunk_flow() if profile is Profile.STRICT else trunk_flow("udp")
     scene = MachineScene(profile=profile, outbound=False, offer=offer, flow=flow).calling()
     scene.reply(200, BROWSER_ANSWER).ack()
-    return scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256")).clear()
+    return scene.feed(scene.keyed()).clear()
 
 
 def our_requests(scene: MachineScene) -> list[tuple[str, str]]:
-    return [(str(e.leg), e.request.method) for e in scene.take(fx.SendRequest)]
+    return [(scene.kind(e.leg).value, e.request.method) for e in scene.take(fx.SendRequest)]
 
 
 @pytest.mark.parametrize("profile", [Profile.STRICT, Profile.LEGACY])
 def test_hold_by_the_browser_reaches_a_trunk_that_called_us(profile: Profile) -> None:
     scene = inbound(profile)
-    agreed = scene.state.trunk.local.cryptos if scene.state.trunk and scene.state.trunk.local else ()
+    agreed = scene.trunk_leg.local.cryptos if scene.trunk_leg and scene.trunk_leg.local else ()
     held = BROWSER_ANSWER.replace(b"a=sendrecv", b"a=sendonly").replace(b"a=setup:active", b"a=setup:actpass")
-    scene.inside(LegName.BROWSER, "INVITE", held, cseq=2)
+    scene.inside(LegKind.BROWSER, "INVITE", held, cseq=2)
     assert scene.responses[-1].status == 200
     assert our_requests(scene) == [("trunk", "INVITE")]
     offer = scene.invite.body
@@ -66,14 +65,14 @@ def test_hold_by_the_browser_reaches_a_trunk_that_called_us(profile: Profile) ->
 
 
 def test_a_reinvite_without_an_offer_from_a_trunk_that_called_us_gets_ours() -> None:
-    scene = inbound().inside(LegName.TRUNK, "INVITE", cseq=5)
+    scene = inbound().inside(LegKind.TRUNK, "INVITE", cseq=5)
     ours = scene.responses[-1]
     assert ours.status == 200
     assert b"RTP/SAVP" in ours.body
     assert ours.body.count(b"a=crypto:1 AES_CM_128_HMAC_SHA1_80") == 1
-    scene.ack_of(LegName.TRUNK, 5, answer("RTP/SAVP", KEY.replace("B" * 40, "C" * 40), port=4100))
+    scene.ack_of(LegKind.TRUNK, 5, answer("RTP/SAVP", KEY.replace("B" * 40, "C" * 40), port=4100))
     assert finished(scene) is None
-    assert scene.take(fx.SetTrunkMedia)[-1].rtp.port == 4100
+    assert scene.told(SetPeer)[-1].rtp.port == 4100
 
 
 @pytest.mark.parametrize(("make", "refresh"), [(outbound, OFFER)])
@@ -83,16 +82,16 @@ def test_a_refresh_without_a_change_is_answered_with_the_very_same_description(
     scene = make()
     first = next(r.body for r in scene.responses if r.status == 200)
     for cseq in (2, 3):
-        scene.inside(LegName.BROWSER, "INVITE", refresh, cseq=cseq)
+        scene.inside(LegKind.BROWSER, "INVITE", refresh, cseq=cseq)
         assert scene.responses[-1].body == first
         assert our_requests(scene) == []
 
 
 def test_a_refresh_by_the_trunk_is_answered_alike_and_leaves_the_browser_alone() -> None:
     scene = inbound()
-    scene.inside(LegName.TRUNK, "INVITE", answer("RTP/SAVP", KEY), cseq=2)
+    scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/SAVP", KEY), cseq=2)
     first = scene.responses[-1].body
-    scene.inside(LegName.TRUNK, "UPDATE", answer("RTP/SAVP", KEY), cseq=3)
+    scene.inside(LegKind.TRUNK, "UPDATE", answer("RTP/SAVP", KEY), cseq=3)
     assert scene.responses[-1].body == first
     assert our_requests(scene) == []
 
@@ -102,7 +101,7 @@ def test_every_change_counts_the_version_up_by_one() -> None:
     before = version(next(r.body for r in scene.responses if r.status == 200))
     trunk = version(scene.invite.body)
     for step, direction in enumerate((b"sendonly", b"sendrecv", b"inactive"), start=1):
-        scene.inside(LegName.BROWSER, "INVITE", OFFER.replace(b"a=sendrecv", b"a=" + direction), cseq=1 + step)
+        scene.inside(LegKind.BROWSER, "INVITE", OFFER.replace(b"a=sendrecv", b"a=" + direction), cseq=1 + step)
         assert version(scene.responses[-1].body) == before + step
         assert version(scene.invite.body) == trunk + step
         scene.reply(200, sdes_answer(scene.invite.body), purpose=fx.Purpose.REINVITE)
@@ -112,7 +111,7 @@ def test_a_line_more_in_the_offer_changes_the_answer_and_its_version() -> None:
     scene = outbound()
     before = version(next(r.body for r in scene.responses if r.status == 200))
     video = b"m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\n"
-    scene.inside(LegName.BROWSER, "INVITE", OFFER + video, cseq=2)
+    scene.inside(LegKind.BROWSER, "INVITE", OFFER + video, cseq=2)
     assert b"m=video 0 " in scene.responses[-1].body
     assert version(scene.responses[-1].body) == before + 1
 
@@ -128,12 +127,12 @@ def test_a_line_more_in_the_offer_changes_the_answer_and_its_version() -> None:
 )
 def test_a_refused_change_of_the_trunk_leaves_everything_as_it_was(offer: bytes) -> None:
     scene = inbound()
-    assert scene.state.trunk is not None
-    before = scene.state.trunk.remember()
-    scene.inside(LegName.TRUNK, "INVITE", offer, cseq=2)
+    assert scene.trunk_leg is not None
+    before = dict(vars(scene.trunk_leg))
+    scene.inside(LegKind.TRUNK, "INVITE", offer, cseq=2)
     assert scene.responses[-1].status == 488
-    assert scene.state.trunk.remember() == before
-    assert not scene.take(fx.SetDirection)
+    assert vars(scene.trunk_leg) == before
+    assert not scene.told(Route)
     assert finished(scene) is None
 
 
@@ -147,24 +146,24 @@ def test_a_refused_change_of_the_trunk_leaves_everything_as_it_was(offer: bytes)
 )
 def test_a_refused_change_of_the_browser_leaves_everything_as_it_was(offer: bytes) -> None:
     scene = outbound()
-    assert scene.state.browser is not None
-    before = scene.state.browser.remember()
-    scene.inside(LegName.BROWSER, "INVITE", offer, cseq=2)
+    assert scene.browser_leg is not None
+    before = scene.browser_leg.remember()
+    scene.inside(LegKind.BROWSER, "INVITE", offer, cseq=2)
     assert scene.responses[-1].status == 488
-    assert scene.state.browser.remember() == before
+    assert scene.browser_leg.remember() == before
     assert our_requests(scene) == []
 
 
-@pytest.mark.parametrize("leg", list(LegName))
-def test_an_offer_of_ours_that_is_refused_counts_for_nothing(leg: LegName) -> None:
+@pytest.mark.parametrize("leg", list(LegKind))
+def test_an_offer_of_ours_that_is_refused_counts_for_nothing(leg: LegKind) -> None:
     """RFC 3261 14.1: the session goes on as if nothing had been asked."""
     scene = outbound()
-    side, asking = scene.state.leg(leg), leg.other
+    side, asking = scene.leg(leg), OTHER[leg]
     assert side is not None
     before = side.local
-    body = OFFER if asking is LegName.BROWSER else sdes_answer(scene.invite.body, key="C" * 40)
+    body = OFFER if asking is LegKind.BROWSER else sdes_answer(scene.invite.body, key="C" * 40)
     scene.inside(asking, "INVITE", body.replace(b"a=sendrecv", b"a=sendonly"), cseq=900)
-    assert our_requests(scene) == [(str(leg), "INVITE")]
+    assert our_requests(scene) == [(leg.value, "INVITE")]
     sent = version(scene.invite.body)
     scene.reply(488, purpose=fx.Purpose.REINVITE)
     assert side.local == before
@@ -180,7 +179,7 @@ def test_a_retry_after_early_media_forgets_the_keys_of_the_refused_offer() -> No
     assert b"a=crypto" not in scene.invite.body
     scene.reply(200, answer())
     assert scene.responses[-1].status == 200
-    assert [e.keyed for e in scene.all if isinstance(e, fx.SetTrunkMedia)][-1] is False
+    assert [e.keyed for e in scene.relayed(SetPeer)][-1] is False
 
 
 @pytest.mark.parametrize("body", [answer("RTP/SAVP"), answer("RTP/AVP")])
@@ -198,23 +197,27 @@ def test_the_direction_of_early_media_is_kept_when_the_200_says_nothing_more() -
     scene.reply(183, sdes_answer(scene.invite.body).replace(b"a=sendrecv", b"a=sendonly"))
     assert b"a=sendonly" in scene.responses[-1].body
     scene.reply(200)
-    assert scene.take(fx.SetDirection)[-1] == fx.SetDirection(to_trunk=False, to_browser=True)
+    assert scene.ways == (False, True)
 
 
 def test_no_description_of_one_side_shows_anything_of_the_other() -> None:
     """Threat C-32: addresses, names and credentials stay on their side."""
     scene = outbound(Profile.LEGACY)
-    scene.inside(LegName.BROWSER, "INVITE", OFFER.replace(b"a=sendrecv", b"a=sendonly"), cseq=2)
+    scene.inside(LegKind.BROWSER, "INVITE", OFFER.replace(b"a=sendrecv", b"a=sendonly"), cseq=2)
     scene.reply(200, answer(), purpose=fx.Purpose.REINVITE)
-    scene.inside(LegName.TRUNK, "INVITE", answer(direction="sendonly", port=4100), cseq=3)
-    to_trunk = b"".join(bytes(e.request) for e in scene.all if isinstance(e, fx.SendRequest) and e.leg == "trunk")
+    scene.inside(LegKind.TRUNK, "INVITE", answer(direction="sendonly", port=4100), cseq=3)
+    to_trunk = b"".join(
+        bytes(e.request) for e in scene.all if isinstance(e, fx.SendRequest) and scene.kind(e.leg) is LegKind.TRUNK
+    )
     to_browser = b"".join(bytes(r) for r in scene.responses if r.call_id == "caller-call-id")
-    to_browser += b"".join(bytes(e.request) for e in scene.all if isinstance(e, fx.SendRequest) and e.leg == "browser")
+    to_browser += b"".join(
+        bytes(e.request) for e in scene.all if isinstance(e, fx.SendRequest) and scene.kind(e.leg) is LegKind.BROWSER
+    )
     description = SessionDescription.parse(OFFER)
     pwd = description.media[0].attr("ice-pwd") or description.attr("ice-pwd") or "?"
     for private in (pwd.encode(), b"ice-", b"candidate", b"fingerprint", b"192.0.2.", b"client.invalid", b"msid"):
         assert private not in to_trunk
-    for private in (b"127.0.0.", b"pbx.example", scene.state.callee_call_id.encode()):
+    for private in (b"127.0.0.", b"pbx.example", scene.callee_call_id.encode()):
         assert private not in to_browser
 
 
@@ -229,15 +232,13 @@ def test_every_codec_of_the_trunks_answer_is_agreed_with_the_browser_in_the_trun
     scene.reply(200, both)
     line = next(x for x in scene.responses[-1].body.decode().splitlines() if x.startswith("m=audio"))
     assert line.split()[3:] == ["8", "0", "126"]
-    payloads = [e for e in scene.all if isinstance(e, fx.SetPayloads)][-1]
-    assert {(8, 8), (0, 0), (101, 126)} <= set(payloads.to_browser)
+    assert {(8, 8), (0, 0), (101, 126)} <= set(scene.mapped(LegKind.TRUNK, LegKind.BROWSER).items())
 
 
 def test_the_relay_learns_what_the_timestamps_of_each_payload_type_count() -> None:
     scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling()
     scene.reply(200, answer())
-    formats = [e for e in scene.all if isinstance(e, fx.SetPayloads)][-1].formats
-    trunk = {(f.payload_type, f.clock_rate, f.is_event) for f in formats if f.leg is LegName.TRUNK}
-    assert {(0, 8000, False), (101, 8000, True)} <= trunk
-    browser = {(f.payload_type, f.clock_rate, f.is_event) for f in formats if f.leg is LegName.BROWSER}
-    assert {(111, 48000, False), (0, 8000, False), (126, 8000, True)} <= browser
+    trunk = scene.way(LegKind.TRUNK, LegKind.BROWSER).payloads
+    assert {(0, 8000, False), (101, 8000, True)} <= {(m.payload_type, m.clock_rate, m.is_event) for m in trunk}
+    browser = scene.way(LegKind.BROWSER, LegKind.TRUNK).payloads
+    assert {(0, 8000, False), (126, 8000, True)} <= {(m.payload_type, m.clock_rate, m.is_event) for m in browser}

@@ -9,8 +9,9 @@ import pytest
 from gateway.base.crypto_suite import SUITES
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
-from gateway.call.effects import LegName
+from gateway.media.relay_commands import OpenLeg, SetKeys, SetPeer
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import established, from_browser, from_trunk, held
 from tests.call.test_inbound import BROWSER_ANSWER, inbound
@@ -56,15 +57,15 @@ def test_pain_2_new_ice_credentials_are_no_new_dtls_association() -> None:
 
 def test_pain_3_a_new_address_of_the_plain_leg_does_not_touch_the_dtls_leg() -> None:
     scene = from_trunk(established(Profile.LEGACY), "INVITE", answer(port=4900))
-    assert scene.take(fx.SetTrunkMedia)[-1].rtp.port == 4900
-    assert not [e for e in scene.effects if isinstance(e, (*DTLS, fx.SetTrunkKeys, fx.SendRequest))]
+    assert scene.told(SetPeer)[-1].rtp.port == 4900
+    assert not [e for e in scene.effects if isinstance(e, (*DTLS, SetKeys, fx.SendRequest))]
 
 
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_pain_4_a_refresh_without_a_change_touches_neither_ice_nor_dtls(method: str) -> None:
     scene = from_browser(established(), method, OFFER)
     assert scene.responses[-1].status == 200
-    assert not [e for e in scene.effects if isinstance(e, (*DTLS, fx.SendRequest, fx.OpenMedia))]
+    assert not [e for e in scene.effects if isinstance(e, (*DTLS, fx.SendRequest, OpenLeg))]
     scene = trunk_hold(established(), b"sendrecv")
     assert scene.responses[-1].status == 200
     assert not [e for e in scene.effects if isinstance(e, (*DTLS, fx.SendRequest))]
@@ -77,7 +78,7 @@ def test_pain_5_hold_and_resume_keep_both_keys_and_a_new_key_changes_only_its_ow
     for cseq, (key, direction) in enumerate([("A", b"sendonly"), ("A", b"inactive"), ("C", b"sendonly")], start=900):
         from_trunk(scene, "INVITE", sdes_answer(offer, key=key * 40).replace(b"sendrecv", direction), cseq)
         assert scene.responses[-1].status in (200, 491)
-    keys = [e for e in scene.all if isinstance(e, fx.SetTrunkKeys)]
+    keys = scene.relayed(SetKeys)
     assert len({k.tx.reveal() for k in keys}) == 1
     received = [k.rx.reveal() for k in keys]
     assert len(set(received)) == 2
@@ -99,7 +100,7 @@ def test_pain_8_a_reoffer_to_the_trunk_repeats_suite_key_and_tag_in_use_and_noth
         scene = inbound(Profile.STRICT, answer("RTP/SAVP", KEY)).calling().reply(200, BROWSER_ANSWER).ack()
         first = scene.responses[-1].body
     body = held(b"sendonly") if outbound else BROWSER_ANSWER.replace(b"sendrecv", b"sendonly")
-    scene.inside(LegName.BROWSER, "INVITE", body.replace(b"setup:active", b"setup:actpass"), cseq=2)
+    scene.inside(LegKind.BROWSER, "INVITE", body.replace(b"setup:active", b"setup:actpass"), cseq=2)
     (crypto,) = lines(scene.invite.body, "a=crypto:")
     assert " AES_CM_128_HMAC_SHA1_80 " in crypto
     assert crypto in lines(first, "a=crypto:")
@@ -134,8 +135,8 @@ def test_pain_11_optional_srtp_is_answered_with_the_profile_it_was_offered_with(
 def test_pain_12_keys_in_an_answer_nobody_asked_for_are_ignored() -> None:
     scene = MachineScene(profile=Profile.LEGACY).calling().reply(200, answer("RTP/AVP", KEY))
     assert scene.responses[-1].status == 200
-    assert not [e for e in scene.all if isinstance(e, fx.SetTrunkKeys)]
-    assert scene.take(fx.SetTrunkMedia)[-1].keyed is False
+    assert not scene.relayed(SetKeys)
+    assert scene.told(SetPeer)[-1].keyed is False
     assert "media.plain_rtp" in str(scene.record("leg.downgraded")["codes"])
 
 
@@ -151,7 +152,7 @@ def test_pain_15_a_key_is_taken_with_and_without_its_padding(padding: str) -> No
     key = base64.b64encode(bytes(range(28))).decode().rstrip("=")
     line = f"a=crypto:1 AEAD_AES_128_GCM inline:{key}{padding}"
     scene = inbound(Profile.STRICT, answer("RTP/SAVP", line)).calling().reply(200, BROWSER_ANSWER)
-    assert scene.take(fx.SetTrunkKeys)[-1].rx.reveal() == bytes(range(28))
+    assert scene.told(SetKeys)[-1].rx.reveal() == bytes(range(28))
 
 
 def test_pain_16_the_answer_repeats_the_tag_of_the_offer() -> None:
@@ -166,7 +167,7 @@ def test_pain_16_the_answer_repeats_the_tag_of_the_offer() -> None:
 def test_pain_17_a_trunk_without_encryption_is_never_offered_any_whatever_it_answers() -> None:
     scene = MachineScene(profile=Profile.LEGACY).calling().reply(200, answer("RTP/AVP", KEY)).ack()
     from_browser(scene, "INVITE", held(b"sendonly"))
-    offers = [e.request.body for e in scene.all if isinstance(e, fx.SendRequest) and e.leg is LegName.TRUNK]
+    offers = [e.request.body for e in scene.all if isinstance(e, fx.SendRequest) and scene.kind(e.leg) is LegKind.TRUNK]
     assert len(offers) == 2
     assert not any(b"crypto" in body or b"SAVP" in body for body in offers)
 
@@ -209,16 +210,16 @@ def test_pain_27_and_so_does_a_reinvite_without_an_offer() -> None:
     scene = from_trunk(established(), "INVITE")
     ours = scene.responses[-1].body
     assert b"RTP/SAVP" in ours
-    scene.ack_of(LegName.TRUNK, 900, answer("RTP/AVP"))
+    scene.ack_of(LegKind.TRUNK, 900, answer("RTP/AVP"))
     assert finished(scene) is not None
-    assert not [e for e in scene.effects if isinstance(e, fx.SetTrunkMedia)]
+    assert not [e for e in scene.effects if isinstance(e, SetPeer)]
 
 
 def test_pain_28_messages_without_a_body_leave_the_negotiation_alone() -> None:
     scene = MachineScene().calling()
     body = sdes_answer(scene.invite.body)
     scene.reply(180).reply(183, body).reply(180).reply(183).reply(200, body).ack().clear()
-    for leg in LegName:
+    for leg in LegKind:
         scene.inside(leg, "UPDATE", cseq=900).inside(leg, "OPTIONS", cseq=901)
     assert {type(e) for e in scene.effects} == {fx.Respond}
     assert scene.records == ["call.start", "leg.secured"]
@@ -237,8 +238,8 @@ def test_pain_29_another_fork_than_the_one_with_early_media_may_answer() -> None
     scene.reply(183, sdes_answer(offer), tag="fork-a").clear()
     scene.reply(200, sdes_answer(offer, key="C" * 40).replace(b"audio 4002", b"audio 4900"), tag="fork-b")
     assert scene.responses[-1].status == 200
-    assert scene.take(fx.SetTrunkMedia)[-1].rtp.port == 4900
-    keys = [e for e in scene.all if isinstance(e, fx.SetTrunkKeys)]
+    assert scene.told(SetPeer)[-1].rtp.port == 4900
+    keys = scene.relayed(SetKeys)
     assert keys[0].rx != keys[-1].rx
     assert keys[0].tx == keys[-1].tx
     assert len([e for e in scene.all if isinstance(e, fx.StartDtls)]) == 1
@@ -248,8 +249,8 @@ def test_pain_29_plain_early_media_never_opens_a_way_past_a_secure_answer() -> N
     scene = MachineScene().calling().reply(183, answer(), tag="fork-a")
     assert scene.responses[-1].status == 180
     scene.reply(200, sdes_answer(scene.invite.body), tag="fork-b")
-    assert [e.keyed for e in scene.all if isinstance(e, fx.SetTrunkMedia)][-1:] == [True]
-    assert all(e.keyed for e in scene.all if isinstance(e, fx.SetTrunkMedia))
+    assert [e.keyed for e in scene.relayed(SetPeer)][-1:] == [True]
+    assert all(e.keyed for e in scene.relayed(SetPeer))
 
 
 def test_pain_30_digits_keep_the_clock_of_the_codec_they_come_with() -> None:
@@ -259,7 +260,7 @@ def test_pain_30_digits_keep_the_clock_of_the_codec_they_come_with() -> None:
     assert "telephone-event/8000" in scene.invite.body.decode()
     scene.reply(200, BROWSER_ANSWER)
     assert lines(scene.responses[-1].body, "a=rtpmap:101 ") == ["a=rtpmap:101 telephone-event/8000"]
-    to_browser = dict(scene.take(fx.SetPayloads)[-1].to_browser)
+    to_browser = scene.mapped(LegKind.TRUNK, LegKind.BROWSER)
     assert to_browser[101] == 120
 
 
@@ -267,6 +268,6 @@ def test_pain_32_a_callee_cannot_make_us_follow_any_number_of_forks() -> None:
     scene = MachineScene().calling()
     for number in range(100):
         scene.reply(180, tag=f"fork-{number}")
-    assert len({e.key for e in scene.all if isinstance(e, fx.TrackDialog) and e.leg is fx.LegName.TRUNK}) <= 16
+    assert len({e.key for e in scene.all if isinstance(e, fx.TrackDialog) and scene.kind(e.leg) is LegKind.TRUNK}) <= 16
     scene.reply(200, sdes_answer(scene.invite.body), tag="winner")
     assert [e.key[2] for e in scene.all if isinstance(e, fx.TrackDialog)][-2:].count("winner") == 1

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events
-from gateway.call.effects import LegName, Purpose
+from gateway.call.effects import Purpose
 from gateway.call.party import HIDDEN, MAX_NAME, Party, caller, cleaned, connected
 from gateway.sip.address import NameAddr
 from gateway.sip.message import Headers, Request
@@ -90,7 +91,7 @@ def test_a_name_is_one_short_line_of_what_can_be_seen(name: str) -> None:
 
 
 def trusted(scene: MachineScene) -> MachineScene:
-    scene.state.trunk_config = replace(scene.state.trunk_config, trust_identity=True)
+    scene.configure(trust_identity=True)
     return scene
 
 
@@ -109,22 +110,29 @@ def changes(
     """The trunk sends a re-INVITE or UPDATE with these headers."""
     found = request(method, body, cseq=cseq, to_tag="gw-trunk", extra=headers)
     found = found.with_header("Contact", TRUNK_CONTACT)
-    side = scene.state.trunk
+    side = scene.trunk_leg
     assert side is not None
     if not side.is_caller:
-        found = found.with_header("Call-ID", scene.state.callee_call_id)
+        found = found.with_header("Call-ID", scene.callee_call_id)
         found = found.with_header("From", "<sip:callee@127.0.0.2>;tag=callee")
-    return scene.feed(events.RequestIn(LegName.TRUNK, f"change-{cseq}", found, side.flow))
+    return scene.feed(events.RequestIn(scene.id(LegKind.TRUNK), f"change-{cseq}", found, side.flow))
 
 
 def updates(scene: MachineScene) -> list[str | None]:
     """Identities in what the browser was sent since the last clear."""
-    to_browser = [e.request for e in scene.take(fx.SendRequest) if e.leg is LegName.BROWSER]
+    to_browser = [e.request for e in scene.take(fx.SendRequest) if scene.kind(e.leg) is LegKind.BROWSER]
     return [sent.headers.get("P-Asserted-Identity") for sent in to_browser]
 
 
 PAI = ("P-Asserted-Identity", ALICE)
 SHOWN = '"Alice Example" <sip:+49301234@example.test>'
+
+
+def at_home(scene: MachineScene) -> MachineScene:
+    """The scene's realm; what makes legs is frozen."""
+    make = scene.state.context.make
+    object.__setattr__(make, "site", replace(make.site, realm=REALM))
+    return scene
 
 
 @pytest.mark.parametrize("outbound", [True, False])
@@ -149,9 +157,9 @@ def test_a_reinvite_that_names_somebody_else_is_told_too() -> None:
 
 
 def test_a_browser_without_update_hears_of_it_by_reinvite() -> None:
-    scene = talking()
-    assert scene.state.browser is not None
-    scene.state.browser.takes_update = False
+    scene = at_home(talking())
+    assert scene.browser_leg.told is not None
+    scene.browser_leg.told.takes_update = False
     changes(scene, "UPDATE", PAI)
     assert [e.request.method for e in scene.take(fx.SendRequest)] == ["INVITE"]
     assert updates(scene) == [SHOWN]
@@ -164,7 +172,7 @@ def test_privacy_in_mid_call_hides_who_it_is_now() -> None:
 
 def test_a_trunk_that_is_not_trusted_tells_nothing() -> None:
     scene = talking()
-    scene.state.trunk_config = replace(scene.state.trunk_config, trust_identity=False)
+    scene.configure(trust_identity=False)
     assert updates(changes(scene, "UPDATE", PAI)) == []
 
 

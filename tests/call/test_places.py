@@ -7,14 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegKind
 from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import LegName
 from gateway.call.places import NO_PLACES, Bound, MediaPlaceError, OwnPlaces, check_places
+from gateway.media.relay_commands import SetPeer
 from tests.call.machine_scene import MachineScene, answer, trunk_flow, vector
 
 OFFER = vector("chromium_offer")
@@ -91,14 +89,14 @@ def test_an_offer_over_a_protocol_the_leg_does_not_have_is_488_with_warning_300(
 def test_a_leg_with_a_socket_of_that_protocol_takes_the_offer(bind: str, address: str) -> None:
     scene = inbound(at(address), bind=bind).reply(200, BROWSER_ANSWER)
     assert scene.responses[-1].status == 200
-    assert [e.rtp for e in scene.all if isinstance(e, fx.SetTrunkMedia)][-1] == HostPort(address, 4002)
+    assert [e.rtp for e in scene.relayed(SetPeer)][-1] == HostPort(address, 4002)
 
 
 @pytest.mark.parametrize("address", ["::ffff:198.51.100.20", "::FFFF:c633:6414", "0:0:0:0:0:ffff:198.51.100.20"])
 def test_a_mapped_ipv4_address_is_the_ipv4_address(address: str) -> None:
     scene = inbound(at(address)).reply(200, BROWSER_ANSWER)
     assert scene.responses[-1].status == 200
-    assert [e.rtp for e in scene.all if isinstance(e, fx.SetTrunkMedia)][-1] == HostPort("198.51.100.20", 4002)
+    assert [e.rtp for e in scene.relayed(SetPeer)][-1] == HostPort("198.51.100.20", 4002)
 
 
 @pytest.mark.parametrize("address", ["::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:224.0.0.1"])
@@ -145,7 +143,7 @@ def test_an_answer_with_such_an_address_is_acknowledged_and_hung_up_on(address: 
 
 def established(own: OwnPlaces = NO_PLACES) -> MachineScene:
     scene = inbound(at("198.51.100.20"), own=own)
-    scene.reply(200, BROWSER_ANSWER).ack().feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+    scene.reply(200, BROWSER_ANSWER).ack().feed(scene.keyed())
     return scene.clear()
 
 
@@ -161,10 +159,10 @@ def established(own: OwnPlaces = NO_PLACES) -> MachineScene:
     ],
 )
 def test_a_change_to_such_an_address_is_488_and_the_session_stays(method: str, body: bytes, warning: str) -> None:
-    scene = established(OWN).inside(LegName.TRUNK, method, body, cseq=900)
+    scene = established(OWN).inside(LegKind.TRUNK, method, body, cseq=900)
     assert scene.responses[-1].status == 488
     assert (scene.responses[-1].headers.get("Warning") or "")[:3] == warning
-    assert scene.take(fx.SetTrunkMedia) == []
+    assert scene.told(SetPeer) == []
     assert scene.state.live
 
 
@@ -252,7 +250,7 @@ def test_candidates_of_a_trunk_lead_nowhere() -> None:
         "a=candidate:2 1 udp 2130706431 169.254.169.254 80 typ host",
     ]
     scene = inbound(at("198.51.100.20", *lines), own=OWN).reply(200, BROWSER_ANSWER)
-    places = [e for e in scene.all if isinstance(e, fx.SetTrunkMedia)]
+    places = scene.relayed(SetPeer)
     assert {(place.rtp, place.rtcp) for place in places} == {
         (HostPort("198.51.100.20", 4002), HostPort("198.51.100.20", 4003))
     }
@@ -260,7 +258,7 @@ def test_candidates_of_a_trunk_lead_nowhere() -> None:
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::"])
 def test_the_old_way_to_hold_sends_nothing_and_is_allowed_whatever_its_protocol(address: str) -> None:
-    scene = established(OWN).inside(LegName.TRUNK, "INVITE", at(address), cseq=900)
+    scene = established(OWN).inside(LegKind.TRUNK, "INVITE", at(address), cseq=900)
     assert scene.responses[-1].status == 200
 
 

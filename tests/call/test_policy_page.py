@@ -11,15 +11,15 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.errors import OLD_TLS
 from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegKind
 from gateway.call import effects as fx
 from gateway.call import events
-from gateway.call.effects import LegName, Purpose
+from gateway.call.effects import Purpose
+from gateway.media import relay_events as relay
 from gateway.sip.flow import Flow
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow
 from tests.call.test_key_lines import (
@@ -58,7 +58,7 @@ def accepted(offer: bytes, flow: Flow | None = None) -> Driver:
 
 def changed(body: bytes, flow: Flow | None = None) -> Driver:
     """The trunk re-INVITEs the call in progress."""
-    return lambda profile: keyed(profile).inside(LegName.TRUNK, "INVITE", body, cseq=2, flow=flow)
+    return lambda profile: keyed(profile).inside(LegKind.TRUNK, "INVITE", body, cseq=2, flow=flow)
 
 
 def reanswered(*lines: str) -> Driver:
@@ -67,7 +67,7 @@ def reanswered(*lines: str) -> Driver:
     def drive(profile: Profile) -> MachineScene:
         scene = keyed(profile)
         held = BROWSER_ANSWER.replace(b"a=sendrecv", b"a=sendonly").replace(b"a=setup:active", b"a=setup:actpass")
-        scene.inside(LegName.BROWSER, "INVITE", held, cseq=2)
+        scene.inside(LegKind.BROWSER, "INVITE", held, cseq=2)
         return scene.reply(200, answer("RTP/SAVP", *lines, direction="recvonly"), purpose=Purpose.REINVITE)
 
     return drive
@@ -75,12 +75,12 @@ def reanswered(*lines: str) -> Driver:
 
 def echoed(profile: Profile) -> MachineScene:
     scene = keyed(profile)
-    trunk = scene.state.trunk
+    trunk = scene.trunk_leg
     assert trunk is not None
     assert trunk.agreed is not None
     assert trunk.agreed.agreement.local is not None
     ours = trunk.agreed.agreement.local.to_line()
-    return scene.inside(LegName.TRUNK, "INVITE", answer("RTP/SAVP", f"a=crypto:{ours}"), cseq=2)
+    return scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/SAVP", f"a=crypto:{ours}"), cseq=2)
 
 
 def outbound(*responses: tuple[int, bytes | None]) -> Driver:
@@ -114,24 +114,24 @@ def forked(profile: Profile) -> MachineScene:
 
 
 def from_relay(code: str) -> Driver:
-    return lambda profile: keyed(profile).feed(events.SourceRejected(LegName.TRUNK, PLACE, code))
+    return lambda profile: keyed(profile).feed(lambda scene: relay.SourceRejected(scene.id(LegKind.TRUNK), PLACE, code))
 
 
 def contradicted(code: str) -> Driver:
-    return lambda profile: keyed(profile).feed(events.MediaMismatch(LegName.TRUNK, code))
+    return lambda profile: keyed(profile).feed(lambda scene: relay.MediaMismatch(scene.id(LegKind.TRUNK), code))
 
 
 def handshake_failed(termination: Termination) -> Driver:
     def drive(profile: Profile) -> MachineScene:
         scene = inbound(answer("RTP/SAVP", GOOD), profile).reply(200, BROWSER_ANSWER).ack()
-        return scene.feed(events.DtlsFailed(termination))
+        return scene.feed(events.DtlsFailed(scene.id(LegKind.BROWSER), termination))
 
     return drive
 
 
 def never_keyed(profile: Profile) -> MachineScene:
     scene = inbound(answer("RTP/SAVP", GOOD), profile).reply(200, BROWSER_ANSWER).ack()
-    return scene.feed(events.TimerFired(fx.Timer.KEYED))
+    return scene.feed(scene.fires(fx.Timer.KEYED))
 
 
 def offered(body: bytes) -> Driver:
@@ -141,19 +141,19 @@ def offered(body: bytes) -> Driver:
 
 def over_ws(profile: Profile) -> MachineScene:
     scene = MachineScene(profile=profile)
-    scene.state.caller.flow = replace(BROWSER_FLOW, transport="ws")
+    scene.on(replace(BROWSER_FLOW, transport="ws"))
     scene.calling()
     if scene.state.live:
-        scene.reply(200, _good(scene)).ack().feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+        scene.reply(200, _good(scene)).ack().feed(scene.keyed())
     return scene
 
 
 def old_tls(profile: Profile) -> MachineScene:
-    return MachineScene(profile=profile).begin().feed(events.TrunkFailed("too old", OLD_TLS))
+    return MachineScene(profile=profile).begin().unreachable("too old", OLD_TLS)
 
 
 def unverified(profile: Profile) -> MachineScene:
-    return MachineScene(profile=profile).begin().feed(events.TrunkFailed("refused", "certificate has expired"))
+    return MachineScene(profile=profile).begin().unreachable("refused", "certificate has expired")
 
 
 SECOND_LINE = f"m=audio 4010 RTP/SAVP 0\r\n{GOOD}\r\n".encode()

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.base.counters import Counter
 from gateway.base.errors import TransportError
+from gateway.base.values import LegId
 from gateway.call import probes as module
 from gateway.call.effects import Timer
 from gateway.call.events import TimerFired
@@ -37,7 +38,7 @@ async def unheard(office: Office, number: str = "700") -> None:
     office.call(number)
     await office.settle()
     (runner,) = office.manager.index.runners
-    runner.feed(TimerFired(Timer.SILENT))
+    runner.feed(TimerFired(Timer.SILENT, LegId(2)))
     await office.settle()
 
 

@@ -7,30 +7,37 @@ import pytest
 from gateway.base.crypto_suite import AEAD_AES_256_GCM
 from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events
-from gateway.call.effects import LegName, Purpose
+from gateway.call.effects import Purpose
+from gateway.media import relay_events as relay
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 
-PLAIN = events.MediaMismatch(LegName.TRUNK, "media.plain_on_secure")
-OTHER_KEY = events.MediaMismatch(LegName.TRUNK, "media.key_mismatch")
+
+def plain(scene: MachineScene) -> events.Event:
+    return relay.MediaMismatch(scene.id(LegKind.TRUNK), "media.plain_on_secure")
+
+
+def other_key(scene: MachineScene) -> events.Event:
+    return relay.MediaMismatch(scene.id(LegKind.TRUNK), "media.key_mismatch")
 
 
 def _keyed(profile: Profile = Profile.PREFER) -> MachineScene:
     scene = MachineScene(profile).calling()
     scene.reply(200, sdes_answer(scene.invite.body)).ack()
-    scene.feed(events.DtlsConnected(AEAD_AES_256_GCM, "DTLSv1.2", "sha-256"))
+    scene.feed(lambda scene: scene.keyed(AEAD_AES_256_GCM))
     return scene.clear()
 
 
 def _told(scene: MachineScene) -> list[str]:
-    found = [e.request for e in scene.take(fx.SendRequest) if e.leg is LegName.BROWSER]
+    found = [e.request for e in scene.take(fx.SendRequest) if scene.kind(e.leg) is LegKind.BROWSER]
     return [str(r.headers.get("Call-Security")) for r in found]
 
 
 @pytest.mark.parametrize(
     ("event", "code", "grade"),
-    [(PLAIN, "media.plain_on_secure", Grade.CLEARTEXT), (OTHER_KEY, "media.key_mismatch", Grade.UNAUTHENTICATED)],
+    [(plain, "media.plain_on_secure", Grade.CLEARTEXT), (other_key, "media.key_mismatch", Grade.UNAUTHENTICATED)],
     ids=["plain", "other key"],
 )
 @pytest.mark.parametrize("profile", [Profile.PREFER, Profile.STRICT])
@@ -53,23 +60,23 @@ def test_packets_that_contradict_the_description_are_recorded_and_shown_and_end_
 
 
 def test_the_first_packet_that_authenticates_restores_what_was_agreed_and_the_worst_grade_stays() -> None:
-    scene = _keyed().feed(PLAIN).clear().feed(events.MediaStarted(LegName.TRUNK))
+    scene = _keyed().feed(plain).clear().feed(lambda scene: relay.MediaStarted(scene.id(LegKind.TRUNK)))
     record = scene.record("leg.secured")
     assert (record["grade_before"], record["grade_after"], record["checkpoint"]) == ("CLEARTEXT", "HOP_BY_HOP", "P6")
     assert (scene.state.posture.current, scene.state.posture.worst) == (Grade.HOP_BY_HOP, Grade.CLEARTEXT)
 
 
 def test_a_hold_while_packets_contradict_the_description_is_no_weakening() -> None:
-    scene = _keyed(Profile.STRICT).feed(PLAIN)
+    scene = _keyed(Profile.STRICT).feed(plain)
     keyed = sdes_answer(scene.invite.body).replace(b"a=sendrecv", b"a=sendonly")
-    scene.clear().inside(LegName.TRUNK, "INVITE", keyed, cseq=2)
+    scene.clear().inside(LegKind.TRUNK, "INVITE", keyed, cseq=2)
     assert [r.response.status for r in scene.take(fx.Respond)] == [200]
     assert scene.state.live
 
 
 def test_before_the_call_stands_a_contradiction_waits() -> None:
     scene = MachineScene(Profile.STRICT).calling()
-    scene.reply(200, sdes_answer(scene.invite.body)).feed(PLAIN)
+    scene.reply(200, sdes_answer(scene.invite.body)).feed(plain)
     assert "leg.violation" not in scene.records
     scene.ack()
     assert scene.record("leg.violation")["codes"] == ["media.plain_on_secure"]
@@ -78,13 +85,13 @@ def test_before_the_call_stands_a_contradiction_waits() -> None:
 def test_a_plain_leg_has_nothing_to_contradict() -> None:
     scene = MachineScene(Profile.LEGACY).calling().reply(200, answer()).ack()
     before = scene.records
-    assert scene.feed(PLAIN).feed(events.LegVerified(LegName.TRUNK, True)).records == before
+    assert scene.feed(plain).feed(relay.LegVerified(scene.id(LegKind.TRUNK), True)).records == before
 
 
 @pytest.mark.parametrize(("confirmed", "sent"), [(True, "confirmed"), (False, "unconfirmed")])
-@pytest.mark.parametrize("leg", list(LegName))
-def test_packets_that_authenticate_are_a_record_of_their_own(leg: LegName, confirmed: bool, sent: str) -> None:
-    scene = _keyed().feed(events.LegVerified(leg, confirmed))
+@pytest.mark.parametrize("leg", list(LegKind))
+def test_packets_that_authenticate_are_a_record_of_their_own(leg: LegKind, confirmed: bool, sent: str) -> None:
+    scene = _keyed().feed(lambda scene: relay.LegVerified(scene.id(leg), confirmed))
     record = scene.record("leg.verified")
     assert (record["leg"], record["received"], record["sent"]) == (leg.value, "authenticated", sent)
     assert (record["grade_after"], record["checkpoint"]) == ("HOP_BY_HOP", "P6")
@@ -95,5 +102,5 @@ def test_an_unknown_code_of_a_relay_is_no_finding() -> None:
     scene = _keyed()
     before = len(scene.records)
     for code in ("nonsense", "suite.null"):
-        scene.feed(events.MediaMismatch(LegName.TRUNK, code))
+        scene.feed(relay.MediaMismatch(scene.id(LegKind.TRUNK), code))
     assert len(scene.records) == before

@@ -10,7 +10,7 @@ import pytest
 from gateway.base.errors import OLD_TLS
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, LegKind
 from gateway.call import effects as fx
 from gateway.call import events, manager
 from gateway.sip.events import AckReceived, TransportFailed
@@ -179,7 +179,7 @@ async def test_an_ack_whose_connection_is_gone_leaves_over_a_new_one(office: Off
 
 def test_a_new_connection_is_named_in_our_contact() -> None:
     scene = established()
-    scene.feed(events.FlowMoved(fx.LegName.TRUNK, AGAIN))
+    scene.feed(events.FlowMoved(scene.id(LegKind.TRUNK), AGAIN))
     from_browser(scene, "INVITE", held(b"sendonly"))
     (sent,) = scene.take(fx.SendRequest)
     assert sent.flow == AGAIN
@@ -188,9 +188,9 @@ def test_a_new_connection_is_named_in_our_contact() -> None:
 
 @pytest.mark.parametrize("weaker", WEAKER.values(), ids=WEAKER)
 def test_a_leg_never_moves_to_a_flow_that_proves_less(weaker: Flow) -> None:
-    scene = established().feed(events.FlowMoved(fx.LegName.TRUNK, weaker))
-    assert scene.state.trunk is not None
-    assert scene.state.trunk.flow == scene.flow
+    scene = established().feed(lambda scene: events.FlowMoved(scene.id(LegKind.TRUNK), weaker))
+    assert scene.trunk_leg is not None
+    assert scene.trunk_leg.flow == scene.flow
 
 
 @pytest.mark.parametrize("transport", [True, False], ids=["connection lost", "no answer"])
@@ -199,14 +199,14 @@ def test_a_reinvite_nobody_answers_leaves_the_old_session(transport: bool, profi
     scene = established(profile)
     from_browser(scene, "INVITE", held(b"sendonly"))
     (sent,) = scene.take(fx.SendRequest)
-    before = scene.state.trunk.agreed if scene.state.trunk else None
-    scene.feed(events.RequestFailed(fx.LegName.TRUNK, fx.Purpose.REINVITE, transport, sent.ask))
+    before = scene.trunk_leg.agreed if scene.trunk_leg else None
+    scene.feed(events.RequestFailed(sent.ask, transport=transport))
     assert scene.state.live
-    assert scene.state.reoffer is None
-    assert scene.state.trunk is not None
-    assert scene.state.trunk.agreed == before
+    assert scene.state.changes.reoffer is None
+    assert scene.trunk_leg is not None
+    assert scene.trunk_leg.agreed == before
     scene.clear()
-    scene.inside(fx.LegName.BROWSER, "INVITE", held(b"sendrecv").replace(b"o=- ", b"o=- 1"), cseq=9)
+    scene.inside(LegKind.BROWSER, "INVITE", held(b"sendrecv").replace(b"o=- ", b"o=- 1"), cseq=9)
     assert scene.responses[-1].status == 200
 
 
@@ -220,20 +220,20 @@ def test_a_dialog_the_peer_says_is_dead_ends_the_call(status: int) -> None:
 
 
 def test_a_connection_lost_before_the_ack_of_a_change_ends_no_call() -> None:
-    scene = established().inside(fx.LegName.TRUNK, "INVITE", KEYED, cseq=900)
+    scene = established().inside(LegKind.TRUNK, "INVITE", KEYED, cseq=900)
     scene.feed(events.AckMissing("trunk-900", transport=True))
     assert scene.state.live
-    scene.clear().inside(fx.LegName.TRUNK, "INVITE", cseq=901)
+    scene.clear().inside(LegKind.TRUNK, "INVITE", cseq=901)
     assert b"inline" in scene.responses[-1].body
     scene.feed(events.AckMissing("trunk-901", transport=True))
     assert scene.state.live
-    scene.inside(fx.LegName.TRUNK, "INVITE", KEYED, cseq=902)
+    scene.inside(LegKind.TRUNK, "INVITE", KEYED, cseq=902)
     assert scene.responses[-1].status == 200
 
 
 def test_a_change_of_the_callee_that_is_never_acknowledged_is_the_callees_loss() -> None:
     """Not the caller's: the browser was there all the time."""
-    scene = established().inside(fx.LegName.TRUNK, "INVITE", KEYED, cseq=900)
+    scene = established().inside(LegKind.TRUNK, "INVITE", KEYED, cseq=900)
     scene.feed(events.AckMissing("trunk-900"))
     assert scene.state.termination is Termination.ACK_MISSING
     inbound = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=False, offer=answer()).calling()
@@ -241,7 +241,7 @@ def test_a_change_of_the_callee_that_is_never_acknowledged_is_the_callees_loss()
     inbound.feed(inbound.answer_to(sent, 200, vector("chromium_answer_to_rtpengine")))
     inbound.feed(events.AckIn("invite-key", inbound.invite)).clear()
     offer = vector("chromium_answer_to_rtpengine").replace(b"setup:active", b"setup:actpass")
-    inbound.inside(fx.LegName.BROWSER, "INVITE", offer.replace(b"sendrecv", b"sendonly"), cseq=5)
+    inbound.inside(LegKind.BROWSER, "INVITE", offer.replace(b"sendrecv", b"sendonly"), cseq=5)
     assert inbound.responses[-1].status == 200
     inbound.feed(events.AckMissing("browser-5", transport=True))
     assert inbound.state.termination is Termination.FLOW_LOST
@@ -259,7 +259,7 @@ def test_a_trunk_whose_connection_closes_before_it_answers_is_unreachable() -> N
     """RFC 3261 8.1.3.1: as if it had answered 503."""
     scene = MachineScene().calling()
     (sent,) = scene.take(fx.SendRequest)
-    scene.feed(events.RequestFailed(fx.LegName.TRUNK, fx.Purpose.INVITE, True, sent.ask))
+    scene.feed(events.RequestFailed(sent.ask, transport=True))
     assert scene.state.termination is Termination.TRUNK_UNREACHABLE
     assert scene.responses[-1].status == 503
 
@@ -285,7 +285,7 @@ async def test_when_a_trunks_connection_closes_its_calls_are_asked_over_a_new_on
 
 @pytest.mark.parametrize(("status", "ends"), [(481, True), (408, True), (405, False), (200, False)])
 def test_a_trunk_that_no_longer_knows_the_call_ends_it(status: int, ends: bool) -> None:
-    scene = established().feed(events.ConnectionClosed(fx.LegName.TRUNK))
+    scene = established().feed(lambda scene: events.ConnectionClosed(scene.id(LegKind.TRUNK)))
     (asked,) = scene.take(fx.SendRequest)
     assert asked.request.method == "OPTIONS"
     scene.feed(scene.answer_to(asked, status))
@@ -294,9 +294,9 @@ def test_a_trunk_that_no_longer_knows_the_call_ends_it(status: int, ends: bool) 
 
 @pytest.mark.parametrize("transport", [True, False])
 def test_a_trunk_that_cannot_be_asked_while_its_media_flows_keeps_its_call(transport: bool) -> None:
-    scene = established().feed(events.ConnectionClosed(fx.LegName.TRUNK))
+    scene = established().feed(lambda scene: events.ConnectionClosed(scene.id(LegKind.TRUNK)))
     (asked,) = scene.take(fx.SendRequest)
-    scene.feed(events.RequestFailed(fx.LegName.TRUNK, fx.Purpose.OPTIONS, transport, asked.ask))
+    scene.feed(events.RequestFailed(asked.ask, transport=transport))
     assert scene.state.live
 
 
@@ -316,6 +316,6 @@ async def test_a_trunk_that_connects_to_us_is_recorded_once_with_what_it_proved(
 
 
 def test_a_trunk_that_speaks_no_tls_1_2_leaves_tls_old() -> None:
-    scene = MachineScene().begin().feed(events.TrunkFailed("too old", OLD_TLS))
+    scene = MachineScene().begin().unreachable("too old", OLD_TLS)
     assert scene.record("leg.violation")["codes"] == ["tls.old"]
     assert scene.state.termination is Termination.TRUNK_UNVERIFIED

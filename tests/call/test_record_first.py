@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
-from gateway.base.values import HostPort
+from gateway.base.values import CALLER, HostPort, LegId
 from gateway.call import runner
-from gateway.call.events import DtlsConnected, SourceLearned
+from gateway.call.events import DtlsConnected
+from gateway.media.relay_events import SourceLearned
 from gateway.sip.events import AckReceived
 from tests.call.machine_scene import BROWSER_FLOW, request, sdes_answer
 from tests.call.office import Audit, Office
@@ -58,7 +59,7 @@ async def established(office: Office, audit: SlowAudit) -> None:
     await office.settle()
     office.reply("INVITE", 200, sdes_answer(last_invite(office).body))
     office.manager.on_event(AckReceived("in-1", request("ACK", cseq=1, to_tag="gw"), BROWSER_FLOW))
-    next(iter(office.manager.index.runners)).feed(DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+    next(iter(office.manager.index.runners)).feed(DtlsConnected(CALLER, AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
     await office.settle()
     audit.slow = True
 
@@ -178,7 +179,7 @@ async def test_what_waits_for_a_record_has_a_limit(office: Office, audit: SlowAu
     await office.settle()
     (found,) = office.manager.index.runners
     for number in range(10 * runner.MAX_QUEUED_EVENTS):
-        found.feed(SourceLearned(HostPort("192.0.2.9", 1 + number), HostPort("192.0.2.9", 1)))
+        found.feed(SourceLearned(LegId(2), HostPort("192.0.2.9", 1 + number), HostPort("192.0.2.9", 1)))
     assert len(found._events) == runner.MAX_QUEUED_EVENTS
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
 from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import LegName, Purpose
+from gateway.call.effects import Purpose
+from gateway.media.relay_commands import OpenLeg, SetKeys, SetPeer
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow, vector
 
 OFFER = vector("chromium_offer")
@@ -38,11 +38,7 @@ def our_offer(scene: MachineScene) -> str:
 def over_ws(scene: MachineScene) -> MachineScene:
     """The browser's WebSocket is not encrypted."""
     flow = replace(BROWSER_FLOW, transport="ws")
-    if scene.outbound:
-        scene.state.caller.flow = flow
-    else:
-        scene.state.callee_flow = flow
-    return scene
+    return scene.on(flow)
 
 
 @pytest.mark.parametrize("offer", [OFFER, b""])
@@ -64,7 +60,7 @@ def test_a_trunk_that_calls_a_browser_on_a_plain_websocket_under_strict_is_refus
     assert not rang(scene)
     assert scene.responses[-1].status == 403
     assert (scene.record("leg.violation")["leg"], scene.record("leg.violation")["checkpoint"]) == ("browser", "P1")
-    assert not [e for e in scene.all if isinstance(e, fx.OpenMedia)]
+    assert not scene.relayed(OpenLeg)
 
 
 @pytest.mark.parametrize("profile", [Profile.PREFER, Profile.OSRTP, Profile.LEGACY])
@@ -156,7 +152,7 @@ def test_a_phone_with_srtp_takes_the_keys_of_that_offer(profile: Profile, transp
     keyed = sdes_answer(scene.responses[-1].body).replace(b"RTP/SAVP", b"RTP/AVP")
     scene.ack(keyed)
     assert scene.record(kind)["leg"] == "trunk"
-    assert scene.take(fx.SetTrunkKeys)
+    assert scene.told(SetKeys)
     assert scene.state.live
 
 
@@ -181,7 +177,7 @@ def test_a_browser_that_sends_no_offer_gets_ours_and_a_plain_trunk_is_tried_as_e
 
 def plain_call(profile: Profile) -> MachineScene:
     scene = MachineScene(profile=profile, outbound=False, offer=answer()).calling()
-    scene.reply(200, BROWSER_ANSWER).ack().feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+    scene.reply(200, BROWSER_ANSWER).ack().feed(scene.keyed())
     return scene.clear()
 
 
@@ -189,25 +185,25 @@ def plain_call(profile: Profile) -> MachineScene:
 def test_a_plain_trunk_that_asks_for_our_offer_in_mid_call_is_offered_keys_it_may_ignore(
     profile: Profile, keys: bool
 ) -> None:
-    scene = plain_call(profile).inside(LegName.TRUNK, "INVITE", cseq=900)
+    scene = plain_call(profile).inside(LegKind.TRUNK, "INVITE", cseq=900)
     assert " RTP/AVP " in our_offer(scene)
     assert (b"a=crypto" in scene.responses[-1].body) is keys
-    scene.ack_of(LegName.TRUNK, 900, answer())
+    scene.ack_of(LegKind.TRUNK, 900, answer())
     assert scene.state.live
 
 
 def test_a_plain_trunk_that_takes_the_keys_in_mid_call_is_secured_from_then_on() -> None:
-    scene = plain_call(Profile.PREFER).inside(LegName.TRUNK, "INVITE", cseq=900)
+    scene = plain_call(Profile.PREFER).inside(LegKind.TRUNK, "INVITE", cseq=900)
     keyed = sdes_answer(scene.responses[-1].body).replace(b"RTP/SAVP", b"RTP/AVP")
-    scene.ack_of(LegName.TRUNK, 900, keyed)
+    scene.ack_of(LegKind.TRUNK, 900, keyed)
     assert scene.records[-1] == "leg.secured"
-    assert [e.keyed for e in scene.take(fx.SetTrunkMedia)][-1] is True
+    assert [e.keyed for e in scene.told(SetPeer)][-1] is True
 
 
 def test_an_encrypted_trunk_that_asks_for_our_offer_in_mid_call_is_offered_its_own_key_and_no_clear_line() -> None:
     scene = MachineScene(profile=Profile.PREFER, outbound=False, offer=answer("RTP/SAVP", CRYPTO)).calling()
-    scene.reply(200, BROWSER_ANSWER).ack().feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
-    scene.clear().inside(LegName.TRUNK, "INVITE", cseq=900)
+    scene.reply(200, BROWSER_ANSWER).ack().feed(scene.keyed())
+    scene.clear().inside(LegKind.TRUNK, "INVITE", cseq=900)
     assert " RTP/SAVP " in our_offer(scene)
     assert scene.responses[-1].body.count(b"a=crypto") == 1
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from gateway.base.errors import GatewayError, SdpError, SipError
-from gateway.call import events, runner, setup
-from gateway.call.effects import LegName, Purpose, SendRequest
+from gateway.base.values import CALLER, LegId
+from gateway.call import b2bua, locate, runner
+from gateway.call.effects import Purpose, SendRequest
 from gateway.call.state import CallState
+from gateway.media import relay_events as relay
 from gateway.sip.events import AckReceived, RequestReceived, RequestTimeout, TransportFailed
 from gateway.sip.message import Request
 from tests.call.machine_scene import BROWSER_FLOW, answer, request, sdes_answer, trunk_flow
@@ -37,7 +39,7 @@ async def established(office: Office) -> None:
 
 
 def in_dialog(office: Office, method: str, cseq: int) -> Request:
-    (key,) = [k for k, v in office.manager.index.dialogs.items() if v[1] is LegName.BROWSER]
+    (key,) = [k for k, v in office.manager.index.dialogs.items() if v[1] == CALLER]
     found = request(method, cseq=cseq, to_tag=key[1])
     found = found.with_header("Call-ID", key[0])
     return found
@@ -87,10 +89,10 @@ async def test_an_error_nobody_declared_ends_its_call_and_leaves_the_others(
 ) -> None:
     await established(office)
 
-    def fail(call: CallState, event: events.MediaOpened) -> None:
+    def fail(call: CallState, event: relay.LegOpened) -> None:
         raise error
 
-    monkeypatch.setattr(setup, "media_opened", fail)
+    monkeypatch.setitem(b2bua._HANDLERS, relay.LegOpened, fail)
     office.call("601", key="in-2", call_id="call-2")
     await office.settle()
     assert office.statuses("in-2") == [500]
@@ -104,7 +106,7 @@ async def test_an_error_at_the_very_start_still_gives_both_records(
     def fail(call: CallState) -> bool:
         raise SdpError("surprise")
 
-    monkeypatch.setattr(setup, "_read_caller_offer", fail)
+    monkeypatch.setattr(locate, "_read_offer", fail)
     office.call()
     await office.settle()
     assert office.audit.types() == ["call.start", "call.final"]
@@ -155,7 +157,7 @@ async def test_only_the_latest_of_our_reinvites_are_remembered(office: Office) -
     await established(office)
     (found,) = office.manager.index.runners
     for _ in range(20):
-        found._carry_out(SendRequest(LegName.TRUNK, last_invite(office), trunk_flow(), Purpose.REINVITE, 9))
+        found._carry_out(SendRequest(LegId(2), last_invite(office), trunk_flow(), Purpose.REINVITE, 9))
     assert len(office.manager.index.sent) <= runner.MAX_REINVITES_KEPT + 1
 
 
@@ -166,7 +168,7 @@ async def test_a_finished_call_leaves_nothing_in_the_index(office: Office) -> No
     office.reply("BYE", 200)
     await office.settle()
     index = office.manager.index
-    assert (index.sent, index.received, index.dialogs, index.runners) == ({}, {}, {}, set())
+    assert (index.sent, index.received, index.dialogs, index.runners) == ({}, {}, {}, {})
 
 
 async def test_a_trunk_that_closes_its_connection_while_the_browser_rings_ends_the_call(office: Office) -> None:
@@ -225,6 +227,6 @@ async def test_lost_media_is_in_the_log_with_the_id_of_the_call(
 ) -> None:
     await established(office)
     (call,) = office.manager.index.runners
-    call.feed(events.MediaUnsent(LegName.TRUNK, "srtp_unsendable"))
+    call.feed(relay.MediaUnsent(LegId(2), "srtp_unsendable"))
     (line,) = [r for r in caplog.records if r.levelname == "WARNING" and "media is lost" in r.getMessage()]
-    assert line.getMessage() == f"call={call.state.id} leg=trunk media is lost: srtp_unsendable"
+    assert line.getMessage() == f"call={call.id} leg=trunk media is lost: srtp_unsendable"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events
+from gateway.media.relay_commands import SetKeys, SetPeer
 from gateway.sip.flow import Flow
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 
@@ -26,8 +27,8 @@ def test_a_strict_call_over_verified_tls_is_offered_savp_only_and_secured_before
     for secret in (b"ice-ufrag", b"candidate", b"fingerprint", b"msid", b"extmap", b"192.0.2.2"):
         assert secret not in scene.invite.body
     scene.reply(200, sdes_answer(scene.invite.body))
-    order = scene.order(fx.WriteAudit, fx.SetTrunkKeys, fx.SetTrunkMedia, fx.Respond, fx.SendAck)
-    assert order.index("WriteAudit", 1) < order.index("SetTrunkKeys") < order.index("Respond")
+    order = scene.order(fx.WriteAudit, SetKeys, SetPeer, fx.Respond, fx.SendAck)
+    assert order.index("WriteAudit", 1) < order.index("SetKeys") < order.index("Respond")
     assert scene.records == ["call.start", "leg.secured"]
     ok = scene.responses[-1]
     assert ok.status == 200
@@ -40,7 +41,7 @@ def test_keys_leave_for_the_relay_only_after_the_browser_leg_is_recorded() -> No
     scene = MachineScene().calling()
     scene.reply(200, sdes_answer(scene.invite.body)).ack()
     assert not [e for e in scene.all if isinstance(e, fx.ReleaseDtlsKeys)]
-    scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+    scene.feed(scene.keyed())
     assert scene.order(fx.WriteAudit, fx.ReleaseDtlsKeys)[-2:] == ["WriteAudit", "ReleaseDtlsKeys"]
     assert scene.records == ["call.start", "leg.secured", "leg.secured"]
 
@@ -60,7 +61,7 @@ def test_strict_ends_a_call_whose_answer_agrees_to_savp_without_a_key() -> None:
     assert finished(scene) is Termination.ENCRYPTION_IGNORED
     assert scene.record("leg.violation")["codes"] == ["media.crypto_ignored"]
     assert [e.request.method for e in scene.all if isinstance(e, fx.SendRequest)] == ["INVITE", "BYE"]
-    assert not [e for e in scene.all if isinstance(e, fx.SetTrunkMedia)]
+    assert not scene.relayed(SetPeer)
     assert scene.responses[-1].status == 488
 
 
@@ -168,7 +169,7 @@ def test_plain_early_media_under_strict_is_not_played() -> None:
     scene = MachineScene().calling().reply(183, answer("RTP/AVP"))
     assert scene.responses[-1].status == 180
     assert not scene.responses[-1].body
-    assert not [e for e in scene.all if isinstance(e, fx.SetTrunkMedia)]
+    assert not scene.relayed(SetPeer)
 
 
 def test_the_losing_fork_is_acknowledged_and_released() -> None:
@@ -222,16 +223,13 @@ def test_the_callees_refusal_reaches_the_caller(status: int, expected: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("event", "termination"),
-    [
-        (events.TrunkFailed("refused", ""), Termination.TRUNK_UNREACHABLE),
-        (events.TrunkFailed("certificate", "certificate has expired"), Termination.TRUNK_UNVERIFIED),
-    ],
+    ("verification", "termination"),
+    [("", Termination.TRUNK_UNREACHABLE), ("certificate has expired", Termination.TRUNK_UNVERIFIED)],
 )
 def test_a_trunk_that_cannot_be_reached_or_verified_is_503_with_a_reason(
-    event: events.TrunkFailed, termination: Termination
+    verification: str, termination: Termination
 ) -> None:
-    scene = MachineScene().begin().feed(event)
+    scene = MachineScene().begin().unreachable("no way", verification)
     assert finished(scene) is termination
     assert scene.responses[-1].status == 503
     assert termination.words in (scene.responses[-1].headers.get("Warning") or "")
@@ -241,7 +239,7 @@ def test_a_trunk_that_cannot_be_reached_or_verified_is_503_with_a_reason(
 def test_a_fingerprint_mismatch_ends_the_call_and_no_key_is_released() -> None:
     scene = MachineScene().calling()
     scene.reply(200, sdes_answer(scene.invite.body)).ack().clear()
-    scene.feed(events.DtlsFailed(Termination.FINGERPRINT_MISMATCH))
+    scene.feed(events.DtlsFailed(scene.id(LegKind.BROWSER), Termination.FINGERPRINT_MISMATCH))
     assert not scene.take(fx.ReleaseDtlsKeys)
     assert [e.request.method for e in scene.take(fx.SendRequest)] == ["BYE", "BYE"]
     assert all("cause=488" in (e.request.headers.get("Reason") or "") for e in scene.take(fx.SendRequest))
@@ -252,7 +250,7 @@ def test_media_that_is_not_keyed_in_time_ends_the_call() -> None:
     scene = MachineScene().calling()
     scene.reply(200, sdes_answer(scene.invite.body)).ack()
     assert [e.seconds for e in scene.all if isinstance(e, fx.SetTimer) and e.name is fx.Timer.KEYED] == [10.0]
-    scene.feed(events.TimerFired(fx.Timer.KEYED))
+    scene.feed(scene.fires(fx.Timer.KEYED))
     assert finished(scene) is Termination.MEDIA_NOT_KEYED
 
 
@@ -261,9 +259,9 @@ def test_the_bye_after_an_unacknowledged_200_waits_for_the_ack() -> None:
     scene = MachineScene().calling()
     scene.reply(200, sdes_answer(scene.invite.body)).clear()
     scene.feed(events.Lost(Termination.CONSENT_LOST))
-    assert [e.leg.value for e in scene.take(fx.SendRequest)] == ["trunk"]
+    assert [scene.kind(e.leg).value for e in scene.take(fx.SendRequest)] == ["trunk"]
     scene.clear().ack()
-    assert [e.leg.value for e in scene.take(fx.SendRequest)] == ["browser"]
+    assert [scene.kind(e.leg).value for e in scene.take(fx.SendRequest)] == ["browser"]
 
 
 def test_copies_of_call_security_from_the_trunk_never_reach_the_browser() -> None:
@@ -293,7 +291,7 @@ def test_early_media_is_recorded_at_its_own_checkpoint() -> None:
 def test_a_browser_that_is_never_keyed_has_a_record_that_says_so(profile: Profile) -> None:
     scene = MachineScene(profile=profile).calling()
     scene.reply(200, sdes_answer(scene.invite.body) if b"RTP/SAVP" in scene.invite.body else answer()).ack()
-    scene.feed(events.TimerFired(fx.Timer.KEYED))
+    scene.feed(scene.fires(fx.Timer.KEYED))
     record = scene.record("leg.violation")
     assert (record["leg"], record["codes"]) == ("browser", ["early.unkeyed"])
     assert scene.order(fx.WriteAudit, fx.Finished)[-1] == "Finished"

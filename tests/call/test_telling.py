@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.codes import Code
-from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events, security
-from gateway.call.effects import LegName, Purpose
+from gateway.call.effects import Purpose
+from gateway.media import relay_events as relay
+from gateway.media.relay_commands import SetPeer
 from gateway.sip.message import Request
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import from_browser, from_trunk, held
@@ -47,12 +49,12 @@ def inbound(profile: Profile = Profile.PREFER, offer: bytes = answer("RTP/SAVP",
 
 
 def keyed(scene: MachineScene) -> MachineScene:
-    scene.feed(events.DtlsConnected(AEAD_AES_128_GCM, "DTLSv1.2", "sha-256"))
+    scene.feed(scene.keyed())
     return scene.clear()
 
 
 def to_browser(scene: MachineScene) -> list[Request]:
-    return [e.request for e in scene.take(fx.SendRequest) if e.leg is LegName.BROWSER]
+    return [e.request for e in scene.take(fx.SendRequest) if scene.kind(e.leg) is LegKind.BROWSER]
 
 
 def grade(message: Request) -> str:
@@ -75,25 +77,25 @@ def test_a_tolerated_loss_of_encryption_is_in_the_log_then_at_the_relay_then_at_
         from_trunk(scene, "INVITE", answer("RTP/SAVP", KEY), cseq=800)
         answered(scene).clear()
     assert scene.state.posture.current is Grade.HOP_BY_HOP
-    scene.inside(LegName.TRUNK, method, answer("RTP/AVP"), cseq=900)
+    scene.inside(LegKind.TRUNK, method, answer("RTP/AVP"), cseq=900)
     (report,) = to_browser(scene)
     assert (report.method, grade(report), report.body) == ("UPDATE", "CLEARTEXT", b"")
     assert 'trunk="plain,none,tls1.3,verified"' in (report.headers.get("Call-Security") or "")
-    steps = [type(e) for e in scene.effects]
-    assert steps.index(fx.WriteAudit) < steps.index(fx.SetTrunkMedia) < steps.index(fx.Respond)
+    steps = [type(e) for e in scene.done]
+    assert steps.index(fx.WriteAudit) < steps.index(SetPeer) < steps.index(fx.Respond)
     assert steps.index(fx.Respond) < steps.index(fx.SendRequest)
 
 
 @pytest.mark.parametrize("make", [outbound, inbound])
 def test_sound_that_is_lost_is_told_once_for_each_leg(make: type[MachineScene]) -> None:
     scene = make()
-    scene.feed(events.MediaUnsent(LegName.BROWSER, "unmapped_dropped"))
+    scene.feed(relay.MediaUnsent(scene.id(LegKind.BROWSER), "unmapped_dropped"))
     (report,) = to_browser(scene)
     assert (report.headers.get("Call-Security") or "").endswith(";lost=browser")
     answered(scene).clear()
-    scene.feed(events.MediaUnsent(LegName.BROWSER, "unsent"))
+    scene.feed(relay.MediaUnsent(scene.id(LegKind.BROWSER), "unsent"))
     assert to_browser(scene) == []
-    scene.feed(events.MediaUnsent(LegName.TRUNK, "unsent"))
+    scene.feed(relay.MediaUnsent(scene.id(LegKind.TRUNK), "unsent"))
     (report,) = to_browser(scene)
     assert (report.headers.get("Call-Security") or "").endswith(";lost=both")
 
@@ -131,7 +133,7 @@ def test_a_loss_during_the_browsers_own_hold_is_told(make: type[MachineScene], d
         if make is outbound
         else BROWSER_ANSWER.replace(b"a=sendrecv", b"a=" + direction).replace(b"a=setup:active", b"a=setup:actpass")
     )
-    scene.inside(LegName.BROWSER, "INVITE", body, cseq=2)
+    scene.inside(LegKind.BROWSER, "INVITE", body, cseq=2)
     scene.reply(200, sdes_answer(scene.invite.body).replace(b"sendrecv", b"recvonly"), purpose=Purpose.REINVITE)
     assert finished(scene) is None
     from_trunk(scene.clear(), "INVITE", answer("RTP/AVP", direction="recvonly"))
@@ -164,10 +166,10 @@ def test_the_browser_is_told_when_it_has_acknowledged_and_not_before() -> None:
     """A request inside a dialog that is not confirmed would be refused."""
     scene = MachineScene(profile=Profile.OSRTP).calling()
     scene.reply(200, sdes_answer(scene.invite.body).replace(b"SAVP", b"AVP")).clear()
-    trunk = scene.state.trunk
+    trunk = scene.trunk_leg
     assert trunk is not None
     security.posture_changed(scene.state, trunk, found=frozenset({Code.GW_KEY_LEAK}), kind="D4")
-    scene.feed(events.MediaStarted(LegName.BROWSER))
+    scene.feed(relay.MediaStarted(scene.id(LegKind.BROWSER)))
     assert to_browser(scene) == []
     scene.ack()
     assert [grade(r) for r in to_browser(scene)] == ["KEY_EXPOSED"]
@@ -175,17 +177,17 @@ def test_the_browser_is_told_when_it_has_acknowledged_and_not_before() -> None:
 
 def test_what_the_relay_finds_is_recorded_and_told_by_one_call() -> None:
     scene = outbound(Profile.STRICT)
-    trunk = scene.state.trunk
+    trunk = scene.trunk_leg
     assert trunk is not None
     verdict = security.posture_changed(scene.state, trunk, found=frozenset({Code.GW_KEY_LEAK}), kind="D4")
     assert verdict is not None
-    scene.feed(events.MediaStarted(LegName.TRUNK))
+    scene.feed(relay.MediaStarted(scene.id(LegKind.TRUNK)))
     assert scene.records[-1] == "leg.violation"
     assert scene.record("leg.violation")["kind"] == "D4"
     assert [grade(r) for r in to_browser(scene)] == ["KEY_EXPOSED"]
     answered(scene)
     assert security.posture_changed(scene.state, trunk, gone=frozenset({Code.GW_KEY_LEAK})) is not None
-    scene.feed(events.MediaStarted(LegName.BROWSER))
+    scene.feed(relay.MediaStarted(scene.id(LegKind.BROWSER)))
     assert [grade(r) for r in to_browser(scene)] == ["HOP_BY_HOP"]
 
 
@@ -217,7 +219,7 @@ def test_a_browser_that_refuses_update_gets_the_reinvite_at_once(status: int) ->
 def test_a_browser_that_says_nothing_to_update_gets_the_reinvite_and_keeps_its_call() -> None:
     scene = from_trunk(outbound(), "INVITE", answer("RTP/AVP"))
     (sent,) = [e for e in scene.take(fx.SendRequest) if e.purpose is Purpose.UPDATE]
-    scene.clear().feed(events.RequestFailed(LegName.BROWSER, Purpose.UPDATE, transport=False, ask=sent.ask))
+    scene.clear().feed(events.RequestFailed(sent.ask, transport=False))
     assert [(r.method, grade(r)) for r in to_browser(scene)] == [("INVITE", "CLEARTEXT")]
     assert finished(scene) is None
 
@@ -230,7 +232,7 @@ def test_a_report_that_was_not_read_is_sent_again_after_a_wait_that_grows(status
         assert to_browser(scene) == []
         (timer,) = [e for e in scene.take(fx.SetTimer) if e.name is fx.Timer.REPORT]
         waits.append(timer.seconds)
-        scene.clear().feed(events.TimerFired(fx.Timer.REPORT))
+        scene.clear().feed(scene.fires(fx.Timer.REPORT))
         assert [grade(r) for r in to_browser(scene)] == ["CLEARTEXT"]
     assert waits == sorted(waits)
     assert waits[-1] == 32.0
@@ -242,17 +244,17 @@ def test_a_reinvite_with_a_report_that_crosses_the_browsers_is_sent_again() -> N
         scene.clear().reply(491, purpose=Purpose.REINVITE)
         assert to_browser(scene) == []
         assert [e.name for e in scene.take(fx.SetTimer)] == [expected]
-        scene.clear().feed(events.TimerFired(expected))
+        scene.clear().feed(scene.fires(expected))
         assert [(r.method, grade(r)) for r in to_browser(scene)] == [("INVITE", "CLEARTEXT")]
 
 
 def test_a_report_by_reinvite_waits_for_a_change_that_is_under_way() -> None:
     scene = outbound(Profile.OSRTP, allow=SIPJS)
     from_browser(scene, "INVITE", held(b"sendonly")).clear()
-    trunk = scene.state.trunk
+    trunk = scene.trunk_leg
     assert trunk is not None
     security.posture_changed(scene.state, trunk, found=frozenset({Code.GW_KEY_LEAK}))
-    scene.feed(events.MediaStarted(LegName.BROWSER))
+    scene.feed(relay.MediaStarted(scene.id(LegKind.BROWSER)))
     assert to_browser(scene) == []
     scene.reply(200, sdes_answer(scene.invite.body).replace(b"SAVP", b"AVP"), purpose=Purpose.REINVITE)
     assert [grade(r) for r in to_browser(scene)] == ["KEY_EXPOSED"]
@@ -280,5 +282,5 @@ def test_a_refused_change_is_no_news() -> None:
 def test_a_call_that_ends_tells_nobody_anything_but_goodbye() -> None:
     scene = from_trunk(outbound(), "INVITE", answer("RTP/AVP"))
     scene.feed(events.Lost(Termination.SHUTDOWN)).clear()
-    scene.reply(491, purpose=Purpose.UPDATE).feed(events.TimerFired(fx.Timer.REPORT))
+    scene.reply(491, purpose=Purpose.UPDATE).feed(scene.fires(fx.Timer.REPORT))
     assert to_browser(scene) == []

@@ -10,6 +10,7 @@ from tests.interop.conftest import BROWSER_HERTZ, TRUNK_HERTZ, Stage
 from tests.interop.test_calls import MAX_GAP, TALK_SECONDS, call_uid, hear
 from tests.rig.audio import gaps, heard, peak
 from tests.rig.chromium import RATE, SoftphonePage
+from tests.rig.counting import counted
 from tests.rig.gateway import wait_for
 from tests.rig.player import FRAME, Player, Run, new_ssrc
 from tests.rig.trunk import FakeTrunk, description
@@ -87,12 +88,7 @@ def judge(stage: Stage, page: SoftphonePage, player: Player, least: int) -> None
     uid = call_uid(stage)
     wait_for(lambda: stage.gateway.records("call.final", uid), 5, "no final record")
     (final,) = stage.gateway.records("call.final", uid)
-    counters = final["counters"]
-    assert {name: counters[name] for name in ("srtp_unsendable", "srtp_ssrc_limit", "unmapped_dropped")} == {
-        "srtp_unsendable": 0,
-        "srtp_ssrc_limit": 0,
-        "unmapped_dropped": 0,
-    }
+    assert not any(counted(final, name) for name in ("srtp_unsendable", "srtp_ssrc_limit", "unmapped_dropped"))
     is_heard_in_one_piece(player)
 
 

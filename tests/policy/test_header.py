@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.base.keying import Keying
 from gateway.base.profiles import Profile
+from gateway.base.values import LegId
 from gateway.policy.header import HEADER_NAME, call_security_header
 from gateway.policy.model import effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector
@@ -16,8 +17,8 @@ from tests.policy.vectors import VECTORS, browser, trunk
 
 def posture(*vectors: SecurityVector) -> CallPosture:
     made = CallPosture()
-    for vector in vectors:
-        made.update(vector.leg, vector)
+    for number, vector in enumerate(vectors, start=1):
+        made.update(LegId(number), vector)
     return made
 
 
@@ -40,7 +41,8 @@ def test_a_trunk_nothing_is_known_of_is_pending() -> None:
 
 
 def test_the_worst_grade_stays_in_the_header() -> None:
-    made = posture(browser(), trunk("plain"), trunk("sdes"))
+    made = posture(browser(), trunk("plain"))
+    made.update(LegId(2), trunk("sdes"))
     policy = effective_policy(Profile.PREFER, "pbx")
     value = call_security_header(made, policy, browser(), trunk("sdes"), seq=3, call_id="c")
     assert value.startswith("grade=HOP_BY_HOP;worst=CLEARTEXT;")

@@ -13,7 +13,7 @@ from gateway.base.crypto_suite import SUITES, CryptoSuite
 from gateway.base.grades import Grade
 from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
-from gateway.base.values import LegKind
+from gateway.base.values import CALLER, LegId, LegKind
 from gateway.policy import posture
 from gateway.policy.posture import CAPS, CallPosture, SecurityVector, tls_number
 from tests.policy.vectors import SHORT_KEY, SHORT_TAG, VECTORS, browser, trunk
@@ -174,21 +174,21 @@ def test_the_summary_names_keying_suite_and_signalling_in_fixed_places(vector: S
 
 def test_the_grade_of_a_call_is_that_of_its_weaker_leg() -> None:
     posture = CallPosture()
-    posture.update("browser", browser())
-    posture.update("trunk", trunk("plain", "udp"))
+    posture.update(CALLER, browser())
+    posture.update(LegId(2), trunk("plain", "udp"))
     assert posture.current is Grade.CLEARTEXT
-    assert posture.legs() == {"browser": Grade.HOP_BY_HOP, "trunk": Grade.CLEARTEXT}
+    assert posture.legs() == {1: Grade.HOP_BY_HOP, 2: Grade.CLEARTEXT}
     assert posture.codes_seen == {Code.MEDIA_PLAIN_RTP}
 
 
 def test_a_clear_interval_stays_visible_after_the_call_became_secure() -> None:
     posture = CallPosture()
-    posture.update("trunk", trunk("plain", "tls"))
+    posture.update(LegId(2), trunk("plain", "tls"))
     posture.mark_answered()
-    posture.update("trunk", trunk("sdes", "tls"))
+    posture.update(LegId(2), trunk("sdes", "tls"))
     posture.mark_answered()
     assert (posture.current, posture.worst, posture.at_answer) == (Grade.HOP_BY_HOP, Grade.CLEARTEXT, Grade.CLEARTEXT)
-    assert posture.vector("trunk") == trunk("sdes", "tls")
+    assert posture.vector(LegId(2)) == trunk("sdes", "tls")
 
 
 def test_a_call_nothing_is_known_of_counts_as_clear() -> None:
@@ -233,8 +233,8 @@ def test_what_was_not_verified_is_never_better_than_what_was(vector: SecurityVec
     assert replace(vector, signalling=unverified).grade <= replace(vector, signalling=verified).grade
 
 
-@given(st.lists(st.tuples(st.sampled_from(["browser", "trunk"]), VECTORS), min_size=1, max_size=12))
-def test_the_worst_grade_of_a_call_never_rises(updates: list[tuple[str, SecurityVector]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from([CALLER, LegId(2)]), VECTORS), min_size=1, max_size=12))
+def test_the_worst_grade_of_a_call_never_rises(updates: list[tuple[LegId, SecurityVector]]) -> None:
     posture = CallPosture()
     history: list[Grade] = []
     for leg, vector in updates:

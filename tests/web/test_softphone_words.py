@@ -17,7 +17,7 @@ from gateway.base.crypto_suite import AEAD_AES_256_GCM
 from gateway.base.grades import Grade
 from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
-from gateway.base.values import LegKind
+from gateway.base.values import CALLER, LegId, LegKind
 from gateway.call.party import HIDDEN, Party
 from gateway.policy.header import call_security_header
 from gateway.policy.model import effective_policy
@@ -140,8 +140,8 @@ def trunk(keying: Keying, signalling: Signalling) -> SecurityVector:
 )
 def test_header_as_the_gateway_writes_it_is_understood(vector: SecurityVector, colour: str, words: str) -> None:
     posture = CallPosture()
-    posture.update("browser", BROWSER)
-    posture.update("trunk", vector)
+    posture.update(CALLER, BROWSER)
+    posture.update(LegId(2), vector)
     policy = effective_policy("legacy", "pbx")  # type: ignore[arg-type]
     header = call_security_header(posture, policy, BROWSER, vector, seq=1, call_id="c-1")
     expression = "(r => [r.grade, m.legColour(r.trunk), m.describeLeg(r.trunk), m.describeLeg(r.browser)])"

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.base.keying import DtlsRole
 from gateway.sdp.keying import Fingerprint
-from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsRole, DtlsState
+from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
 from gateway.webrtc.handshake import MAX_EARLY_DATAGRAMS, Handshake
 
 pytestmark = pytest.mark.asyncio

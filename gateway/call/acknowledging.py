@@ -1,0 +1,50 @@
+"""The ACK of a 2xx of ours: it establishes the call, may bring an answer, and may be missing."""
+
+from __future__ import annotations
+
+from gateway.base.termination import Termination
+from gateway.call import answering, change, ending, outcomes, proof
+from gateway.call.events import AckIn, AckMissing
+from gateway.call.leg import Leg
+from gateway.call.state import CallState, Phase
+
+
+def acknowledged(call: CallState, event: AckIn) -> None:
+    """The ACK of the caller's INVITE, or of a re-INVITE of either side."""
+    if event.key == call.caller.invite_key:
+        call.caller.acked = True
+        ending.acknowledged(call)
+        if call.phase is Phase.ANSWERED:
+            call.phase = Phase.ESTABLISHED
+            proof.settle(call)
+    if call.live and event.key == call.changes.ack_offer_key:
+        leg = call.legs.get(call.changes.ack_offer_leg)
+        if leg is not None and answering.late_answer(call, leg, event.request.body):
+            change.follow_other(call, leg)
+    if call.live:
+        change.again(call)
+
+
+def missing(call: CallState, event: AckMissing) -> None:
+    """No ACK within 64*T1 (RFC 3261 13.3.1.4), or the connection closed, perhaps while it still rang.
+
+    A caller whose connection breaks while it waits for the answer has got its 503 from its own transport layer
+    (RFC 3261 8.1.3.1), so its call is over. A change whose ACK is lost with the connection is no reason to end a
+    call of a trunk: the session stands as both last agreed.
+    """
+    leg = call.acknowledged_by(event.key)
+    if leg is None:
+        return
+    if event.key != call.caller.invite_key:
+        _of_a_change(call, leg, event)
+        return
+    leg.acked = leg.confirmed
+    ending.acknowledged(call)
+    ending.terminate(call, outcomes.lost(leg) if event.transport else Termination.ACK_MISSING)
+
+
+def _of_a_change(call: CallState, leg: Leg, event: AckMissing) -> None:
+    if event.transport and leg.habits.reconnects:
+        change.ack_lost(call, leg, event.key)
+    else:
+        ending.terminate(call, outcomes.lost(leg) if event.transport else Termination.ACK_MISSING)

@@ -1,0 +1,89 @@
+"""Joins two legs: codecs both sides have, what becomes of each payload type on the way, and when a handshake begins."""
+
+from __future__ import annotations
+
+from gateway.call.effects import StartDtls
+from gateway.call.leg import Leg
+from gateway.call.state import CallState
+from gateway.media.relay_commands import PayloadMap, RelayPlan, Route
+from gateway.sdp.codecs import Codec
+from gateway.sdp.negotiation import common_codecs, companions, payload_map
+
+
+def agreed_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
+    """Codecs for our answer on `leg`: those agreed on the other side, in its order, and what accompanies them.
+
+    All of them, because a peer may switch between the codecs of its answer at any time (RFC 3264 7) and packets are
+    not transcoded; none that is not agreed there, so that the other side need not be asked again.
+    """
+    common = possible_codecs(leg, other)
+    used = [codec.key for codec in _in_use(other) if not codec.is_companion]
+    audio = sorted((c for c in common if c.key in used and not c.is_companion), key=lambda c: used.index(c.key))
+    if not audio:
+        audio = [c for c in common if not c.is_companion][:1]
+    return (*audio, *companions(audio, common))
+
+
+def possible_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
+    """What both peers said they can do, in the numbering of `leg`."""
+    if leg.remote is None or other.remote is None:
+        return ()
+    return common_codecs(leg.remote.codecs, other.remote.codecs)
+
+
+def have_common(leg: Leg, other: Leg) -> bool:
+    """Whether packets of one side are of a codec agreed on the other: they are relayed, not transcoded."""
+    return bool(common_codecs(_in_use(leg), _in_use(other)))
+
+
+def _in_use(leg: Leg) -> tuple[Codec, ...]:
+    """What offer and answer of this leg have in common."""
+    if leg.local is None or leg.remote is None:
+        return ()
+    return common_codecs(leg.remote.codecs, leg.local.codecs)
+
+
+def codec_in_use(call: CallState) -> str:
+    """The audio codec both sides agreed on, as records name it: `PCMU/8000`; empty while there is none."""
+    callee = call.callee
+    common = common_codecs(_in_use(call.caller), _in_use(callee)) if callee is not None else ()
+    return next((f"{codec.name}/{codec.clock_rate}" for codec in common if not codec.is_companion), "")
+
+
+def connect(call: CallState) -> None:
+    """Both sides are known: each hears the other, as far as both want, and their handshakes begin."""
+    caller, callee = call.caller, call.callee
+    if callee is None:
+        return
+    if caller.is_agreed and callee.is_agreed:
+        for source, sink in ((caller, callee), (callee, caller)):
+            call.tell_relay(Route(source.id, sink.id, plan(source, sink)), sink.id)
+    for leg in (caller, callee):
+        begin_handshake(call, leg)
+
+
+def plan(source: Leg, sink: Leg) -> RelayPlan:
+    """What becomes of the media of one peer on its way to the other."""
+    return RelayPlan(_payloads(source, sink), source.wants_to_send and sink.wants_to_receive)
+
+
+def _payloads(source: Leg, sink: Leg) -> tuple[PayloadMap, ...]:
+    """Map by our own description first (RFC 3264 6.1: it rules what we receive), then by the peer's, which many use."""
+    there = sink.remote.codecs if sink.remote else ()
+    rates = {codec.payload_type: codec.clock_rate for codec in there}
+    found: dict[int, PayloadMap] = {}
+    for ours in (source.local.codecs if source.local else (), source.remote.codecs if source.remote else ()):
+        by_number = {codec.payload_type: codec for codec in ours}
+        for number, becomes in payload_map(ours, there).items():
+            codec = by_number[number]
+            other_rate = rates[becomes] if codec.is_event else 0
+            found.setdefault(number, PayloadMap(number, becomes, codec.clock_rate, codec.is_event, other_rate))
+    return tuple(found.values())
+
+
+def begin_handshake(call: CallState, leg: Leg) -> None:
+    """Begin the handshake of a leg as soon as both fingerprints are known; once."""
+    if leg.handshake_begun or leg.handshake is None:
+        return
+    leg.handshake_begun = True
+    call.emit(StartDtls(leg.id, *leg.handshake))

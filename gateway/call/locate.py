@@ -1,0 +1,129 @@
+"""From the caller's INVITE to somebody to call: the offer is read and judged, then the targets are tried in turn.
+
+Policy comes before every step, the record before every action. The way is the same for every kind of caller and
+callee; what differs is inside the legs. It goes on in `invite`.
+"""
+
+from __future__ import annotations
+
+from gateway.base.errors import SdpError
+from gateway.base.termination import Termination
+from gateway.base.values import LegId
+from gateway.call import ending, flows, invite, security
+from gateway.call.effects import ClearTimer, ConnectTrunk, Locate, Timer
+from gateway.call.events import Located, TrunkConnected, TrunkFailed
+from gateway.call.leg import KeyingError, Leg
+from gateway.call.party import HIDDEN
+from gateway.call.places import termination_of
+from gateway.call.state import CallState, Phase, Refused
+from gateway.call.targets import TrunkTarget, UserTarget
+from gateway.policy.evaluate import Refusal
+
+MAX_PLACES = 10
+"""Places of one user that are called at once; the registrar keeps no more (`location`)."""
+
+
+def start(call: CallState) -> None:
+    """The INVITE is in and routed: read its offer, then find the other side."""
+    if not _read_offer(call) or security.is_hopeless(call, call.caller):
+        return
+    if not next_target(call):
+        ending.terminate(call, Termination.NO_ROUTE)
+
+
+def _read_offer(call: CallState) -> bool:
+    """Checkpoint P0; without an offer, what we would offer is judged."""
+    caller = call.caller
+    body = caller.invite.body if caller.invite else b""
+    if caller.invite is not None:
+        flows.note_target(call, caller, caller.invite, caller.flow)
+    call.changes.late_offer = not body
+    policy = security.policy_of(call, caller)
+    try:
+        return _take_offer(call, caller, body) if body else _may_go_on(call, caller, caller.plan_late_offer(policy))
+    except KeyingError as error:
+        security.violation(call, caller, error.codes, error.termination)
+        ending.terminate(call, error.termination)
+    except SdpError as error:
+        ending.terminate(call, termination_of(error))
+    return False
+
+
+def _take_offer(call: CallState, caller: Leg, body: bytes) -> bool:
+    agreed = caller.inspect_offer(body)
+    if not _may_go_on(call, caller, caller.refusal_of(agreed, security.policy_of(call, caller))):
+        return False
+    caller.take(agreed)
+    caller.note_offer(agreed.remote.direction)
+    return True
+
+
+def _may_go_on(call: CallState, leg: Leg, refusal: Refusal | None) -> bool:
+    if refusal is None:
+        return True
+    security.refused_offer(call, leg, refusal)
+    ending.terminate(call, refusal.termination)
+    return False
+
+
+def next_target(call: CallState) -> bool:
+    """Go on with the next of those the call may be for; False: none is left."""
+    if not call.hunt.targets:
+        return False
+    call.phase = Phase.PREPARING
+    call.emit(ClearTimer(Timer.RING))
+    call.hunt.refusals.clear()
+    target = call.hunt.targets.pop(0)
+    if isinstance(target, UserTarget):
+        call.emit(Locate(target.user))
+        return True
+    leg = call.next_leg()
+    call.hunt.connecting[leg] = target
+    call.trunk_id, call.policy = target.trunk.name, target.policy
+    call.emit(ConnectTrunk(leg, target.trunk.name))
+    return True
+
+
+def located(call: CallState, event: Located) -> None:
+    """Where the user is signed in: every place rings."""
+    if call.phase is not Phase.PREPARING:
+        return
+    realm = call.site.realm
+    shown = (call.party or HIDDEN).address(realm)
+    places = event.places[:MAX_PLACES]
+    legs = [
+        call.context.make.called_browser(call.next_leg(), place.flow, shown, event.user, place.uri) for place in places
+    ]
+    if not legs:
+        invite.nobody_there(call, Refused(0, Termination.USER_NOT_REGISTERED))
+        return
+    for leg in legs:
+        invite.add(call, leg)
+    invite.begin(call, legs)
+
+
+def trunk_connected(call: CallState, event: TrunkConnected) -> None:
+    """The trunk can be reached; what it may be offered depends on how well it proved itself."""
+    target = _awaited(call, event.leg)
+    if target is None:
+        return
+    leg = call.context.make.called_trunk(event.leg, event.flow, target, call.facts.user)
+    leg.was_down = event.down
+    invite.add(call, leg)
+    invite.begin(call, [leg])
+
+
+def trunk_failed(call: CallState, event: TrunkFailed) -> None:
+    """No flow to the trunk. The next target is tried; it never falls back from TLS to clear."""
+    target = _awaited(call, event.leg)
+    if target is None:
+        return
+    if event.verification:
+        call.emit(security.unverified_record(call, target, event))
+    why = Termination.TRUNK_UNVERIFIED if event.verification else Termination.TRUNK_UNREACHABLE
+    invite.nobody_there(call, Refused(0, why))
+
+
+def _awaited(call: CallState, leg: LegId) -> TrunkTarget | None:
+    target = call.hunt.connecting.pop(leg, None)
+    return target if call.phase is Phase.PREPARING else None

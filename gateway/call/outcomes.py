@@ -1,0 +1,70 @@
+"""What comes of a request of ours: by its number the call knows what was asked, and of which leg."""
+
+from __future__ import annotations
+
+from gateway.base.termination import Termination
+from gateway.call import change, invite, liveness, report, responses, telling
+from gateway.call.effects import Purpose
+from gateway.call.events import RequestFailed, ResponseIn
+from gateway.call.leg import Leg
+from gateway.call.state import CallState, Phase, Refused
+
+
+def response(call: CallState, event: ResponseIn) -> None:
+    """A response; of a request that is known no more it means nothing."""
+    ask = call.asks.find(event.ask)
+    leg = call.legs.get(ask.leg) if ask is not None else None
+    if ask is None or leg is None:
+        return
+    if 200 <= event.response.status < 300:
+        report.note_allow(leg, event.response)
+    match ask.purpose:
+        case Purpose.INVITE:
+            responses.invite_response(call, leg, event)
+        case Purpose.REINVITE:
+            change.response(call, leg, event)
+        case Purpose.UPDATE:
+            telling.response(call, leg, event)
+        case Purpose.OPTIONS:
+            liveness.response(call, leg, event)
+        case Purpose.BYE if event.response.status >= 200:
+            call.asks.answered(event.ask)
+        case _:
+            pass
+
+
+def failed(call: CallState, event: RequestFailed) -> None:
+    """No response, or no way to send it."""
+    ask = call.asks.find(event.ask)
+    leg = call.legs.get(ask.leg) if ask is not None else None
+    if ask is None or leg is None:
+        return
+    call.asks.answered(event.ask)
+    match ask.purpose:
+        case Purpose.INVITE:
+            _invite_failed(call, leg, transport=event.transport)
+        case Purpose.UPDATE if not event.transport:
+            telling.unanswered(leg)
+        case Purpose.REINVITE | Purpose.UPDATE:
+            change.unanswered(call, leg, ask.purpose)
+        case Purpose.OPTIONS:
+            liveness.failed(call, leg)
+        case _:
+            pass
+
+
+def _invite_failed(call: CallState, leg: Leg, *, transport: bool) -> None:
+    leg.invite_ask = 0
+    if call.phase is Phase.CALLING and leg.id in call.hunt.ringing:
+        invite.lose(call, leg, Refused(0, lost(leg) if transport else _unanswered(leg)))
+
+
+def _unanswered(leg: Leg) -> Termination:
+    """What it means that an INVITE of ours timed out: nobody is there, or somebody was and said no more."""
+    silent = leg.habits.is_asked and not leg.heard
+    return Termination.TRUNK_SILENT if silent else Termination.PEER_TIMEOUT
+
+
+def lost(leg: Leg) -> Termination:
+    """What it means that the transport of a leg broke."""
+    return Termination.TRUNK_UNREACHABLE if leg.habits.reconnects else Termination.FLOW_LOST

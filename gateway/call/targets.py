@@ -1,0 +1,29 @@
+"""Whom a call is for: the plan admission makes, frozen, from which the machine builds its legs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.policy.model import EffectivePolicy
+from gateway.trunks.model import Trunk
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkTarget:
+    """A number behind a trunk."""
+
+    trunk: Trunk
+    policy: EffectivePolicy
+    """What the leg must meet."""
+    number: str
+    """As the trunk gets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserTarget:
+    """A user of ours, wherever she is signed in."""
+
+    user: str
+
+
+Target = TrunkTarget | UserTarget

@@ -18,6 +18,7 @@ from gateway.media.relay_events import (
     Event,
     FailureReason,
     LegClosed,
+    LegEvent,
     LegFailed,
     LegOpened,
     RelayEvent,
@@ -94,11 +95,14 @@ class RelayCall:
     def send(self, command: LegCommand | CloseLeg) -> None:
         """Have a command carried out; raises MediaError for a peer whose address is none.
 
-        Refused ones come back as `CommandRefused`; what is about a leg that is not there is ignored.
+        Refused ones come back as `CommandRefused`; what is about a leg that is not there is ignored. Of a leg that is
+        closed nothing more is told.
         """
         if isinstance(command, SetPeer):
             _require_ip(command.rtp)
             _require_ip(command.rtcp)
+        if isinstance(command, CloseLeg):
+            self.legs.pop(command.leg, None)
         self._send(command)
 
     async def counters(self) -> LegCounters:
@@ -139,7 +143,6 @@ class RelayCall:
             case LegFailed():
                 self._failed(event.leg, _why(event.reason))
             case LegClosed():
-                self.legs.pop(event.leg, None)
                 self._know({event.leg: event.counters})
             case CountersReport():
                 self._report(event.legs)
@@ -165,7 +168,9 @@ class RelayCall:
     def _pass_on(self, event: Event | WorkerLost) -> None:
         if isinstance(event, WorkerLost):
             self._end("the relay worker stopped answering" if event.hung else "the relay worker died")
-        if not self._closing and isinstance(event, RelayEvent):
+            if not self._closing:
+                self._listener(event)
+        elif not self._closing and isinstance(event, LegEvent) and event.leg in self.legs:
             self._listener(event)
 
     def _report(self, legs: LegCounters) -> None:

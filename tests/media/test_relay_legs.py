@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import struct
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -28,7 +31,15 @@ from gateway.media.relay_commands import (
     SetPeer,
     Unroute,
 )
-from gateway.media.relay_events import CommandRefused, ConsentLost, DtlsReceived, IceValidated, MediaStarted
+from gateway.media.relay_events import (
+    CommandRefused,
+    ConsentLost,
+    DtlsReceived,
+    IceValidated,
+    MediaStarted,
+    RelayEvent,
+    WorkerLost,
+)
 from gateway.media.relay_protocol import MAX_LEGS
 from tests.media import packets
 from tests.media.mesh import MeshBrowser, MeshPart, RelayedMesh, new_mesh
@@ -349,6 +360,55 @@ async def test_a_closed_leg_gives_its_name_ports_and_sockets_back_at_once() -> N
         assert _descriptors(pid) == held
         assert set(await call.close()) == {LegId(n) for n in (1, 2, 5, 6)}
         assert _descriptors(pid) == held - 2
+
+
+async def test_of_a_closed_leg_nothing_more_is_told(mesh: Mesh) -> None:
+    """What the worker told before it read the command is of no use to anybody."""
+    call, stays = mesh
+    leaves = await call.browser()
+    call.events.clear()
+    call.relay.send(CloseLeg(leaves.leg))
+    call.relay.deliver(MediaStarted(leaves.leg))
+    call.relay.deliver(MediaStarted(stays.leg))
+    assert call.events == [MediaStarted(stays.leg)]
+    await call.relay.counters()
+
+
+async def test_a_further_leg_is_refused_in_time_by_a_worker_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_call, "ANSWER_SECONDS", 0.2)
+    async with running_pool(media(first_port=PORT + 2, trunk_ports=(29030, 29039))) as own:
+        call = await own.open(OpenLeg(LegId(1), OwnPort(TRUNK_BIND)), listener=lambda _: None)
+        (pid,), (slot,) = own.worker_pids, own._slots
+        held = _descriptors(pid)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(MediaError, match="does not answer"):
+                await call.open(OpenLeg(LegId(2), OwnPort(TRUNK_BIND)))
+            assert slot.health.slow(asyncio.get_running_loop().time())
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        monkeypatch.undo()
+        assert set(await call.counters()) == {LegId(1)}
+        assert _descriptors(pid) == held, "what was opened for nobody was closed again"
+        assert LegId(2) not in call.legs
+
+
+async def test_a_further_leg_is_refused_at_once_when_its_worker_dies() -> None:
+    async with running_pool(media(first_port=PORT + 3, trunk_ports=(29040, 29049))) as own:
+        lost: list[RelayEvent] = []
+        call = await own.open(OpenLeg(LegId(1), OwnPort(TRUNK_BIND)), listener=lost.append)
+        (pid,) = own.worker_pids
+        os.kill(pid, signal.SIGSTOP)
+        opening = asyncio.create_task(call.open(OpenLeg(LegId(2), OwnPort(TRUNK_BIND))))
+        await asyncio.sleep(0)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(MediaError, match="died"):
+            await opening
+        assert lost == [WorkerLost()]
+        with pytest.raises(MediaError, match="no relay any more"):
+            await call.open(OpenLeg(LegId(3), OwnPort(TRUNK_BIND)))
 
 
 async def test_a_call_has_so_many_legs_at_a_time_and_no_more(mesh: Mesh) -> None:

@@ -40,7 +40,7 @@ from gateway.media.relay_events import (
     RelayEvent,
     WorkerLost,
 )
-from gateway.media.relay_protocol import MAX_LEGS
+from gateway.media.relay_protocol import MAX_LEGS, WORKER
 from tests.media import packets
 from tests.media.mesh import MeshBrowser, MeshPart, RelayedMesh, new_mesh
 from tests.media.packets import Relayed
@@ -292,16 +292,20 @@ async def test_reports_go_as_far_as_one_hears_the_other(mesh: Mesh) -> None:
     call.join(partner, trunk)
     call.route(trunk, guest)
     await call.relay.counters()
-    await _talks(partner, trunk, 1)
+    spoken = _numbers((await _talks(partner, trunk, 1))[0])
     trunk.send(packets.rtp(1))
     ours, sequence, *_ = _numbers(await guest.hears())
     assert await partner.hears() == packets.rtp(1)
     guest.report(_report_on(ours, sequence))
     told = await trunk.peer.receive_rtcp()
     assert struct.unpack_from("!I", bytes(told), 8)[0] == 0x1111, "a block about the source the trunk knows"
-    guest.report(packets.sender_report(0x9999))
-    assert (await trunk.peer.receive_rtcp())[1] == 201, "what the trunk hears is not the guest"
+    guest.report(packets.sender_report(0x1111))
+    assert (await trunk.peer.receive_rtcp())[1] == 201, "what the trunk hears is not the guest, whatever its SSRC is"
     assert partner.pending() == []
+    theirs, sequence, *_ = spoken
+    trunk.report(_report_on(theirs, sequence))
+    assert struct.unpack_from("!BBHII", bytes(await partner.hears()))[0] == 0x81
+    assert await guest.hears() == packets.receiver_report(), "of the partner it learns nothing"
 
 
 def _report_on(ssrc: int, highest: int) -> bytes:
@@ -430,6 +434,18 @@ async def test_a_call_that_opens_legs_for_ever_is_stopped(mesh: Mesh, monkeypatc
         call.relay.send(CloseLeg(LegId(n)))
     with pytest.raises(MediaError, match="too_many_legs"):
         await call.relay.open(OpenLeg(LegId(4), OwnPort(TRUNK_BIND)))
+
+
+async def test_a_worker_does_not_open_a_number_twice_whatever_it_is_told(mesh: Mesh) -> None:
+    call, caller = mesh
+    trunk = await call.trunk()
+    call.join(caller, trunk)
+    for command in (OpenLeg(caller.leg, OwnPort(TRUNK_BIND)), OpenLeg(trunk.leg, OwnPort(TRUNK_BIND))):
+        call.relay._home.send(call.relay.id, command)
+    call.relay._home.send(WORKER, OpenLeg(LegId(1), OwnPort(TRUNK_BIND)))
+    await call.relay.counters()
+    await _talks(caller, trunk, 1)
+    await _talks(trunk, caller, 1)
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["open", "closed before"])

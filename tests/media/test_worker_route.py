@@ -105,6 +105,31 @@ def test_a_listener_that_is_handed_over_hears_no_gap_whatever_the_numbers_of_the
     assert listener.gaps() == []
 
 
+def test_latecomers_of_a_source_that_was_handed_over_are_not_looked_for_in_the_next(legs: PlainLegs) -> None:
+    """The first source began anew a moment ago; the second one happens to count where that had been before."""
+    one, other, sink = (legs.add(n) for n in (1, 2, 3))
+    listener = RelayListener(None)
+    legs.route(one, sink)
+    _play(legs, one, listener, sink, 1000, 5)
+    _play(legs, one, listener, sink, 50_000, 5)
+    legs.route(other, sink)
+    _play(legs, other, listener, sink, 995, 5)
+    assert listener.numbers == list(range(listener.numbers[0], listener.numbers[0] + 15))
+
+
+@pytest.mark.parametrize("gone", [1, 2], ids=["source", "sink"])
+def test_a_leg_that_is_gone_is_in_nobodys_routes(legs: PlainLegs, gone: int) -> None:
+    one, other, third = (legs.add(n) for n in (1, 2, 3))
+    legs.route(one, other)
+    legs.route(other, one)
+    legs.route(other, third) if gone == 1 else legs.route(one, third)
+    legs.call.remove(legs.leg(LegId(gone)), legs.now)
+    left = legs.leg(other if gone == 1 else one)
+    assert [route.sink.id for route in left.routes] == [third]
+    legs.say(left.id, voice(1, 1))
+    assert [len(legs.heard(leg)) for leg in (LegId(gone), third)] == [0, 1]
+
+
 def test_a_source_with_another_clock_takes_over_without_a_gap(legs: PlainLegs) -> None:
     """From PCMU to Opus: the timestamp goes on in the new clock."""
     one, other, sink = (legs.add(n) for n in (1, 2, 3))

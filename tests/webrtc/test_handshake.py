@@ -54,6 +54,8 @@ async def test_both_ends_have_the_same_keys_and_it_is_told_once(role: DtlsRole) 
     ends.ours.validated()
     ends.start()
     ends.run()
+    ends.ours.receive(b"\x16 late")
+    ends.ours.validated()
     (outcome,) = ends.outcomes
     assert outcome.state is DtlsState.CONNECTED
     assert ends.ours.keys is not None

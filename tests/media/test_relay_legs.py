@@ -446,6 +446,8 @@ async def test_a_worker_does_not_open_a_number_twice_whatever_it_is_told(mesh: M
     await call.relay.counters()
     await _talks(caller, trunk, 1)
     await _talks(trunk, caller, 1)
+    counters = await call.relay.counters()
+    assert [counters[leg].rtp_rx for leg in (caller.leg, trunk.leg)] == [3, 3], "the legs are those of before"
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["open", "closed before"])

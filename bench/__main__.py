@@ -1,21 +1,23 @@
-"""`python -m bench [relay|calls]`: what a packet and a call cost here, as ratios within one run."""
+"""`python -m bench [packets|relay|calls]`: what a packet and a call cost here, as ratios within one run."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 
-from bench import calls, relay
+from bench import calls, packets, relay
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("relay", "calls", "all"), default="all")
+    parser.add_argument("what", nargs="?", choices=("packets", "relay", "calls", "all"), default="all")
     parser.add_argument("--sessions", type=int, default=100, help="calls the relay carries (50 packets/s each way)")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind, taken in turn")
     parser.add_argument("--calls", type=int, default=100, help="calls set up one after the other")
     options = parser.parse_args()
+    if options.what in ("packets", "all"):
+        packets.main()
     if options.what in ("relay", "all"):
         asyncio.run(relay.main(options.sessions, options.seconds, options.rounds))
     if options.what in ("calls", "all"):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-
-from gateway.base.values import LegId, LegKind
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +71,3 @@ class PacketCounters:
     """Packets the kernel did not take, and packets for a browser without a nominated address."""
     control_rejected: int = 0
     """Control messages that could not be read or named no leg, and events dropped because the gateway did not read."""
-
-
-def totals(legs: Mapping[LegId, PacketCounters], kinds: Mapping[LegId, LegKind]) -> dict[str, int]:
-    """The numbers of a whole call: RTP by the kind of leg (`browser_rx`, `trunk_tx`), everything else in sum."""
-    found = {f"{kind}_{way}": 0 for kind in LegKind for way in ("rx", "tx")}
-    found |= {field.name: 0 for field in fields(PacketCounters) if not field.name.startswith("rtp_")}
-    for leg, numbers in legs.items():
-        for field in fields(PacketCounters):
-            name = field.name.replace("rtp_", f"{kinds[leg]}_") if field.name.startswith("rtp_") else field.name
-            found[name] += getattr(numbers, field.name)
-    return found

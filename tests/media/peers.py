@@ -6,8 +6,10 @@ import asyncio
 import os
 import secrets
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import Any, Protocol, TypeVar
 
 from aioice import stun
@@ -31,7 +33,7 @@ from gateway.media.relay_commands import (
     SetKeys,
     SetPeer,
 )
-from gateway.media.relay_counters import totals
+from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import RelayEvent, SourceLearned
 from tests.media import packets
 from tests.media.packets import Relayed
@@ -63,7 +65,11 @@ class Totals:
     """The counters of a call with one browser and one trunk: RTP by its side, everything else in sum."""
 
     def __init__(self, legs: LegCounters) -> None:
-        self._numbers = totals(legs, KINDS)
+        self._numbers: Counter[str] = Counter()
+        for leg, numbers in legs.items():
+            for field in fields(PacketCounters):
+                side = f"{KINDS[leg]}_" if field.name.startswith("rtp_") else ""
+                self._numbers[side + field.name.removeprefix("rtp_")] += getattr(numbers, field.name)
 
     def __getattr__(self, name: str) -> int:
         return self._numbers[name]

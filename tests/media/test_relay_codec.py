@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.base.errors import MediaError
-from gateway.base.values import HostPort, LegId, LegKind, Secret
+from gateway.base.values import HostPort, LegId, Secret
 from gateway.media.relay_codec import decode_command, decode_config, decode_event, encode, encode_config
 from gateway.media.relay_commands import (
     CloseCall,
@@ -31,7 +31,7 @@ from gateway.media.relay_commands import (
     SetPeer,
     Unroute,
 )
-from gateway.media.relay_counters import PacketCounters, totals
+from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import (
     Alive,
     CallClosed,
@@ -231,15 +231,3 @@ def test_the_counters_of_the_worker_are_those_of_the_protocol() -> None:
 
     assert [f.name for f in fields(Tally)] == [f.name for f in fields(PacketCounters)]
     assert Tally(stun_rx=3).freeze() == PacketCounters(stun_rx=3)
-
-
-def test_the_numbers_of_a_call_are_rtp_by_kind_of_leg_and_everything_else_in_sum() -> None:
-    legs = {
-        LEG: PacketCounters(rtp_rx=1, rtp_tx=2, unsent=3),
-        OTHER: PacketCounters(rtp_rx=10, unsent=30),
-        LegId(9): PacketCounters(rtp_rx=100, rtp_tx=200),
-    }
-    kinds = {LEG: LegKind.BROWSER, OTHER: LegKind.TRUNK, LegId(9): LegKind.TRUNK}
-    found = totals(legs, kinds)
-    names = ("browser_rx", "browser_tx", "trunk_rx", "trunk_tx", "unsent", "rtcp_rx")
-    assert [found[name] for name in names] == [1, 2, 110, 200, 33, 0]

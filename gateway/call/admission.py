@@ -11,7 +11,7 @@ from gateway.base.counters import Counter
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, Secret
-from gateway.call import party
+from gateway.call import party, routes
 from gateway.call.hops import HopMarks
 from gateway.call.index import CallIndex
 from gateway.call.leg import HOP_HEADER, Leg
@@ -23,7 +23,6 @@ from gateway.call.state import CallContext, CallFacts, CallState
 from gateway.call.targets import Target, TrunkTarget, UserTarget
 from gateway.policy.book import UNROUTED
 from gateway.routing.admission import CallCaps, CallKind, Seat
-from gateway.routing.numbers import in_context, normalise
 from gateway.sip.address import NameAddr
 from gateway.sip.events import RequestReceived
 from gateway.sip.message import Request
@@ -146,31 +145,28 @@ class Admission:
 def _plan_outbound(request: Request, user: str, site: Site) -> Plan:
     """A browser calls: From must be who the flow is; the dialplan knows the trunk."""
     try:
-        number = _dialled(request.request_uri, site.realm)
+        number = routes.dialled(request.request_uri, site.realm)
     except SipError:
         return Plan(user, _typed(request), refused=Termination.NO_ROUTE)
     if _user_part(request.from_.uri).lower() != user.lower():
         return Plan(user, number, refused=Termination.IDENTITY_MISMATCH)
-    route = site.dialplan.route_outbound(number)
+    route = routes.from_user(site, number)
     if route is None:
         return Plan(user, number, refused=Termination.NO_ROUTE)
-    names, emergency = (route.trunk, *route.alternatives), route.emergency
-    targets = (
-        TrunkTarget(site.trunk(name), site.policies.decide(name, emergency=emergency), route.number) for name in names
-    )
-    return Plan(user, route.number, tuple(targets), emergency)
+    return Plan(user, route.number, route.targets, route.emergency)
 
 
 def _plan_inbound(event: RequestReceived, site: Site) -> Plan:
     """A trunk calls: the dialplan knows the user; where she is signed in is found out later."""
     try:
-        number = _dialled(event.request.request_uri, site.realm)
+        number = routes.dialled(event.request.request_uri, site.realm)
     except SipError:
         return Plan("", _typed(event.request), refused=Termination.NO_ROUTE)
-    route = site.dialplan.route_inbound(event.flow.trunk or UNROUTED, number)
+    route = routes.to_user(site, event.flow.trunk or UNROUTED, number)
     if route is None:
         return Plan("", number, refused=Termination.NO_ROUTE)
-    return Plan(route.user, number, (UserTarget(route.user),))
+    user = next(target.user for target in route.targets if isinstance(target, UserTarget))
+    return Plan(user, number, route.targets)
 
 
 def _named(request: Request) -> tuple[NameAddr, NameAddr]:
@@ -187,22 +183,13 @@ def _with_caller(state: CallState, caller: Leg, event: RequestReceived) -> CallS
 def is_emergency_call(request: Request, sites: Sites) -> bool:
     """Whether an INVITE dials an emergency number; who sends it does not matter."""
     try:
-        return sites.current.dialplan.is_emergency(_dialled(request.request_uri, sites.current.realm))
+        return sites.current.dialplan.is_emergency(routes.dialled(request.request_uri, sites.current.realm))
     except SipError:
         return False
 
 
 def _nothing_held() -> None:
     """The end of a call that had no seat."""
-
-
-def _dialled(uri: SipUri, realm: str) -> str:
-    """The number a URI names: the user up to its first ``;``, in the context it counts in.
-
-    Raises:
-        SipError: 404, it cannot be dialled, or counts in a context that is not ours.
-    """
-    return in_context(normalise(uri.subscriber), uri.phone_context, realm)
 
 
 def _typed(request: Request) -> str:
@@ -217,7 +204,7 @@ def _typed(request: Request) -> str:
 def _calling(uri: SipUri, realm: str) -> str:
     """The caller's number, or what stands in its place."""
     try:
-        return _dialled(uri, realm)
+        return routes.dialled(uri, realm)
     except SipError:
         return uri.subscriber
 

@@ -34,9 +34,10 @@ from gateway.sip.flow import Flow
 from gateway.sip.headers import Item
 from gateway.sip.message import REASONS, Headers, Request, Response, create_response
 from gateway.sip.model import MAX_FORWARDS
+from gateway.sip.subscription import Subscriptions
 from gateway.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
+ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, REFER, SUBSCRIBE"
 SDP = "application/sdp"
 HOP_HEADER = "Gateway-Hop"
 """Carries a mark on every INVITE we send, see `hops`; an INVITE that comes in with one of ours is a loop."""
@@ -113,6 +114,16 @@ class BaseLeg(ABC, Generic[M]):
     """Tags of forks that are no part of the call any more: hung up on, or gone by themselves (callee legs)."""
     heard_on: Flow | None = None
     """Another connection the peer spoke over, which proves as much: of use when ours is gone and cannot be had anew."""
+    gone: bool = False
+    """It is no part of the call any more: handed over to somebody else, while the call went on."""
+    hung_up: bool = False
+    """Its dialog has ended, while the call went on."""
+    number: str = ""
+    """What people dial to reach the peer."""
+    subscriptions: Subscriptions = field(default_factory=Subscriptions, repr=False)
+    """What the peer is told of the transfers it asked for."""
+    notices: dict[int, int] = field(default_factory=dict)
+    """NOTIFYs without an answer, by the number of the request, with that of their subscription."""
     acked: bool = False
     confirmed: bool = False
     """A 2xx ended the INVITE transaction, in whichever direction."""
@@ -167,6 +178,11 @@ class BaseLeg(ABC, Generic[M]):
 
     def __post_init__(self) -> None:
         self.founding = self.flow
+
+    @property
+    def trunk_name(self) -> str:
+        """The trunk it goes over, "" for none."""
+        return ""
 
     @property
     def invite_pending(self) -> bool:

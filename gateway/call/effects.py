@@ -24,7 +24,6 @@ class Purpose(StrEnum):
     REINVITE = "reinvite"
     UPDATE = "update"
     OPTIONS = "options"
-    NOTIFY = "notify"
     BYE = "bye"
 
 
@@ -37,7 +36,6 @@ class Timer(StrEnum):
     SILENT = "silent"
     REPORT = "report"
     LIVENESS = "liveness"
-    REFERRAL = "referral"
     LINGER = "linger"
 
 

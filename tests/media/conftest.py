@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from gateway.media.relay_client import RelayPool
+from tests.media.mesh import Mesh, new_mesh
 from tests.media.peers import RelayedCall, media, new_call, running_pool
 
 
@@ -19,4 +20,10 @@ async def pool() -> AsyncIterator[RelayPool]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def call(pool: RelayPool) -> AsyncIterator[RelayedCall]:
     async with new_call(pool) as fresh:
+        yield fresh
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def mesh(pool: RelayPool) -> AsyncIterator[Mesh]:
+    async with new_mesh(pool) as fresh:
         yield fresh

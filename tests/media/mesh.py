@@ -16,6 +16,7 @@ from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import IcePort, OpenLeg, OwnPort, Place, Route, SetPeer
 from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import RelayEvent
+from tests.media import packets
 from tests.media.packets import Relayed
 from tests.media.peers import TRUNK_BIND, WAIT_SECONDS, BrowserPeer, E, Keys, TrunkPeer, keys_command, plan
 
@@ -175,8 +176,22 @@ class RelayedMesh:
             part.close()
 
 
+Mesh = tuple[RelayedMesh, MeshBrowser]
+"""A call and its first browser."""
+
+
+async def talks(speaker: MeshPart, listener: MeshPart, first: int, count: int = 3, ssrc: int = 0x1111) -> list[Relayed]:
+    """Some packets of one that the other hears."""
+    heard = []
+    for n in range(first, first + count):
+        speaker.send(packets.rtp(n, ssrc=ssrc))
+        heard.append(await listener.hears())
+        assert heard[-1] == packets.rtp(n)
+    return heard
+
+
 @asynccontextmanager
-async def new_mesh(pool: RelayPool) -> AsyncIterator[tuple[RelayedMesh, MeshBrowser]]:
+async def new_mesh(pool: RelayPool) -> AsyncIterator[Mesh]:
     """A fresh call in a pool with its first browser, closed at the end."""
     mesh = RelayedMesh()
     try:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bench.load import cpu_seconds
 from tests.rig.browser import ScriptedBrowser
-from tests.rig.gateway import GatewayProcess, GatewaySetup, free_port
+from tests.rig.gateway import GatewayProcess, GatewaySetup
 from tests.rig.media import TrunkMedia
+from tests.rig.ports import free_port
 from tests.rig.srtp import CM_80
 from tests.rig.trunk import FakeTrunk
 

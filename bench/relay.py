@@ -25,7 +25,7 @@ from gateway.config.schema import Media
 from gateway.media.relay_call import RelayCall
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import IcePort, OpenLeg, OwnPort, PayloadMap, RelayPlan, Route, SetKeys, SetPeer
-from tests.rig.gateway import free_port, free_range
+from tests.rig.ports import free_port, free_range
 
 BROWSER_HOST = "127.0.0.1"
 TRUNK_HOST = "127.0.0.1"

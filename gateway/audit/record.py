@@ -131,6 +131,35 @@ def offer_retry(
     return _call("leg.downgraded", call, policy, fields)
 
 
+def call_transfer(
+    call: CallInfo,
+    policy: EffectivePolicy,
+    *,
+    leg: str,
+    leg_id: int,
+    target: str,
+    claimed: str,
+    sip_status: int,
+) -> dict[str, object]:
+    """A peer asked that the other side be joined with somebody else (RFC 3515); the answer follows this record.
+
+    Args:
+        leg: who asked, by kind; `leg_id` by number.
+        target: whom it is to be joined with, as it was named.
+        claimed: who the request says it is from (Referred-By); nobody vouches for it.
+        sip_status: what is answered: 202, or why not.
+    """
+    fields: dict[str, object] = {
+        "leg": leg,
+        "leg_id": leg_id,
+        "target": party(target),
+        "claimed": party(claimed),
+        "decision": "allowed" if sip_status < 300 else "refused",
+        "sip_sent": {"code": sip_status},
+    }
+    return _call("call.transfer", call, policy, fields)
+
+
 def flow_judged(
     call: CallInfo,
     policy: EffectivePolicy,
@@ -290,10 +319,9 @@ def call_broken(call_uid: str) -> dict[str, object]:
 
 
 def _call(kind: str, call: CallInfo, policy: EffectivePolicy | None, fields: Mapping[str, object]) -> dict[str, object]:
-    ids = {"browser": call.browser_call_id, "trunk": call.trunk_call_id}
     common = {
         "call_uid": call.call_uid,
-        "sip_call_id": {**ids, "peer": call.peer_call_id} if call.peer_call_id else ids,
+        "sip_call_id": {"browser": call.browser_call_id, "trunk": call.trunk_call_id},
         "dir": call.direction,
         "trunk": call.trunk,
         "user": party(call.user),

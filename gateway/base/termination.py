@@ -15,6 +15,7 @@ class Termination(Enum):
 
     HANGUP_BROWSER = ("hangup-browser", Party.CALLER, 200, 0, "The browser side hung up")
     HANGUP_TRUNK = ("hangup-trunk", Party.CALLEE, 200, 0, "The trunk side hung up")
+    TRANSFERRED = ("transferred", Party.CALLER, 200, 0, "The call was handed over")
     CANCELLED = ("cancelled", Party.CALLER, 487, 0, "The caller gave up before the answer")
     NO_ROUTE = ("no-route", Party.CALLER, 404, 399, "No dialplan rule matches this number")
     USER_NOT_REGISTERED = ("user-not-registered", Party.CALLEE, 480, 399, "The user is not signed in")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +11,7 @@ from gateway.base.counters import Counter
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, Secret
-from gateway.call import party
+from gateway.call import party, routes
 from gateway.call.hops import HopMarks
 from gateway.call.index import CallIndex
 from gateway.call.leg import HOP_HEADER, Leg
@@ -24,8 +23,6 @@ from gateway.call.state import CallContext, CallFacts, CallState
 from gateway.call.targets import Target, TrunkTarget, UserTarget
 from gateway.policy.book import UNROUTED
 from gateway.routing.admission import CallCaps, CallKind, Seat
-from gateway.routing.dialplan import BY_NAME
-from gateway.routing.numbers import in_context, normalise
 from gateway.sip.address import NameAddr
 from gateway.sip.events import RequestReceived
 from gateway.sip.message import Request
@@ -55,8 +52,6 @@ class Plan:
     targets: tuple[Target, ...] = ()
     """What is tried, one after the other."""
     emergency: bool = False
-    callee: str = ""
-    """The user of ours whom another one calls."""
     refused: Termination | None = None
 
 
@@ -82,26 +77,18 @@ class Admission:
         state = self._from_browser(event, plan, site) if user else self._from_trunk(event, plan, site)
         state.hunt.targets = list(plan.targets)
         refused = plan.refused or self._looped(request)
-        seats: list[Seat] = []
-        if refused is None:
-            refused = self._seated(plan, state, seats)
-            if refused is not None:
-                self._services.counters.add(Counter.SIP_REJECTED)
-        release = partial(self._release, seats)
+        seat = refused or self._seat(plan, state)
+        if refused is None and isinstance(seat, Termination):
+            self._services.counters.add(Counter.SIP_REJECTED)
+            refused = seat
+        release = partial(self._caps.release, seat) if isinstance(seat, Seat) else _nothing_held
         CallRunner(state, self._services, self._index, self._probes, self._location, release).begin(refused)
 
-    def _seated(self, plan: Plan, state: CallState, seats: list[Seat]) -> Termination | None:
-        """Take the call's place among those that live: the caller's, the callee's; or say why there is none."""
-        for user, kind in _places(plan, state):
-            seat = self._caps.take(user, kind, lambda: state.answered_at is None)
-            if isinstance(seat, Termination):
-                return seat
-            seats.append(seat)
-        return None
-
-    def _release(self, seats: list[Seat]) -> None:
-        for seat in seats:
-            self._caps.release(seat)
+    def _seat(self, plan: Plan, state: CallState) -> Seat | Termination:
+        """The call's place among those that live, or why there is none."""
+        if not state.facts.outbound:
+            return self._caps.take(plan.user, CallKind.INBOUND, lambda: state.answered_at is None)
+        return self._caps.take(plan.user, CallKind.EMERGENCY if plan.emergency else CallKind.DIALLED)
 
     def _looped(self, request: Request) -> Termination | None:
         """An INVITE that carries a hop mark of ours has been here before."""
@@ -119,7 +106,6 @@ class Admission:
         )
         local, remote = _named(event.request)
         caller = state.context.make.browser(CALLER, event.flow, local, remote, is_caller=True, user=plan.user)
-        caller.party = party.user(event.request, plan.user)
         return _with_caller(state, caller, event)
 
     def _from_trunk(self, event: RequestReceived, plan: Plan, site: Site) -> CallState:
@@ -132,9 +118,9 @@ class Admission:
             policy=target.policy,
             trunk_id=name,
         )
+        state.party = party.caller(event.request, site.realm, trusted=target.trunk.trust_identity)
         local, remote = _named(event.request)
         caller = state.context.make.trunk(CALLER, event.flow, target, local, remote, is_caller=True)
-        caller.party = party.caller(event.request, site.realm, trusted=target.trunk.trust_identity)
         return _with_caller(state, caller, event)
 
     def _context(self, site: Site) -> CallContext:
@@ -150,7 +136,6 @@ class Admission:
             outbound=outbound,
             user=plan.user,
             number=plan.number,
-            callee=plan.callee,
             calling_number="" if outbound else _calling(event.request.from_.uri, site.realm),
             dialled=_typed(event.request),
             max_forwards=_hops(event.request),
@@ -158,35 +143,30 @@ class Admission:
 
 
 def _plan_outbound(request: Request, user: str, site: Site) -> Plan:
-    """A browser calls: From must be who the flow is; the dialplan knows the trunk, or the user."""
+    """A browser calls: From must be who the flow is; the dialplan knows the trunk."""
     try:
-        number = _dialled(request.request_uri, site.realm)
+        number = routes.dialled(request.request_uri, site.realm)
     except SipError:
         return Plan(user, _typed(request), refused=Termination.NO_ROUTE)
     if _user_part(request.from_.uri).lower() != user.lower():
         return Plan(user, number, refused=Termination.IDENTITY_MISMATCH)
-    route = site.dialplan.route_outbound(number)
-    if route is None or (route.rule_id == BY_NAME and not _is_ours(request.request_uri, site.realm)):
+    route = routes.from_user(site, number)
+    if route is None:
         return Plan(user, number, refused=Termination.NO_ROUTE)
-    if route.user:
-        return Plan(user, route.user, (UserTarget(route.user),), callee=route.user)
-    names, emergency = (route.trunk, *route.alternatives), route.emergency
-    targets = (
-        TrunkTarget(site.trunk(name), site.policies.decide(name, emergency=emergency), route.number) for name in names
-    )
-    return Plan(user, route.number, tuple(targets), emergency)
+    return Plan(user, route.number, route.targets, route.emergency)
 
 
 def _plan_inbound(event: RequestReceived, site: Site) -> Plan:
     """A trunk calls: the dialplan knows the user; where she is signed in is found out later."""
     try:
-        number = _dialled(event.request.request_uri, site.realm)
+        number = routes.dialled(event.request.request_uri, site.realm)
     except SipError:
         return Plan("", _typed(event.request), refused=Termination.NO_ROUTE)
-    route = site.dialplan.route_inbound(event.flow.trunk or UNROUTED, number)
+    route = routes.to_user(site, event.flow.trunk or UNROUTED, number)
     if route is None:
         return Plan("", number, refused=Termination.NO_ROUTE)
-    return Plan(route.user, number, (UserTarget(route.user),))
+    user = next(target.user for target in route.targets if isinstance(target, UserTarget))
+    return Plan(user, number, route.targets)
 
 
 def _named(request: Request) -> tuple[NameAddr, NameAddr]:
@@ -203,33 +183,13 @@ def _with_caller(state: CallState, caller: Leg, event: RequestReceived) -> CallS
 def is_emergency_call(request: Request, sites: Sites) -> bool:
     """Whether an INVITE dials an emergency number; who sends it does not matter."""
     try:
-        return sites.current.dialplan.is_emergency(_dialled(request.request_uri, sites.current.realm))
+        return sites.current.dialplan.is_emergency(routes.dialled(request.request_uri, sites.current.realm))
     except SipError:
         return False
 
 
-def _places(plan: Plan, state: CallState) -> Iterator[tuple[str, CallKind]]:
-    """Whose budgets a call is counted in."""
-    if state.facts.outbound:
-        yield plan.user, CallKind.EMERGENCY if plan.emergency else CallKind.DIALLED
-    else:
-        yield plan.user, CallKind.INBOUND
-    if plan.callee:
-        yield plan.callee, CallKind.INTERNAL
-
-
-def _is_ours(uri: SipUri, realm: str) -> bool:
-    """Whether a name in this URI is of our domain; that of another one is somebody else, however it is spelt."""
-    return uri.host.lower() == realm.lower()
-
-
-def _dialled(uri: SipUri, realm: str) -> str:
-    """The number a URI names: the user up to its first ``;``, in the context it counts in.
-
-    Raises:
-        SipError: 404, it cannot be dialled, or counts in a context that is not ours.
-    """
-    return in_context(normalise(uri.subscriber), uri.phone_context, realm)
+def _nothing_held() -> None:
+    """The end of a call that had no seat."""
 
 
 def _typed(request: Request) -> str:
@@ -244,7 +204,7 @@ def _typed(request: Request) -> str:
 def _calling(uri: SipUri, realm: str) -> str:
     """The caller's number, or what stands in its place."""
     try:
-        return _dialled(uri, realm)
+        return routes.dialled(uri, realm)
     except SipError:
         return uri.subscriber
 

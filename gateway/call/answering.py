@@ -18,6 +18,7 @@ from gateway.call.effects import (
     Timer,
     TrackDialog,
 )
+from gateway.call.hunt import Stage
 from gateway.call.leg import KeyingError, Leg
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
@@ -79,7 +80,7 @@ def _objection(call: CallState, leg: Leg, body: bytes) -> Objection | None:
     if not verdict.allowed:
         vector = leg.vector_of(agreed)
         return Objection(verdict.codes, verdict.termination or Termination.ENCRYPTION_REQUIRED, vector)
-    if not call.changes.late_offer and not common_codecs(call.caller_codecs, agreed.remote.codecs):
+    if not call.changes.late_offer and not common_codecs(call.asked_codecs, agreed.remote.codecs):
         return Objection((), Termination.NO_COMMON_CODEC)
     return None
 
@@ -108,7 +109,7 @@ def use_answer(call: CallState, leg: Leg, agreed: AgreedMedia) -> None:
     """Policy accepts: the record first, then the relay."""
     said = agreed.remote.direction
     offered = leg.offered_direction or said
-    leg.take(agreed, ringing=call.phase is Phase.CALLING)
+    leg.take(agreed, ringing=call.hunt.stage is Stage.RINGING)
     leg.note_answer(said, offered)
     security.posture_changed(call, leg)
     bridge.begin_handshake(call, leg)

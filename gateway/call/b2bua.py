@@ -30,6 +30,7 @@ from gateway.call import (
     report,
     security,
     telling,
+    transfer,
 )
 from gateway.call.effects import Effect, Timer
 from gateway.call.events import (
@@ -53,8 +54,9 @@ from gateway.call.events import (
     TrunkFailed,
     TrunkSilent,
 )
+from gateway.call.hunt import Refused, Stage
 from gateway.call.leg import Leg
-from gateway.call.state import CallState, Phase
+from gateway.call.state import CallState
 from gateway.media import relay_events as relay
 
 
@@ -169,8 +171,8 @@ def _timer(call: CallState, event: TimerFired) -> None:
 
 
 def _rung_out(call: CallState) -> None:
-    if call.phase is Phase.CALLING:
-        ending.terminate(call, call.hunt.objection or Termination.RING_TIMEOUT)
+    if call.hunt.stage is Stage.RINGING:
+        invite.over(call, Refused(0, call.hunt.objection or Termination.RING_TIMEOUT))
 
 
 def _report_again(call: CallState, leg: Leg) -> None:
@@ -187,6 +189,7 @@ _OF_A_LEG: dict[Timer, Callable[[CallState, Leg], None]] = {
     Timer.SILENT: invite.unheard,
     Timer.REPORT: _report_again,
     Timer.LIVENESS: liveness.look,
+    Timer.REFERRAL: transfer.expired,
 }
 _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     RequestIn: change.request,

@@ -45,20 +45,19 @@ def _in_use(leg: Leg) -> tuple[Codec, ...]:
 
 def codec_in_use(call: CallState) -> str:
     """The audio codec both sides agreed on, as records name it: `PCMU/8000`; empty while there is none."""
-    callee = call.callee
-    common = common_codecs(_in_use(call.caller), _in_use(callee)) if callee is not None else ()
+    common = common_codecs(*(_in_use(leg) for leg in call.pair)) if len(call.pair) == 2 else ()
     return next((f"{codec.name}/{codec.clock_rate}" for codec in common if not codec.is_companion), "")
 
 
 def connect(call: CallState) -> None:
     """Both sides are known: each hears the other, as far as both want, and their handshakes begin."""
-    caller, callee = call.caller, call.callee
-    if callee is None:
+    if len(call.pair) < 2:
         return
-    if caller.is_agreed and callee.is_agreed:
-        for source, sink in ((caller, callee), (callee, caller)):
+    one, other = call.pair
+    if one.is_agreed and other.is_agreed:
+        for source, sink in ((one, other), (other, one)):
             call.tell_relay(Route(source.id, sink.id, plan(source, sink)), sink.id)
-    for leg in (caller, callee):
+    for leg in call.pair:
         begin_handshake(call, leg)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
-from gateway.call import answering, bridge, direction, ending, flows, forks, glare, report, security
+from gateway.call import answering, bridge, direction, ending, flows, forks, glare, report, security, transfer
 from gateway.call.agreed import AgreedMedia
 from gateway.call.effects import ClearTimer, Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
@@ -34,7 +34,7 @@ def request(call: CallState, event: RequestIn) -> None:
         return
     tag = event.request.from_.tag or ""
     lost = leg.dialog is not None and request_dialog_key(event.request) != leg.dialog.key
-    if lost or tag in leg.done_with:
+    if lost or tag in leg.done_with or leg.hung_up or (leg.gone and event.request.method != "BYE"):
         _of_a_lost_fork(call, leg, event)
         return
     dialog = leg.dialog or leg.early_dialog(tag)
@@ -66,6 +66,8 @@ def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
     if not leg.confirmed:
         hung_up = Termination.CANCELLED
     call.emit(Respond(event.key, leg.respond(event.request, 200)))  # who knows already need not wait for the record
+    if transfer.lets_go(call, leg):
+        return
     ending.terminate(call, hung_up, by=leg.id, reasons=read_reasons(event.request.headers))
 
 
@@ -338,4 +340,11 @@ def _next(call: CallState) -> None:
             follow(call, leg)
 
 
-_HANDLERS = {"BYE": _bye, "INVITE": _offer, "UPDATE": _offer, "OPTIONS": _options}
+_HANDLERS = {
+    "BYE": _bye,
+    "INVITE": _offer,
+    "UPDATE": _offer,
+    "OPTIONS": _options,
+    "REFER": transfer.refer,
+    "SUBSCRIBE": transfer.subscribed,
+}

@@ -24,6 +24,7 @@ class Purpose(StrEnum):
     REINVITE = "reinvite"
     UPDATE = "update"
     OPTIONS = "options"
+    NOTIFY = "notify"
     BYE = "bye"
 
 
@@ -36,6 +37,7 @@ class Timer(StrEnum):
     SILENT = "silent"
     REPORT = "report"
     LIVENESS = "liveness"
+    REFERRAL = "referral"
     LINGER = "linger"
 
 

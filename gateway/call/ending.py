@@ -17,6 +17,7 @@ from gateway.call.effects import (
     SetTimer,
     Timer,
 )
+from gateway.call.hunt import Stage
 from gateway.call.leg import Leg, reason, warning
 from gateway.call.state import CallState, Phase
 from gateway.sip.dialog import Dialog
@@ -26,7 +27,7 @@ from gateway.sip.reason import SIP, Reason, in_request, in_response
 
 LINGER_SECONDS = 34.0
 """A little over 64*T1: by then every transaction of the call has ended by itself."""
-_OF_A_LEG = (Timer.KEYED, Timer.SILENT, Timer.LIVENESS)
+_OF_A_LEG = (Timer.KEYED, Timer.SILENT, Timer.LIVENESS, Timer.REFERRAL)
 """Clocks of the legs of a call that lives."""
 
 
@@ -46,7 +47,7 @@ def terminate(
     """
     if not call.live:
         return
-    call.phase = Phase.ENDED
+    call.phase, call.hunt.stage = Phase.ENDED, Stage.OVER
     end = call.end
     end.termination, end.status, end.reasons = termination, status or termination.status, tuple(reasons)
     call.emit(ClearTimer(Timer.RING), ClearTimer(Timer.GLARE))
@@ -55,31 +56,34 @@ def terminate(
     call.emit(Finished(termination, end.status), SetTimer(Timer.LINGER, LINGER_SECONDS))
     _end_caller(call, termination, by)
     for leg in call.legs.values():
-        if leg is not call.caller:
+        if leg is not call.caller and not leg.hung_up:
             _end_callee(call, leg, termination, by)
 
 
 def _end_caller(call: CallState, termination: Termination, by: LegId | None) -> None:
     caller = call.caller
+    if caller.hung_up:
+        return
     if not caller.confirmed:
         if caller.invite is not None:
             failure, headers = max(call.end.status, 400), (*warning(termination), *in_response(call.end.reasons))
             call.emit(Respond(caller.invite_key, caller.respond(caller.invite, failure, headers=headers)))
     elif by != caller.id:
         if caller.acked:
-            _bye(call, caller, termination)
+            bye(call, caller, termination)
         else:
             call.end.pending_bye = termination
 
 
 def _end_callee(call: CallState, leg: Leg, termination: Termination, by: LegId | None) -> None:
-    if leg.invite_pending and (leg.id in call.hunt.ringing or leg is call.callee):
+    if leg.invite_pending and leg.id in call.hunt.ringing:
         call.emit(CancelInvite(leg.invite_ask, _why(call, termination)))
     elif leg.confirmed and by != leg.id:
-        _bye(call, leg, termination)
+        bye(call, leg, termination)
 
 
-def _bye(call: CallState, leg: Leg, termination: Termination) -> None:
+def bye(call: CallState, leg: Leg, termination: Termination) -> None:
+    """Say goodbye to a leg whose dialog is confirmed."""
     try:
         request = leg.in_dialog("BYE", headers=_why(call, termination, least=300))
     except SipError:
@@ -112,7 +116,7 @@ def acknowledged(call: CallState) -> None:
     """The caller's ACK is in: a BYE that waited for it may go."""
     if call.end.pending_bye is not None:
         termination, call.end.pending_bye = call.end.pending_bye, None
-        _bye(call, call.caller, termination)
+        bye(call, call.caller, termination)
 
 
 def settle(call: CallState) -> None:

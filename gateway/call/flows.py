@@ -15,8 +15,9 @@ from gateway.base.termination import Termination
 from gateway.call import ending, invite, liveness, security
 from gateway.call.effects import Respond, WriteAudit
 from gateway.call.events import ConnectionClosed, FlowMoved, FlowRefused, RequestIn
+from gateway.call.hunt import Refused
 from gateway.call.leg import Leg
-from gateway.call.state import CallState, Refused
+from gateway.call.state import CallState
 from gateway.sip.dialog import TARGET_REFRESH
 from gateway.sip.flow import Flow, objection
 from gateway.sip.message import Message, Response

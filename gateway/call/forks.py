@@ -11,8 +11,9 @@ from gateway.base.termination import Termination
 from gateway.call import answering, ending, invite, security
 from gateway.call.effects import Purpose, Respond, SendAck, SendRequest, SetTimer, Timer
 from gateway.call.events import RequestIn
+from gateway.call.hunt import Goal, Refused
 from gateway.call.leg import Leg
-from gateway.call.state import CallState, Refused
+from gateway.call.state import CallState
 from gateway.sip.dialog import Dialog
 from gateway.sip.message import Response
 from gateway.sip.timers import TRANSACTION_TIMEOUT
@@ -41,27 +42,23 @@ def is_refused(call: CallState, leg: Leg, dialog: Dialog, response: Response) ->
     else to wait for, the refused answer is the outcome of the call, and not dealt with here.
     """
     elsewhere = any(other is not leg for other in call.ringing())
-    if not elsewhere and not _other_tags(leg, dialog):
+    transferred = call.hunt.goal is Goal.TRANSFER
+    if not elsewhere and not transferred and not _other_tags(leg, dialog):
         return False
     objection = answering.objection(call, leg, response)
     if objection is None:
         return False
-    codes = tuple(sorted({*objection.codes, Code.FORK_MIXED}))
+    codes = tuple(sorted({*objection.codes, Code.MID_TRANSFER_WEAKER if transferred else Code.FORK_MIXED}))
     security.violation(call, leg, codes, objection.termination, objection.vector)
     leg.done_with = leg.done_with | {dialog.remote_tag}
     ending.release_dialog(call, leg, dialog, objection.termination)
     call.hunt.objection = call.hunt.objection or objection.termination
-    _wait_on(call, leg, dialog, elsewhere=elsewhere)
-    return True
-
-
-def _wait_on(call: CallState, leg: Leg, dialog: Dialog, *, elsewhere: bool) -> None:
-    """For the other phones of this leg, as long as one of them can answer; for other legs, as long as they ring."""
     if not _other_tags(leg, dialog):
         leg.invite_ask = 0
-        invite.stop(call, leg)
-    if not elsewhere:
+        invite.lose(call, leg, Refused(0, objection.termination))
+    elif not elsewhere:  # the other phones of this leg are waited for as long as one of them can answer
         call.emit(SetTimer(Timer.RING, max(0.0, min(call.hunt.until, leg.forks_until) - call.now)))
+    return True
 
 
 def _other_tags(leg: Leg, dialog: Dialog) -> frozenset[str]:

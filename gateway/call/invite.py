@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import direction, ending, locate, report, security
+from gateway.call import direction, ending, locate, report, security, transfer
 from gateway.call.effects import CancelInvite, ClearTimer, ProbeTrunk, Purpose, Relay, SetTimer, Timer
+from gateway.call.hunt import Goal, Refused, Stage
 from gateway.call.leg import Leg
-from gateway.call.state import CallState, Phase, Refused
+from gateway.call.state import CallState, Phase
 from gateway.media.relay_commands import CloseLeg, OpenLeg
 from gateway.media.relay_events import LegFailed, LegOpened
 from gateway.sip.dialog import InviteDialogs
@@ -30,17 +31,17 @@ def add(call: CallState, leg: Leg) -> None:
     """One more leg that may become the call."""
     call.legs[leg.id] = leg
     call.hunt.ringing.append(leg.id)
-    if call.callee is None or call.bridge not in call.hunt.ringing:
-        call.bridge = leg.id
+    if call.hunt.goal is Goal.CALL and call.bridge.b not in call.hunt.ringing:
+        call.meet(leg)
 
 
 def begin(call: CallState, legs: Sequence[Leg]) -> None:
     """Open a place at the relay for each leg whose answer policy could accept (checkpoint P1)."""
     for leg in legs:
         if call.live and _is_worth_calling(call, leg):
-            for opened in (call.caller, leg):
+            for opened in (call.asker, leg):
                 _open(call, opened)
-    _call_those_ready(call)  # the caller's place may be there already
+    _call_those_ready(call)  # the place of the asker may be there already
 
 
 def _is_worth_calling(call: CallState, leg: Leg) -> bool:
@@ -75,14 +76,14 @@ def leg_failed(call: CallState, event: LegFailed) -> None:
     leg = call.legs.get(event.leg)
     if leg is None or leg.is_open or not leg.place_asked:
         return
-    if leg is call.caller:
+    if leg is call.asker:
         ending.terminate(call, Termination.MEDIA_UNAVAILABLE)
     elif leg.id in call.hunt.ringing:
         lose(call, leg, Refused(0, Termination.MEDIA_UNAVAILABLE))
 
 
 def _call_those_ready(call: CallState) -> None:
-    if call.phase not in (Phase.PREPARING, Phase.CALLING) or not call.caller.is_open:
+    if call.hunt.stage is Stage.OVER or not call.asker.is_open:
         return
     for leg in list(call.ringing()):
         if leg.is_open and leg.invite is None:
@@ -91,18 +92,20 @@ def _call_those_ready(call: CallState) -> None:
 
 
 def _start_ringing(call: CallState) -> None:
-    if call.phase is not Phase.PREPARING:
+    if call.hunt.stage is not Stage.LOOKING:
         return
-    call.phase = Phase.CALLING
+    call.hunt.stage = Stage.RINGING
+    if call.hunt.goal is Goal.CALL:
+        call.phase = Phase.CALLING
     call.hunt.until = call.now + call.site.limits.ring_seconds
     call.emit(SetTimer(Timer.RING, call.site.limits.ring_seconds))
 
 
 def send(call: CallState, leg: Leg) -> None:
     """Send a leg its INVITE; a retry keeps Call-ID and tag and counts CSeq up (RFC 3261 8.1.3.5)."""
-    leg.keep_pace_with(call.caller)
+    leg.keep_pace_with(call.asker)
     try:
-        body = leg.build_offer(call.caller_codecs, direction.offer_from(call.caller))
+        body = leg.build_offer(call.asked_codecs, direction.offer_from(call.asker))
     except SdpError:
         lose(call, leg, Refused(0, Termination.NO_COMMON_CODEC))
         return
@@ -135,8 +138,8 @@ def stop(call: CallState, leg: Leg, reasons: Sequence[Reason] = ()) -> None:
     if leg.id not in hunt.ringing:
         return
     hunt.ringing.remove(leg.id)
-    if call.bridge == leg.id and hunt.ringing:
-        call.bridge = hunt.ringing[0]
+    if call.bridge.b == leg.id and hunt.ringing:
+        call.meet(call.legs[hunt.ringing[0]])
         call.posture.drop(leg.id)
     if leg.invite_pending:
         call.emit(CancelInvite(leg.invite_ask, in_request(reasons)))
@@ -152,23 +155,29 @@ def nobody_there(call: CallState, refused: Refused, *, others: bool = False, may
     hunt.refusals.append(refused)
     if others or hunt.connecting or (may_go_on and locate.next_target(call)):
         return
-    best = min(hunt.refusals, key=_rank)
-    termination = hunt.objection or best.termination
-    ending.terminate(call, termination, status=0 if hunt.objection else best.status, reasons=best.reasons)
+    best = Refused(0, hunt.objection) if hunt.objection is not None else min(hunt.refusals, key=_rank)
+    over(call, best)
+
+
+def over(call: CallState, why: Refused) -> None:
+    """The search has come to nothing."""
+    if call.hunt.goal is Goal.TRANSFER:
+        transfer.failed(call, why)
+    else:
+        ending.terminate(call, why.termination, status=why.status, reasons=why.reasons)
 
 
 def _rank(refused: Refused) -> tuple[bool, int]:
     """The order in which refusals are told (RFC 3261 16.7 step 6): a person's last word, then the lowest class."""
-    status = refused.status or refused.termination.status
-    return status < GLOBAL_FAILURE, status // 100
+    return refused.told < GLOBAL_FAILURE, refused.told // 100
 
 
 def won(call: CallState, leg: Leg) -> None:
-    """This leg is the call: the others stop ringing, and hear why."""
-    call.bridge = leg.id
+    """This leg is the one: the others stop ringing, and hear why."""
     for other in list(call.ringing()):
         if other is not leg:
             stop(call, other, (ELSEWHERE,))
+    call.hunt.stage = Stage.OVER
     call.emit(ClearTimer(Timer.RING))
 
 
@@ -179,7 +188,7 @@ def unheard(call: CallState, leg: Leg) -> None:
     if _is_only_tried(call, leg):
         silent(call, leg)
     else:
-        call.emit(ProbeTrunk(leg.id, call.trunk_id))
+        call.emit(ProbeTrunk(leg.id, leg.trunk_name))
 
 
 def silent(call: CallState, leg: Leg) -> None:
@@ -189,7 +198,7 @@ def silent(call: CallState, leg: Leg) -> None:
 
 
 def _waits_for(call: CallState, leg: Leg) -> bool:
-    return call.phase is Phase.CALLING and leg.id in call.hunt.ringing and not leg.heard
+    return call.hunt.stage is Stage.RINGING and leg.id in call.hunt.ringing and not leg.heard
 
 
 def _is_only_tried(call: CallState, leg: Leg) -> bool:

@@ -18,7 +18,6 @@ from gateway.base.keying import DtlsRole, Keying
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegId, LegKind
 from gateway.call.agreed import AgreedMedia
-from gateway.call.party import Party
 from gateway.call.told import Told
 from gateway.media.relay_commands import LegCommand, Place
 from gateway.policy.evaluate import OfferPlan, Refusal
@@ -35,9 +34,10 @@ from gateway.sip.flow import Flow
 from gateway.sip.headers import Item
 from gateway.sip.message import REASONS, Headers, Request, Response, create_response
 from gateway.sip.model import MAX_FORWARDS
+from gateway.sip.subscription import Subscriptions
 from gateway.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
+ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, REFER, SUBSCRIBE"
 SDP = "application/sdp"
 HOP_HEADER = "Gateway-Hop"
 """Carries a mark on every INVITE we send, see `hops`; an INVITE that comes in with one of ours is a loop."""
@@ -97,8 +97,6 @@ class BaseLeg(ABC, Generic[M]):
     """How people call the other end, "" where it has no name of its own."""
     trusts_identity: bool = False
     """Whether it is believed who it says is there (RFC 3325)."""
-    party: Party | None = None
-    """Who is there, as the other side is shown it; None: nobody but the number that was dialled."""
     call_id: str = ""
     request_uri: SipUri | None = None
     """Where the initial INVITE of a callee goes when that is not `remote_address`: a registered Contact."""
@@ -116,6 +114,16 @@ class BaseLeg(ABC, Generic[M]):
     """Tags of forks that are no part of the call any more: hung up on, or gone by themselves (callee legs)."""
     heard_on: Flow | None = None
     """Another connection the peer spoke over, which proves as much: of use when ours is gone and cannot be had anew."""
+    gone: bool = False
+    """It is no part of the call any more: handed over to somebody else, while the call went on."""
+    hung_up: bool = False
+    """Its dialog has ended, while the call went on."""
+    number: str = ""
+    """What people dial to reach the peer."""
+    subscriptions: Subscriptions = field(default_factory=Subscriptions, repr=False)
+    """What the peer is told of the transfers it asked for."""
+    notices: dict[int, int] = field(default_factory=dict)
+    """NOTIFYs without an answer, by the number of the request, with that of their subscription."""
     acked: bool = False
     confirmed: bool = False
     """A 2xx ended the INVITE transaction, in whichever direction."""
@@ -170,6 +178,11 @@ class BaseLeg(ABC, Generic[M]):
 
     def __post_init__(self) -> None:
         self.founding = self.flow
+
+    @property
+    def trunk_name(self) -> str:
+        """The trunk it goes over, "" for none."""
+        return ""
 
     @property
     def invite_pending(self) -> bool:

@@ -12,12 +12,15 @@ from gateway.base.values import LegId
 from gateway.call import ending, flows, invite, security
 from gateway.call.effects import ClearTimer, ConnectTrunk, Locate, Timer
 from gateway.call.events import Located, TrunkConnected, TrunkFailed
+from gateway.call.hunt import Goal, Refused, Stage
 from gateway.call.leg import KeyingError, Leg
 from gateway.call.party import HIDDEN
 from gateway.call.places import termination_of
-from gateway.call.state import CallState, Phase, Refused
+from gateway.call.state import CallState, Phase
 from gateway.call.targets import TrunkTarget, UserTarget
 from gateway.policy.evaluate import Refusal
+from gateway.sip.address import NameAddr
+from gateway.sip.uri import SipUri
 
 MAX_PLACES = 10
 """Places of one user that are called at once; the registrar keeps no more (`location`)."""
@@ -70,37 +73,46 @@ def next_target(call: CallState) -> bool:
     """Go on with the next of those the call may be for; False: none is left."""
     if not call.hunt.targets:
         return False
-    call.phase = Phase.PREPARING
+    hunt = call.hunt
+    hunt.stage = Stage.LOOKING
+    if hunt.goal is Goal.CALL:
+        call.phase = Phase.PREPARING
     call.emit(ClearTimer(Timer.RING))
-    call.hunt.refusals.clear()
-    target = call.hunt.targets.pop(0)
+    hunt.refusals.clear()
+    target = hunt.targets.pop(0)
     if isinstance(target, UserTarget):
         call.emit(Locate(target.user))
         return True
     leg = call.next_leg()
-    call.hunt.connecting[leg] = target
-    call.trunk_id, call.policy = target.trunk.name, target.policy
+    hunt.connecting[leg] = target
+    if hunt.goal is Goal.CALL:
+        call.trunk_id, call.policy = target.trunk.name, target.policy
     call.emit(ConnectTrunk(leg, target.trunk.name))
     return True
 
 
 def located(call: CallState, event: Located) -> None:
-    """Where the user is signed in: every place rings. Who dials her own name means her others, not the one she uses."""
-    if call.phase is not Phase.PREPARING:
+    """Where the user is signed in: every place rings."""
+    if call.hunt.stage is not Stage.LOOKING:
         return
-    shown = (call.caller.party or HIDDEN).address(call.site.realm)
-    places = [place for place in event.places if place.flow.id != call.caller.flow.id][:MAX_PLACES]
+    shown = _shown(call)
+    places = event.places[:MAX_PLACES]
     legs = [
         call.context.make.called_browser(call.next_leg(), place.flow, shown, event.user, place.uri) for place in places
     ]
     if not legs:
-        invite.nobody_there(
-            call, Refused(0, Termination.USER_BUSY if event.places else Termination.USER_NOT_REGISTERED)
-        )
+        invite.nobody_there(call, Refused(0, Termination.USER_NOT_REGISTERED))
         return
     for leg in legs:
         invite.add(call, leg)
     invite.begin(call, legs)
+
+
+def _shown(call: CallState) -> NameAddr:
+    """Who calls, as a browser is told it: a user of ours by her name, anybody else as the trunk may have said."""
+    if call.asker.habits.is_person:
+        return NameAddr("", SipUri.of(call.asker.display_name, call.site.realm))
+    return (call.party or HIDDEN).address(call.site.realm)
 
 
 def trunk_connected(call: CallState, event: TrunkConnected) -> None:
@@ -127,4 +139,4 @@ def trunk_failed(call: CallState, event: TrunkFailed) -> None:
 
 def _awaited(call: CallState, leg: LegId) -> TrunkTarget | None:
     target = call.hunt.connecting.pop(leg, None)
-    return target if call.phase is Phase.PREPARING else None
+    return target if call.hunt.stage is Stage.LOOKING else None

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from gateway.base.values import LegId, TokenSource
 from gateway.call.browser_leg import BrowserLeg
-from gateway.call.party import Party
 from gateway.call.places import OwnPlaces
 from gateway.call.targets import TrunkTarget
 from gateway.call.trunk_leg import KeySource, TrunkLeg
@@ -67,7 +66,7 @@ class LegMaker:
             local_tag=self.tokens(TAG_LENGTH),
             call_id="" if is_caller else self.tokens(CALL_ID_LENGTH),
             display_name=user,
-            party=Party("", user) if user else None,
+            number=user,
             request_uri=request_uri,
             tokens=self.tokens,
             fingerprint=self.fingerprint,
@@ -101,6 +100,7 @@ class LegMaker:
             call_id="" if is_caller else self.tokens(CALL_ID_LENGTH),
             policy=target.policy,
             display_name=trunk.display_name or trunk.name,
+            number=target.number,
             trusts_identity=trunk.trust_identity,
             trunk_id=trunk.name,
             trunk=trunk,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from gateway.base.termination import Termination
-from gateway.call import change, invite, liveness, report, responses, telling
+from gateway.call import change, invite, liveness, report, responses, telling, transfer
 from gateway.call.effects import Purpose
 from gateway.call.events import RequestFailed, ResponseIn
+from gateway.call.hunt import Refused, Stage
 from gateway.call.leg import Leg
-from gateway.call.state import CallState, Phase, Refused
+from gateway.call.state import CallState
 
 
 def response(call: CallState, event: ResponseIn) -> None:
@@ -27,6 +28,8 @@ def response(call: CallState, event: ResponseIn) -> None:
             telling.response(call, leg, event)
         case Purpose.OPTIONS:
             liveness.response(call, leg, event)
+        case Purpose.NOTIFY:
+            transfer.notified(call, leg, event)
         case Purpose.BYE if event.response.status >= 200:
             call.asks.answered(event.ask)
         case _:
@@ -49,13 +52,15 @@ def failed(call: CallState, event: RequestFailed) -> None:
             change.unanswered(call, leg, ask.purpose)
         case Purpose.OPTIONS:
             liveness.failed(call, leg)
+        case Purpose.NOTIFY:
+            transfer.unnotified(call, leg, event.ask)
         case _:
             pass
 
 
 def _invite_failed(call: CallState, leg: Leg, *, transport: bool) -> None:
     leg.invite_ask = 0
-    if call.phase is Phase.CALLING and leg.id in call.hunt.ringing:
+    if call.hunt.stage is Stage.RINGING and leg.id in call.hunt.ringing:
         invite.lose(call, leg, Refused(0, lost(leg) if transport else _unanswered(leg)))
 
 

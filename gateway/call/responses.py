@@ -5,11 +5,12 @@ from __future__ import annotations
 from gateway.base.codes import Code
 from gateway.base.errors import Party, SdpError
 from gateway.base.termination import Termination
-from gateway.call import answering, causes, ending, flows, forks, invite, report, security
+from gateway.call import answering, causes, ending, flows, forks, invite, report, security, transfer
 from gateway.call.effects import ClearTimer, Respond, Timer, TrackDialog
 from gateway.call.events import ResponseIn
+from gateway.call.hunt import Goal, Refused, Stage
 from gateway.call.leg import Leg
-from gateway.call.state import CallState, Phase, Refused
+from gateway.call.state import CallState
 from gateway.policy.evaluate import RETRY_STATUSES, Refusal
 from gateway.sdp.negotiation import common_codecs
 from gateway.sip.message import Response
@@ -41,13 +42,16 @@ def invite_response(call: CallState, leg: Leg, event: ResponseIn) -> None:
 
 def _rings(call: CallState, leg: Leg) -> bool:
     """Whether a leg may still become the call."""
-    return call.phase is Phase.CALLING and leg.id in call.hunt.ringing
+    return call.hunt.stage is Stage.RINGING and leg.id in call.hunt.ringing
 
 
 def _provisional(call: CallState, leg: Leg, response: Response) -> None:
     dialog = leg.dialog_of(response)
     if dialog is not None and leg.remembers(dialog):
         call.emit(TrackDialog(leg.id, dialog.key))
+    if call.hunt.goal is Goal.TRANSFER:
+        transfer.ringing(call, response.status)
+        return
     report.note_party(call, leg, response)
     if _may_be_heard(call, leg) and response.body and _early_media(call, leg, response):
         answering.answer_caller(call, leg, 183)
@@ -75,9 +79,10 @@ def _early_media(call: CallState, leg: Leg, response: Response) -> bool:
         allowed = answering.judge_answer(call, leg, agreed).allowed
     except SdpError:
         allowed = False
-    if not allowed or not common_codecs(call.caller_codecs, agreed.remote.codecs):
+    if not allowed or not common_codecs(call.asked_codecs, agreed.remote.codecs):
         return False
-    call.bridge, leg.answer_tag = leg.id, response.to.tag or ""
+    call.meet(leg)
+    leg.answer_tag = response.to.tag or ""
     answering.use_answer(call, leg, agreed)
     return True
 
@@ -105,7 +110,8 @@ def _success(call: CallState, leg: Leg, event: ResponseIn) -> None:
         forks.unwanted(call, leg, dialog, event.response)
     elif not forks.is_refused(call, leg, dialog, event.response):
         leg.confirm(dialog)
-        call.bridge = leg.id
+        if call.hunt.goal is Goal.CALL:
+            call.meet(leg)
         flows.note_target(call, leg, event.response, event.flow)
         call.emit(ClearTimer(Timer.RING), TrackDialog(leg.id, dialog.key))
         report.note_party(call, leg, event.response)
@@ -121,7 +127,9 @@ def _accept_answer(call: CallState, leg: Leg, response: Response) -> None:
     if not answered_early and not answering.take_answer(call, leg, response.body):
         return
     invite.won(call, leg)
-    if call.changes.late_offer:
+    if call.hunt.goal is Goal.TRANSFER:
+        transfer.answered(call, leg)
+    elif call.changes.late_offer:
         answering.offer_in_answer(call, leg)
     elif security.settle(call, call.caller):
         answering.answer_caller(call, leg, 200)

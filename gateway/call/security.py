@@ -16,6 +16,7 @@ from gateway.call import ending
 from gateway.call.agreed import AgreedMedia
 from gateway.call.effects import Finished, WriteAudit
 from gateway.call.events import TrunkFailed
+from gateway.call.hunt import Goal
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.call.targets import TrunkTarget
@@ -32,7 +33,7 @@ def info(call: CallState, leg: Leg | None = None) -> CallInfo:
     ids = {found.kind: found.call_id for found in reversed(named)}
     return CallInfo(
         call_uid=call.facts.uid,
-        direction=call.facts.way,
+        direction="out" if call.facts.outbound else "in",
         trunk=call.trunk_id,
         user=call.facts.user,
         caller=parties(call)[0],
@@ -221,9 +222,10 @@ def violation(
         where: the checkpoint, if it is another than the leg's state says.
     """
     found = vector or leg.vector
+    codes = (*codes, *_handed_over(call, leg))
     found = replace(found, extra_codes=found.extra_codes | frozenset(codes))  # graded as what was refused would be
     call.refused = found.grade
-    verdict = Verdict(False, call.refused, tuple(sorted(codes)), kind, "leg.violation", termination)
+    verdict = Verdict(False, call.refused, tuple(sorted(set(codes))), kind, "leg.violation", termination)
     call.emit(_leg_record(call, leg, verdict, found, where))
 
 
@@ -241,8 +243,15 @@ def lost_fork(call: CallState, leg: Leg, vector: SecurityVector) -> None:
     call.emit(_leg_record(call, leg, lost, vector))
 
 
+def _handed_over(call: CallState, leg: Leg) -> frozenset[Code]:
+    """What it means besides that a leg is too weak which somebody is to be handed over to."""
+    is_target = call.hunt.goal is Goal.TRANSFER and leg.id in call.hunt.ringing
+    return frozenset({Code.MID_TRANSFER_WEAKER}) if is_target else frozenset()
+
+
 def refused_offer(call: CallState, leg: Leg, refusal: Refusal) -> None:
     """Record that policy said no before there was anything to grade."""
+    refusal = replace(refusal, also=refusal.also | _handed_over(call, leg))
     call.emit(
         WriteAudit(
             record.offer_refused(

@@ -13,9 +13,10 @@ from gateway.call.asks import Asks
 from gateway.call.effects import Effect, Purpose, Relay, SendRequest
 from gateway.call.events import Event
 from gateway.call.hops import HopMarks
+from gateway.call.hunt import Hunt
 from gateway.call.leg import Leg
 from gateway.call.making import LegMaker
-from gateway.call.targets import Target, TrunkTarget
+from gateway.call.party import Party
 from gateway.media.relay_commands import LegCommand
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture
@@ -67,45 +68,15 @@ class CallFacts:
     """Inbound: who the trunk says is calling."""
     dialled: str = ""
     """What the caller wrote in place of a number, for records: cut, and not cleaned."""
-    callee: str = ""
-    """The user of ours who is called by another one; empty where a trunk is called, or calls."""
     max_forwards: int = 70
-
-    @property
-    def way(self) -> str:
-        """As records name it: `out` to a trunk, `in` from one, `internal` from user to user."""
-        if self.callee:
-            return "internal"
-        return "out" if self.outbound else "in"
-
-
-@dataclass
-class Hunt:
-    """The search for somebody who answers."""
-
-    targets: list[Target] = field(default_factory=list)
-    """What is tried next, one after the other."""
-    connecting: dict[LegId, TrunkTarget] = field(default_factory=dict)
-    """Trunks a flow to is awaited, by the leg there will be."""
-    ringing: list[LegId] = field(default_factory=list)
-    """Legs that may still become the call: called, or about to be."""
-    given_up: set[LegId] = field(default_factory=set)
-    """Legs another one was called instead of, whose INVITE has no answer yet."""
-    until: float = 0.0
-    """When the callee has rung for long enough."""
-    objection: Termination | None = None
-    """Why the first phone that answered was hung up on, while others may still answer better."""
-    refusals: list[Refused] = field(default_factory=list)
-    """What those said that refused while others ring on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A callee's refusal, as the caller would hear of it."""
+class Bridge:
+    """The two legs that hear each other, or are meant to while nobody has answered."""
 
-    status: int
-    termination: Termination
-    reasons: tuple[Reason, ...] = ()
+    a: LegId = CALLER
+    b: LegId | None = None
 
 
 @dataclass
@@ -161,10 +132,11 @@ class CallState:
     trunk_id: str
     """The trunk the call goes over, as records name it; `-` for none."""
     legs: dict[LegId, Leg] = field(default_factory=dict)
-    bridge: LegId | None = None
-    """The leg the caller hears, or is meant to hear while nobody has answered."""
+    bridge: Bridge = Bridge()
     last_leg: LegId = CALLER
     hunt: Hunt = field(default_factory=Hunt)
+    party: Party | None = None
+    """Who the browser is shown as the other side; None: nobody but the number it dialled."""
     phase: Phase = Phase.PREPARING
     posture: CallPosture = field(default_factory=CallPosture)
     asks: Asks = field(default_factory=Asks)
@@ -213,18 +185,29 @@ class CallState:
         return self.legs[CALLER]
 
     @property
+    def asker(self) -> Leg:
+        """The leg somebody is looked for."""
+        return self.legs[self.hunt.asker]
+
+    @property
     def callee(self) -> Leg | None:
-        """The leg that answered, or that counts as the other side while nobody has."""
-        return self.legs.get(self.bridge) if self.bridge is not None else None
+        """The leg on the other side of the bridge, or that counts as that while nobody has answered."""
+        return self.legs.get(self.bridge.b) if self.bridge.b is not None else None
 
     @property
     def pair(self) -> tuple[Leg, ...]:
         """The legs that hear each other, or will."""
-        return (self.caller,) if self.callee is None else (self.caller, self.callee)
+        return (self.legs[self.bridge.a],) if self.callee is None else (self.legs[self.bridge.a], self.callee)
 
     def other(self, leg: Leg) -> Leg | None:
-        """Whom the peer of this leg hears."""
-        return self.callee if leg.id == CALLER else self.caller
+        """Whom the peer of this leg hears; one that is still called will hear the one it is called for."""
+        if leg.id == self.bridge.a:
+            return self.callee
+        return self.legs[self.bridge.a] if leg.id == self.bridge.b else self.asker
+
+    def meet(self, leg: Leg) -> None:
+        """Bridge a leg with the one it was looked for."""
+        self.bridge = Bridge(self.hunt.asker, leg.id)
 
     def acknowledged_by(self, key: str) -> Leg | None:
         """The leg whose INVITE we answered under this key: its ACK, or the lack of one, is that leg's."""
@@ -244,6 +227,6 @@ class CallState:
         return self.phase is not Phase.ENDED
 
     @property
-    def caller_codecs(self) -> tuple[Codec, ...]:
-        """What the caller can do, or what its kind of leg usually can when it sent no offer."""
-        return self.caller.remote.codecs if self.caller.remote else self.caller.usable_codecs
+    def asked_codecs(self) -> tuple[Codec, ...]:
+        """What the one somebody is looked for can do, or what its kind of leg usually can when it sent no offer."""
+        return self.asker.remote.codecs if self.asker.remote else self.asker.usable_codecs

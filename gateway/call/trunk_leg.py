@@ -108,6 +108,10 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         return flow.may_be(self.trunk_id)
 
     @property
+    def trunk_name(self) -> str:
+        return self.trunk_id
+
+    @property
     def media_networks(self) -> tuple[Network, ...]:
         """Where a name of its media may lead to."""
         return (*self.trunk.networks, *self.trunk.media_networks) if self.trunk else ()

@@ -108,6 +108,14 @@ def effective_policy(profile: Profile, trunk: str, *, emergency: bool = False) -
     return EffectivePolicy(profile, rules, emergency, trunk, _digest(rules, trunk, emergency))
 
 
+def at_least(policy: EffectivePolicy, floor: EffectivePolicy) -> EffectivePolicy:
+    """The policy, or where it requires less than the floor, the rules of the floor for the same trunk."""
+    if policy.rules.require >= floor.rules.require:
+        return policy
+    digest = _digest(floor.rules, policy.trunk, policy.emergency)
+    return EffectivePolicy(floor.profile, floor.rules, policy.emergency, policy.trunk, digest)
+
+
 def _never_blocking(rules: ProfileRules) -> ProfileRules:
     """Secure is still tried first; whatever comes of it is accepted."""
     strict = rules.offer is OfferMode.SAVP_ONLY

@@ -367,6 +367,29 @@ class MachineScene:
     def ack(self, body: bytes = b"") -> MachineScene:
         return self.feed(events.AckIn("invite-key", request("ACK", body, to_tag="gw-browser")))
 
+    def in_dialog(
+        self,
+        leg: LegKind,
+        method: str,
+        body: bytes = b"",
+        *,
+        cseq: int,
+        tag: str = "",
+        contact: str = "",
+        extra: tuple[tuple[str, str], ...] = (),
+    ) -> Request:
+        """A request of a peer inside its dialog, or inside that of another fork with this tag."""
+        side = self.leg(leg)
+        found = request(
+            method, body, cseq=cseq, to_tag=side.local_tag if side is not None else f"gw-{leg}", extra=extra
+        )
+        if side is not None and not side.is_caller:
+            found = found.with_header("Call-ID", side.call_id)
+            found = found.with_header("From", f"<sip:callee@127.0.0.2>;tag={tag or 'callee'}")
+        if contact or leg is LegKind.TRUNK:
+            found = found.with_header("Contact", contact or TRUNK_CONTACT)
+        return found
+
     def inside(
         self,
         leg: LegKind,
@@ -377,15 +400,11 @@ class MachineScene:
         tag: str = "",
         flow: Flow | None = None,
         contact: str = "",
+        extra: tuple[tuple[str, str], ...] = (),
     ) -> MachineScene:
-        """A request of a peer inside its dialog, or inside that of another fork with this tag, perhaps another way."""
-        found = request(method, body, cseq=cseq, to_tag=f"gw-{leg}")
+        """Such a request arrives, perhaps another way."""
+        found = self.in_dialog(leg, method, body, cseq=cseq, tag=tag, contact=contact, extra=extra)
         side = self.leg(leg)
-        if side is not None and not side.is_caller:
-            found = found.with_header("Call-ID", side.call_id)
-            found = found.with_header("From", f"<sip:callee@127.0.0.2>;tag={tag or 'callee'}")
-        if contact or leg is LegKind.TRUNK:
-            found = found.with_header("Contact", contact or TRUNK_CONTACT)
         came = flow or (side.flow if side is not None else BROWSER_FLOW)
         return self.feed(events.RequestIn(self.id(leg), f"{leg}-{cseq}", found, came))
 

@@ -35,6 +35,7 @@ from tests.call.test_key_lines import (
     inbound,
     with_lines,
 )
+from tests.call.test_transfer import refer, talking
 from tests.policy.test_docs import NAMED
 
 PLACE = HostPort("127.0.0.2", 4900)
@@ -106,6 +107,14 @@ def offerless(profile: Profile) -> MachineScene:
     """The trunk calls without an offer, and takes none of the keys of ours."""
     scene = MachineScene(profile=profile, outbound=False, offer=b"", flow=trunk_flow()).calling()
     return scene.reply(200, BROWSER_ANSWER).ack(answer())
+
+
+def handed_over(profile: Profile) -> MachineScene:
+    """The browser asks for a transfer to a number behind a trunk in the clear."""
+    scene = refer(talking(profile), to="<sip:701@example.test>")
+    scene.flow = trunk_flow("udp")
+    scene.connect().open_media()
+    return scene
 
 
 def forked(profile: Profile) -> MachineScene:
@@ -186,6 +195,7 @@ DRIVERS: dict[tuple[str, int], Driver] = {
     ("mid.crypto_removed", 0): changed(answer()),
     ("mid.stream_added_plain", 0): changed(answer("RTP/SAVP", GOOD) + b"m=image 4010 udptl t38\r\n"),
     ("mid.hold_rekey", 0): changed(answer("RTP/SAVP", OTHER, direction="inactive")),
+    ("mid.transfer_weaker", 0): handed_over,
     ("fork.mixed", 0): forked,
     ("early.plain", 0): outbound((183, answer()), (200, None)),
     ("early.unkeyed", 0): never_keyed,
@@ -227,7 +237,7 @@ def wanted(cell: str, profile: Profile) -> str:
     known = {"refused", "recorded", "dropped", "line not used", *Grade.__members__}
     if what in known:
         return what
-    assert what in ("not offered", "no retry", "not played"), f"no test knows {what!r}"
+    assert what in ("not offered", "no retry", "not played", "not limited"), f"no test knows {what!r}"
     return "nothing"
 
 

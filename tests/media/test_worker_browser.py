@@ -227,6 +227,16 @@ async def test_plain_media_on_the_browser_leg_is_dropped(call: RelayedCall) -> N
     assert rejected == [SourceRejected(BROWSER, call.browser.address, "media.plain_on_secure")]
 
 
+@pytest.mark.parametrize("padding", [b"\xff", b"\x00"])
+async def test_a_packet_that_authenticates_and_is_no_rtp_is_dropped(call: RelayedCall, padding: bytes) -> None:
+    """Padding is encrypted: what it says is known only then (RFC 3550 5.1)."""
+    await call.connect(suite=SUITES[0])
+    call.browser.send_media(packets.rtp(1, padding=padding))
+    call.trunk.send_media(packets.rtp(1, payload_type=8, padding=padding))
+    counters = await call.until(lambda c: c.malformed_dropped == 2)
+    assert (counters.trunk_tx, counters.browser_tx) == (0, 0)
+
+
 async def test_a_replayed_packet_is_relayed_once(call: RelayedCall) -> None:
     await call.connect()
     packet = call.browser.keys.protect(packets.rtp(1))

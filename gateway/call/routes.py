@@ -1,0 +1,58 @@
+"""Where a number leads: for a user of ours who dials it or hands a call over to it, and for a trunk that does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.call.targets import Target, TrunkTarget, UserTarget
+from gateway.routing.numbers import in_context, normalise
+from gateway.sip.uri import SipUri
+from gateway.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is tried for a number, one after the other."""
+
+    number: str
+    """As the first target gets it."""
+    targets: tuple[Target, ...]
+    emergency: bool = False
+
+
+def dialled(uri: SipUri, realm: str) -> str:
+    """The number a URI names: the user up to its first ``;``, in the context it counts in.
+
+    Raises:
+        SipError: 404, it cannot be dialled, or counts in a context that is not ours.
+    """
+    return in_context(normalise(uri.subscriber), uri.phone_context, realm)
+
+
+def from_user(site: Site, number: str) -> Route | None:
+    """Where a number leads that a user of ours dials; None: nowhere."""
+    found = site.dialplan.route_outbound(number)
+    if found is None:
+        return None
+    names: Sequence[str] = (found.trunk, *found.alternatives)
+    targets = (_over(site, name, found.number, emergency=found.emergency) for name in names)
+    return Route(found.number, tuple(targets), found.emergency)
+
+
+def to_user(site: Site, trunk: str, number: str) -> Route | None:
+    """Whom a call of this trunk rings; None: nobody."""
+    found = site.dialplan.route_inbound(trunk, number)
+    return Route(number, (UserTarget(found.user),)) if found is not None else None
+
+
+def from_trunk(site: Site, trunk: str, number: str) -> Route:
+    """Where a number leads that a trunk hands a call over to: to a user of ours, else back to that trunk and no other.
+
+    What a trunk names is never dialled over another one: that would be a call at our expense.
+    """
+    return to_user(site, trunk, number) or Route(number, (_over(site, trunk, number),))
+
+
+def _over(site: Site, name: str, number: str, *, emergency: bool = False) -> TrunkTarget:
+    return TrunkTarget(site.trunk(name), site.policies.decide(name, emergency=emergency), number)

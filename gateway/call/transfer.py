@@ -1,0 +1,258 @@
+"""Transfer: a peer asks by REFER that the other one be joined with somebody else (RFC 3515, 5589, 7647).
+
+The gateway calls the target itself, under a policy never below that of the call. The new leg is bridged before the old
+one is let go, so the one who stays hears no gap; who asked is told by NOTIFY how it goes, and hung up on when it knows.
+Until somebody answers nothing changes, and when nobody does the call goes on as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.audit import record
+from gateway.base.errors import SipError
+from gateway.base.termination import Termination
+from gateway.call import bridge, change, ending, invite, locate, routes, security
+from gateway.call.answering import KEYED_SECONDS
+from gateway.call.effects import ClearTimer, Purpose, Relay, Respond, SetTimer, Timer, WriteAudit
+from gateway.call.events import RequestIn, ResponseIn
+from gateway.call.hunt import Goal, Hunt, Refused, Stage
+from gateway.call.leg import Leg
+from gateway.call.party import Party
+from gateway.call.routes import Route
+from gateway.call.state import Bridge, CallState, Phase
+from gateway.call.targets import Target, TrunkTarget
+from gateway.media.relay_commands import CloseLeg, Unroute
+from gateway.policy.model import at_least
+from gateway.sip.refer import Referral
+from gateway.sip.subscription import Notice
+
+NOBODY = 404
+FORBIDDEN = 403
+PENDING = 491
+UNANSWERED = 408
+
+
+def refer(call: CallState, leg: Leg, event: RequestIn) -> None:
+    """A REFER inside a dialog of the call."""
+    try:
+        referral = Referral.read(event.request)
+        if referral.refer_to.replaces is not None:
+            raise SipError("a dialog to replace", 501)
+        number = routes.dialled(referral.refer_to.uri, call.site.realm)
+    except SipError as error:
+        call.emit(Respond(event.key, leg.respond(event.request, error.status)))
+        return
+    other = call.other(leg)
+    if other is None or _is_busy(call, leg):
+        call.emit(Respond(event.key, leg.respond(event.request, PENDING)))
+        return
+    route = _route(call, leg, number)
+    _record(call, leg, referral, number, FORBIDDEN if route is None else 202)
+    if route is None:
+        call.emit(Respond(event.key, leg.respond(event.request, FORBIDDEN)))
+    else:
+        _begin(call, leg, other, event, referral, route)
+
+
+def _is_busy(call: CallState, leg: Leg) -> bool:
+    """One thing at a time: no transfer before the call stands, beside another one, or in the middle of a change."""
+    changes = call.changes
+    changing = changes.reoffer is not None or changes.ack_offer_key != ""
+    return (
+        call.phase is not Phase.ESTABLISHED
+        or call.hunt.stage is not Stage.OVER
+        or changing
+        or leg.subscriptions.is_full
+    )
+
+
+def _route(call: CallState, leg: Leg, number: str) -> Route | None:
+    """Where the one who asks may send the other: a user where she may dial, a trunk to our users or back to itself."""
+    if leg.habits.is_person:
+        return routes.from_user(call.site, number)
+    return routes.from_trunk(call.site, leg.trunk_name, number)
+
+
+def _begin(call: CallState, leg: Leg, stays: Leg, event: RequestIn, referral: Referral, route: Route) -> None:
+    targets = [_as_safe(call, leg, target) for target in route.targets]
+    call.hunt = Hunt(targets=targets, asker=stays.id, goal=Goal.TRANSFER, by=leg.id, referral=referral)
+    call.emit(Respond(event.key, leg.respond(event.request, 202, headers=referral.agreement)))
+    if referral.subscribes:
+        _send(call, leg, leg.subscriptions.open(referral.number, call.now))
+    locate.next_target(call)
+
+
+def _as_safe(call: CallState, leg: Leg, target: Target) -> Target:
+    """The target under a policy that is not below the one the call was made under (POLICY A2 mid.transfer_weaker)."""
+    if not isinstance(target, TrunkTarget) or call.policy.emergency or target.policy.emergency:
+        return target
+    floor = at_least(call.policy, security.policy_of(call, leg))
+    return replace(target, policy=at_least(target.policy, floor))
+
+
+def _record(call: CallState, leg: Leg, referral: Referral, number: str, status: int) -> None:
+    call.emit(
+        WriteAudit(
+            record.call_transfer(
+                security.info(call, leg),
+                call.policy,
+                leg=leg.kind.value,
+                leg_id=leg.id,
+                target=number,
+                claimed=referral.claimed,
+                sip_status=status,
+            )
+        )
+    )
+
+
+def ringing(call: CallState, status: int) -> None:
+    """The target rings: who asked may know."""
+    _tell(call, status)
+
+
+def failed(call: CallState, why: Refused) -> None:
+    """Nobody answered, or policy refuses who did: the call goes on, unless the one who asked has left it."""
+    hunt = call.hunt
+    for leg in list(call.ringing()):
+        invite.stop(call, leg, why.reasons)
+    hunt.stage = Stage.OVER
+    call.emit(ClearTimer(Timer.RING))
+    _tell(call, why.told)
+    if call.legs[hunt.by].gone:
+        ending.terminate(call, why.termination, status=why.status, reasons=why.reasons)
+
+
+def answered(call: CallState, leg: Leg) -> None:
+    """The target answered and policy accepts it: it takes the place of the one who asked."""
+    leaves, stays = call.legs[call.hunt.by], call.asker
+    call.policy = leg.policy or call.policy
+    call.trunk_id = leg.trunk_name or stays.trunk_name or "-"
+    call.party = Party("", leg.number)
+    _join(call, stays, leg)
+    _leave(call, leaves)
+    _tell(call, 200)
+    if not leaves.notices:
+        hang_up(call, leaves)
+    change.follow(call, stays)
+
+
+def _join(call: CallState, stays: Leg, leg: Leg) -> None:
+    call.bridge = Bridge(stays.id, leg.id)
+    for joined in call.pair:
+        call.posture.update(joined.id, joined.vector)
+        if joined.habits.handshakes and joined.keyed is None:
+            call.emit(SetTimer(Timer.KEYED, KEYED_SECONDS, joined.id))
+    bridge.connect(call)
+
+
+def _leave(call: CallState, leaves: Leg) -> None:
+    """Nobody hears this leg any more, nor does it hear anybody."""
+    leaves.gone = True
+    call.posture.drop(leaves.id)
+    call.emit(
+        ClearTimer(Timer.KEYED, leaves.id), ClearTimer(Timer.LIVENESS, leaves.id), ClearTimer(Timer.REPORT, leaves.id)
+    )
+    call.emit(Relay(Unroute(leaves.id)))
+
+
+def hang_up(call: CallState, leaves: Leg) -> None:
+    """The one who asked knows all there is to know: goodbye."""
+    if leaves.hung_up:
+        return
+    ending.bye(call, leaves, Termination.TRANSFERRED)
+    _is_away(call, leaves)
+
+
+def _is_away(call: CallState, leaves: Leg) -> None:
+    leaves.hung_up = True
+    call.emit(Relay(CloseLeg(leaves.id)))
+
+
+def lets_go(call: CallState, leg: Leg) -> bool:
+    """Whether a BYE is that of one who has asked for a transfer, and does not end the call: the search goes on."""
+    hunt = call.hunt
+    if leg.gone:
+        if not leg.hung_up:
+            _is_away(call, leg)
+        return True
+    if hunt.goal is not Goal.TRANSFER or hunt.stage is Stage.OVER or hunt.by != leg.id:
+        return False
+    stays = call.asker
+    call.bridge = Bridge(stays.id, None)
+    _leave(call, leg)
+    call.emit(Relay(Unroute(stays.id)))
+    _is_away(call, leg)
+    return True
+
+
+# Telling the one who asked.
+
+
+def _tell(call: CallState, status: int) -> None:
+    hunt = call.hunt
+    leg = call.legs[hunt.by]
+    if hunt.referral is not None and not leg.hung_up:
+        _send(call, leg, leg.subscriptions.progress(hunt.referral.number, status, call.now))
+
+
+def _send(call: CallState, leg: Leg, notice: Notice | None) -> None:
+    if notice is None or leg.hung_up:
+        return
+    try:
+        request = notice.write(leg.in_dialog("NOTIFY"))
+    except SipError:
+        return
+    ask = call.send(leg, request, leg.next_hop(), Purpose.NOTIFY)
+    leg.notices[ask] = notice.number
+    _set_clock(call, leg)
+
+
+def notified(call: CallState, leg: Leg, event: ResponseIn) -> None:
+    """The answer to a NOTIFY."""
+    if event.response.status >= 200:
+        call.asks.answered(event.ask)
+        _heard(call, leg, event.ask, event.response.status)
+
+
+def unnotified(call: CallState, leg: Leg, ask: int) -> None:
+    """A NOTIFY got no answer, or could not be sent."""
+    _heard(call, leg, ask, UNANSWERED)
+
+
+def _heard(call: CallState, leg: Leg, ask: int, status: int) -> None:
+    number = leg.notices.pop(ask, None)
+    if number is None or not call.live:
+        return
+    _send(call, leg, leg.subscriptions.answered(number, status, call.now))
+    _set_clock(call, leg)
+    if leg.gone and not leg.notices:
+        hang_up(call, leg)
+
+
+def subscribed(call: CallState, leg: Leg, event: RequestIn) -> None:
+    """A SUBSCRIBE refreshes or ends what a REFER began (RFC 3515 2.4.4)."""
+    try:
+        seconds, notice = leg.subscriptions.asked(event.request, call.now)
+    except SipError as error:
+        call.emit(Respond(event.key, leg.respond(event.request, error.status)))
+        return
+    call.emit(Respond(event.key, leg.respond(event.request, 200, headers=(("Expires", str(seconds)),))))
+    _send(call, leg, notice)
+    _set_clock(call, leg)
+
+
+def expired(call: CallState, leg: Leg) -> None:
+    """Subscriptions nobody refreshed come to their end."""
+    for notice in leg.subscriptions.due(call.now):
+        _send(call, leg, notice)
+    _set_clock(call, leg)
+
+
+def _set_clock(call: CallState, leg: Leg) -> None:
+    deadline = leg.subscriptions.next_deadline
+    if deadline is None:
+        call.emit(ClearTimer(Timer.REFERRAL, leg.id))
+    else:
+        call.emit(SetTimer(Timer.REFERRAL, max(0.0, deadline - call.now), leg.id))

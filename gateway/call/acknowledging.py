@@ -17,12 +17,17 @@ def acknowledged(call: CallState, event: AckIn) -> None:
         if call.phase is Phase.ANSWERED:
             call.phase = Phase.ESTABLISHED
             proof.settle(call)
-    if call.live and event.key == call.changes.ack_offer_key:
-        leg = call.legs.get(call.changes.ack_offer_leg)
-        if leg is not None and answering.late_answer(call, leg, event.request.body):
-            change.follow_other(call, leg)
-    if call.live:
-        change.again(call)
+    leg = call.acknowledged_by(event.key)
+    if call.live and leg is not None and leg.talk.is_carried_by(event.key):
+        _take_note(call, leg, event)
+
+
+def _take_note(call: CallState, leg: Leg, event: AckIn) -> None:
+    """The ACK of the INVITE that the open exchange began with: it may bring the answer to our offer."""
+    if leg.talk.ours_is_open is None:
+        call.count(leg.talk.acknowledged())
+    elif answering.late_answer(call, leg, event.request.body):
+        change.follow_other(call, leg)
 
 
 def missing(call: CallState, event: AckMissing) -> None:
@@ -44,7 +49,8 @@ def missing(call: CallState, event: AckMissing) -> None:
 
 
 def _of_a_change(call: CallState, leg: Leg, event: AckMissing) -> None:
+    """Without the answer it may have held, our offer is void."""
     if event.transport and leg.habits.reconnects:
-        change.ack_lost(call, leg, event.key)
+        call.count(leg.talk.lost())
     else:
         ending.terminate(call, outcomes.lost(leg) if event.transport else Termination.ACK_MISSING)

@@ -19,13 +19,33 @@ from gateway.media.relay_commands import LegCommand, SetIce, SetKeys, SetPeer
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import CryptoAttribute
-from gateway.sdp.media import RemoteAudio
+from gateway.sdp.media import Direction, RemoteAudio
 from gateway.sdp.negotiation import TrunkAgreement
 from gateway.webrtc.ice_lite import IceCredentials
 
 MAX_KEYS_REMEMBERED = 32
 """Keys of ours, and keys of the peer with their addresses, that later ones are compared with; the oldest is forgotten.
 A call that changes its key more often than this is no telephone call, and its comparisons must stay cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What a peer wants itself, whatever it was offered."""
+
+    sends: bool = True
+    receives: bool = True
+
+    @classmethod
+    def of_offer(cls, direction: Direction) -> Will:
+        """It offered this direction (RFC 3264 6.1)."""
+        return cls(direction.sends, direction.receives)
+
+    def after_answer(self, direction: Direction, offered: Direction) -> Will:
+        """It answered this to our offer, which only tells about what we left open to it."""
+        return Will(
+            direction.sends if offered.receives else self.sends,
+            direction.receives if offered.sends else self.receives,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +59,9 @@ class BrowserMedia:
     """What we answer checks under."""
     restarted: bool = False
     """This description began ICE anew (RFC 8839 4.4.2)."""
+    will: Will = Will()
+    fork: str = ""
+    """To-tag of the early dialog whose 18x brought this answer."""
     description: SessionDescription | None = field(default=None, repr=False)
     """The peer's offer, where it is our turn to answer."""
 
@@ -62,6 +85,9 @@ class TrunkMedia:
     """Weaknesses of the agreement that keying and suite do not show: key.reuse."""
     noted: frozenset[Code] = frozenset()
     """What the description brought and nobody uses."""
+    will: Will = Will()
+    fork: str = ""
+    """To-tag of the early dialog whose 18x brought this answer."""
     description: SessionDescription | None = field(default=None, repr=False)
     """The peer's offer, where it is our turn to answer."""
 

@@ -6,6 +6,7 @@ An answer is read, judged and recorded before anything of it is used.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError
@@ -18,13 +19,14 @@ from gateway.call.effects import (
     Timer,
     TrackDialog,
 )
-from gateway.call.hunt import Stage
 from gateway.call.leg import KeyingError, Leg
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
 from gateway.policy.evaluate import Verdict
 from gateway.policy.posture import SecurityVector
+from gateway.sdp.media import LocalAudio
 from gateway.sdp.negotiation import common_codecs
+from gateway.sdp.session import OurProposal, Session, Way
 from gateway.sip.dialog import Dialog
 from gateway.sip.message import Response
 
@@ -32,11 +34,17 @@ KEYED_SECONDS = 10.0
 """POLICY A5 checkpoint P4: media must be keyed this soon after the answer."""
 
 
-def take_answer(call: CallState, leg: Leg, body: bytes) -> bool:
-    """Judge and take the answer to our offer on `leg`; False when the call was ended over it."""
+def take_answer(call: CallState, leg: Leg, body: bytes, *, fork: str = "") -> bool:
+    """Judge and take the answer to our offer on `leg`; False when the call was ended over it.
+
+    Args:
+        fork: To-tag of a 2xx to our INVITE; one without a description repeats the answer of its 18x.
+    """
+    if not body and _is_heard(leg, fork):
+        return _is_taken(call, leg.talk.agree())
     try:
-        agreed = leg.inspect_answer(body)
-        verdict = judge_answer(call, leg, agreed)
+        session = leg.read_answer(body, leg.talk.ours_is_open)
+        verdict = judge_answer(call, leg, session.theirs.content)
     except KeyingError as error:
         security.violation(call, leg, error.codes, error.termination)
         ending.terminate(call, error.termination)
@@ -46,11 +54,25 @@ def take_answer(call: CallState, leg: Leg, body: bytes) -> bool:
         return False
     if not verdict.allowed:
         termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
-        security.violation(call, leg, verdict.codes, termination, leg.vector_of(agreed))
+        security.violation(call, leg, verdict.codes, termination, leg.vector_of(session.theirs.content))
         ending.terminate(call, termination)
         return False
-    use_answer(call, leg, agreed)
-    return True
+    return use_answer(call, leg, session)
+
+
+def _is_heard(leg: Leg, fork: str) -> bool:
+    """Whether an 18x of this fork brought an answer that was taken."""
+    preview = leg.talk.preview
+    return preview is not None and bool(fork) and preview.theirs.content.fork == fork
+
+
+def _is_taken(call: CallState, outcome: object) -> bool:
+    """Nothing was agreed where no answer was awaited: without a session there is no call."""
+    if isinstance(outcome, Session):
+        return True
+    call.count(outcome)
+    ending.terminate(call, Termination.INTERNAL_ERROR)
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +86,7 @@ class Objection:
 
 def objection(call: CallState, leg: Leg, response: Response) -> Objection | None:
     """What speaks against the answer in a 2xx to our INVITE; nothing of it is taken, whatever comes out."""
-    if not response.body and leg.answer_tag == (response.to.tag or ""):
+    if not response.body and _is_heard(leg, response.to.tag or ""):
         return None  # the answer was in an 18x and is taken already
     try:
         return _objection(call, leg, response.body)
@@ -75,12 +97,12 @@ def objection(call: CallState, leg: Leg, response: Response) -> Objection | None
 
 
 def _objection(call: CallState, leg: Leg, body: bytes) -> Objection | None:
-    agreed = leg.inspect_answer(body, to_first=True)
+    agreed = leg.read_answer(body, leg.talk.founding).theirs.content
     verdict = judge_answer(call, leg, agreed)
     if not verdict.allowed:
         vector = leg.vector_of(agreed)
         return Objection(verdict.codes, verdict.termination or Termination.ENCRYPTION_REQUIRED, vector)
-    if not call.changes.late_offer and not common_codecs(call.asked_codecs, agreed.remote.codecs):
+    if not call.caller.talk.is_asked and not common_codecs(call.asked_codecs, agreed.remote.codecs):
         return Objection((), Termination.NO_COMMON_CODEC)
     return None
 
@@ -88,7 +110,7 @@ def _objection(call: CallState, leg: Leg, body: bytes) -> Objection | None:
 def fork_vector(leg: Leg, body: bytes) -> SecurityVector | None:
     """How well an answer that was not taken would have protected the leg; None when it cannot be read."""
     try:
-        return leg.vector_of(leg.inspect_answer(body, to_first=True))
+        return leg.vector_of(leg.read_answer(body, leg.talk.founding).theirs.content)
     except SdpError:
         return None
 
@@ -105,19 +127,17 @@ def judge_answer(call: CallState, leg: Leg, agreed: AgreedMedia) -> Verdict:
     return security.judge_as(call, leg, agreed)
 
 
-def use_answer(call: CallState, leg: Leg, agreed: AgreedMedia) -> None:
-    """Policy accepts: the record first, then the relay."""
-    said = agreed.remote.direction
-    offered = leg.offered_direction or said
-    leg.take(agreed, ringing=call.hunt.stage is Stage.RINGING)
-    leg.note_answer(said, offered)
+def use_answer(call: CallState, leg: Leg, session: Session[LocalAudio, Any], *, early: bool = False) -> bool:
+    """Policy accepts: the record first, then the relay. False when the call was ended instead."""
+    if not _is_taken(call, leg.take(session, early=early)):
+        return False
     security.posture_changed(call, leg)
     bridge.begin_handshake(call, leg)
+    return True
 
 
 def late_answer(call: CallState, leg: Leg, body: bytes) -> bool:
     """The ACK brought the answer to the offer in our 200; False when the call was ended over it."""
-    call.changes.ack_offer_key = ""
     other = call.other(leg)
     if other is None or not take_answer(call, leg, body):
         return False
@@ -131,14 +151,14 @@ def late_answer(call: CallState, leg: Leg, body: bytes) -> bool:
 def offer_in_answer(call: CallState, callee: Leg) -> None:
     """The caller sent no offer: ours goes into the 200 (RFC 3261 13.3.1.4)."""
     codecs = callee.remote.codecs if callee.remote else ()
-    call.caller.keep_pace_with(callee)
     try:
-        body = call.caller.build_offer(codecs, direction.offer_from(callee))
+        made = call.caller.offer(Way.IN_2XX, direction.offer_terms(codecs, callee))
     except SdpError:
+        made = None
+    if isinstance(made, OurProposal):
+        _send_success(call, made.offer.body)
+    else:
         ending.terminate(call, Termination.NO_COMMON_CODEC)
-        return
-    call.changes.ack_offer_key, call.changes.ack_offer_leg = call.caller.invite_key, call.caller.id
-    _send_success(call, body)
 
 
 def answer_caller(call: CallState, callee: Leg, status: int) -> None:
@@ -146,12 +166,14 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
     if not codecs:
         ending.terminate(call, Termination.NO_COMMON_CODEC)
         return
-    call.caller.keep_pace_with(callee)
     try:
-        body = call.caller.build_answer(codecs, direction.answer_to(call.caller, callee))
+        session = call.caller.answer(direction.answer_terms(codecs, call.caller, callee), early=status != 200)
     except SdpError:
+        session = None
+    if not isinstance(session, Session):
         ending.terminate(call, Termination.BAD_SDP)
         return
+    body = session.ours.body
     bridge.connect(call)
     if status == 200:
         _send_success(call, body)

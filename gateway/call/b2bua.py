@@ -119,6 +119,7 @@ class Call:
                 self._take(late)
 
     def _drain(self) -> list[Effect]:
+        change.settle(self.state)
         telling.settle(self.state)
         security.leave_none_unrecorded(self.state)
         ending.settle(self.state)
@@ -181,10 +182,10 @@ def _report_again(call: CallState, leg: Leg) -> None:
 
 _OF_THE_CALL: dict[Timer, Callable[[CallState], None]] = {
     Timer.RING: _rung_out,
-    Timer.GLARE: change.again,
     Timer.LINGER: ending.forget,
 }
 _OF_A_LEG: dict[Timer, Callable[[CallState, Leg], None]] = {
+    Timer.GLARE: change.wait_over,
     Timer.KEYED: keying.too_late,
     Timer.SILENT: invite.unheard,
     Timer.REPORT: _report_again,

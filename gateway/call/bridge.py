@@ -38,9 +38,9 @@ def have_common(leg: Leg, other: Leg) -> bool:
 
 def _in_use(leg: Leg) -> tuple[Codec, ...]:
     """What offer and answer of this leg have in common."""
-    if leg.local is None or leg.remote is None:
+    if leg.talk.ours is None or leg.remote is None:
         return ()
-    return common_codecs(leg.remote.codecs, leg.local.codecs)
+    return common_codecs(leg.remote.codecs, leg.talk.ours.codecs)
 
 
 def codec_in_use(call: CallState) -> str:
@@ -63,7 +63,7 @@ def connect(call: CallState) -> None:
 
 def plan(source: Leg, sink: Leg) -> RelayPlan:
     """What becomes of the media of one peer on its way to the other."""
-    return RelayPlan(_payloads(source, sink), source.wants_to_send and sink.wants_to_receive)
+    return RelayPlan(_payloads(source, sink), source.will.sends and sink.will.receives)
 
 
 def _payloads(source: Leg, sink: Leg) -> tuple[PayloadMap, ...]:
@@ -71,7 +71,7 @@ def _payloads(source: Leg, sink: Leg) -> tuple[PayloadMap, ...]:
     there = sink.remote.codecs if sink.remote else ()
     rates = {codec.payload_type: codec.clock_rate for codec in there}
     found: dict[int, PayloadMap] = {}
-    for ours in (source.local.codecs if source.local else (), source.remote.codecs if source.remote else ()):
+    for ours in (source.talk.ours.codecs if source.talk.ours else (), source.remote.codecs if source.remote else ()):
         by_number = {codec.payload_type: codec for codec in ours}
         for number, becomes in payload_map(ours, there).items():
             codec = by_number[number]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.base.codes import Code
@@ -12,14 +11,14 @@ from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind, Secret, TokenSource
 from gateway.call.agreed import BrowserMedia
 from gateway.call.leg import BaseLeg, Habits, KeyingError
+from gateway.call.terms import Terms
 from gateway.call.told import Told
 from gateway.media.relay_commands import IcePort, LegCommand
 from gateway.policy.posture import SecurityVector
-from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import BROWSER_CODECS, Codec
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import Fingerprint
-from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, read_audio
+from gateway.sdp.media import LocalAudio, RemoteAudio, read_audio
 from gateway.webrtc.ice_lite import IceCredentials
 
 
@@ -70,7 +69,8 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
 
     tokens: TokenSource
     """Where the names of ICE come from."""
-    ice: IceCredentials = field(init=False)
+    first_ice: IceCredentials = field(init=False)
+    """What checks are answered under until the browser restarts ICE."""
     candidates: tuple[HostPort, ...] = ()
     fingerprint: Fingerprint | None = None
     setup_answer: Setup = Setup.PASSIVE
@@ -78,7 +78,12 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ice, self.told = IceCredentials.generate(self.tokens), Told()
+        self.first_ice, self.told = IceCredentials.generate(self.tokens), Told()
+
+    @property
+    def ice(self) -> IceCredentials:
+        """What checks are answered under."""
+        return self.agreed.ice if self.agreed is not None else self.first_ice
 
     @property
     def place(self) -> IcePort:
@@ -122,7 +127,7 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
         remote = self._webrtc(description)
         restarts = remote.ice is not None and remote.ice.restarts(self.remote.ice if self.remote else None)
         ice = IceCredentials.generate(self.tokens) if restarts else self.ice
-        return BrowserMedia(remote, self._role_for(remote), ice, restarts, description)
+        return BrowserMedia(remote, self._role_for(remote), ice, restarts, description=description)
 
     def _role_for(self, remote: RemoteAudio) -> Setup:
         if self.agreed is not None:
@@ -131,7 +136,7 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
             return Setup.ACTIVE
         return Setup.PASSIVE if remote.setup is Setup.ACTIVE else self.setup_answer
 
-    def inspect_answer(self, body: bytes, *, to_first: bool = False) -> BrowserMedia:
+    def inspect_answer(self, body: bytes, offer: LocalAudio) -> BrowserMedia:
         """Read an answer without taking it; one that picks no DTLS role is unusable."""
         remote = self._webrtc(SessionDescription.parse(body))
         if self.agreed is not None:
@@ -148,39 +153,19 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
         self._same_identity(remote)
         return remote
 
-    def take(self, agreed: BrowserMedia, *, ringing: bool = False) -> None:
-        self.remote, self.agreed, self.ice = agreed.remote, agreed, agreed.ice
-        self.local, self.offered = self.offered or self.local, None
-
     def _same_identity(self, remote: RemoteAudio) -> None:
         """A new certificate in mid-call would be another peer: refused (RFC 8842 would need a new association)."""
         if self.remote is not None and set(remote.fingerprints) != set(self.remote.fingerprints):
             raise InsecureBrowserError(Code.DTLS_FP_MISMATCH)
 
-    def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
-        """Our offer; a re-offer says actpass again and repeats the ICE credentials, so nothing restarts."""
-        mid = self.local.mid if self.local else "0"
-        local = self._audio(codecs, direction, Setup.ACTPASS, mid)
-        body = self._publish(lambda version: build_offer(local, session_id=self.session_id, version=version))
-        self.offered = local
-        return body
+    def describe_offer(self, terms: Terms) -> LocalAudio:
+        """A re-offer says actpass again and repeats the ICE credentials, so nothing restarts."""
+        return self._audio(terms, Setup.ACTPASS, self.talk.ours.mid if self.talk.ours else "0")
 
-    def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
-        """Our answer to the offer last taken."""
-        agreed = self.agreed
-        if agreed is None or agreed.description is None:
-            raise SdpError("no offer to answer")
-        description, index = agreed.description, agreed.remote.index
-        local = self._audio(codecs, direction, agreed.role, agreed.remote.mid)
-        body = self._publish(
-            lambda version: build_answer(
-                local, description, audio_index=index, session_id=self.session_id, version=version
-            )
-        )
-        self.local = local
-        return body
+    def describe_answer(self, agreed: BrowserMedia, terms: Terms) -> LocalAudio:
+        return self._audio(terms, agreed.role, agreed.remote.mid)
 
-    def _audio(self, codecs: Sequence[Codec], direction: Direction, setup: Setup, mid: str | None) -> LocalAudio:
+    def _audio(self, terms: Terms, setup: Setup, mid: str | None) -> LocalAudio:
         if not self.candidates:
             raise SdpError("no media session", 500)
         first = self.candidates[0]
@@ -190,14 +175,14 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
             rtp_port=first.port,
             rtcp_port=first.port,
             rtcp_mux=True,
-            codecs=tuple(codecs),
-            direction=direction,
+            codecs=terms.codecs,
+            direction=terms.direction,
             fingerprint=self.fingerprint,
             setup=setup,
             ice_ufrag=self.ice.ufrag,
             ice_pwd=self.ice.pwd,
             candidates=self.candidates,
             mid=mid,
-            ptime=self.ptime,
-            maxptime=self.maxptime,
+            ptime=terms.ptime,
+            maxptime=terms.maxptime,
         )

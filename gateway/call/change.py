@@ -9,20 +9,21 @@ from __future__ import annotations
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
-from gateway.call import answering, bridge, direction, ending, flows, forks, glare, report, security, transfer
+from gateway.call import answering, bridge, direction, ending, flows, forks, report, security, transfer
 from gateway.call.agreed import AgreedMedia
-from gateway.call.effects import ClearTimer, Purpose, Respond, SendAck, SetTimer, Timer
+from gateway.call.asks import Ask
+from gateway.call.effects import Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.leg import ALLOW, KeyingError, Leg, warning
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
-from gateway.sdp.media import Direction, RemoteAudio
+from gateway.policy.evaluate import Verdict
+from gateway.sdp.media import Direction
 from gateway.sdp.negotiation import common_codecs
+from gateway.sdp.session import BackOff, Description, Glare, OurProposal, Session, Way
 from gateway.sip.dialog import request_dialog_key
-from gateway.sip.message import Request
 from gateway.sip.reason import read_reasons
 
-MAX_GLARE_RETRIES = 2
 MAX_WEAKENING_ATTEMPTS = 2
 """POLICY A2 mid.crypto_removed: the first try is refused, the second ends the call."""
 
@@ -79,139 +80,142 @@ def _offer(call: CallState, leg: Leg, event: RequestIn) -> None:
     """A re-INVITE or UPDATE (RFC 3261 14.2, RFC 3311 5.2)."""
     if not flows.keeps_its_target(call, leg, event):
         return
-    status = _not_now(call, leg, event.request)
-    if status:
-        retry = (("Retry-After", str(glare.retry_after(call.context.tokens))),) if status == 500 else ()
-        call.emit(Respond(event.key, leg.respond(event.request, status, headers=retry)))
-        return
-    if not event.request.body:
-        _no_offer(call, leg, event)
-        return
-    memory = leg.remember()
-    if not _judged(call, leg, event):
-        leg.restore(memory)
+    request = event.request
+    if not call.live:
+        call.emit(Respond(event.key, leg.respond(request, 481)))
+    elif request.method == "UPDATE" and not request.body:
+        _accept(call, leg, event, b"")  # a session refresh is just agreed to
+    elif _may_change(call, leg, event):
+        (_judged if request.body else _no_offer)(call, leg, event)
 
 
-def _not_now(call: CallState, leg: Leg, request: Request) -> int:
-    """Status of a change that must wait, or 0 (glare table of RFC 3261 14.2 and RFC 3311 5.2)."""
-    if call.phase is Phase.ENDED:
-        return 481
-    if not request.body and request.method == "UPDATE":
-        return 0
-    if not leg.confirmed:
-        return 500 if leg.is_caller else 491  # its INVITE waits for our answer; ours waits for its
-    if call.phase is not Phase.ESTABLISHED or call.changes.reoffer == leg.id:
-        return 491
-    if not call.changes.ack_offer_key:
-        return 0
-    ours_is_open = request.method == "UPDATE" and call.changes.ack_offer_leg == leg.id
-    return 491 if ours_is_open else 500
+def _may_change(call: CallState, leg: Leg, event: RequestIn) -> bool:
+    """Whether it is our turn to answer; else the change has been told to come again.
+
+    One that came before the other side of the call has agreed to anything cannot be answered from there.
+    """
+    talk, tokens, request = leg.talk, call.context.tokens, event.request
+    way = Way.UPDATE if request.method == "UPDATE" else Way.REINVITE
+    heard = talk.hear(way, tokens, offers=bool(request.body), carrier=event.key)
+    other = call.other(leg)
+    if heard is None and (other is None or not other.is_agreed):
+        talk.refuse()
+        heard = talk.put_off(tokens)
+    if heard is None:
+        return True
+    call.count(heard)
+    glare = heard if isinstance(heard, Glare) else talk.put_off(tokens)
+    retry = () if glare.retry_after is None else (("Retry-After", str(glare.retry_after)),)
+    call.emit(Respond(event.key, leg.respond(request, glare.status, headers=retry)))
+    return False
 
 
 def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
-    """A session refresh without a body is just agreed to; a re-INVITE without one gets our offer (RFC 3261 14.2)."""
-    if event.request.method == "UPDATE":
-        _accept(call, leg, event, b"")
-        return
+    """A re-INVITE without an offer gets ours (RFC 3261 14.2)."""
     leg.plan_again(security.policy_of(call, leg))
-    leg.keep_pace_with(call.other(leg))
+    codecs = leg.talk.ours.codecs if leg.talk.ours else leg.usable_codecs
     try:
-        body = leg.build_offer(
-            leg.local.codecs if leg.local else leg.usable_codecs, direction.offer_from(call.other(leg))
-        )
+        made = leg.offer(Way.IN_2XX, direction.offer_terms(codecs, call.other(leg)))
     except SdpError as error:
-        call.emit(Respond(event.key, leg.respond(event.request, error.status)))
+        _refuse(call, leg, event, error.status)
         return
-    call.changes.ack_offer_key, call.changes.ack_offer_leg = event.key, leg.id
-    _accept(call, leg, event, body)
+    if isinstance(made, OurProposal):
+        _accept(call, leg, event, made.offer.body)
+    else:
+        _refuse(call, leg, event, 500)
 
 
 def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
     headers = report.announce(call, leg)
     report.note_party(call, leg, event.request)
-    if event.request.method == "INVITE":
-        leg.reinvite_key = event.key
     if leg.dialog is not None:
         leg.dialog.refresh_target(event.request)  # only what is accepted moves the target (RFC 6141 4.2)
     call.emit(Respond(event.key, leg.respond(event.request, 200, body=body, headers=headers)))
 
 
-def _judged(call: CallState, leg: Leg, event: RequestIn) -> bool:
-    """Checkpoint P5: an offer that weakens the leg is refused before anything of it is taken; whether it was taken."""
+def _judged(call: CallState, leg: Leg, event: RequestIn) -> None:
+    """Checkpoint P5: an offer that weakens the leg is refused before anything of it is taken."""
+    other = call.other(leg)
     try:
-        agreed = leg.inspect_offer(event.request.body)
+        agreed = leg.read_offer(event.request.body)
     except KeyingError as error:
         security.violation(call, leg, error.codes, error.termination)
-        return _weakening(call, leg, event, error.termination)
+        _weakening(call, leg, event, error.termination)
+        return
     except SdpError as error:
-        return _unacceptable(call, leg, event, termination_of(error))
-    other = call.other(leg)
+        _unacceptable(call, leg, event, termination_of(error))
+        return
     if other is None or other.remote is None or not common_codecs(agreed.remote.codecs, other.remote.codecs):
-        return _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
-    refused = _refused_change(call, leg, agreed)
-    if refused is not None:
-        return _weakening(call, leg, event, refused)
-    leg.take(agreed)
-    return _answer(call, leg, event, agreed.remote)
-
-
-def _refused_change(call: CallState, leg: Leg, agreed: AgreedMedia) -> Termination | None:
-    """Why policy refuses the change, after recording that it does; None when it may be taken."""
+        _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
+        return
     verdict = security.judge_mid_call(call, leg, agreed)
-    if not verdict.allowed:
-        termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
-        security.violation(call, leg, verdict.codes, termination, leg.vector_of(agreed), kind=verdict.kind)
-        return termination
-    if Code.MID_CRYPTO_REMOVED in verdict.codes:
-        leg.history = leg.history | {Code.MID_CRYPTO_REMOVED}
-    return None
+    if verdict.allowed:
+        _answer(call, leg, other, event, agreed, verdict)
+        return
+    why = verdict.termination or Termination.ENCRYPTION_REQUIRED
+    security.violation(call, leg, verdict.codes, why, leg.vector_of(agreed), kind=verdict.kind)
+    _weakening(call, leg, event, why)
 
 
-def _weakening(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> bool:
+def _weakening(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> None:
     """An insecure change is refused once; whoever insists ends the call, unless nothing may end it (POLICY A2)."""
-    call.changes.weakening_attempts += 1
+    call.weakening_attempts += 1
     _unacceptable(call, leg, event, why)
-    if call.changes.weakening_attempts >= MAX_WEAKENING_ATTEMPTS and not call.policy.emergency:
+    if call.weakening_attempts >= MAX_WEAKENING_ATTEMPTS and not call.policy.emergency:
         ending.terminate(call, why)
-    return False
 
 
-def _unacceptable(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> bool:
-    """488: the session goes on as it was (RFC 3261 14.2)."""
-    call.emit(Respond(event.key, leg.respond(event.request, 488, headers=warning(why))))
-    return False
+def _unacceptable(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> None:
+    _refuse(call, leg, event, 488, warning(why))
 
 
-def _answer(call: CallState, leg: Leg, event: RequestIn, remote: RemoteAudio) -> bool:
+def _refuse(
+    call: CallState, leg: Leg, event: RequestIn, status: int, headers: tuple[tuple[str, str], ...] = ()
+) -> None:
+    """The session goes on as it was (RFC 3261 14.2)."""
+    call.count(leg.talk.refuse())
+    call.emit(Respond(event.key, leg.respond(event.request, status, headers=headers)))
+
+
+def _answer(call: CallState, leg: Leg, other: Leg, event: RequestIn, agreed: AgreedMedia, verdict: Verdict) -> None:
     """Answer an offer policy accepts: the record first, then the relay, then the peer, then the other side."""
-    other = call.other(leg)
-    codecs = bridge.agreed_codecs(leg, other) if other else ()
-    if other is None or not codecs:
-        return _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
-    leg.note_offer(remote.direction)
-    leg.keep_pace_with(other)
+    leg.talk.consider(Description(agreed, event.request.body))
+    codecs = bridge.agreed_codecs(leg, other)
+    if not codecs:
+        _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
+        return
     try:
-        body = leg.build_answer(codecs, direction.answer_to(leg, other))
+        session = leg.answer(direction.answer_terms(codecs, leg, other))
     except SdpError:
-        return _unacceptable(call, leg, event, Termination.BAD_SDP)
-    security.posture_changed(call, leg)
+        session = None
+    if not isinstance(session, Session):
+        _unacceptable(call, leg, event, Termination.BAD_SDP)
+        return
+    security.posture_changed(call, leg, found=frozenset({Code.MID_CRYPTO_REMOVED}) & frozenset(verdict.codes))
     bridge.connect(call)
-    _accept(call, leg, event, body)
+    _accept(call, leg, event, session.ours.body)
     follow(call, other)
-    return True
 
 
 def follow(call: CallState, leg: Leg) -> None:
     """Re-offer this leg if its direction or codec no longer is what the other side has."""
     other = call.other(leg)
     wanted = direction.offer_from(other)
-    if leg.local is None or other is None or not call.live:
+    if leg.talk.ours is None or other is None or not call.live:
         return
-    changes = call.changes
-    if changes.reoffer is not None or changes.ack_offer_key or call.phase is not Phase.ESTABLISHED:
-        changes.again.add(leg.id)  # looked at again when the change under way has come to its end
-    elif not (_same_for_peer(leg, wanted) and bridge.have_common(leg, other)):
+    if call.phase is not Phase.ESTABLISHED or not leg.talk.may_offer(Way.REINVITE):
+        leg.talk.want()  # looked at again by `settle`
+    elif _same_for_peer(leg, leg.talk.ours.direction, wanted) and bridge.have_common(leg, other):
+        leg.talk.waive()
+    else:
         reoffer(call, leg, wanted)
+
+
+def settle(call: CallState) -> None:
+    """An event has been dealt with: offers that had to wait leave if they may now, and are still of use."""
+    for leg in call.pair if call.phase is Phase.ESTABLISHED else ():
+        if leg.talk.is_due():
+            follow(call, leg)
 
 
 def follow_other(call: CallState, leg: Leg) -> None:
@@ -221,28 +225,27 @@ def follow_other(call: CallState, leg: Leg) -> None:
         follow(call, other)
 
 
-def _same_for_peer(leg: Leg, wanted: Direction) -> bool:
+def _same_for_peer(leg: Leg, now: Direction, wanted: Direction) -> bool:
     """An answer narrowed by the peer's own hold does not count as a difference."""
-    now = leg.local.direction if leg.local else wanted
-    return (not leg.wants_to_receive or now.sends == wanted.sends) and (
-        not leg.wants_to_send or now.receives == wanted.receives
+    return (not leg.will.receives or now.sends == wanted.sends) and (
+        not leg.will.sends or now.receives == wanted.receives
     )
 
 
 def reoffer(call: CallState, leg: Leg, wanted: Direction) -> None:
     """Send our own re-INVITE with the same keys and another direction, or with codecs the other side has too."""
     other = call.other(leg)
-    codecs = leg.local.codecs if leg.local else ()
+    codecs = leg.talk.ours.codecs if leg.talk.ours else ()
     if other is not None and not bridge.have_common(leg, other):
         codecs = bridge.possible_codecs(leg, other)
-    leg.keep_pace_with(other)
     try:
-        body = leg.build_offer(codecs, wanted)
+        made = leg.offer(Way.REINVITE, direction.terms(codecs, wanted, other))
     except SdpError:
+        leg.talk.waive()
         return
-    request = leg.in_dialog("INVITE", body, report.announce(call, leg))
-    call.changes.reoffer, call.changes.reoffer_sequence = leg.id, request.cseq.number
-    call.send(leg, request, leg.next_hop(), Purpose.REINVITE)
+    if isinstance(made, OurProposal):
+        request = leg.in_dialog("INVITE", made.offer.body, report.announce(call, leg))
+        leg.talk.carry(call.send(leg, request, leg.next_hop(), Purpose.REINVITE))
 
 
 def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
@@ -253,45 +256,24 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
     call.asks.answered(event.ask)
     if status < 300:
         _acknowledge(call, leg, event)
-    changes = call.changes
-    if changes.reoffer != leg.id or event.response.cseq.number != changes.reoffer_sequence:
-        return
-    changes.reoffer = None
-    if not call.live:
-        return
-    if status == 491 and changes.glare_retries < MAX_GLARE_RETRIES:
-        _wait_for_glare(call, leg)
-        return
-    if status < 300:
+    if not leg.talk.is_carried_by(event.ask) or not call.live:
+        return  # it answers another one, or comes too late
+    if status == 491:
+        _collided(call, leg)
+    elif status < 300:
         _reoffer_answered(call, leg, event)
     else:
-        report.reinvite_refused(call, leg, status)
         _reoffer_refused(call, leg, status)
-    if changes.again:
-        _next(call)
 
 
-def unanswered(call: CallState, leg: Leg, purpose: Purpose) -> None:
+def unanswered(call: CallState, leg: Leg, ask: Ask) -> None:
     """Our re-INVITE or UPDATE got no answer, or could not be sent: the session stays as it was (RFC 3261 14.1).
 
     That the peer's signalling is dead is for those to find who ask for nothing else (RFC 3261 12.2.1.2: 481, 408).
     """
     report.missed(call, leg)
-    if purpose is Purpose.UPDATE or call.changes.reoffer != leg.id:
-        return
-    leg.withdraw_offer()
-    call.changes.reoffer = None
-    if call.live and call.changes.again:
-        _next(call)
-
-
-def ack_lost(call: CallState, leg: Leg, key: str) -> None:
-    """The connection closed before the ACK of a change: without the answer it may have held, our offer is void."""
-    if call.changes.ack_offer_key == key:
-        call.changes.ack_offer_key = ""
-        leg.withdraw_offer()
-    if call.live:
-        again(call)
+    if leg.talk.is_carried_by(ask.number):
+        call.count(leg.talk.lost())
 
 
 def _acknowledge(call: CallState, leg: Leg, event: ResponseIn) -> None:
@@ -302,42 +284,32 @@ def _acknowledge(call: CallState, leg: Leg, event: ResponseIn) -> None:
 
 
 def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:
-    call.changes.glare_retries = 0
     report.note_party(call, leg, event.response)
     if answering.take_answer(call, leg, event.response.body):
         bridge.connect(call)
 
 
-def _wait_for_glare(call: CallState, leg: Leg) -> None:
-    leg.withdraw_offer()
+def _collided(call: CallState, leg: Leg) -> None:
+    outcome = leg.talk.collided(call.context.tokens)
+    call.count(outcome)
+    if not isinstance(outcome, BackOff):
+        report.reinvite_refused(call, leg, 491)
+        return
     if leg.told is not None:
         leg.told.forget()
-    call.changes.glare_retries += 1
-    call.changes.again.add(leg.id)
-    wait = glare.wait_seconds(call.context.tokens, owns_call_id=not leg.is_caller)
-    call.emit(SetTimer(Timer.GLARE, wait))
+    call.emit(SetTimer(Timer.GLARE, outcome.seconds, leg.id))
+
+
+def wait_over(call: CallState, leg: Leg) -> None:
+    """The wait after 491 is over; `settle` does the rest."""
+    call.count(leg.talk.wait_over())
 
 
 def _reoffer_refused(call: CallState, leg: Leg, status: int) -> None:
-    leg.withdraw_offer()
+    report.reinvite_refused(call, leg, status)
+    call.count(leg.talk.refused())
     if status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
         ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)
-
-
-def again(call: CallState) -> None:
-    """The glare wait is over, or the peer has acknowledged its own change."""
-    if call.changes.reoffer is None and call.changes.again:
-        _next(call)
-
-
-def _next(call: CallState) -> None:
-    """What had to wait while another change was under way."""
-    waiting, call.changes.again = sorted(call.changes.again), set()
-    call.emit(ClearTimer(Timer.GLARE))
-    for number in waiting:
-        leg = call.legs.get(number)
-        if leg is not None:
-            follow(call, leg)
 
 
 _HANDLERS = {

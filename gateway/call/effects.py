@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.base.counters import Counter
 from gateway.base.keying import DtlsRole
 from gateway.base.termination import Termination
 from gateway.base.values import NO_LEG, LegId
@@ -152,6 +153,13 @@ class WriteAudit:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """Count what would otherwise pass in silence."""
+
+    name: Counter
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     name: Timer
     seconds: float
@@ -191,6 +199,7 @@ Effect = (
     | StartDtls
     | ReleaseDtlsKeys
     | WriteAudit
+    | Count
     | SetTimer
     | ClearTimer
     | Finished

@@ -27,7 +27,7 @@ from gateway.sip.reason import SIP, Reason, in_request, in_response
 
 LINGER_SECONDS = 34.0
 """A little over 64*T1: by then every transaction of the call has ended by itself."""
-_OF_A_LEG = (Timer.KEYED, Timer.SILENT, Timer.LIVENESS, Timer.REFERRAL)
+_OF_A_LEG = (Timer.GLARE, Timer.KEYED, Timer.SILENT, Timer.LIVENESS, Timer.REFERRAL)
 """Clocks of the legs of a call that lives."""
 
 
@@ -50,7 +50,7 @@ def terminate(
     call.phase, call.hunt.stage = Phase.ENDED, Stage.OVER
     end = call.end
     end.termination, end.status, end.reasons = termination, status or termination.status, tuple(reasons)
-    call.emit(ClearTimer(Timer.RING), ClearTimer(Timer.GLARE))
+    call.emit(ClearTimer(Timer.RING))
     for leg in call.legs.values():
         call.emit(*(ClearTimer(name, leg.id) for name in _OF_A_LEG))
     call.emit(Finished(termination, end.status), SetTimer(Timer.LINGER, LINGER_SECONDS))

@@ -17,6 +17,7 @@ from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.media.relay_commands import CloseLeg, OpenLeg
 from gateway.media.relay_events import LegFailed, LegOpened
+from gateway.sdp.session import OurProposal, Way
 from gateway.sip.dialog import InviteDialogs
 from gateway.sip.reason import ANSWERED_ELSEWHERE, SIP, Reason, in_request
 from gateway.trunks.health import SILENT_SECONDS, TRY_SECONDS
@@ -103,19 +104,21 @@ def _start_ringing(call: CallState) -> None:
 
 def send(call: CallState, leg: Leg) -> None:
     """Send a leg its INVITE; a retry keeps Call-ID and tag and counts CSeq up (RFC 3261 8.1.3.5)."""
-    leg.keep_pace_with(call.asker)
     try:
-        body = leg.build_offer(call.asked_codecs, direction.offer_from(call.asker))
+        made = leg.offer(Way.INVITE, direction.offer_terms(call.asked_codecs, call.asker))
     except SdpError:
+        made = None
+    if not isinstance(made, OurProposal):
         lose(call, leg, Refused(0, Termination.NO_COMMON_CODEC))
         return
-    request = leg.initial_invite(body, call.context.hop_marks.new(), call.facts.max_forwards - 1)
+    request = leg.initial_invite(made.offer.body, call.context.hop_marks.new(), call.facts.max_forwards - 1)
     request = request.with_added(report.announce(call, leg))
     leg.invite, leg.heard = request, False
     if leg.habits.is_asked:
         call.emit(SetTimer(Timer.SILENT, TRY_SECONDS if _is_only_tried(call, leg) else SILENT_SECONDS, leg.id))
     leg.dialogs, leg.done_with = InviteDialogs(request), frozenset()
     leg.invite_ask = call.send(leg, request, leg.flow, Purpose.INVITE)
+    leg.talk.carry(leg.invite_ask)
 
 
 def lose(call: CallState, leg: Leg, refused: Refused, *, spoken: bool = False) -> None:

@@ -7,7 +7,7 @@ the business of `browser_leg` and `trunk_leg`. Nobody else asks which of the two
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
@@ -15,17 +15,21 @@ from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError, SipError
 from gateway.base.keying import DtlsRole, Keying
+from gateway.base.table import Unexpected
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegId, LegKind
-from gateway.call.agreed import AgreedMedia
+from gateway.call.agreed import AgreedMedia, Will
+from gateway.call.terms import Terms
 from gateway.call.told import Told
 from gateway.media.relay_commands import LegCommand, Place
 from gateway.policy.evaluate import OfferPlan, Refusal
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
+from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import Codec
 from gateway.sdp.keying import Fingerprint
-from gateway.sdp.media import Direction, LocalAudio, RemoteAudio
+from gateway.sdp.media import LocalAudio, RemoteAudio
+from gateway.sdp.session import Description, Negotiation, OurProposal, Session, Waits, Way
 from gateway.sip import session_timer
 from gateway.sip.address import NameAddr
 from gateway.sip.cseq import CSeq
@@ -102,8 +106,6 @@ class BaseLeg(ABC, Generic[M]):
     """Where the initial INVITE of a callee goes when that is not `remote_address`: a registered Contact."""
     invite: Request | None = field(default=None, repr=False)
     invite_key: str = ""
-    reinvite_key: str = ""
-    """The peer's re-INVITE that we answered last: its ACK, or the lack of one, is this leg's."""
     dialog: Dialog | None = None
     dialogs: InviteDialogs | None = field(default=None, repr=False)
     """Dialogs our INVITE created, early ones included (callee legs)."""
@@ -140,18 +142,10 @@ class BaseLeg(ABC, Generic[M]):
     place_asked: bool = False
     is_open: bool = False
     """The relay was asked for a place, and has it."""
-    version: int = 0
-    last_body: bytes = field(default=b"", repr=False)
-    local: LocalAudio | None = None
-    offered: LocalAudio | None = None
-    """Our offer that waits for its answer; the session stands on `local` until then."""
-    remote: RemoteAudio | None = None
-    agreed: M | None = None
-    """What record and relay follow; `remote` is its description."""
+    talk: Negotiation[LocalAudio, M] = field(init=False)
+    """Offer and answer: what both sides agreed on, and the proposal that may change it."""
     relay_follows: M | None = None
     """What the relay was told of the leg comes from this."""
-    answer_tag: str = ""
-    """To-tag of the early dialog whose answer was taken from an 18x."""
     keyed: SecurityVector | None = None
     """The vector once the handshake has finished."""
     handshake_begun: bool = False
@@ -169,15 +163,9 @@ class BaseLeg(ABC, Generic[M]):
     """Since when the peer is silent although it might speak, see `liveness`; None: it is heard."""
     silent_on_hold: bool = False
     """The call was on hold when that was looked at last."""
-    ptime: int | None = None
-    maxptime: int | None = None
-    """Milliseconds of a packet, and at most, that our next description asks for."""
-    wants_to_send: bool = True
-    wants_to_receive: bool = True
-    """The peer's own will; an answer to our hold offer does not change what it did not ask for itself."""
 
     def __post_init__(self) -> None:
-        self.founding = self.flow
+        self.founding, self.talk = self.flow, Negotiation(owns_call_id=not self.is_caller)
 
     @property
     def trunk_name(self) -> str:
@@ -190,20 +178,29 @@ class BaseLeg(ABC, Generic[M]):
         return self.invite_ask > 0
 
     @property
+    def agreed(self) -> M | None:
+        """What record and relay follow: what the peer said last, be it an offer that we are about to answer."""
+        return self.talk.theirs
+
+    @property
+    def remote(self) -> RemoteAudio | None:
+        """The line the peer described last."""
+        return self.agreed.remote if self.agreed is not None else None
+
+    @property
+    def will(self) -> Will:
+        """What the peer wants itself; an answer to our hold does not change what it did not ask for."""
+        return self.agreed.will if self.agreed is not None else Will()
+
+    @property
     def is_agreed(self) -> bool:
         """Both descriptions are known."""
-        return self.local is not None and self.remote is not None
+        return self.talk.session is not None
 
     @property
     def early_media(self) -> bool:
         """An answer was taken from an 18x and the callee has not picked up yet."""
-        return bool(self.answer_tag) and not self.confirmed
-
-    @property
-    def offered_direction(self) -> Direction | None:
-        """The direction in our offer that waits for its answer, or in what was agreed on last."""
-        ours = self.offered or self.local
-        return ours.direction if ours is not None else None
+        return self.talk.ours_is_open is not None and self.talk.preview is not None and not self.confirmed
 
     # What the profiles do: read a description, judge it, describe our side.
 
@@ -253,29 +250,106 @@ class BaseLeg(ABC, Generic[M]):
         """
 
     @abstractmethod
-    def inspect_answer(self, body: bytes, *, to_first: bool = False) -> M:
-        """Read an answer without taking it.
-
-        Args:
-            to_first: it answers the offer in our INVITE, whatever was agreed since: that of a fork.
+    def inspect_answer(self, body: bytes, offer: LocalAudio) -> M:
+        """Read an answer to this offer of ours without taking it.
 
         Raises:
             SdpError: unusable; `KeyingError` when it breaks what nothing can make up for.
         """
 
     @abstractmethod
-    def take(self, agreed: M, *, ringing: bool = False) -> None:
-        """Policy agreed: the session stands on this from now on.
+    def describe_offer(self, terms: Terms) -> LocalAudio:
+        """Our side, as an offer.
 
-        Args:
-            ringing: until now there was early media at most; if that was plain, it stays known.
+        Raises:
+            SdpError: it cannot be described.
         """
 
     @abstractmethod
-    def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes: ...
+    def describe_answer(self, agreed: M, terms: Terms) -> LocalAudio:
+        """Our side, as the answer to this.
 
-    @abstractmethod
-    def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes: ...
+        Raises:
+            SdpError: it cannot be described.
+        """
+
+    def has_offered(self, ours: LocalAudio) -> None:
+        """This offer leaves now: its keys are used, whatever comes of it."""
+
+    def has_agreed(self, agreed: M, before: M | None) -> None:
+        """The session stands on this from now on.
+
+        Args:
+            before: what early media was under until now.
+        """
+
+    # Offer and answer, the same for both profiles.
+
+    def read_offer(self, body: bytes) -> M:
+        """Read an offer without taking it.
+
+        Raises:
+            SdpError: see `inspect_offer`.
+        """
+        read = self.inspect_offer(body)
+        return replace(read, will=Will.of_offer(read.remote.direction))
+
+    def read_answer(
+        self, body: bytes, proposal: OurProposal[LocalAudio, M] | None, *, fork: str = ""
+    ) -> Session[LocalAudio, M]:
+        """The session an answer would make; nothing of it is taken.
+
+        Args:
+            fork: To-tag of the early dialog it came in, in an 18x.
+
+        Raises:
+            SdpError: nothing was offered, or see `inspect_answer`.
+        """
+        if proposal is None:
+            raise SdpError("answer without an offer")
+        ours = proposal.offer.content
+        read = self.inspect_answer(body, ours)
+        will = self.will.after_answer(read.remote.direction, ours.direction)
+        return proposal.accept(Description(replace(read, will=will, fork=fork), body))
+
+    def offer(self, way: Way, terms: Terms) -> OurProposal[LocalAudio, M] | Waits | Unexpected:
+        """Our offer, if one may leave now.
+
+        Raises:
+            SdpError: it cannot be described or written; nothing has changed.
+        """
+        ours = self.describe_offer(terms)
+        made = self.talk.offer(way, ours, lambda n: build_offer(ours, session_id=self.session_id, version=n))
+        if isinstance(made, OurProposal):
+            self.has_offered(ours)
+        return made
+
+    def answer(self, terms: Terms, *, early: bool = False) -> Session[LocalAudio, M] | Unexpected:
+        """Our answer to the offer that is considered, which is agreed to thereby, or previewed in an 18x.
+
+        Raises:
+            SdpError: there is none, or it cannot be described or written; nothing has changed.
+        """
+        theirs = self.agreed
+        if theirs is None or theirs.description is None:
+            raise SdpError("no offer to answer", 500)
+        ours, asked, index = self.describe_answer(theirs, terms), theirs.description, theirs.remote.index
+
+        def write(version: int) -> bytes:
+            return build_answer(ours, asked, audio_index=index, session_id=self.session_id, version=version)
+
+        session = self.talk.reply_early(ours, write) if early else self.talk.reply(ours, write)
+        if isinstance(session, Session):
+            self.has_agreed(theirs, None)
+        return session
+
+    def take(self, session: Session[LocalAudio, M], *, early: bool = False) -> Session[LocalAudio, M] | Unexpected:
+        """Policy accepts an answer: the session stands on it from now on, or until the 2xx if it is early."""
+        before = self.talk.preview
+        taken = self.talk.early(session) if early else self.talk.agree(session)
+        if isinstance(taken, Session):
+            self.has_agreed(session.theirs.content, before.theirs.content if before is not None else None)
+        return taken
 
     def refuse_broken(self, agreed: M) -> None:
         """An answer that breaks a keying rule is no agreement.
@@ -312,7 +386,7 @@ class BaseLeg(ABC, Generic[M]):
         return False
 
     def start_over(self, plan: OfferPlan) -> None:
-        """The offer was refused as a whole: nothing an early answer said counts for the next one."""
+        """The offer was refused as a whole: the next one is made by this."""
 
     @property
     def handshake(self) -> tuple[DtlsRole, tuple[Fingerprint, ...]] | None:
@@ -336,30 +410,6 @@ class BaseLeg(ABC, Generic[M]):
             fingerprint_algorithm=algorithm,
             fingerprint_match=True,
         )
-
-    def keep_pace_with(self, other: BaseLeg[Any] | None) -> None:
-        """Ask for packets as long as the other side wants them: they are passed on as they come (RFC 8866 6.4)."""
-        wanted = other.remote if other is not None else None
-        self.ptime, self.maxptime = (wanted.ptime, wanted.maxptime) if wanted is not None else (None, None)
-
-    def remember(self) -> dict[str, object]:
-        """The leg as it is, for `restore` when an offer comes to nothing."""
-        return dict(vars(self))
-
-    def restore(self, memory: Mapping[str, object]) -> None:
-        """An offer was refused: the session stands on what it was (RFC 3261 14.2)."""
-        vars(self).update(memory)
-
-    def withdraw_offer(self) -> None:
-        """Our offer was refused: its version is used up, its contents count for nothing (RFC 3261 14.1)."""
-        self.offered = None
-
-    def _publish(self, write: Callable[[int], bytes]) -> bytes:
-        """Our next description: `o=` counts up by one if anything in it changed, else it is the same (RFC 3264 8)."""
-        if not self.last_body or write(self.version) != self.last_body:
-            self.version += 1
-            self.last_body = write(self.version)
-        return self.last_body
 
     def initial_invite(self, body: bytes, hop_mark: str, max_forwards: int) -> Request:
         """The INVITE that starts a callee leg (RFC 3261 8.1.1)."""
@@ -469,17 +519,6 @@ class BaseLeg(ABC, Generic[M]):
     def may_send_to(self, host: str) -> bool:
         """Whether a Contact on this host is followed."""
         return host == self.flow.remote.host
-
-    def note_offer(self, direction: Direction) -> None:
-        """The peer offered this direction (RFC 3264 6.1): its own will."""
-        self.wants_to_send, self.wants_to_receive = direction.sends, direction.receives
-
-    def note_answer(self, direction: Direction, offered: Direction) -> None:
-        """The peer answered our offer: it only tells about what we left open to it."""
-        if offered.receives:
-            self.wants_to_send = direction.sends
-        if offered.sends:
-            self.wants_to_receive = direction.receives
 
     def confirm(self, dialog: Dialog) -> None:
         """This dialog won: its siblings are forgotten."""

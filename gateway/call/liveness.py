@@ -35,7 +35,7 @@ def ask(call: CallState, leg: Leg) -> None:
     What comes of it is taken care of here: the call ends, or goes on as if nothing had happened. A change of ours that
     is under way is a question itself, and one with a higher CSeq must not overtake it (RFC 3261 12.2.2).
     """
-    is_asked = call.changes.reoffer == leg.id or call.asks.awaits(leg.id, Purpose.OPTIONS)
+    is_asked = any(call.asks.awaits(leg.id, purpose) for purpose in (Purpose.REINVITE, Purpose.OPTIONS))
     if call.phase is not Phase.ESTABLISHED or is_asked:
         return
     try:

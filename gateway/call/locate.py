@@ -19,6 +19,7 @@ from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
 from gateway.call.targets import TrunkTarget, UserTarget
 from gateway.policy.evaluate import Refusal
+from gateway.sdp.session import Description, Way
 from gateway.sip.address import NameAddr
 from gateway.sip.uri import SipUri
 
@@ -40,7 +41,7 @@ def _read_offer(call: CallState) -> bool:
     body = caller.invite.body if caller.invite else b""
     if caller.invite is not None:
         flows.note_target(call, caller, caller.invite, caller.flow)
-    call.changes.late_offer = not body
+    call.count(caller.talk.hear(Way.INVITE, call.context.tokens, offers=bool(body), carrier=caller.invite_key))
     policy = security.policy_of(call, caller)
     try:
         return _take_offer(call, caller, body) if body else _may_go_on(call, caller, caller.plan_late_offer(policy))
@@ -53,11 +54,10 @@ def _read_offer(call: CallState) -> bool:
 
 
 def _take_offer(call: CallState, caller: Leg, body: bytes) -> bool:
-    agreed = caller.inspect_offer(body)
+    agreed = caller.read_offer(body)
     if not _may_go_on(call, caller, caller.refusal_of(agreed, security.policy_of(call, caller))):
         return False
-    caller.take(agreed)
-    caller.note_offer(agreed.remote.direction)
+    caller.talk.consider(Description(agreed, body))
     return True
 
 

@@ -49,7 +49,7 @@ def failed(call: CallState, event: RequestFailed) -> None:
         case Purpose.UPDATE if not event.transport:
             telling.unanswered(leg)
         case Purpose.REINVITE | Purpose.UPDATE:
-            change.unanswered(call, leg, ask.purpose)
+            change.unanswered(call, leg, ask)
         case Purpose.OPTIONS:
             liveness.failed(call, leg)
         case Purpose.NOTIFY:

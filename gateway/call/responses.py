@@ -64,7 +64,7 @@ def _may_be_heard(call: CallState, leg: Leg) -> bool:
     present = call.callee
     return (
         leg.habits.answers_early
-        and not call.changes.late_offer
+        and not call.caller.talk.is_asked
         and (present is leg or present is None or not present.early_media)
     )
 
@@ -75,16 +75,15 @@ def _early_media(call: CallState, leg: Leg, response: Response) -> bool:
     The offer stays open: another fork, or the 200, may answer it better (POLICY A2 early.plain, fork.mixed).
     """
     try:
-        agreed = leg.inspect_answer(response.body)
+        session = leg.read_answer(response.body, leg.talk.ours_is_open, fork=response.to.tag or "")
+        agreed = session.theirs.content
         allowed = answering.judge_answer(call, leg, agreed).allowed
     except SdpError:
-        allowed = False
+        return False
     if not allowed or not common_codecs(call.asked_codecs, agreed.remote.codecs):
         return False
     call.meet(leg)
-    leg.answer_tag = response.to.tag or ""
-    answering.use_answer(call, leg, agreed)
-    return True
+    return answering.use_answer(call, leg, session, early=True)
 
 
 def _relay_provisional(call: CallState, status: int) -> None:
@@ -123,13 +122,12 @@ def _success(call: CallState, leg: Leg, event: ResponseIn) -> None:
 
 def _accept_answer(call: CallState, leg: Leg, response: Response) -> None:
     """Checkpoint P3: the callee answered; the caller hears of it only if policy accepts both legs."""
-    answered_early = not response.body and leg.answer_tag == (response.to.tag or "")
-    if not answered_early and not answering.take_answer(call, leg, response.body):
+    if not answering.take_answer(call, leg, response.body, fork=response.to.tag or ""):
         return
     invite.won(call, leg)
     if call.hunt.goal is Goal.TRANSFER:
         transfer.answered(call, leg)
-    elif call.changes.late_offer:
+    elif call.caller.talk.is_asked:
         answering.offer_in_answer(call, leg)
     elif security.settle(call, call.caller):
         answering.answer_caller(call, leg, 200)
@@ -160,6 +158,7 @@ def _retried(call: CallState, leg: Leg, status: int) -> bool:
         invite.lose(call, leg, Refused(0, plan.termination), spoken=True)
     else:
         security.retry(call, leg, plan, status)
+        call.count(leg.talk.refused())
         leg.start_over(plan)
         invite.send(call, leg)
     return True

@@ -439,6 +439,9 @@ class CallRunner:
         self._services.counters.end_call(effect.termination)
         log.info(lines.ended(self.state, effect, self._services.clock()))
 
+    def _count(self, effect: fx.Count) -> None:
+        self._services.counters.add(effect.name)
+
     def _final_record(self, effect: fx.Finished, counters: LegCounters) -> dict[str, object]:
         state = self.state
         addressed = next((leg for leg in state.pair if leg.peer_rtp is not None), None)
@@ -461,7 +464,7 @@ class CallRunner:
 
     def _codecs(self) -> list[str]:
         """What the browser was offered, or answered, last."""
-        local = next((leg.local for leg in self.state.pair if leg.habits.is_person), None)
+        local = next((leg.talk.ours for leg in self.state.pair if leg.habits.is_person), None)
         return [codec.key[0] for codec in local.codecs] if local is not None else []
 
     def _counted(self, counters: LegCounters) -> dict[str, dict[str, int]]:
@@ -501,6 +504,7 @@ _EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
     fx.StartDtls: CallRunner._start_dtls,
     fx.ReleaseDtlsKeys: CallRunner._release_keys,
     fx.WriteAudit: CallRunner._audit,
+    fx.Count: CallRunner._count,
     fx.SetTimer: CallRunner._set_timer,
     fx.ClearTimer: CallRunner._clear_timer,
     fx.Finished: CallRunner._finish,

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from gateway.base.grades import Grade
+from gateway.base.table import Unexpected
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId, TokenSource
 from gateway.call.asks import Asks
-from gateway.call.effects import Effect, Purpose, Relay, SendRequest
+from gateway.call.effects import Count, Effect, Purpose, Relay, SendRequest
 from gateway.call.events import Event
 from gateway.call.hops import HopMarks
 from gateway.call.hunt import Hunt
@@ -21,6 +22,7 @@ from gateway.media.relay_commands import LegCommand
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture
 from gateway.sdp.codecs import Codec
+from gateway.sdp.session import BackOff, Glare
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
 from gateway.sip.reason import Reason
@@ -80,25 +82,6 @@ class Bridge:
 
 
 @dataclass
-class Changes:
-    """Offers and answers that are under way: one at a time for the whole call."""
-
-    late_offer: bool = False
-    """The caller's INVITE had no offer: ours goes into the 200, its answer comes in the ACK."""
-    ack_offer_key: str = ""
-    """Key of an INVITE we answered with an offer: the ACK on `ack_offer_leg` carries the answer."""
-    ack_offer_leg: LegId = CALLER
-    reoffer: LegId | None = None
-    """Leg whose re-INVITE from us is unanswered."""
-    reoffer_sequence: int = 0
-    """CSeq number of that re-INVITE: what answers another one is late."""
-    again: set[LegId] = field(default_factory=set)
-    """Legs that must be re-offered when that answer is in, or after glare."""
-    glare_retries: int = 0
-    weakening_attempts: int = 0
-
-
-@dataclass
 class End:
     """How a call ended, and what is still to be said of it."""
 
@@ -140,7 +123,8 @@ class CallState:
     phase: Phase = Phase.PREPARING
     posture: CallPosture = field(default_factory=CallPosture)
     asks: Asks = field(default_factory=Asks)
-    changes: Changes = field(default_factory=Changes)
+    weakening_attempts: int = 0
+    """Changes that would have weakened a leg and were refused."""
     waiting: Waiting = field(default_factory=Waiting)
     end: End = field(default_factory=End)
     refused: Grade | None = None
@@ -155,6 +139,11 @@ class CallState:
 
     def emit(self, *effects: Effect) -> None:
         self.out.extend(effects)
+
+    def count(self, outcome: object) -> None:
+        """Count an outcome of a state machine that is no step forward: glare, or an event its state does not expect."""
+        if isinstance(outcome, Glare | BackOff | Unexpected):
+            self.emit(Count(outcome.counter))
 
     def send(self, leg: Leg, request: Request, flow: Flow, purpose: Purpose) -> int:
         """Send a request and wait for what comes of it; gives its number."""
@@ -211,7 +200,7 @@ class CallState:
 
     def acknowledged_by(self, key: str) -> Leg | None:
         """The leg whose INVITE we answered under this key: its ACK, or the lack of one, is that leg's."""
-        return next((leg for leg in self.legs.values() if key in (leg.invite_key, leg.reinvite_key)), None)
+        return next((leg for leg in self.legs.values() if leg.invite_key == key or leg.talk.is_carried_by(key)), None)
 
     def ringing(self) -> Iterator[Leg]:
         """Legs that were called and may still become the call."""

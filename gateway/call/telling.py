@@ -17,6 +17,7 @@ from gateway.call.effects import Purpose
 from gateway.call.events import ResponseIn
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
+from gateway.sdp.session import Way
 
 NO_UPDATE = frozenset({405, 415, 420, 501})
 """Answers that say: not by UPDATE. The next report goes by re-INVITE."""
@@ -32,7 +33,7 @@ def settle(call: CallState) -> None:
             continue
         if told.takes_update:
             _update(call, leg)
-        elif _may_reoffer(call):
+        elif call.phase is Phase.ESTABLISHED and leg.talk.may_offer(Way.REINVITE):
             change.reoffer(call, leg, direction.offer_from(call.other(leg)))
 
 
@@ -70,12 +71,6 @@ def again(leg: Leg) -> None:
 def _can_hear(call: CallState, leg: Leg) -> bool:
     """Whether a request may be sent in the browser's dialog: confirmed, and acknowledged if it called."""
     return call.live and leg.confirmed and leg.dialog is not None and (leg.acked or not leg.is_caller)
-
-
-def _may_reoffer(call: CallState) -> bool:
-    changes = call.changes
-    busy = changes.reoffer is not None or changes.again or changes.ack_offer_key
-    return call.phase is Phase.ESTABLISHED and not busy
 
 
 def _update(call: CallState, leg: Leg) -> None:

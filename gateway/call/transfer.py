@@ -57,12 +57,10 @@ def refer(call: CallState, leg: Leg, event: RequestIn) -> None:
 
 def _is_busy(call: CallState, leg: Leg) -> bool:
     """One thing at a time: no transfer before the call stands, beside another one, or in the middle of a change."""
-    changes = call.changes
-    changing = changes.reoffer is not None or changes.ack_offer_key != ""
     return (
         call.phase is not Phase.ESTABLISHED
         or call.hunt.stage is not Stage.OVER
-        or changing
+        or any(side.talk.ours_is_open for side in call.pair)
         or leg.subscriptions.is_full
     )
 

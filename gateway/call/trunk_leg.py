@@ -16,6 +16,7 @@ from gateway.base.values import HostPort, LegKind, Secret
 from gateway.call.agreed import NO_KEYS, KeysSeen, TrunkMedia, known_place
 from gateway.call.leg import BaseLeg, Habits, KeyingError
 from gateway.call.places import NO_PLACES, OwnPlaces, check_places, first_reachable, is_name
+from gateway.call.terms import Terms
 from gateway.media.relay_commands import LegCommand, OwnPort
 from gateway.policy.evaluate import (
     OfferPlan,
@@ -28,11 +29,10 @@ from gateway.policy.evaluate import (
 )
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
-from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import TRUNK_CODECS, Codec
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import CryptoAttribute
-from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, audio_lines, strongest
+from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, strongest
 from gateway.sdp.negotiation import TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
 from gateway.sip.flow import Flow
 from gateway.trunks.model import Network, Trunk
@@ -92,8 +92,6 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
     plan: OfferPlan | None = None
     offers_keys: bool = False
     """The next offer brings new keys, although the session stands without."""
-    first_offer: LocalAudio | None = None
-    """The offer in our INVITE: every fork answers this one, whatever was agreed since."""
     keys_seen: KeysSeen = NO_KEYS
     srtp_proved: bool = False
     """The trunk has agreed to SRTP in this call, if only in an 18x or by another fork."""
@@ -234,26 +232,20 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
     def insisted_on_keys(self) -> bool:
         return self.plan is not None and self.plan.proto.keyed
 
-    def build_offer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
-        """Our offer by the plan; in mid-call the active suite and key are offered again with their tag."""
+    def describe_offer(self, terms: Terms) -> LocalAudio:
+        """By the plan; in mid-call the active suite and key are offered again with their tag."""
         proto, cryptos = self._keys_to_offer()
-        offered = self._audio(proto, self._allowed(codecs), direction, cryptos)
-        body = self._publish(lambda version: build_offer(offered, session_id=self.session_id, version=version))
-        self.offered, self.keys_seen = offered, self.keys_seen.with_ours(cryptos)
-        if not self.confirmed:
-            self.first_offer = offered
-        return body
+        return self._audio(proto, replace(terms, codecs=self._allowed(terms.codecs)), cryptos)
+
+    def has_offered(self, ours: LocalAudio) -> None:
+        self.offers_keys, self.keys_seen = False, self.keys_seen.with_ours(ours.cryptos)
 
     def start_over(self, plan: OfferPlan) -> None:
-        """The offer was refused as a whole: nothing an early answer said counts for the next one."""
-        self.plan, self.offered, self.local, self.remote, self.agreed = plan, None, None, None, None
-        self.answer_tag, self.wants_to_send, self.wants_to_receive = "", True, True
-        self.history = self.history | plan.codes
+        self.plan, self.history = plan, self.history | plan.codes
 
     def _keys_to_offer(self) -> tuple[Proto, tuple[CryptoAttribute, ...]]:
         """What the session stands on; before there is one, what was planned."""
-        fresh, self.offers_keys = self.offers_keys, False
-        if self.agreed is not None and not fresh:
+        if self.agreed is not None and not self.offers_keys:
             return self.agreed.remote.proto, self._our_line
         if self.plan is None:
             raise SdpError("no offer planned", 500)
@@ -275,11 +267,7 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
             raise SdpError("no key source", 500)
         return Secret(self.new_key(suite.master_length))
 
-    def inspect_answer(self, body: bytes, *, to_first: bool = False) -> TrunkMedia:
-        """Read an answer without taking it; a 200 repeats or replaces the answer of an earlier 18x."""
-        offer = self.first_offer if to_first else self.offered or self.local
-        if offer is None:
-            raise SdpError("answer without an offer")
+    def inspect_answer(self, body: bytes, offer: LocalAudio) -> TrunkMedia:
         lines = [self._named(line) for line in audio_lines(SessionDescription.parse(body))]
         usable = [line for line in lines if line.rtp is not None]
         if not usable:
@@ -359,41 +347,21 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         key = kept.key if kept else self._key(suite)
         return TrunkAgreement(Keying.SDES, suite, chosen.with_key(key), chosen, None, line.crypto_problems)
 
-    def take(self, agreed: TrunkMedia, *, ringing: bool = False) -> None:
-        was_plain = self.agreed is not None and self.agreed.agreement.keying is Keying.NONE
-        if ringing and was_plain and agreed.agreement.keying is not Keying.NONE:
+    def has_agreed(self, agreed: TrunkMedia, before: TrunkMedia | None) -> None:
+        was_plain = before is not None and before.agreement.keying is Keying.NONE
+        if was_plain and agreed.agreement.keying is not Keying.NONE:
             self.history |= {Code.EARLY_PLAIN}
-        if self.agreed is None and self.streams_at_start is None:
+        if self.streams_at_start is None:
             self.streams_at_start = _live_plain(agreed.description, -1) if agreed.description else frozenset()
-        self.remote, self.agreed = agreed.remote, agreed
         self.history |= agreed.weaknesses
         self.keys_seen = self.keys_seen.with_theirs(agreed.agreement.remote, agreed.where).with_ours(self._our_line)
-        if self.offered is not None:
-            self.local, self.offered = self.offered, None
 
-    def build_answer(self, codecs: Sequence[Codec], direction: Direction) -> bytes:
-        """Our answer to the offer last taken: its proto, one keying method, tag and suite echoed (RFC 4568 5.1.2)."""
-        agreed = self.agreed
-        if agreed is None or agreed.description is None:
-            raise SdpError("no offer to answer", 500)
-        description, index = agreed.description, agreed.remote.index
-        local = self._audio(agreed.remote.proto, tuple(codecs), direction, self._our_line, mux=agreed.mux)
-        body = self._publish(
-            lambda version: build_answer(
-                local, description, audio_index=index, session_id=self.session_id, version=version
-            )
-        )
-        self.local = local
-        return body
+    def describe_answer(self, agreed: TrunkMedia, terms: Terms) -> LocalAudio:
+        """By its proto, one keying method, tag and suite echoed (RFC 4568 5.1.2)."""
+        return self._audio(agreed.remote.proto, terms, self._our_line, mux=agreed.mux)
 
     def _audio(
-        self,
-        proto: Proto,
-        codecs: tuple[Codec, ...],
-        direction: Direction,
-        cryptos: tuple[CryptoAttribute, ...],
-        *,
-        mux: bool | None = None,
+        self, proto: Proto, terms: Terms, cryptos: tuple[CryptoAttribute, ...], *, mux: bool | None = None
     ) -> LocalAudio:
         offer_mux = bool(self.trunk and self.trunk.rtcp_mux)
         return LocalAudio(
@@ -402,12 +370,12 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
             rtp_port=self.rtp.port,
             rtcp_port=self.rtcp.port,
             rtcp_mux=offer_mux if mux is None else mux,
-            codecs=codecs,
-            direction=direction,
+            codecs=terms.codecs,
+            direction=terms.direction,
             cryptos=cryptos,
             mid=None,
-            ptime=self.ptime,
-            maxptime=self.maxptime,
+            ptime=terms.ptime,
+            maxptime=terms.maxptime,
         )
 
 

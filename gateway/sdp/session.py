@@ -190,6 +190,11 @@ class Negotiation(Generic[O, T]):
         """Our offer that waits for its answer."""
         return self.proposal if isinstance(self.proposal, OurProposal) else None
 
+    @property
+    def is_asked(self) -> bool:
+        """Their INVITE had no offer: ours is due in the 2xx."""
+        return self.state is State.ASKED
+
     def is_due(self) -> bool:
         """An offer of ours has waited and may leave now."""
         return self.wanted and self.may_offer(Way.REINVITE)
@@ -201,6 +206,10 @@ class Negotiation(Generic[O, T]):
     def want(self) -> None:
         """We have something to offer as soon as we may."""
         self.wanted = True
+
+    def waive(self) -> None:
+        """What waited need not be offered any more."""
+        self.wanted = False
 
     def is_carried_by(self, carrier: str | int) -> bool:
         """Whether the open exchange began with this request."""

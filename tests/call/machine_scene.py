@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from gateway.media.relay_commands import Command, IcePort, OpenLeg, RelayPlan, R
 from gateway.media.relay_events import LegOpened
 from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.sdp.keying import Fingerprint
+from gateway.sdp.offer_answer import State
 from gateway.sip.address import NameAddr
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
@@ -98,6 +100,11 @@ class SceneMaker(LegMaker):
     def _tagged(self, leg: L) -> L:
         leg.local_tag = f"gw-{leg.kind}" if leg.id <= 2 else f"gw-{leg.kind}-{leg.id}"
         return leg
+
+
+def as_it_stands(leg: Leg) -> dict[str, object]:
+    """All a leg knows, to be compared with what it knows later."""
+    return {**vars(leg), "talk": copy.copy(leg.talk)}
 
 
 @dataclass
@@ -281,6 +288,16 @@ class MachineScene:
             if not leg.is_open:
                 self.feed(opened(command))
         return self
+
+    @property
+    def asks_for_our_offer(self) -> bool:
+        """The caller's INVITE has no offer: ours goes into the 200, its answer comes in the ACK."""
+        return not (self.state.caller.invite and self.state.caller.invite.body)
+
+    def owed(self, *states: State) -> list[tuple[LegKind, str]]:
+        """Re-INVITEs of the peers whose ACK is awaited: the leg, and the key of the request."""
+        legs = [leg for leg in self.state.legs.values() if leg.talk.state in states]
+        return [(leg.kind, str(leg.talk.carrier)) for leg in legs if leg.talk.carrier != "invite-key"]
 
     @property
     def done(self) -> list[fx.Effect | Command]:

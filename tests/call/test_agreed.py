@@ -11,7 +11,7 @@ from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call.effects import Purpose
 from gateway.media.relay_commands import Route, SetKeys, SetPeer
-from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, as_it_stands, sdes_answer, trunk_flow, vector
 from tests.call.test_change import from_browser, from_trunk, held
 from tests.call.test_setup import finished
 from tests.effort import SEARCHING
@@ -172,6 +172,6 @@ def test_a_trunk_that_calls_on_hold_without_an_address_is_told_to_the_relay_when
 def test_reading_an_offer_changes_nothing_of_the_leg() -> None:
     trunk = keyed().trunk_leg
     assert trunk is not None
-    before = trunk.remember()
+    before = as_it_stands(trunk)
     trunk.inspect_offer(answer("RTP/SAVP", KEY, port=4900))
-    assert trunk.remember() == before
+    assert as_it_stands(trunk) == before

@@ -8,9 +8,8 @@ from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
 from gateway.call import effects as fx
-from gateway.call import events
 from gateway.media.relay_commands import SetKeys, SetPeer
-from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, request, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_setup import finished
 
 OFFER = vector("chromium_offer")
@@ -27,11 +26,7 @@ def established(profile: Profile = Profile.STRICT) -> MachineScene:
 
 
 def from_browser(scene: MachineScene, method: str, body: bytes = b"", cseq: int = 2) -> MachineScene:
-    return scene.feed(
-        events.RequestIn(
-            scene.id(LegKind.BROWSER), f"k{cseq}", request(method, body, cseq=cseq, to_tag="gw-browser"), BROWSER_FLOW
-        )
-    )
+    return scene.inside(LegKind.BROWSER, method, body, cseq=cseq)
 
 
 def from_trunk(scene: MachineScene, method: str, body: bytes = b"", cseq: int = 900) -> MachineScene:
@@ -89,7 +84,7 @@ def test_glare_is_retried_after_a_wait() -> None:
     scene = from_browser(established(), "INVITE", held(b"sendonly"))
     scene.reply(491, purpose=fx.Purpose.REINVITE)
     assert [e.name for e in scene.take(fx.SetTimer)] == [fx.Timer.GLARE]
-    scene.clear().feed(events.TimerFired(fx.Timer.GLARE))
+    scene.clear().feed(scene.fires(fx.Timer.GLARE))
     assert [e.request.method for e in scene.take(fx.SendRequest)] == ["INVITE"]
 
 

@@ -112,11 +112,47 @@ def test_our_reinvite_waits_for_the_ack_that_brings_an_answer_on_the_same_leg() 
     assert ("trunk", "INVITE") not in sent(scene)
 
 
-def test_an_update_with_an_offer_while_an_ack_owes_us_an_answer_is_500_with_retry_after() -> None:
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_while_an_ack_owes_us_an_answer_the_other_side_may_change_and_is_passed_on_after_it(method: str) -> None:
+    """One offer at a time in each dialog (RFC 3264 4): that of the other side is another one."""
     scene = from_trunk(established(), "INVITE")
-    from_browser(scene, "UPDATE", held(b"sendonly"))
+    offered = scene.responses[-1].body
+    from_browser(scene.clear(), method, held(b"sendonly"))
+    assert scene.responses[-1].status == 200
+    assert sent(scene) == []
+    scene.ack_of(LegKind.TRUNK, 900, sdes_answer(offered))
+    assert sent(scene) == [("trunk", "INVITE")]
+    assert b"a=sendonly" in scene.invite.body
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_change_while_our_offer_in_a_2xx_waits_for_its_answer_is_491(method: str) -> None:
+    """RFC 3261 14.2: our offer in this dialog is open; so is it for UPDATE (RFC 3311 5.2)."""
+    scene = from_trunk(established(), "INVITE")
+    from_trunk(scene, method, sdes_answer(established().invite.body), cseq=901)
+    assert scene.responses[-1].status == 491
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_change_before_the_other_side_has_agreed_to_anything_is_500_with_retry_after(method: str) -> None:
+    """The caller sent no offer: its answer to ours comes in the ACK, before that the callee cannot be answered."""
+    scene = MachineScene(profile=Profile.LEGACY, outbound=False, offer=b"").calling()
+    scene.reply(200, vector("chromium_answer_to_rtpengine"))
+    scene.inside(LegKind.BROWSER, method, OFFER, cseq=2)
     assert scene.responses[-1].status == 500
     assert int(scene.responses[-1].headers.get("Retry-After") or "-1") in range(11)
+    assert scene.state.live
+
+
+def test_our_reinvite_waits_for_the_ack_of_theirs() -> None:
+    """RFC 3261 14.1."""
+    scene = from_browser(established(), "INVITE", held(b"sendonly"))
+    scene.reply(200, sdes_answer(scene.invite.body).replace(b"sendrecv", b"recvonly"), purpose=Purpose.REINVITE)
+    key = established().invite.body
+    from_trunk(scene.clear(), "INVITE", sdes_answer(key).replace(b"sendrecv", b"inactive"))
+    assert sent(scene) == []
+    scene.ack_of(LegKind.BROWSER, 2)
+    assert sent(scene) == [("browser", "INVITE")]
 
 
 def test_an_update_with_an_offer_before_the_answer_is_491() -> None:

@@ -7,11 +7,13 @@ from itertools import count
 
 import pytest
 
+from gateway.base.counters import Counter
 from gateway.base.profiles import Profile
-from gateway.base.values import LegKind
+from gateway.base.values import LegId, LegKind
 from gateway.call import effects as fx
-from gateway.call import events, glare
+from gateway.call import events
 from gateway.call.effects import Purpose
+from gateway.sdp import glare
 from tests.call.machine_scene import OTHER, MachineScene, answer, sdes_answer, vector
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -64,20 +66,22 @@ def test_after_491_we_wait_as_the_owner_of_that_dialogs_call_id(outbound: bool, 
     (sent,) = [e for e in scene.take(fx.SendRequest) if e.purpose is Purpose.REINVITE]
     assert scene.kind(sent.leg) is OTHER[held]
     scene.clear().reply(491, purpose=Purpose.REINVITE)
+    assert scene.take(fx.Count) == [fx.Count(Counter.OFFER_GLARE)]
     (timer,) = [e for e in scene.take(fx.SetTimer) if e.name is fx.Timer.GLARE]
     callee = LegKind.TRUNK if outbound else LegKind.BROWSER
     owner = scene.kind(sent.leg) is callee
     assert (2.1 <= timer.seconds <= 4.0) if owner else (0.0 <= timer.seconds <= 2.0)
-    scene.clear().feed(events.TimerFired(fx.Timer.GLARE))
+    scene.clear().feed(scene.fires(fx.Timer.GLARE))
     assert [scene.kind(e.leg) for e in scene.take(fx.SendRequest)] == [OTHER[held]]
 
 
 @pytest.mark.parametrize("outbound", [True, False])
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_a_change_that_meets_ours_is_491(outbound: bool, method: str) -> None:
-    scene = hold(established(outbound=outbound), LegKind.BROWSER)
+    scene = hold(established(outbound=outbound), LegKind.BROWSER).clear()
     scene.inside(LegKind.TRUNK, method, answer(), cseq=901)
     assert scene.responses[-1].status == 491
+    assert scene.take(fx.Count) == [fx.Count(Counter.OFFER_GLARE)]
     assert scene.responses[-1].headers.get("Retry-After") is None
 
 
@@ -104,3 +108,18 @@ def test_an_update_with_an_offer_on_the_leg_whose_answer_we_wait_for_is_491() ->
     scene.inside(LegKind.TRUNK, "INVITE", cseq=900)  # no offer: ours is in the 200
     scene.inside(LegKind.TRUNK, "UPDATE", answer(), cseq=901)
     assert scene.responses[-1].status == 491
+
+
+def test_a_step_that_no_row_expects_is_counted_and_changes_nothing() -> None:
+    """A state that does not expect an event says so; nothing comes of it."""
+    scene = hold(established(outbound=True), LegKind.BROWSER)
+    trunk = scene.trunk_leg
+    before = trunk.talk.session
+    scene.state.count(trunk.talk.agree())
+    assert scene.state.out == [fx.Count(Counter.OFFER_UNEXPECTED)]
+    assert trunk.talk.session is before
+
+
+def test_a_wait_that_is_over_when_nothing_waits_changes_nothing() -> None:
+    scene = established(outbound=True).feed(events.TimerFired(fx.Timer.GLARE, LegId(2)))
+    assert scene.effects == []

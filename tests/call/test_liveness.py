@@ -186,7 +186,7 @@ def test_a_question_does_not_overtake_a_change_of_ours() -> None:
     scene = _talking()
     body = vector("chromium_offer").replace(b"a=sendrecv", b"a=inactive")
     scene.inside(LegKind.BROWSER, "INVITE", body, cseq=2)
-    assert scene.state.changes.reoffer == scene.id(LegKind.TRUNK)
+    assert scene.trunk_leg.talk.ours_is_open
     scene.clear().feed(silent)
     assert _questions(scene) == []
 

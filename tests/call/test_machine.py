@@ -23,6 +23,7 @@ from gateway.call import events
 from gateway.call.effects import Purpose
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import OpenLeg
+from gateway.sdp.offer_answer import State
 from gateway.sip.flow import Flow
 from tests.call.machine_scene import (
     BROWSER_FLOW,
@@ -298,14 +299,14 @@ class CallMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.scene.state.caller.confirmed)
     @rule(data=st.data())
     def caller_acknowledges(self, data: st.DataObject) -> None:
-        self.scene_ack(self._body(data, self.scene.state.caller.kind) if self.scene.state.changes.late_offer else b"")
+        self.scene_ack(self._body(data, self.scene.state.caller.kind) if self.scene.asks_for_our_offer else b"")
 
     @precondition(lambda self: self.scene.state.caller.confirmed)
     @rule()
     def caller_acknowledges_well(self) -> None:
         ours = [e.response.body for e in self.scene.all if isinstance(e, fx.Respond) and e.response.status == 200]
         body = b""
-        if self.scene.state.changes.late_offer and ours:
+        if self.scene.asks_for_our_offer and ours:
             shown = fx.SendRequest(
                 self.scene.state.caller.id, request("INVITE", ours[0]), self.scene.flow, Purpose.INVITE, 0
             )
@@ -360,11 +361,16 @@ class CallMachine(RuleBasedStateMachine):
         came = side.flow if side is not None else BROWSER_FLOW
         self.feed(events.RequestIn(self.scene.id(leg), f"{leg}-{number}", found, came))
 
-    @precondition(lambda self: self.scene.state.changes.ack_offer_key.startswith(("browser-", "trunk-")))
+    @precondition(lambda self: self.scene.owed(State.ANSWERED))
+    @rule(data=st.data())
+    def a_change_is_acknowledged(self, data: st.DataObject) -> None:
+        _, key = data.draw(st.sampled_from(self.scene.owed(State.ANSWERED)))
+        self.feed(events.AckIn(key, request("ACK")))
+
+    @precondition(lambda self: self.scene.owed(State.OFFERED_IN_2XX))
     @rule(good=st.booleans(), data=st.data())
     def the_ack_brings_an_answer(self, good: bool, data: st.DataObject) -> None:
-        key = self.scene.state.changes.ack_offer_key
-        leg = LegKind(key.partition("-")[0])
+        leg, key = data.draw(st.sampled_from(self.scene.owed(State.OFFERED_IN_2XX)))
         ours = [e.response.body for e in self.scene.all if isinstance(e, fx.Respond) and e.key == key][-1]
         body = self._body(data, leg)
         if good:

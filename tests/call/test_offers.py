@@ -9,7 +9,7 @@ from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.media.relay_commands import Route, SetPeer
 from gateway.sdp.description import SessionDescription
-from tests.call.machine_scene import OTHER, MachineScene, answer, sdes_answer, trunk_flow, vector
+from tests.call.machine_scene import OTHER, MachineScene, answer, as_it_stands, sdes_answer, trunk_flow, vector
 from tests.call.test_setup import finished
 
 OFFER = vector("chromium_offer")
@@ -52,7 +52,7 @@ def our_requests(scene: MachineScene) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("profile", [Profile.STRICT, Profile.LEGACY])
 def test_hold_by_the_browser_reaches_a_trunk_that_called_us(profile: Profile) -> None:
     scene = inbound(profile)
-    agreed = scene.trunk_leg.local.cryptos if scene.trunk_leg and scene.trunk_leg.local else ()
+    agreed = scene.trunk_leg.talk.ours.cryptos if scene.trunk_leg.talk.ours else ()
     held = BROWSER_ANSWER.replace(b"a=sendrecv", b"a=sendonly").replace(b"a=setup:active", b"a=setup:actpass")
     scene.inside(LegKind.BROWSER, "INVITE", held, cseq=2)
     assert scene.responses[-1].status == 200
@@ -127,11 +127,10 @@ def test_a_line_more_in_the_offer_changes_the_answer_and_its_version() -> None:
 )
 def test_a_refused_change_of_the_trunk_leaves_everything_as_it_was(offer: bytes) -> None:
     scene = inbound()
-    assert scene.trunk_leg is not None
-    before = dict(vars(scene.trunk_leg))
+    before = as_it_stands(scene.trunk_leg)
     scene.inside(LegKind.TRUNK, "INVITE", offer, cseq=2)
     assert scene.responses[-1].status == 488
-    assert vars(scene.trunk_leg) == before
+    assert as_it_stands(scene.trunk_leg) == before
     assert not scene.told(Route)
     assert finished(scene) is None
 
@@ -146,11 +145,10 @@ def test_a_refused_change_of_the_trunk_leaves_everything_as_it_was(offer: bytes)
 )
 def test_a_refused_change_of_the_browser_leaves_everything_as_it_was(offer: bytes) -> None:
     scene = outbound()
-    assert scene.browser_leg is not None
-    before = scene.browser_leg.remember()
+    before = as_it_stands(scene.browser_leg)
     scene.inside(LegKind.BROWSER, "INVITE", offer, cseq=2)
     assert scene.responses[-1].status == 488
-    assert scene.browser_leg.remember() == before
+    assert as_it_stands(scene.browser_leg) == before
     assert our_requests(scene) == []
 
 
@@ -160,13 +158,13 @@ def test_an_offer_of_ours_that_is_refused_counts_for_nothing(leg: LegKind) -> No
     scene = outbound()
     side, asking = scene.leg(leg), OTHER[leg]
     assert side is not None
-    before = side.local
+    before = side.talk.session
     body = OFFER if asking is LegKind.BROWSER else sdes_answer(scene.invite.body, key="C" * 40)
     scene.inside(asking, "INVITE", body.replace(b"a=sendrecv", b"a=sendonly"), cseq=900)
     assert our_requests(scene) == [(leg.value, "INVITE")]
     sent = version(scene.invite.body)
     scene.reply(488, purpose=fx.Purpose.REINVITE)
-    assert side.local == before
+    assert side.talk.session is before
     scene.inside(asking, "INVITE", body.replace(b"a=sendrecv", b"a=inactive"), cseq=901)
     assert version(scene.invite.body) == sent + 1
 

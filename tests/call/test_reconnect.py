@@ -199,12 +199,11 @@ def test_a_reinvite_nobody_answers_leaves_the_old_session(transport: bool, profi
     scene = established(profile)
     from_browser(scene, "INVITE", held(b"sendonly"))
     (sent,) = scene.take(fx.SendRequest)
-    before = scene.trunk_leg.agreed if scene.trunk_leg else None
+    before = scene.trunk_leg.talk.session
     scene.feed(events.RequestFailed(sent.ask, transport=transport))
     assert scene.state.live
-    assert scene.state.changes.reoffer is None
-    assert scene.trunk_leg is not None
-    assert scene.trunk_leg.agreed == before
+    assert scene.trunk_leg.talk.ours_is_open is None
+    assert scene.trunk_leg.talk.session is before
     scene.clear()
     scene.inside(LegKind.BROWSER, "INVITE", held(b"sendrecv").replace(b"o=- ", b"o=- 1"), cseq=9)
     assert scene.responses[-1].status == 200

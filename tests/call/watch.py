@@ -167,7 +167,7 @@ class Watcher:
         assert self.finals[effect.key] == 0, "nothing follows a final response"
         if response.status >= 200:
             self.finals[effect.key] += 1
-        if effect.key == "invite-key" and response.status == 200 and not self.scene.state.changes.late_offer:
+        if effect.key == "invite-key" and response.status == 200 and not self.scene.asks_for_our_offer:
             assert any(self.scene.kind(leg) is LegKind.TRUNK for leg in self.agreed), (
                 "the record stands before the answer"
             )
@@ -225,7 +225,7 @@ class Watcher:
             assert len(self.updates) == 1, "one report at a time"
         if effect.purpose is Purpose.REINVITE:
             self.reinvites.add((effect.leg, request.cseq.number))
-            assert len(self.reinvites) == 1, "one change at a time"
+            assert [leg for leg, _ in self.reinvites].count(effect.leg) == 1, "one offer at a time in a dialog"
             assert not self.finished
         elif effect.purpose is Purpose.BYE:
             assert self.finished or effect.leg != self.scene.state.caller.id

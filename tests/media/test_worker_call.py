@@ -151,8 +151,8 @@ def test_keys_given_to_a_plain_trunk_end_the_plain_both_ways() -> None:
     rig.call.keys(TRUNK_LEG, SUITE.name, BROWSER_KEY, TRUNK_KEY, 1.0)
     rig.trunk.receive(plain, TRUNK, 2.0)
     assert rig.call.counters.trunk_rx == 0
-    assert rig.trunk.peer is not None
-    assert rig.trunk.peer.keyed
+    assert rig.trunk._peer is not None
+    assert rig.trunk._peer.keyed
     rig.call.peer(TRUNK, 3.0, mux=True, sources=NEAR)
     rig.trunk.receive(plain, TRUNK, 6.0)
     assert rig.call.counters.trunk_rx == 1, "who says plain after the keys means it"

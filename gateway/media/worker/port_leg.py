@@ -29,6 +29,7 @@ class PortLeg(Leg):
         self.protection.is_peer = lambda host: host in self._allowed
         self.sockets = sockets
         self._peer: SetPeer | None = None
+        """What was last said of the peer."""
         self._allowed = AllowedSources(("0.0.0.0", 0), ())
         self._plain: PlainLatch | None = None
         self._keyed: KeyedLatch | None = None
@@ -37,11 +38,6 @@ class PortLeg(Leg):
         self._rtcp: Address | None = None
         self._mux = False
         self._held = True
-
-    @property
-    def peer(self) -> SetPeer | None:
-        """What was last said of the peer."""
-        return self._peer
 
     def set_peer(self, command: SetPeer, now: float) -> None:
         """Take the signalled addresses; the same ones again forget nothing. A bad one changes nothing."""

@@ -86,7 +86,6 @@ async def test_a_gateway_that_forgets_to_say_goodbye_is_left(stage: ScriptedPage
 @pytest.mark.parametrize(
     ("status_line", "headers", "words"),
     [
-        ("SIP/2.0 486 Busy Here", (), "The line is busy there."),
         ("SIP/2.0 488 Not Acceptable Here", (), "not as well protected."),
         (
             "SIP/2.0 488 Not Acceptable Here",
@@ -94,8 +93,6 @@ async def test_a_gateway_that_forgets_to_say_goodbye_is_left(stage: ScriptedPage
             "The other side would be less protected.",
         ),
         ('SIP/2.0 403 Forbidden\r\nWarning: 399 gw "Not to <b>there</b>"', (), "Not to <b>there</b>."),
-        ("SIP/2.0 481 Call Does Not Exist", (), "One of the two calls has ended."),
-        ("SIP/2.0 499 Odd", (), "Odd."),
     ],
 )
 async def test_a_transfer_that_fails_says_why_and_the_call_is_resumed(

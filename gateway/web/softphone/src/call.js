@@ -160,7 +160,7 @@ export class Call {
   }
 
   #transferChanged() {
-    this.#tell(describeTransfer(this.transfer));
+    this.tell(describeTransfer(this.transfer));
   }
 
   /** The gateway ends a call it has handed over, sometimes before it says so. */
@@ -176,7 +176,7 @@ export class Call {
   /** Queues a digit; RFC 4733 events can be sent only once DTLS is up, later than the SIP answer. False: not sent. */
   sendDigit(digit) {
     if (this.state === 'held') {
-      this.#tell('On hold no keypad tones are sent. Resume the call first.');
+      this.tell('On hold no keypad tones are sent. Resume the call first.');
       return false;
     }
     if (this.#digits.length >= MAX_QUEUED_DIGITS) return false;
@@ -187,10 +187,6 @@ export class Call {
 
   /** Says something about this call, until there is something else to say. */
   tell(notice) {
-    this.#tell(notice);
-  }
-
-  #tell(notice) {
     this.notice = notice;
     this.#onChange();
   }
@@ -210,11 +206,11 @@ export class Call {
     try {
       this.#session.sendDTMF(digits, { ...DTMF });
       this.digitsSent = (this.digitsSent + digits).slice(-MAX_SHOWN_DIGITS);
-      this.#tell(`Keypad: ${this.digitsSent}`);
+      this.tell(`Keypad: ${this.digitsSent}`);
     } catch (error) {
       // Not negotiated in this call: the browser refuses with InvalidStateError.
       if (error.name !== 'InvalidStateError') throw error;
-      this.#tell('Keypad tones cannot be sent in this call.');
+      this.tell('Keypad tones cannot be sent in this call.');
     }
   }
 
@@ -228,8 +224,8 @@ export class Call {
     session.on('accepted', ({ response }) => this.#accepted(response));
     session.on('hold', () => this.#settle());
     session.on('unhold', () => this.#settle());
-    session.on('reinvite', ({ request }) => this.#read(request));
-    session.on('update', ({ request }) => this.#read(request));
+    session.on('reinvite', ({ request }) => this.#changed(request));
+    session.on('update', ({ request }) => this.#changed(request));
     session.on('failed', (event) => this.#failed(event));
     session.on('ended', (event) => this.#finish(this.#handedOver() ?? describeEnd(event), event.message));
     session.on('refer', ({ reject }) => reject()); // the gateway acts on transfers itself and asks no page to
@@ -255,8 +251,8 @@ export class Call {
     this.#flushDigits();
     this.#observe();
     if (state === 'failed') this.#lose(LOST.media, MEDIA_FAILED);
-    else if (state === 'disconnected') this.#tell(INTERRUPTED);
-    else if (state === 'connected' && this.notice === INTERRUPTED) this.#tell('');
+    else if (state === 'disconnected') this.tell(INTERRUPTED);
+    else if (state === 'connected' && this.notice === INTERRUPTED) this.tell('');
   }
 
   #read(message) {
@@ -265,6 +261,13 @@ export class Call {
     const identity = parseIdentity(message?.getHeader?.(IDENTITY)); // after a transfer it is somebody else
     if (identity) this.peer = nameOf(identity);
     this.#onChange();
+  }
+
+  /** Somebody may have been connected in the place of who was. */
+  #changed(request) {
+    const before = this.peer;
+    this.#read(request);
+    if (this.peer !== before) this.tell(`You are connected with ${this.peer} now.`);
   }
 
   #progress(response) {

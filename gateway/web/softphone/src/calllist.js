@@ -1,5 +1,5 @@
 // The calls behind the one in front: who, since when, who could listen, and what can be done with each.
-import { describeLoss } from './callsecurity.js';
+import { describeLoss, titleOf } from './callsecurity.js';
 import { cardFor } from './securitycard.js';
 import { callWords, durationOf } from './callwords.js';
 import { setText, show, writeData, writeText } from './page.js';
@@ -10,6 +10,7 @@ export class CallList {
   #phone;
   #items = new Map(); // call -> <li>
   #told = new Map(); // call -> what was said of it last
+  #front = null;
 
   /** `actions` has a function of a call for each `data-action` of the template. */
   constructor(phone, actions) {
@@ -29,7 +30,7 @@ export class CallList {
     for (const call of calls) this.#renderCall(call, this.#itemOf(call), now);
     show('calls-card', calls.length > 0);
     for (const call of calls) if (!known.has(call) && call.state === 'incoming') this.#reveal(call);
-    this.#announce(calls, now);
+    this.#announce(calls);
   }
 
   renderDurations(now) {
@@ -85,11 +86,15 @@ export class CallList {
     part(item, 'join-hint').hidden = !this.#phone.canJoin(call);
   }
 
-  /** One sentence for those who do not see the list, whenever a call in it comes, changes or ends. */
-  #announce(calls, now) {
-    const news = calls.map((call) => [call, sentenceOf(call, now)]).filter(([call, said]) => this.#told.get(call) !== said);
-    for (const [call, said] of news) this.#told.set(call, said);
-    if (news.length) setText('calls-news', news.map(([, said]) => said).join(' '));
+  /** A sentence for those who do not see the list, whenever a call in it comes, changes or ends, or another comes to the front. */
+  #announce(calls) {
+    const { call: front } = this.#phone;
+    const changed = calls.map((call) => [call, sentenceOf(call)]).filter(([call, said]) => this.#told.get(call) !== said);
+    for (const [call, said] of changed) this.#told.set(call, said);
+    const news = changed.map(([, said]) => said);
+    if (front !== this.#front && front?.talking && calls.length) news.unshift(sentenceOf(front));
+    this.#front = front;
+    if (news.length) setText('calls-news', news.join(' '));
   }
 }
 
@@ -104,8 +109,7 @@ function offer(item, action, call, possible, words) {
   if (button.getAttribute('aria-label') !== label) button.setAttribute('aria-label', label);
 }
 
-function sentenceOf(call, now) {
-  const facts = [`${call.peer}: ${callWords(call)}.`, reasonOf(call)];
-  if (call.state === 'incoming') facts.push(`${cardFor(call, now).title}.`);
-  return facts.filter(Boolean).join(' ');
+function sentenceOf(call) {
+  const grade = call.report && !call.ended ? `${titleOf(call.report.grade)}.` : '';
+  return [`${call.peer}: ${callWords(call)}.`, reasonOf(call), grade].filter(Boolean).join(' ');
 }

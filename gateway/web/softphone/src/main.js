@@ -142,7 +142,8 @@ function connectKeypad(page) {
 
 function connectMicrophone(phone) {
   element('microphone').addEventListener('change', (event) => {
-    phone.call?.changeMicrophone(event.target.value).catch(() => showMicrophoneProblem('This microphone cannot be used.'));
+    const changes = phone.live.map((call) => call.changeMicrophone(event.target.value));
+    Promise.all(changes).catch(() => showMicrophoneProblem('This microphone cannot be used.'));
   });
   navigator.mediaDevices?.addEventListener('devicechange', refreshMicrophones);
 }

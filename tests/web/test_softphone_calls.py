@@ -97,7 +97,7 @@ async def test_calls_are_swapped_by_one_button_and_each_keeps_its_protection(sta
     await stage.shows("call-state", state="in-call")
     await stage.shows("security", grade="HOP_BY_HOP", colour="green")
     await expect(other(stage, "Carol (carol)")).to_have_attribute("data-grade", "CLEARTEXT")
-    await stage.says("calls-news", "Carol (carol): On hold. Not encrypted all the way.")
+    await stage.says("calls-news", "601: In call. Encrypted on every hop. Carol (carol): On hold. Not encrypted all")
     await stage.gateway.wait_until(lambda: len(stage.gateway.received("INVITE", first.call_id)) == 3)
     await stage.gateway.wait_until(lambda: len(stage.gateway.received("INVITE", second.call_id)) == 1)
     assert "a=sendrecv" in stage.gateway.received("INVITE", first.call_id)[2].body
@@ -124,17 +124,55 @@ async def test_nothing_is_said_into_a_call_that_cannot_be_held_yet(stage: Script
         await stage.agree(call)
 
     first = await talk(stage)
+    await stage.page.click("#hold")
+    await stage.gateway.wait_until(lambda: len(stage.gateway.received("ACK", first.call_id)) == 2)
     stage.gateway.change = slow
     await stage.page.click("#hold")
-    await stage.gateway.wait_until(lambda: len(stage.gateway.received("INVITE", first.call_id)) == 2)
-    await stage.page.click("#hold")  # resume, which has to wait for the first change
+    await stage.gateway.wait_until(lambda: len(stage.gateway.received("INVITE", first.call_id)) == 3)
+    assert await stage.page.evaluate(MICROPHONES) == [True]
     second = await stage.call_in(WEAK)
     await press(stage, "Carol (carol)", "Answer")
     await stage.taken(second)
-    await stage.says("peer", "Carol (carol)")
     await stage.shows("call-state", state="in-call")
     assert await stage.page.evaluate(MICROPHONES) == [False, True]
     released.set()
+    await stage.gateway.wait_until(lambda: len(stage.gateway.received("INVITE", first.call_id)) == 4)
+    assert await stage.page.evaluate(MICROPHONES) == [False, True]
+
+
+async def test_one_change_of_a_call_follows_the_other(stage: ScriptedPage) -> None:
+    async def wait(_call: ScriptedCall) -> None:
+        """Answered below, one by one."""
+
+    async def change(number: int) -> ScriptedCall:
+        await stage.gateway.wait_until(lambda: len(stage.gateway.received("INVITE", first.call_id)) > number)
+        return ScriptedCall(stage.gateway, stage.gateway.received("INVITE", first.call_id)[number])
+
+    first = await talk(stage)
+    stage.gateway.change = wait
+    hold = "document.getElementById('hold').click()"
+    await stage.page.evaluate(f"{hold}; {hold}")
+    held = await change(1)
+    assert "a=sendonly" in held.invite.body
+    await stage.page.evaluate("new Promise((resolve) => setTimeout(resolve, 0))")
+    assert len(stage.gateway.received("INVITE", first.call_id)) == 2
+    await stage.agree(held)
+    resumed = await change(2)
+    assert "a=sendrecv" in resumed.invite.body
+    await stage.agree(resumed)
+    await stage.shows("call-state", state="in-call")
+
+
+async def test_a_call_is_held_when_its_answer_was_acknowledged_and_not_before(stage: ScriptedPage) -> None:
+    first = await talk(stage)
+    second = await stage.call_in(WEAK)
+    await press(stage, "Carol (carol)", "Answer")
+    await stage.gateway.wait_until(lambda: bool(stage.gateway.received("SIP/2.0 200", second.call_id)))
+    await press(stage, "601", "Resume")
+    await stage.gateway.wait_until(lambda: len(stage.gateway.received("INVITE", first.call_id)) == 3)
+    assert stage.gateway.received("INVITE", second.call_id) == []
+    await stage.taken(second)
+    await stage.gateway.wait_until(lambda: len(stage.gateway.received("INVITE", second.call_id)) == 1)
 
 
 async def test_alt_a_answers_the_waiting_call_and_enter_does_not(stage: ScriptedPage) -> None:
@@ -148,15 +186,14 @@ async def test_alt_a_answers_the_waiting_call_and_enter_does_not(stage: Scripted
     await expect(stage.page.locator("#call-state")).to_be_focused()
 
 
-async def test_a_double_click_on_answer_presses_nothing_else(stage: ScriptedPage) -> None:
-    first = await talk(stage)
-    second = await stage.call_in(WEAK)
-    await other(stage, "Carol (carol)").get_by_role("button", name="Answer").dblclick()
-    await stage.taken(second)
-    await stage.shows("call-state", state="in-call")
+async def test_the_second_half_of_a_double_click_presses_nothing(stage: ScriptedPage) -> None:
+    """The line that was clicked first has given way to another one."""
+    await talk_to_two(stage)
+    button = other(stage, "601").get_by_role("button", name="Resume")
+    await button.dispatch_event("click", {"bubbles": True, "detail": 2})
     await stage.says("peer", "Carol (carol)")
-    await expect(other(stage, "601")).to_have_attribute("data-state", "held")
-    assert not stage.gateway.received("BYE", first.call_id)
+    await button.dispatch_event("click", {"bubbles": True, "detail": 1})
+    await stage.says("peer", "601")
 
 
 async def test_a_waiting_call_is_declined_and_the_talk_goes_on(stage: ScriptedPage) -> None:

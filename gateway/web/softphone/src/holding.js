@@ -15,7 +15,7 @@ export class Holding {
     this.#session = session;
     this.wanted = false;
     session.on('confirmed', () => {
-      this.#confirmed = true; // until the ACK has gone, a re-INVITE would overtake it
+      this.#confirmed = true; // before the ACK there is no second INVITE (RFC 3261 14.1)
       this.#attempt();
     });
   }

@@ -108,15 +108,17 @@ export class Phone {
   /** Answers a call; the one in front goes on hold. */
   answer(call, deviceId) {
     if (call?.state !== 'incoming') return;
-    this.#putInFront(call);
+    this.call = call;
+    this.#changed();
     call.answer(deviceId);
   }
 
   /** Goes on with this call; the one in front goes on hold. */
   bringForward(call) {
     if (!call.talking) return;
-    this.#putInFront(call);
+    this.call = call;
     call.resume();
+    this.#changed();
   }
 
   /** Hold or resume for the call in front. */
@@ -125,11 +127,6 @@ export class Phone {
     if (!call?.talking || call.transferring) return;
     if (call.heldHere) call.resume();
     else call.hold();
-  }
-
-  #putInFront(call) {
-    this.call = call;
-    this.#changed();
   }
 
   #target(number) {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.config import schema
 from gateway.config.compile import compile_listeners, compile_site, compile_trunk, compile_web
@@ -33,10 +33,12 @@ def made_trunk(target: str, *, name: str = "pbx", **settings: object) -> Trunk:
     return compile_trunk(name, schema.Trunk.model_validate({"target": target, **settings}), TRUNK_PLACE)
 
 
-def made_site(plan: Mapping[str, object] | None = None, **settings: object) -> Site:
-    """A site with these keys of the gateway file, and this dialplan."""
+def made_site(plan: Mapping[str, object] | None = None, *, people: Iterable[str] = (), **settings: object) -> Site:
+    """A site with these keys of the gateway file, this dialplan, and these users."""
     config = schema.GatewayConfig.model_validate({**FILES, **settings})
-    return compile_site(config, schema.UsersFile(), schema.DialplanFile.model_validate(plan or {}))
+    user = {"realm": config.realm, "ha1_md5": "0a" * 16, "ha1_sha256": "0b" * 32}
+    users = schema.UsersFile.model_validate({"users": dict.fromkeys(people, user)})
+    return compile_site(config, users, schema.DialplanFile.model_validate(plan or {}))
 
 
 def made_web(**settings: object) -> WebListener:

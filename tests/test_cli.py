@@ -366,6 +366,18 @@ def test_dialplan_explain_takes_the_gateway_file_too(files: Files) -> None:
     assert shown.stdout.splitlines()[-1] == "trunk carrier gets +49301"
 
 
+def test_dialplan_explain_knows_the_users_of_a_gateway_file_it_may_read(files: Files) -> None:
+    path = files.write()
+    assert sip_gateway("dialplan", "explain", path, "alice").stdout.splitlines()[-1] == (
+        "user alice rings, whose name it is"
+    )
+    assert sip_gateway("dialplan", "explain", path, "Alice").stdout.splitlines()[-1].endswith("refused with 404")
+    alone = sip_gateway("dialplan", "explain", files.directory / "plan.yaml", "alice")
+    assert alone.stdout.splitlines()[-1].endswith("unless it is the name of a user")
+    (files.directory / "users.yaml").unlink()
+    assert sip_gateway("dialplan", "explain", path, "alice").stdout == alone.stdout
+
+
 RECORD = {"type": "leg.violation", "ts": "2030-01-02T03:04:05.678901Z", "leg": "trunk", "codes": ["media.plain_rtp"]}
 
 

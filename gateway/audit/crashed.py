@@ -60,16 +60,31 @@ def call_crashed(
 
 def _what_is_known(legs: Iterable[Mapping[str, object]]) -> tuple[dict[str, str], list[Grade], set[str]]:
     """The last grade of each leg, every grade that was allowed, every code; a refused change never came to be."""
-    proved: dict[str, str] = {}
+    legs = list(legs)
+    labels, proved = _labels(legs), dict[str, str]()
     grades: list[Grade] = []
     codes: set[str] = set()
     for found in legs:
         listed = found.get("codes")
         codes |= {code for code in listed if isinstance(code, str)} if isinstance(listed, list) else set()
-        leg, grade = str(found.get("leg")), found.get("grade_after")
+        leg, grade = labels[_leg(found)], found.get("grade_after")
         if found.get("type") == "leg.pending":
             proved.setdefault(leg, UNPROVED)
         elif found.get("decision") == "allowed" and isinstance(grade, str) and grade in Grade.__members__:
             proved[leg] = grade
             grades.append(Grade[grade])
     return proved, grades, codes
+
+
+def _leg(found: Mapping[str, object]) -> tuple[int, str]:
+    """Number and kind of the leg a record is about."""
+    number = found.get("leg_id")
+    return (number if isinstance(number, int) else 0), str(found.get("leg"))
+
+
+def _labels(legs: Iterable[Mapping[str, object]]) -> dict[tuple[int, str], str]:
+    """The first leg of a kind is called by its kind, a further one with its number, as the posture of a call has it."""
+    labels: dict[tuple[int, str], str] = {}
+    for number, kind in sorted({_leg(found) for found in legs}):
+        labels[number, kind] = kind if kind not in labels.values() else f"{kind}-{number}"
+    return labels

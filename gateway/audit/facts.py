@@ -43,10 +43,10 @@ class CallInfo:
     call_uid: str
     """Random id of the call, the same in every record, header and log line."""
     direction: str
-    """out: browser to trunk; in: trunk to browser."""
+    """out: browser to trunk; in: trunk to browser; internal: browser to browser."""
     trunk: str = ""
     user: str = ""
-    """The signed-in browser user, from its authenticated flow."""
+    """The signed-in browser user, from its authenticated flow; of two, the one who calls."""
     caller: str = ""
     """User part of the caller's address; numbers are masked in the record."""
     called: str = ""
@@ -54,6 +54,8 @@ class CallInfo:
     """SIP Call-ID of the browser leg."""
     trunk_call_id: str = ""
     """SIP Call-ID of the trunk leg."""
+    peer_call_id: str = ""
+    """SIP Call-ID of the browser leg that is called by another browser."""
 
 
 class CauseFacts(Protocol):

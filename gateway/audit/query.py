@@ -33,11 +33,16 @@ class Wanted:
         """Whether this record is asked for."""
         return (
             self._is_call(record)
-            and (not self.user or str(record.get("user", "")).lower() == self.user.lower())
+            and (not self.user or self._is_users(record))
             and (not self.trunk or record.get("trunk") == self.trunk)
             and (not self.since or str(record.get("ts", "")) >= self.since)
             and _rank(severity(record)) >= _rank(self.least)
         )
+
+    def _is_users(self, record: Record) -> bool:
+        """Whether a record is about this user: of a call between two, about either."""
+        names = ("user", "to") if record.get("dir") == "internal" else ("user",)
+        return self.user.lower() in {str(record.get(name, "")).lower() for name in names}
 
     def _is_call(self, record: Record) -> bool:
         if not self.call:

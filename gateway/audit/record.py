@@ -319,9 +319,10 @@ def call_broken(call_uid: str) -> dict[str, object]:
 
 
 def _call(kind: str, call: CallInfo, policy: EffectivePolicy | None, fields: Mapping[str, object]) -> dict[str, object]:
+    ids = {"browser": call.browser_call_id, "trunk": call.trunk_call_id}
     common = {
         "call_uid": call.call_uid,
-        "sip_call_id": {"browser": call.browser_call_id, "trunk": call.trunk_call_id},
+        "sip_call_id": {**ids, "peer": call.peer_call_id} if call.peer_call_id else ids,
         "dir": call.direction,
         "trunk": call.trunk,
         "user": party(call.user),

@@ -141,14 +141,20 @@ def _leg(record: Record) -> str:
     before, after = _text(record, "grade_before"), _text(record, "grade_after")
     change = f"{before} -> {after}" if before else after
     decision = "tolerated" if _text(record, "type") == "leg.downgraded" else _text(record, "decision")
-    parts = [f"{_text(record, 'leg')} leg {decision}", change, _vector(record), _message(record), _codes(record)]
+    parts = [f"{_leg_name(record)} {decision}", change, _vector(record), _message(record), _codes(record)]
     sent = _text(record, "sip_sent", "code")
     parts.append(f"answered {sent} {_text(record, 'sip_sent', 'reason')}".rstrip() if sent else "")
     return ", ".join(part for part in (*parts, _where(record)) if part)
 
 
+def _leg_name(record: Record) -> str:
+    """Which leg: by its kind, and between two browsers by its number, 1 being the caller's."""
+    name = f"{_text(record, 'leg')} leg"
+    return f"{name} {_text(record, 'leg_id')}" if _text(record, "dir") == "internal" else name
+
+
 def _verified(record: Record) -> str:
-    words = f"{_text(record, 'leg')} leg, packets received {_text(record, 'received')}, sent {_text(record, 'sent')}"
+    words = f"{_leg_name(record)}, packets received {_text(record, 'received')}, sent {_text(record, 'sent')}"
     return ", ".join(part for part in (words, _vector(record)) if part)
 
 
@@ -291,9 +297,9 @@ _CHECKPOINTS: dict[str, str] = {
 
 
 def _parties(record: Record) -> str:
-    trunk = _text(record, "trunk")
+    trunk, way = _text(record, "trunk"), _text(record, "dir")
     via = "without a trunk" if trunk == NO_TRUNK else f"via {trunk}"
-    return f"{_text(record, 'dir')} {_text(record, 'from')} -> {_text(record, 'to')} {via}"
+    return f"{way} {_text(record, 'from')} -> {_text(record, 'to')}" + ("" if way == "internal" else f" {via}")
 
 
 def _vector(record: Record) -> str:

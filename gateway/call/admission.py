@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +21,7 @@ from gateway.call.probes import TrunkProbes
 from gateway.call.runner import CallRunner
 from gateway.call.services import Locator, Services
 from gateway.call.state import CallContext, CallFacts, CallState
-from gateway.call.targets import Target, TrunkTarget, UserTarget
+from gateway.call.targets import Target, TrunkTarget
 from gateway.policy.book import UNROUTED
 from gateway.routing.admission import CallCaps, CallKind, Seat
 from gateway.sip.address import NameAddr
@@ -52,6 +53,8 @@ class Plan:
     targets: tuple[Target, ...] = ()
     """What is tried, one after the other."""
     emergency: bool = False
+    callee: str = ""
+    """The user of ours whom another one calls."""
     refused: Termination | None = None
 
 
@@ -77,18 +80,26 @@ class Admission:
         state = self._from_browser(event, plan, site) if user else self._from_trunk(event, plan, site)
         state.hunt.targets = list(plan.targets)
         refused = plan.refused or self._looped(request)
-        seat = refused or self._seat(plan, state)
-        if refused is None and isinstance(seat, Termination):
-            self._services.counters.add(Counter.SIP_REJECTED)
-            refused = seat
-        release = partial(self._caps.release, seat) if isinstance(seat, Seat) else _nothing_held
+        seats: list[Seat] = []
+        if refused is None:
+            refused = self._seated(plan, state, seats)
+            if refused is not None:
+                self._services.counters.add(Counter.SIP_REJECTED)
+        release = partial(self._release, seats)
         CallRunner(state, self._services, self._index, self._probes, self._location, release).begin(refused)
 
-    def _seat(self, plan: Plan, state: CallState) -> Seat | Termination:
-        """The call's place among those that live, or why there is none."""
-        if not state.facts.outbound:
-            return self._caps.take(plan.user, CallKind.INBOUND, lambda: state.answered_at is None)
-        return self._caps.take(plan.user, CallKind.EMERGENCY if plan.emergency else CallKind.DIALLED)
+    def _seated(self, plan: Plan, state: CallState, seats: list[Seat]) -> Termination | None:
+        """Take the call's place among those that live: the caller's, the callee's; or say why there is none."""
+        for user, kind in _places(plan, state):
+            seat = self._caps.take(user, kind, lambda: state.answered_at is None)
+            if isinstance(seat, Termination):
+                return seat
+            seats.append(seat)
+        return None
+
+    def _release(self, seats: list[Seat]) -> None:
+        for seat in seats:
+            self._caps.release(seat)
 
     def _looped(self, request: Request) -> Termination | None:
         """An INVITE that carries a hop mark of ours has been here before."""
@@ -106,6 +117,7 @@ class Admission:
         )
         local, remote = _named(event.request)
         caller = state.context.make.browser(CALLER, event.flow, local, remote, is_caller=True, user=plan.user)
+        caller.party = party.user(event.request, plan.user)
         return _with_caller(state, caller, event)
 
     def _from_trunk(self, event: RequestReceived, plan: Plan, site: Site) -> CallState:
@@ -118,9 +130,9 @@ class Admission:
             policy=target.policy,
             trunk_id=name,
         )
-        state.party = party.caller(event.request, site.realm, trusted=target.trunk.trust_identity)
         local, remote = _named(event.request)
         caller = state.context.make.trunk(CALLER, event.flow, target, local, remote, is_caller=True)
+        caller.party = party.caller(event.request, site.realm, trusted=target.trunk.trust_identity)
         return _with_caller(state, caller, event)
 
     def _context(self, site: Site) -> CallContext:
@@ -136,6 +148,7 @@ class Admission:
             outbound=outbound,
             user=plan.user,
             number=plan.number,
+            callee=plan.callee,
             calling_number="" if outbound else _calling(event.request.from_.uri, site.realm),
             dialled=_typed(event.request),
             max_forwards=_hops(event.request),
@@ -143,17 +156,17 @@ class Admission:
 
 
 def _plan_outbound(request: Request, user: str, site: Site) -> Plan:
-    """A browser calls: From must be who the flow is; the dialplan knows the trunk."""
+    """A browser calls: From must be who the flow is; the dialplan knows the trunk, or the user."""
     try:
         number = routes.dialled(request.request_uri, site.realm)
     except SipError:
         return Plan(user, _typed(request), refused=Termination.NO_ROUTE)
     if _user_part(request.from_.uri).lower() != user.lower():
         return Plan(user, number, refused=Termination.IDENTITY_MISMATCH)
-    route = routes.from_user(site, number)
+    route = routes.from_user(site, number, request.request_uri)
     if route is None:
         return Plan(user, number, refused=Termination.NO_ROUTE)
-    return Plan(user, route.number, route.targets, route.emergency)
+    return Plan(user, route.number, route.targets, route.emergency, route.user)
 
 
 def _plan_inbound(event: RequestReceived, site: Site) -> Plan:
@@ -165,8 +178,7 @@ def _plan_inbound(event: RequestReceived, site: Site) -> Plan:
     route = routes.to_user(site, event.flow.trunk or UNROUTED, number)
     if route is None:
         return Plan("", number, refused=Termination.NO_ROUTE)
-    user = next(target.user for target in route.targets if isinstance(target, UserTarget))
-    return Plan(user, number, route.targets)
+    return Plan(route.user, number, route.targets)
 
 
 def _named(request: Request) -> tuple[NameAddr, NameAddr]:
@@ -188,8 +200,14 @@ def is_emergency_call(request: Request, sites: Sites) -> bool:
         return False
 
 
-def _nothing_held() -> None:
-    """The end of a call that had no seat."""
+def _places(plan: Plan, state: CallState) -> Iterator[tuple[str, CallKind]]:
+    """Whose budgets a call is counted in."""
+    if state.facts.outbound:
+        yield plan.user, CallKind.EMERGENCY if plan.emergency else CallKind.DIALLED
+    else:
+        yield plan.user, CallKind.INBOUND
+    if plan.callee:
+        yield plan.callee, CallKind.INTERNAL
 
 
 def _typed(request: Request) -> str:

@@ -19,6 +19,7 @@ from gateway.base.table import Unexpected
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegId, LegKind
 from gateway.call.agreed import AgreedMedia, Will
+from gateway.call.party import Party
 from gateway.call.terms import Terms
 from gateway.call.told import Told
 from gateway.media.relay_commands import LegCommand, Place
@@ -101,6 +102,8 @@ class BaseLeg(ABC, Generic[M]):
     """How people call the other end, "" where it has no name of its own."""
     trusts_identity: bool = False
     """Whether it is believed who it says is there (RFC 3325)."""
+    party: Party | None = None
+    """Who is there, as the other side is shown it; None: nobody but the number that was dialled."""
     call_id: str = ""
     request_uri: SipUri | None = None
     """Where the initial INVITE of a callee goes when that is not `remote_address`: a registered Contact."""

@@ -15,8 +15,9 @@ from gateway.call.state import CallState
 def started(call: CallState) -> str:
     """`call=c-9x2k7m3p out alice -> +493*****56 via pbx policy=strict`."""
     caller, called = (_shown(party) for party in security.parties(call))
-    way = "out" if call.facts.outbound else "in"
-    return f"call={call.facts.id} {way} {caller} -> {called} via {call.trunk_id} policy={call.policy.profile}"
+    return (
+        f"call={call.facts.id} {call.facts.way} {caller} -> {called} via {call.trunk_id} policy={call.policy.profile}"
+    )
 
 
 def answered(call: CallState) -> str:

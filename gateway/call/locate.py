@@ -14,14 +14,12 @@ from gateway.call.effects import ClearTimer, ConnectTrunk, Locate, Timer
 from gateway.call.events import Located, TrunkConnected, TrunkFailed
 from gateway.call.hunt import Goal, Refused, Stage
 from gateway.call.leg import KeyingError, Leg
-from gateway.call.party import HIDDEN
+from gateway.call.party import HIDDEN, Party
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
 from gateway.call.targets import TrunkTarget, UserTarget
 from gateway.policy.evaluate import Refusal
 from gateway.sdp.session import Description, Way
-from gateway.sip.address import NameAddr
-from gateway.sip.uri import SipUri
 
 MAX_PLACES = 10
 """Places of one user that are called at once; the registrar keeps no more (`location`)."""
@@ -92,27 +90,32 @@ def next_target(call: CallState) -> bool:
 
 
 def located(call: CallState, event: Located) -> None:
-    """Where the user is signed in: every place rings."""
+    """Where the user is signed in: every place rings, but those that are in the call already.
+
+    Who dials her own name, or hands a call over to it, means her other places.
+    """
     if call.hunt.stage is not Stage.LOOKING:
         return
-    shown = _shown(call)
-    places = event.places[:MAX_PLACES]
+    shown = _shown(call.asker).address(call.site.realm)
+    taken = {leg.flow.id for leg in call.pair}
+    places = [place for place in event.places if place.flow.id not in taken][:MAX_PLACES]
     legs = [
         call.context.make.called_browser(call.next_leg(), place.flow, shown, event.user, place.uri) for place in places
     ]
     if not legs:
-        invite.nobody_there(call, Refused(0, Termination.USER_NOT_REGISTERED))
+        invite.nobody_there(
+            call, Refused(0, Termination.USER_BUSY if event.places else Termination.USER_NOT_REGISTERED)
+        )
         return
     for leg in legs:
         invite.add(call, leg)
     invite.begin(call, legs)
 
 
-def _shown(call: CallState) -> NameAddr:
-    """Who calls, as a browser is told it: a user of ours by her name, anybody else as the trunk may have said."""
-    if call.asker.habits.is_person:
-        return NameAddr("", SipUri.of(call.asker.display_name, call.site.realm))
-    return (call.party or HIDDEN).address(call.site.realm)
+def _shown(asker: Leg) -> Party:
+    """Who calls, as a browser is told it: who is there as far as that is known, or who was called there."""
+    dialled = Party("", asker.number) if asker.number and not asker.is_caller else HIDDEN
+    return asker.party or dialled
 
 
 def trunk_connected(call: CallState, event: TrunkConnected) -> None:

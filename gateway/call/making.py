@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.base.values import LegId, TokenSource
 from gateway.call.browser_leg import BrowserLeg
+from gateway.call.party import Party
 from gateway.call.places import OwnPlaces
 from gateway.call.targets import TrunkTarget
 from gateway.call.trunk_leg import KeySource, TrunkLeg
@@ -67,6 +68,7 @@ class LegMaker:
             call_id="" if is_caller else self.tokens(CALL_ID_LENGTH),
             display_name=user,
             number=user,
+            party=Party("", user) if user else None,
             request_uri=request_uri,
             tokens=self.tokens,
             fingerprint=self.fingerprint,

@@ -53,6 +53,11 @@ def caller(invite: Message, realm: str, *, trusted: bool) -> Party:
     return Party(name, asserted.number if asserted is not None else shown.number)
 
 
+def user(invite: Message, name: str) -> Party:
+    """Which user of ours calls: who she proved to be, whatever her INVITE says, unless it asks that nobody is shown."""
+    return HIDDEN if _wants_privacy(invite) else Party("", name)
+
+
 def connected(message: Message, realm: str, *, trusted: bool) -> Party | None:
     """Who is at the other end from now on, if a trusted trunk says so: in an answer, a re-INVITE or an UPDATE."""
     if not trusted or HEADER not in message.headers:

@@ -31,7 +31,7 @@ def announce(call: CallState, leg: Leg) -> tuple[tuple[str, str], ...]:
     if told is None:
         return ()
     told.number += 1
-    told.news, told.party = news(call, leg), call.party
+    told.news, told.party = news(call, leg), _shown(far)
     value = call_security_header(
         _outlook(call),
         call.policy,
@@ -39,22 +39,22 @@ def announce(call: CallState, leg: Leg) -> tuple[tuple[str, str], ...]:
         far.vector if far is not None else None,
         seq=told.number,
         call_id=call.facts.id,
-        lost=_lost(call),
-        next_hop=far.display_name if far is not None else "",
+        lost=_lost(call, leg),
+        next_hop=_name(far),
     )
-    who = () if call.party is None else ((party.HEADER, str(call.party.address(call.site.realm))),)
+    who = () if told.party is None else ((party.HEADER, str(told.party.address(call.site.realm))),)
     return ((HEADER_NAME, value), *who)
 
 
 def note_party(call: CallState, leg: Leg, message: Message) -> None:
     """A message of a peer was accepted: if it is believed, it may say who is there now."""
-    call.party = party.connected(message, call.site.realm, trusted=leg.trusts_identity) or call.party
+    leg.party = party.connected(message, call.site.realm, trusted=leg.trusts_identity) or leg.party
 
 
 def is_told(call: CallState, leg: Leg) -> bool:
     """Whether the peer of this leg has heard how the call is protected, and who it speaks to."""
     told = leg.told
-    return told is None or (told.news == news(call, leg) and told.party == call.party)
+    return told is None or (told.news == news(call, leg) and told.party == _shown(call.other(leg)))
 
 
 def note_allow(leg: Leg, message: Message) -> None:
@@ -86,11 +86,24 @@ def missed(call: CallState, leg: Leg) -> None:
 def news(call: CallState, leg: Leg) -> News:
     """What a report on this leg would say now."""
     far = call.other(leg)
-    return News.of(_outlook(call), far.vector if far is not None else None, _lost(call))
+    return News.of(_outlook(call), far.vector if far is not None else None, _lost(call, leg))
 
 
-def _lost(call: CallState) -> frozenset[str]:
-    return frozenset(leg.kind.value for leg in call.pair if leg.media_lost)
+def _shown(far: Leg | None) -> party.Party | None:
+    """Who is at the other end, as far as that may be said."""
+    return far.party if far is not None else None
+
+
+def _name(far: Leg | None) -> str:
+    """How people call the other end; who asked not to be shown is not named here either."""
+    if far is None:
+        return ""
+    return far.display_name if not far.habits.is_person or far.party != party.HIDDEN else party.ANONYMOUS
+
+
+def _lost(call: CallState, reader: Leg) -> frozenset[str]:
+    """Legs towards which media is lost, as the header names them: `browser` is the reader's own, `trunk` the other."""
+    return frozenset("browser" if leg is reader else "trunk" for leg in call.pair if leg.media_lost)
 
 
 def _outlook(call: CallState) -> CallPosture:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.call.targets import Target, TrunkTarget, UserTarget
+from gateway.routing.dialplan import BY_NAME
 from gateway.routing.numbers import in_context, normalise
 from gateway.sip.uri import SipUri
 from gateway.site import Site
@@ -16,9 +17,14 @@ class Route:
     """What is tried for a number, one after the other."""
 
     number: str
-    """As the first target gets it."""
+    """As the first target gets it, or the user who is called."""
     targets: tuple[Target, ...]
     emergency: bool = False
+
+    @property
+    def user(self) -> str:
+        """The user of ours it leads to; empty where it leads to a trunk."""
+        return next((target.user for target in self.targets if isinstance(target, UserTarget)), "")
 
 
 def dialled(uri: SipUri, realm: str) -> str:
@@ -30,11 +36,17 @@ def dialled(uri: SipUri, realm: str) -> str:
     return in_context(normalise(uri.subscriber), uri.phone_context, realm)
 
 
-def from_user(site: Site, number: str) -> Route | None:
-    """Where a number leads that a user of ours dials; None: nowhere."""
+def from_user(site: Site, number: str, uri: SipUri) -> Route | None:
+    """Where a number or name leads that a user of ours dials; None: nowhere.
+
+    Args:
+        uri: where it stood: a user is found by her own name in our domain only.
+    """
     found = site.dialplan.route_outbound(number)
-    if found is None:
+    if found is None or (found.rule_id == BY_NAME and uri.host.lower() != site.realm.lower()):
         return None
+    if found.user:
+        return Route(found.user, (UserTarget(found.user),))
     names: Sequence[str] = (found.trunk, *found.alternatives)
     targets = (_over(site, name, found.number, emergency=found.emergency) for name in names)
     return Route(found.number, tuple(targets), found.emergency)

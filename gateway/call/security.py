@@ -33,7 +33,7 @@ def info(call: CallState, leg: Leg | None = None) -> CallInfo:
     ids = {found.kind: found.call_id for found in reversed(named)}
     return CallInfo(
         call_uid=call.facts.uid,
-        direction="out" if call.facts.outbound else "in",
+        direction=call.facts.way,
         trunk=call.trunk_id,
         user=call.facts.user,
         caller=parties(call)[0],

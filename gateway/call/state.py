@@ -17,7 +17,6 @@ from gateway.call.hops import HopMarks
 from gateway.call.hunt import Hunt
 from gateway.call.leg import Leg
 from gateway.call.making import LegMaker
-from gateway.call.party import Party
 from gateway.media.relay_commands import LegCommand
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture
@@ -70,7 +69,16 @@ class CallFacts:
     """Inbound: who the trunk says is calling."""
     dialled: str = ""
     """What the caller wrote in place of a number, for records: cut, and not cleaned."""
+    callee: str = ""
+    """The user of ours who is called by another one; empty where a trunk is called, or calls."""
     max_forwards: int = 70
+
+    @property
+    def way(self) -> str:
+        """As records name it: `out` to a trunk, `in` from one, `internal` from user to user."""
+        if self.callee:
+            return "internal"
+        return "out" if self.outbound else "in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +126,6 @@ class CallState:
     bridge: Bridge = Bridge()
     last_leg: LegId = CALLER
     hunt: Hunt = field(default_factory=Hunt)
-    party: Party | None = None
-    """Who the browser is shown as the other side; None: nobody but the number it dialled."""
     phase: Phase = Phase.PREPARING
     posture: CallPosture = field(default_factory=CallPosture)
     asks: Asks = field(default_factory=Asks)

@@ -26,6 +26,7 @@ from gateway.media.relay_commands import CloseLeg, Unroute
 from gateway.policy.model import at_least
 from gateway.sip.refer import Referral
 from gateway.sip.subscription import Notice
+from gateway.sip.uri import SipUri
 
 NOBODY = 404
 FORBIDDEN = 403
@@ -47,7 +48,7 @@ def refer(call: CallState, leg: Leg, event: RequestIn) -> None:
     if other is None or _is_busy(call, leg):
         call.emit(Respond(event.key, leg.respond(event.request, PENDING)))
         return
-    route = _route(call, leg, number)
+    route = _route(call, leg, number, referral.refer_to.uri)
     _record(call, leg, referral, number, FORBIDDEN if route is None else 202)
     if route is None:
         call.emit(Respond(event.key, leg.respond(event.request, FORBIDDEN)))
@@ -65,10 +66,10 @@ def _is_busy(call: CallState, leg: Leg) -> bool:
     )
 
 
-def _route(call: CallState, leg: Leg, number: str) -> Route | None:
+def _route(call: CallState, leg: Leg, number: str, uri: SipUri) -> Route | None:
     """Where the one who asks may send the other: a user where she may dial, a trunk to our users or back to itself."""
     if leg.habits.is_person:
-        return routes.from_user(call.site, number)
+        return routes.from_user(call.site, number, uri)
     return routes.from_trunk(call.site, leg.trunk_name, number)
 
 
@@ -127,7 +128,7 @@ def answered(call: CallState, leg: Leg) -> None:
     leaves, stays = call.legs[call.hunt.by], call.asker
     call.policy = leg.policy or call.policy
     call.trunk_id = leg.trunk_name or stays.trunk_name or "-"
-    call.party = Party("", leg.number)
+    leg.party = leg.party or Party("", leg.number)
     _join(call, stays, leg)
     _leave(call, leaves)
     _tell(call, 200)

@@ -6,6 +6,7 @@ Nothing below this module knows the schema. A mistake was told before (`referenc
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from types import MappingProxyType
 
 from gateway.audit.place import MEBIBYTE, AuditPlace
@@ -28,7 +29,7 @@ def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan
     return Site(
         realm=config.realm,
         trunks=MappingProxyType({n: compile_trunk(n, trunk, media.trunk) for n, trunk in config.trunks.items()}),
-        dialplan=compile_dialplan(dialplan),
+        dialplan=compile_dialplan(dialplan, users.users),
         policies=PolicyBook.of({name: trunk.security for name, trunk in config.trunks.items()}),
         users=MappingProxyType({name: _credentials(user) for name, user in users.users.items()}),
         media=media,
@@ -66,13 +67,14 @@ def compile_trunk_tls(tls: schema.TrunkTls) -> TrunkTls:
     return TrunkTls(tls.ca, tls.names, tls.certificate, tls.key, tls.key_password)
 
 
-def compile_dialplan(plan: schema.DialplanFile) -> Dialplan:
-    """The rules of a dialplan file."""
+def compile_dialplan(plan: schema.DialplanFile, users: Iterable[str] | None = None) -> Dialplan:
+    """The rules of a dialplan file, and the users who are reached by name where they are known."""
     return Dialplan(
         outbound=tuple(OutboundRule(**dict(rule)) for rule in plan.outbound),
         inbound=tuple(InboundRule(**dict(rule)) for rule in plan.inbound),
         emergency=plan.emergency,
         emergency_trunks=plan.emergency_trunks,
+        users=frozenset(users) if users is not None else None,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from gateway.config.document import Document, read_document
 from gateway.config.references import check_named_files, check_references
 from gateway.config.schema import DialplanFile, GatewayConfig, UsersFile
 from gateway.config.yaml import Mapping as YamlMapping
-from gateway.config.yaml import Scalar, read_yaml
+from gateway.config.yaml import Node, Scalar, read_yaml
 from gateway.routing.dialplan import Dialplan
 from gateway.site import Site
 
@@ -126,13 +126,25 @@ def read_users(path: Path, environ: Mapping[str, str]) -> Document[UsersFile]:
 def read_dialplan(path: Path) -> Dialplan:
     """Read a dialplan file by itself, without looking at the trunks and users it names.
 
-    A gateway file will do: the dialplan it names is meant.
+    A gateway file will do: the dialplan it names is meant, with the users it names where they can be read.
     """
     root = read_yaml(path)
-    named = root.entries.get("dialplan") if isinstance(root, YamlMapping) else None
-    if isinstance(named, Scalar) and named.text and named.text.isprintable():
-        path = path.parent / named.text
-    return compile_dialplan(read_document(path, DialplanFile, os.environ).model)
+    named, users = _file_named(root, path, "dialplan"), _file_named(root, path, "users")
+    plan = read_document(named or path, DialplanFile, os.environ).model
+    return compile_dialplan(plan, _names_in(users) if named and users else None)
+
+
+def _file_named(root: Node, path: Path, key: str) -> Path | None:
+    """The file a gateway file names under this key."""
+    named = root.entries.get(key) if isinstance(root, YamlMapping) else None
+    return path.parent / named.text if isinstance(named, Scalar) and named.text and named.text.isprintable() else None
+
+
+def _names_in(users: Path) -> Iterable[str] | None:
+    try:
+        return read_users(users, os.environ).model.users
+    except ConfigError:
+        return None
 
 
 def _check_private(path: Path) -> None:

@@ -50,9 +50,10 @@ def check_references(
         errors += _check_users(gateway, users)
     if dialplan is not None:
         errors += [*_check_rule_ids(dialplan), *_check_shadowed(dialplan), *_check_trunk_names(gateway, dialplan)]
+        errors += _check_emergency_rules(dialplan)
         warnings += [*_unrouted_emergencies(dialplan), *_silent_inbound(gateway, dialplan)]
     if users is not None and dialplan is not None:
-        errors += _check_inbound_users(gateway, users, dialplan)
+        errors += _check_rule_users(gateway, users, dialplan)
     for location, finding in _findings(gateway.model, now):
         where = (*location, finding.key)
         if finding.warning:
@@ -269,11 +270,24 @@ def _check_trunk_names(gateway: Gateway, dialplan: Plan) -> Iterator[ConfigError
             yield dialplan.error(where, f"there is no trunk {name}", remedy)
 
 
-def _check_inbound_users(gateway: Gateway, users: Users, dialplan: Plan) -> Iterator[ConfigError]:
-    for index, rule in enumerate(dialplan.model.inbound):
-        if rule.user != SAME_USER and rule.user not in users.model.users:
+def _check_rule_users(gateway: Gateway, users: Users, dialplan: Plan) -> Iterator[ConfigError]:
+    plan = dialplan.model
+    named: list[tuple[Location, str | None]] = [
+        *((("outbound", i, "user"), r.user) for i, r in enumerate(plan.outbound)),
+        *((("inbound", i, "user"), r.user) for i, r in enumerate(plan.inbound)),
+    ]
+    for where, name in named:
+        if name not in (None, SAME_USER) and name not in users.model.users:
             remedy = f"sip-gateway users add {users.path} NAME --realm {gateway.model.realm}"
-            yield dialplan.error(("inbound", index, "user"), f"there is no user {rule.user!r}", remedy)
+            yield dialplan.error(where, f"there is no user {name!r}", remedy)
+
+
+def _check_emergency_rules(dialplan: Plan) -> Iterator[ConfigError]:
+    """A rule that would ring a user for a call for help is never followed."""
+    for index, rule in enumerate(dialplan.model.outbound):
+        if rule.user is not None and rule.dialled in dialplan.model.emergency:
+            remedy = "set emergency_trunks, or take the number out of `emergency`"
+            yield dialplan.error(("outbound", index, "user"), "an emergency call goes to a trunk", remedy)
 
 
 def _findings(config: GatewayConfig, now: datetime.datetime) -> Iterator[tuple[Location, Finding]]:

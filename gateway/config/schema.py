@@ -376,21 +376,31 @@ class UsersFile(Model):
 
 
 class OutboundRule(Model):
-    """Dialled number -> trunk."""
+    """Dialled number or name -> trunk, or user."""
 
     id: Name
     """Name of the rule in logs and audit records; unique in the file."""
     dialled: Dialled
     """Exact number or a pattern where a final `*` stands for any rest, for example +49*. The rest holds no `*` and
     no `#` (feature codes) unless the pattern begins with one of them or is `*` alone."""
-    trunk: Name
-    """Trunk that gets the call."""
+    trunk: Name | None = None
+    """Trunk that gets the call; a rule has this or `user`."""
+    user: str | None = None
+    """Browser user who rings, on all browsers, in place of a trunk. `*`: the user whose name is what was dialled."""
     strip: int = Field(default=0, ge=0, le=32)
-    """Characters taken from the front of the number before it is sent."""
+    """Characters taken from the front of the number before the trunk gets it."""
     prefix: Prefix = ""
     """Characters put in front of the number after `strip`."""
     emergency: bool = False
-    """Calls by this rule are emergency calls: they always connect. Only for one exact number."""
+    """Calls by this rule are emergency calls: they always connect. Only for one exact number, and a trunk."""
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> OutboundRule:
+        if (self.trunk is None) == (self.user is None):
+            raise ValueError("a rule has either `trunk` or `user`: where a call goes that it matches")
+        if self.user is not None and (self.strip or self.prefix or self.emergency):
+            raise ValueError("`strip`, `prefix` and `emergency` are for rules with a `trunk`")
+        return self
 
     @model_validator(mode="after")
     def _emergency_is_exact(self) -> OutboundRule:

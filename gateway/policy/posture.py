@@ -298,7 +298,7 @@ class CallPosture:
     def labels(self) -> dict[LegId, str]:
         """What each leg is called: by its kind; the second of a kind with its number, `browser-2`."""
         found: dict[LegId, str] = {}
-        for leg, vector in self._vectors.items():
-            kind = vector.leg.value
+        for leg in sorted(self._vectors):
+            kind = self._vectors[leg].leg.value
             found[leg] = kind if kind not in found.values() else f"{kind}-{leg}"
         return found

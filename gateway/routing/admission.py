@@ -15,9 +15,10 @@ from gateway.base.termination import Termination
 MAX_CALLS_PER_USER = 8
 """Calls one browser user may have dialled at once: a person has two ears, a fraudster dials in parallel."""
 MAX_INBOUND_PER_USER = 8
-"""Calls to one user at once, answered ones included."""
+"""Calls to one user at once, answered ones included; those of trunks and those of other users are counted apart, so
+that strangers keep no colleague away."""
 MAX_RINGING_PER_USER = 4
-"""Calls that ring at one user at once: who gets a fifth would not look at it, and a flood must not bury the page."""
+"""Of these, calls that ring: who gets a fifth would not look at it, and a flood must not bury the page."""
 MAX_EMERGENCY_PER_USER = 3
 """Emergency calls of one user at once: one talks, one hangs while its line dies, one is dialled anew or bridges police
 and ambulance. A page that dials 112 in a loop must not keep a call centre busy."""
@@ -34,6 +35,8 @@ class CallKind(Enum):
     """From a trunk."""
     EMERGENCY = auto()
     """From a browser, to an emergency number."""
+    INTERNAL = auto()
+    """To a user, from a browser: the callee's part of a call that takes its caller's place among those she dialled."""
 
 
 def _never() -> bool:
@@ -86,25 +89,28 @@ class CallCaps:
     def _count(self, kind: CallKind, more: int) -> None:
         if kind is CallKind.EMERGENCY:
             self._emergency += more
-        else:
+        elif kind is not CallKind.INTERNAL:
             self._ordinary += more
 
     def _refusal(self, user: str, kind: CallKind) -> Termination | None:
         held = [seat for seat in self._seats.get(user, ()) if seat.kind is kind]
         if kind is CallKind.EMERGENCY:
             return Termination.EMERGENCY_LIMIT if len(held) >= MAX_EMERGENCY_PER_USER else None
-        if kind is CallKind.INBOUND:
-            return self._inbound_refusal(held)
+        if kind in (CallKind.INBOUND, CallKind.INTERNAL):
+            return self._callee_refusal(held) or (self._inbound_refusal() if kind is CallKind.INBOUND else None)
         if self._ordinary >= self._total or len(held) >= self._per_user:
             return Termination.OVERLOADED
         return None
 
-    def _inbound_refusal(self, held: list[Seat]) -> Termination | None:
-        if len(held) >= MAX_INBOUND_PER_USER or sum(seat.rings() for seat in held) >= MAX_RINGING_PER_USER:
-            return Termination.USER_BUSY
-        if self._ordinary >= self._total or self._ringing() >= max(1, int(self._total * RINGING_SHARE)):
-            return Termination.OVERLOADED
-        return None
+    def _callee_refusal(self, held: list[Seat]) -> Termination | None:
+        """What one person can be called by at once, by trunks and by other users each."""
+        many = len(held) >= MAX_INBOUND_PER_USER or sum(seat.rings() for seat in held) >= MAX_RINGING_PER_USER
+        return Termination.USER_BUSY if many else None
+
+    def _inbound_refusal(self) -> Termination | None:
+        """What all trunks together may bring."""
+        full = self._ordinary >= self._total or self._ringing() >= max(1, int(self._total * RINGING_SHARE))
+        return Termination.OVERLOADED if full else None
 
     def _ringing(self) -> int:
         """Calls from trunks that nobody has answered yet."""

@@ -1,4 +1,4 @@
-"""The dialplan: which trunk a dialled number takes and which user an incoming call rings. First match wins.
+"""The dialplan: which trunk or user what is dialled leads to, and which user an incoming call rings. First match wins.
 
 Numbers come in normalised (`numbers.normalise`); a number no rule names is not called.
 """
@@ -6,7 +6,7 @@ Numbers come in normalised (`numbers.normalise`); a number no rule names is not 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from gateway.routing.numbers import is_dialable
@@ -14,23 +14,29 @@ from gateway.routing.numbers import is_dialable
 EMERGENCY_RULE = "emergency"
 """Rule id of an emergency call that goes to `emergency_trunks`."""
 
+BY_NAME = "by-name"
+"""Rule id of a call to a user whose own name was dialled and no rule names."""
+
 SAME_USER = "*"
-"""As the user of an inbound rule: the user whose name is the dialled number."""
+"""As the user of a rule: the user whose name is what was dialled."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundRule:
-    """Dialled number -> trunk."""
+    """Dialled number or name -> trunk, or user."""
 
     id: str
     dialled: str
     """The number, or what it begins with before a final `*` (see `matches`)."""
-    trunk: str
+    trunk: str | None = None
+    """None: the call goes to `user`."""
     strip: int = 0
     """Characters taken from the front of the number before it is sent."""
     prefix: str = ""
     """Characters put in front of it after that."""
     emergency: bool = False
+    user: str | None = None
+    """Browser user who rings, in place of a trunk; such a rule changes no number and is never an emergency's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,17 @@ class OutboundRoute:
 
     rule_id: str
     trunk: str
+    """Empty when a user rings."""
     number: str
-    """What is sent to the trunk: the dialled number after `strip` and `prefix`."""
+    """What is sent to the trunk: the dialled number after `strip` and `prefix`; or the user who rings."""
     emergency: bool
     alternatives: tuple[str, ...] = ()
     """Further trunks to try, in order; only emergency calls have them."""
+
+    @property
+    def user(self) -> str:
+        """Who rings; empty when the call goes to a trunk."""
+        return "" if self.trunk else self.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +121,8 @@ class Dialplan:
     """Numbers that always connect."""
     emergency_trunks: tuple[str, ...] = ()
     """Trunks tried for an emergency number, in order."""
+    users: frozenset[str] | None = field(default=None, repr=False)
+    """Names of the browser users, as they sign in: upper and lower case differ. None: the plan was read by itself."""
 
     @cached_property
     def _outbound(self) -> tuple[OutboundRule, ...]:
@@ -120,17 +134,26 @@ class Dialplan:
         return number in self.emergency or any(r.emergency and r.dialled == number for r in self._outbound)
 
     def route_outbound(self, number: str) -> OutboundRoute | None:
-        """The trunk for a number dialled in a browser; None when no rule names it."""
+        """Where a number or name dialled in a browser leads; None when no rule names it and it is no user's name."""
         emergency = self.is_emergency(number)
-        rule = next((r for r in self._outbound if matches(r.dialled, number)), None)
+        rule = next((rule for rule in self._outbound if _may_take(rule, number, emergency)), None)
         trunks = self.emergency_trunks
         if emergency and trunks and not (rule and rule.emergency):
             return OutboundRoute(EMERGENCY_RULE, trunks[0], number, True, trunks[1:])
-        sent = _rewritten(rule, number) if rule else ""
-        if rule is None or not sent:
+        if rule is None:
+            return None if emergency else self._to_user(BY_NAME, number)
+        if rule.trunk is None:
+            return self._to_user(rule.id, number if rule.user == SAME_USER else rule.user or "")
+        sent = _rewritten(rule, number)
+        if not sent:
             return None
         others = tuple(t for t in trunks if t != rule.trunk) if emergency and sent == number else ()
         return OutboundRoute(rule.id, rule.trunk, sent, emergency, others)
+
+    def _to_user(self, rule_id: str, name: str) -> OutboundRoute | None:
+        """The way to a user of ours; nobody else is looked for."""
+        known = name in self.users if self.users is not None else rule_id != BY_NAME
+        return OutboundRoute(rule_id, "", name, False) if known else None
 
     def route_inbound(self, trunk: str, number: str) -> InboundRoute | None:
         """The user a call from this trunk rings; None when no rule names the number."""
@@ -150,12 +173,23 @@ class Dialplan:
         if route is not None and route.rule_id == EMERGENCY_RULE:
             yield f"emergency_trunks: {_where(route)}"
             return
+        emergency, rule = self.is_emergency(number), None
         for rule in self._outbound:
-            if matches(rule.dialled, number):
+            if _may_take(rule, number, emergency):
                 yield f"rule {rule.id} ({rule.dialled}): matches"
                 break
-            yield f"rule {rule.id} ({rule.dialled}): no match"
-        yield _where(route) if route else "no route: the call is refused with 404"
+            why = "leads to a user" if matches(rule.dialled, number) else "no match"
+            yield f"rule {rule.id} ({rule.dialled}): {why}"
+        else:
+            rule = None
+        yield _where(route) if route else self._nowhere(rule, emergency=emergency)
+
+    def _nowhere(self, rule: OutboundRule | None, *, emergency: bool) -> str:
+        words = "no route: the call is refused with 404"
+        if rule is not None and rule.user is not None:
+            return f"{words}, for there is no such user"
+        unknown = rule is None and self.users is None and not emergency
+        return f"{words}, unless it is the name of a user" if unknown else words
 
     def _inbound_steps(self, trunk: str, number: str) -> Iterator[str]:
         for rule in self.inbound:
@@ -171,7 +205,14 @@ class Dialplan:
 
 
 def _where(route: OutboundRoute) -> str:
+    if route.user:
+        return f"user {route.user} rings" + (", whose name it is" if route.rule_id == BY_NAME else "")
     return f"trunk {route.trunk} gets {route.number}" + "".join(f", then {t} is tried" for t in route.alternatives)
+
+
+def _may_take(rule: OutboundRule, number: str, emergency: bool) -> bool:
+    """Whether a rule decides about this number: a call for help never ends at a user's browser."""
+    return matches(rule.dialled, number) and not (emergency and rule.trunk is None)
 
 
 def _from_trunk(rule: InboundRule, trunk: str) -> bool:

@@ -46,6 +46,15 @@ def test_a_record_is_found_by_call_user_trunk_time_and_severity(wanted: Wanted, 
     assert wanted.matches(FINAL) is found
 
 
+def test_a_call_between_two_users_is_a_record_of_both() -> None:
+    internal = {**FINAL, "dir": "internal", "to": "bob", "sip_call_id": {"browser": "one", "trunk": "", "peer": "two"}}
+    assert Wanted(user="alice").matches(internal)
+    assert Wanted(user="Bob").matches(internal)
+    assert not Wanted(user="carol").matches(internal)
+    assert Wanted(call="two").matches(internal)
+    assert not Wanted(user="bob").matches({**internal, "dir": "out"})
+
+
 def test_a_record_without_a_call_is_of_no_call() -> None:
     assert not Wanted(call="c-").matches({"type": "admin.start"})
 

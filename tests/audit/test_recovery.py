@@ -165,6 +165,17 @@ def test_the_end_after_a_crash_says_what_is_known_and_null_where_nothing_is(tmp_
     assert final["log_ended"] == "2030-03-17T17:46:40.250000Z"
 
 
+def test_two_legs_of_a_kind_are_told_apart_after_a_crash_as_in_a_final_record(tmp_path: Path) -> None:
+    bench = started(tmp_path)
+    call(bench, "one")
+    leg(bench, "one", "browser", "HOP_BY_HOP", leg_id=2)
+    leg(bench, "one", "browser", "HOP_BY_HOP", "leg.pending", leg_id=1)
+    killed(bench)
+    opened(tmp_path)
+    ((final,),) = finals(tmp_path).values()
+    assert final["legs"] == {"browser": "pending", "browser-2": "HOP_BY_HOP"}
+
+
 def test_a_leg_that_never_had_keys_has_no_grade_after_a_crash(tmp_path: Path) -> None:
     bench = started(tmp_path)
     call(bench, "one")

@@ -88,6 +88,16 @@ def test_a_call_no_rule_gave_a_trunk_says_so() -> None:
     assert "out alice -> 700 without a trunk, not answered" in words
 
 
+def test_the_legs_of_a_call_between_two_browsers_are_told_apart() -> None:
+    call = {"dir": "internal", "trunk": "-", "from": "alice", "to": "bob"}
+    final = render({"type": "call.final", **call, "answered": True, "duration": 2.0})
+    assert "internal alice -> bob, answered, 2.0 s" in final
+    leg = {"type": "leg.secured", **call, "leg": "browser", "leg_id": 2, "decision": "allowed"}
+    assert "browser leg 2 allowed" in render(leg)
+    verified = {"type": "leg.verified", **call, "leg": "browser", "leg_id": 1, "received": "authenticated"}
+    assert "browser leg 1, packets received authenticated" in render(verified)
+
+
 def test_every_checkpoint_has_words_and_a_later_one_is_shown_as_it_is() -> None:
     for checkpoint in Checkpoint:
         assert checkpoint.value not in render({"type": "leg.secured", "checkpoint": checkpoint.value})

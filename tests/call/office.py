@@ -42,9 +42,14 @@ PLAN = {
         {"id": "old", "dialled": "7*", "trunk": "old"},
         {"id": "all", "dialled": "6*", "trunk": "pbx"},
         {"id": "soft", "dialled": "8*", "trunk": "soft"},
+        {"id": "desk", "dialled": "201", "user": "bob"},
+        {"id": "names", "dialled": "c*", "user": "*"},
     ],
     "inbound": [{"id": "alice", "dialled": "100", "user": "alice"}],
 }
+
+
+PEOPLE = ("alice", "bob", "carol", "998", "999")
 
 
 def site(directory: Path, calls: int = 2, **settings: object) -> Site:
@@ -55,7 +60,7 @@ def site(directory: Path, calls: int = 2, **settings: object) -> Site:
         "soft": {"target": "sip:soft.example;transport=tls", "security": "prefer"},
     }
     own = {"audit": {"directory": str(directory)}, "limits": {"calls": calls}, "trunks": trunks}
-    return made_site(PLAN, **{**own, **settings})
+    return made_site(PLAN, people=PEOPLE, **{**own, **settings})
 
 
 class Sip:
@@ -202,12 +207,17 @@ class Office:
         self.manager = CallManager(self.services, cast(DigestServer, None))
         self.manager.location.identities.authenticate(BROWSER_FLOW, "alice")
 
-    def bind(self, contact: str = "<sip:alice@client.invalid;transport=ws>", flow: Flow = BROWSER_FLOW) -> None:
-        """A browser of alice is reachable, as after a REGISTER over this flow."""
-        self.manager.location.identities.authenticate(flow, "alice")
+    def bind(
+        self,
+        contact: str = "<sip:alice@client.invalid;transport=ws>",
+        flow: Flow = BROWSER_FLOW,
+        user: str = "alice",
+    ) -> None:
+        """A browser of a user is reachable, as after a REGISTER over this flow."""
+        self.manager.location.identities.authenticate(flow, user)
         node = self.manager.location.node
         binding = Binding(node, flow, NameAddr.parse(contact), contact, f"reg-{flow.id}", 1, 600.0)
-        self.manager.bindings.put("alice", [binding], [])
+        self.manager.bindings.put(user, [binding], [])
 
     def request(self, request: Request, *, key: str = "in-1", flow: Flow = BROWSER_FLOW) -> None:
         self.manager.on_event(RequestReceived(key, request, flow))

@@ -95,16 +95,23 @@ def test_a_dialplan_keeps_its_rules_in_their_order() -> None:
             "outbound": [
                 {"id": "a", "dialled": "0*", "trunk": "pbx", "strip": 1, "prefix": "+49"},
                 {"id": "sos", "dialled": "110", "trunk": "old", "emergency": "true"},
+                {"id": "ext", "dialled": "11", "user": "bob"},
             ],
             "inbound": [{"id": "b", "dialled": "*", "user": "alice", "trunk": "pbx"}],
         }
     )
-    assert compile_dialplan(file) == Dialplan(
-        outbound=(OutboundRule("a", "0*", "pbx", 1, "+49"), OutboundRule("sos", "110", "old", emergency=True)),
+    assert compile_dialplan(file, {"alice": 1}) == Dialplan(
+        outbound=(
+            OutboundRule("a", "0*", "pbx", 1, "+49"),
+            OutboundRule("sos", "110", "old", emergency=True),
+            OutboundRule("ext", "11", user="bob"),
+        ),
         inbound=(InboundRule("b", "*", "alice", "pbx"),),
         emergency=("112",),
         emergency_trunks=("pbx",),
+        users=frozenset({"alice"}),
     )
+    assert compile_dialplan(file).users is None
 
 
 def test_ranges_of_ports_hold_their_last_one() -> None:

@@ -328,6 +328,24 @@ def test_no_pattern_passes_as_an_emergency_rule(files: Files) -> None:
     assert only_mistake(files).key == "outbound[1]"
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("", "either `trunk` or `user`"),
+        (", trunk: pbx, user: alice", "either `trunk` or `user`"),
+        (", user: alice, strip: 1", "are for rules with a `trunk`"),
+        (", user: alice, prefix: '0'", "are for rules with a `trunk`"),
+        (", user: alice, emergency: yes", "are for rules with a `trunk`"),
+    ],
+)
+def test_a_rule_leads_to_one_trunk_or_one_user(files: Files, keys: str, words: str) -> None:
+    files.dialplan = files.dialplan.replace('dialled: "1*", trunk: pbx', f'dialled: "112"{keys}')
+    error = only_mistake(files)
+    assert words in error.message
+    assert error.key == "outbound[1]"
+    assert "outbound[1]" in error.remedy
+
+
 def test_a_dialplan_is_read_by_itself(files: Files) -> None:
     files.write()
     assert [r.id for r in read_dialplan(files.directory / "plan.yaml").outbound] == ["world", "house"]

@@ -41,6 +41,32 @@ def test_a_star_as_user_needs_no_user_of_that_name(files: Files) -> None:
     assert load(files).dialplan.inbound[1].user == "*"
 
 
+def test_a_user_an_outbound_rule_names_must_exist(files: Files) -> None:
+    rule(files, '{id: ext, dialled: "2001", user: bob}')
+    error = only_mistake(files)
+    assert (error.key, error.message) == ("outbound[2].user", "there is no user 'bob'")
+    assert "users add" in error.remedy
+
+
+def test_an_outbound_rule_may_lead_to_a_user(files: Files) -> None:
+    rule(files, '{id: ext, dialled: "2001", user: alice}')
+    rule(files, '{id: names, dialled: "*", user: "*"}')
+    site = load(files).site
+    assert [found.user for dialled in ("2001", "alice") if (found := site.dialplan.route_outbound(dialled))] == [
+        "alice",
+        "alice",
+    ]
+    assert site.dialplan.route_outbound("bob") is None
+
+
+def test_the_rule_of_an_emergency_number_leads_to_no_user(files: Files) -> None:
+    files.dialplan = files.dialplan.replace('dialled: "1*"', 'dialled: "2*"')
+    rule(files, '{id: guard, dialled: "112", user: alice}')
+    error = only_mistake(files)
+    assert (error.key, error.message) == ("outbound[2].user", "an emergency call goes to a trunk")
+    assert "emergency_trunks" in error.remedy
+
+
 def test_rule_ids_are_unique_across_both_directions(files: Files) -> None:
     files.dialplan += '  - {id: world, dialled: "101", user: alice}\n'
     error = only_mistake(files)

@@ -13,7 +13,7 @@ from gateway.routing.admission import (
     Seat,
 )
 
-DIALLED, INBOUND, EMERGENCY = CallKind.DIALLED, CallKind.INBOUND, CallKind.EMERGENCY
+DIALLED, INBOUND, EMERGENCY, INTERNAL = CallKind.DIALLED, CallKind.INBOUND, CallKind.EMERGENCY, CallKind.INTERNAL
 
 
 def taken(caps: CallCaps, user: str, kind: CallKind = DIALLED, *, rings: bool = False) -> Seat:
@@ -114,3 +114,20 @@ def test_a_call_is_released_once() -> None:
     assert caps.live == 1
     caps.release(again)
     assert caps.live == 0
+
+
+def test_ringing_strangers_keep_no_colleague_away_and_colleagues_no_stranger() -> None:
+    caps = CallCaps(100)
+    for kind in (INBOUND, INTERNAL):
+        for _ in range(MAX_RINGING_PER_USER):
+            taken(caps, "a", kind, rings=True)
+        assert caps.take("a", kind, lambda: True) is Termination.USER_BUSY
+
+
+def test_the_callees_part_of_a_call_between_users_takes_no_room_of_its_own() -> None:
+    caps = CallCaps(2)
+    for user in ("a", "b"):
+        taken(caps, user)
+        taken(caps, "c", INTERNAL, rings=True)
+    assert caps.live == 2
+    assert caps.take("d", DIALLED) is Termination.OVERLOADED

@@ -12,6 +12,13 @@ PATTERNS = st.text(alphabet="01*#+", min_size=1, max_size=4)
 NUMBERS = st.text(alphabet="01*#+", min_size=1, max_size=5)
 
 
+USERS = frozenset({"alice", "bob", "200", "112"})
+
+
+def to_user(rule_id: str, dialled: str, user: str) -> OutboundRule:
+    return OutboundRule(id=rule_id, dialled=dialled, user=user)
+
+
 def outbound(
     rule_id: str, dialled: str, trunk: str = "pbx", *, strip: int = 0, prefix: str = "", emergency: bool = False
 ) -> OutboundRule:
@@ -23,13 +30,17 @@ def inbound(rule_id: str, dialled: str, user: str, trunk: str | None = None) -> 
 
 
 def plan(
-    *rules: OutboundRule | InboundRule, emergency: tuple[str, ...] = ("112",), trunks: tuple[str, ...] = ()
+    *rules: OutboundRule | InboundRule,
+    emergency: tuple[str, ...] = ("112",),
+    trunks: tuple[str, ...] = (),
+    users: frozenset[str] | None = USERS,
 ) -> Dialplan:
     return Dialplan(
         outbound=tuple(r for r in rules if isinstance(r, OutboundRule)),
         inbound=tuple(r for r in rules if isinstance(r, InboundRule)),
         emergency=emergency,
         emergency_trunks=trunks,
+        users=users,
     )
 
 
@@ -177,3 +188,74 @@ def test_the_explanation_ends_with_the_route_that_is_taken() -> None:
         "user bob rings",
     )
     assert routes.explain("3", trunk="pbx")[-1] == "no route: the call is refused with 404"
+
+
+def rings(plan: Dialplan, dialled: str) -> str | None:
+    """The user who rings when that is dialled in a browser."""
+    route = plan.route_outbound(dialled)
+    return route.user if route is not None else None
+
+
+def test_a_rule_may_name_a_user_in_place_of_a_trunk() -> None:
+    routes = plan(to_user("ext", "11", "bob"), outbound("rest", "*"))
+    assert routes.route_outbound("11") == OutboundRoute("ext", "", "bob", False)
+    assert rings(routes, "11") == "bob"
+    assert rings(routes, "12") == ""
+
+
+@pytest.mark.parametrize(("dialled", "user"), [("alice", "alice"), ("200", "200"), ("Alice", None), ("carol", None)])
+def test_a_star_as_user_of_an_outbound_rule_is_the_user_named_like_what_was_dialled(
+    dialled: str, user: str | None
+) -> None:
+    assert rings(plan(to_user("names", "*", "*")), dialled) == user
+
+
+@pytest.mark.parametrize(("dialled", "user"), [("bob", "bob"), ("200", "200"), ("BOB", None), ("carol", None)])
+def test_a_users_own_name_reaches_her_without_a_rule_in_the_case_she_signs_in_with(
+    dialled: str, user: str | None
+) -> None:
+    assert rings(plan(), dialled) == user
+
+
+def test_a_rule_that_matches_decides_before_a_name_does() -> None:
+    routes = plan(outbound("all", "*", "pbx"))
+    assert routes.route_outbound("bob") == OutboundRoute("all", "pbx", "bob", False)
+
+
+def test_a_rule_whose_user_is_not_there_refuses_and_lets_no_later_rule_take_the_call() -> None:
+    routes = plan(to_user("names", "c*", "*"), outbound("all", "*", "pbx"))
+    assert routes.route_outbound("carol") is None
+    assert plan(to_user("gone", "7", "carol"), outbound("all", "*")).route_outbound("7") is None
+
+
+@pytest.mark.parametrize("trunks", [(), ("carrier",)])
+def test_a_call_for_help_never_ends_at_a_browser(trunks: tuple[str, ...]) -> None:
+    """Neither by a rule above the trunk's, nor because a user is called like the number."""
+    routes = plan(
+        to_user("names", "*", "*"), to_user("guard", "112", "bob"), outbound("all", "*", "pbx"), trunks=trunks
+    )
+    taken = routes.route_outbound("112")
+    assert taken is not None
+    assert (taken.trunk, taken.emergency, taken.user) == (*(trunks or ("pbx",)), True, "")
+    assert rings(plan(to_user("names", "*", "*")), "112") is None
+    assert rings(plan(), "112") is None
+
+
+def test_the_explanation_says_which_user_rings_and_why_nobody_does() -> None:
+    routes = plan(to_user("ext", "1*", "*"), outbound("world", "+*"))
+    assert routes.explain("bob") == (
+        "rule ext (1*): no match",
+        "rule world (+*): no match",
+        "user bob rings, whose name it is",
+    )
+    assert plan(to_user("ext", "11", "bob")).explain("11") == ("rule ext (11): matches", "user bob rings")
+    assert routes.explain("12")[-1] == "no route: the call is refused with 404, for there is no such user"
+    assert routes.explain("carol")[-1] == "no route: the call is refused with 404"
+    assert "rule ext (1*): leads to a user" in routes.explain("112")
+
+
+def test_a_plan_read_without_its_users_says_what_it_does_not_know() -> None:
+    routes = plan(to_user("ext", "11", "bob"), users=None)
+    assert routes.explain("11")[-1] == "user bob rings"
+    assert routes.explain("bob")[-1] == "no route: the call is refused with 404, unless it is the name of a user"
+    assert routes.explain("112")[-1] == "no route: the call is refused with 404"

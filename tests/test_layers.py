@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,3 +110,29 @@ def test_nothing_pure_imports_what_is_forbidden() -> None:
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         if named(module):
             assert not forbidden & set(imported(path)), module
+
+
+FIRST = """
+import importlib, sys
+for name in sys.argv[1:]:
+    package = ".".join(name.split(".")[:2])
+    for loaded in [module for module in sys.modules if (module + ".").startswith(package + ".")]:
+        del sys.modules[loaded]
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        print(name, repr(error))
+"""
+
+
+def test_each_module_can_be_the_first_that_is_imported() -> None:
+    """A circle inside a package is seen only by whoever comes in at its wrong end; between packages there is none."""
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted((ROOT / "gateway").rglob("*.py"))
+        if path.stem != "__main__"
+    ]
+    asked = subprocess.run(
+        [sys.executable, "-c", FIRST, *names], cwd=ROOT, capture_output=True, text=True, timeout=100, check=True
+    )
+    assert asked.stdout == ""

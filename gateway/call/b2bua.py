@@ -28,6 +28,7 @@ from gateway.call import (
     outcomes,
     proof,
     report,
+    requests,
     security,
     telling,
     transfer,
@@ -193,7 +194,7 @@ _OF_A_LEG: dict[Timer, Callable[[CallState, Leg], None]] = {
     Timer.REFERRAL: transfer.expired,
 }
 _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
-    RequestIn: change.request,
+    RequestIn: requests.request,
     ResponseIn: outcomes.response,
     RequestFailed: outcomes.failed,
     AckIn: acknowledging.acknowledged,

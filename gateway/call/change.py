@@ -7,76 +7,26 @@ direction must follow. So hold works even where the other side refuses re-INVITE
 from __future__ import annotations
 
 from gateway.base.codes import Code
-from gateway.base.errors import SdpError, SipError
+from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import answering, bridge, direction, ending, flows, forks, report, security, transfer
+from gateway.call import answering, bridge, direction, ending, flows, report, security
 from gateway.call.agreed import AgreedMedia
 from gateway.call.asks import Ask
 from gateway.call.effects import Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
-from gateway.call.leg import ALLOW, KeyingError, Leg, warning
+from gateway.call.leg import KeyingError, Leg, warning
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
 from gateway.policy.evaluate import Verdict
 from gateway.sdp.media import Direction
 from gateway.sdp.negotiation import common_codecs
 from gateway.sdp.session import BackOff, Description, Glare, OurProposal, Session, Way
-from gateway.sip.dialog import request_dialog_key
-from gateway.sip.reason import read_reasons
 
 MAX_WEAKENING_ATTEMPTS = 2
 """POLICY A2 mid.crypto_removed: the first try is refused, the second ends the call."""
 
 
-def request(call: CallState, event: RequestIn) -> None:
-    """A request inside a dialog of the call."""
-    leg = call.legs.get(event.leg)
-    if leg is None or not flows.admits(call, leg, event):
-        return
-    tag = event.request.from_.tag or ""
-    lost = leg.dialog is not None and request_dialog_key(event.request) != leg.dialog.key
-    if lost or tag in leg.done_with or leg.hung_up or (leg.gone and event.request.method != "BYE"):
-        _of_a_lost_fork(call, leg, event)
-        return
-    dialog = leg.dialog or leg.early_dialog(tag)
-    if dialog is not None:
-        try:
-            dialog.accept_sequence(event.request)
-        except SipError as error:
-            call.emit(Respond(event.key, leg.respond(event.request, error.status)))
-            return
-    handler = _HANDLERS.get(event.request.method)
-    if handler is None:
-        response = leg.respond(event.request, 405, headers=(("Allow", ALLOW),))
-        call.emit(Respond(event.key, response))
-        return
-    handler(call, leg, event)
-
-
-def _of_a_lost_fork(call: CallState, leg: Leg, event: RequestIn) -> None:
-    """A dialog our INVITE made besides the one that won: it may end, the call goes on."""
-    status = 200 if event.request.method == "BYE" else 481
-    call.emit(Respond(event.key, leg.respond(event.request, status)))
-
-
-def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
-    if not (leg.confirmed or leg.is_caller):
-        forks.hung_up_early(call, leg, event)
-        return
-    hung_up = Termination.HANGUP_BROWSER if leg.habits.is_person else Termination.HANGUP_TRUNK
-    if not leg.confirmed:
-        hung_up = Termination.CANCELLED
-    call.emit(Respond(event.key, leg.respond(event.request, 200)))  # who knows already need not wait for the record
-    if transfer.lets_go(call, leg):
-        return
-    ending.terminate(call, hung_up, by=leg.id, reasons=read_reasons(event.request.headers))
-
-
-def _options(call: CallState, leg: Leg, event: RequestIn) -> None:
-    call.emit(Respond(event.key, leg.respond(event.request, 200, headers=(("Allow", ALLOW),))))
-
-
-def _offer(call: CallState, leg: Leg, event: RequestIn) -> None:
+def offered(call: CallState, leg: Leg, event: RequestIn) -> None:
     """A re-INVITE or UPDATE (RFC 3261 14.2, RFC 3311 5.2)."""
     if not flows.keeps_its_target(call, leg, event):
         return
@@ -310,13 +260,3 @@ def _reoffer_refused(call: CallState, leg: Leg, status: int) -> None:
     call.count(leg.talk.refused())
     if status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
         ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)
-
-
-_HANDLERS = {
-    "BYE": _bye,
-    "INVITE": _offer,
-    "UPDATE": _offer,
-    "OPTIONS": _options,
-    "REFER": transfer.refer,
-    "SUBSCRIBE": transfer.subscribed,
-}

@@ -216,9 +216,13 @@ def handshake(
 def upgrade(
     gateway: Address, context: ssl.SSLContext | None, request: bytes, source: str = ""
 ) -> tuple[int, bytes, socket.socket, bytes]:
-    """Send an HTTP request; the status, the head, the connection and what followed the head."""
+    """Send an HTTP request; the status, the head, the connection and what followed the head.
+
+    The status is 0 if there was none; who is too much is cut off while it is still talking.
+    """
     sock = connect(gateway, context, source)
-    sock.sendall(request)
+    with contextlib.suppress(OSError):
+        sock.sendall(request)
     data, end = b"", time.monotonic() + 5
     while b"\r\n\r\n" not in data:
         more = receive_some(sock, end)

@@ -62,6 +62,7 @@ class FakeTrunk:
         self.look: Callable[[Request], None] = lambda _request: None
         """Called with each request as it arrives, before anything is answered, in the trunk's own thread."""
         self._ringing: dict[str, Request] = {}
+        self._said: dict[str, Sequence[Answer]] = {}
         self._context: ssl.SSLContext | None = None
         if transport == "tls" and pair is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -177,13 +178,20 @@ class FakeTrunk:
         self.seen.append(message)
         if message.method == "ACK":
             return
-        answers = self.script(message) if message.method == "INVITE" else [(self.status, b"")]
+        answers = self._answers(message) if message.method == "INVITE" else [(self.status, b"")]
         for status, body in answers:
             send(bytes(self.answer(message, status, body)))
         if message.method == "INVITE" and all(status < 200 for status, _ in answers):
             self._ringing[message.call_id] = message
         if message.method == "CANCEL" and message.call_id in self._ringing:
             send(bytes(self.answer(self._ringing.pop(message.call_id), 487, b"")))
+
+    def _answers(self, request: Request) -> Sequence[Answer]:
+        """What the script says; an INVITE sent again hears what it heard before (RFC 3261 17.2.1)."""
+        branch = request.vias[0].branch
+        if not self._said.get(branch):
+            self._said[branch] = self.script(request)
+        return self._said[branch]
 
     def answer(self, request: Request, status: int, body: bytes) -> Response:
         suffix = "" if self.transport == "udp" else f";transport={self.transport}"

@@ -1,0 +1,71 @@
+"""Requests inside a dialog of the call: whose they are, whether they come in order, who answers (RFC 3261 12.2.2)."""
+
+from __future__ import annotations
+
+from gateway.base.errors import SipError
+from gateway.base.termination import Termination
+from gateway.call import change, ending, flows, forks, transfer
+from gateway.call.effects import Respond
+from gateway.call.events import RequestIn
+from gateway.call.leg import ALLOW, Leg
+from gateway.call.state import CallState
+from gateway.sip.dialog import request_dialog_key
+from gateway.sip.reason import read_reasons
+
+
+def request(call: CallState, event: RequestIn) -> None:
+    """A request inside a dialog of the call."""
+    leg = call.legs.get(event.leg)
+    if leg is None or not flows.admits(call, leg, event):
+        return
+    tag = event.request.from_.tag or ""
+    lost = leg.dialog is not None and request_dialog_key(event.request) != leg.dialog.key
+    if lost or tag in leg.done_with or leg.hung_up or (leg.gone and event.request.method != "BYE"):
+        _of_a_lost_fork(call, leg, event)
+        return
+    dialog = leg.dialog or leg.early_dialog(tag)
+    if dialog is not None:
+        try:
+            dialog.accept_sequence(event.request)
+        except SipError as error:
+            call.emit(Respond(event.key, leg.respond(event.request, error.status)))
+            return
+    handler = _HANDLERS.get(event.request.method)
+    if handler is None:
+        response = leg.respond(event.request, 405, headers=(("Allow", ALLOW),))
+        call.emit(Respond(event.key, response))
+        return
+    handler(call, leg, event)
+
+
+def _of_a_lost_fork(call: CallState, leg: Leg, event: RequestIn) -> None:
+    """A dialog our INVITE made besides the one that won: it may end, the call goes on."""
+    status = 200 if event.request.method == "BYE" else 481
+    call.emit(Respond(event.key, leg.respond(event.request, status)))
+
+
+def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
+    if not (leg.confirmed or leg.is_caller):
+        forks.hung_up_early(call, leg, event)
+        return
+    hung_up = Termination.HANGUP_BROWSER if leg.habits.is_person else Termination.HANGUP_TRUNK
+    if not leg.confirmed:
+        hung_up = Termination.CANCELLED
+    call.emit(Respond(event.key, leg.respond(event.request, 200)))  # who knows already need not wait for the record
+    if transfer.lets_go(call, leg):
+        return
+    ending.terminate(call, hung_up, by=leg.id, reasons=read_reasons(event.request.headers))
+
+
+def _options(call: CallState, leg: Leg, event: RequestIn) -> None:
+    call.emit(Respond(event.key, leg.respond(event.request, 200, headers=(("Allow", ALLOW),))))
+
+
+_HANDLERS = {
+    "BYE": _bye,
+    "INVITE": change.offered,
+    "UPDATE": change.offered,
+    "OPTIONS": _options,
+    "REFER": transfer.refer,
+    "SUBSCRIBE": transfer.subscribed,
+}

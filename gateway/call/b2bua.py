@@ -5,7 +5,8 @@
     for effect in call.handle(event, now): ...
 
 The verbs live beside it: `locate` (INVITE to targets), `invite` (targets to INVITEs), `responses`, `answering`,
-`change` (mid-call), `ending`. `security` judges and records; `bridge` joins the media of two legs.
+`requests`, `change` and `transfer` (mid-call), `ending`. `security` judges and records; `bridge` joins the media of two
+legs.
 """
 
 from __future__ import annotations

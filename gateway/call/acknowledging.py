@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.base.termination import Termination
 from gateway.call import answering, change, ending, outcomes, proof
 from gateway.call.events import AckIn, AckMissing
+from gateway.call.invite_state import Act, CallerEvent
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 
@@ -12,14 +13,21 @@ from gateway.call.state import CallState, Phase
 def acknowledged(call: CallState, event: AckIn) -> None:
     """The ACK of the caller's INVITE, or of a re-INVITE of either side."""
     if event.key == call.caller.invite_key:
-        call.caller.acked = True
-        ending.acknowledged(call)
-        if call.phase is Phase.ANSWERED:
-            call.phase = Phase.ESTABLISHED
-            proof.settle(call)
+        _of_the_call(call)
     leg = call.acknowledged_by(event.key)
     if call.live and leg is not None and leg.talk.is_carried_by(event.key):
         _take_note(call, leg, event)
+
+
+def _of_the_call(call: CallState) -> None:
+    match call.step(call.caller, CallerEvent.ACK):
+        case Act.JOIN:
+            call.phase = Phase.ESTABLISHED
+            proof.settle(call)
+        case Act.BYE:
+            ending.bye(call, call.caller, call.termination or Termination.CANCELLED)
+        case _:
+            pass
 
 
 def _take_note(call: CallState, leg: Leg, event: AckIn) -> None:
@@ -43,9 +51,13 @@ def missing(call: CallState, event: AckMissing) -> None:
     if event.key != call.caller.invite_key:
         _of_a_change(call, leg, event)
         return
-    leg.acked = leg.confirmed
-    ending.acknowledged(call)
-    ending.terminate(call, outcomes.lost(leg) if event.transport else Termination.ACK_MISSING)
+    match call.step(leg, CallerEvent.ACK_MISSING):
+        case Act.END_CALL:
+            ending.terminate(call, outcomes.lost(leg) if event.transport else Termination.ACK_MISSING)
+        case Act.BYE:
+            ending.bye(call, leg, call.termination or Termination.CANCELLED)
+        case _:
+            pass
 
 
 def _of_a_change(call: CallState, leg: Leg, event: AckMissing) -> None:

@@ -19,6 +19,7 @@ from gateway.call.effects import (
     Timer,
     TrackDialog,
 )
+from gateway.call.invite_state import CallerEvent
 from gateway.call.leg import KeyingError, Leg
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
@@ -178,6 +179,7 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
     if status == 200:
         _send_success(call, body)
     elif call.caller.invite is not None:
+        call.step(call.caller, CallerEvent.RING)
         open_dialog(call)
         response = call.caller.respond(
             call.caller.invite, status, body=body, headers=report.announce(call, call.caller)
@@ -199,7 +201,8 @@ def _send_success(call: CallState, body: bytes) -> None:
         return
     response = caller.respond(caller.invite, 200, body=body, headers=report.announce(call, caller))
     open_dialog(call)
-    caller.confirmed, call.phase = True, Phase.ANSWERED
+    call.step(caller, CallerEvent.ANSWER)
+    call.phase = Phase.ANSWERED
     call.answered_at = call.now
     security.expect(call)
     call.posture.mark_answered()

@@ -57,6 +57,7 @@ from gateway.call.events import (
     TrunkSilent,
 )
 from gateway.call.hunt import Refused, Stage
+from gateway.call.invite_state import Act, CallerEvent
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.media import relay_events as relay
@@ -130,7 +131,7 @@ class Call:
 
 
 def _cancelled(call: CallState, event: CancelIn) -> None:
-    if not call.caller.confirmed:
+    if call.step(call.caller, CallerEvent.CANCEL) is Act.END_CALL:
         ending.terminate(call, causes.of_cancel(event.reasons), by=call.caller.id, reasons=event.reasons)
 
 

@@ -18,6 +18,7 @@ from gateway.call.effects import (
     Timer,
 )
 from gateway.call.hunt import Stage
+from gateway.call.invite_state import Act
 from gateway.call.leg import Leg, reason, warning
 from gateway.call.state import CallState, Phase
 from gateway.sip.dialog import Dialog
@@ -54,32 +55,23 @@ def terminate(
     for leg in call.legs.values():
         call.emit(*(ClearTimer(name, leg.id) for name in _OF_A_LEG))
     call.emit(Finished(termination, end.status), SetTimer(Timer.LINGER, LINGER_SECONDS))
-    _end_caller(call, termination, by)
     for leg in call.legs.values():
-        if leg is not call.caller and not leg.hung_up:
-            _end_callee(call, leg, termination, by)
+        _end(call, leg, termination, knows=by == leg.id)
 
 
-def _end_caller(call: CallState, termination: Termination, by: LegId | None) -> None:
-    caller = call.caller
-    if caller.hung_up:
-        return
-    if not caller.confirmed:
-        if caller.invite is not None:
+def _end(call: CallState, leg: Leg, termination: Termination, *, knows: bool) -> None:
+    """Tell one peer, unless it knows already; a caller that gave up still gets its final response."""
+    knows = knows and leg.invitation.is_confirmed
+    match call.step(leg, leg.bye_event if knows else leg.end_event):
+        case Act.REFUSE if leg.invite is not None:
             failure, headers = max(call.end.status, 400), (*warning(termination), *in_response(call.end.reasons))
-            call.emit(Respond(caller.invite_key, caller.respond(caller.invite, failure, headers=headers)))
-    elif by != caller.id:
-        if caller.acked:
-            bye(call, caller, termination)
-        else:
-            call.end.pending_bye = termination
-
-
-def _end_callee(call: CallState, leg: Leg, termination: Termination, by: LegId | None) -> None:
-    if leg.invite_pending and leg.id in call.hunt.ringing:
-        call.emit(CancelInvite(leg.invite_ask, _why(call, termination)))
-    elif leg.confirmed and by != leg.id:
-        bye(call, leg, termination)
+            call.emit(Respond(leg.invite_key, leg.respond(leg.invite, failure, headers=headers)))
+        case Act.CANCEL:
+            call.emit(CancelInvite(leg.invite_ask, _why(call, termination)))
+        case Act.BYE:
+            bye(call, leg, termination)
+        case _:
+            pass
 
 
 def bye(call: CallState, leg: Leg, termination: Termination) -> None:
@@ -112,16 +104,9 @@ def release_dialog(call: CallState, leg: Leg, dialog: Dialog, termination: Termi
     call.send(leg, bye, leg.next_hop(dialog), Purpose.BYE)
 
 
-def acknowledged(call: CallState) -> None:
-    """The caller's ACK is in: a BYE that waited for it may go."""
-    if call.end.pending_bye is not None:
-        termination, call.end.pending_bye = call.end.pending_bye, None
-        bye(call, call.caller, termination)
-
-
 def settle(call: CallState) -> None:
     """Drop the call once it has ended and nothing we sent waits for an answer."""
-    if not call.asks and call.end.pending_bye is None:
+    if not call.asks and not any(leg.invitation.owes_bye for leg in call.legs.values()):
         forget(call)
 
 

@@ -65,7 +65,7 @@ def _connection_closed(call: CallState, leg: Leg) -> None:
     """A browser is gone with its connection, and with it the call, unless it only rang there."""
     if leg.habits.reconnects:
         liveness.ask(call, leg)
-    elif leg is call.caller or leg.confirmed:
+    elif leg is call.caller or leg.invitation.is_confirmed:
         if leg in call.pair:
             ending.terminate(call, Termination.FLOW_LOST)
     elif leg.id in call.hunt.ringing:

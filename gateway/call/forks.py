@@ -9,9 +9,9 @@ from __future__ import annotations
 from gateway.base.codes import Code
 from gateway.base.termination import Termination
 from gateway.call import answering, ending, invite, security
-from gateway.call.effects import Purpose, Respond, SendAck, SendRequest, SetTimer, Timer
-from gateway.call.events import RequestIn
+from gateway.call.effects import Purpose, SendAck, SendRequest, SetTimer, Timer
 from gateway.call.hunt import Goal, Refused
+from gateway.call.invite_state import CalleeEvent
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.sip.dialog import Dialog
@@ -51,10 +51,11 @@ def is_refused(call: CallState, leg: Leg, dialog: Dialog, response: Response) ->
     codes = tuple(sorted({*objection.codes, Code.MID_TRANSFER_WEAKER if transferred else Code.FORK_MIXED}))
     security.violation(call, leg, codes, objection.termination, objection.vector)
     leg.done_with = leg.done_with | {dialog.remote_tag}
+    waits_on = bool(_other_tags(leg, dialog))
+    call.step(leg, CalleeEvent.REJECT if waits_on else CalleeEvent.END)
     ending.release_dialog(call, leg, dialog, objection.termination)
     call.hunt.objection = call.hunt.objection or objection.termination
-    if not _other_tags(leg, dialog):
-        leg.invite_ask = 0
+    if not waits_on:
         invite.lose(call, leg, Refused(0, objection.termination))
     elif not elsewhere:  # the other phones of this leg are waited for as long as one of them can answer
         call.emit(SetTimer(Timer.RING, max(0.0, min(call.hunt.until, leg.forks_until) - call.now)))
@@ -74,18 +75,16 @@ def unwanted(call: CallState, leg: Leg, dialog: Dialog, response: Response) -> N
     vector = answering.fork_vector(leg, response.body) if call.live else None
     if vector is not None:
         security.lost_fork(call, leg, vector)
-    leg.invite_ask = 0
     leg.done_with = leg.done_with | {dialog.remote_tag}
     ending.release_dialog(call, leg, dialog, termination)
 
 
-def hung_up_early(call: CallState, leg: Leg, event: RequestIn) -> None:
+def hung_up_early(call: CallState, leg: Leg, tag: str) -> None:
     """BYE of a callee in an early dialog: that phone is gone, the others ring on (RFC 3261 15 forbids it, yet ...).
 
     When none is left the leg is lost; our INVITE is cancelled, for its transaction has no answer yet.
     """
-    call.emit(Respond(event.key, leg.respond(event.request, 200)))
-    leg.done_with = leg.done_with | {event.request.from_.tag or ""}
+    leg.done_with = leg.done_with | {tag}
     early = leg.dialogs.early_tags if leg.dialogs is not None else frozenset()
     if call.live and leg.id in call.hunt.ringing and not early - leg.done_with:
         why = call.hunt.objection

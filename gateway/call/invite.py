@@ -13,6 +13,7 @@ from gateway.base.termination import Termination
 from gateway.call import direction, ending, locate, report, security, transfer
 from gateway.call.effects import CancelInvite, ClearTimer, ProbeTrunk, Purpose, Relay, SetTimer, Timer
 from gateway.call.hunt import Goal, Refused, Stage
+from gateway.call.invite_state import Act, CalleeEvent
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.media.relay_commands import CloseLeg, OpenLeg
@@ -113,7 +114,8 @@ def send(call: CallState, leg: Leg) -> None:
         return
     request = leg.initial_invite(made.offer.body, call.context.hop_marks.new(), call.facts.max_forwards - 1)
     request = request.with_added(report.announce(call, leg))
-    leg.invite, leg.heard = request, False
+    leg.invite = request
+    call.step(leg, CalleeEvent.SEND)
     if leg.habits.is_asked:
         call.emit(SetTimer(Timer.SILENT, TRY_SECONDS if _is_only_tried(call, leg) else SILENT_SECONDS, leg.id))
     leg.dialogs, leg.done_with = InviteDialogs(request), frozenset()
@@ -144,9 +146,10 @@ def stop(call: CallState, leg: Leg, reasons: Sequence[Reason] = ()) -> None:
     if call.bridge.b == leg.id and hunt.ringing:
         call.meet(call.legs[hunt.ringing[0]])
         call.posture.drop(leg.id)
-    if leg.invite_pending:
+    unheard = leg.invitation.is_unheard
+    if call.step(leg, CalleeEvent.END) is Act.CANCEL:
         call.emit(CancelInvite(leg.invite_ask, in_request(reasons)))
-    if leg.habits.is_asked and not leg.heard:
+    if leg.habits.is_asked and unheard:
         call.emit(ClearTimer(Timer.SILENT, leg.id))
     if leg.place_asked:
         call.emit(Relay(CloseLeg(leg.id)))
@@ -201,7 +204,7 @@ def silent(call: CallState, leg: Leg) -> None:
 
 
 def _waits_for(call: CallState, leg: Leg) -> bool:
-    return call.hunt.stage is Stage.RINGING and leg.id in call.hunt.ringing and not leg.heard
+    return call.hunt.stage is Stage.RINGING and leg.id in call.hunt.ringing and leg.invitation.is_unheard
 
 
 def _is_only_tried(call: CallState, leg: Leg) -> bool:

@@ -22,8 +22,8 @@ class Callee(Enum):
 
     IDLE = "nothing was sent"
     CALLING = "our INVITE is out, nothing was heard"
-    PROCEEDING = "somebody is there: 100, or an 18x without a dialog"
-    EARLY = "it rings in one early dialog or more"
+    PROCEEDING = "somebody is there: 100"
+    EARLY = "it rings, in one early dialog or more"
     ANSWERED = "a 2xx is there and is being judged"
     CONFIRMED = "a 2xx is the call"
     CANCELLING = "we have given up; the final response is awaited"
@@ -49,8 +49,8 @@ class CalleeEvent(Enum):
     """What can happen to our INVITE; the value says it in words."""
 
     SEND = "our INVITE leaves"
-    TRYING = "100, or 18x without a tag"
-    RING = "18x with a tag"
+    TRYING = "100"
+    RING = "18x"
     SUCCESS = "2xx"
     ACCEPT = "the 2xx is accepted"
     REJECT = "the 2xx is refused and another phone still rings"
@@ -216,6 +216,8 @@ SUCCEEDED = frozenset(
 """A 2xx is, or was, the call, unless another one is still waited for."""
 OPEN = frozenset({Callee.CONFIRMED, Caller.ACKNOWLEDGED})
 """Requests of ours may be sent inside the dialog."""
+OVER = frozenset({Callee.ENDED, Caller.ENDED, Caller.ENDING})
+"""A BYE has ended it, or is about to."""
 
 S = TypeVar("S", Callee, Caller)
 E = TypeVar("E", CalleeEvent, CallerEvent)
@@ -255,6 +257,16 @@ class InviteState(Generic[S, E]):
     def is_open(self) -> bool:
         """Requests may be sent inside the dialog: confirmed, and acknowledged where it is the peer's INVITE."""
         return self.state in OPEN
+
+    @property
+    def is_over(self) -> bool:
+        """It was the call, and is no more."""
+        return self.state in OVER
+
+    @property
+    def owes_bye(self) -> bool:
+        """Our BYE waits for the ACK of our 2xx (RFC 3261 15)."""
+        return self.state is Caller.ENDING
 
 
 CalleeInvite = InviteState[Callee, CalleeEvent]

@@ -19,6 +19,13 @@ from gateway.base.table import Unexpected
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegId, LegKind
 from gateway.call.agreed import AgreedMedia, Will
+from gateway.call.invite_state import (
+    CalleeEvent,
+    CallerEvent,
+    InviteState,
+    callee_invite,
+    caller_invite,
+)
 from gateway.call.party import Party
 from gateway.call.terms import Terms
 from gateway.call.told import Told
@@ -121,21 +128,16 @@ class BaseLeg(ABC, Generic[M]):
     """Another connection the peer spoke over, which proves as much: of use when ours is gone and cannot be had anew."""
     gone: bool = False
     """It is no part of the call any more: handed over to somebody else, while the call went on."""
-    hung_up: bool = False
-    """Its dialog has ended, while the call went on."""
     number: str = ""
     """What people dial to reach the peer."""
     subscriptions: Subscriptions = field(default_factory=Subscriptions, repr=False)
     """What the peer is told of the transfers it asked for."""
     notices: dict[int, int] = field(default_factory=dict)
     """NOTIFYs without an answer, by the number of the request, with that of their subscription."""
-    acked: bool = False
-    confirmed: bool = False
-    """A 2xx ended the INVITE transaction, in whichever direction."""
+    invitation: InviteState[Any, Any] = field(init=False)
+    """Where the INVITE of the leg stands, ours or theirs."""
     invite_ask: int = 0
-    """Number of our INVITE that has no final response yet; 0: there is none (callee legs)."""
-    heard: bool = False
-    """The callee has answered our INVITE, if only by 100."""
+    """Number of our INVITE (callee legs)."""
     was_down: bool = False
     """It did not answer when it was asked last: it is tried for a short time only."""
     forks_until: float = 0.0
@@ -169,6 +171,7 @@ class BaseLeg(ABC, Generic[M]):
 
     def __post_init__(self) -> None:
         self.founding, self.talk = self.flow, Negotiation(owns_call_id=not self.is_caller)
+        self.invitation = caller_invite() if self.is_caller else callee_invite()
 
     @property
     def trunk_name(self) -> str:
@@ -176,9 +179,14 @@ class BaseLeg(ABC, Generic[M]):
         return ""
 
     @property
-    def invite_pending(self) -> bool:
-        """Our INVITE has no final response yet (callee legs)."""
-        return self.invite_ask > 0
+    def end_event(self) -> CallerEvent | CalleeEvent:
+        """The call ends, or goes on without this leg."""
+        return CallerEvent.END if self.is_caller else CalleeEvent.END
+
+    @property
+    def bye_event(self) -> CallerEvent | CalleeEvent:
+        """The peer has hung up, or says that it does not know the call."""
+        return CallerEvent.BYE if self.is_caller else CalleeEvent.BYE
 
     @property
     def agreed(self) -> M | None:
@@ -203,7 +211,7 @@ class BaseLeg(ABC, Generic[M]):
     @property
     def early_media(self) -> bool:
         """An answer was taken from an 18x and the callee has not picked up yet."""
-        return self.talk.ours_is_open is not None and self.talk.preview is not None and not self.confirmed
+        return self.talk.ours_is_open is not None and self.talk.preview is not None and not self.invitation.is_confirmed
 
     # What the profiles do: read a description, judge it, describe our side.
 
@@ -522,10 +530,6 @@ class BaseLeg(ABC, Generic[M]):
     def may_send_to(self, host: str) -> bool:
         """Whether a Contact on this host is followed."""
         return host == self.flow.remote.host
-
-    def confirm(self, dialog: Dialog) -> None:
-        """This dialog won: its siblings are forgotten."""
-        self.dialog, self.confirmed, self.invite_ask = dialog, True, 0
 
     def in_dialog(self, method: str, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> Request:
         """A request inside the confirmed dialog.

@@ -6,7 +6,8 @@ from gateway.base.termination import Termination
 from gateway.call import change, invite, liveness, report, responses, telling, transfer
 from gateway.call.effects import Purpose
 from gateway.call.events import RequestFailed, ResponseIn
-from gateway.call.hunt import Refused, Stage
+from gateway.call.hunt import Refused
+from gateway.call.invite_state import Act, CalleeEvent
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 
@@ -59,14 +60,14 @@ def failed(call: CallState, event: RequestFailed) -> None:
 
 
 def _invite_failed(call: CallState, leg: Leg, *, transport: bool) -> None:
-    leg.invite_ask = 0
-    if call.hunt.stage is Stage.RINGING and leg.id in call.hunt.ringing:
-        invite.lose(call, leg, Refused(0, lost(leg) if transport else _unanswered(leg)))
+    why = lost(leg) if transport else _unanswered(leg)
+    if call.step(leg, CalleeEvent.NO_RESPONSE) is Act.DECIDE:
+        invite.lose(call, leg, Refused(0, why))
 
 
 def _unanswered(leg: Leg) -> Termination:
     """What it means that an INVITE of ours timed out: nobody is there, or somebody was and said no more."""
-    silent = leg.habits.is_asked and not leg.heard
+    silent = leg.habits.is_asked and leg.invitation.is_unheard
     return Termination.TRUNK_SILENT if silent else Termination.PEER_TIMEOUT
 
 

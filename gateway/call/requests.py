@@ -7,6 +7,7 @@ from gateway.base.termination import Termination
 from gateway.call import change, ending, flows, forks, transfer
 from gateway.call.effects import Respond
 from gateway.call.events import RequestIn
+from gateway.call.invite_state import Act
 from gateway.call.leg import ALLOW, Leg
 from gateway.call.state import CallState
 from gateway.sip.dialog import request_dialog_key
@@ -20,7 +21,7 @@ def request(call: CallState, event: RequestIn) -> None:
         return
     tag = event.request.from_.tag or ""
     lost = leg.dialog is not None and request_dialog_key(event.request) != leg.dialog.key
-    if lost or tag in leg.done_with or leg.hung_up or (leg.gone and event.request.method != "BYE"):
+    if lost or tag in leg.done_with or _has_left(call, leg, event.request.method):
         _of_a_lost_fork(call, leg, event)
         return
     dialog = leg.dialog or leg.early_dialog(tag)
@@ -38,6 +39,11 @@ def request(call: CallState, event: RequestIn) -> None:
     handler(call, leg, event)
 
 
+def _has_left(call: CallState, leg: Leg, method: str) -> bool:
+    """Whether the call goes on without this leg; one that was handed over may still hang up."""
+    return (call.live and leg.invitation.is_over) or (leg.gone and method != "BYE")
+
+
 def _of_a_lost_fork(call: CallState, leg: Leg, event: RequestIn) -> None:
     """A dialog our INVITE made besides the one that won: it may end, the call goes on."""
     status = 200 if event.request.method == "BYE" else 481
@@ -45,16 +51,14 @@ def _of_a_lost_fork(call: CallState, leg: Leg, event: RequestIn) -> None:
 
 
 def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
-    if not (leg.confirmed or leg.is_caller):
-        forks.hung_up_early(call, leg, event)
-        return
     hung_up = Termination.HANGUP_BROWSER if leg.habits.is_person else Termination.HANGUP_TRUNK
-    if not leg.confirmed:
-        hung_up = Termination.CANCELLED
+    why = hung_up if leg.invitation.is_confirmed else Termination.CANCELLED
+    act = call.step(leg, leg.bye_event)
     call.emit(Respond(event.key, leg.respond(event.request, 200)))  # who knows already need not wait for the record
-    if transfer.lets_go(call, leg):
-        return
-    ending.terminate(call, hung_up, by=leg.id, reasons=read_reasons(event.request.headers))
+    if act is Act.FORK_GONE:
+        forks.hung_up_early(call, leg, event.request.from_.tag or "")
+    elif act is Act.END_CALL and not transfer.lets_go(call, leg):
+        ending.terminate(call, why, by=leg.id, reasons=read_reasons(event.request.headers))
 
 
 def _options(call: CallState, leg: Leg, event: RequestIn) -> None:

@@ -8,7 +8,8 @@ from gateway.base.termination import Termination
 from gateway.call import answering, causes, ending, flows, forks, invite, report, security, transfer
 from gateway.call.effects import ClearTimer, Respond, Timer, TrackDialog
 from gateway.call.events import ResponseIn
-from gateway.call.hunt import Goal, Refused, Stage
+from gateway.call.hunt import Goal, Refused
+from gateway.call.invite_state import Act, CalleeEvent, CallerEvent
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.policy.evaluate import RETRY_STATUSES, Refusal
@@ -24,25 +25,17 @@ person."""
 def invite_response(call: CallState, leg: Leg, event: ResponseIn) -> None:
     """A response to a callee's INVITE."""
     status = event.response.status
-    if not leg.heard:
-        leg.heard = True
-        if leg.id in call.hunt.ringing:
-            call.emit(ClearTimer(Timer.SILENT, leg.id))
+    if leg.invitation.is_unheard and leg.id in call.hunt.ringing:
+        call.emit(ClearTimer(Timer.SILENT, leg.id))
     if status < 200:
-        if _rings(call, leg) and status > 100:
+        if call.step(leg, CalleeEvent.RING if status > 100 else CalleeEvent.TRYING) is Act.TELL:
             _provisional(call, leg, event.response)
     elif status < 300:
         _success(call, leg, event)
     else:
         call.asks.answered(event.ask)
-        leg.invite_ask = 0
-        if _rings(call, leg):
+        if call.step(leg, CalleeEvent.FAILURE) is Act.DECIDE:
             _failure(call, leg, event.response)
-
-
-def _rings(call: CallState, leg: Leg) -> bool:
-    """Whether a leg may still become the call."""
-    return call.hunt.stage is Stage.RINGING and leg.id in call.hunt.ringing
 
 
 def _provisional(call: CallState, leg: Leg, response: Response) -> None:
@@ -89,10 +82,8 @@ def _early_media(call: CallState, leg: Leg, response: Response) -> bool:
 def _relay_provisional(call: CallState, status: int) -> None:
     """Ringing stays ringing; early dialogs of forks share our one tag towards the caller."""
     caller = call.caller
-    if caller.invite is None or caller.confirmed:
-        return
     status = 180 if status in (180, 183) else status
-    if status not in (180, 181, 182):
+    if caller.invite is None or status not in (180, 181, 182) or call.step(caller, CallerEvent.RING) is not Act.KEEP:
         return
     headers = report.announce(call, caller)
     answering.open_dialog(call)
@@ -105,10 +96,10 @@ def _success(call: CallState, leg: Leg, event: ResponseIn) -> None:
     if dialog is None:
         return
     forks.acknowledge(call, leg, dialog, event.response)
-    if leg.confirmed or not _rings(call, leg) or dialog.remote_tag in leg.done_with:
+    if dialog.remote_tag in leg.done_with or call.step(leg, CalleeEvent.SUCCESS) is not Act.JUDGE:
         forks.unwanted(call, leg, dialog, event.response)
     elif not forks.is_refused(call, leg, dialog, event.response):
-        leg.confirm(dialog)
+        leg.dialog = dialog
         if call.hunt.goal is Goal.CALL:
             call.meet(leg)
         flows.note_target(call, leg, event.response, event.flow)
@@ -124,6 +115,7 @@ def _accept_answer(call: CallState, leg: Leg, response: Response) -> None:
     """Checkpoint P3: the callee answered; the caller hears of it only if policy accepts both legs."""
     if not answering.take_answer(call, leg, response.body, fork=response.to.tag or ""):
         return
+    call.step(leg, CalleeEvent.ACCEPT)
     invite.won(call, leg)
     if call.hunt.goal is Goal.TRANSFER:
         transfer.answered(call, leg)

@@ -15,6 +15,7 @@ from gateway.call.effects import Count, Effect, Purpose, Relay, SendRequest
 from gateway.call.events import Event
 from gateway.call.hops import HopMarks
 from gateway.call.hunt import Hunt
+from gateway.call.invite_state import Act, CalleeEvent, CallerEvent
 from gateway.call.leg import Leg
 from gateway.call.making import LegMaker
 from gateway.media.relay_commands import LegCommand
@@ -97,8 +98,6 @@ class End:
     status: int = 0
     reasons: tuple[Reason, ...] = ()
     """What the message that ended the call said of why."""
-    pending_bye: Termination | None = None
-    """A BYE to the caller waits for the ACK of our 200 (RFC 3261 15)."""
     forgotten: bool = False
 
 
@@ -150,6 +149,12 @@ class CallState:
         """Count an outcome of a state machine that is no step forward: glare, or an event its state does not expect."""
         if isinstance(outcome, Glare | BackOff | Unexpected):
             self.emit(Count(outcome.counter))
+
+    def step(self, leg: Leg, event: CallerEvent | CalleeEvent) -> Act | Unexpected:
+        """Something happens to the INVITE of a leg: what is to be done."""
+        act = leg.invitation.on(event)
+        self.count(act)
+        return act
 
     def send(self, leg: Leg, request: Request, flow: Flow, purpose: Purpose) -> int:
         """Send a request and wait for what comes of it; gives its number."""

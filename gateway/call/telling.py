@@ -70,7 +70,7 @@ def again(leg: Leg) -> None:
 
 def _can_hear(call: CallState, leg: Leg) -> bool:
     """Whether a request may be sent in the browser's dialog: confirmed, and acknowledged if it called."""
-    return call.live and leg.confirmed and leg.dialog is not None and (leg.acked or not leg.is_caller)
+    return call.live and leg.invitation.is_open and leg.dialog is not None
 
 
 def _update(call: CallState, leg: Leg) -> None:

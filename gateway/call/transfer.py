@@ -17,6 +17,7 @@ from gateway.call.answering import KEYED_SECONDS
 from gateway.call.effects import ClearTimer, Purpose, Relay, Respond, SetTimer, Timer, WriteAudit
 from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.hunt import Goal, Hunt, Refused, Stage
+from gateway.call.invite_state import Act
 from gateway.call.leg import Leg
 from gateway.call.party import Party
 from gateway.call.routes import Route
@@ -158,14 +159,13 @@ def _leave(call: CallState, leaves: Leg) -> None:
 
 def hang_up(call: CallState, leaves: Leg) -> None:
     """The one who asked knows all there is to know: goodbye."""
-    if leaves.hung_up:
+    if call.step(leaves, leaves.end_event) is not Act.BYE:
         return
     ending.bye(call, leaves, Termination.TRANSFERRED)
     _is_away(call, leaves)
 
 
 def _is_away(call: CallState, leaves: Leg) -> None:
-    leaves.hung_up = True
     call.emit(Relay(CloseLeg(leaves.id)))
 
 
@@ -173,8 +173,7 @@ def lets_go(call: CallState, leg: Leg) -> bool:
     """Whether a BYE is that of one who has asked for a transfer, and does not end the call: the search goes on."""
     hunt = call.hunt
     if leg.gone:
-        if not leg.hung_up:
-            _is_away(call, leg)
+        _is_away(call, leg)
         return True
     if hunt.goal is not Goal.TRANSFER or hunt.stage is Stage.OVER or hunt.by != leg.id:
         return False
@@ -192,12 +191,12 @@ def lets_go(call: CallState, leg: Leg) -> bool:
 def _tell(call: CallState, status: int) -> None:
     hunt = call.hunt
     leg = call.legs[hunt.by]
-    if hunt.referral is not None and not leg.hung_up:
+    if hunt.referral is not None and not leg.invitation.is_over:
         _send(call, leg, leg.subscriptions.progress(hunt.referral.number, status, call.now))
 
 
 def _send(call: CallState, leg: Leg, notice: Notice | None) -> None:
-    if notice is None or leg.hung_up:
+    if notice is None or leg.invitation.is_over:
         return
     try:
         request = notice.write(leg.in_dialog("NOTIFY"))

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.base.counters import Counter
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import Purpose
+from gateway.call.state import Phase
 from gateway.sip.events import CancelReceived
 from gateway.sip.message import Headers, Request
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
@@ -186,3 +188,21 @@ async def test_cancel_and_bye_together_end_the_call_once(tmp_path: Path) -> None
     assert office.audit.types().count("call.final") == 1
     office.reply("INVITE", 487)
     await office.settle()
+
+
+def test_a_bye_of_a_phone_that_rang_before_the_retry_leaves_the_second_invite_alone() -> None:
+    """Its dialog went with the refused INVITE: the second one has no place for a BYE yet, and it is counted."""
+    scene = MachineScene(profile=Profile.PREFER).calling().reply(180).reply(488).clear()
+    assert scene.invite.cseq.number == 2
+    scene.inside(LegKind.TRUNK, "BYE", cseq=1)
+    assert [e.response.status for e in scene.take(fx.Respond)] == [200]
+    assert scene.take(fx.Count) == [fx.Count(Counter.INVITE_UNEXPECTED)]
+    assert not scene.take(fx.CancelInvite)
+    scene.reply(200, answer())
+    assert scene.responses[-1].status == 200
+
+
+def test_an_ack_before_our_answer_is_counted_and_does_not_establish_the_call() -> None:
+    scene = MachineScene().calling().reply(180).clear().ack()
+    assert scene.take(fx.Count) == [fx.Count(Counter.INVITE_UNEXPECTED)]
+    assert scene.state.phase is Phase.CALLING

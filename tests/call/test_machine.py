@@ -215,13 +215,15 @@ class CallMachine(RuleBasedStateMachine):
         if self.scene.outbound:
             self._respond(self.sent(Purpose.INVITE)[-1], 200, tag, TRUNK_BODIES[body])
 
-    @precondition(lambda self: self.scene.state.caller.dialog is not None and not self.scene.state.caller.confirmed)
+    @precondition(
+        lambda self: self.scene.state.caller.dialog is not None and not self.scene.state.caller.invitation.is_confirmed
+    )
     @rule(really=st.booleans())
     def the_caller_hangs_up_while_it_rings(self, really: bool) -> None:
         if really:
             self._inside(self.scene.state.caller.kind, "BYE", b"", "caller", late=False)
 
-    @precondition(lambda self: self.scene.state.callee and not self.scene.state.callee.confirmed)
+    @precondition(lambda self: self.scene.state.callee and not self.scene.state.callee.invitation.is_confirmed)
     @rule(tag=TAGS)
     def a_phone_hangs_up_while_it_rings(self, tag: str) -> None:
         callee = self.scene.state.callee
@@ -296,12 +298,12 @@ class CallMachine(RuleBasedStateMachine):
             self.watcher.reinvites.discard((open_[-1].leg, open_[-1].request.cseq.number))
             self.feed(events.RequestFailed(open_[-1].ask, transport))
 
-    @precondition(lambda self: self.scene.state.caller.confirmed)
+    @precondition(lambda self: self.scene.state.caller.invitation.is_confirmed)
     @rule(data=st.data())
     def caller_acknowledges(self, data: st.DataObject) -> None:
         self.scene_ack(self._body(data, self.scene.state.caller.kind) if self.scene.asks_for_our_offer else b"")
 
-    @precondition(lambda self: self.scene.state.caller.confirmed)
+    @precondition(lambda self: self.scene.state.caller.invitation.is_confirmed)
     @rule()
     def caller_acknowledges_well(self) -> None:
         ours = [e.response.body for e in self.scene.all if isinstance(e, fx.Respond) and e.response.status == 200]
@@ -318,7 +320,7 @@ class CallMachine(RuleBasedStateMachine):
 
     @rule(really=RARELY, transport=st.booleans())
     def the_ack_is_missing(self, really: bool, transport: bool) -> None:
-        if really and (transport or self.scene.state.caller.confirmed):
+        if really and (transport or self.scene.state.caller.invitation.is_confirmed):
             self.feed(events.AckMissing("invite-key", transport))
 
     @rule(really=RARELY)
@@ -441,7 +443,7 @@ class CallMachine(RuleBasedStateMachine):
         if not hasattr(self, "watcher"):
             return
         self.feed(events.Lost(Termination.SHUTDOWN))
-        if self.scene.state.caller.confirmed:
+        if self.scene.state.caller.invitation.is_confirmed:
             self.feed(events.AckMissing("invite-key"))
         for purpose in (Purpose.REINVITE, Purpose.UPDATE, Purpose.OPTIONS, Purpose.INVITE, Purpose.BYE):
             for sent in self.sent(purpose):

@@ -184,11 +184,7 @@ class Watcher:
             if isinstance(event, events.RequestFailed) or event.response.status >= 200:
                 self.updates.clear()
         browser = self.scene.leg(LegKind.BROWSER)
-        if (
-            browser is None
-            or browser.told is None
-            or not (state.live and browser.confirmed and (browser.acked or not browser.is_caller))
-        ):
+        if browser is None or browser.told is None or not (state.live and browser.invitation.is_open):
             return
         if not self.updates and not browser.told.waits and browser.told.takes_update:
             assert self.told.startswith(f"grade={state.posture.current.name};worst={state.posture.worst.name};")

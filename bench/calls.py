@@ -5,9 +5,13 @@ The ratio is taken within the same run against a call that is refused by the dia
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load import cpu_seconds
@@ -20,6 +24,8 @@ from tests.rig.trunk import FakeTrunk
 
 HOST = "127.0.3.1"
 NUMBER, UNKNOWN = "701", "999999"
+CALLS_OF_A_USER = 40
+"""Nobody may begin more than a few calls a second: as many users take turns as keep each below what is let through."""
 
 
 async def main(count: int) -> None:
@@ -43,12 +49,17 @@ async def _measure(directory: Path, count: int) -> None:
     }
     media = TrunkMedia(HOST, CM_80)
     trunk = FakeTrunk(HOST, port, lambda r: [(200, media.answer(r))], transport="tls", pair=files.pbx).start()
+    setup.users += tuple(f"caller{number}" for number in range(2 * count // CALLS_OF_A_USER))
     gateway = GatewayProcess(setup).start()
     try:
-        browser = await ScriptedBrowser(setup.origin).sign_in()
-        refused = await _refused(browser, gateway.pid, count)
-        answered, waits = await _answered(browser, gateway.pid, count)
-        await browser.close()
+        async with contextlib.AsyncExitStack() as stack:
+            browsers = []
+            for user in setup.users:
+                browsers.append(await ScriptedBrowser(setup.origin, user).sign_in())
+                stack.push_async_callback(browsers[-1].close)
+            turns = itertools.cycle(browsers)
+            refused = await _refused(turns, gateway.pid, count)
+            answered, waits = await _answered(turns, gateway.pid, count)
     finally:
         gateway.stop()
         trunk.stop()
@@ -57,23 +68,40 @@ async def _measure(directory: Path, count: int) -> None:
     print(f"  {'refused by the dialplan (404)':40s} {refused * 1e3:6.2f} ms/call")
     ratio = answered / refused
     print(f"  {'DTLS-SRTP to SDES over TLS, answered':40s} {answered * 1e3:6.2f} ms/call  {ratio:.2f} x refused")
-    median, worst = statistics.median(waits) * 1e3, max(waits) * 1e3
-    print(f"  {'INVITE to media keyed at the browser':40s} {median:6.2f} ms median, {worst:.1f} ms worst")
+    print(f"  {'INVITE to 200':40s} {_spread([wait.answered for wait in waits])}")
+    print(f"  {'INVITE to media keyed at the browser':40s} {_spread([wait.keyed for wait in waits])}")
 
 
-async def _refused(browser: ScriptedBrowser, pid: int, count: int) -> float:
+@dataclass(frozen=True)
+class Wait:
+    """Seconds from the INVITE of a call."""
+
+    answered: float
+    keyed: float
+
+
+def _spread(seconds: list[float]) -> str:
+    median, late, worst = statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1], max(seconds)
+    return f"{median * 1e3:6.2f} ms median, {late * 1e3:.1f} ms p95, {worst * 1e3:.1f} ms worst"
+
+
+async def _refused(turns: Iterator[ScriptedBrowser], pid: int, count: int) -> float:
     before = cpu_seconds(pid)
     for _ in range(count):
-        call = await browser.invite(UNKNOWN)
+        call = await next(turns).invite(UNKNOWN)
         await call.final()
     return (cpu_seconds(pid) - before) / count
 
 
-async def _answered(browser: ScriptedBrowser, pid: int, count: int) -> tuple[float, list[float]]:
+async def _answered(turns: Iterator[ScriptedBrowser], pid: int, count: int) -> tuple[float, list[Wait]]:
     before, waits = cpu_seconds(pid), []
     for _ in range(count):
         start = time.monotonic()
-        call = await browser.dial(NUMBER)
-        waits.append(time.monotonic() - start)
+        call = await next(turns).invite(NUMBER)
+        response = await call.final()
+        answered = time.monotonic() - start
+        assert response.status == 200, (response.status, response.reason)
+        await call.media.connected()
+        waits.append(Wait(answered, time.monotonic() - start))
         await call.hang_up()
     return (cpu_seconds(pid) - before) / count, waits

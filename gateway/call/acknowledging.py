@@ -15,7 +15,7 @@ def acknowledged(call: CallState, event: AckIn) -> None:
     if event.key == call.caller.invite_key:
         _of_the_call(call)
     leg = call.acknowledged_by(event.key)
-    if call.live and leg is not None and leg.talk.is_carried_by(event.key):
+    if call.live and leg is not None and not leg.gone and leg.talk.is_carried_by(event.key):
         _take_note(call, leg, event)
 
 
@@ -49,7 +49,8 @@ def missing(call: CallState, event: AckMissing) -> None:
     if leg is None:
         return
     if event.key != call.caller.invite_key:
-        _of_a_change(call, leg, event)
+        if not leg.gone:
+            _of_a_change(call, leg, event)
         return
     match call.step(leg, CallerEvent.ACK_MISSING):
         case Act.END_CALL:

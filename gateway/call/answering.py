@@ -89,6 +89,8 @@ def objection(call: CallState, leg: Leg, response: Response) -> Objection | None
     """What speaks against the answer in a 2xx to our INVITE; nothing of it is taken, whatever comes out."""
     if not response.body and _is_heard(leg, response.to.tag or ""):
         return None  # the answer was in an 18x and is taken already
+    if response.unreadable:
+        return Objection((), Termination.ANSWER_UNREADABLE)
     try:
         return _objection(call, leg, response.body)
     except KeyingError as error:

@@ -206,7 +206,7 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
     call.asks.answered(event.ask)
     if status < 300:
         _acknowledge(call, leg, event)
-    if not leg.talk.is_carried_by(event.ask) or not call.live:
+    if not leg.talk.is_carried_by(event.ask) or not call.live or leg.gone:
         return  # it answers another one, or comes too late
     if status == 491:
         _collided(call, leg)

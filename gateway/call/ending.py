@@ -28,7 +28,7 @@ from gateway.sip.reason import SIP, Reason, in_request, in_response
 
 LINGER_SECONDS = 34.0
 """A little over 64*T1: by then every transaction of the call has ended by itself."""
-_OF_A_LEG = (Timer.GLARE, Timer.KEYED, Timer.SILENT, Timer.LIVENESS, Timer.REFERRAL)
+OF_A_LEG = (Timer.GLARE, Timer.KEYED, Timer.SILENT, Timer.REPORT, Timer.LIVENESS, Timer.REFERRAL)
 """Clocks of the legs of a call that lives."""
 
 
@@ -53,7 +53,7 @@ def terminate(
     end.termination, end.status, end.reasons = termination, status or termination.status, tuple(reasons)
     call.emit(ClearTimer(Timer.RING))
     for leg in call.legs.values():
-        call.emit(*(ClearTimer(name, leg.id) for name in _OF_A_LEG))
+        call.emit(*(ClearTimer(name, leg.id) for name in OF_A_LEG))
     call.emit(Finished(termination, end.status), SetTimer(Timer.LINGER, LINGER_SECONDS))
     for leg in call.legs.values():
         _end(call, leg, termination, knows=by == leg.id)

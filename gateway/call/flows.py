@@ -51,7 +51,7 @@ def noticed(call: CallState, event: FlowRefused | FlowMoved | ConnectionClosed) 
     asked over a new one whether it still knows the call: that a connection closes says nothing about the call.
     """
     leg = call.legs.get(event.leg)
-    if leg is None:
+    if leg is None or leg.gone:
         return
     if isinstance(event, FlowRefused):
         _record(call, leg, event.flow, event.what, event.why, status=event.status)

@@ -145,7 +145,6 @@ def stop(call: CallState, leg: Leg, reasons: Sequence[Reason] = ()) -> None:
     hunt.ringing.remove(leg.id)
     if call.bridge.b == leg.id and hunt.ringing:
         call.meet(call.legs[hunt.ringing[0]])
-        call.posture.drop(leg.id)
     unheard = leg.invitation.is_unheard
     if call.step(leg, CalleeEvent.END) is Act.CANCEL:
         call.emit(CancelInvite(leg.invite_ask, in_request(reasons)))

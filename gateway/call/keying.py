@@ -14,7 +14,7 @@ from gateway.media.relay_events import ConsentLost
 def connected(call: CallState, event: DtlsConnected) -> None:
     """The leg is keyed; the record first, then the keys."""
     leg = call.legs.get(event.leg)
-    if leg is None or leg.keyed is not None or not leg.handshake_begun:
+    if leg is None or leg not in call.pair or leg.keyed is not None or not leg.handshake_begun:
         return
     leg.set_keyed(event.suite, event.version, event.fingerprint_algorithm)
     if security.settle(call, leg):
@@ -24,20 +24,19 @@ def connected(call: CallState, event: DtlsConnected) -> None:
 def failed(call: CallState, event: DtlsFailed) -> None:
     """The peer of the leg is not who the signalling said, or there is no agreeing with it."""
     leg = call.legs.get(event.leg)
-    if leg is not None:
+    if leg is not None and leg in call.pair:
         _unkeyed(call, leg, event.termination)
 
 
 def too_late(call: CallState, leg: Leg) -> None:
     """The call was answered and its media is still not keyed."""
-    if call.answered_at is not None and leg.keyed is None:
+    if call.answered_at is not None and leg in call.pair and leg.keyed is None:
         _unkeyed(call, leg, Termination.MEDIA_NOT_KEYED)
 
 
 def _unkeyed(call: CallState, leg: Leg, termination: Termination) -> None:
     security.dtls_violation(call, leg, termination)
-    if leg in call.pair:
-        ending.terminate(call, termination)
+    ending.terminate(call, termination)
 
 
 def consent_lost(call: CallState, event: ConsentLost) -> None:

@@ -59,11 +59,14 @@ def noticed(call: CallState, event: LegSilent | LegHeard) -> None:
 
 
 def look(call: CallState, leg: Leg) -> None:
-    """Still silent: ask, or end the call when that has lasted too long."""
-    other = call.other(leg)
-    if leg.silent_since is None or other is None:
+    """Still silent: ask, or end the call when that has lasted too long.
+
+    A leg that waits for somebody else, because the one it spoke to has left, has as little to say as one on hold.
+    """
+    if leg.silent_since is None:
         return
-    on_hold = not direction.hears(other, leg)
+    other = call.other(leg)
+    on_hold = other is None or not direction.hears(other, leg)
     if on_hold or leg.silent_on_hold:
         leg.silent_since = call.now  # what was agreed on does not count
     leg.silent_on_hold = on_hold

@@ -25,13 +25,13 @@ def response(call: CallState, event: ResponseIn) -> None:
             responses.invite_response(call, leg, event)
         case Purpose.REINVITE:
             change.response(call, leg, event)
-        case Purpose.UPDATE:
+        case Purpose.UPDATE if not leg.gone:
             telling.response(call, leg, event)
-        case Purpose.OPTIONS:
+        case Purpose.OPTIONS if not leg.gone:
             liveness.response(call, leg, event)
         case Purpose.NOTIFY:
             transfer.notified(call, leg, event)
-        case Purpose.BYE if event.response.status >= 200:
+        case _ if event.response.status >= 200:  # a goodbye; or nobody is there any more for whom it means anything
             call.asks.answered(event.ask)
         case _:
             pass
@@ -51,7 +51,7 @@ def failed(call: CallState, event: RequestFailed) -> None:
             telling.unanswered(leg)
         case Purpose.REINVITE | Purpose.UPDATE:
             change.unanswered(call, leg, ask)
-        case Purpose.OPTIONS:
+        case Purpose.OPTIONS if not leg.gone:
             liveness.failed(call, leg)
         case Purpose.NOTIFY:
             transfer.unnotified(call, leg, event.ask)

@@ -73,7 +73,7 @@ def reinvite_refused(call: CallState, leg: Leg, status: int) -> None:
 def missed(call: CallState, leg: Leg) -> None:
     """A report was not read: it is told again after a wait."""
     told = leg.told
-    if told is None:
+    if told is None or leg.gone or not call.live:
         return
     first = RETRY_SECONDS if leg.is_caller else OWNER_RETRY_SECONDS
     wait = min(first * 2**told.retries, MAX_RETRY_SECONDS)

@@ -206,7 +206,9 @@ class CallState:
         return self.legs[self.bridge.a] if leg.id == self.bridge.b else self.asker
 
     def meet(self, leg: Leg) -> None:
-        """Bridge a leg with the one it was looked for."""
+        """Bridge a leg with the one it was looked for; whoever stood there before counts no more."""
+        if self.bridge.b is not None and self.bridge.b != leg.id:
+            self.posture.drop(self.bridge.b)
         self.bridge = Bridge(self.hunt.asker, leg.id)
 
     def acknowledged_by(self, key: str) -> Leg | None:

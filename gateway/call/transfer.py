@@ -33,6 +33,7 @@ NOBODY = 404
 FORBIDDEN = 403
 PENDING = 491
 UNANSWERED = 408
+OVER = 481
 
 
 def refer(call: CallState, leg: Leg, event: RequestIn) -> None:
@@ -46,6 +47,9 @@ def refer(call: CallState, leg: Leg, event: RequestIn) -> None:
         call.emit(Respond(event.key, leg.respond(event.request, error.status)))
         return
     other = call.other(leg)
+    if not call.live:
+        call.emit(Respond(event.key, leg.respond(event.request, OVER)))
+        return
     if other is None or _is_busy(call, leg):
         call.emit(Respond(event.key, leg.respond(event.request, PENDING)))
         return
@@ -148,12 +152,12 @@ def _join(call: CallState, stays: Leg, leg: Leg) -> None:
 
 
 def _leave(call: CallState, leaves: Leg) -> None:
-    """Nobody hears this leg any more, nor does it hear anybody."""
+    """Nobody hears this leg any more, nor does it hear anybody; what is under way with it is void."""
+    if leaves.gone:
+        return
     leaves.gone = True
     call.posture.drop(leaves.id)
-    call.emit(
-        ClearTimer(Timer.KEYED, leaves.id), ClearTimer(Timer.LIVENESS, leaves.id), ClearTimer(Timer.REPORT, leaves.id)
-    )
+    call.emit(*(ClearTimer(name, leaves.id) for name in ending.OF_A_LEG if name is not Timer.REFERRAL))
     call.emit(Relay(Unroute(leaves.id)))
 
 
@@ -166,7 +170,7 @@ def hang_up(call: CallState, leaves: Leg) -> None:
 
 
 def _is_away(call: CallState, leaves: Leg) -> None:
-    call.emit(Relay(CloseLeg(leaves.id)))
+    call.emit(ClearTimer(Timer.REFERRAL, leaves.id), Relay(CloseLeg(leaves.id)))
 
 
 def lets_go(call: CallState, leg: Leg) -> bool:
@@ -232,6 +236,8 @@ def _heard(call: CallState, leg: Leg, ask: int, status: int) -> None:
 def subscribed(call: CallState, leg: Leg, event: RequestIn) -> None:
     """A SUBSCRIBE refreshes or ends what a REFER began (RFC 3515 2.4.4)."""
     try:
+        if not call.live:
+            raise SipError("The call is over", OVER)
         seconds, notice = leg.subscriptions.asked(event.request, call.now)
     except SipError as error:
         call.emit(Respond(event.key, leg.respond(event.request, error.status)))
@@ -249,6 +255,8 @@ def expired(call: CallState, leg: Leg) -> None:
 
 
 def _set_clock(call: CallState, leg: Leg) -> None:
+    if leg.invitation.is_over:
+        return
     deadline = leg.subscriptions.next_deadline
     if deadline is None:
         call.emit(ClearTimer(Timer.REFERRAL, leg.id))

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import bridge, direction, ending, report, security
+from gateway.call import bridge, direction, ending, judging, report, security
 from gateway.call.agreed import AgreedMedia
 from gateway.call.effects import (
     Respond,
@@ -20,10 +20,10 @@ from gateway.call.effects import (
     TrackDialog,
 )
 from gateway.call.invite_state import CallerEvent
+from gateway.call.judging import Judged
 from gateway.call.leg import KeyingError, Leg
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
-from gateway.policy.evaluate import Verdict
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.media import LocalAudio
 from gateway.sdp.negotiation import common_codecs
@@ -45,7 +45,7 @@ def take_answer(call: CallState, leg: Leg, body: bytes, *, fork: str = "") -> bo
         return _is_taken(call, leg.talk.agree())
     try:
         session = leg.read_answer(body, leg.talk.ours_is_open)
-        verdict = judge_answer(call, leg, session.theirs.content)
+        step = judge_answer(call, leg, session.theirs.content)
     except KeyingError as error:
         security.violation(call, leg, error.codes, error.termination)
         ending.terminate(call, error.termination)
@@ -53,12 +53,12 @@ def take_answer(call: CallState, leg: Leg, body: bytes, *, fork: str = "") -> bo
     except SdpError as error:
         ending.terminate(call, termination_of(error))
         return False
-    if not verdict.allowed:
-        termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
-        security.violation(call, leg, verdict.codes, termination, leg.vector_of(session.theirs.content))
+    if not step.verdict.allowed:
+        termination = step.verdict.termination or Termination.ENCRYPTION_REQUIRED
+        security.violation(call, leg, step.verdict.codes, termination, step.vector)
         ending.terminate(call, termination)
         return False
-    return use_answer(call, leg, session)
+    return use_answer(call, leg, session, step)
 
 
 def _is_heard(leg: Leg, fork: str) -> bool:
@@ -101,10 +101,10 @@ def objection(call: CallState, leg: Leg, response: Response) -> Objection | None
 
 def _objection(call: CallState, leg: Leg, body: bytes) -> Objection | None:
     agreed = leg.read_answer(body, leg.talk.founding).theirs.content
-    verdict = judge_answer(call, leg, agreed)
-    if not verdict.allowed:
-        vector = leg.vector_of(agreed)
-        return Objection(verdict.codes, verdict.termination or Termination.ENCRYPTION_REQUIRED, vector)
+    step = judge_answer(call, leg, agreed)
+    if not step.verdict.allowed:
+        why = step.verdict.termination or Termination.ENCRYPTION_REQUIRED
+        return Objection(step.verdict.codes, why, step.vector)
     if not call.caller.talk.is_asked and not common_codecs(call.asked_codecs, agreed.remote.codecs):
         return Objection((), Termination.NO_COMMON_CODEC)
     return None
@@ -118,7 +118,7 @@ def fork_vector(leg: Leg, body: bytes) -> SecurityVector | None:
         return None
 
 
-def judge_answer(call: CallState, leg: Leg, agreed: AgreedMedia) -> Verdict:
+def judge_answer(call: CallState, leg: Leg, agreed: AgreedMedia) -> Judged:
     """What policy says of an answer; for an emergency call even broken keying is only noted (POLICY A3).
 
     Raises:
@@ -127,14 +127,16 @@ def judge_answer(call: CallState, leg: Leg, agreed: AgreedMedia) -> Verdict:
     leg.note_proof(agreed)
     if not call.policy.emergency:
         leg.refuse_broken(agreed)
-    return security.judge_as(call, leg, agreed)
+    return judging.answer_of(call, leg, agreed)
 
 
-def use_answer(call: CallState, leg: Leg, session: Session[LocalAudio, Any], *, early: bool = False) -> bool:
+def use_answer(
+    call: CallState, leg: Leg, session: Session[LocalAudio, Any], step: Judged, *, early: bool = False
+) -> bool:
     """Policy accepts: the record first, then the relay. False when the call was ended instead."""
     if not _is_taken(call, leg.take(session, early=early)):
         return False
-    security.posture_changed(call, leg)
+    security.posture_changed(call, leg, step=step)
     bridge.begin_handshake(call, leg)
     return True
 

@@ -102,13 +102,15 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
     @property
     def vector(self) -> SecurityVector:
         if self.keyed is not None:
-            return replace(self.keyed, extra_codes=self.keyed.extra_codes | self.history)
-        return SecurityVector(
-            leg=self.kind,
-            signalling=self.flow.signalling,
-            keying=Keying.PENDING,
-            proto=Proto.DTLS_SAVPF,
-            extra_codes=self.history,
+            return self._graded_once(replace(self.keyed, extra_codes=self.keyed.extra_codes | self.history))
+        return self._graded_once(
+            SecurityVector(
+                leg=self.kind,
+                signalling=self.flow.signalling,
+                keying=Keying.PENDING,
+                proto=Proto.DTLS_SAVPF,
+                extra_codes=self.history,
+            )
         )
 
     def vector_of(self, agreed: BrowserMedia) -> SecurityVector:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import answering, bridge, direction, ending, flows, report, security
+from gateway.call import answering, bridge, direction, ending, flows, judging, report, security
 from gateway.call.agreed import AgreedMedia
 from gateway.call.asks import Ask
 from gateway.call.effects import Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
+from gateway.call.judging import Judged, policy_of
 from gateway.call.leg import KeyingError, Leg, warning
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
-from gateway.policy.evaluate import Verdict
 from gateway.sdp.media import Direction
 from gateway.sdp.negotiation import common_codecs
 from gateway.sdp.session import BackOff, Description, Glare, OurProposal, Session, Way
@@ -62,7 +62,7 @@ def _may_change(call: CallState, leg: Leg, event: RequestIn) -> bool:
 
 def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
     """A re-INVITE without an offer gets ours (RFC 3261 14.2)."""
-    leg.plan_again(security.policy_of(call, leg))
+    leg.plan_again(policy_of(call, leg))
     codecs = leg.talk.ours.codecs if leg.talk.ours else leg.usable_codecs
     try:
         made = leg.offer(Way.IN_2XX, direction.offer_terms(codecs, call.other(leg)))
@@ -98,12 +98,12 @@ def _judged(call: CallState, leg: Leg, event: RequestIn) -> None:
     if other is None or other.remote is None or not common_codecs(agreed.remote.codecs, other.remote.codecs):
         _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
         return
-    verdict = security.judge_mid_call(call, leg, agreed)
-    if verdict.allowed:
-        _answer(call, leg, other, event, agreed, verdict)
+    step = judging.change_of(call, leg, agreed)
+    if step.verdict.allowed:
+        _answer(call, leg, other, event, agreed, step)
         return
-    why = verdict.termination or Termination.ENCRYPTION_REQUIRED
-    security.violation(call, leg, verdict.codes, why, leg.vector_of(agreed), kind=verdict.kind)
+    why = step.verdict.termination or Termination.ENCRYPTION_REQUIRED
+    security.violation(call, leg, step.verdict.codes, why, step.vector, kind=step.verdict.kind)
     _weakening(call, leg, event, why)
 
 
@@ -127,7 +127,7 @@ def _refuse(
     call.emit(Respond(event.key, leg.respond(event.request, status, headers=headers)))
 
 
-def _answer(call: CallState, leg: Leg, other: Leg, event: RequestIn, agreed: AgreedMedia, verdict: Verdict) -> None:
+def _answer(call: CallState, leg: Leg, other: Leg, event: RequestIn, agreed: AgreedMedia, step: Judged) -> None:
     """Answer an offer policy accepts: the record first, then the relay, then the peer, then the other side."""
     leg.talk.consider(Description(agreed, event.request.body))
     codecs = bridge.agreed_codecs(leg, other)
@@ -141,7 +141,8 @@ def _answer(call: CallState, leg: Leg, other: Leg, event: RequestIn, agreed: Agr
     if not isinstance(session, Session):
         _unacceptable(call, leg, event, Termination.BAD_SDP)
         return
-    security.posture_changed(call, leg, found=frozenset({Code.MID_CRYPTO_REMOVED}) & frozenset(verdict.codes))
+    removed = frozenset({Code.MID_CRYPTO_REMOVED}) & frozenset(step.verdict.codes)
+    security.posture_changed(call, leg, found=removed, step=step)
     bridge.connect(call)
     _accept(call, leg, event, session.ours.body)
     follow(call, other)

@@ -16,6 +16,7 @@ from gateway.call import ending, invite, liveness, security
 from gateway.call.effects import Respond, WriteAudit
 from gateway.call.events import ConnectionClosed, FlowMoved, FlowRefused, RequestIn
 from gateway.call.hunt import Refused
+from gateway.call.judging import policy_of
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.sip.dialog import TARGET_REFRESH
@@ -126,7 +127,7 @@ def _record(
     call.posture.note(Code.SIG_SIPS_NOT_HONOURED)
     judged = record.flow_judged(
         security.info(call, leg),
-        security.policy_of(call, leg),
+        policy_of(call, leg),
         leg=leg.kind.value,
         leg_id=leg.id,
         checkpoint=security.checkpoint(call, leg),

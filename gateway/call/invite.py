@@ -14,6 +14,7 @@ from gateway.call import direction, ending, locate, report, security, transfer
 from gateway.call.effects import CancelInvite, ClearTimer, ProbeTrunk, Purpose, Relay, SetTimer, Timer
 from gateway.call.hunt import Goal, Refused, Stage
 from gateway.call.invite_state import Act, CalleeEvent
+from gateway.call.judging import policy_of
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.media.relay_commands import CloseLeg, OpenLeg
@@ -47,7 +48,7 @@ def begin(call: CallState, legs: Sequence[Leg]) -> None:
 
 
 def _is_worth_calling(call: CallState, leg: Leg) -> bool:
-    refusal = leg.plan_offer(security.policy_of(call, leg))
+    refusal = leg.plan_offer(policy_of(call, leg))
     if refusal is not None:
         security.refused_offer(call, leg, refusal)
         lose(call, leg, Refused(0, refusal.termination))

@@ -7,6 +7,7 @@ the business of `browser_leg` and `trunk_leg`. Nobody else asks which of the two
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
@@ -53,6 +54,9 @@ ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, REFER, SUBSCRIBE"
 SDP = "application/sdp"
 HOP_HEADER = "Gateway-Hop"
 """Carries a mark on every INVITE we send, see `hops`; an INVITE that comes in with one of ours is a loop."""
+
+MAX_VECTORS = 4
+"""Vectors of a leg that are kept with their grades: what it is, what it was, and what an answer would make of it."""
 
 M = TypeVar("M", bound=AgreedMedia)
 
@@ -168,6 +172,10 @@ class BaseLeg(ABC, Generic[M]):
     """Since when the peer is silent although it might speak, see `liveness`; None: it is heard."""
     silent_on_hold: bool = False
     """The call was on hold when that was looked at last."""
+
+    _vectors: deque[SecurityVector] = field(
+        default_factory=lambda: deque(maxlen=MAX_VECTORS), init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         self.founding, self.talk = self.flow, Negotiation(owns_call_id=not self.is_caller)
@@ -410,6 +418,13 @@ class BaseLeg(ABC, Generic[M]):
 
     def learn_names(self, found: Iterable[tuple[str, Sequence[str]]]) -> None:
         """What DNS said."""
+
+    def _graded_once(self, vector: SecurityVector) -> SecurityVector:
+        """The vector made before that says the same: a vector keeps its grade, so it is graded once."""
+        known = next((made for made in self._vectors if made == vector), None)
+        if known is None:
+            self._vectors.append(vector)
+        return known or vector
 
     def set_keyed(self, suite: CryptoSuite, version: str, algorithm: str) -> None:
         """The handshake has finished and the certificate matched the signalled fingerprint (RFC 5763 5)."""

@@ -13,6 +13,7 @@ from gateway.call import ending, flows, invite, security
 from gateway.call.effects import ClearTimer, ConnectTrunk, Locate, Timer
 from gateway.call.events import Located, TrunkConnected, TrunkFailed
 from gateway.call.hunt import Goal, Refused, Stage
+from gateway.call.judging import policy_of
 from gateway.call.leg import KeyingError, Leg
 from gateway.call.party import HIDDEN, Party
 from gateway.call.places import termination_of
@@ -40,7 +41,7 @@ def _read_offer(call: CallState) -> bool:
     if caller.invite is not None:
         flows.note_target(call, caller, caller.invite, caller.flow)
     call.count(caller.talk.hear(Way.INVITE, call.context.tokens, offers=bool(body), carrier=caller.invite_key))
-    policy = security.policy_of(call, caller)
+    policy = policy_of(call, caller)
     try:
         return _take_offer(call, caller, body) if body else _may_go_on(call, caller, caller.plan_late_offer(policy))
     except KeyingError as error:
@@ -53,7 +54,7 @@ def _read_offer(call: CallState) -> bool:
 
 def _take_offer(call: CallState, caller: Leg, body: bytes) -> bool:
     agreed = caller.read_offer(body)
-    if not _may_go_on(call, caller, caller.refusal_of(agreed, security.policy_of(call, caller))):
+    if not _may_go_on(call, caller, caller.refusal_of(agreed, policy_of(call, caller))):
         return False
     caller.talk.consider(Description(agreed, body))
     return True

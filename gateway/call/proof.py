@@ -12,6 +12,7 @@ from gateway.audit.facts import Checkpoint
 from gateway.base.codes import CONTRADICTED, known_codes
 from gateway.call import security
 from gateway.call.effects import WriteAudit
+from gateway.call.judging import policy_of
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.media.relay_events import LegVerified, MediaMismatch, MediaStarted
@@ -35,7 +36,7 @@ def found(call: CallState, event: LegVerified | MediaMismatch | MediaStarted) ->
         case LegVerified() if leg.vector.keying in KEYED:
             verified = record.leg_verified(
                 security.info(call, leg),
-                security.policy_of(call, leg),
+                policy_of(call, leg),
                 leg.vector,
                 leg_id=leg.id,
                 confirmed=event.confirmed,

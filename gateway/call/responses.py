@@ -10,6 +10,7 @@ from gateway.call.effects import ClearTimer, Respond, Timer, TrackDialog
 from gateway.call.events import ResponseIn
 from gateway.call.hunt import Goal, Refused
 from gateway.call.invite_state import Act, CalleeEvent, CallerEvent
+from gateway.call.judging import policy_of
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.policy.evaluate import RETRY_STATUSES, Refusal
@@ -70,13 +71,13 @@ def _early_media(call: CallState, leg: Leg, response: Response) -> bool:
     try:
         session = leg.read_answer(response.body, leg.talk.ours_is_open, fork=response.to.tag or "")
         agreed = session.theirs.content
-        allowed = answering.judge_answer(call, leg, agreed).allowed
+        step = answering.judge_answer(call, leg, agreed)
     except SdpError:
         return False
-    if not allowed or not common_codecs(call.asked_codecs, agreed.remote.codecs):
+    if not step.verdict.allowed or not common_codecs(call.asked_codecs, agreed.remote.codecs):
         return False
     call.meet(leg)
-    return answering.use_answer(call, leg, session, early=True)
+    return answering.use_answer(call, leg, session, step, early=True)
 
 
 def _relay_provisional(call: CallState, status: int) -> None:
@@ -142,7 +143,7 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
 
 def _retried(call: CallState, leg: Leg, status: int) -> bool:
     """Whether a refusal that may mean "no SRTP here" has been dealt with by another offer, or by none."""
-    plan = leg.plan_retry(security.policy_of(call, leg), status)
+    plan = leg.plan_retry(policy_of(call, leg), status)
     if plan is None:
         return False
     if isinstance(plan, Refusal):

@@ -7,23 +7,22 @@ from dataclasses import replace
 from gateway.audit import record
 from gateway.audit.clean import cleaned_text
 from gateway.audit.facts import CallInfo, Checkpoint
-from gateway.base.codes import CONTRADICTED, Code
+from gateway.base.codes import Code
 from gateway.base.errors import OLD_TLS
 from gateway.base.keying import Keying, Proto
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
 from gateway.call import ending
-from gateway.call.agreed import AgreedMedia
 from gateway.call.effects import Finished, WriteAudit
 from gateway.call.events import TrunkFailed
 from gateway.call.hunt import Goal
+from gateway.call.judging import Judged, contradicted, judged, policy_of
 from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
 from gateway.call.targets import TrunkTarget
 from gateway.media.relay_commands import SetPeer
 from gateway.media.relay_events import SourceLearned, SourceRejected
-from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
-from gateway.policy.model import EffectivePolicy
+from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.posture import SecurityVector
 
 
@@ -76,21 +75,6 @@ def checkpoint(call: CallState, leg: Leg) -> str:
     return Checkpoint.PROVISIONAL if leg.early_media else Checkpoint.ANSWER
 
 
-def policy_of(call: CallState, leg: Leg) -> EffectivePolicy:
-    """What a leg must meet: what was planned for it, else what the call must."""
-    return leg.policy or call.policy
-
-
-def judge_as(call: CallState, leg: Leg, agreed: AgreedMedia) -> Verdict:
-    """What policy says of a leg that stood on this."""
-    return judge(policy_of(call, leg), leg.vector_of(agreed))
-
-
-def judge_mid_call(call: CallState, leg: Leg, agreed: AgreedMedia) -> Verdict:
-    """The same for a change of a leg, which must not weaken it."""
-    return judge_change(policy_of(call, leg), leg.vector, leg.vector_of(agreed))
-
-
 def posture_changed(
     call: CallState,
     leg: Leg,
@@ -99,6 +83,7 @@ def posture_changed(
     gone: frozenset[Code] = frozenset(),
     kind: str = "",
     where: str = "",
+    step: Judged | None = None,
 ) -> Verdict | None:
     """A leg is protected otherwise than it was: the one way to say so, whatever caused it.
 
@@ -110,6 +95,7 @@ def posture_changed(
         gone: weaknesses found before that are no more.
         kind: D4 where signalling and media contradict each other; else the verdict's own.
         where: the checkpoint, if it is another than the leg's state says.
+        step: the verdict on this very step, where it was made before it was taken.
 
     Returns:
         The verdict that was recorded, or None when nothing is new.
@@ -119,7 +105,7 @@ def posture_changed(
     if leg in call.pair:
         call.posture.update(leg.id, vector)
     is_news = vector != leg.recorded and vector.keying is not Keying.PENDING
-    verdict = _record(call, leg, vector, kind, where) if is_news else None
+    verdict = _record(call, leg, vector, kind, where, step) if is_news else None
     _tell_relay(call, leg)
     return verdict
 
@@ -133,11 +119,11 @@ def _tell_relay(call: CallState, leg: Leg) -> None:
         call.tell_relay(command, leg.id, again=isinstance(command, SetPeer))
 
 
-def _record(call: CallState, leg: Leg, vector: SecurityVector, kind: str, where: str) -> Verdict:
-    policy = policy_of(call, leg)
-    verdict = judge_change(policy, leg.recorded, vector) if leg.recorded else judge(policy, vector)
-    verdict = replace(verdict, kind=kind or verdict.kind)
-    if vector.extra_codes & CONTRADICTED:
+def _record(call: CallState, leg: Leg, vector: SecurityVector, kind: str, where: str, step: Judged | None) -> Verdict:
+    if step is None or not step.holds(vector, leg.recorded):
+        step = judged(call, leg, vector, leg.recorded)
+    verdict = replace(step.verdict, kind=kind or step.verdict.kind)
+    if contradicted(vector):
         verdict = replace(verdict, termination=None)  # it is the packets that are refused; nothing is answered
     call.emit(_leg_record(call, leg, verdict, vector, where))
     leg.recorded = vector
@@ -153,7 +139,7 @@ def leave_none_unrecorded(call: CallState) -> None:
     before, after = call.out[:end], call.out[end:]
     for leg in call.pair if after else ():
         if not leg.judged and (call.answered_at is not None or leg.is_agreed):
-            verdict = replace(judge(policy_of(call, leg), leg.vector), record="leg.pending")
+            verdict = replace(judged(call, leg, leg.vector).verdict, record="leg.pending")
             before.append(_leg_record(call, leg, verdict, leg.vector, Checkpoint.END))
     call.out = [*before, *after]
 
@@ -177,7 +163,7 @@ def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVec
 
 def settle(call: CallState, leg: Leg) -> bool:
     """Judge a leg as it stands: record it, or record the violation and end the call."""
-    verdict = judge(policy_of(call, leg), leg.vector)
+    verdict = judged(call, leg, leg.vector).verdict
     if verdict.allowed:
         posture_changed(call, leg)
         return True
@@ -197,7 +183,7 @@ def is_hopeless(call: CallState, leg: Leg) -> bool:
 
 def weakness(call: CallState, leg: Leg) -> Termination | None:
     """Why a leg cannot be used, by what is known of it already; that is recorded as a violation."""
-    verdict = judge(policy_of(call, leg), leg.vector)
+    verdict = judged(call, leg, leg.vector).verdict
     if verdict.allowed:
         return None
     termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
@@ -238,7 +224,7 @@ def bid_down(call: CallState, leg: Leg, refusal: Refusal) -> None:
 
 def lost_fork(call: CallState, leg: Leg, vector: SecurityVector) -> None:
     """Record how well an answer of another phone would have protected the leg; that phone is hung up on."""
-    verdict = judge(policy_of(call, leg), vector)
+    verdict = judged(call, leg, vector).verdict
     lost = replace(verdict, allowed=False, record="leg.lost", termination=Termination.CANCELLED)
     call.emit(_leg_record(call, leg, lost, vector))
 

@@ -18,6 +18,7 @@ from gateway.call.effects import ClearTimer, Purpose, Relay, Respond, SetTimer, 
 from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.hunt import Goal, Hunt, Refused, Stage
 from gateway.call.invite_state import Act
+from gateway.call.judging import policy_of
 from gateway.call.leg import Leg
 from gateway.call.party import Party
 from gateway.call.routes import Route
@@ -91,7 +92,7 @@ def _as_safe(call: CallState, leg: Leg, target: Target) -> Target:
     """The target under a policy that is not below the one the call was made under (POLICY A2 mid.transfer_weaker)."""
     if not isinstance(target, TrunkTarget) or call.policy.emergency or target.policy.emergency:
         return target
-    floor = at_least(call.policy, security.policy_of(call, leg))
+    floor = at_least(call.policy, policy_of(call, leg))
     return replace(target, policy=at_least(target.policy, floor))
 
 

@@ -174,19 +174,21 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
     @property
     def vector(self) -> SecurityVector:
         if self.agreed is not None:
-            return self.agreed.vector(self.history)
+            return self._graded_once(self.agreed.vector(self.history))
         planned = Keying.PENDING if self.plan is None or self.plan.with_crypto else Keying.NONE
-        return SecurityVector(
-            leg=self.kind,
-            signalling=self.signalling,
-            keying=planned,
-            proto=self.plan.proto if self.plan else Proto.AVP,
-            extra_codes=self.history,
+        return self._graded_once(
+            SecurityVector(
+                leg=self.kind,
+                signalling=self.signalling,
+                keying=planned,
+                proto=self.plan.proto if self.plan else Proto.AVP,
+                extra_codes=self.history,
+            )
         )
 
     def vector_of(self, agreed: TrunkMedia) -> SecurityVector:
         """The security vector this would give the leg; what packets said under the present keys does not count."""
-        return agreed.vector(self.history - CONTRADICTED)
+        return self._graded_once(agreed.vector(self.history - CONTRADICTED))
 
     def refuse_broken(self, agreed: TrunkMedia) -> None:
         """An answer that breaks a keying rule is no agreement; one that took no keys of an optional offer is."""

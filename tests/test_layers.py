@@ -20,6 +20,7 @@ DOORS = {
     "edge": "catches what anybody raises",
     "guesses": "asked with the clock of the gateway",
     "failures": "asked with the clock of the gateway",
+    "handover": "moves a leg from one runner to another",
     "lookup": "asks DNS",
     "manager": "the doors of the SIP stack",
     "media_control": "drives relay and DTLS",

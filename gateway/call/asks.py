@@ -57,6 +57,10 @@ class Asks:
         """Whether a request of this kind is unanswered."""
         return any(self._known[n].leg == leg and self._known[n].purpose is purpose for n in self._open)
 
+    def is_open(self, leg: LegId) -> bool:
+        """Whether any request on this leg is unanswered."""
+        return any(self._known[n].leg == leg for n in self._open if n in self._known)
+
     def _forget_one(self) -> None:
         oldest = next((n for n in self._known if n not in self._open), None)
         if oldest is not None:

@@ -16,6 +16,7 @@ from gateway.media.relay_commands import CloseLeg, LegCommand, OpenLeg
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
+from gateway.sip.replaces import Replaces
 
 
 class Purpose(StrEnum):
@@ -101,6 +102,25 @@ class Locate:
     """Find out where a user can be reached; answered by `Located`, whatever comes of it."""
 
     user: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindDialog:
+    """Find out which leg a dialog of this gateway belongs to; answered by `DialogFound` or `DialogMissing`."""
+
+    leg: LegId
+    """Who names it: a dialog of somebody else is not found."""
+    replaces: Replaces
+    flow: Flow
+    """Over which it was named."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Take the leg that was found into this call; answered by `TakenOver` or `NotTaken`."""
+
+    leg: LegId
+    """Its number from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +213,8 @@ Effect = (
     | TrackDialog
     | ResolveNames
     | Locate
+    | FindDialog
+    | TakeOver
     | ConnectTrunk
     | ProbeTrunk
     | Relay

@@ -8,7 +8,9 @@ from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.termination import Termination
 from gateway.base.values import NO_LEG, LegId
 from gateway.call.effects import Timer
+from gateway.call.leg import Leg
 from gateway.media.relay_events import LegFailed, LegOpened, RelayEvent
+from gateway.policy.model import EffectivePolicy
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
 from gateway.sip.reason import Reason
@@ -29,6 +31,53 @@ class Place:
 
     flow: Flow
     uri: SipUri
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A leg of another call that may become one of this."""
+
+    leg: Leg
+    """A likeness of it: what was agreed there, and nothing that only the other call is concerned with."""
+    floor: EffectivePolicy
+    """What that call must meet: whoever spoke there under it does not speak under less from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialogFound:
+    """The dialog that was looked up is one of whoever asked, in another call; nothing has changed yet."""
+
+    handed: Handed
+
+
+@dataclass(frozen=True, slots=True)
+class DialogMissing:
+    """There is no such dialog, or it cannot be had now."""
+
+    status: int
+    is_others: bool
+    """There is one, and whoever asked has no say in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """The leg is one of this call from now on, at the relay and for whatever its peer says."""
+
+    handed: Handed
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """It stays where it is."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Another call has taken this leg over."""
+
+    leg: LegId
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +229,11 @@ Event = (
     | LegFailed
     | RelayEvent
     | NamesFound
+    | DialogFound
+    | DialogMissing
+    | TakenOver
+    | NotTaken
+    | HandedOver
     | Located
     | TrunkConnected
     | TrunkFailed

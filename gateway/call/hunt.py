@@ -7,6 +7,7 @@ from enum import Enum, auto
 
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, NO_LEG, LegId
+from gateway.call.events import RequestIn
 from gateway.call.targets import Target, TrunkTarget
 from gateway.sip.reason import Reason
 from gateway.sip.refer import Referral
@@ -70,3 +71,5 @@ class Hunt:
     """Who asked for a transfer."""
     referral: Referral | None = None
     """And how it put it."""
+    unanswered: RequestIn | None = None
+    """That REFER, while the dialog it names is looked up."""

@@ -68,6 +68,16 @@ class CallIndex:
         self.dialogs[key] = (runner, leg)
         self.runners[runner].dialogs.add(key)
 
+    def moves(self, owner: CallRunner, runner: CallRunner, key: DialogKey, leg: LegId) -> None:
+        """A dialog is one of another call from now on, and so is its Call-ID.
+
+        What may still come of requests that were sent or received in it before stays with the call they were part of.
+        """
+        self.runners[owner].dialogs.discard(key)
+        self.runners[owner].call_ids.discard(key[0])
+        self.tracks(runner, key, leg)
+        self._call_id(runner, key[0])
+
     def drop(self, runner: CallRunner) -> None:
         """Forget everything of one call."""
         entries = self.runners.pop(runner, Entries())

@@ -39,7 +39,7 @@ from gateway.sdp.codecs import Codec
 from gateway.sdp.keying import Fingerprint
 from gateway.sdp.media import LocalAudio, RemoteAudio
 from gateway.sdp.session import Description, Negotiation, OurProposal, Session, Waits, Way
-from gateway.sip import session_timer
+from gateway.sip import replaces, session_timer
 from gateway.sip.address import NameAddr
 from gateway.sip.cseq import CSeq
 from gateway.sip.dialog import Dialog, InviteDialogs
@@ -118,6 +118,8 @@ class BaseLeg(ABC, Generic[M]):
     call_id: str = ""
     request_uri: SipUri | None = None
     """Where the initial INVITE of a callee goes when that is not `remote_address`: a registered Contact."""
+    replaces: replaces.Replaces | None = None
+    """The dialog of the callee that our INVITE takes the place of (RFC 3891)."""
     invite: Request | None = field(default=None, repr=False)
     invite_key: str = ""
     dialog: Dialog | None = None
@@ -450,6 +452,8 @@ class BaseLeg(ABC, Generic[M]):
             (HOP_HEADER, hop_mark),
             ("Content-Type", SDP),
         ]
+        if self.replaces is not None:
+            fields += [("Require", replaces.OPTION), ("Replaces", str(self.replaces))]
         return Request("INVITE", str(self.target_uri), Headers(fields), body)
 
     def _next_invite_sequence(self) -> int:

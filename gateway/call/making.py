@@ -104,6 +104,7 @@ class LegMaker:
             display_name=trunk.display_name or trunk.name,
             number=target.number,
             trusts_identity=trunk.trust_identity,
+            replaces=target.replaces,
             trunk_id=trunk.name,
             trunk=trunk,
             new_key=self.new_key,

@@ -4,7 +4,7 @@ browser among them."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from gateway.base.errors import MediaError
 from gateway.base.keying import DtlsRole
@@ -26,6 +26,7 @@ MediaEvent = LegOpened | LegFailed | RelayEvent | events.DtlsConnected | events.
 """What a call is told of its media: events of the relay as they are, and how its handshakes ended."""
 
 Listener = Callable[[MediaEvent], None]
+Ends = tuple[Callable[[bytes], None], Callable[[DtlsEndpoint], None], Callable[[Callable[[], None]], None]]
 
 
 class CallMedia:
@@ -33,12 +34,19 @@ class CallMedia:
 
     Args:
         broken: told of an error nobody foresaw, which must not reach the relay's other calls.
+        affinity: who takes part in the call, asked when the first leg is opened (`RelayPool.open`).
     """
 
     def __init__(
-        self, pool: RelayPool, identity: DtlsIdentity, listener: Listener, broken: Callable[[Exception], None]
+        self,
+        pool: RelayPool,
+        identity: DtlsIdentity,
+        listener: Listener,
+        broken: Callable[[Exception], None],
+        affinity: Callable[[], frozenset[Hashable]] = frozenset,
     ) -> None:
         self._pool, self._identity, self._listener, self._broken = pool, identity, listener, broken
+        self._affinity = affinity
         self._call: RelayCall | None = None
         self._handshakes: dict[LegId, Handshake] = {}
         self._wanted: set[LegId] = set()
@@ -68,6 +76,20 @@ class CallMedia:
             self._drop(command.leg)
         if self._call is not None and not self._closed:
             self._call.send(command)
+
+    def adopt(self, leg: LegId, other: CallMedia, from_leg: LegId) -> None:
+        """Take over a leg of another call with its handshake, under a number of this one.
+
+        Raises:
+            MediaError: it cannot be had, and nothing has changed.
+        """
+        if self._call is None or self._closed or other._call is None or other._closed:
+            raise MediaError("a call has no relay")
+        self._call.adopt(leg, other._call, from_leg)
+        handshake = other._handshakes.pop(from_leg, None)
+        if handshake is not None:
+            self._handshakes[leg] = handshake
+            handshake.move_to(*self._ends(leg))
 
     def start_dtls(self, leg: LegId, role: DtlsRole, fingerprints: Sequence[Fingerprint]) -> None:
         """The fingerprint of a browser is known; tells `DtlsConnected` or `DtlsFailed` in the end."""
@@ -102,7 +124,7 @@ class CallMedia:
 
     async def _begin(self, commands: Sequence[OpenLeg]) -> None:
         try:
-            call = await self._pool.open(*commands, listener=self._relay_event)
+            call = await self._pool.open(*commands, listener=self._relay_event, affinity=self._affinity())
         except MediaError as error:
             for command in commands:
                 self._tell(LegFailed(command.leg, str(error)))
@@ -158,8 +180,11 @@ class CallMedia:
             handshake.validated()
 
     def _handshake(self, leg: LegId) -> Handshake:
-        return Handshake(
-            self._identity,
+        return Handshake(self._identity, *self._ends(leg))
+
+    def _ends(self, leg: LegId) -> Ends:
+        """Where the datagrams, the outcome and the errors of a handshake go."""
+        return (
             lambda data: self.carry_out(SendDtls(leg, data)),
             lambda endpoint: self._listener(_outcome(leg, endpoint)),
             self._guarded,

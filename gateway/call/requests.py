@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
-from gateway.call import change, ending, flows, forks, transfer
+from gateway.call import attended, change, ending, flows, forks, transfer
 from gateway.call.effects import Respond
 from gateway.call.events import RequestIn
 from gateway.call.invite_state import Act
@@ -70,6 +70,6 @@ _HANDLERS = {
     "INVITE": change.offered,
     "UPDATE": change.offered,
     "OPTIONS": _options,
-    "REFER": transfer.refer,
+    "REFER": attended.refer,
     "SUBSCRIBE": transfer.subscribed,
 }

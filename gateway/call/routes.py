@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.call.targets import Target, TrunkTarget, UserTarget
 from gateway.routing.dialplan import BY_NAME
 from gateway.routing.numbers import in_context, normalise
+from gateway.sip.replaces import Replaces
 from gateway.sip.uri import SipUri
 from gateway.site import Site
 
@@ -64,6 +65,11 @@ def from_trunk(site: Site, trunk: str, number: str) -> Route:
     What a trunk names is never dialled over another one: that would be a call at our expense.
     """
     return to_user(site, trunk, number) or Route(number, (_over(site, trunk, number),))
+
+
+def back_to_trunk(site: Site, trunk: str, number: str, replaces: Replaces | None) -> Route:
+    """The way to a dialog that a trunk has with somebody else: to that trunk, whoever the number is."""
+    return Route(number, (replace(_over(site, trunk, number), replaces=replaces),))
 
 
 def _over(site: Site, name: str, number: str, *, emergency: bool = False) -> TrunkTarget:

@@ -20,6 +20,8 @@ from gateway.call import effects as fx
 from gateway.call.b2bua import Call
 from gateway.call.edge import attempt
 from gateway.call.forks import LateForks
+from gateway.call.handed import takes_part
+from gateway.call.handover import Handover
 from gateway.call.index import CallIndex
 from gateway.call.leg import Leg
 from gateway.call.media_control import CallMedia
@@ -62,7 +64,10 @@ class CallRunner:
         self.call = Call(state)
         self._services, self._index, self._probes, self._on_end = services, index, probes, on_end
         self._location = location
-        self._media = CallMedia(services.pool, services.identity, self.feed, self._media_broke)
+        self.media = CallMedia(
+            services.pool, services.identity, self.feed, self._media_broke, lambda: takes_part(self.state)
+        )
+        self._handover = Handover(self, index)
         self._loop = asyncio.get_running_loop()
         self._timers: dict[tuple[fx.Timer, LegId], asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -123,6 +128,17 @@ class CallRunner:
             return
         self._events.append(event)
         self._work()
+
+    def feed_first(self, event: events.Event) -> None:
+        """Take an event before all that wait: it says what is so already, and what they mean depends on it."""
+        self._events.appendleft(event)
+        self._work()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Everything that was decided is done and on record, and nothing waits to be dealt with."""
+        waits = self._effects or self._events or self._unwritten or self._first_step is not None
+        return not (waits or self._busy or self._finished)
 
     async def finished(self) -> None:
         """Wait until every task of the call is done and every record of it written or given up."""
@@ -320,10 +336,10 @@ class CallRunner:
 
     def _relay(self, effect: fx.Relay) -> None:
         if isinstance(effect.command, OpenLeg):
-            self._spawn(self._media.open(effect.command))
+            self._spawn(self.media.open(effect.command))
             return
         try:
-            self._media.carry_out(effect.command)
+            self.media.carry_out(effect.command)
         except MediaError:
             self.feed(events.Lost(Termination.BAD_SDP))
 
@@ -362,6 +378,12 @@ class CallRunner:
         places = tuple(events.Place(binding.flow, binding.contact.uri) for binding in bindings)
         self.feed(events.Located(user, places))
 
+    def _find_dialog(self, effect: fx.FindDialog) -> None:
+        self._handover.find(effect)
+
+    def _take_over(self, effect: fx.TakeOver) -> None:
+        self._handover.take(effect)
+
     def _resolve(self, effect: fx.ResolveNames) -> None:
         self._spawn(self._find_names(effect.names))
 
@@ -371,10 +393,10 @@ class CallRunner:
         self.feed(events.NamesFound(found))
 
     def _start_dtls(self, effect: fx.StartDtls) -> None:
-        self._media.start_dtls(effect.leg, effect.role, effect.fingerprints)
+        self.media.start_dtls(effect.leg, effect.role, effect.fingerprints)
 
     def _release_keys(self, effect: fx.ReleaseDtlsKeys) -> None:
-        self._media.release_keys(effect.leg)
+        self.media.release_keys(effect.leg)
 
     def _audit(self, effect: fx.WriteAudit) -> None:
         kind = str(effect.record.get("type", ""))
@@ -420,7 +442,7 @@ class CallRunner:
     async def _close(self, effect: fx.Finished) -> None:
         counters: LegCounters = {}
         try:
-            counters = await self._media.close()
+            counters = await self.media.close()
         finally:
             await self._write_final(effect, counters)
             self._closing = False
@@ -497,6 +519,8 @@ _EFFECTS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
     fx.Respond: CallRunner._respond,
     fx.TrackDialog: CallRunner._track,
     fx.Locate: CallRunner._locate,
+    fx.FindDialog: CallRunner._find_dialog,
+    fx.TakeOver: CallRunner._take_over,
     fx.ConnectTrunk: CallRunner._connect,
     fx.Relay: CallRunner._relay,
     fx.ResolveNames: CallRunner._resolve,

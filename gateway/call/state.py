@@ -130,6 +130,8 @@ class CallState:
     asks: Asks = field(default_factory=Asks)
     weakening_attempts: int = 0
     """Changes that would have weakened a leg and were refused."""
+    transfers_refused: int = 0
+    """REFERs that were refused and recorded."""
     waiting: Waiting = field(default_factory=Waiting)
     end: End = field(default_factory=End)
     refused: Grade | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.policy.model import EffectivePolicy
+from gateway.sip.replaces import Replaces
 from gateway.trunks.model import Trunk
 
 
@@ -17,6 +18,8 @@ class TrunkTarget:
     """What the leg must meet."""
     number: str
     """As the trunk gets it."""
+    replaces: Replaces | None = None
+    """The dialog of the trunk that the new one is to take the place of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,34 +32,41 @@ from gateway.sip.uri import SipUri
 
 NOBODY = 404
 FORBIDDEN = 403
+ACCEPTED = 202
 PENDING = 491
 UNANSWERED = 408
 OVER = 481
+MAX_REFUSED = 16
+"""Refused transfers of one call that leave a record: more is somebody trying, and must not fill the disk."""
 
 
-def refer(call: CallState, leg: Leg, event: RequestIn) -> None:
-    """A REFER inside a dialog of the call."""
-    try:
-        referral = Referral.read(event.request)
-        if referral.refer_to.replaces is not None:
-            raise SipError("a dialog to replace", 501)
-        number = routes.dialled(referral.refer_to.uri, call.site.realm)
-    except SipError as error:
-        call.emit(Respond(event.key, leg.respond(event.request, error.status)))
-        return
-    other = call.other(leg)
-    if not call.live:
-        call.emit(Respond(event.key, leg.respond(event.request, OVER)))
-        return
-    if other is None or _is_busy(call, leg):
-        call.emit(Respond(event.key, leg.respond(event.request, PENDING)))
-        return
+def refer(call: CallState, leg: Leg, event: RequestIn, referral: Referral) -> None:
+    """A REFER inside a dialog of the call that names a number.
+
+    Raises:
+        SipError: the number is none, or this is not the time.
+    """
+    number = routes.dialled(referral.refer_to.uri, call.site.realm)
+    stays = who_stays(call, leg)
     route = _route(call, leg, number, referral.refer_to.uri)
-    _record(call, leg, referral, number, FORBIDDEN if route is None else 202)
     if route is None:
-        call.emit(Respond(event.key, leg.respond(event.request, FORBIDDEN)))
+        refuse(call, leg, event, referral, number, FORBIDDEN)
     else:
-        _begin(call, leg, other, event, referral, route)
+        begin(call, leg, stays, event, referral, route)
+
+
+def who_stays(call: CallState, leg: Leg) -> Leg:
+    """The one whom this leg may hand over now.
+
+    Raises:
+        SipError: 491, there is nobody, or something else is under way; 481, the call is over.
+    """
+    if not call.live:
+        raise SipError("The call is over", OVER)
+    other = call.other(leg)
+    if other is None or _is_busy(call, leg):
+        raise SipError("Something else is under way", PENDING)
+    return other
 
 
 def _is_busy(call: CallState, leg: Leg) -> bool:
@@ -79,13 +86,28 @@ def _route(call: CallState, leg: Leg, number: str, uri: SipUri) -> Route | None:
     return routes.from_trunk(call.site, leg.trunk_name, number)
 
 
-def _begin(call: CallState, leg: Leg, stays: Leg, event: RequestIn, referral: Referral, route: Route) -> None:
+def begin(call: CallState, leg: Leg, stays: Leg, event: RequestIn, referral: Referral, route: Route) -> None:
+    """Look for the target."""
     targets = [_as_safe(call, leg, target) for target in route.targets]
     call.hunt = Hunt(targets=targets, asker=stays.id, goal=Goal.TRANSFER, by=leg.id, referral=referral)
-    call.emit(Respond(event.key, leg.respond(event.request, 202, headers=referral.agreement)))
-    if referral.subscribes:
-        _send(call, leg, leg.subscriptions.open(referral.number, call.now))
+    accept(call, leg, event, referral, route.number)
     locate.next_target(call)
+
+
+def accept(call: CallState, leg: Leg, event: RequestIn, referral: Referral, number: str) -> None:
+    """The REFER is answered: what comes of it is told by NOTIFY."""
+    _record(call, leg, referral, number, ACCEPTED)
+    call.emit(Respond(event.key, leg.respond(event.request, ACCEPTED, headers=referral.agreement)))
+    if referral.subscribes and not leg.hung_up:
+        _send(call, leg, leg.subscriptions.open(referral.number, call.now))
+
+
+def refuse(call: CallState, leg: Leg, event: RequestIn, referral: Referral, number: str, status: int) -> None:
+    """It is refused, and who asks too often is refused without a further record."""
+    if call.transfers_refused < MAX_REFUSED:
+        call.transfers_refused += 1
+        _record(call, leg, referral, number, status)
+    call.emit(Respond(event.key, leg.respond(event.request, status)))
 
 
 def _as_safe(call: CallState, leg: Leg, target: Target) -> Target:
@@ -130,9 +152,14 @@ def failed(call: CallState, why: Refused) -> None:
 
 
 def answered(call: CallState, leg: Leg) -> None:
-    """The target answered and policy accepts it: it takes the place of the one who asked."""
-    leaves, stays = call.legs[call.hunt.by], call.asker
+    """The target answered and policy accepts it."""
     call.policy = leg.policy or call.policy
+    joined(call, leg)
+
+
+def joined(call: CallState, leg: Leg) -> None:
+    """A leg takes the place of the one who asked."""
+    leaves, stays = call.legs[call.hunt.by], call.asker
     call.trunk_id = leg.trunk_name or stays.trunk_name or "-"
     leg.party = leg.party or Party("", leg.number)
     _join(call, stays, leg)

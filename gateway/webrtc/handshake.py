@@ -38,6 +38,17 @@ class Handshake:
         self._told = False
         self._loop = asyncio.get_running_loop()
 
+    def move_to(
+        self,
+        send: Callable[[bytes], None],
+        done: Callable[[DtlsEndpoint], None],
+        guarded: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """Serve somebody else from now on; the peer notices nothing, and what was told is not told again."""
+        self._send, self._done, self._guarded = send, done, guarded
+        if self._endpoint is not None:
+            self._go_on(self._endpoint)
+
     @property
     def keys(self) -> SrtpKeys | None:
         """The SRTP keys of a complete handshake."""

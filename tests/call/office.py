@@ -129,6 +129,8 @@ class Relay:
         self.commands: list[str] = []
         self.legs: dict[LegId, LegOpened] = {}
         self.close_fails: Exception | None = None
+        self.elsewhere = False
+        """It is in another worker than all others."""
 
     def opened(self, command: OpenLeg) -> LegOpened:
         if isinstance(command.place, IcePort):
@@ -137,6 +139,12 @@ class Relay:
             found = LegOpened(command.leg, (HostPort("127.0.0.1", 20000),), HostPort("127.0.0.1", 20001))
         self.legs[command.leg] = found
         return found
+
+    def adopt(self, leg: LegId, other: Relay, from_leg: LegId) -> None:
+        if other is self or self.elsewhere or from_leg not in other.legs:
+            raise MediaError("no such leg here")
+        self.legs[leg] = other.legs.pop(from_leg)
+        self.commands.append("Adopt")
 
     async def open(self, command: OpenLeg) -> LegOpened:
         return self.opened(command)
@@ -156,13 +164,18 @@ class Pool:
 
     def __init__(self) -> None:
         self.call = Relay()
+        self.calls: list[Relay] | None = None
+        """A list: each call has one of its own, and they are kept here."""
         self.full = False
         self.opened = 0
 
-    async def open(self, *legs: OpenLeg, listener: object) -> Relay:
+    async def open(self, *legs: OpenLeg, listener: object, affinity: object = ()) -> Relay:
         if self.full:
             raise MediaError("no port")
         self.opened += 1
+        if self.calls is not None:
+            self.call = Relay()
+            self.calls.append(self.call)
         for leg in legs:
             self.call.opened(leg)
         return self.call

@@ -144,7 +144,7 @@ async def test_a_handshake_that_fails_as_nobody_foresaw_ends_its_call_and_not_th
     (found,) = office.manager.index.runners
     monkeypatch.setattr("gateway.webrtc.dtls.DtlsEndpoint.receive", broken(ValueError("unforeseen")))
     monkeypatch.setattr("gateway.webrtc.dtls.DtlsEndpoint.start", broken(ValueError("unforeseen")))
-    found._media._relay_event(event)
+    found.media._relay_event(event)
     await office.settle()
     assert final(office)["termination"] == "internal-error"
     assert one_traceback(caplog)
@@ -154,8 +154,8 @@ async def test_a_handshake_timer_that_fails_ends_its_call(office: Office, monkey
     await established(office)
     (found,) = office.manager.index.runners
     monkeypatch.setattr("gateway.webrtc.dtls.DtlsEndpoint.handle_timer", broken(ValueError("unforeseen")))
-    (handshake,) = found._media._handshakes.values()
-    found._media._guarded(handshake.handle_timer)
+    (handshake,) = found.media._handshakes.values()
+    found.media._guarded(handshake.handle_timer)
     await office.settle()
     assert final(office)["termination"] == "internal-error"
 

@@ -15,6 +15,8 @@ from gateway.call import bridge, change, ending, liveness, routes, security, tra
 from gateway.call.effects import FindDialog, Respond, TakeOver
 from gateway.call.events import DialogFound, DialogMissing, Handed, NotTaken, RequestIn, TakenOver
 from gateway.call.hunt import Goal, Hunt, Refused, Stage
+from gateway.call.invite_state import Act
+from gateway.call.judging import policy_of
 from gateway.call.leg import Leg
 from gateway.call.party import Party
 from gateway.call.state import CallState
@@ -114,16 +116,16 @@ def _objection(call: CallState, handed: Handed) -> Termination | None:
 
 def _floor(call: CallState, handed: Handed) -> EffectivePolicy:
     """What both must meet from now on (POLICY A2 mid.transfer_weaker)."""
-    mine = at_least(call.policy, at_least(security.policy_of(call, call.asker), _policy_of_who_asked(call)))
+    mine = at_least(call.policy, at_least(policy_of(call, call.asker), _policy_of_who_asked(call)))
     return at_least(mine, handed.floor)
 
 
 def _policy_of_who_asked(call: CallState) -> EffectivePolicy:
-    return security.policy_of(call, call.legs[call.hunt.by])
+    return policy_of(call, call.legs[call.hunt.by])
 
 
 def _weakness(call: CallState, leg: Leg, floor: EffectivePolicy) -> Termination | None:
-    verdict = judge(at_least(security.policy_of(call, leg), floor), leg.vector)
+    verdict = judge(at_least(policy_of(call, leg), floor), leg.vector)
     if verdict.allowed:
         return None
     why = verdict.termination or Termination.ENCRYPTION_REQUIRED
@@ -136,7 +138,8 @@ def taken(call: CallState, event: TakenOver) -> None:
     leg = event.handed.leg
     call.legs[leg.id] = leg
     if not call.live:
-        ending.bye(call, leg, call.termination or Termination.TRANSFERRED)
+        if call.step(leg, leg.end_event) is Act.BYE:
+            ending.bye(call, leg, call.termination or Termination.TRANSFERRED)
         return
     stays, floor = call.asker, _floor(call, event.handed)
     for side in (stays, leg):

@@ -13,9 +13,10 @@ from dataclasses import replace
 
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
-from gateway.call import ending, security
+from gateway.call import ending
 from gateway.call.events import Handed, HandedOver
 from gateway.call.hunt import Stage
+from gateway.call.judging import policy_of
 from gateway.call.leg import Leg
 from gateway.call.party import Party
 from gateway.call.state import CallState, Phase
@@ -49,7 +50,7 @@ def hand_out(call: CallState, named: LegId, replaces: Replaces) -> Handed | int:
         return PENDING
     if replaces.early_only:
         return answer_to(Named.CONFIRMED, replaces)
-    floor = at_least(security.policy_of(call, other), at_least(security.policy_of(call, leg), call.policy))
+    floor = at_least(policy_of(call, other), at_least(policy_of(call, leg), call.policy))
     return Handed(_likeness(other), floor)
 
 
@@ -57,14 +58,14 @@ def _is_at_rest(call: CallState, leg: Leg) -> bool:
     is_settled = call.phase is Phase.ESTABLISHED and call.hunt.stage is Stage.OVER and not call.waiting.events
     is_keyed = leg.keyed is not None or not leg.habits.handshakes
     is_told = not leg.notices and not len(leg.subscriptions) and not call.asks.is_open(leg.id)
-    return is_settled and is_keyed and is_told and leg.confirmed and leg.talk.state is State.STABLE
+    return is_settled and is_keyed and is_told and leg.invitation.is_open and leg.talk.state is State.STABLE
 
 
 def _likeness(leg: Leg) -> Leg:
     """The leg as the other call takes it in. What may still come to its INVITE stays with the call it leaves."""
     found = copy.copy(leg)
     found.dialog = replace(leg.dialog) if leg.dialog is not None else None
-    found.talk, found.told = copy.copy(leg.talk), copy.copy(leg.told)
+    found.talk, found.invitation, found.told = copy.copy(leg.talk), copy.copy(leg.invitation), copy.copy(leg.told)
     if found.told is not None:
         found.told.forget()
         found.told.waits = False
@@ -78,7 +79,8 @@ def _likeness(leg: Leg) -> Leg:
 def given_away(call: CallState, event: HandedOver) -> None:
     """Another call has the leg: this one is over, and only the one who left both is told."""
     leg = call.legs[event.leg]
-    leg.gone = leg.hung_up = True
+    leg.gone = True
+    call.step(leg, leg.bye_event)  # it is nobody's to hang up on here
     ending.terminate(call, Termination.TRANSFERRED)
 
 

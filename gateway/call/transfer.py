@@ -98,7 +98,7 @@ def accept(call: CallState, leg: Leg, event: RequestIn, referral: Referral, numb
     """The REFER is answered: what comes of it is told by NOTIFY."""
     _record(call, leg, referral, number, ACCEPTED)
     call.emit(Respond(event.key, leg.respond(event.request, ACCEPTED, headers=referral.agreement)))
-    if referral.subscribes and not leg.hung_up:
+    if referral.subscribes and not leg.invitation.is_over:
         _send(call, leg, leg.subscriptions.open(referral.number, call.now))
 
 

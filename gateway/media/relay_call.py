@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort, LegId
-from gateway.media.relay_commands import CloseCall, CloseLeg, Command, GetCounters, LegCommand, OpenLeg, SetPeer
+from gateway.media.relay_commands import Adopt, CloseCall, CloseLeg, Command, GetCounters, LegCommand, OpenLeg, SetPeer
 from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import (
     CallClosed,
+    CommandRefused,
     CountersReport,
     Event,
     FailureReason,
@@ -24,6 +26,7 @@ from gateway.media.relay_events import (
     RelayEvent,
     WorkerLost,
 )
+from gateway.media.relay_protocol import MAX_LEGS
 
 ANSWER_SECONDS = 2.0
 """Longest wait for a further leg, for counters and for the end of a call."""
@@ -51,8 +54,12 @@ class Home(Protocol):
 class RelayCall:
     """One call in a relay worker. Made by `RelayPool.open` only; commands after the end are dropped."""
 
-    def __init__(self, home: Home, number: int, listener: Listener) -> None:
+    def __init__(
+        self, home: Home, number: int, listener: Listener, affinity: frozenset[Hashable] = frozenset()
+    ) -> None:
         self.id = number
+        self.affinity = affinity
+        """Who takes part: calls that may have to be joined share something of this."""
         self.legs: dict[LegId, LegOpened] = {}
         """Where the peer of each open leg reaches us."""
         self._home, self._listener = home, listener
@@ -80,17 +87,32 @@ class RelayCall:
 
     def begin(self, command: OpenLeg) -> asyncio.Future[LegOpened]:
         """Ask for a leg; the answer is a MediaError with the reason when it cannot be had."""
-        if self._closing or self._closed.done():
+        if self._is_over:
             raise MediaError("the call has no relay any more")
-        if command.leg in self._opening or command.leg in self._last:
-            raise MediaError(_why(FailureReason.DUPLICATE))
-        if len(self._last) >= MAX_LEGS_EVER:
-            raise MediaError(_why(FailureReason.TOO_MANY_LEGS))
+        self._check_number(command.leg)
         opening: asyncio.Future[LegOpened] = asyncio.get_running_loop().create_future()
         self._opening[command.leg] = opening
         self._last[command.leg] = PacketCounters()
         self._send(command)
         return opening
+
+    def adopt(self, leg: LegId, other: RelayCall, from_leg: LegId) -> None:
+        """Take a leg over from another call in the same worker, as it is; from now on it is a leg of this one.
+
+        Should the worker refuse it after all, that is told as `CommandRefused`.
+
+        Raises:
+            MediaError: it cannot be had, and nothing has changed; the call is in another worker, for one.
+        """
+        opened = other.legs.get(from_leg)
+        if self._is_over or other._is_over or other._home is not self._home or other is self or opened is None:
+            raise MediaError(_why(FailureReason.NO_LEG))
+        self._check_number(leg)
+        if len(self.legs) >= MAX_LEGS:
+            raise MediaError(_why(FailureReason.TOO_MANY_LEGS))
+        del other.legs[from_leg]
+        self.legs[leg], self._last[leg] = replace(opened, leg=leg), PacketCounters()
+        self._send(Adopt(leg, other.id, from_leg))
 
     def send(self, command: LegCommand | CloseLeg) -> None:
         """Have a command carried out; raises MediaError for a peer whose address is none.
@@ -110,7 +132,7 @@ class RelayCall:
 
         Raises MediaError when the worker is lost or does not answer.
         """
-        if self._closing or self._closed.done():
+        if self._is_over:
             raise MediaError("the call has no relay any more")
         report: asyncio.Future[LegCounters] = asyncio.get_running_loop().create_future()
         self._reports.append(report)
@@ -135,11 +157,23 @@ class RelayCall:
         self._end("the call has ended")
         return dict(self._last)
 
+    @property
+    def _is_over(self) -> bool:
+        return self._closing or self._closed.done()
+
+    def _check_number(self, leg: LegId) -> None:
+        if leg in self._opening or leg in self._last:
+            raise MediaError(_why(FailureReason.DUPLICATE))
+        if len(self._last) >= MAX_LEGS_EVER:
+            raise MediaError(_why(FailureReason.TOO_MANY_LEGS))
+
     def deliver(self, event: Event | WorkerLost) -> None:
         """Take one event of this call from the pool."""
         match event:
             case LegOpened():
                 self._opened(event)
+            case LegFailed() if event.leg in self.legs:
+                self._pass_on(CommandRefused(event.leg, event.reason))
             case LegFailed():
                 self._failed(event.leg, _why(event.reason))
             case LegClosed():

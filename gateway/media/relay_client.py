@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import MediaError
@@ -27,6 +27,9 @@ from gateway.media.relay_worker import RelayWorker
 
 OPEN_SECONDS = 2.0
 """A call is refused rather than kept waiting for the relay."""
+MAX_LEAN = 16
+"""Calls a worker may have more than the least loaded one and still get those that may have to be joined with its own:
+one busy user, or a PBX that calls under one number for everybody, must not fill one worker while others are idle."""
 TRY_SECONDS = 0.5
 """A worker that has not opened a call by then is passed over while there is another one to try."""
 FIRST_BACKOFF_SECONDS = 0.1
@@ -52,6 +55,10 @@ class _Slot:
     @property
     def ready(self) -> bool:
         return self.worker.alive
+
+    def shares(self, affinity: frozenset[Hashable]) -> bool:
+        """Whether one of its calls has something of this."""
+        return bool(affinity) and any(not affinity.isdisjoint(call.affinity) for call in self.calls.values())
 
     def send(self, call: int, command: Command) -> None:
         self.worker.send(call, command)
@@ -222,14 +229,17 @@ class RelayPool:
             slot.abandon()
         await asyncio.gather(*(slot.worker.stop() for slot in self._slots))
 
-    async def open(self, *legs: OpenLeg, listener: Listener) -> RelayCall:
-        """Begin a call with these legs in the least loaded worker; further ones are opened on what this returns.
+    async def open(self, *legs: OpenLeg, listener: Listener, affinity: Collection[Hashable] = frozenset()) -> RelayCall:
+        """Begin a call with these legs; further ones are opened on what this returns.
+
+        It begins where a call is that shares something of its `affinity`, for only calls of one worker can be joined
+        (`RelayCall.adopt`); else, or when that worker is slow or has `MAX_LEAN` calls more, in the least loaded one.
 
         Raises MediaError when no worker opens all of them within `OPEN_SECONDS`.
         """
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                return await self._open(legs, listener)
+                return await self._open(legs, listener, frozenset(affinity))
         except TimeoutError as error:
             raise MediaError("no relay worker answered in time") from error
 
@@ -237,15 +247,15 @@ class RelayPool:
         """What each running worker dropped that belonged to no leg; raises MediaError when one does not answer."""
         return [await slot.totals() for slot in self._slots if slot.ready]
 
-    async def _open(self, legs: Sequence[OpenLeg], listener: Listener) -> RelayCall:
+    async def _open(self, legs: Sequence[OpenLeg], listener: Listener, affinity: frozenset[Hashable]) -> RelayCall:
         deadline = asyncio.get_running_loop().time() + OPEN_SECONDS
         while True:
             refusal, died = MediaError("no relay worker is running"), False
-            slots = await self._by_load()
+            slots = await self._by_fitness(affinity)
             for index, slot in enumerate(slots):
                 try:
                     async with asyncio.timeout(_patience(deadline, len(slots) - index - 1)):
-                        return await self._open_in(slot, legs, listener)
+                        return await self._open_in(slot, legs, listener, affinity)
                 except TimeoutError:
                     refusal = MediaError("no relay worker answered in time")
                     _log.warning("worker=%d did not open a call in time", slot.worker.browser_port)
@@ -254,18 +264,27 @@ class RelayPool:
             if not died:
                 raise refusal
 
-    async def _by_load(self) -> list[_Slot]:
+    async def _by_fitness(self, affinity: frozenset[Hashable]) -> list[_Slot]:
+        """The workers that are ready, in the order they are tried."""
         while not any(slot.ready for slot in self._slots):
             if not self._keepers:
                 raise MediaError("the relay is not running")
             self._ready.clear()
             await self._ready.wait()
         now = asyncio.get_running_loop().time()
-        ready = (slot for slot in self._slots if slot.ready)
-        return sorted(ready, key=lambda slot: (slot.health.slow(now), len(slot.calls)))
+        ready = [slot for slot in self._slots if slot.ready]
+        most = min(len(slot.calls) for slot in ready) + MAX_LEAN
 
-    async def _open_in(self, slot: _Slot, legs: Sequence[OpenLeg], listener: Listener) -> RelayCall:
-        call = RelayCall(slot, next(self._numbers), listener)
+        def fitness(slot: _Slot) -> tuple[bool, bool, int]:
+            leans = len(slot.calls) < most and slot.shares(affinity)
+            return slot.health.slow(now), not leans, len(slot.calls)
+
+        return sorted(ready, key=fitness)
+
+    async def _open_in(
+        self, slot: _Slot, legs: Sequence[OpenLeg], listener: Listener, affinity: frozenset[Hashable]
+    ) -> RelayCall:
+        call = RelayCall(slot, next(self._numbers), listener, affinity)
         slot.calls[call.id] = call
         try:
             for opening in [call.begin(leg) for leg in legs]:

@@ -35,6 +35,16 @@ class OpenLeg:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    leg: LegId
+    """Its number from now on."""
+    from_call: int
+    """Whose leg it is until now."""
+    from_leg: LegId
+    """Its number there."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetIce:
     leg: LegId
     ufrag: str
@@ -132,4 +142,4 @@ class Heartbeat:
 
 LegCommand: TypeAlias = SetIce | SetKeys | SetPeer | Route | Unroute | SendDtls
 """What changes the legs of a call that is there."""
-Command: TypeAlias = OpenLeg | LegCommand | CloseLeg | CloseCall | GetCounters | Heartbeat
+Command: TypeAlias = OpenLeg | Adopt | LegCommand | CloseLeg | CloseCall | GetCounters | Heartbeat

@@ -48,6 +48,8 @@ class FailureReason(StrEnum):
     """ICE and DTLS are of an `IcePort` leg, a peer's address of an `OwnPort` leg."""
     DUPLICATE = "duplicate"
     """The number or the name is taken."""
+    NO_LEG = "no_leg"
+    """There is no such leg to adopt, or no call to adopt it."""
     TOO_MANY_CALLS = "too_many_calls"
     TOO_MANY_LEGS = "too_many_legs"
 
@@ -69,6 +71,11 @@ class LegOpened:
     """Where the peer sends to: the candidates of an `IcePort` leg, best first; one address of an `OwnPort` leg."""
     rtcp: HostPort | None
     """None: the same, muxed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegAdopted:
+    leg: LegId
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +193,8 @@ LegEvent: TypeAlias = (
     | MediaUnsent
 )
 """What happens to a leg by itself, not as the answer to a command."""
-Event: TypeAlias = WorkerReady | Alive | LegOpened | LegFailed | LegEvent | LegClosed | CallClosed | CountersReport
+Event: TypeAlias = (
+    WorkerReady | Alive | LegOpened | LegAdopted | LegFailed | LegEvent | LegClosed | CallClosed | CountersReport
+)
 RelayEvent: TypeAlias = LegEvent | WorkerLost
 """What the listener of a call is given."""

@@ -27,7 +27,7 @@ Message
     raises `MediaError`; a worker ignores it and counts it, the gateway gives the worker up.
 
 Call and leg
-    A *call* is a group of legs that may be routed to each other; nothing ever passes from one call to another. Its
+    A *call* is a group of legs that may be routed to each other; no media ever passes from one call to another. Its
     number is chosen by the gateway and never used twice by one worker; 0 (`WORKER`) is the worker itself. A call begins
     with its first leg and is gone with `CloseCall`.
 
@@ -47,6 +47,11 @@ Call and leg
     ====================  ==========================================================================================
     `OpenLeg`             `IcePort`: starts to answer STUN checks for its `ufrag`; `OwnPort`: binds its ports.
                           Answered by `LegOpened` or `LegFailed`, whichever comes first, exactly once.
+    `Adopt`               Moves a leg of another call of this worker into this one, under a number of its own. Name,
+                          ports, paths, keys, source rule, stream and counters stay, so its peer notices nothing; the
+                          routes it had end both ways, and what happens to it from now on is told of this call.
+                          Answered by `LegAdopted` or `LegFailed`, exactly once; the other call hears `LegClosed` with
+                          the numbers so far.
     `SetIce`              Starts to answer checks for another `ufrag` too: an ICE restart (RFC 8839 4.4). Media and
                           DTLS go on over the paths there are. The name before goes with the first check under the new
                           one that nominates; of more than two names the one nobody nominated goes first. A name that
@@ -82,7 +87,9 @@ Call and leg
     ====================  ==========================================================================================
     `WorkerReady`         First message of a worker: its browser port is bound on every address.
     `LegOpened`           Answer to `OpenLeg`: where the peer reaches the leg.
-    `LegFailed`           The leg could not be opened; `reason` is a `FailureReason`.
+    `LegFailed`           The leg could not be opened or adopted, and nothing has changed; `reason` is a
+                          `FailureReason`.
+    `LegAdopted`          Answer to `Adopt`: the leg is one of this call.
     `CommandRefused`      A command for a leg could not be obeyed; `reason` is a `FailureReason`.
     `IceValidated`        The first authenticated check of the leg came from `address`. Once.
     `DtlsReceived`        A DTLS datagram from a validated address of the browser.
@@ -104,7 +111,8 @@ Call and leg
                           once per leg and code; the counters tell how many.
     `MediaUnsent`         Ten packets that should leave on a leg did not; `cause` is an `UnsentCause`. Once per leg and
                           cause; the counters of that leg tell how many. Comfort noise is not media in this sense.
-    `LegClosed`           Answer to `CloseLeg` with the final counters of the leg.
+    `LegClosed`           Answer to `CloseLeg` with the final counters of the leg; also the last that is told of a leg
+                          to the call it was adopted from.
     `CallClosed`          Answer to `CloseCall` with the final counters of the legs there were.
     `CountersReport`      Answer to `GetCounters`: the legs there are.
     `Alive`               Answer to `Heartbeat`.

@@ -133,6 +133,14 @@ class RelayedMesh:
         await part.connect(suite)
         return part
 
+    def adopt(self, part: MeshPart, other: RelayedMesh) -> None:
+        """Take a part over from another call; it has its number of this one from now on."""
+        number = LegId(next(self._numbers))
+        self.relay.adopt(number, other.relay, part.leg)
+        other._parts.remove(part)
+        self._parts.append(part)
+        part._mesh, part.leg = self, number
+
     def _listen(self, event: RelayEvent) -> None:
         self.events.append(event)
         self._news.set()

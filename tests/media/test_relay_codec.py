@@ -14,6 +14,7 @@ from gateway.base.errors import MediaError
 from gateway.base.values import HostPort, LegId, Secret
 from gateway.media.relay_codec import decode_command, decode_config, decode_event, encode, encode_config
 from gateway.media.relay_commands import (
+    Adopt,
     CloseCall,
     CloseLeg,
     Command,
@@ -41,6 +42,7 @@ from gateway.media.relay_events import (
     DtlsReceived,
     Event,
     IceValidated,
+    LegAdopted,
     LegClosed,
     LegFailed,
     LegHeard,
@@ -64,6 +66,7 @@ FULL = RelayPlan((PayloadMap(0, 8), PayloadMap(101, 96, 48000, is_event=True, cl
 
 COMMANDS: list[Command] = [
     OpenLeg(LEG, IcePort("ufragufrag", Secret("canary-password"))),
+    Adopt(LEG, CALL, OTHER),
     SetIce(LEG, "anotherufrag", Secret("canary-password")),
     SetKeys(LEG, "AEAD_AES_256_GCM", Secret(CANARY), Secret(CANARY[::-1])),
     OpenLeg(LEG, OwnPort("127.0.0.1", "203.0.113.1")),
@@ -83,6 +86,7 @@ EVENTS: list[Event] = [
     Alive(3),
     LegOpened(LEG, (HostPort("203.0.113.1", 20000),), HostPort("203.0.113.1", 20001)),
     LegOpened(LEG, (ADDRESS, HostPort("203.0.113.2", 10000)), None),
+    LegAdopted(LEG),
     LegFailed(LEG, "no_port"),
     CommandRefused(LEG, "bad_keys"),
     IceValidated(LEG, ADDRESS),

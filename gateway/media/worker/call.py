@@ -55,13 +55,22 @@ class Call:
 
     def remove(self, leg: Leg, now: float) -> PacketCounters:
         """End a leg: nobody hears it and it hears nobody; its final counters."""
+        self.release(leg, now)
+        leg.close()
+        return leg.tally.freeze()
+
+    def release(self, leg: Leg, now: float) -> None:
+        """A leg is no part of the call any more: nobody hears it and it hears nobody."""
         del self.legs[leg.id]
         for sink in [sink for sink, route in self._routes.items() if leg in (route.source, route.sink)]:
             self._unroute(sink)
         self._rewire(now)
         leg.connect((), None, now)
-        leg.close()
-        return leg.tally.freeze()
+
+    def adopt(self, leg: Leg, number: LegId) -> None:
+        """Take in a leg that another call has released, as it is."""
+        leg.move_to(number, self.emit, self.ssrcs)
+        self.add(leg)
 
     def counters(self) -> Mapping[LegId, PacketCounters]:
         """The counters of each leg as they are now."""

@@ -10,13 +10,14 @@ from typing import Protocol
 
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort, LegId
-from gateway.media.relay_commands import CloseLeg, IcePort, LegCommand, OpenLeg, OwnPort, SetIce
+from gateway.media.relay_commands import Adopt, CloseLeg, IcePort, LegCommand, OpenLeg, OwnPort, SetIce
 from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import (
     CallClosed,
     CountersReport,
     Event,
     FailureReason,
+    LegAdopted,
     LegClosed,
     LegFailed,
     LegOpened,
@@ -70,6 +71,22 @@ class Desk:
         except MediaError as error:
             opened = LegFailed(command.leg, str(error))
         self._emit(number, opened)
+
+    def adopt(self, number: int, command: Adopt, now: float) -> None:
+        """Move a leg from one call to another; a number that means nothing here changes nothing."""
+        into, owner = self._calls.get(number), self._calls.get(command.from_call)
+        leg = owner.legs.get(command.from_leg) if owner is not None else None
+        if into is None or owner is None or leg is None or into is owner:
+            self._emit(number, LegFailed(command.leg, FailureReason.NO_LEG))
+        elif command.leg in into.legs:
+            self._emit(number, LegFailed(command.leg, FailureReason.DUPLICATE))
+        elif len(into.legs) >= MAX_LEGS:
+            self._emit(number, LegFailed(command.leg, FailureReason.TOO_MANY_LEGS))
+        else:
+            owner.release(leg, now)
+            self._emit(command.from_call, LegClosed(command.from_leg, leg.tally.freeze()))
+            into.adopt(leg, command.leg)
+            self._emit(number, LegAdopted(command.leg))
 
     def obey(self, number: int, command: LegCommand, now: float) -> None:
         """Carry out what is about legs that are there; anything else is counted."""

@@ -66,6 +66,12 @@ class Leg(ABC):
     def close(self) -> None:
         """Give back what the leg holds of the system."""
 
+    def move_to(self, number: LegId, emit: Emit, used: deque[int]) -> None:
+        """Be a leg of another call from now on: its peer notices nothing of it."""
+        self.id = number
+        self.reports.move_to(number, emit)
+        self.stream.move_to(used)
+
     def hold(self, held: bool, now: float) -> None:  # noqa: B027
         """Say whether nobody hears the peer, so that its silence proves nothing."""
 

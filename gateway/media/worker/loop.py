@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from gateway.media.relay_commands import CloseCall, CloseLeg, Command, GetCounters, Heartbeat, OpenLeg
+from gateway.media.relay_commands import Adopt, CloseCall, CloseLeg, Command, GetCounters, Heartbeat, OpenLeg
 from gateway.media.relay_events import Alive, WorkerReady
 from gateway.media.relay_protocol import MAX_DATAGRAM, WORKER, WorkerConfig
 from gateway.media.worker.control import ControlChannel
@@ -99,6 +99,8 @@ class RelayLoop:
     def _obey(self, call: int, command: Command, now: float) -> None:
         if isinstance(command, OpenLeg):
             self._desk.open(call, command, now)
+        elif isinstance(command, Adopt):
+            self._desk.adopt(call, command, now)
         elif isinstance(command, CloseLeg):
             self._desk.close_leg(call, command, now)
         elif isinstance(command, CloseCall):

@@ -48,6 +48,10 @@ class Reports:
         self._heard_at = 0.0
         self._expected = self._silent = False
 
+    def move_to(self, leg: LegId, emit: Emit) -> None:
+        """Tell somebody else from now on; what was told once is not told again."""
+        self.leg, self.emit = leg, emit
+
     def expected(self, now: float) -> None:
         """From now on the peer may send: it was described, perhaps again."""
         self._expected, self._heard_at = True, now

@@ -103,6 +103,11 @@ class Stream:
         # In seconds: where our timestamps stood when the run began, when that was, and where they stand at time 0.
         self._reached = self._began = self._line_up = 0.0
 
+    def move_to(self, used: deque[int]) -> None:
+        """Go on as it is, among the streams of another call."""
+        self._used = used
+        used.append(self.ssrc)
+
     def cut(self) -> None:
         """The next packet begins a run: what was held back meanwhile is no loss."""
         self._cut = True

@@ -30,6 +30,9 @@ def info(call: CallState, leg: Leg | None = None) -> CallInfo:
     """Who and what the call's records are about; with `leg`, whose Call-ID is named beside the other side's."""
     named = [found for found in (leg, *call.pair) if found is not None]
     ids = {found.kind: found.call_id for found in reversed(named)}
+    browsers = [found for found in call.pair if found.kind is LegKind.BROWSER]
+    between_two = len(browsers) > 1
+    peer = next((found for found in named if between_two and found is not browsers[0]), None)
     return CallInfo(
         call_uid=call.facts.uid,
         direction=call.facts.way,
@@ -37,8 +40,9 @@ def info(call: CallState, leg: Leg | None = None) -> CallInfo:
         user=call.facts.user,
         caller=parties(call)[0],
         called=parties(call)[1],
-        browser_call_id=ids.get(LegKind.BROWSER, ""),
+        browser_call_id=browsers[0].call_id if between_two else ids.get(LegKind.BROWSER, ""),
         trunk_call_id=ids.get(LegKind.TRUNK, ""),
+        peer_call_id=peer.call_id if peer is not None else "",
     )
 
 

@@ -22,10 +22,11 @@ from gateway.call.leg import Leg
 from gateway.call.making import LegMaker
 from gateway.call.places import NO_PLACES, OwnPlaces
 from gateway.call.state import CallContext, CallFacts, CallState
-from gateway.call.targets import TrunkTarget, UserTarget
+from gateway.call.targets import Target, TrunkTarget, UserTarget
 from gateway.call.trunk_leg import TrunkLeg
 from gateway.media.relay_commands import Command, IcePort, OpenLeg, RelayPlan, Route
 from gateway.media.relay_events import LegOpened
+from gateway.policy.book import UNROUTED
 from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.sdp.keying import Fingerprint
 from gateway.sdp.offer_answer import State
@@ -124,7 +125,9 @@ class MachineScene:
     """Further trunks to try."""
     browser_flow: Flow = BROWSER_FLOW
     places: tuple[events.Place, ...] | None = None
-    """Where the user of an inbound call is signed in; None: at one place."""
+    """Where the user who is called is signed in; None: at one place."""
+    callee: str = ""
+    """A user the browser calls in place of a trunk's number."""
     now: float = 100.0
 
     def __post_init__(self) -> None:
@@ -160,16 +163,22 @@ class MachineScene:
                 uid="u" * 26,
                 outbound=self.outbound,
                 user="alice",
-                number="600",
+                number=self.callee or "600",
+                callee=self.callee,
                 calling_number="" if self.outbound else "4711",
             ),
             context=context,
             policy=policy,
-            trunk_id="pbx",
+            trunk_id=UNROUTED if self.callee else "pbx",
         )
         self.state.legs[CALLER] = self._caller(make)
-        self.state.hunt.targets = [self.target, *self._others()] if self.outbound else [UserTarget("alice")]
+        self.state.hunt.targets = self._targets()
         self.call = Call(self.state)
+
+    def _targets(self) -> list[Target]:
+        if self.callee or not self.outbound:
+            return [UserTarget(self.callee or "alice")]
+        return [self.target, *self._others()]
 
     def _others(self) -> list[TrunkTarget]:
         def policy(trunk: Trunk) -> EffectivePolicy:
@@ -182,7 +191,8 @@ class MachineScene:
         invite = request("INVITE", self.offer)
         if self.outbound:
             local, remote = address("600", "example.test"), address("alice", "example.test")
-            caller = make.browser(CALLER, self.browser_flow, local, remote, is_caller=True)
+            user = "alice" if self.callee else ""
+            caller = make.browser(CALLER, self.browser_flow, local, remote, is_caller=True, user=user)
         else:
             invite = invite.with_header("Contact", TRUNK_CONTACT)
             local, remote = address("alice", "example.test"), address("600", "pbx.example")
@@ -278,8 +288,9 @@ class MachineScene:
         """The user is found where the scene says."""
         places = self.places
         if places is None:
-            places = (events.Place(self.browser_flow, CONTACT),)
-        return self.feed(events.Located("alice", places))
+            flow = replace(self.browser_flow, id=3) if self.callee else self.browser_flow
+            places = (events.Place(flow, CONTACT),)
+        return self.feed(events.Located(self.callee or "alice", places))
 
     def open_media(self) -> MachineScene:
         """The relay opens every place it was asked for and has not opened yet."""
@@ -330,7 +341,7 @@ class MachineScene:
     def calling(self) -> MachineScene:
         """Up to the callee's INVITE."""
         self.begin()
-        if self.outbound:
+        if self.outbound and not self.callee:
             self.connect()
         else:
             self.locate()

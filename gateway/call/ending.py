@@ -93,14 +93,17 @@ def _why(call: CallState, termination: Termination, *, least: int = 200) -> tupl
     return in_request(told) or reason(termination)
 
 
-def bye_of(leg: Leg, dialog: Dialog, termination: Termination) -> Request:
-    """The BYE of a dialog that is not the leg's own."""
-    return dialog.new_request("BYE", leg.contact, MAX_FORWARDS).with_added(reason(termination))
+def bye_of(leg: Leg, dialog: Dialog, termination: Termination, reasons: Sequence[Reason] = ()) -> Request:
+    """The BYE of a dialog that is not the leg's own; `reasons` say more than the termination does."""
+    why = in_request(reasons) or reason(termination)
+    return dialog.new_request("BYE", leg.contact, MAX_FORWARDS).with_added(why)
 
 
-def release_dialog(call: CallState, leg: Leg, dialog: Dialog, termination: Termination) -> None:
+def release_dialog(
+    call: CallState, leg: Leg, dialog: Dialog, termination: Termination, reasons: Sequence[Reason] = ()
+) -> None:
     """End a dialog the call does not want: a fork that lost, an answer that crossed our CANCEL."""
-    bye = bye_of(leg, dialog, termination)
+    bye = bye_of(leg, dialog, termination, reasons)
     call.send(leg, bye, leg.next_hop(dialog), Purpose.BYE)
 
 

@@ -76,7 +76,8 @@ def unwanted(call: CallState, leg: Leg, dialog: Dialog, response: Response) -> N
     if vector is not None:
         security.lost_fork(call, leg, vector)
     leg.done_with = leg.done_with | {dialog.remote_tag}
-    ending.release_dialog(call, leg, dialog, termination)
+    elsewhere = call.live and any(other.confirmed for other in call.ringing())
+    ending.release_dialog(call, leg, dialog, termination, (invite.ELSEWHERE,) if elsewhere else ())
 
 
 def hung_up_early(call: CallState, leg: Leg, tag: str) -> None:

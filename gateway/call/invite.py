@@ -131,6 +131,8 @@ def lose(call: CallState, leg: Leg, refused: Refused, *, spoken: bool = False) -
         spoken: the person at the other end said so: another way would lead to the same one.
     """
     others = [ringing for ringing in call.hunt.ringing if ringing != leg.id]
+    if leg.habits.is_person and refused.status:
+        call.hunt.objection = None  # what a person says tells more than what was wrong with another of her browsers
     if spoken and leg.habits.is_person and refused.status >= GLOBAL_FAILURE:
         others = []
     if others or (call.hunt.targets and not spoken):
@@ -173,9 +175,12 @@ def over(call: CallState, why: Refused) -> None:
         ending.terminate(call, why.termination, status=why.status, reasons=why.reasons)
 
 
-def _rank(refused: Refused) -> tuple[bool, int]:
-    """The order in which refusals are told (RFC 3261 16.7 step 6): a person's last word, then the lowest class."""
-    return refused.told < GLOBAL_FAILURE, refused.told // 100
+def _rank(refused: Refused) -> tuple[bool, int, bool]:
+    """The order in which refusals are told (RFC 3261 16.7 step 6): a person's last word, then the lowest class.
+
+    Of one class what somebody said goes before what we found ourselves, for example that a browser was too weak.
+    """
+    return refused.told < GLOBAL_FAILURE, refused.told // 100, not refused.status
 
 
 def won(call: CallState, leg: Leg) -> None:

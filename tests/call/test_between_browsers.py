@@ -1,4 +1,4 @@
-"""A call of two browsers as the machine sees it: two legs of one kind, each with keys, reports and a will of its own."""
+"""A call of two browsers as the machine sees it: two legs of one kind, each with its own keys, reports and will."""
 
 from __future__ import annotations
 

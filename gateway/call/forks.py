@@ -76,7 +76,7 @@ def unwanted(call: CallState, leg: Leg, dialog: Dialog, response: Response) -> N
     if vector is not None:
         security.lost_fork(call, leg, vector)
     leg.done_with = leg.done_with | {dialog.remote_tag}
-    elsewhere = call.live and any(other.confirmed for other in call.ringing())
+    elsewhere = call.live and any(other.invitation.is_confirmed for other in call.ringing())
     ending.release_dialog(call, leg, dialog, termination, (invite.ELSEWHERE,) if elsewhere else ())
 
 

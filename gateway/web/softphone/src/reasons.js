@@ -88,7 +88,7 @@ const CAUSE_WORDS = table({
 // Warn-codes that speak of protection: 302 transport protocol, 380/381 SIPS (RFC 5630), 399 as the gateway uses it.
 const SECURITY_WARNINGS = new Set([302, 380, 381]);
 const ORDINARY_ENDS = new Set(['Q.850 16', 'Q.850 31', 'SIP 200']); // somebody hung up
-// In a CANCEL: another phone answered.
+// In a CANCEL: another phone answered. In a BYE too, where two answered at once and this one came second.
 const ELSEWHERE = table({ 'SIP 200': 'Answered on another device.', 'Q.850 26': 'Answered elsewhere.' });
 const SECURITY_STATUSES = new Set([488, 606]);
 
@@ -150,6 +150,8 @@ function requestWords(message, cause) {
 /** Why an established call ended: {words, detail}. */
 export function describeEnd({ originator, message, cause }) {
   const reason = parseReason(message?.getHeader?.('Reason'));
+  const elsewhere = originator === 'remote' && reason?.text && ELSEWHERE[numberOf(reason)];
+  if (elsewhere) return { words: elsewhere, detail: '' };
   const odd = reason?.cause && !ORDINARY_ENDS.has(numberOf(reason));
   const isOurs = odd && reason.protocol === 'SIP' && reason.text; // the gateway's own words for why it ended the call
   const detail = odd ? [numberOf(reason), isOurs ? '' : reason.text].filter(Boolean).join(': ') : '';

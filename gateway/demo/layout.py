@@ -20,6 +20,8 @@ from gateway.sip.auth import compute_ha1
 
 REALM: Final = "demo.test"
 USER: Final = "alice"
+OTHER: Final = "bob"
+"""A second user, with the same password: whoever signs in as both, on two pages, can call from browser to browser."""
 LOOPBACK: Final = "127.0.0.1"
 DISPLAY_NAME: Final = "the demonstration PBX"
 """What the page calls it: all trunks lead to phones of one PBX."""
@@ -186,10 +188,12 @@ def _trunk(role: Role) -> dict[str, object]:
 
 
 def _users(layout: Layout) -> dict[str, object]:
-    def digest(algorithm: str) -> str:
-        return compute_ha1(USER, REALM, layout.password, algorithm)
+    return {"users": {user: _digests(user, layout.password) for user in (USER, OTHER)}}
 
-    return {"users": {USER: {"realm": REALM, "ha1_md5": digest("MD5"), "ha1_sha256": digest("SHA-256")}}}
+
+def _digests(user: str, password: str) -> dict[str, str]:
+    md5, sha256 = (compute_ha1(user, REALM, password, algorithm) for algorithm in ("MD5", "SHA-256"))
+    return {"realm": REALM, "ha1_md5": md5, "ha1_sha256": sha256}
 
 
 def _dialplan(layout: Layout) -> dict[str, object]:

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from gateway.audit.coloured import coloured
 from gateway.audit.render import MAX_RENDERED
-from gateway.demo.layout import LOOPBACK, USER, Layout, prepare
+from gateway.base.profiles import Profile
+from gateway.demo.layout import LOOPBACK, OTHER, USER, Layout, prepare
 from gateway.demo.machine import alone
 from gateway.demo.phones import Phones
 from gateway.net import websocket
@@ -190,6 +191,8 @@ def _table(phones: Phones) -> Table:
         role = phone.role
         happens = role.what if not (phone.problem or phones.problem) else "not running"
         table.add_row(role.number, role.security.value, Text(happens), Text(role.target))
+    there = f"Rings a page you signed in as {OTHER}, with the same password; that one dials {USER}: green"
+    table.add_row(OTHER, Profile.STRICT.value, Text(there), Text("none"))
     return table
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.termination import Termination
@@ -18,6 +20,7 @@ from gateway.media.relay_commands import CloseLeg, OpenLeg
 from gateway.media.relay_events import LegFailed, LegOpened
 from gateway.sip.message import Request
 from tests.call.machine_scene import BROWSER_FLOW, CONTACT, MachineScene, answer, browser_answer, opened, trunk_flow
+from tests.effort import examples
 
 KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
 ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
@@ -302,3 +305,108 @@ def test_records_of_losers_and_winner_name_their_legs_and_there_is_one_end(scene
     assert ("leg.secured", C) in legs
     assert not any(leg == B for _, leg in legs)
     assert sum(isinstance(e, fx.Finished) for e in scene.all) == 1
+
+
+class Player:
+    """Plays three browsers as the SIP stack promises: one failure ends an INVITE, a 2xx may come again."""
+
+    def __init__(self, scene: MachineScene) -> None:
+        self.scene = scene
+        self.over: set[LegId] = set()
+        self.answered: set[LegId] = set()
+        self.left: set[LegId] = set()
+
+    def open(self, leg: LegId) -> None:
+        for command in self.scene.relayed(OpenLeg):
+            if command.leg in (leg, CALLER) and not self.scene.state.legs[command.leg].is_open:
+                self.scene.feed(opened(command))
+
+    def says(self, leg: LegId, what: str) -> None:
+        if leg not in invites(self.scene) or leg in self.over | self.left:
+            return
+        if what in ("good", "bad"):
+            self.answered.add(leg)
+            says(self.scene, leg, 200, answer() if what == "bad" else b"")
+        elif leg not in self.answered:
+            if int(what) >= 300:
+                self.over.add(leg)
+            says(self.scene, leg, int(what))
+
+    def closes(self, leg: LegId) -> None:
+        """Its connection is gone, and with it any INVITE that has no answer."""
+        if leg in self.left or leg not in self.scene.state.legs:
+            return
+        self.left.add(leg)
+        self.scene.feed(events.ConnectionClosed(leg))
+        self.fails(leg, transport=True)
+
+    def fails(self, leg: LegId, *, transport: bool) -> None:
+        sent = invites(self.scene).get(leg)
+        if sent is not None and leg not in self.over | self.answered:
+            self.over.add(leg)
+            self.scene.feed(events.RequestFailed(sent.ask, transport))
+
+    def play(self, step: tuple[LegId, str]) -> None:
+        leg, what = step
+        match what:
+            case "opens":
+                self.open(leg)
+            case "closes":
+                self.closes(leg)
+            case "times out":
+                self.fails(leg, transport=False)
+            case "caller gives up":
+                if not finals(self.scene):
+                    self.scene.feed(events.CancelIn())
+            case "rings out":
+                self.scene.feed(events.TimerFired(Timer.RING, CALLER))
+            case _:
+                self.says(leg, what)
+
+    def end(self) -> None:
+        """The caller acknowledges and hangs up; whoever was cancelled says so; goodbyes are answered."""
+        scene = self.scene
+        if not finals(scene):
+            scene.feed(events.CancelIn())
+        if finals(scene)[0] == 200:
+            scene.ack()
+        scene.feed(events.Lost(Termination.SHUTDOWN))
+        for leg in invites(scene):
+            if leg not in self.over | self.answered | self.left:
+                self.says(leg, "487")
+        for sent in [e for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.BYE]:
+            scene.feed(scene.answer_to(sent, 200))
+
+
+LEGS = st.sampled_from([A, B, C])
+OFTEN = ["opens", "opens", "opens", "180", "good", "good", "bad", "closes", "603"]
+WHAT = st.sampled_from([*OFTEN, "486", "480", "488", "500", "times out", "caller gives up", "rings out"])
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(by=st.sampled_from([by_trunk, by_browser]), steps=st.lists(st.tuples(LEGS, WHAT), max_size=14))
+def test_whatever_three_browsers_do_one_is_the_call_at_most_and_nothing_is_left_of_the_others(
+    by: Callable[..., MachineScene], steps: list[tuple[LegId, str]]
+) -> None:
+    scene = by().begin().locate()
+    player = Player(scene)
+    for step in steps:
+        player.play(step)
+        state = scene.state
+        won = [leg for leg in (A, B, C) if state.legs[leg].dialog is not None]
+        assert len(won) <= 1
+        open_ = {command.leg for command in scene.relayed(OpenLeg)} - set(closed(scene)) - {CALLER}
+        if state.live and won:
+            assert open_ == set(won), "no place is left of a browser that lost"
+        elif state.live:
+            assert open_ <= set(state.hunt.ringing)
+    player.end()
+    assert len(finals(scene)) == 1
+    assert sum(isinstance(e, fx.Finished) for e in scene.all) == 1
+    for leg in player.answered:
+        ended = [bye for bye in byes(scene) if bye.to.tag == f"tag-{leg}"]
+        assert len(ended) == 1, "each dialog that was made is ended once"
+    for leg in invites(scene):
+        settled = leg in player.over | player.answered | player.left
+        assert settled, "each INVITE is answered or cancelled"
+    assert not scene.state.asks

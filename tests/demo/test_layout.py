@@ -14,7 +14,7 @@ from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
 from gateway.config.load import LoadedConfig, load_config
 from gateway.demo import layout as layout_module
-from gateway.demo.layout import USER, Layout, prepare
+from gateway.demo.layout import OTHER, USER, Layout, prepare
 from gateway.demo.machine import alone, free_port, is_free, local_address
 from gateway.demo.roles import CALLBACK_NUMBER, ROLES
 from gateway.sip.auth import compute_ha1
@@ -50,6 +50,13 @@ def test_each_number_leads_to_its_phone_under_its_profile(tmp_path: Path) -> Non
         assert trunk.networks == (f"{role.address.host}/32",)
 
 
+@pytest.mark.parametrize(("dialled", "rings"), [(OTHER, OTHER), (USER, USER), ("carol", None)])
+def test_the_two_users_reach_each_other_by_name(tmp_path: Path, dialled: str, rings: str | None) -> None:
+    _, loaded = prepared(tmp_path)
+    route = loaded.site.dialplan.route_outbound(dialled)
+    assert (route.user if route is not None else None) == rings
+
+
 def test_tls_trunks_are_checked_against_the_development_ca(tmp_path: Path) -> None:
     layout, loaded = prepared(tmp_path)
     for role in ROLES:
@@ -65,9 +72,10 @@ def test_number_of_the_callback_rings_the_user(tmp_path: Path) -> None:
 
 def test_user_file_holds_the_digests_of_the_password_and_not_the_password(tmp_path: Path) -> None:
     layout, loaded = prepared(tmp_path)
-    user = loaded.users.users[USER]
-    assert user.ha1_md5.reveal() == compute_ha1(USER, "demo.test", layout.password, "MD5")
-    assert user.ha1_sha256.reveal() == compute_ha1(USER, "demo.test", layout.password, "SHA-256")
+    for name in (USER, OTHER):
+        user = loaded.users.users[name]
+        assert user.ha1_md5.reveal() == compute_ha1(name, "demo.test", layout.password, "MD5")
+        assert user.ha1_sha256.reveal() == compute_ha1(name, "demo.test", layout.password, "SHA-256")
     assert layout.password not in (tmp_path / "users.yaml").read_text()
 
 

@@ -92,7 +92,7 @@ async def test_says_where_to_sign_in_and_what_to_dial(tmp_path: Path, monkeypatc
     assert gateway.config == tmp_path / "demo" / "gateway.yaml"
     assert "https://127.0.0.1:15543/" in shown
     assert (tmp_path / "demo" / "password").read_text().strip() in shown
-    for number in ("600", "601", "602", "603", "604"):
+    for number in ("600", "601", "602", "603", "604", "bob"):
         assert number in shown
     assert "--address 127.0.0.2" in shown
 

@@ -1,4 +1,4 @@
-"""Chromium to Chromium through the gateway, and one user on three pages: who rings, who hears whom, what is recorded."""
+"""Chromium to Chromium through the gateway, and one user on three pages: who rings, who hears whom, what is written."""
 
 from __future__ import annotations
 

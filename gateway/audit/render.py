@@ -88,6 +88,8 @@ def severity(record: Record) -> Severity:
         return _final_severity(record)
     if kind == "media.latch":
         return Severity.MEDIUM if _text(record, "decision") == "refused" else Severity.INFO
+    if kind == "call.transfer":
+        return Severity.LOW if _text(record, "decision") == "refused" else Severity.INFO
     if kind == "tls.peer":
         return Severity.OK if record.get("verified") is True else Severity.LOW
     return _BY_TYPE.get(kind, Severity.MEDIUM)
@@ -156,6 +158,13 @@ def _leg_name(record: Record) -> str:
 def _verified(record: Record) -> str:
     words = f"{_leg_name(record)}, packets received {_text(record, 'received')}, sent {_text(record, 'sent')}"
     return ", ".join(part for part in (words, _vector(record)) if part)
+
+
+def _transfer(record: Record) -> str:
+    words = f"{_leg_name(record)} asks to hand the call over to {_text(record, 'target')}: {_text(record, 'decision')}"
+    claimed, sent = _text(record, "claimed"), _text(record, "sip_sent", "code")
+    parts = (words, f"says it is {claimed}" if claimed else "", f"answered {sent}" if sent else "")
+    return ", ".join(part for part in parts if part)
 
 
 def _latch(record: Record) -> str:
@@ -270,6 +279,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "leg.pending": _leg,
     "leg.verified": _verified,
     "leg.lost": _leg,
+    "call.transfer": _transfer,
     "media.latch": _latch,
     "call.final": _final,
     "auth.ok": _auth_ok,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.base.termination import Termination
-from gateway.call import answering, change, ending, outcomes, proof
+from gateway.call import answering, change, ending, outcomes, proof, transfer
 from gateway.call.events import AckIn, AckMissing
 from gateway.call.invite_state import Act, CallerEvent
 from gateway.call.leg import Leg
@@ -65,5 +65,5 @@ def _of_a_change(call: CallState, leg: Leg, event: AckMissing) -> None:
     """Without the answer it may have held, our offer is void."""
     if event.transport and leg.habits.reconnects:
         call.count(leg.talk.lost())
-    else:
+    elif not transfer.is_cut_off(call, leg):
         ending.terminate(call, outcomes.lost(leg) if event.transport else Termination.ACK_MISSING)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import answering, bridge, direction, ending, flows, judging, report, security
+from gateway.call import answering, bridge, direction, ending, flows, judging, report, security, transfer
 from gateway.call.agreed import AgreedMedia
 from gateway.call.asks import Ask
 from gateway.call.effects import Purpose, Respond, SendAck, SetTimer, Timer
@@ -259,5 +259,5 @@ def wait_over(call: CallState, leg: Leg) -> None:
 def _reoffer_refused(call: CallState, leg: Leg, status: int) -> None:
     report.reinvite_refused(call, leg, status)
     call.count(leg.talk.refused())
-    if status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
-        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)
+    if status in (408, 481) and not transfer.is_cut_off(call, leg):  # RFC 3261 12.2.1.2: the dialog is over
+        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)  # after 481 it knows

@@ -12,7 +12,7 @@ from gateway.base.codes import Code
 from gateway.base.errors import SipError
 from gateway.base.signalling import ENCRYPTED
 from gateway.base.termination import Termination
-from gateway.call import ending, invite, liveness, security
+from gateway.call import ending, invite, liveness, security, transfer
 from gateway.call.effects import Respond, WriteAudit
 from gateway.call.events import ConnectionClosed, FlowMoved, FlowRefused, RequestIn
 from gateway.call.hunt import Refused
@@ -67,7 +67,7 @@ def _connection_closed(call: CallState, leg: Leg) -> None:
     if leg.habits.reconnects:
         liveness.ask(call, leg)
     elif leg is call.caller or leg.invitation.is_confirmed:
-        if leg in call.pair:
+        if leg in call.pair and not transfer.is_cut_off(call, leg):
             ending.terminate(call, Termination.FLOW_LOST)
     elif leg.id in call.hunt.ringing:
         invite.lose(call, leg, Refused(0, Termination.FLOW_LOST))

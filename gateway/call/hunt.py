@@ -73,3 +73,5 @@ class Hunt:
     """And how it put it."""
     unanswered: RequestIn | None = None
     """That REFER, while the dialog it names is looked up."""
+    failure: Termination | None = None
+    """Why nobody was found for it; None while there is hope, and when somebody was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.base.termination import Termination
-from gateway.call import ending, security
+from gateway.call import ending, security, transfer
 from gateway.call.effects import ClearTimer, ReleaseDtlsKeys, Timer
 from gateway.call.events import DtlsConnected, DtlsFailed
 from gateway.call.leg import Leg
@@ -42,5 +42,5 @@ def _unkeyed(call: CallState, leg: Leg, termination: Termination) -> None:
 def consent_lost(call: CallState, event: ConsentLost) -> None:
     """The browser does not answer checks any more (RFC 7675)."""
     leg = call.legs.get(event.leg)
-    if leg is not None and leg in call.pair:
+    if leg is not None and leg in call.pair and not transfer.steps_aside(call, leg):
         ending.terminate(call, Termination.CONSENT_LOST)

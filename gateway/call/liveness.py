@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
-from gateway.call import direction, ending
+from gateway.call import direction, ending, transfer
 from gateway.call.effects import ClearTimer, Purpose, SetTimer, Timer
 from gateway.call.events import ResponseIn
 from gateway.call.leg import Leg
@@ -95,5 +95,5 @@ def failed(call: CallState, leg: Leg) -> None:
 
 def _gone(call: CallState, leg: Leg, *, knows: bool) -> None:
     """End the call; a peer that did not say so itself still gets a BYE."""
-    if knows or not call.policy.emergency:
+    if (knows or not call.policy.emergency) and not transfer.is_cut_off(call, leg):
         ending.terminate(call, Termination.PEER_GONE, by=leg.id if knows else None)

@@ -203,6 +203,8 @@ class CallState:
 
     def other(self, leg: Leg) -> Leg | None:
         """Whom the peer of this leg hears; one that is still called will hear the one it is called for."""
+        if leg.gone:
+            return None
         if leg.id == self.bridge.a:
             return self.callee
         return self.legs[self.bridge.a] if leg.id == self.bridge.b else self.asker

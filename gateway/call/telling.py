@@ -12,7 +12,7 @@ with an offer. A browser that does not take UPDATE (SIP.js) gets a re-INVITE tha
 from __future__ import annotations
 
 from gateway.base.termination import Termination
-from gateway.call import change, direction, ending, report
+from gateway.call import change, direction, ending, report, transfer
 from gateway.call.effects import Purpose
 from gateway.call.events import ResponseIn
 from gateway.call.leg import Leg
@@ -48,7 +48,8 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
         if leg.dialog is not None:
             leg.dialog.refresh_target(event.response)
     elif status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
-        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)
+        if not transfer.is_cut_off(call, leg):
+            ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)
     elif status in NO_UPDATE:
         unanswered(leg)
     else:

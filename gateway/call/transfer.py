@@ -19,7 +19,7 @@ from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.hunt import Goal, Hunt, Refused, Stage
 from gateway.call.invite_state import Act
 from gateway.call.judging import policy_of
-from gateway.call.leg import Leg
+from gateway.call.leg import Leg, warning
 from gateway.call.party import Party
 from gateway.call.routes import Route
 from gateway.call.state import Bridge, CallState, Phase
@@ -38,6 +38,8 @@ UNANSWERED = 408
 OVER = 481
 MAX_REFUSED = 16
 """Refused transfers of one call that leave a record: more is somebody trying, and must not fill the disk."""
+MAX_LEGS = 64
+"""Legs of one call in its life: each is remembered until the call ends, and nobody hands a call over that often."""
 
 
 def refer(call: CallState, leg: Leg, event: RequestIn, referral: Referral) -> None:
@@ -70,17 +72,18 @@ def who_stays(call: CallState, leg: Leg) -> Leg:
 
 
 def _is_busy(call: CallState, leg: Leg) -> bool:
-    """One thing at a time: no transfer before the call stands, beside another one, or in the middle of a change."""
-    return (
-        call.phase is not Phase.ESTABLISHED
-        or call.hunt.stage is not Stage.OVER
-        or any(side.talk.ours_is_open for side in call.pair)
-        or leg.subscriptions.is_full
-    )
+    """One thing at a time: no transfer before the call stands, or beside another one.
+
+    A change that is under way is no hindrance: a page puts the call on hold and asks at once, and the other side may
+    take long to agree to that. Who stays is offered anew when it has answered (`change.follow`).
+    """
+    return call.phase is not Phase.ESTABLISHED or call.hunt.stage is not Stage.OVER or leg.subscriptions.is_full
 
 
 def _route(call: CallState, leg: Leg, number: str, uri: SipUri) -> Route | None:
     """Where the one who asks may send the other: a user where she may dial, a trunk to our users or back to itself."""
+    if call.last_leg >= MAX_LEGS:
+        return None
     if leg.habits.is_person:
         return routes.from_user(call.site, number, uri)
     return routes.from_trunk(call.site, leg.trunk_name, number)
@@ -146,6 +149,7 @@ def failed(call: CallState, why: Refused) -> None:
         invite.stop(call, leg, why.reasons)
     hunt.stage = Stage.OVER
     call.emit(ClearTimer(Timer.RING))
+    hunt.failure = why.termination
     _tell(call, why.told)
     if call.legs[hunt.by].gone:
         ending.terminate(call, why.termination, status=why.status, reasons=why.reasons)
@@ -202,18 +206,33 @@ def _is_away(call: CallState, leaves: Leg) -> None:
 
 
 def lets_go(call: CallState, leg: Leg) -> bool:
-    """Whether a BYE is that of one who has asked for a transfer, and does not end the call: the search goes on."""
+    """Whether the end of a leg is that of one who has asked for a transfer, and not of the call: the search goes on."""
+    if not call.live:
+        return False
+    if not leg.gone and not steps_aside(call, leg):
+        return False
+    _is_away(call, leg)
+    return True
+
+
+def is_cut_off(call: CallState, leg: Leg) -> bool:
+    """The same of one that can no longer be spoken to: its connection is gone."""
+    if leg.gone or not steps_aside(call, leg):
+        return False
+    call.step(leg, leg.bye_event)
+    _is_away(call, leg)
+    return True
+
+
+def steps_aside(call: CallState, leg: Leg) -> bool:
+    """Whether the call can do without this leg, for it has asked for a transfer: who stays waits alone from now on."""
     hunt = call.hunt
-    if leg.gone:
-        _is_away(call, leg)
-        return True
     if hunt.goal is not Goal.TRANSFER or hunt.stage is Stage.OVER or hunt.by != leg.id:
         return False
     stays = call.asker
     call.bridge = Bridge(stays.id, None)
     _leave(call, leg)
     call.emit(Relay(Unroute(stays.id)))
-    _is_away(call, leg)
     return True
 
 
@@ -234,6 +253,9 @@ def _send(call: CallState, leg: Leg, notice: Notice | None) -> None:
         request = notice.write(leg.in_dialog("NOTIFY"))
     except SipError:
         return
+    failure = call.hunt.failure
+    if failure is not None and notice.last and call.hunt.referral and call.hunt.referral.number == notice.number:
+        request = request.with_added(warning(failure))
     ask = call.send(leg, request, leg.next_hop(), Purpose.NOTIFY)
     leg.notices[ask] = notice.number
     _set_clock(call, leg)

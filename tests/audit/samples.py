@@ -77,6 +77,12 @@ def every_record() -> list[dict[str, object]]:
             CALL, STRICT, refusal(), leg="trunk", leg_id=TRUNK_LEG, checkpoint=Checkpoint.BEFORE_OFFER, source=SOURCE
         ),
         record.offer_retry(CALL, PREFER, retry, leg_id=TRUNK_LEG, refused_status=488),
+        record.call_transfer(
+            CALL, STRICT, leg="browser", leg_id=CALLER, target="+4930123999", claimed="", sip_status=202
+        ),
+        record.call_transfer(
+            CALL, STRICT, leg="trunk", leg_id=TRUNK_LEG, target="900", claimed="sip:boss@x", sip_status=403
+        ),
         record.media_latch(
             CALL,
             leg="trunk",

@@ -27,6 +27,9 @@ LINES = [
     "HIGH    leg.violation   c-c81f00d2  trunk leg refused, codes key.sdes_cleartext, "
     "answered 403 encryption-impossible, before our offer",
     "LOW     leg.downgraded  c-c81f00d2  trunk leg tolerated, CLEARTEXT, codes media.savp_retry, before our offer",
+    "INFO    call.transfer   c-c81f00d2  browser leg asks to hand the call over to +493*****99: allowed, answered 202",
+    "LOW     call.transfer   c-c81f00d2  trunk leg asks to hand the call over to 900: refused, says it is sip:boss@x, "
+    "answered 403",
     "MEDIUM  media.latch     c-c81f00d2  trunk media from 192.0.2.10:5061 refused, NOT the signalled address, "
     "codes media.latch_mismatch",
     "INFO    media.latch     c-c81f00d2  trunk media from 192.0.2.10:5061 allowed, as signalled",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from gateway.base.profiles import Profile
@@ -10,7 +12,10 @@ from gateway.base.values import CALLER, LegId, LegKind
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import Purpose
+from gateway.call.liveness import ASK_HELD_SECONDS
+from gateway.call.transfer import MAX_LEGS
 from gateway.media.relay_commands import CloseLeg, OpenLeg, Route, Unroute
+from gateway.media.relay_events import ConsentLost, LegSilent, WorkerLost
 from gateway.sip.message import Request
 from tests.call.machine_scene import MachineScene, answer, browser_answer, sdes_answer, trunk_flow
 from tests.call.test_setup import finished
@@ -201,3 +206,208 @@ def test_without_a_subscription_nobody_is_told_and_who_asked_is_hung_up_on_at_on
     target_answers(scene)
     assert told(scene) == []
     assert len(sent(scene, "BYE")) == 1
+
+
+def test_a_page_may_ask_while_the_other_side_has_not_agreed_to_its_hold_yet() -> None:
+    scene = talking()
+    scene.inside(LegKind.BROWSER, "INVITE", offer_of(scene, "sendonly"), cseq=40)
+    assert sent(scene, "INVITE")[-1].body.count(b"a=sendonly")
+    refer(scene)
+    assert scene.responses[-1].status == 202
+
+
+def offer_of(scene: MachineScene, direction: str) -> bytes:
+    """What the browser of the scene offers again, with another direction."""
+    assert scene.state.caller.invite is not None
+    body = scene.state.caller.invite.body.replace(b"a=sendrecv", f"a={direction}".encode())
+    return body if direction.encode() in body else body + f"a={direction}\r\n".encode()
+
+
+def held(scene: MachineScene) -> MachineScene:
+    """The page has put the call on hold, and the trunk has agreed to it."""
+    scene.inside(LegKind.BROWSER, "INVITE", offer_of(scene, "sendonly"), cseq=40).ack_of(LegKind.BROWSER, 40)
+    return scene.reply(200, keyed(scene, "recvonly"), tag="callee", purpose=Purpose.REINVITE)
+
+
+def keyed(scene: MachineScene, direction: str) -> bytes:
+    """The answer of who stays to our last offer, with a direction."""
+    return sdes_answer(sent(scene, "INVITE")[-1].body).replace(b"sendrecv", direction.encode())
+
+
+def test_who_was_on_hold_hears_and_speaks_again_when_the_target_is_there() -> None:
+    scene = target_answers(refer(held(talking())))
+    last = sent(scene, "INVITE")[-1]
+    assert b"a=sendrecv" in last.body
+    assert last.headers.get("Call-ID") == scene.state.legs[LegId(2)].call_id
+    scene.reply(200, keyed(scene, "sendrecv"), tag="callee", purpose=Purpose.REINVITE)
+    routes = {(r.source, r.sink): r.plan.is_open for r in scene.relayed(Route)}
+    assert routes[LegId(2), THIRD]
+    assert routes[THIRD, LegId(2)]
+
+
+def test_the_hold_of_who_leaves_is_answered_too_late_to_matter() -> None:
+    """Our re-offer to who stays is open when the target answers; what it answers then still counts."""
+    scene = talking().inside(LegKind.BROWSER, "INVITE", offer_of(talking(), "sendonly"), cseq=40)
+    hold = [e for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.REINVITE][-1]
+    held = sdes_answer(hold.request.body).replace(b"sendrecv", b"recvonly")
+    target_answers(refer(scene))
+    scene.feed(scene.answer_to(hold, 200, held, tag="callee"))
+    assert b"a=sendrecv" in sent(scene, "INVITE")[-1].body
+    assert finished(scene) is None
+
+
+@pytest.mark.parametrize("status", [408, 481, 500])
+@pytest.mark.parametrize("purpose", [Purpose.UPDATE, Purpose.OPTIONS, Purpose.REINVITE])
+def test_what_who_has_left_says_to_an_older_question_ends_nothing(status: int, purpose: Purpose) -> None:
+    scene = refer(talking())
+    leaves = scene.state.caller
+    method = {Purpose.UPDATE: "UPDATE", Purpose.OPTIONS: "OPTIONS", Purpose.REINVITE: "INVITE"}[purpose]
+    ask = scene.state.send(leaves, leaves.in_dialog(method), leaves.flow, purpose)
+    question = next(e for e in scene.state.out if isinstance(e, fx.SendRequest) and e.ask == ask)
+    target_answers(scene)
+    hears(scene)
+    scene.feed(scene.answer_to(question, status))
+    assert finished(scene) is None
+    scene.feed(events.RequestFailed(ask, transport=True))
+    assert finished(scene) is None
+
+
+def gone_by_its_connection(scene: MachineScene) -> events.Event:
+    return events.ConnectionClosed(CALLER)
+
+
+def gone_by_consent(scene: MachineScene) -> events.Event:
+    return ConsentLost(CALLER)
+
+
+@pytest.mark.parametrize("lost", [gone_by_its_connection, gone_by_consent])
+def test_a_page_that_breaks_down_after_its_refer_does_not_stop_the_search(
+    lost: Callable[[MachineScene], events.Event],
+) -> None:
+    scene = refer(talking())
+    scene.connect().open_media().reply(180, tag="target")
+    scene.feed(lost(scene))
+    assert finished(scene) is None
+    scene.reply(200, sdes_answer(scene.invite.body), tag="target")
+    assert {leg.id for leg in scene.state.pair} == {LegId(2), THIRD}
+    hears(scene)
+    assert finished(scene) is None
+    assert scene.relayed(CloseLeg) == [CloseLeg(CALLER)]
+
+
+def test_a_page_whose_connection_is_gone_is_sent_nothing_more() -> None:
+    scene = refer(talking())
+    scene.feed(events.ConnectionClosed(CALLER)).clear()
+    target_answers(scene)
+    assert [e for e in scene.take(fx.SendRequest) if e.leg == CALLER] == []
+
+
+def test_a_page_that_breaks_down_without_having_asked_ends_the_call() -> None:
+    assert finished(talking().feed(events.ConnectionClosed(CALLER))) is Termination.FLOW_LOST
+
+
+def test_who_waits_alone_need_not_speak() -> None:
+    """A trunk that falls silent while nobody hears it is asked seldom, and heard again when somebody is there."""
+    scene = refer(talking())
+    scene.connect().open_media().reply(180, tag="target")
+    scene.inside(LegKind.BROWSER, "BYE", cseq=51)
+    scene.feed(LegSilent(LegId(2)))
+    clocks = [e for e in scene.take(fx.SetTimer) if e.name is fx.Timer.LIVENESS]
+    assert [(e.leg, e.seconds) for e in clocks] == [(LegId(2), ASK_HELD_SECONDS)]
+    scene.now += scene.state.site.limits.silence_seconds + 1
+    scene.feed(events.TimerFired(fx.Timer.LIVENESS, LegId(2)))
+    assert finished(scene) is None
+
+
+def test_a_call_is_handed_over_no_more_when_it_has_had_too_many_legs() -> None:
+    scene = talking()
+    scene.state.last_leg = LegId(MAX_LEGS)
+    assert refer(scene).responses[-1].status == 403
+    assert scene.record("call.transfer")["decision"] == "refused"
+
+
+def test_the_last_notify_says_in_our_words_why_nobody_was_found() -> None:
+    scene = target_answers(refer(talking()), answer("RTP/SAVP"))
+    hears(scene)
+    assert Termination.ENCRYPTION_IGNORED.words in (sent(scene, "NOTIFY")[-1].headers.get("Warning") or "")
+
+
+def test_what_a_phone_refuses_is_told_in_no_words_of_ours() -> None:
+    scene = refer(talking())
+    scene.connect().open_media().reply(486, tag="target")
+    hears(scene)
+    assert "Warning" not in sent(scene, "NOTIFY")[-1].headers
+
+
+def test_who_asked_is_hung_up_on_only_when_it_has_answered_the_last_notify() -> None:
+    scene = target_answers(refer(talking()))
+    assert sent(scene, "BYE") == []
+    (first,) = [e for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.NOTIFY]
+    scene.feed(scene.answer_to(first, 200))
+    assert sent(scene, "BYE") == []
+    hears(scene)
+    assert len(sent(scene, "BYE")) == 1
+
+
+def test_a_notify_that_is_never_answered_delays_the_goodbye_until_it_has_timed_out() -> None:
+    scene = target_answers(refer(talking()))
+    (first,) = [e for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.NOTIFY]
+    scene.feed(events.RequestFailed(first.ask, transport=False))
+    assert len(sent(scene, "NOTIFY")) == 1
+    assert len(sent(scene, "BYE")) == 1
+    assert {leg.id for leg in scene.state.pair} == {LegId(2), THIRD}
+
+
+def test_a_subscription_that_nobody_has_is_481_and_another_package_489() -> None:
+    scene = talking()
+    scene.inside(LegKind.BROWSER, "SUBSCRIBE", cseq=50, extra=(("Event", "refer"),))
+    assert scene.responses[-1].status == 481
+    scene.inside(LegKind.BROWSER, "SUBSCRIBE", cseq=51, extra=(("Event", "presence"),))
+    assert scene.responses[-1].status == 489
+
+
+def test_many_subscribes_get_one_notify_at_a_time() -> None:
+    scene = refer(talking())
+    for number in range(60, 90):
+        scene.inside(LegKind.BROWSER, "SUBSCRIBE", cseq=number, extra=(("Event", "refer"),))
+    assert len(sent(scene, "NOTIFY")) == 1
+    assert {r.status for r in scene.responses[-30:]} == {200}
+
+
+def test_header_fields_in_a_refer_to_change_nothing() -> None:
+    scene = refer(
+        talking(),
+        to="<sip:601@example.test?From=%22boss%22%3Csip%3Aboss%40x%3E&Call-ID=1&Route=%3Csip%3Aevil.example%3E>",
+    )
+    scene.connect().open_media()
+    invite = scene.invite
+    assert "boss" not in bytes(invite).decode()
+    assert "evil" not in bytes(invite).decode()
+
+
+def test_a_target_in_another_domain_is_a_number_of_our_dialplan_and_nothing_else() -> None:
+    scene = refer(talking(), to="<sip:601@evil.example>")
+    assert [e.trunk for e in scene.take(fx.ConnectTrunk)] == ["pbx"]
+    scene.connect().open_media()
+    assert "evil" not in bytes(scene.invite).decode()
+
+
+def test_a_worker_that_is_lost_during_the_search_ends_everything_once() -> None:
+    scene = refer(talking())
+    scene.connect().open_media().reply(180, tag="target")
+    scene.feed(WorkerLost(hung=False))
+    assert finished(scene) is Termination.WORKER_LOST
+    assert len(scene.take(fx.CancelInvite)) == 1
+    assert len(sent(scene, "BYE")) == 2
+    assert len([e for e in scene.all if isinstance(e, fx.Finished)]) == 1
+
+
+def test_a_target_that_speaks_another_codec_makes_who_stays_change_to_it() -> None:
+    scene = refer(talking(), LegKind.TRUNK, to="<sip:602@pbx.example>")
+    scene.connect().open_media()
+    alaw = sdes_answer(scene.invite.body).replace(b"SAVP 0 101", b"SAVP 8 101").replace(b"0 PCMU", b"8 PCMA")
+    scene.reply(200, alaw, tag="target")
+    again = sent(scene, "INVITE")[-1]
+    assert again.uri.startswith("sip:alice@")
+    assert b"PCMA/8000" in again.body
+    assert b"PCMU/8000" not in again.body

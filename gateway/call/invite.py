@@ -79,6 +79,7 @@ def leg_failed(call: CallState, event: LegFailed) -> None:
     leg = call.legs.get(event.leg)
     if leg is None or leg.is_open or not leg.place_asked:
         return
+    leg.place_asked = False  # there is nothing to close
     if leg is call.asker:
         ending.terminate(call, Termination.MEDIA_UNAVAILABLE)
     elif leg.id in call.hunt.ringing:
@@ -148,10 +149,9 @@ def stop(call: CallState, leg: Leg, reasons: Sequence[Reason] = ()) -> None:
     hunt.ringing.remove(leg.id)
     if call.bridge.b == leg.id and hunt.ringing:
         call.meet(call.legs[hunt.ringing[0]])
-    unheard = leg.invitation.is_unheard
     if call.step(leg, CalleeEvent.END) is Act.CANCEL:
         call.emit(CancelInvite(leg.invite_ask, in_request(reasons)))
-    if leg.habits.is_asked and unheard:
+    if leg.habits.is_asked:
         call.emit(ClearTimer(Timer.SILENT, leg.id))
     if leg.place_asked:
         call.emit(Relay(CloseLeg(leg.id)))

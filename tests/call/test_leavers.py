@@ -216,3 +216,16 @@ def test_a_trunk_that_is_silent_while_somebody_else_is_looked_for_is_still_watch
     scene.clear().feed(events.TimerFired(Timer.LIVENESS, LegId(2)))
     assert [e.purpose for e in scene.take(fx.SendRequest)] == [Purpose.OPTIONS]
     assert (Timer.LIVENESS, LegId(2)) in running(scene)
+
+
+def test_a_trunk_that_could_not_be_asked_is_not_waited_for_when_the_next_one_is_tried() -> None:
+    scene = MachineScene(others=(made_trunk("sip:other.example", name="other"),)).calling()
+    assert (Timer.SILENT, LegId(2)) in running(scene)
+    scene.feed(events.RequestFailed(asked_last(scene, Purpose.INVITE, LegId(2)).ask, transport=True)).connect()
+    assert (Timer.SILENT, LegId(2)) not in running(scene)
+
+
+def test_a_place_the_relay_had_no_room_for_is_not_closed_there() -> None:
+    scene = MachineScene(others=(made_trunk("sip:other.example", name="other"),)).begin().connect()
+    scene.feed(relay.LegFailed(LegId(2), "no_port"))
+    assert scene.relayed(CloseLeg) == []

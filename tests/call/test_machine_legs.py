@@ -427,6 +427,7 @@ test_a_call_keeps_its_promises_whoever_comes_and_goes = LegsMachine.TestCase
 
 
 @pytest.mark.skipif(not SEARCHING, reason="the long form is for `make fuzz`")
+@pytest.mark.timeout(3600)
 def test_it_keeps_them_for_a_hundred_thousand_steps(pytestconfig: pytest.Config) -> None:
     LegsMachine.played = calls = 0
     while LegsMachine.played < STEPS:

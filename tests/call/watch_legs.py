@@ -14,7 +14,7 @@ from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import Purpose
 from gateway.media.relay_commands import CloseLeg, Command, OpenLeg, Route, SetKeys, SetPeer, Unroute
-from gateway.media.relay_events import LegOpened
+from gateway.media.relay_events import LegFailed, LegOpened
 from gateway.policy.evaluate import judge
 from gateway.policy.model import effective_policy
 from gateway.sip.message import Request, Response
@@ -77,6 +77,8 @@ class LegsWatcher:
             case LegOpened() if event.leg in self.places:
                 self.opened.add(event.leg)
                 self.known.add(event.leg)
+            case LegFailed():
+                self.places.discard(event.leg)
             case events.TimerFired():
                 self.clocks.pop((event.name, event.leg), None)
             case events.RequestFailed():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +13,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import CALLER, Secret
 from gateway.call import party, routes
 from gateway.call.hops import HopMarks
+from gateway.call.hunt import Stage
 from gateway.call.index import CallIndex
 from gateway.call.leg import HOP_HEADER, Leg
 from gateway.call.making import LegMaker
@@ -86,16 +86,28 @@ class Admission:
             if refused is not None:
                 self._services.counters.add(Counter.SIP_REJECTED)
         release = partial(self._release, seats)
-        CallRunner(state, self._services, self._index, self._probes, self._location, release).begin(refused)
+        callee = partial(self._seat_of_callee, state, seats)
+        CallRunner(state, self._services, self._index, self._probes, self._location, callee, release).begin(refused)
 
     def _seated(self, plan: Plan, state: CallState, seats: list[Seat]) -> Termination | None:
-        """Take the call's place among those that live: the caller's, the callee's; or say why there is none."""
-        for user, kind in _places(plan, state):
-            seat = self._caps.take(user, kind, lambda: state.answered_at is None)
-            if isinstance(seat, Termination):
-                return seat
-            seats.append(seat)
-        return None
+        """Take the call's place among those that live, or say why there is none."""
+        kind = CallKind.INBOUND
+        if state.facts.outbound:
+            kind = CallKind.EMERGENCY if plan.emergency else CallKind.DIALLED
+        return _kept(self._caps.take(plan.user, kind, lambda: state.answered_at is None), seats)
+
+    def _seat_of_callee(self, state: CallState, seats: list[Seat], user: str) -> Termination | None:
+        """Take the place of a user who has been found, before she is rung; who is not there is never busy."""
+        if not state.live:
+            return None  # it ended while she was looked for, and its places are free again
+        kind, hunt = CallKind.INTERNAL if state.facts.outbound else CallKind.CALLED, state.hunt
+        for seat in [seat for seat in seats if (seat.user, seat.kind) == (user, kind)]:
+            seats.remove(seat)  # of an earlier search of this call
+            self._caps.release(seat)
+        refused = _kept(self._caps.take(user, kind, lambda: hunt.stage is not Stage.OVER), seats)
+        if refused is not None:
+            self._services.counters.add(Counter.SIP_REJECTED)
+        return refused
 
     def _release(self, seats: list[Seat]) -> None:
         for seat in seats:
@@ -200,14 +212,12 @@ def is_emergency_call(request: Request, sites: Sites) -> bool:
         return False
 
 
-def _places(plan: Plan, state: CallState) -> Iterator[tuple[str, CallKind]]:
-    """Whose budgets a call is counted in."""
-    if state.facts.outbound:
-        yield plan.user, CallKind.EMERGENCY if plan.emergency else CallKind.DIALLED
-    else:
-        yield plan.user, CallKind.INBOUND
-    if plan.callee:
-        yield plan.callee, CallKind.INTERNAL
+def _kept(seat: Seat | Termination, seats: list[Seat]) -> Termination | None:
+    """Note a seat that was given; else why there is none."""
+    if isinstance(seat, Termination):
+        return seat
+    seats.append(seat)
+    return None
 
 
 def _typed(request: Request) -> str:

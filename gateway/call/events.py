@@ -86,6 +86,8 @@ class Located:
 
     user: str
     places: tuple[Place, ...]
+    refused: Termination | None = None
+    """Why none of them may ring."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,9 @@ def located(call: CallState, event: Located) -> None:
     """
     if call.hunt.stage is not Stage.LOOKING:
         return
+    if event.refused is not None:
+        invite.nobody_there(call, Refused(0, event.refused))
+        return
     shown = _shown(call.asker).address(call.site.realm)
     taken = {leg.flow.id for leg in call.pair}
     places = [place for place in event.places if place.flow.id not in taken][:MAX_PLACES]

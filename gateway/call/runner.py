@@ -58,12 +58,13 @@ class CallRunner:
         index: CallIndex,
         probes: TrunkProbes,
         location: Locator,
+        seat: Callable[[str], Termination | None],
         on_end: Callable[[], None],
     ) -> None:
         self.state = state
         self.call = Call(state)
         self._services, self._index, self._probes, self._on_end = services, index, probes, on_end
-        self._location = location
+        self._location, self._seat = location, seat
         self.media = CallMedia(
             services.pool, services.identity, self.feed, self._media_broke, lambda: takes_part(self.state)
         )
@@ -376,7 +377,7 @@ class CallRunner:
     async def _find_user(self, user: str) -> None:
         bindings = await self._location.locate(user)
         places = tuple(events.Place(binding.flow, binding.contact.uri) for binding in bindings)
-        self.feed(events.Located(user, places))
+        self.feed(events.Located(user, places, self._seat(user) if places else None))
 
     def _find_dialog(self, effect: fx.FindDialog) -> None:
         self._handover.find(effect)

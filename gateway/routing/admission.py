@@ -32,11 +32,17 @@ class CallKind(Enum):
     DIALLED = auto()
     """From a browser."""
     INBOUND = auto()
-    """From a trunk."""
+    """From a trunk, wherever it goes."""
     EMERGENCY = auto()
     """From a browser, to an emergency number."""
+    CALLED = auto()
+    """To a user, from a trunk: the callee's part of an inbound call, from when she has been found."""
     INTERNAL = auto()
     """To a user, from a browser: the callee's part of a call that takes its caller's place among those she dialled."""
+
+
+_CALLEES = frozenset({CallKind.CALLED, CallKind.INTERNAL})
+"""Part of a call that has its place already."""
 
 
 def _never() -> bool:
@@ -89,15 +95,17 @@ class CallCaps:
     def _count(self, kind: CallKind, more: int) -> None:
         if kind is CallKind.EMERGENCY:
             self._emergency += more
-        elif kind is not CallKind.INTERNAL:
+        elif kind not in _CALLEES:
             self._ordinary += more
 
     def _refusal(self, user: str, kind: CallKind) -> Termination | None:
         held = [seat for seat in self._seats.get(user, ()) if seat.kind is kind]
         if kind is CallKind.EMERGENCY:
             return Termination.EMERGENCY_LIMIT if len(held) >= MAX_EMERGENCY_PER_USER else None
-        if kind in (CallKind.INBOUND, CallKind.INTERNAL):
-            return self._callee_refusal(held) or (self._inbound_refusal() if kind is CallKind.INBOUND else None)
+        if kind in _CALLEES:
+            return self._callee_refusal(held)
+        if kind is CallKind.INBOUND:
+            return self._inbound_refusal()
         if self._ordinary >= self._total or len(held) >= self._per_user:
             return Termination.OVERLOADED
         return None

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.call.admission import ATTEMPTS
-from gateway.routing.admission import MAX_EMERGENCY_PER_USER, MAX_RINGING_PER_USER
+from gateway.routing.admission import MAX_EMERGENCY_PER_USER, MAX_INBOUND_PER_USER, MAX_RINGING_PER_USER
+from gateway.sip.events import CancelReceived
 from gateway.sip.message import Request
 from tests.call.machine_scene import answer, trunk_flow
 from tests.call.office import Office, invite
@@ -69,7 +70,7 @@ async def test_an_emergency_call_connects_when_there_is_no_room_for_another(offi
 
 
 async def test_strangers_that_ring_are_told_busy_and_do_not_block_her_own_calls(tmp_path: Path) -> None:
-    office = opened(tmp_path, calls=20)
+    office = opened(tmp_path, calls=30)
     for number in range(12):
         rung(office, f"ring-{number}")
     await office.settle()
@@ -83,6 +84,28 @@ async def test_strangers_that_ring_are_told_busy_and_do_not_block_her_own_calls(
     dialled(office, "600", "own-9")
     await office.settle()
     assert office.statuses("own-9") == [503]
+
+
+async def test_a_user_who_is_not_there_is_never_busy_however_many_ask_at_once(tmp_path: Path) -> None:
+    office = Office(tmp_path, calls=100)
+    for number in range(3 * MAX_INBOUND_PER_USER):
+        rung(office, f"ring-{number}")
+        dialled(office, "bob", f"own-{number}")
+    await office.settle()
+    told = Counter(office.statuses(f"ring-{number}")[-1] for number in range(3 * MAX_INBOUND_PER_USER))
+    assert told == {480: 3 * MAX_INBOUND_PER_USER}
+    own = Counter(office.statuses(f"own-{number}")[-1] for number in range(3 * MAX_INBOUND_PER_USER))
+    assert set(own) == {480, 503}  # all that one user may dial at once
+
+
+async def test_a_call_given_up_while_she_is_looked_for_leaves_her_free(office: Office) -> None:
+    for number in range(3 * MAX_RINGING_PER_USER):
+        rung(office, f"ring-{number}")
+        office.manager.on_event(CancelReceived(f"ring-{number}"))
+        await office.settle()
+    rung(office, "last")
+    await office.settle()
+    assert all(status < 300 for status in office.statuses("last"))
 
 
 async def test_a_user_who_dials_without_end_writes_no_more_records_than_the_rate_allows(office: Office) -> None:

@@ -17,6 +17,7 @@ from gateway.call.transfer import MAX_LEGS
 from gateway.media.relay_commands import CloseLeg, OpenLeg, Route, Unroute
 from gateway.media.relay_events import ConsentLost, LegSilent, WorkerLost
 from gateway.sip.message import Request
+from gateway.sip.uri import SipUri
 from tests.call.machine_scene import MachineScene, answer, browser_answer, sdes_answer, trunk_flow
 from tests.call.test_setup import finished
 from tests.sites import made_site
@@ -24,6 +25,7 @@ from tests.sites import made_site
 PLAN = {"outbound": [{"id": "all", "dialled": "6*", "trunk": "pbx"}, {"id": "old", "dialled": "7*", "trunk": "old"}]}
 SITE = made_site(
     PLAN,
+    people=("bob",),
     trunks={
         "pbx": {"target": "sip:pbx.example;transport=tls", "networks": ["127.0.0.2/32"]},
         "old": {"target": "sip:127.0.0.3", "networks": ["127.0.0.3/32"], "security": "legacy"},
@@ -411,3 +413,14 @@ def test_a_target_that_speaks_another_codec_makes_who_stays_change_to_it() -> No
     assert again.uri.startswith("sip:alice@")
     assert b"PCMA/8000" in again.body
     assert b"PCMU/8000" not in again.body
+
+
+def test_a_target_who_may_not_be_rung_now_is_told_busy_and_the_call_goes_on() -> None:
+    scene = refer(talking(), to="<sip:bob@example.test>")
+    place = events.Place(scene.browser_flow, SipUri.parse("sip:bob@client.invalid;transport=ws"))
+    scene.feed(events.Located("bob", (place,), Termination.USER_BUSY))
+    hears(scene)
+    assert told(scene)[-1][0] == "486"
+    assert [request.uri for request in sent(scene, "INVITE")] == [scene.invite.uri]
+    assert sent(scene, "BYE") == []
+    assert not finished(scene)

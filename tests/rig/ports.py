@@ -12,8 +12,9 @@ import os
 import socket
 from itertools import count
 
-SHARES = 12
-"""Processes of one run that have shares of their own: pytest-xdist's workers, and last whoever is none of them."""
+SHARES = 8
+"""Processes of one run that have shares of their own: pytest-xdist's workers, and last whoever is none of them.
+A share is more than two of the largest ranges: going round in it does not come back to what was given just now."""
 HIGH = range(61000, 65536)
 LOW = range(20000, 32000)
 

@@ -13,7 +13,8 @@ from gateway.routing.admission import (
     Seat,
 )
 
-DIALLED, INBOUND, EMERGENCY, INTERNAL = CallKind.DIALLED, CallKind.INBOUND, CallKind.EMERGENCY, CallKind.INTERNAL
+DIALLED, INBOUND, EMERGENCY = CallKind.DIALLED, CallKind.INBOUND, CallKind.EMERGENCY
+CALLED, INTERNAL = CallKind.CALLED, CallKind.INTERNAL
 
 
 def taken(caps: CallCaps, user: str, kind: CallKind = DIALLED, *, rings: bool = False) -> Seat:
@@ -63,25 +64,25 @@ def test_one_user_has_a_few_emergency_calls_at_once_and_then_again() -> None:
 def test_ringing_strangers_leave_a_user_all_her_own_calls() -> None:
     caps = CallCaps(100)
     for _ in range(MAX_RINGING_PER_USER):
-        taken(caps, "a", INBOUND, rings=True)
-    assert caps.take("a", INBOUND, lambda: True) is Termination.USER_BUSY
+        taken(caps, "a", CALLED, rings=True)
+    assert caps.take("a", CALLED, lambda: True) is Termination.USER_BUSY
     for _ in range(MAX_CALLS_PER_USER):
         taken(caps, "a")
-    taken(caps, "b", INBOUND, rings=True)
+    taken(caps, "b", CALLED, rings=True)
 
 
 def test_dialled_calls_leave_a_user_reachable() -> None:
     caps = CallCaps(100)
     for _ in range(MAX_CALLS_PER_USER):
         taken(caps, "a")
-    taken(caps, "a", INBOUND, rings=True)
+    taken(caps, "a", CALLED, rings=True)
 
 
 def test_an_answered_call_rings_no_more() -> None:
     caps, answered = CallCaps(100), set[int]()
 
     def ring(number: int) -> Seat | Termination:
-        return caps.take("a", INBOUND, lambda: number not in answered)
+        return caps.take("a", CALLED, lambda: number not in answered)
 
     for number in range(MAX_RINGING_PER_USER):
         assert isinstance(ring(number), Seat)
@@ -118,16 +119,16 @@ def test_a_call_is_released_once() -> None:
 
 def test_ringing_strangers_keep_no_colleague_away_and_colleagues_no_stranger() -> None:
     caps = CallCaps(100)
-    for kind in (INBOUND, INTERNAL):
+    for kind in (CALLED, INTERNAL):
         for _ in range(MAX_RINGING_PER_USER):
             taken(caps, "a", kind, rings=True)
         assert caps.take("a", kind, lambda: True) is Termination.USER_BUSY
 
 
-def test_the_callees_part_of_a_call_between_users_takes_no_room_of_its_own() -> None:
+def test_the_callees_part_of_a_call_takes_no_room_of_its_own() -> None:
     caps = CallCaps(2)
-    for user in ("a", "b"):
+    for user, called in (("a", INTERNAL), ("b", CALLED)):
         taken(caps, user)
-        taken(caps, "c", INTERNAL, rings=True)
+        taken(caps, "c", called, rings=True)
     assert caps.live == 2
     assert caps.take("d", DIALLED) is Termination.OVERLOADED

@@ -17,6 +17,7 @@ PURE = next(contract for contract in CONTRACTS if contract["name"] == "pure modu
 
 DOORS = {
     "admission": "makes runners, which have tasks",
+    "clocks": "has timers",
     "edge": "catches what anybody raises",
     "guesses": "asked with the clock of the gateway",
     "failures": "asked with the clock of the gateway",
@@ -26,6 +27,8 @@ DOORS = {
     "media_control": "drives relay and DTLS",
     "probes": "sends",
     "runner": "carries out effects",
+    "seeker": "has tasks",
+    "sender": "sends",
     "services": "names what has I/O",
     "two_legs": "hands effects to what drives the relay",
     "sign_in": "writes to the audit log",

@@ -118,7 +118,7 @@ async def test_a_timer_that_fails_ends_its_call(office: Office, monkeypatch: pyt
     await established(office)
     (found,) = office.manager.index.runners
     monkeypatch.setitem(b2bua._HANDLERS, events.TimerFired, broken(TypeError("unforeseen")))
-    found._timer_fired((Timer.GLARE, NO_LEG))
+    found._clocks._ran_out((Timer.GLARE, NO_LEG))
     await office.settle()
     assert final(office)["termination"] == "internal-error"
 

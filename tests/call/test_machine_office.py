@@ -348,7 +348,7 @@ class World:
             assert not getattr(index, name), name
         for runner in self.runners:
             assert not runner._tasks
-            assert not runner._timers
+            assert not runner._clocks
             assert not runner._effects
             assert not runner.state.asks
         assert all(relay.closed for relay in self.relays.calls)

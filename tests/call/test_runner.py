@@ -8,7 +8,7 @@ import pytest
 
 from gateway.base.errors import GatewayError, SdpError, SipError
 from gateway.base.values import CALLER, LegId
-from gateway.call import b2bua, locate, runner
+from gateway.call import b2bua, locate, sender
 from gateway.call.effects import Purpose, SendRequest
 from gateway.call.state import CallState
 from gateway.media import relay_events as relay
@@ -158,7 +158,7 @@ async def test_only_the_latest_of_our_reinvites_are_remembered(office: Office) -
     (found,) = office.manager.index.runners
     for _ in range(20):
         found._carry_out(SendRequest(LegId(2), last_invite(office), trunk_flow(), Purpose.REINVITE, 9))
-    assert len(office.manager.index.sent) <= runner.MAX_REINVITES_KEPT + 1
+    assert len(office.manager.index.sent) <= sender.MAX_REINVITES_KEPT + 1
 
 
 async def test_a_finished_call_leaves_nothing_in_the_index(office: Office) -> None:

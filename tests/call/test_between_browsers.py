@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80
 from gateway.base.grades import Grade
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId
 from gateway.call import effects as fx
-from gateway.call import events, security
+from gateway.call import events, report, security
+from gateway.call.direction import hears
 from gateway.call.effects import Purpose, Timer
 from gateway.call.state import Phase
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import OpenLeg, Route
 from gateway.sip.message import Request
 from tests.call.machine_scene import BROWSER_FLOW, CONTACT, MachineScene, browser_answer, request, vector
+from tests.effort import examples
 
 BOB = LegId(2)
 OFFER = vector("chromium_offer")
@@ -257,3 +262,109 @@ def test_a_call_that_is_never_keyed_claims_nothing_for_either_leg() -> None:
     scene.feed(events.Lost(Termination.SHUTDOWN))
     assert [(r["leg"], r["leg_id"]) for r in records(scene, "leg.pending")] == [("browser", CALLER), ("browser", BOB)]
     assert security.info(scene.state).direction == "internal"
+
+
+class Pages:
+    """Plays both pages in mid-call: each may change the session, refuse a change or a report, and be slow."""
+
+    def __init__(self, scene: MachineScene) -> None:
+        self.scene = scene
+        self.done: set[int] = set()
+        """Requests of ours that have their answer."""
+        self.cseq = 100
+
+    def owed(self, leg: LegId | None = None) -> list[fx.SendRequest]:
+        """Requests that wait for an answer."""
+        sent = [e for e in self.scene.all if isinstance(e, fx.SendRequest) and e.ask not in self.done]
+        mid_call = [e for e in sent if e.purpose in (Purpose.UPDATE, Purpose.REINVITE)]
+        return [e for e in mid_call if leg in (None, e.leg)]
+
+    def answers(self, leg: LegId, status: int) -> None:
+        for sent in self.owed(leg)[:1]:
+            self.done.add(sent.ask)
+            good = sent.purpose is Purpose.REINVITE and status == 200
+            self.scene.feed(self.scene.answer_to(sent, status, self._body(leg, sent.request.body) if good else b""))
+
+    def _body(self, leg: LegId, offer: bytes) -> bytes:
+        """Agreed to: what is sent is received, and the other way."""
+        turned = {b"a=sendonly": b"a=recvonly", b"a=recvonly": b"a=sendonly"}
+        body = browser_answer(offer)
+        found = next((line for line in turned if line in body), b"")
+        body = body.replace(found, turned[found]) if found else body
+        return _alices(body) if leg == CALLER else body
+
+    def changes(self, leg: LegId, direction: str) -> None:
+        self.cseq += 1
+        first = invitation_of(self.scene)
+        body = OFFER if leg == CALLER else browser_answer(first).replace(b"setup:active", b"setup:actpass")
+        from_peer(self.scene, leg, "INVITE", body.replace(b"a=sendrecv", b"a=" + direction.encode()), cseq=self.cseq)
+        if self.scene.responses[-1].status == 200:
+            self.scene.feed(events.AckIn(f"browser-{leg}-INVITE-{self.cseq}", request("ACK", cseq=self.cseq)))
+
+    def waits_are_over(self) -> None:
+        """Every clock of a report or of glare that was set and not cleared runs out."""
+        clocks: dict[tuple[Timer, LegId], bool] = {}
+        for effect in self.scene.all:
+            if isinstance(effect, fx.SetTimer | fx.ClearTimer):
+                clocks[effect.name, effect.leg] = isinstance(effect, fx.SetTimer)
+        for (name, leg), is_set in clocks.items():
+            if is_set and name in (Timer.REPORT, Timer.GLARE):
+                self.scene.feed(events.TimerFired(name, leg))
+
+    def rest(self) -> None:
+        for _ in range(20):
+            self.waits_are_over()
+            for leg in (CALLER, BOB):
+                self.answers(leg, 200)
+
+
+def invitation_of(scene: MachineScene) -> bytes:
+    sent = [e.request.body for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.INVITE]
+    return sent[0]
+
+
+SIDES = st.sampled_from([CALLER, BOB])
+MID_CALL = st.one_of(
+    st.tuples(st.just("answers"), SIDES, st.sampled_from([200, 200, 491, 488, 405, 500, 503])),
+    st.tuples(st.just("changes"), SIDES, st.sampled_from(["sendonly", "sendrecv", "recvonly", "inactive"])),
+    st.tuples(st.just("keyed"), SIDES, st.sampled_from([AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80])),
+    st.tuples(st.just("unsent"), SIDES, st.just("no route")),
+    st.tuples(st.just("waits"), SIDES, st.none()),
+)
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(steps=st.lists(MID_CALL, max_size=20), updates=st.booleans())
+def test_when_both_pages_rest_each_has_heard_all_and_media_passes_as_both_want(
+    steps: list[tuple[str, LegId, Any]], updates: bool
+) -> None:
+    scene = calling()
+    if not updates:  # as SIP.js: reports go by re-INVITE
+        for leg in scene.state.legs.values():
+            assert leg.told is not None
+            leg.told.takes_update = False
+    answered(scene)
+    pages = Pages(scene)
+    for kind, side, what in steps:
+        match kind:
+            case "answers":
+                pages.answers(side, what)
+            case "changes":
+                pages.changes(side, what)
+            case "keyed":
+                scene.feed(keyed(side, what))
+            case "unsent":
+                scene.feed(relay.MediaUnsent(side, what))
+            case _:
+                pages.waits_are_over()
+        open_ = [sent.leg for sent in pages.owed() if sent.purpose is Purpose.REINVITE]
+        assert len(open_) == len(set(open_)), "one change of a leg at a time"
+    pages.rest()
+    state = scene.state
+    assert state.live
+    assert pages.owed() == []
+    for leg in state.pair:
+        assert report.is_told(state, leg)
+    alice, bob = state.pair
+    passes = {(CALLER, BOB): hears(bob, alice), (BOB, CALLER): hears(alice, bob)}
+    assert routes(scene) == passes

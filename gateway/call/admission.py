@@ -15,13 +15,14 @@ from gateway.call import party, routes
 from gateway.call.hops import HopMarks
 from gateway.call.hunt import Stage
 from gateway.call.index import CallIndex
-from gateway.call.leg import HOP_HEADER, Leg
+from gateway.call.leg import Leg
 from gateway.call.making import LegMaker
 from gateway.call.probes import TrunkProbes
 from gateway.call.runner import CallRunner
 from gateway.call.services import Locator, Services
 from gateway.call.state import CallContext, CallFacts, CallState
 from gateway.call.targets import Target, TrunkTarget
+from gateway.call.user_agent import HOP_HEADER
 from gateway.policy.book import UNROUTED
 from gateway.routing.admission import CallCaps, CallKind, Seat
 from gateway.sip.address import NameAddr

@@ -10,9 +10,10 @@ from gateway.base.keying import DtlsRole, Keying, Proto, Setup
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind, Secret, TokenSource
 from gateway.call.agreed import BrowserMedia
-from gateway.call.leg import BaseLeg, Habits, KeyingError
+from gateway.call.leg import BaseLeg, KeyingError
 from gateway.call.terms import Terms
 from gateway.call.told import Told
+from gateway.call.user_agent import Habits
 from gateway.media.relay_commands import IcePort, LegCommand
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.codecs import BROWSER_CODECS, Codec

@@ -15,9 +15,10 @@ from gateway.call.asks import Ask
 from gateway.call.effects import Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.judging import Judged, policy_of
-from gateway.call.leg import KeyingError, Leg, warning
+from gateway.call.leg import KeyingError, Leg
 from gateway.call.places import termination_of
 from gateway.call.state import CallState, Phase
+from gateway.call.user_agent import warning
 from gateway.sdp.media import Direction
 from gateway.sdp.negotiation import common_codecs
 from gateway.sdp.session import BackOff, Description, Glare, OurProposal, Session, Way

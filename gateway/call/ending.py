@@ -19,8 +19,9 @@ from gateway.call.effects import (
 )
 from gateway.call.hunt import Stage
 from gateway.call.invite_state import Act
-from gateway.call.leg import Leg, reason, warning
+from gateway.call.leg import Leg
 from gateway.call.state import CallState, Phase
+from gateway.call.user_agent import reason, warning
 from gateway.sip.dialog import Dialog
 from gateway.sip.message import Request
 from gateway.sip.model import MAX_FORWARDS

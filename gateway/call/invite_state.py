@@ -208,8 +208,6 @@ CALLER: Table[Caller, CallerEvent, Act] = Table(
 
 INVITES = (CALLEE, CALLER)
 
-PENDING = frozenset({Callee.CALLING, Callee.PROCEEDING, Callee.EARLY})
-"""Our INVITE can be cancelled."""
 SUCCEEDED = frozenset(
     {Callee.ANSWERED, Callee.CONFIRMED, Callee.ENDED, Caller.ANSWERED, Caller.ACKNOWLEDGED, Caller.ENDING, Caller.ENDED}
 )
@@ -237,11 +235,6 @@ class InviteState(Generic[S, E]):
             return step
         self.state, act = step
         return act
-
-    @property
-    def is_pending(self) -> bool:
-        """Our INVITE has no final response yet and nobody has given it up."""
-        return self.state in PENDING
 
     @property
     def is_confirmed(self) -> bool:

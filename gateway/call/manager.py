@@ -24,10 +24,10 @@ from gateway.call.admission import Admission
 from gateway.call.edge import attempt
 from gateway.call.effects import SendAck
 from gateway.call.index import CallIndex
-from gateway.call.leg import ALLOW
 from gateway.call.probes import TrunkProbes
 from gateway.call.services import Services
 from gateway.call.sign_in import Answer, SignIn
+from gateway.call.user_agent import ALLOW
 from gateway.location.service import Location
 from gateway.location.store import MemoryStore
 from gateway.sip.auth import DigestServer

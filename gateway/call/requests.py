@@ -8,8 +8,9 @@ from gateway.call import attended, change, ending, flows, forks, transfer
 from gateway.call.effects import Respond
 from gateway.call.events import RequestIn
 from gateway.call.invite_state import Act
-from gateway.call.leg import ALLOW, Leg
+from gateway.call.leg import Leg
 from gateway.call.state import CallState
+from gateway.call.user_agent import ALLOW
 from gateway.sip.dialog import request_dialog_key
 from gateway.sip.reason import read_reasons
 

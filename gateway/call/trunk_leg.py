@@ -14,9 +14,10 @@ from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind, Secret
 from gateway.call.agreed import NO_KEYS, KeysSeen, TrunkMedia, known_place
-from gateway.call.leg import BaseLeg, Habits, KeyingError
+from gateway.call.leg import BaseLeg, KeyingError
 from gateway.call.places import NO_PLACES, OwnPlaces, check_places, first_reachable, is_name
 from gateway.call.terms import Terms
+from gateway.call.user_agent import Habits
 from gateway.media.relay_commands import LegCommand, OwnPort
 from gateway.policy.evaluate import (
     OfferPlan,

@@ -9,8 +9,10 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.values import LegKind
 from gateway.call import effects as fx
+from gateway.call.agreed import Will
 from gateway.call.effects import Purpose
 from gateway.media.relay_commands import Route, SetKeys, SetPeer
+from gateway.sdp.media import Direction
 from tests.call.machine_scene import MachineScene, answer, as_it_stands, sdes_answer, trunk_flow, vector
 from tests.call.test_change import from_browser, from_trunk, held
 from tests.call.test_setup import finished
@@ -175,3 +177,40 @@ def test_reading_an_offer_changes_nothing_of_the_leg() -> None:
     before = as_it_stands(trunk)
     trunk.inspect_offer(answer("RTP/SAVP", KEY, port=4900))
     assert as_it_stands(trunk) == before
+
+
+@pytest.mark.parametrize(
+    ("answered", "offered", "will"),
+    [
+        (Direction.SENDRECV, Direction.SENDRECV, Will(True, True)),
+        (Direction.RECVONLY, Direction.SENDRECV, Will(False, True)),
+        (Direction.INACTIVE, Direction.SENDRECV, Will(False, False)),
+        (Direction.RECVONLY, Direction.SENDONLY, Will(True, True)),
+        (Direction.INACTIVE, Direction.SENDONLY, Will(True, False)),
+        (Direction.INACTIVE, Direction.RECVONLY, Will(False, True)),
+        (Direction.INACTIVE, Direction.INACTIVE, Will(True, True)),
+    ],
+)
+def test_an_answer_tells_of_the_peers_will_only_what_our_offer_left_open(
+    answered: Direction, offered: Direction, will: Will
+) -> None:
+    """RFC 3264 6.1: who answers a hold with recvonly has not put us on hold."""
+    assert Will().after_answer(answered, offered) == will
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_an_offer_tells_of_the_peers_will_all_there_is(direction: Direction) -> None:
+    assert Will.of_offer(direction) == Will(direction.sends, direction.receives)
+
+
+def test_a_change_that_is_read_and_refused_leaves_the_peers_will_as_it_was() -> None:
+    scene = keyed()
+    trunk = scene.trunk_leg
+    read = trunk.read_offer(answer("RTP/SAVP", KEY, direction="inactive"))
+    assert (read.will, trunk.will) == (Will(False, False), Will(True, True))
+    other_codec = (
+        answer("RTP/SAVP", KEY, direction="inactive").replace(b" 0 101", b" 18").replace(b"0 PCMU", b"18 G729")
+    )
+    from_trunk(scene, "INVITE", other_codec, cseq=2)
+    assert scene.responses[-1].status == 488
+    assert trunk.will == Will(True, True)

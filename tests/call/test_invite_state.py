@@ -136,46 +136,43 @@ def test_a_bye_waits_for_the_ack_of_our_2xx() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "pending", "confirmed", "open_", "unheard"),
+    ("state", "confirmed", "open_", "unheard", "over"),
     [
         (Callee.IDLE, False, False, False, False),
-        (Callee.CALLING, True, False, False, True),
-        (Callee.PROCEEDING, True, False, False, False),
-        (Callee.EARLY, True, False, False, False),
-        (Callee.ANSWERED, False, True, False, False),
-        (Callee.CONFIRMED, False, True, True, False),
+        (Callee.CALLING, False, False, True, False),
+        (Callee.PROCEEDING, False, False, False, False),
+        (Callee.EARLY, False, False, False, False),
+        (Callee.ANSWERED, True, False, False, False),
+        (Callee.CONFIRMED, True, True, False, False),
         (Callee.CANCELLING, False, False, False, False),
         (Callee.CANCELLED, False, False, False, False),
         (Callee.REFUSED, False, False, False, False),
         (Callee.TIMED_OUT, False, False, False, False),
-        (Callee.ENDED, False, True, False, False),
+        (Callee.ENDED, True, False, False, True),
     ],
 )
-def test_what_is_asked_of_our_invite(state: Callee, pending: bool, confirmed: bool, open_: bool, unheard: bool) -> None:
+def test_what_is_asked_of_our_invite(state: Callee, confirmed: bool, open_: bool, unheard: bool, over: bool) -> None:
     invite = InviteState(CALLEE, state)
-    assert (invite.is_pending, invite.is_confirmed, invite.is_open, invite.is_unheard) == (
-        pending,
-        confirmed,
-        open_,
-        unheard,
-    )
+    asked = (invite.is_confirmed, invite.is_open, invite.is_unheard, invite.is_over, invite.owes_bye)
+    assert asked == (confirmed, open_, unheard, over, False)
 
 
 @pytest.mark.parametrize(
-    ("state", "confirmed", "open_"),
+    ("state", "confirmed", "open_", "over", "owes"),
     [
-        (Caller.RECEIVED, False, False),
-        (Caller.RINGING, False, False),
-        (Caller.ANSWERED, True, False),
-        (Caller.ACKNOWLEDGED, True, True),
-        (Caller.ENDING, True, False),
-        (Caller.REFUSED, False, False),
-        (Caller.ENDED, True, False),
+        (Caller.RECEIVED, False, False, False, False),
+        (Caller.RINGING, False, False, False, False),
+        (Caller.ANSWERED, True, False, False, False),
+        (Caller.ACKNOWLEDGED, True, True, False, False),
+        (Caller.ENDING, True, False, True, True),
+        (Caller.REFUSED, False, False, False, False),
+        (Caller.ENDED, True, False, True, False),
     ],
 )
-def test_what_is_asked_of_their_invite(state: Caller, confirmed: bool, open_: bool) -> None:
+def test_what_is_asked_of_their_invite(state: Caller, confirmed: bool, open_: bool, over: bool, owes: bool) -> None:
     invite = InviteState(CALLER, state)
-    assert (invite.is_pending, invite.is_confirmed, invite.is_open) == (False, confirmed, open_)
+    asked = (invite.is_confirmed, invite.is_open, invite.is_unheard, invite.is_over, invite.owes_bye)
+    assert asked == (confirmed, open_, False, over, owes)
 
 
 @given(st.lists(st.sampled_from(C)))

@@ -19,11 +19,12 @@ from gateway.call.events import RequestIn, ResponseIn
 from gateway.call.hunt import Goal, Hunt, Refused, Stage
 from gateway.call.invite_state import Act
 from gateway.call.judging import policy_of
-from gateway.call.leg import Leg, warning
+from gateway.call.leg import Leg
 from gateway.call.party import Party
 from gateway.call.routes import Route
 from gateway.call.state import Bridge, CallState, Phase
 from gateway.call.targets import Target, TrunkTarget
+from gateway.call.user_agent import warning
 from gateway.media.relay_commands import CloseLeg, Unroute
 from gateway.policy.model import at_least
 from gateway.sip.refer import Referral

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.base.codes import Code
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
@@ -158,3 +159,15 @@ def test_a_bye_is_passed_on_and_the_call_forgotten_when_it_is_answered() -> None
     assert not scene.take(fx.Forget)
     scene.reply(200, purpose=fx.Purpose.BYE)
     assert len(scene.take(fx.Forget)) == 1
+
+
+def test_that_a_trunk_took_its_encryption_away_stays_with_its_leg() -> None:
+    """POLICY A2 mid.crypto_removed: tolerated here, but no later description makes it undone."""
+    scene = MachineScene(profile=Profile.PREFER).calling()
+    scene.reply(200, sdes_answer(scene.invite.body)).ack()
+    from_trunk(scene, "INVITE", answer("RTP/AVP"))
+    assert scene.responses[-1].status == 200
+    assert Code.MID_CRYPTO_REMOVED in scene.trunk_leg.vector.extra_codes
+    scene.ack_of(LegKind.TRUNK, 900)
+    from_trunk(scene, "INVITE", answer("RTP/AVP", direction="sendonly"), cseq=901)
+    assert Code.MID_CRYPTO_REMOVED in scene.trunk_leg.vector.extra_codes

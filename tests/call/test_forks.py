@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from gateway.base.counters import Counter
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import Purpose
+from gateway.call.events import Place
 from gateway.call.forks import FORK_SECONDS
 from gateway.media.relay_commands import SetPeer
 from gateway.sip.events import AckReceived, ResponseReceived
 from gateway.sip.message import Headers, Request, create_response
-from tests.call.machine_scene import MachineScene, answer, sdes_answer
+from tests.call.machine_scene import BROWSER_FLOW, CONTACT, MachineScene, answer, sdes_answer
 from tests.call.office import Office
+
+KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40
 
 STRANGER = "a=crypto:9 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40
 WEAK_ANSWERS = {
@@ -329,3 +334,43 @@ async def test_a_call_that_nobody_answered_leaves_nothing_behind(tmp_path: Path)
     await desk.settle()
     assert desk.manager.live_calls == 0
     assert desk.manager.index.late_forks == {}
+
+
+def test_a_2xx_without_a_description_is_no_answer_of_a_phone_whose_18x_had_none() -> None:
+    """Each fork answers for itself: the early answer of one says nothing of another."""
+    scene = MachineScene().calling()
+    scene.reply(183, sdes_answer(scene.invite.body), tag="desk").clear()
+    scene.reply(200, tag="softphone")
+    assert [tag for tag, _ in byes(scene)] == ["softphone"]
+    assert scene.state.live
+    scene.reply(200, tag="desk").ack()
+    assert scene.responses[-1].status == 200
+    assert scene.state.live
+
+
+def test_a_place_whose_only_phone_answered_too_weakly_gets_no_cancel_after_its_2xx() -> None:
+    """RFC 3261 9.1: an INVITE that has its final response cannot be cancelled; the other place rings on."""
+    one, two = (Place(replace(BROWSER_FLOW, id=number), CONTACT) for number in (11, 12))
+    scene = MachineScene(outbound=False, offer=answer("RTP/SAVP", KEY), places=(one, two)).calling().clear()
+    scene.reply(200, b"v=0\r\n")
+    assert [e.purpose for e in scene.take(fx.SendRequest)] == [Purpose.BYE]
+    assert not scene.take(fx.CancelInvite)
+    assert scene.state.live
+
+
+def test_what_a_call_did_not_expect_is_in_the_counters_of_the_gateway(tmp_path: Path) -> None:
+    """The ACK came before the answer it could be for."""
+
+    async def run() -> None:
+        desk = ForkOffice(tmp_path)
+        desk.call()
+        await desk.settle()
+        runner = next(iter(desk.manager.index.runners))
+        runner.feed(events.AckIn("in-1", Request("ACK", "sip:x", Headers())))
+        await desk.settle()
+        assert desk.services.counters[Counter.INVITE_UNEXPECTED] == 1
+        assert desk.manager.live_calls == 1
+        runner.feed(events.Lost(Termination.CONSENT_LOST))
+        await desk.settle()
+
+    asyncio.run(run())

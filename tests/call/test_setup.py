@@ -260,8 +260,14 @@ def test_the_bye_after_an_unacknowledged_200_waits_for_the_ack() -> None:
     scene.reply(200, sdes_answer(scene.invite.body)).clear()
     scene.feed(events.Lost(Termination.CONSENT_LOST))
     assert [scene.kind(e.leg).value for e in scene.take(fx.SendRequest)] == ["trunk"]
+    scene.reply(200, purpose=fx.Purpose.BYE)
+    assert not scene.take(fx.Forget)
     scene.clear().ack()
     assert [scene.kind(e.leg).value for e in scene.take(fx.SendRequest)] == ["browser"]
+    scene.clear().ack()
+    assert not scene.take(fx.SendRequest)
+    scene.reply(200, purpose=fx.Purpose.BYE)
+    assert len(scene.take(fx.Forget)) == 1
 
 
 def test_copies_of_call_security_from_the_trunk_never_reach_the_browser() -> None:

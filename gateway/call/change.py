@@ -239,6 +239,7 @@ def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:
     report.note_party(call, leg, event.response)
     if answering.take_answer(call, leg, event.response.body):
         bridge.connect(call)
+        follow_other(call, leg)  # by its answer a peer may end a hold of its own, or begin one
 
 
 def _collided(call: CallState, leg: Leg) -> None:

@@ -20,7 +20,7 @@ from gateway.call.effects import Purpose, Timer
 from gateway.call.state import Phase
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import OpenLeg, Route
-from gateway.sip.message import Request
+from gateway.sip.message import Request, Response
 from tests.call.machine_scene import BROWSER_FLOW, CONTACT, MachineScene, browser_answer, request, vector
 from tests.effort import examples
 
@@ -194,6 +194,23 @@ def test_either_holds_and_resumes_and_the_other_follows(holder: LegId) -> None:
     assert routes(scene) == {(holder, other): True, (other, holder): True}
 
 
+def test_who_ends_a_hold_by_an_answer_is_heard_again() -> None:
+    """Alice held; then a report goes to her by re-INVITE, and she answers that she sends again."""
+    scene = talking()
+    for leg in scene.state.legs.values():
+        assert leg.told is not None
+        leg.told.takes_update = False
+    from_peer(scene, CALLER, "INVITE", OFFER.replace(b"a=sendrecv", b"a=inactive"), cseq=5)
+    scene.feed(events.AckIn("browser-1-INVITE-5", request("ACK", cseq=5)))
+    pages = Pages(scene)
+    pages.rest()
+    scene.clear().feed(relay.MediaUnsent(BOB, "no route"))
+    pages.rest()
+    assert scene.state.caller.will.sends
+    assert pages.direction[BOB] == b"a=sendrecv"
+    assert routes(scene) == {(CALLER, BOB): True, (BOB, CALLER): True}
+
+
 def _alices(body: bytes) -> bytes:
     """An answer of alice's browser: with her certificate."""
     line = next(line for line in OFFER.splitlines() if line.startswith(b"a=fingerprint"))
@@ -272,6 +289,12 @@ class Pages:
         self.done: set[int] = set()
         """Requests of ours that have their answer."""
         self.cseq = 100
+        self.refused: set[LegId] = set()
+        """Whose page refused an offer of ours: it stands on what it had."""
+        self.heard: dict[LegId, str] = {}
+        """The last report each page read."""
+        self.direction: dict[LegId, bytes] = {}
+        """What each page agreed on last, as our side of it."""
 
     def owed(self, leg: LegId | None = None) -> list[fx.SendRequest]:
         """Requests that wait for an answer."""
@@ -283,7 +306,26 @@ class Pages:
         for sent in self.owed(leg)[:1]:
             self.done.add(sent.ask)
             good = sent.purpose is Purpose.REINVITE and status == 200
+            self._reads(sent, status)
             self.scene.feed(self.scene.answer_to(sent, status, self._body(leg, sent.request.body) if good else b""))
+
+    def _reads(self, sent: fx.SendRequest, status: int) -> None:
+        change = sent.purpose is Purpose.REINVITE
+        if status == 200 or (change and status not in report.NOT_READ):
+            self._told(sent.leg, sent.request)
+        if change and status == 200:
+            self._agreed(sent.leg, sent.request.body)
+        elif change:
+            self.refused.add(sent.leg)
+
+    def _told(self, leg: LegId, message: Request | Response) -> None:
+        """The report with the highest number counts."""
+        said = str(message.headers.get("Call-Security"))
+        if _number(said) > _number(self.heard.get(leg, ";seq=0;")):
+            self.heard[leg] = said
+
+    def _agreed(self, leg: LegId, ours: bytes) -> None:
+        self.direction[leg] = next(line for line in ours.splitlines() if line in DIRECTIONS)
 
     def _body(self, leg: LegId, offer: bytes) -> bytes:
         """Agreed to: what is sent is received, and the other way."""
@@ -299,6 +341,9 @@ class Pages:
         body = OFFER if leg == CALLER else browser_answer(first).replace(b"setup:active", b"setup:actpass")
         from_peer(self.scene, leg, "INVITE", body.replace(b"a=sendrecv", b"a=" + direction.encode()), cseq=self.cseq)
         if self.scene.responses[-1].status == 200:
+            self._told(leg, self.scene.responses[-1])
+            self._agreed(leg, self.scene.responses[-1].body)
+            self.refused.discard(leg)
             self.scene.feed(events.AckIn(f"browser-{leg}-INVITE-{self.cseq}", request("ACK", cseq=self.cseq)))
 
     def waits_are_over(self) -> None:
@@ -318,11 +363,16 @@ class Pages:
                 self.answers(leg, 200)
 
 
+def _number(said: str) -> int:
+    return int(said.split(";seq=")[1].split(";")[0])
+
+
 def invitation_of(scene: MachineScene) -> bytes:
     sent = [e.request.body for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.INVITE]
     return sent[0]
 
 
+DIRECTIONS = [f"a={name}".encode() for name in ("sendrecv", "sendonly", "recvonly", "inactive")]
 SIDES = st.sampled_from([CALLER, BOB])
 MID_CALL = st.one_of(
     st.tuples(st.just("answers"), SIDES, st.sampled_from([200, 200, 491, 488, 405, 500, 503])),
@@ -363,8 +413,14 @@ def test_when_both_pages_rest_each_has_heard_all_and_media_passes_as_both_want(
     state = scene.state
     assert state.live
     assert pages.owed() == []
-    for leg in state.pair:
-        assert report.is_told(state, leg)
     alice, bob = state.pair
+    for leg, far in ((alice, bob), (bob, alice)):
+        if leg.id in pages.heard:
+            assert pages.heard[leg.id].startswith(f"grade={state.posture.current.name};")
+            assert f';trunk="{far.vector.summary()}"' in pages.heard[leg.id]
+            assert (";lost=" in pages.heard[leg.id]) == (leg.media_lost or far.media_lost)
+        if leg.id in pages.direction and leg.id not in pages.refused:
+            sends = pages.direction[leg.id] in DIRECTIONS[:2]
+            assert not leg.will.receives or sends == far.will.sends, "what the other side sends is announced"
     passes = {(CALLER, BOB): hears(bob, alice), (BOB, CALLER): hears(alice, bob)}
     assert routes(scene) == passes

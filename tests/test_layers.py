@@ -140,3 +140,10 @@ def test_each_module_can_be_the_first_that_is_imported() -> None:
         [sys.executable, "-c", FIRST, *names], cwd=ROOT, capture_output=True, text=True, timeout=100, check=True
     )
     assert asked.stdout == ""
+
+
+def test_each_module_of_the_call_has_a_test_file_of_its_own() -> None:
+    """What a module promises is looked for where its name is; tests of a theme stand beside them."""
+    modules = {path.stem for path in (ROOT / "gateway" / "call").glob("*.py")} - {"__init__"}
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "call").glob("test_*.py")}
+    assert modules - tested == set()

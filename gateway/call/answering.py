@@ -142,11 +142,14 @@ def use_answer(
 
 
 def late_answer(call: CallState, leg: Leg, body: bytes) -> bool:
-    """The ACK brought the answer to the offer in our 200; False when the call was ended over it."""
-    other = call.other(leg)
-    if other is None or not take_answer(call, leg, body):
+    """The ACK brought the answer to the offer in our 200; False when the call was ended over it.
+
+    It is taken also while the leg waits for somebody to speak to: else it would wait for that answer for ever.
+    """
+    if not take_answer(call, leg, body):
         return False
-    if not bridge.agreed_codecs(leg, other):
+    other = call.other(leg)
+    if other is not None and not bridge.agreed_codecs(leg, other):
         ending.terminate(call, Termination.NO_COMMON_CODEC)
         return False
     bridge.connect(call)

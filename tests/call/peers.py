@@ -78,6 +78,8 @@ class Peers:
         self.answered_connects: set[LegId] = set()
         self.located = 0
         """Questions for a user that were answered."""
+        self.found_dialogs = self.taken = 0
+        """Questions for a dialog, and wishes for its leg, that were answered."""
         self._flows = itertools.count(10)
         self._numbers: defaultdict[LegId, Iterator[int]] = defaultdict(lambda: itertools.count(2))
 
@@ -100,6 +102,16 @@ class Peers:
     def looked_for(self) -> bool:
         """Whether it was asked where a user is, without an answer yet."""
         return sum(isinstance(e, fx.Locate) for e in self.scene.all) > self.located
+
+    def looked_up(self) -> fx.FindDialog | None:
+        """A dialog it was asked for, without an answer yet."""
+        asked = [e for e in self.scene.all if isinstance(e, fx.FindDialog)]
+        return asked[self.found_dialogs] if len(asked) > self.found_dialogs else None
+
+    def taking(self) -> fx.TakeOver | None:
+        """A leg of another call that is to be taken over."""
+        asked = [e for e in self.scene.all if isinstance(e, fx.TakeOver)]
+        return asked[self.taken] if len(asked) > self.taken else None
 
     # What they say.
 
@@ -143,7 +155,7 @@ class Peers:
         """What this peer answers to an offer of ours when it is willing."""
         if self.scene.kind(leg) is LegKind.BROWSER:
             active = vector("chromium_offer").replace(b"setup:actpass", b"setup:active")
-            return active if leg == CALLER else browser_answer(offer)
+            return active if self.scene.state.legs[leg].is_caller else browser_answer(offer)
         if b" AES_CM_128_HMAC_SHA1_80 " not in offer:
             return answer()
         keyed = sdes_answer(offer)

@@ -23,12 +23,15 @@ from gateway.base.values import CALLER, LegId, LegKind
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import Purpose
+from gateway.call.handed import hand_out
 from gateway.call.invite_state import Caller
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import OpenLeg
 from tests.call.machine_scene import MachineScene, answer, opened, vector
 from tests.call.peers import NUMBERS, SITE, Peers
+from tests.call.test_attended import NAMED, answer_asks
 from tests.call.test_machine import BROWSER_BODIES, TRUNK_BODIES
+from tests.call.test_transfer import talking
 from tests.call.watch_legs import LegsWatcher
 from tests.effort import SEARCHING, examples
 from tests.sites import made_trunk
@@ -263,6 +266,37 @@ class LegsMachine(RuleBasedStateMachine):
         extra = (("Refer-To", f"<sip:{number}@example.test>"), *(() if told else (("Refer-Sub", "false"),)))
         self._one(self._talking(), which, lambda leg: self._inside(leg, "REFER", extra=extra))
 
+    @precondition(lambda self: self._talking())
+    @rule(which=WHICH)
+    def somebody_hands_the_call_over_to_another_one(self, which: int) -> None:
+        extra = (("Refer-To", "<sip:601@example.test?Replaces=other%3Bto-tag%3Da%3Bfrom-tag%3Db>"),)
+        self._one(self._talking(), which, lambda leg: self._inside(leg, "REFER", extra=extra))
+
+    @precondition(lambda self: self.peers.looked_up())
+    @rule(
+        profile=st.sampled_from([Profile.STRICT, Profile.STRICT, *Profile]),
+        status=st.sampled_from([0, 0, 0, 0, 481, 491, 603]),
+        others=st.booleans(),
+        taken=st.sampled_from([True, True, True, False]),
+    )
+    def the_dialog_is_found_or_not(self, profile: Profile, status: int, others: bool, taken: bool) -> None:
+        self.peers.found_dialogs += 1
+        other = answer_asks(talking(profile, outbound=self._asks_as_browser()))
+        handed = hand_out(other.state, CALLER, NAMED)
+        if status or not isinstance(handed, events.Handed):
+            self.feed(events.DialogMissing(status or 491, is_others=others))
+            return
+        self.feed(events.DialogFound(handed))
+        taking = self.peers.taking()
+        if taking is None:
+            return
+        self.peers.taken += 1  # at once: nothing comes between
+        handed.leg.id = taking.leg
+        self.feed(events.TakenOver(handed) if taken else events.NotTaken(503))
+
+    def _asks_as_browser(self) -> bool:
+        return self.scene.kind(self.scene.state.hunt.by) is LegKind.BROWSER
+
     @precondition(lambda self: self.peers.asked(Purpose.NOTIFY))
     @rule(which=WHICH, status=IN_DIALOG)
     def a_notify_is_answered(self, which: int, status: int) -> None:
@@ -404,12 +438,18 @@ class LegsMachine(RuleBasedStateMachine):
         if not hasattr(self, "watch"):
             return
         self.feed(events.Lost(Termination.SHUTDOWN))
+        self._answer_what_is_looked_up()
         self.watch.ended()
         if self.scene.state.caller.invitation.is_confirmed and self.scene.state.caller.invitation.owes_bye:
             self.feed(events.AckMissing("invite-key"))
         while asked := [sent for sent in self.peers.asked(*Purpose) if sent.ask in self.watch.open]:
             self.feed(self.peers.response(asked[0], 487))
         self.watch.over()
+
+    def _answer_what_is_looked_up(self) -> None:
+        """The runner answers at once, whatever has become of the call."""
+        if self.peers.looked_up():
+            self.feed(events.DialogMissing(481, is_others=False))
 
 
 def _settings(count: int) -> settings:

@@ -39,6 +39,7 @@ from gateway.sip.events import (
 )
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, create_response
+from gateway.sip.replaces import Replaces
 from tests import messages
 from tests.call.machine_scene import TRUNK_CONTACT, answer, browser_answer, sdes_answer, trunk_flow
 from tests.call.office import Office, Relay, invite
@@ -51,7 +52,7 @@ SOME = st.integers(0, 1000)
 """Chooses one of those there are."""
 STEPS = st.sampled_from(
     [
-        *["call", "called", "settle", "settle", "ring", "hand over", "hand over", "change"],
+        *["call", "called", "settle", "settle", "ring", "hand over", "hand over", "join", "join", "change"],
         *["answer"] * 4,
         *["acknowledge"] * 3,
         *["respond"] * 3,
@@ -290,6 +291,19 @@ class World:
     def hand_over(self, which: int) -> None:
         number = ("601", "701", "801", "100", "900")[which % 5]
         self._inside(which // 5, "REFER", extra=(f"Refer-To: <sip:{number}@example.test>",))
+
+    def join(self, which: int) -> None:
+        """Who has two calls hands one over to the other."""
+        dialogs = sorted(self.manager.index.dialogs.items(), key=lambda item: item[0])
+        if not dialogs:
+            return
+        first = which % len(dialogs)
+        runner, number = dialogs[first][1]
+        kind = runner.state.legs[number].kind
+        others = [key for key, (owner, leg) in dialogs if owner is not runner and owner.state.legs[leg].kind is kind]
+        named = others[which % len(others)] if others and which % 9 else dialogs[which // 2 % len(dialogs)][0]
+        embedded = Replaces.naming(named).embedded
+        self._inside(first, "REFER", extra=(f"Refer-To: <sip:601@example.test?Replaces={embedded}>",))
 
     def hang_up(self, which: int) -> None:
         self._inside(which, "BYE")

@@ -13,6 +13,7 @@ from gateway.base.values import CALLER, NO_LEG, LegId, LegKind
 from gateway.call import effects as fx
 from gateway.call import events
 from gateway.call.effects import Purpose
+from gateway.call.leg import Leg
 from gateway.media.relay_commands import CloseLeg, Command, OpenLeg, Route, SetKeys, SetPeer, Unroute
 from gateway.media.relay_events import LegFailed, LegOpened
 from gateway.policy.evaluate import judge
@@ -77,6 +78,11 @@ class LegsWatcher:
             case LegOpened() if event.leg in self.places:
                 self.opened.add(event.leg)
                 self.known.add(event.leg)
+            case events.ConnectionClosed() if self.scene.kind(event.leg) is LegKind.BROWSER:
+                dialog = self.scene.state.legs[event.leg].dialog
+                self.left |= {(event.leg, dialog.remote_tag)} if dialog is not None else set()
+            case events.TakenOver():
+                self._take_in(event.handed.leg)
             case LegFailed():
                 self.places.discard(event.leg)
             case events.TimerFired():
@@ -88,6 +94,13 @@ class LegsWatcher:
                 self._final(self.asked[event.ask], event.response)
             case _:
                 pass
+
+    def _take_in(self, leg: Leg) -> None:
+        """The relay has its place already, and its dialog is confirmed."""
+        for legs in (self.places, self.opened, self.known, self.used):
+            legs.add(leg.id)
+        if leg.dialog is not None:
+            self.confirmed.add((leg.id, leg.dialog.remote_tag))
 
     def _final(self, sent: fx.SendRequest, response: Response) -> None:
         in_dialog = sent.purpose is not Purpose.INVITE
@@ -211,7 +224,8 @@ class LegsWatcher:
     def _answers(self, event: events.Event | None, effects: Sequence[fx.Effect]) -> None:
         """Each request is answered at once, each 2xx acknowledged each time it comes."""
         if isinstance(event, events.RequestIn):
-            assert self.finals[event.key] == 1, "each request is answered at once and once"
+            waits = self.scene.state.hunt.unanswered is event
+            assert self.finals[event.key] == (0 if waits else 1), "each request is answered at once and once"
             answers = [e.response.status for e in effects if isinstance(e, fx.Respond) and e.key == event.key]
             if event.request.method == "BYE" and answers == [200]:
                 self.left.add((event.leg, event.request.from_.tag or ""))

@@ -1,0 +1,59 @@
+"""The facts of a call: who hears whom, and what the relay knows already."""
+
+from __future__ import annotations
+
+from gateway.base.values import CALLER, LegId
+from gateway.call.effects import Purpose, Relay, SendRequest
+from gateway.call.state import Bridge
+from gateway.media.relay_commands import RelayPlan, Route
+from tests.call.machine_scene import BROWSER_FLOW, MachineScene, request, sdes_answer
+
+ROUTE = Route(CALLER, LegId(2), RelayPlan())
+
+
+def talking() -> MachineScene:
+    scene = MachineScene().calling()
+    return scene.reply(200, sdes_answer(scene.invite.body)).ack().clear()
+
+
+def test_no_number_of_a_leg_is_used_twice() -> None:
+    state = MachineScene().state
+    numbers = [state.next_leg() for _ in range(5)]
+    assert len({CALLER, *numbers}) == 6
+
+
+def test_each_of_a_pair_hears_the_other_and_whoever_is_called_hears_the_one_it_is_called_for() -> None:
+    scene = talking()
+    state = scene.state
+    browser, trunk = scene.browser_leg, scene.trunk_leg
+    assert (state.other(browser), state.other(trunk)) == (trunk, browser)
+    called = state.context.make.called_trunk(state.next_leg(), scene.flow, scene.target, "alice")
+    assert state.other(called) is state.asker
+    state.bridge = Bridge(CALLER, None)
+    assert state.other(browser) is None
+    assert state.pair == (browser,)
+
+
+def test_the_posture_is_not_of_one_who_stood_there_before() -> None:
+    scene = talking()
+    called = scene.state.context.make.called_trunk(scene.state.next_leg(), scene.flow, scene.target, "alice")
+    scene.state.legs[called.id] = called
+    scene.state.meet(called)
+    assert LegId(2) not in scene.state.posture.legs()
+
+
+def test_the_relay_is_told_what_it_does_not_know_or_must_hear_again() -> None:
+    state = MachineScene().state
+    state.tell_relay(ROUTE, ROUTE.sink)
+    state.tell_relay(ROUTE, ROUTE.sink)
+    assert state.out == [Relay(ROUTE)]
+    state.tell_relay(ROUTE, ROUTE.sink, again=True)
+    assert state.out == [Relay(ROUTE)] * 2
+
+
+def test_what_is_sent_is_awaited_under_the_number_it_left_with() -> None:
+    scene = talking()
+    number = scene.state.send(scene.browser_leg, request("OPTIONS"), BROWSER_FLOW, Purpose.OPTIONS)
+    (sent,) = [e for e in scene.state.out if isinstance(e, SendRequest)]
+    assert sent.ask == number
+    assert scene.state.asks.awaits(CALLER, Purpose.OPTIONS)

@@ -42,7 +42,7 @@ test-interop: peers ## Calls between real peers: Chromium, Firefox, pjsua2, bare
 test-attacks: peers ## Attacks on a running gateway
 	$(PYTEST) tests/attacks
 
-fuzz: setup ## Mutated messages for FUZZ_SECONDS per target, and every generated case with fresh randomness
+fuzz: setup ## Mutated messages for FUZZ_SECONDS per target, every generated case with fresh randomness, 100,000 steps of calls
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) $$(grep -rlw hypothesis --include=test_*.py tests)
 

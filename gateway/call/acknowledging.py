@@ -65,5 +65,5 @@ def _of_a_change(call: CallState, leg: Leg, event: AckMissing) -> None:
     """Without the answer it may have held, our offer is void."""
     if event.transport and leg.habits.reconnects:
         call.count(leg.talk.lost())
-    elif not transfer.is_cut_off(call, leg):
+    elif not transfer.is_cut_off(call, leg, knows=event.transport):
         ending.terminate(call, outcomes.lost(leg) if event.transport else Termination.ACK_MISSING)

@@ -261,5 +261,6 @@ def wait_over(call: CallState, leg: Leg) -> None:
 def _reoffer_refused(call: CallState, leg: Leg, status: int) -> None:
     report.reinvite_refused(call, leg, status)
     call.count(leg.talk.refused())
-    if status in (408, 481) and not transfer.is_cut_off(call, leg):  # RFC 3261 12.2.1.2: the dialog is over
-        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)  # after 481 it knows
+    knows = status == 481
+    if status in (408, 481) and not transfer.is_cut_off(call, leg, knows=knows):  # RFC 3261 12.2.1.2: it is over
+        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if knows else None)

@@ -67,7 +67,7 @@ def _connection_closed(call: CallState, leg: Leg) -> None:
     if leg.habits.reconnects:
         liveness.ask(call, leg)
     elif leg is call.caller or leg.invitation.is_confirmed:
-        if leg in call.pair and not transfer.is_cut_off(call, leg):
+        if leg in call.pair and not transfer.is_cut_off(call, leg, knows=True):
             ending.terminate(call, Termination.FLOW_LOST)
     elif leg.id in call.hunt.ringing:
         invite.lose(call, leg, Refused(0, Termination.FLOW_LOST))

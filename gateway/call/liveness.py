@@ -95,5 +95,5 @@ def failed(call: CallState, leg: Leg) -> None:
 
 def _gone(call: CallState, leg: Leg, *, knows: bool) -> None:
     """End the call; a peer that did not say so itself still gets a BYE."""
-    if (knows or not call.policy.emergency) and not transfer.is_cut_off(call, leg):
+    if (knows or not call.policy.emergency) and not transfer.is_cut_off(call, leg, knows=knows):
         ending.terminate(call, Termination.PEER_GONE, by=leg.id if knows else None)

@@ -48,7 +48,7 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
         if leg.dialog is not None:
             leg.dialog.refresh_target(event.response)
     elif status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
-        if not transfer.is_cut_off(call, leg):
+        if not transfer.is_cut_off(call, leg, knows=status == 481):
             ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)
     elif status in NO_UPDATE:
         unanswered(leg)

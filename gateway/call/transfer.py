@@ -216,12 +216,19 @@ def lets_go(call: CallState, leg: Leg) -> bool:
     return True
 
 
-def is_cut_off(call: CallState, leg: Leg) -> bool:
-    """The same of one that can no longer be spoken to: its connection is gone."""
+def is_cut_off(call: CallState, leg: Leg, *, knows: bool) -> bool:
+    """The same of one that cannot be spoken with any more, though it did not hang up.
+
+    Args:
+        knows: it has said so itself, or its connection is gone; else it still gets a BYE.
+    """
     if leg.gone or not steps_aside(call, leg):
         return False
-    call.step(leg, leg.bye_event)
-    _is_away(call, leg)
+    if knows:
+        call.step(leg, leg.bye_event)
+        _is_away(call, leg)
+    else:
+        hang_up(call, leg)
     return True
 
 

@@ -229,3 +229,23 @@ def test_a_place_the_relay_had_no_room_for_is_not_closed_there() -> None:
     scene = MachineScene(others=(made_trunk("sip:other.example", name="other"),)).begin().connect()
     scene.feed(relay.LegFailed(LegId(2), "no_port"))
     assert scene.relayed(CloseLeg) == []
+
+
+@pytest.mark.parametrize(("transport", "goodbyes"), [(False, 1), (True, 0)])
+def test_who_asked_and_acknowledges_nothing_is_told_goodbye_where_it_can_be(transport: bool, goodbyes: int) -> None:
+    scene = refer(talking())
+    scene.inside(LegKind.BROWSER, "INVITE", vector("chromium_offer"), cseq=51)
+    scene.feed(events.AckMissing("browser-51", transport))
+    assert scene.state.live
+    assert len(sent(scene, "BYE")) == goodbyes
+
+
+@pytest.mark.parametrize(("status", "goodbyes"), [(408, 1), (481, 0)])
+def test_who_asked_and_does_not_answer_is_told_goodbye_unless_it_knows_no_call(status: int, goodbyes: int) -> None:
+    scene = talking(outbound=False)
+    scene.feed(relay.LegSilent(CALLER))
+    question = asked_last(scene, Purpose.OPTIONS)
+    refer(scene, LegKind.TRUNK, to="<sip:602@pbx.example>")
+    scene.feed(scene.answer_to(question, status))
+    assert scene.state.live
+    assert len(sent(scene, "BYE")) == goodbyes

@@ -108,7 +108,7 @@ class LegsWatcher:
             self.refused.add(sent.ask)
         if response.status < 300 and not in_dialog:
             self.confirmed.add((sent.leg, response.to.tag or ""))
-        if response.status in (408, 481) and in_dialog:
+        if response.status == 481 and in_dialog:
             self.left.add((sent.leg, sent.request.to.tag or ""))
 
     def _one(self, effect: fx.Effect) -> None:

@@ -1,14 +1,17 @@
-"""One side of a call as SIP sees it: what every message of it says, whichever profile it has."""
+"""One side of a call: what it agreed on, what it would be, and that looking at a description changes nothing."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.base.errors import SipError
+from gateway.base.codes import Code
 from gateway.base.termination import Termination
+from gateway.base.values import LegKind
 from gateway.call import effects as fx
-from gateway.call.leg import ALLOW, HOP_HEADER, reason, warning
-from tests.call.machine_scene import MachineScene, request, sdes_answer
+from gateway.call.leg import KeyingError
+from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
+
+TURNED = vector("chromium_offer").replace(b"a=sendrecv", b"a=sendonly")
 
 
 def talking() -> MachineScene:
@@ -16,56 +19,46 @@ def talking() -> MachineScene:
     return scene.reply(200, sdes_answer(scene.invite.body)).ack()
 
 
-def test_an_invite_of_ours_says_what_is_allowed_and_carries_a_mark() -> None:
-    sent = MachineScene().calling().invite
-    assert sent.headers.get("Allow") == ALLOW
-    assert sent.headers.get(HOP_HEADER)
-    assert sent.contact is not None
-
-
-def test_a_success_says_where_we_are_and_a_refusal_does_not() -> None:
-    leg = talking().trunk_leg
-    asked = request("INVITE", to_tag=leg.local_tag)
-    assert leg.respond(asked, 200).headers.get("Contact")
-    assert leg.respond(asked, 488).headers.get("Contact") is None
-    assert leg.respond(asked, 488).to.tag == leg.local_tag
-
-
-def test_there_is_no_request_in_a_dialog_there_is_not() -> None:
-    with pytest.raises(SipError):
-        MachineScene().calling().trunk_leg.in_dialog("BYE")
-
-
-def test_each_request_in_a_dialog_has_the_next_number() -> None:
-    leg = talking().trunk_leg
-    one, two = leg.in_dialog("OPTIONS"), leg.in_dialog("OPTIONS")
-    assert two.cseq.number == one.cseq.number + 1
+def versions(scene: MachineScene) -> list[int]:
+    """Of our descriptions to the browser, in their order."""
+    sent = [e.response.body.decode() for e in scene.all if isinstance(e, fx.Respond) and e.response.body]
+    return [int(line.split()[2]) for body in sent for line in body.splitlines() if line.startswith("o=")]
 
 
 def test_the_same_description_has_the_same_version_and_another_one_the_next() -> None:
     """RFC 3264 8."""
+    scene = talking().inside(LegKind.BROWSER, "UPDATE", vector("chromium_offer"), cseq=30)
+    scene.inside(LegKind.BROWSER, "UPDATE", TURNED, cseq=31)
+    first, again, other = versions(scene)
+    assert (again, other) == (first, first + 1)
+
+
+def test_a_leg_is_agreed_when_both_have_spoken() -> None:
+    scene = MachineScene().calling()
+    assert not scene.trunk_leg.is_agreed
+    scene.reply(200, sdes_answer(scene.invite.body))
+    assert scene.trunk_leg.is_agreed
+
+
+def test_early_media_is_early_until_the_callee_picks_up() -> None:
+    scene = MachineScene().calling()
+    body = sdes_answer(scene.invite.body)
+    early = scene.reply(183, body).trunk_leg.early_media
+    assert (early, scene.reply(200, body).trunk_leg.early_media) == (True, False)
+
+
+def test_an_offer_that_is_refused_leaves_the_session_the_very_same() -> None:
     scene = talking()
-    scene.inside(scene.browser_leg.kind, "INVITE", cseq=30)
-    one = [e.response for e in scene.all if isinstance(e, fx.Respond)][-1].body
-    versions = [line.split()[2] for line in one.decode().splitlines() if line.startswith("o=")]
-    assert len(versions) == 1
+    before = scene.trunk_leg.talk.session
+    scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/SAVP"), cseq=30)
+    assert scene.trunk_leg.talk.session is before
 
 
-@pytest.mark.parametrize("why", [Termination.HANGUP_TRUNK, Termination.CANCELLED])
-def test_an_ordinary_end_gives_no_reason(why: Termination) -> None:
-    assert reason(why) == ()
-
-
-def test_a_reason_says_the_status_and_the_words() -> None:
-    ((name, value),) = reason(Termination.MEDIA_NOT_KEYED)
-    assert name == "Reason"
-    assert f"cause={Termination.MEDIA_NOT_KEYED.status}" in value
-
-
-def test_a_warning_names_no_host() -> None:
-    warned = [value for termination in Termination for _, value in warning(termination)]
-    assert warned
-    assert all(value.split()[1] == "gw" for value in warned)
+def test_a_broken_keying_rule_says_its_codes_once_and_in_order() -> None:
+    error = KeyingError([Code.KEY_REUSE, Code.KEY_MKI, Code.KEY_REUSE], Termination.ENCRYPTION_UNUSABLE)
+    assert error.codes == tuple(sorted({Code.KEY_REUSE, Code.KEY_MKI}))
+    with pytest.raises(KeyingError):
+        raise error
 
 
 def test_the_text_of_a_leg_shows_no_key() -> None:

@@ -7,7 +7,7 @@ import pytest
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
 from gateway.call import effects as fx
-from gateway.call.leg import ALLOW
+from gateway.call.user_agent import ALLOW
 from tests.call.machine_scene import MachineScene, sdes_answer
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.call.effects import StartDtls
 from gateway.call.leg import Leg
 from gateway.call.state import CallState
 from gateway.media.relay_commands import PayloadMap, RelayPlan, Route
-from gateway.sdp.codecs import Codec
+from gateway.sdp.codecs import Codec, CodecKey
 from gateway.sdp.negotiation import common_codecs, companions, payload_map
 
 
@@ -31,9 +33,17 @@ def possible_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
     return common_codecs(leg.remote.codecs, other.remote.codecs)
 
 
-def have_common(leg: Leg, other: Leg) -> bool:
-    """Whether packets of one side are of a codec agreed on the other: they are relayed, not transcoded."""
-    return bool(common_codecs(_in_use(leg), _in_use(other)))
+def keeps_up(leg: Leg, other: Leg) -> bool:
+    """Whether this leg has agreed on whatever both can of what is agreed on the other, and on nothing else.
+
+    Packets are relayed, not transcoded, and each side may send any codec of its session (RFC 3264 7): after somebody
+    else has come to the other side, the two may have one codec in common and speak in another.
+    """
+    return _audio(agreed_codecs(leg, other)) == _audio(_in_use(leg))
+
+
+def _audio(codecs: Sequence[Codec]) -> frozenset[CodecKey]:
+    return frozenset(codec.key for codec in codecs if not codec.is_companion)
 
 
 def _in_use(leg: Leg) -> tuple[Codec, ...]:

@@ -157,7 +157,7 @@ def follow(call: CallState, leg: Leg) -> None:
         return
     if call.phase is not Phase.ESTABLISHED or not leg.talk.may_offer(Way.REINVITE):
         leg.talk.want()  # looked at again by `settle`
-    elif _same_for_peer(leg, leg.talk.ours.direction, wanted) and bridge.have_common(leg, other):
+    elif _same_for_peer(leg, leg.talk.ours.direction, wanted) and bridge.keeps_up(leg, other):
         leg.talk.waive()
     else:
         reoffer(call, leg, wanted)
@@ -185,11 +185,11 @@ def _same_for_peer(leg: Leg, now: Direction, wanted: Direction) -> bool:
 
 
 def reoffer(call: CallState, leg: Leg, wanted: Direction) -> None:
-    """Send our own re-INVITE with the same keys and another direction, or with codecs the other side has too."""
+    """Send our own re-INVITE with the same keys and another direction, or with the codecs of the other side."""
     other = call.other(leg)
     codecs = leg.talk.ours.codecs if leg.talk.ours else ()
-    if other is not None and not bridge.have_common(leg, other):
-        codecs = bridge.possible_codecs(leg, other)
+    if other is not None and not bridge.keeps_up(leg, other):
+        codecs = bridge.agreed_codecs(leg, other)
     try:
         made = leg.offer(Way.REINVITE, direction.terms(codecs, wanted, other))
     except SdpError:

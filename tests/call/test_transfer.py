@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -18,11 +19,14 @@ from gateway.media.relay_commands import CloseLeg, OpenLeg, Route, Unroute
 from gateway.media.relay_events import ConsentLost, LegSilent, WorkerLost
 from gateway.sip.message import Request
 from gateway.sip.uri import SipUri
-from tests.call.machine_scene import MachineScene, answer, browser_answer, sdes_answer, trunk_flow
+from tests.call.machine_scene import CONTACT, MachineScene, answer, browser_answer, sdes_answer, trunk_flow
 from tests.call.test_setup import finished
 from tests.sites import made_site
 
-PLAN = {"outbound": [{"id": "all", "dialled": "6*", "trunk": "pbx"}, {"id": "old", "dialled": "7*", "trunk": "old"}]}
+PLAN = {
+    "outbound": [{"id": "all", "dialled": "6*", "trunk": "pbx"}, {"id": "old", "dialled": "7*", "trunk": "old"}],
+    "inbound": [{"id": "alice", "dialled": "100", "user": "alice"}],
+}
 SITE = made_site(
     PLAN,
     people=("bob",),
@@ -34,15 +38,16 @@ SITE = made_site(
 THIRD = LegId(3)
 
 
-def talking(profile: Profile = Profile.STRICT, *, outbound: bool = True) -> MachineScene:
-    """An answered call whose site has two trunks."""
-    offer = {} if outbound else {"offer": answer("RTP/SAVP", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40)}
+def talking(profile: Profile = Profile.STRICT, *, outbound: bool = True, offers: str = " 0 101") -> MachineScene:
+    """An answered call whose site has two trunks; a trunk that calls offers these payload types."""
+    keyed = answer("RTP/SAVP", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40, "a=rtpmap:8 PCMA/8000")
+    offer = {} if outbound else {"offer": keyed.replace(b" 0 101", offers.encode())}
     scene = MachineScene(profile=profile, outbound=outbound, **offer)  # type: ignore[arg-type]
     object.__setattr__(scene.state.context.make, "site", SITE)
     scene.calling()
     if outbound:
-        keyed = b"a=crypto" in scene.invite.body
-        scene.reply(200, sdes_answer(scene.invite.body) if keyed else answer()).ack()
+        has_keys = b"a=crypto" in scene.invite.body
+        scene.reply(200, sdes_answer(scene.invite.body) if has_keys else answer()).ack()
     else:
         scene.reply(200, browser_answer(scene.invite.body))
         scene.feed(events.AckIn("invite-key", scene.in_dialog(LegKind.TRUNK, "ACK", cseq=1)))
@@ -424,3 +429,27 @@ def test_a_target_who_may_not_be_rung_now_is_told_busy_and_the_call_goes_on() ->
     assert [request.uri for request in sent(scene, "INVITE")] == [scene.invite.uri]
     assert sent(scene, "BYE") == []
     assert not finished(scene)
+
+
+def test_who_stays_is_asked_anew_when_the_target_may_send_what_was_not_agreed_with_it() -> None:
+    """Both have PCMU, and a browser that answers may speak in any other codec of its answer (RFC 3264 7)."""
+    scene = talking()
+    scene.places = (events.Place(replace(scene.browser_flow, id=99), CONTACT),)
+    scene.inside(LegKind.TRUNK, "REFER", cseq=50, extra=(("Refer-To", "<sip:100@pbx.example>"),))
+    scene.locate().open_media()
+    scene.reply(200, browser_answer(scene.invite.body), tag="target")
+    assert finished(scene) is None
+    again = sent(scene, "INVITE")[-1]
+    assert again.headers.get("Call-ID") == scene.state.caller.call_id
+    assert b"opus/48000" in again.body
+
+
+def test_who_stays_is_asked_anew_when_it_may_send_what_the_target_does_not_take() -> None:
+    scene = talking(outbound=False, offers=" 0 8 101")
+    refer(scene, to="<sip:602@example.test>")
+    scene.connect().open_media()
+    alaw = sdes_answer(scene.invite.body).replace(b"SAVP 0 101", b"SAVP 8 101").replace(b"0 PCMU", b"8 PCMA")
+    scene.reply(200, alaw, tag="target")
+    again = sent(scene, "INVITE")[-1]
+    assert again.headers.get("Call-ID") == scene.state.caller.call_id
+    assert b"PCMU/8000" not in again.body

@@ -1,7 +1,8 @@
 """A pjsua2 phone in a process of its own: JSON commands on standard input, JSON events on standard output.
 
-Commands: {"do": "call", "uri": ...}, "hangup", "dtmf" (digits), "hold", "resume", "xfer" (uri), "xfer_replaces" (other,
-the call the target shall take over), "quit". Calls are counted from 0; "call" says which is meant, else the last one.
+Commands: {"do": "call", "uri": ...}, "answer" (status), "hangup", "dtmf" (digits), "hold", "resume", "xfer" (uri),
+"xfer_replaces" (other, the call the target shall take over), "quit". Calls are counted from 0; "call" says which is
+meant, else the last one.
 Events: {"event": "ready"}, "incoming", "state" (text, status), "dtmf" (digit), "media" (proto), "refer" (uri),
 "transfer" (status, final), "replace", "replaced", "stopped"; with "call" where they belong to one.
 A REFER is followed unless the option "refer_status" refuses it, and an INVITE with Replaces is taken unless
@@ -194,6 +195,7 @@ def resume(call: Any) -> None:
 
 
 ACTIONS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "answer": lambda call, command: answer(call, command.get("status", 200)),
     "hangup": lambda call, command: call.hangup(pj.CallOpParam()),
     "dtmf": lambda call, command: call.dialDtmf(command["digits"]),
     "hold": lambda call, command: call.setHold(pj.CallOpParam(True)),

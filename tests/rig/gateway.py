@@ -81,7 +81,8 @@ class GatewaySetup:
     def media_filter(self) -> str:
         """For tcpdump: media of this gateway only, because others may run on the machine at the same time."""
         browsers = f"{self.browser_port}-{self.browser_port + self.workers - 1}"
-        return f"udp and (portrange {browsers} or portrange {self.trunk_range})"
+        hosts = " or ".join(f"host {host}" for host in sorted({"127.0.0.1", local_address(), *self.browser_bind}))
+        return f"udp and ({hosts}) and (portrange {browsers} or portrange {self.trunk_range})"
 
     def write(self) -> Path:
         """Write every file; returns the path of gateway.yaml."""

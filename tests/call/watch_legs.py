@@ -103,12 +103,12 @@ class LegsWatcher:
             self.confirmed.add((leg.id, leg.dialog.remote_tag))
 
     def _final(self, sent: fx.SendRequest, response: Response) -> None:
-        in_dialog = sent.purpose is not Purpose.INVITE
+        ends_dialog = sent.purpose not in (Purpose.INVITE, Purpose.NOTIFY)  # of a NOTIFY only the subscription ends
         if response.status >= 300:
             self.refused.add(sent.ask)
-        if response.status < 300 and not in_dialog:
+        if response.status < 300 and sent.purpose is Purpose.INVITE:
             self.confirmed.add((sent.leg, response.to.tag or ""))
-        if response.status == 481 and in_dialog:
+        if response.status == 481 and ends_dialog:
             self.left.add((sent.leg, sent.request.to.tag or ""))
 
     def _one(self, effect: fx.Effect) -> None:

@@ -12,20 +12,21 @@ from gateway.call.state import CallState, Phase
 
 def acknowledged(call: CallState, event: AckIn) -> None:
     """The ACK of the caller's INVITE, or of a re-INVITE of either side."""
-    if event.key == call.caller.invite_key:
-        _of_the_call(call)
     leg = call.acknowledged_by(event.key)
+    if leg is not None and event.key == leg.invite_key:
+        _of_an_invite(call, leg)
     if call.live and leg is not None and not leg.gone and leg.talk.is_carried_by(event.key):
         _take_note(call, leg, event)
 
 
-def _of_the_call(call: CallState) -> None:
-    match call.step(call.caller, CallerEvent.ACK):
-        case Act.JOIN:
+def _of_an_invite(call: CallState, leg: Leg) -> None:
+    """Of one that made the call, or that came into it in the place of another."""
+    match call.step(leg, CallerEvent.ACK):
+        case Act.JOIN if call.live:
             call.phase = Phase.ESTABLISHED
             proof.settle(call)
         case Act.BYE:
-            ending.bye(call, call.caller, call.termination or Termination.CANCELLED)
+            ending.bye(call, leg, call.termination or Termination.CANCELLED)
         case _:
             pass
 
@@ -48,7 +49,7 @@ def missing(call: CallState, event: AckMissing) -> None:
     leg = call.acknowledged_by(event.key)
     if leg is None:
         return
-    if event.key != call.caller.invite_key:
+    if event.key != leg.invite_key:
         if not leg.gone:
             _of_a_change(call, leg, event)
         return

@@ -56,6 +56,8 @@ def found(call: CallState, event: DialogFound) -> None:
         return
     transfer.accept(call, leg, request, referral, event.handed.leg.number)
     objection = _objection(call, event.handed)
+    if objection is None and call.last_leg >= transfer.MAX_LEGS:
+        objection = Termination.MEDIA_UNAVAILABLE
     if objection is None:
         call.emit(TakeOver(call.next_leg()))
     else:
@@ -73,7 +75,7 @@ def missing(call: CallState, event: DialogMissing) -> None:
     if status == UNKNOWN and not event.is_others and not leg.habits.is_person:
         status = _to_the_trunk(call, leg, request, referral)
     if status:
-        transfer.refuse(call, leg, request, referral, referral.refer_to.uri.subscriber, status)
+        transfer.turn_down(call, leg, request, referral, referral.refer_to.uri.subscriber, status)
         _is_over(call, leg)
 
 

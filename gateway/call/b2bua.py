@@ -30,6 +30,7 @@ from gateway.call import (
     names,
     outcomes,
     proof,
+    replacing,
     report,
     requests,
     security,
@@ -54,6 +55,7 @@ from gateway.call.events import (
     Lost,
     NamesFound,
     NotTaken,
+    Replacing,
     RequestFailed,
     RequestIn,
     ResponseIn,
@@ -216,6 +218,7 @@ _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     TakenOver: attended.taken,
     NotTaken: attended.not_taken,
     HandedOver: handed.given_away,
+    Replacing: replacing.asked,
     TrunkConnected: locate.trunk_connected,
     TrunkFailed: locate.trunk_failed,
     TrunkSilent: _trunk_silent,
@@ -250,5 +253,6 @@ _AFTER_THE_END = (
     DialogFound,
     DialogMissing,
     TakenOver,
+    Replacing,
 )
 """Events an ended call still listens to: its transactions must close properly."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from gateway.base.errors import SipError
-from gateway.sip import session_timer
+from gateway.sip import replaces, session_timer
 from gateway.sip.body import SDP, BodyError, Value, with_session_only
 from gateway.sip.message import Request, Response
 from gateway.sip.refer import NO_SUBSCRIPTION
 
-SUPPORTED_EXTENSIONS = frozenset({session_timer.OPTION, NO_SUBSCRIPTION})
+SUPPORTED_EXTENSIONS = frozenset({session_timer.OPTION, NO_SUBSCRIPTION, replaces.OPTION})
 """Option tags we can be required to understand; 100rel gets 420 (RFC 3262 3)."""
 OFFER_METHODS = frozenset({"INVITE", "UPDATE"})
 """Requests whose body is an offer; what others carry is not looked at."""

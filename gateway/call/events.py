@@ -14,6 +14,7 @@ from gateway.policy.model import EffectivePolicy
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
 from gateway.sip.reason import Reason
+from gateway.sip.replaces import Replaces
 from gateway.sip.uri import SipUri
 
 
@@ -78,6 +79,17 @@ class HandedOver:
     """Another call has taken this leg over."""
 
     leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Replacing:
+    """An INVITE of the same user or trunk is to take the place of a leg of this call (RFC 3891)."""
+
+    leg: LegId
+    key: str
+    request: Request
+    flow: Flow
+    replaces: Replaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +248,7 @@ Event = (
     | TakenOver
     | NotTaken
     | HandedOver
+    | Replacing
     | Located
     | TrunkConnected
     | TrunkFailed

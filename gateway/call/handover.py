@@ -17,8 +17,10 @@ from gateway.call import events
 from gateway.call.events import Handed
 from gateway.call.handed import PENDING, hand_out, is_same_peer
 from gateway.call.index import CallIndex
+from gateway.call.leg import Leg
+from gateway.sip.events import RequestReceived
 from gateway.sip.flow import objection
-from gateway.sip.replaces import Named, Replaces, answer_to
+from gateway.sip.replaces import Named, Replaces, answer_to, read_replaces
 
 if TYPE_CHECKING:
     from gateway.call.runner import CallRunner
@@ -103,3 +105,35 @@ class Handover:
             return None
         same = now.leg.id == before.leg.id and now.leg.vector == before.leg.vector and now.floor == before.floor
         return now if same and now.leg.agreed is before.leg.agreed else None
+
+
+def replace_leg(index: CallIndex, event: RequestReceived, user: str) -> int | None:
+    """Give an INVITE with Replaces to the call whose leg it names; the status it is refused with, else None.
+
+    Args:
+        user: who sent it, empty for a trunk. A dialog of another user or trunk does not exist.
+
+    Raises:
+        SipError: 400, the header field is malformed or contradicts another.
+    """
+    replaces = read_replaces(event.request)
+    if replaces is None:
+        return 0
+    entry = next((found for key in replaces.keys if (found := index.dialogs.get(key))), None)
+    if entry is None:
+        return answer_to(Named.UNKNOWN, replaces)
+    runner, named = entry
+    leg = runner.state.legs.get(named)
+    if leg is None or not _is_theirs(leg, event, user):
+        runner.feed(events.FlowRefused(named, event.flow, "INVITE with Replaces", "from elsewhere", 481))
+        return answer_to(Named.OTHERS, replaces)
+    index.receives(runner, event.key, event.request.call_id)
+    runner.feed(events.Replacing(named, event.key, event.request, event.flow, replaces))
+    return None
+
+
+def _is_theirs(leg: Leg, event: RequestReceived, user: str) -> bool:
+    """Whether the sender has a say in this dialog, and speaks over what proves as much as it was made with."""
+    if leg.habits.is_person:
+        return bool(user) and leg.number.lower() == user.lower()
+    return not user and event.flow.trunk == leg.trunk_name and not objection(event.flow, leg.founding)

@@ -18,6 +18,8 @@ class Goal(Enum):
 
     CALL = auto()
     """The call itself: the caller gets its answer."""
+    REPLACE = auto()
+    """Somebody comes in the place of a leg (RFC 3891); nobody is looked for."""
     TRANSFER = auto()
     """The one who stays is joined with whoever answers (RFC 3515); the call goes on whatever comes of it."""
 
@@ -71,6 +73,8 @@ class Hunt:
     """Who asked for a transfer."""
     referral: Referral | None = None
     """And how it put it."""
+    comes: LegId = NO_LEG
+    """Who comes in its place by itself."""
     unanswered: RequestIn | None = None
     """That REFER, while the dialog it names is looked up."""
     failure: Termination | None = None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.call import direction, ending, locate, report, security, transfer
+from gateway.call import direction, ending, locate, replacing, report, security, transfer
 from gateway.call.effects import CancelInvite, ClearTimer, ProbeTrunk, Purpose, Relay, SetTimer, Timer
 from gateway.call.hunt import Goal, Refused, Stage
 from gateway.call.invite_state import Act, CalleeEvent
@@ -71,7 +71,15 @@ def leg_opened(call: CallState, event: LegOpened) -> None:
     if leg is None or leg.is_open or not leg.place_asked:
         return
     leg.opened(event.rtp, event.rtcp)
-    _call_those_ready(call)
+    if _comes(call, leg):
+        replacing.ready(call, leg)
+    else:
+        _call_those_ready(call)
+
+
+def _comes(call: CallState, leg: Leg) -> bool:
+    """Whether it is one that takes the place of another by itself."""
+    return call.hunt.goal is Goal.REPLACE and call.hunt.stage is not Stage.OVER and call.hunt.comes == leg.id
 
 
 def leg_failed(call: CallState, event: LegFailed) -> None:
@@ -80,7 +88,9 @@ def leg_failed(call: CallState, event: LegFailed) -> None:
     if leg is None or leg.is_open or not leg.place_asked:
         return
     leg.place_asked = False  # there is nothing to close
-    if leg is call.asker:
+    if _comes(call, leg):
+        replacing.failed(call, leg)
+    elif leg is call.asker:
         ending.terminate(call, Termination.MEDIA_UNAVAILABLE)
     elif leg.id in call.hunt.ringing:
         lose(call, leg, Refused(0, Termination.MEDIA_UNAVAILABLE))

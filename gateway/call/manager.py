@@ -23,6 +23,7 @@ from gateway.call import demands, events
 from gateway.call.admission import Admission
 from gateway.call.edge import attempt
 from gateway.call.effects import SendAck
+from gateway.call.handover import replace_leg
 from gateway.call.index import CallIndex
 from gateway.call.probes import TrunkProbes
 from gateway.call.services import Services
@@ -46,6 +47,7 @@ from gateway.sip.events import (
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
 from gateway.sip.reason import read_reasons
+from gateway.sip.replaces import OPTION as REPLACES
 from gateway.sip.session_timer import OPTION
 
 log = logging.getLogger(__name__)
@@ -277,11 +279,21 @@ class CallManager:
                 raise SipError("Missing Contact")  # RFC 3261 8.1.1.8
             if self._stopping:
                 raise SipError("Shutting down", 503)
-            self._admission.admit(understood, user)
+            self._begin(understood, user)
         elif method == "OPTIONS":
-            self._answer(event, 200, (("Allow", ALLOW), ("Accept", demands.ACCEPT), ("Supported", OPTION)))
+            self._answer(
+                event, 200, (("Allow", ALLOW), ("Accept", demands.ACCEPT), ("Supported", f"{OPTION}, {REPLACES}"))
+            )
         else:
             self.location.register(event.request, event.flow, user, partial(self._respond, event))
+
+    def _begin(self, event: RequestReceived, user: str) -> None:
+        """A call begins, or goes on at another place (RFC 3891)."""
+        refused = replace_leg(self.index, event, user)
+        if refused == 0:
+            self._admission.admit(event, user)
+        elif refused is not None:
+            self._answer(event, refused)
 
     def _understood(self, event: RequestReceived) -> RequestReceived | None:
         """The request as a call shall see it; None when it insisted on what we cannot do, and has been refused."""

@@ -106,11 +106,23 @@ def accept(call: CallState, leg: Leg, event: RequestIn, referral: Referral, numb
         _send(call, leg, leg.subscriptions.open(referral.number, call.now))
 
 
+def turn_down(call: CallState, leg: Leg, event: RequestIn, referral: Referral, number: str, status: int) -> None:
+    """It comes to nothing, and that is told as an outcome: 481 to the REFER itself would end the dialog it came in.
+
+    (RFC 3261 12.2.1.2; who wants no NOTIFY gets 404 then.)
+    """
+    if not referral.subscribes or leg.invitation.is_over:
+        refuse(call, leg, event, referral, number, NOBODY if status == OVER else status)
+        return
+    _record_refused(call, leg, referral, number, status)
+    call.emit(Respond(event.key, leg.respond(event.request, ACCEPTED)))
+    _send(call, leg, leg.subscriptions.open(referral.number, call.now))
+    _send(call, leg, leg.subscriptions.progress(referral.number, status, call.now))
+
+
 def refuse(call: CallState, leg: Leg, event: RequestIn, referral: Referral, number: str, status: int) -> None:
-    """It is refused, and who asks too often is refused without a further record."""
-    if call.transfers_refused < MAX_REFUSED:
-        call.transfers_refused += 1
-        _record(call, leg, referral, number, status)
+    """It is refused."""
+    _record_refused(call, leg, referral, number, status)
     call.emit(Respond(event.key, leg.respond(event.request, status)))
 
 
@@ -120,6 +132,13 @@ def _as_safe(call: CallState, leg: Leg, target: Target) -> Target:
         return target
     floor = at_least(call.policy, policy_of(call, leg))
     return replace(target, policy=at_least(target.policy, floor))
+
+
+def _record_refused(call: CallState, leg: Leg, referral: Referral, number: str, status: int) -> None:
+    """Who asks too often is refused without a further record."""
+    if call.transfers_refused < MAX_REFUSED:
+        call.transfers_refused += 1
+        _record(call, leg, referral, number, status)
 
 
 def _record(call: CallState, leg: Leg, referral: Referral, number: str, status: int) -> None:
@@ -167,7 +186,7 @@ def joined(call: CallState, leg: Leg) -> None:
     leaves, stays = call.legs[call.hunt.by], call.asker
     call.trunk_id = leg.trunk_name or stays.trunk_name or "-"
     leg.party = leg.party or Party("", leg.number)
-    _join(call, stays, leg)
+    join(call, stays, leg)
     _leave(call, leaves)
     _tell(call, 200)
     if not leaves.notices:
@@ -175,7 +194,8 @@ def joined(call: CallState, leg: Leg) -> None:
     change.follow(call, stays)
 
 
-def _join(call: CallState, stays: Leg, leg: Leg) -> None:
+def join(call: CallState, stays: Leg, leg: Leg) -> None:
+    """Both hear each other from now on, and nobody else."""
     call.bridge = Bridge(stays.id, leg.id)
     for joined in call.pair:
         call.posture.update(joined.id, joined.vector)

@@ -110,6 +110,7 @@ class UserAgent:
             ("CSeq", CSeq(self._next_invite_sequence(), "INVITE")),
             ("Contact", self.contact),
             ("Allow", ALLOW),
+            ("Supported", replaces.OPTION),
             (HOP_HEADER, hop_mark),
             ("Content-Type", SDP),
         ]

@@ -158,11 +158,14 @@ def test_either_end_hanging_up_ends_the_joined_call_for_the_other() -> None:
 
 
 @pytest.mark.parametrize(("status", "is_others"), [(481, False), (481, True), (491, False), (603, False), (486, False)])
-def test_a_dialog_that_cannot_be_had_is_told_in_the_answer_and_recorded(status: int, is_others: bool) -> None:
+def test_a_dialog_that_cannot_be_had_is_told_as_an_outcome_and_recorded(status: int, is_others: bool) -> None:
+    """481 to the REFER itself would end the dialog it came in, and with it the call (RFC 3261 12.2.1.2)."""
     scene = refer(talking()).feed(events.DialogMissing(status, is_others))
-    assert scene.responses[-1].status == status
+    hears(scene)
+    assert scene.responses[-1].status == 202
+    assert told(scene) == [("100", "active;expires=240"), (str(status), "terminated;reason=noresource")]
     assert scene.record("call.transfer")["decision"] == "refused"
-    assert told(scene) == []
+    assert scene.record("call.transfer")["sip_sent"] == {"code": status}
     assert finished(scene) is None
     assert refer(scene, cseq=51).take(fx.FindDialog), "the next one is looked at again"
 
@@ -189,14 +192,23 @@ def test_a_trunk_is_called_back_whoever_of_ours_the_number_is() -> None:
 
 def test_a_dialog_of_somebody_else_is_not_asked_for_at_the_trunk() -> None:
     scene = refer(talking(outbound=False), LegKind.TRUNK).feed(events.DialogMissing(481, is_others=True))
-    assert scene.responses[-1].status == 481
+    hears(scene)
+    assert told(scene)[-1][0] == "481"
     assert not scene.take(fx.ConnectTrunk)
 
 
 def test_a_browser_reaches_no_trunk_with_replaces() -> None:
     scene = refer(talking()).feed(events.DialogMissing(481, is_others=False))
-    assert scene.responses[-1].status == 481
+    hears(scene)
+    assert told(scene)[-1][0] == "481"
     assert not scene.take(fx.ConnectTrunk)
+
+
+def test_who_wants_no_notify_is_told_in_the_answer_by_a_status_that_ends_no_dialog() -> None:
+    scene = talking().inside(LegKind.BROWSER, "REFER", cseq=50, extra=(("Refer-To", TO), ("Refer-Sub", "false")))
+    scene.feed(events.DialogMissing(481, is_others=False))
+    assert scene.responses[-1].status == 404
+    assert told(scene) == []
 
 
 def test_when_it_cannot_be_had_after_all_both_calls_go_on() -> None:
@@ -277,7 +289,7 @@ def test_who_asked_and_left_leaves_nobody_waiting_when_it_fails() -> None:
     scene = refer(talking())
     scene.inside(LegKind.BROWSER, "BYE", cseq=51)
     scene.feed(events.DialogMissing(481, is_others=False))
-    assert scene.responses[-1].status == 481
+    assert scene.responses[-1].status == 404
     assert finished(scene) is not None
     assert byes(scene) == [LegId(2)]
 
@@ -310,7 +322,8 @@ def test_refused_transfers_leave_no_more_records_than_somebody_can_make_by_mista
     scene = talking()
     for number in range(1000):
         refer(scene, cseq=100 + number).feed(events.DialogMissing(481, is_others=False))
-    assert [r.status for r in scene.responses if r.cseq.method == "REFER"] == [481] * 1000
+        hears(scene)
+    assert [r.status for r in scene.responses if r.cseq.method == "REFER"] == [202] * 1000
     assert scene.records.count("call.transfer") == MAX_REFUSED
     assert finished(scene) is None
     assert len(scene.state.legs) == 2

@@ -255,7 +255,7 @@ def test_baresip_follows_a_refer(party: Callable[..., Party], baresip: Baresip) 
 def test_baresip_understands_what_the_gateway_would_tell_it(
     referee: Referee, baresip: Baresip, outcome: int, end: str
 ) -> None:
-    """It hangs up when the transfer went well, and only then."""
+    """It says how the transfer ended, and hangs up when the subscription does, whatever came of it (baresip 1.0)."""
     baresip.do("dial", referee.uri)
     baresip.wait_log("Call established")
     baresip.do("transfer", "sip:carol@example.com")
@@ -263,6 +263,4 @@ def test_baresip_understands_what_the_gateway_would_tell_it(
     referee.tell(referral, 180)
     referee.tell(referral, outcome)
     baresip.wait_log(end)
-    if outcome == 200:
-        wait_for(lambda: "BYE" in referee.trunk.methods(), 5, "baresip did not hang up")
-    assert ("BYE" in referee.trunk.methods()) is (outcome == 200)
+    wait_for(lambda: "BYE" in referee.trunk.methods(), 5, "baresip did not hang up")

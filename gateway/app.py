@@ -20,9 +20,9 @@ from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, GatewayError, MediaError
 from gateway.base.values import HostPort, Secret
 from gateway.call.admission import is_emergency_call
+from gateway.call.legs.places import Bound, OwnPlaces
 from gateway.call.manager import CallManager
-from gateway.call.places import Bound, OwnPlaces
-from gateway.call.services import Services
+from gateway.call.run.services import Services
 from gateway.config.load import LoadedConfig
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import CONSENT_SECONDS, SILENCE_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -17,20 +18,17 @@ PURE = next(contract for contract in CONTRACTS if contract["name"] == "pure modu
 
 DOORS = {
     "admission": "makes runners, which have tasks",
-    "clocks": "has timers",
-    "edge": "catches what anybody raises",
-    "guesses": "asked with the clock of the gateway",
-    "failures": "asked with the clock of the gateway",
-    "handover": "moves a leg from one runner to another",
-    "lookup": "asks DNS",
     "manager": "the doors of the SIP stack",
-    "media_control": "drives relay and DTLS",
-    "probes": "sends",
-    "runner": "carries out effects",
-    "seeker": "has tasks",
-    "sender": "sends",
-    "services": "names what has I/O",
-    "two_legs": "hands effects to what drives the relay",
+    "run.clocks": "has timers",
+    "run.edge": "catches what anybody raises",
+    "run.handover": "moves a leg from one runner to another",
+    "run.lookup": "asks DNS",
+    "run.media": "drives relay and DTLS",
+    "run.probes": "sends",
+    "run.runner": "carries out effects",
+    "run.seeker": "has tasks",
+    "run.sender": "sends",
+    "run.services": "names what has I/O",
     "sign_in": "writes to the audit log",
 }
 """Modules of `gateway.call` that are meant to touch the world, or stand between it and the machine, with the reason."""
@@ -63,12 +61,22 @@ OTHER_DOORS = {
 }
 """Modules elsewhere that import nothing forbidden themselves and are not PURE all the same, with the reason."""
 
-BEGINNERS = {"admission", "manager", "probes", "sign_in"}
+BEGINNERS = {"admission", "manager", "run.probes", "sign_in"}
 """Modules of `gateway.call` that may look at the site there is now: what they begin keeps it."""
 
 
 def named(module: str) -> bool:
     return any(module == pure or module.startswith(f"{pure}.") for pure in PURE["source_modules"])
+
+
+def modules_of(package: str) -> dict[str, Path]:
+    """The modules of a package by their names inside it."""
+    top = ROOT / "gateway" / package
+    return {
+        ".".join(path.relative_to(top).with_suffix("").parts): path
+        for path in sorted(top.rglob("*.py"))
+        if path.stem != "__init__"
+    }
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -81,7 +89,7 @@ def imported(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize(("package", "doors"), [("call", DOORS), ("location", LOCATION_DOORS)])
 def test_each_module_is_pure_by_contract_or_a_door_with_a_reason(package: str, doors: dict[str, str]) -> None:
-    modules = {path.stem for path in (ROOT / "gateway" / package).glob("*.py")} - {"__init__"}
+    modules = set(modules_of(package))
     assert {name for name in modules if not named(f"gateway.{package}.{name}")} - set(doors) == set()
 
 
@@ -96,9 +104,9 @@ def test_whatever_else_imports_nothing_forbidden_is_pure_by_contract_or_has_a_re
 
 
 def test_what_a_living_call_does_looks_at_its_own_site_only() -> None:
-    for path in (ROOT / "gateway" / "call").glob("*.py"):
+    for name, path in modules_of("call").items():
         attributes = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
-        assert path.stem in BEGINNERS or "sites" not in attributes, path.stem
+        assert name in BEGINNERS or "sites" not in attributes, name
 
 
 def test_each_name_in_the_contract_is_a_module_there_is() -> None:
@@ -142,8 +150,14 @@ def test_each_module_can_be_the_first_that_is_imported() -> None:
     assert asked.stdout == ""
 
 
+def test_nobody_but_the_legs_asks_which_of_the_two_a_leg_is() -> None:
+    for path in (ROOT / "gateway").rglob("*.py"):
+        if "legs" not in path.parts:
+            assert not {"BrowserLeg", "TrunkLeg"} & set(re.findall(r"\w+", path.read_text())), path
+
+
 def test_each_module_of_the_call_has_a_test_file_of_its_own() -> None:
     """What a module promises is looked for where its name is; tests of a theme stand beside them."""
-    modules = {path.stem for path in (ROOT / "gateway" / "call").glob("*.py")} - {"__init__"}
+    modules = {path.stem for path in modules_of("call").values()}
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "call").glob("test_*.py")}
     assert modules - tested == set()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.base.profiles import Profile
-from gateway.call.state import CallState
+from gateway.call.machine.state import CallState
 from gateway.policy.book import UNROUTED
 from gateway.site import NOWHERE, Sites
 from tests.call.office import Office, site

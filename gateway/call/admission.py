@@ -11,18 +11,19 @@ from gateway.base.counters import Counter
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, Secret
-from gateway.call import party, routes
-from gateway.call.hops import HopMarks
-from gateway.call.hunt import Stage
-from gateway.call.index import CallIndex
-from gateway.call.leg import Leg
-from gateway.call.making import LegMaker
-from gateway.call.probes import TrunkProbes
-from gateway.call.runner import CallRunner
-from gateway.call.services import Locator, Services
-from gateway.call.state import CallContext, CallFacts, CallState
-from gateway.call.targets import Target, TrunkTarget
-from gateway.call.user_agent import HOP_HEADER
+from gateway.call.legs import party
+from gateway.call.legs.leg import Leg
+from gateway.call.legs.making import LegMaker
+from gateway.call.legs.targets import Target, TrunkTarget
+from gateway.call.legs.user_agent import HOP_HEADER
+from gateway.call.machine import routes
+from gateway.call.machine.hops import HopMarks
+from gateway.call.machine.hunt import Stage
+from gateway.call.machine.state import CallContext, CallFacts, CallState
+from gateway.call.run.index import CallIndex
+from gateway.call.run.probes import TrunkProbes
+from gateway.call.run.runner import CallRunner
+from gateway.call.run.services import Locator, Services
 from gateway.policy.book import UNROUTED
 from gateway.routing.admission import CallCaps, CallKind, Seat
 from gateway.sip.address import NameAddr

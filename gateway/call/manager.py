@@ -19,16 +19,17 @@ from gateway.base.errors import GatewayError, SipError
 from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER
-from gateway.call import demands, events
+from gateway.call import demands
 from gateway.call.admission import Admission
-from gateway.call.edge import attempt
-from gateway.call.effects import SendAck
-from gateway.call.handover import replace_leg
-from gateway.call.index import CallIndex
-from gateway.call.probes import TrunkProbes
-from gateway.call.services import Services
+from gateway.call.legs.user_agent import ALLOW
+from gateway.call.machine import events
+from gateway.call.machine.effects import SendAck
+from gateway.call.run.edge import attempt
+from gateway.call.run.handover import replace_leg
+from gateway.call.run.index import CallIndex
+from gateway.call.run.probes import TrunkProbes
+from gateway.call.run.services import Services
 from gateway.call.sign_in import Answer, SignIn
-from gateway.call.user_agent import ALLOW
 from gateway.location.service import Location
 from gateway.location.store import MemoryStore
 from gateway.sip.auth import DigestServer

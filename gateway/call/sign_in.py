@@ -12,7 +12,7 @@ from gateway.base.buckets import Buckets, Rate
 from gateway.base.counters import Counter
 from gateway.call.failures import Failure, FailureReport
 from gateway.call.guesses import Guesses
-from gateway.call.services import Services
+from gateway.call.run.services import Services
 from gateway.location.identities import Identities
 from gateway.sip.auth import AuthOutcome, DigestServer
 from gateway.sip.events import RequestReceived

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.base.table import A, E, S, Table
-from gateway.call.invite_state import CALLEE, CALLER
+from gateway.call.legs.invite_state import CALLEE, CALLER
 from gateway.sdp.offer_answer import OFFER_ANSWER
 
 PLACE = re.compile(r"(<!-- table: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)

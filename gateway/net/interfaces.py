@@ -6,7 +6,7 @@ import ipaddress
 
 import ifaddr
 
-from gateway.call.places import Interface
+from gateway.call.legs.places import Interface
 
 MAX_INTERFACES = 256
 """Addresses looked at; a machine with more has them for its containers, not for media."""

@@ -13,17 +13,17 @@ from gateway.base.crypto_suite import AEAD_AES_128_GCM, CryptoSuite
 from gateway.base.profiles import Profile
 from gateway.base.signalling import TlsInfo
 from gateway.base.values import CALLER, NO_LEG, HostPort, LegId, LegKind, Secret
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.b2bua import Call
-from gateway.call.browser_leg import BrowserLeg
-from gateway.call.hops import HopMarks
-from gateway.call.leg import Leg
-from gateway.call.making import LegMaker
-from gateway.call.places import NO_PLACES, OwnPlaces
-from gateway.call.state import CallContext, CallFacts, CallState
-from gateway.call.targets import Target, TrunkTarget, UserTarget
-from gateway.call.trunk_leg import TrunkLeg
+from gateway.call.legs.browser import BrowserLeg
+from gateway.call.legs.leg import Leg
+from gateway.call.legs.making import LegMaker
+from gateway.call.legs.places import NO_PLACES, OwnPlaces
+from gateway.call.legs.targets import Target, TrunkTarget, UserTarget
+from gateway.call.legs.trunk import TrunkLeg
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.call import Call
+from gateway.call.machine.hops import HopMarks
+from gateway.call.machine.state import CallContext, CallFacts, CallState
 from gateway.media.relay_commands import Command, IcePort, OpenLeg, RelayPlan, Route
 from gateway.media.relay_events import LegOpened
 from gateway.policy.book import UNROUTED

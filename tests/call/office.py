@@ -14,9 +14,9 @@ from gateway.audit.log import AuditLog
 from gateway.base.counters import Counters
 from gateway.base.errors import GatewayError, MediaError, TransportError
 from gateway.base.values import HostPort, LegId
+from gateway.call.legs.places import NO_PLACES
 from gateway.call.manager import CallManager
-from gateway.call.places import NO_PLACES
-from gateway.call.services import Services
+from gateway.call.run.services import Services
 from gateway.location.binding import Binding
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import IcePort, OpenLeg

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 from gateway.base.signalling import TlsInfo
 from gateway.base.values import CALLER, HostPort, LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
 from gateway.media.relay_commands import OpenLeg
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request

@@ -12,10 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
 from gateway.base.values import CALLER, LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.invite_state import Caller
+from gateway.call.legs.invite_state import Caller
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import OpenLeg
 from tests.call.machine_scene import MachineScene, answer, opened, vector

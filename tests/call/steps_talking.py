@@ -9,10 +9,10 @@ from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.handed import hand_out
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
+from gateway.call.machine.handed import hand_out
 from gateway.media import relay_events as relay
 from tests.call.machine_scene import answer, vector
 from tests.call.peers import NUMBERS

@@ -6,10 +6,10 @@ import pytest
 
 from gateway.base.termination import Termination
 from gateway.base.values import LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.state import Bridge, Phase
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
+from gateway.call.machine.state import Bridge, Phase
 from gateway.media.relay_commands import Route
 from tests.call.machine_scene import MachineScene, browser_answer, sdes_answer, vector
 

@@ -8,9 +8,9 @@ import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call.agreed import Will
-from gateway.call.effects import Purpose
+from gateway.call.legs.agreed import Will
+from gateway.call.machine import effects as fx
+from gateway.call.machine.effects import Purpose
 from gateway.media.relay_commands import Route, SetKeys, SetPeer
 from gateway.sdp.media import Direction
 from tests.call.machine_scene import MachineScene, answer, as_it_stands, sdes_answer, trunk_flow, vector

@@ -7,11 +7,11 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
-from gateway.call import answering
-from gateway.call import effects as fx
-from gateway.call.answering import KEYED_SECONDS
-from gateway.call.effects import Purpose
-from gateway.call.events import ResponseIn
+from gateway.call.machine import answering
+from gateway.call.machine import effects as fx
+from gateway.call.machine.answering import KEYED_SECONDS
+from gateway.call.machine.effects import Purpose
+from gateway.call.machine.events import ResponseIn
 from gateway.media.relay_commands import SetKeys, SetPeer
 from gateway.sip.message import Response
 from tests.call.machine_scene import MachineScene, answer, sdes_answer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.base.values import CALLER, LegId
-from gateway.call.asks import MAX_KNOWN, Asks
-from gateway.call.effects import Purpose
+from gateway.call.machine.asks import MAX_KNOWN, Asks
+from gateway.call.machine.effects import Purpose
 
 
 def test_each_request_has_a_number_of_its_own_and_is_awaited_until_it_is_answered() -> None:

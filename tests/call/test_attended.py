@@ -9,11 +9,11 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.handed import hand_out, is_same_peer
-from gateway.call.transfer import MAX_REFUSED
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
+from gateway.call.machine.handed import hand_out, is_same_peer
+from gateway.call.machine.transfer import MAX_REFUSED
 from gateway.media.relay_commands import CloseLeg, OpenLeg, Route, Unroute
 from gateway.media.relay_events import LegSilent
 from gateway.policy.model import effective_policy

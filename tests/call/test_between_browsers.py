@@ -13,11 +13,11 @@ from gateway.base.crypto_suite import AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80
 from gateway.base.grades import Grade
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId
-from gateway.call import effects as fx
-from gateway.call import events, report, security
-from gateway.call.direction import hears
-from gateway.call.effects import Purpose, Timer
-from gateway.call.state import Phase
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events, report, security
+from gateway.call.machine.direction import hears
+from gateway.call.machine.effects import Purpose, Timer
+from gateway.call.machine.state import Phase
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import OpenLeg, Route
 from gateway.sip.message import Request, Response

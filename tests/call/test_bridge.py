@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.call import bridge
-from gateway.call.effects import StartDtls
+from gateway.call.machine import bridge
+from gateway.call.machine.effects import StartDtls
 from gateway.media.relay_commands import Route
 from tests.call.machine_scene import MachineScene, sdes_answer
 

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import causes, events
-from gateway.call import effects as fx
+from gateway.call.machine import causes, events
+from gateway.call.machine import effects as fx
 from gateway.sip.message import Request
 from gateway.sip.reason import Q850, SIP, Reason
 from tests.call.machine_scene import MachineScene, answer, request, sdes_answer

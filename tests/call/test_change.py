@@ -8,7 +8,7 @@ from gateway.base.codes import Code
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
+from gateway.call.machine import effects as fx
 from gateway.media.relay_commands import SetKeys, SetPeer
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_setup import finished

@@ -7,8 +7,8 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call.effects import Purpose
+from gateway.call.machine import effects as fx
+from gateway.call.machine.effects import Purpose
 from gateway.media.relay_commands import SetPeer
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 from tests.call.test_change import established, from_browser, from_trunk, held

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from gateway.base.values import CALLER, NO_LEG, LegId
-from gateway.call.clocks import Clocks
-from gateway.call.effects import ClearTimer, SetTimer, Timer
-from gateway.call.events import TimerFired
+from gateway.call.machine.effects import ClearTimer, SetTimer, Timer
+from gateway.call.machine.events import TimerFired
+from gateway.call.run.clocks import Clocks
 
 pytestmark = pytest.mark.asyncio
 

@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from gateway.call import direction
-from gateway.call.agreed import Will
-from gateway.call.leg import Leg
+from gateway.call.legs.agreed import Will
+from gateway.call.legs.leg import Leg
+from gateway.call.machine import direction
 from gateway.sdp.media import Direction
 from tests.call.machine_scene import MachineScene, sdes_answer
 

@@ -10,10 +10,10 @@ from gateway.base.counters import Counter
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.state import Phase
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
+from gateway.call.machine.state import Phase
 from gateway.sip.events import CancelReceived
 from gateway.sip.message import Headers, Request
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector

@@ -11,11 +11,12 @@ import pytest
 
 from gateway.audit import record
 from gateway.base.values import CALLER, NO_LEG, HostPort
-from gateway.call import b2bua, events, security
 from gateway.call.admission import Admission
-from gateway.call.b2bua import Call
-from gateway.call.edge import attempt
-from gateway.call.effects import Timer
+from gateway.call.machine import call as b2bua
+from gateway.call.machine import events, security
+from gateway.call.machine.call import Call
+from gateway.call.machine.effects import Timer
+from gateway.call.run.edge import attempt
 from gateway.media import relay_events as relay
 from gateway.media.relay_events import LegOpened
 from gateway.sip.events import RequestReceived

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.base.values import NO_LEG, LegId, Secret
-from gateway.call import effects as fx
+from gateway.call.machine import effects as fx
 from gateway.media.relay_commands import SetKeys
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
-from gateway.call import effects as fx
-from gateway.call import ending, events
-from gateway.call.effects import Purpose, Timer
+from gateway.call.machine import effects as fx
+from gateway.call.machine import ending, events
+from gateway.call.machine.effects import Purpose, Timer
 from tests.call.machine_scene import MachineScene, sdes_answer
 
 

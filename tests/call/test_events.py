@@ -6,8 +6,8 @@ import pytest
 
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId
-from gateway.call import effects as fx
-from gateway.call import events
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
 from gateway.sip.message import create_response
 from tests.call.machine_scene import BROWSER_FLOW, answer, request
 

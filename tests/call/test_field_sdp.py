@@ -9,7 +9,7 @@ import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.call import effects as fx
+from gateway.call.machine import effects as fx
 from tests.call.machine_scene import MachineScene, answer, browser_answer, trunk_flow
 from tests.call.test_setup import finished
 from tests.outside import outside, outside_or_skip

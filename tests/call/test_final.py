@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId
-from gateway.call.effects import Finished
-from gateway.call.final import final_record
+from gateway.call.machine.effects import Finished
+from gateway.call.machine.final import final_record
 from gateway.media.relay_counters import PacketCounters
 from tests.call.machine_scene import MachineScene, sdes_answer
 

@@ -11,9 +11,9 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.flows import MAX_RECORDS
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.flows import MAX_RECORDS
 from gateway.media.relay_commands import SetKeys
 from gateway.sip.events import FlowRefused, RequestReceived
 from gateway.sip.flow import Flow

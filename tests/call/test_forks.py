@@ -14,11 +14,11 @@ from gateway.base.counters import Counter
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.events import Place
-from gateway.call.forks import FORK_SECONDS
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
+from gateway.call.machine.events import Place
+from gateway.call.machine.forks import FORK_SECONDS
 from gateway.media.relay_commands import SetPeer
 from gateway.sip.events import AckReceived, ResponseReceived
 from gateway.sip.message import Headers, Request, create_response

@@ -10,9 +10,9 @@ import pytest
 from gateway.base.counters import Counter
 from gateway.base.profiles import Profile
 from gateway.base.values import LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
 from gateway.sdp import glare
 from tests.call.machine_scene import OTHER, MachineScene, answer, sdes_answer, vector
 

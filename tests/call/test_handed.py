@@ -6,9 +6,9 @@ import pytest
 
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId, LegKind
-from gateway.call import events
-from gateway.call.events import Handed
-from gateway.call.handed import hand_out, is_same_peer, takes_part
+from gateway.call.machine import events
+from gateway.call.machine.events import Handed
+from gateway.call.machine.handed import hand_out, is_same_peer, takes_part
 from gateway.sip.replaces import Replaces
 from tests.call.machine_scene import MachineScene
 from tests.call.test_attended import answer_asks

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.call.runner import CallRunner
+from gateway.call.run.runner import CallRunner
 from gateway.sip.events import AckReceived
 from gateway.sip.message import Headers, Request
 from gateway.sip.replaces import Replaces

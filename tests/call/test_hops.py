@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from gateway.base.values import Secret
-from gateway.call.hops import DIGEST_LENGTH, MAX_MARKS, NONCE_LENGTH, HopMarks
+from gateway.call.machine.hops import DIGEST_LENGTH, MAX_MARKS, NONCE_LENGTH, HopMarks
 from tests.call.machine_scene import MachineScene
 
 

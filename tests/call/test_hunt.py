@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose, Timer
-from gateway.call.state import Phase
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose, Timer
+from gateway.call.machine.state import Phase
 from gateway.media.relay_commands import CloseLeg, OpenLeg
 from gateway.media.relay_events import LegFailed, LegOpened
 from gateway.sip.message import Request

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
+from gateway.call.machine import effects as fx
 from gateway.media.relay_commands import IcePort, OpenLeg, SetIce
 from tests.call.machine_scene import MachineScene, answer, browser_answer, trunk_flow, vector
 from tests.call.test_setup import finished

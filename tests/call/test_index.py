@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 from gateway.base.values import CALLER
-from gateway.call import effects as fx
-from gateway.call.index import CallIndex
-from gateway.call.runner import CallRunner
+from gateway.call.machine import effects as fx
+from gateway.call.run.index import CallIndex
+from gateway.call.run.runner import CallRunner
 from tests.call.machine_scene import BROWSER_FLOW, request
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.base.values import CALLER, LegKind
-from gateway.call.state import CallState
+from gateway.call.machine.state import CallState
 from gateway.routing.admission import MAX_RINGING_PER_USER
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request

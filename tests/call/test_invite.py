@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
-from gateway.call import effects as fx
-from gateway.call.effects import Purpose, Timer
-from gateway.call.invite import ELSEWHERE
+from gateway.call.machine import effects as fx
+from gateway.call.machine.effects import Purpose, Timer
+from gateway.call.machine.invite import ELSEWHERE
 from gateway.media.relay_commands import CloseLeg, OpenLeg
 from gateway.media.relay_events import LegFailed
 from tests.call.machine_scene import MachineScene, answer, browser_answer, opened

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.base.counters import Counter
 from gateway.base.table import Table, Unexpected
-from gateway.call.invite_state import (
+from gateway.call.legs.invite_state import (
     CALLEE,
     CALLER,
     INVITES,

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.values import CALLER, HostPort, LegId
-from gateway.call import events
-from gateway.call.runner import CallRunner
+from gateway.call.machine import events
+from gateway.call.run.runner import CallRunner
 from gateway.media.relay_events import SourceRejected
 from gateway.sip.events import AckReceived, ResponseReceived
 from gateway.sip.flow import Flow

@@ -9,7 +9,7 @@ import pytest
 from gateway.base.keying import Keying
 from gateway.base.profiles import Profile
 from gateway.base.values import LegKind
-from gateway.call import judging
+from gateway.call.machine import judging
 from gateway.policy import evaluate, posture
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector

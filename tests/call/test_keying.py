@@ -7,9 +7,9 @@ import pytest
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.termination import Termination
 from gateway.base.values import LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Timer
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Timer
 from gateway.media.relay_events import ConsentLost
 from tests.call.machine_scene import MachineScene, sdes_answer
 

@@ -10,9 +10,9 @@ import pytest
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose, Timer
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose, Timer
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import CloseLeg, Unroute
 from tests.call.machine_scene import MachineScene, sdes_answer, vector

@@ -7,8 +7,8 @@ import pytest
 from gateway.base.codes import Code
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call.leg import KeyingError
+from gateway.call.legs.leg import KeyingError
+from gateway.call.machine import effects as fx
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 
 TURNED = vector("chromium_offer").replace(b"a=sendrecv", b"a=sendonly")

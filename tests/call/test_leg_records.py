@@ -9,9 +9,9 @@ from gateway.base.crypto_suite import AEAD_AES_256_GCM
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call import events, security
-from gateway.call.effects import Timer
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events, security
+from gateway.call.machine.effects import Timer
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 
 

@@ -13,8 +13,8 @@ from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call import events, lines
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events, lines
 from gateway.sip.message import Request
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 from tests.call.office import Office, invite

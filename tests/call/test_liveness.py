@@ -7,10 +7,10 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call import events, liveness
-from gateway.call.effects import Purpose, Timer
-from gateway.call.liveness import ASK_AGAIN_SECONDS, ASK_HELD_SECONDS
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events, liveness
+from gateway.call.machine.effects import Purpose, Timer
+from gateway.call.machine.liveness import ASK_AGAIN_SECONDS, ASK_HELD_SECONDS
 from gateway.media import relay_events as relay
 from tests.call.machine_scene import MachineScene, answer, vector
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.locate import MAX_PLACES
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.locate import MAX_PLACES
 from gateway.media.relay_commands import OpenLeg
 from tests.call.machine_scene import MachineScene, answer, trunk_flow
 from tests.call.peers import place

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.call import lookup
-from gateway.call.lookup import MAX_ADDRESSES, MAX_LOOKUPS, NameLookups
+from gateway.call.run import lookup
+from gateway.call.run.lookup import MAX_ADDRESSES, MAX_LOOKUPS, NameLookups
 
 pytestmark = pytest.mark.asyncio
 Resolver = Callable[..., Awaitable[list[tuple[object, ...]]]]

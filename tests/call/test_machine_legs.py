@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from gateway.base.termination import Termination
-from gateway.call import events
-from gateway.call.effects import Purpose
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
 from tests.call.steps_talking import Talking
 from tests.effort import SEARCHING, examples
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.values import LegId
-from gateway.call.making import CALL_ID_LENGTH, MAX_SESSION_ID, TAG_LENGTH
+from gateway.call.legs.making import CALL_ID_LENGTH, MAX_SESSION_ID, TAG_LENGTH
 from tests.call.machine_scene import BROWSER_FLOW, CONTACT, MachineScene, address, trunk_flow
 from tests.sites import made_trunk
 

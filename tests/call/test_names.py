@@ -9,10 +9,10 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.names import MAX_WAITING
-from gateway.call.trunk_leg import MAX_NAMES, MAX_NAMES_KEPT
+from gateway.call.legs.trunk import MAX_NAMES, MAX_NAMES_KEPT
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.names import MAX_WAITING
 from gateway.media.relay_commands import OpenLeg, SetPeer
 from tests.call.machine_scene import MachineScene, answer, browser_answer, request, trunk_flow, vector
 from tests.call.test_setup import finished

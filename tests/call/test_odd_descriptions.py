@@ -7,7 +7,7 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
+from gateway.call.machine import effects as fx
 from gateway.media.relay_commands import PayloadMap, SetPeer
 from gateway.sdp.description import SessionDescription
 from tests.call.machine_scene import MachineScene, answer, browser_answer, sdes_answer, trunk_flow, vector

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
+from gateway.call.machine import effects as fx
 from gateway.media.relay_commands import Route, SetPeer
 from gateway.sdp.description import SessionDescription
 from tests.call.machine_scene import OTHER, MachineScene, answer, as_it_stands, sdes_answer, trunk_flow, vector

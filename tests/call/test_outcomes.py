@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.termination import Termination
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.outcomes import lost
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
+from gateway.call.machine.outcomes import lost
 from gateway.sip.message import create_response
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, request, sdes_answer
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.party import HIDDEN, MAX_NAME, Party, caller, cleaned, connected
+from gateway.call.legs.party import HIDDEN, MAX_NAME, Party, caller, cleaned, connected
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
 from gateway.sip.address import NameAddr
 from gateway.sip.message import Headers, Request
 from gateway.sip.uri import SipUri

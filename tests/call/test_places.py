@@ -10,8 +10,8 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind
-from gateway.call import effects as fx
-from gateway.call.places import NO_PLACES, Bound, MediaPlaceError, OwnPlaces, check_places
+from gateway.call.legs.places import NO_PLACES, Bound, MediaPlaceError, OwnPlaces, check_places
+from gateway.call.machine import effects as fx
 from gateway.media.relay_commands import SetPeer
 from tests.call.machine_scene import MachineScene, answer, trunk_flow, vector
 

@@ -16,9 +16,9 @@ from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
 from gateway.media import relay_events as relay
 from gateway.sip.flow import Flow
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow

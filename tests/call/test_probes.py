@@ -12,9 +12,9 @@ import pytest
 from gateway.base.counters import Counter
 from gateway.base.errors import TransportError
 from gateway.base.values import LegId
-from gateway.call import probes as module
-from gateway.call.effects import Timer
-from gateway.call.events import TimerFired
+from gateway.call.machine.effects import Timer
+from gateway.call.machine.events import TimerFired
+from gateway.call.run import probes as module
 from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
 from gateway.sip.message import create_response
 from tests.call.machine_scene import trunk_flow

@@ -8,9 +8,9 @@ from gateway.base.crypto_suite import AEAD_AES_256_GCM
 from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
 from gateway.media import relay_events as relay
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 

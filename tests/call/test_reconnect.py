@@ -11,8 +11,9 @@ from gateway.base.errors import OLD_TLS
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind
-from gateway.call import effects as fx
-from gateway.call import events, manager
+from gateway.call import manager
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
 from gateway.sip.events import AckReceived, TransportFailed
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request

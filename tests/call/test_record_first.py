@@ -10,8 +10,8 @@ import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.values import CALLER, HostPort, LegId
-from gateway.call import runner
-from gateway.call.events import DtlsConnected
+from gateway.call.machine.events import DtlsConnected
+from gateway.call.run import runner
 from gateway.media.relay_events import SourceLearned
 from gateway.sip.events import AckReceived
 from tests.call.machine_scene import BROWSER_FLOW, request, sdes_answer

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.base.errors import MediaError
 from gateway.base.values import CALLER, HostPort, LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
 from gateway.media.relay_commands import CloseLeg, Route, Unroute
 from gateway.sip.events import AckReceived
 from gateway.sip.flow import Flow

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.values import LegId
-from gateway.call import effects as fx
-from gateway.call import report
-from gateway.call.effects import Timer
+from gateway.call.machine import effects as fx
+from gateway.call.machine import report
+from gateway.call.machine.effects import Timer
 from gateway.policy.header import HEADER_NAME
 from tests.call.machine_scene import MachineScene, request, sdes_answer
 

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call.user_agent import ALLOW
+from gateway.call.legs.user_agent import ALLOW
+from gateway.call.machine import effects as fx
 from tests.call.machine_scene import MachineScene, sdes_answer
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.call import effects as fx
-from gateway.call.effects import Purpose
+from gateway.call.machine import effects as fx
+from gateway.call.machine.effects import Purpose
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 
 

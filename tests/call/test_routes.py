@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.errors import SipError
-from gateway.call import routes
-from gateway.call.targets import TrunkTarget, UserTarget
+from gateway.call.legs.targets import TrunkTarget, UserTarget
+from gateway.call.machine import routes
 from gateway.sip.uri import SipUri
 from tests.call.peers import SITE
 

@@ -10,8 +10,8 @@ from gateway.base.profiles import Profile
 from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call.effects import Purpose
+from gateway.call.machine import effects as fx
+from gateway.call.machine.effects import Purpose
 from gateway.media.relay_commands import OpenLeg, SetKeys, SetPeer
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow, vector
 

@@ -8,9 +8,11 @@ import pytest
 
 from gateway.base.errors import GatewayError, SdpError, SipError
 from gateway.base.values import CALLER, LegId
-from gateway.call import b2bua, locate, sender
-from gateway.call.effects import Purpose, SendRequest
-from gateway.call.state import CallState
+from gateway.call.machine import call as b2bua
+from gateway.call.machine import locate
+from gateway.call.machine.effects import Purpose, SendRequest
+from gateway.call.machine.state import CallState
+from gateway.call.run import sender
 from gateway.media import relay_events as relay
 from gateway.sip.events import AckReceived, RequestReceived, RequestTimeout, TransportFailed
 from gateway.sip.message import Request

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gateway.base.codes import Code
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
-from gateway.call import effects as fx
-from gateway.call import events, security
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events, security
 from gateway.media.relay_commands import SetKeys, SetPeer
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.base.termination import Termination
-from gateway.call.seeker import record_peer
+from gateway.call.run.seeker import record_peer
 from tests.call.machine_scene import trunk_flow
 from tests.call.office import Office
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.base.termination import Termination
-from gateway.call import events
-from gateway.call.runner import CallRunner
+from gateway.call.machine import events
+from gateway.call.run.runner import CallRunner
 from gateway.sip.events import AckReceived
 from gateway.sip.message import Headers, Request
 from tests.call.machine_scene import BROWSER_FLOW, sdes_answer, trunk_flow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from gateway.call.services import Locator, SipSender
+from gateway.call.run.services import Locator, SipSender
 from gateway.location.service import Location
 from gateway.net.endpoint import SipEndpoint
 

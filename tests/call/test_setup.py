@@ -7,8 +7,8 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call import events
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
 from gateway.media.relay_commands import SetKeys, SetPeer
 from gateway.sip.flow import Flow
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector

@@ -6,9 +6,9 @@ import pytest
 
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Timer
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Timer
 from gateway.trunks.health import SILENT_SECONDS, TRY_SECONDS
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 from tests.call.test_emergency import emergency, trunks

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.base.values import CALLER, LegId
-from gateway.call.effects import Purpose, Relay, SendRequest
-from gateway.call.state import Bridge
+from gateway.call.machine.effects import Purpose, Relay, SendRequest
+from gateway.call.machine.state import Bridge
 from gateway.media.relay_commands import RelayPlan, Route
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, request, sdes_answer
 

@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from gateway.base.profiles import Profile
-from gateway.call.targets import TrunkTarget, UserTarget
+from gateway.call.legs.targets import TrunkTarget, UserTarget
 from gateway.policy.model import effective_policy
 from tests.sites import made_trunk
 

@@ -9,9 +9,9 @@ from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call import events, security
-from gateway.call.effects import Purpose
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events, security
+from gateway.call.machine.effects import Purpose
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import SetPeer
 from gateway.sip.message import Request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call.terms import Terms
+from gateway.call.legs.terms import Terms
 from gateway.sdp.codecs import BROWSER_CODECS
 from gateway.sdp.media import Direction
 

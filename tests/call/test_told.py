@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call.told import Told
+from gateway.call.legs.told import Told
 from tests.call.machine_scene import MachineScene, sdes_answer
 
 

@@ -10,11 +10,11 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.liveness import ASK_HELD_SECONDS
-from gateway.call.transfer import MAX_LEGS
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
+from gateway.call.machine.liveness import ASK_HELD_SECONDS
+from gateway.call.machine.transfer import MAX_LEGS
 from gateway.media.relay_commands import CloseLeg, OpenLeg, Route, Unroute
 from gateway.media.relay_events import ConsentLost, LegSilent, WorkerLost
 from gateway.sip.message import Request

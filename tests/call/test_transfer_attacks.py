@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.base.values import LegKind
-from gateway.call import effects as fx
-from gateway.call.transfer import MAX_LEGS, MAX_REFUSED
+from gateway.call.machine import effects as fx
+from gateway.call.machine.transfer import MAX_LEGS, MAX_REFUSED
 from gateway.media.relay_commands import OpenLeg
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, request, trunk_flow
 from tests.call.office import Office

@@ -10,9 +10,9 @@ from gateway.base.crypto_suite import AEAD_AES_128_GCM
 from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.values import CALLER, LegId
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
 from gateway.media.relay_commands import Route
 from gateway.site import Site
 from tests.call.machine_scene import BROWSER_FLOW, CONTACT, MachineScene, browser_answer, request, sdes_answer

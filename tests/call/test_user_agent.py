@@ -6,7 +6,7 @@ import pytest
 
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
-from gateway.call.user_agent import ALLOW, HOP_HEADER, reason, warning
+from gateway.call.legs.user_agent import ALLOW, HOP_HEADER, reason, warning
 from tests.call.machine_scene import MachineScene, request, sdes_answer
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.values import LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.forks import LateForks
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
+from gateway.call.machine.forks import LateForks
 from gateway.media.relay_commands import CloseLeg, Command, OpenLeg, Route, SetKeys, SetPeer
 from gateway.policy.evaluate import judge
 from gateway.sip.message import Request, Response

@@ -10,10 +10,10 @@ from gateway.base.codes import CONTRADICTED
 from gateway.base.keying import Keying
 from gateway.base.profiles import Profile
 from gateway.base.values import CALLER, NO_LEG, LegId, LegKind
-from gateway.call import effects as fx
-from gateway.call import events
-from gateway.call.effects import Purpose
-from gateway.call.leg import Leg
+from gateway.call.legs.leg import Leg
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.machine.effects import Purpose
 from gateway.media.relay_commands import CloseLeg, Command, OpenLeg, Route, SetKeys, SetPeer, Unroute
 from gateway.media.relay_events import LegFailed, LegOpened
 from gateway.policy.evaluate import judge

@@ -10,8 +10,8 @@ from typing import cast
 
 from gateway.base.errors import MediaError
 from gateway.base.values import LegId, LegKind
-from gateway.call.leg import Leg
-from gateway.call.runner import CallRunner
+from gateway.call.legs.leg import Leg
+from gateway.call.run.runner import CallRunner
 from gateway.location.binding import Binding
 from gateway.media.relay_call import RelayCall
 from gateway.media.relay_commands import CloseLeg, OpenLeg

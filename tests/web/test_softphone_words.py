@@ -18,7 +18,7 @@ from gateway.base.grades import Grade
 from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
 from gateway.base.values import CALLER, LegId, LegKind
-from gateway.call.party import HIDDEN, Party
+from gateway.call.legs.party import HIDDEN, Party
 from gateway.policy.header import call_security_header
 from gateway.policy.model import effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector

@@ -1,0 +1,191 @@
+"""The browser side of a call: ICE-lite, DTLS-SRTP and rtcp-mux, or nothing (RFC 8827, RFC 8835)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from gateway.base.codes import Code
+from gateway.base.errors import SdpError
+from gateway.base.keying import DtlsRole, Keying, Proto, Setup
+from gateway.base.termination import Termination
+from gateway.base.values import HostPort, LegKind, Secret, TokenSource
+from gateway.call.legs.agreed import BrowserMedia
+from gateway.call.legs.leg import BaseLeg, KeyingError
+from gateway.call.legs.terms import Terms
+from gateway.call.legs.told import Told
+from gateway.call.legs.user_agent import Habits
+from gateway.media.relay_commands import IcePort, LegCommand
+from gateway.policy.posture import SecurityVector
+from gateway.sdp.codecs import BROWSER_CODECS, Codec
+from gateway.sdp.description import SessionDescription
+from gateway.sdp.keying import Fingerprint
+from gateway.sdp.media import LocalAudio, RemoteAudio, read_audio
+from gateway.webrtc.ice_lite import IceCredentials
+
+
+class InsecureBrowserError(KeyingError):
+    """The browser's description breaks a rule of RFC 8827; `codes` say which (policy catalogue, brw.* and dtls.*)."""
+
+    def __init__(self, *codes: Code) -> None:
+        super().__init__(codes, Termination.BROWSER_OFFER_INSECURE)
+
+
+def require_webrtc(remote: RemoteAudio) -> None:
+    """Refuse what a browser never sends: SDES, plain RTP, no ICE, no mux (RFC 8827 6.5, RFC 8834 4.5).
+
+    A profile that demands SRTP means DTLS-SRTP when a fingerprint is there, by whatever name (RFC 8829 5.1.2).
+
+    Raises:
+        InsecureBrowserError: with the policy codes.
+    """
+    if remote.crypto_lines and remote.fingerprints:
+        raise InsecureBrowserError(Code.BRW_SDES_OR_AVP, Code.MEDIA_MIXED_KEYING)
+    if remote.crypto_lines or not remote.proto.keyed or not remote.fingerprints:
+        raise InsecureBrowserError(Code.BRW_SDES_OR_AVP)
+    if not any(fingerprint.usable for fingerprint in remote.fingerprints):
+        raise InsecureBrowserError(Code.DTLS_FP_WEAK)
+    if not remote.rtcp_mux:
+        raise InsecureBrowserError(Code.BRW_NO_MUX)
+    if remote.ice is None:
+        raise InsecureBrowserError(Code.BRW_NO_ICE)
+    if remote.ice.lite:
+        raise InsecureBrowserError(Code.BRW_LITE)
+
+
+@dataclass(kw_only=True)
+class BrowserLeg(BaseLeg[BrowserMedia]):
+    """Offer and answer towards a browser."""
+
+    kind = LegKind.BROWSER
+    habits = Habits(
+        keeps_timers=False,
+        names_transports=False,
+        names_hosts=False,
+        answers_early=False,
+        is_asked=False,
+        reconnects=False,
+        handshakes=True,
+        is_person=True,
+    )
+
+    tokens: TokenSource
+    """Where the names of ICE come from."""
+    first_ice: IceCredentials = field(init=False)
+    """What checks are answered under until the browser restarts ICE."""
+    candidates: tuple[HostPort, ...] = ()
+    fingerprint: Fingerprint | None = None
+    setup_answer: Setup = Setup.PASSIVE
+    """Role we answer an actpass offer with; passive makes us the DTLS server, who picks the suite."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.first_ice, self.told = IceCredentials.generate(self.tokens), Told()
+
+    @property
+    def ice(self) -> IceCredentials:
+        """What checks are answered under."""
+        return self.agreed.ice if self.agreed is not None else self.first_ice
+
+    @property
+    def place(self) -> IcePort:
+        return IcePort(self.ice.ufrag, Secret(self.ice.pwd))
+
+    def opened(self, rtp: tuple[HostPort, ...], rtcp: HostPort | None) -> None:
+        self.candidates, self.is_open = rtp, True
+
+    def relay_commands(self) -> tuple[LegCommand, ...]:
+        return self.agreed.relay_commands(self.id) if self.agreed is not None else ()
+
+    @property
+    def usable_codecs(self) -> tuple[Codec, ...]:
+        return BROWSER_CODECS
+
+    @property
+    def vector(self) -> SecurityVector:
+        if self.keyed is not None:
+            return self._graded_once(replace(self.keyed, extra_codes=self.keyed.extra_codes | self.history))
+        return self._graded_once(
+            SecurityVector(
+                leg=self.kind,
+                signalling=self.flow.signalling,
+                keying=Keying.PENDING,
+                proto=Proto.DTLS_SAVPF,
+                extra_codes=self.history,
+            )
+        )
+
+    def vector_of(self, agreed: BrowserMedia) -> SecurityVector:
+        """No description changes it: the association stays, and so does the certificate (`_same_identity`)."""
+        return self.vector
+
+    @property
+    def handshake(self) -> tuple[DtlsRole, tuple[Fingerprint, ...]] | None:
+        if self.agreed is None:
+            return None
+        role: DtlsRole = "client" if self.agreed.role is Setup.ACTIVE else "server"
+        return role, self.agreed.remote.fingerprints
+
+    def inspect_offer(self, body: bytes) -> BrowserMedia:
+        description = SessionDescription.parse(body)
+        remote = self._webrtc(description)
+        restarts = remote.ice is not None and remote.ice.restarts(self.remote.ice if self.remote else None)
+        ice = IceCredentials.generate(self.tokens) if restarts else self.ice
+        return BrowserMedia(remote, self._role_for(remote), ice, restarts, description=description)
+
+    def _role_for(self, remote: RemoteAudio) -> Setup:
+        if self.agreed is not None:
+            return self.agreed.role
+        if remote.setup is Setup.PASSIVE:
+            return Setup.ACTIVE
+        return Setup.PASSIVE if remote.setup is Setup.ACTIVE else self.setup_answer
+
+    def inspect_answer(self, body: bytes, offer: LocalAudio) -> BrowserMedia:
+        """Read an answer without taking it; one that picks no DTLS role is unusable."""
+        remote = self._webrtc(SessionDescription.parse(body))
+        if self.agreed is not None:
+            role = self.agreed.role
+        elif remote.setup not in (None, Setup.ACTIVE, Setup.PASSIVE):
+            raise SdpError("answer chooses no DTLS role")
+        else:  # the peer is active unless it says otherwise (RFC 4145 4)
+            role = Setup.ACTIVE if remote.setup is Setup.PASSIVE else Setup.PASSIVE
+        return BrowserMedia(remote, role, self.ice)
+
+    def _webrtc(self, description: SessionDescription) -> RemoteAudio:
+        remote = read_audio(description)
+        require_webrtc(remote)
+        self._same_identity(remote)
+        return remote
+
+    def _same_identity(self, remote: RemoteAudio) -> None:
+        """A new certificate in mid-call would be another peer: refused (RFC 8842 would need a new association)."""
+        if self.remote is not None and set(remote.fingerprints) != set(self.remote.fingerprints):
+            raise InsecureBrowserError(Code.DTLS_FP_MISMATCH)
+
+    def describe_offer(self, terms: Terms) -> LocalAudio:
+        """A re-offer says actpass again and repeats the ICE credentials, so nothing restarts."""
+        return self._audio(terms, Setup.ACTPASS, self.talk.ours.mid if self.talk.ours else "0")
+
+    def describe_answer(self, agreed: BrowserMedia, terms: Terms) -> LocalAudio:
+        return self._audio(terms, agreed.role, agreed.remote.mid)
+
+    def _audio(self, terms: Terms, setup: Setup, mid: str | None) -> LocalAudio:
+        if not self.candidates:
+            raise SdpError("no media session", 500)
+        first = self.candidates[0]
+        return LocalAudio(
+            proto=self.remote.proto if self.remote else Proto.DTLS_SAVPF,
+            address=first.host,
+            rtp_port=first.port,
+            rtcp_port=first.port,
+            rtcp_mux=True,
+            codecs=terms.codecs,
+            direction=terms.direction,
+            fingerprint=self.fingerprint,
+            setup=setup,
+            ice_ufrag=self.ice.ufrag,
+            ice_pwd=self.ice.pwd,
+            candidates=self.candidates,
+            mid=mid,
+            ptime=terms.ptime,
+            maxptime=terms.maxptime,
+        )

@@ -1,0 +1,132 @@
+"""Builds the legs of calls: what all legs of this gateway have in common is here, what differs is in the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.base.values import LegId, TokenSource
+from gateway.call.legs.browser import BrowserLeg
+from gateway.call.legs.party import Party
+from gateway.call.legs.places import OwnPlaces
+from gateway.call.legs.targets import TrunkTarget
+from gateway.call.legs.trunk import KeySource, TrunkLeg
+from gateway.sdp.keying import Fingerprint
+from gateway.sip.address import NameAddr
+from gateway.sip.flow import Flow
+from gateway.sip.uri import SipUri
+from gateway.site import Site
+from gateway.trunks.model import Trunk
+
+MAX_SESSION_ID = 0x7FFFFFFF
+TAG_LENGTH = 12
+CALL_ID_LENGTH = 24
+
+
+@dataclass(frozen=True)
+class LegMaker:
+    """Makes legs; `tokens` and `new_key` are the randomness they are given."""
+
+    tokens: TokenSource
+    new_key: KeySource
+    site: Site
+    """The configuration a call began under."""
+    fingerprint: Fingerprint
+    own: OwnPlaces
+
+    @property
+    def realm(self) -> str:
+        """Our own domain, in which browsers are shown who the other side is."""
+        return self.site.realm
+
+    def browser(
+        self,
+        leg: LegId,
+        flow: Flow,
+        local: NameAddr,
+        remote: NameAddr,
+        *,
+        is_caller: bool,
+        user: str = "",
+        request_uri: SipUri | None = None,
+    ) -> BrowserLeg:
+        """A leg to the browser at the end of this connection.
+
+        Args:
+            local: who the browser is shown.
+            remote: the browser's user as a SIP address, `user` her name alone.
+            request_uri: the Contact it registered, for a browser that is called.
+        """
+        return BrowserLeg(
+            id=leg,
+            flow=flow,
+            is_caller=is_caller,
+            local_address=local,
+            remote_address=remote,
+            contact=NameAddr("", SipUri.of("gateway", self.realm, transport="ws")),
+            session_id=self._session_id(),
+            local_tag=self.tokens(TAG_LENGTH),
+            call_id="" if is_caller else self.tokens(CALL_ID_LENGTH),
+            display_name=user,
+            number=user,
+            party=Party("", user) if user else None,
+            request_uri=request_uri,
+            tokens=self.tokens,
+            fingerprint=self.fingerprint,
+            setup_answer=self.site.media.browser.setup,
+        )
+
+    def called_browser(self, leg: LegId, flow: Flow, shown: NameAddr, user: str, contact: SipUri) -> BrowserLeg:
+        """The leg a user of ours is called on.
+
+        Args:
+            shown: who calls, as From.
+            contact: the URI registered over this connection.
+        """
+        remote = NameAddr("", SipUri.of(user, self.realm))
+        return self.browser(leg, flow, shown, remote, is_caller=False, user=user, request_uri=contact)
+
+    def trunk(
+        self, leg: LegId, flow: Flow, target: TrunkTarget, local: NameAddr, remote: NameAddr, *, is_caller: bool
+    ) -> TrunkLeg:
+        """A leg to a trunk over this connection."""
+        trunk = target.trunk
+        return TrunkLeg(
+            id=leg,
+            flow=flow,
+            is_caller=is_caller,
+            local_address=local,
+            remote_address=remote,
+            contact=self._contact(flow, trunk),
+            session_id=self._session_id(),
+            local_tag=self.tokens(TAG_LENGTH),
+            call_id="" if is_caller else self.tokens(CALL_ID_LENGTH),
+            policy=target.policy,
+            display_name=trunk.display_name or trunk.name,
+            number=target.number,
+            trusts_identity=trunk.trust_identity,
+            replaces=target.replaces,
+            trunk_id=trunk.name,
+            trunk=trunk,
+            new_key=self.new_key,
+            own=self.own,
+            media_bind=trunk.media.bind,
+            media_advertise=trunk.media.advertised,
+        )
+
+    def called_trunk(self, leg: LegId, flow: Flow, target: TrunkTarget, user: str) -> TrunkLeg:
+        """The leg a user of ours calls a number on."""
+        trunk = target.trunk
+        local = NameAddr("", SipUri.of(user, self.realm))
+        remote = NameAddr("", SipUri.of(target.number, trunk.target.host, trunk.port))
+        return self.trunk(leg, flow, target, local, remote, is_caller=False)
+
+    def _session_id(self) -> int:
+        """A numeric SDP session id (RFC 8866 5.2) from the token source."""
+        return int.from_bytes(self.tokens(8).encode(), "big") & MAX_SESSION_ID
+
+    def _contact(self, flow: Flow, trunk: Trunk) -> NameAddr:
+        """Where the trunk reaches us: the flow's own address, or the advertised one behind 1:1 NAT."""
+        host = trunk.media.advertise or flow.local.host
+        if host in ("0.0.0.0", "::"):
+            host = self.site.media.trunk.advertised
+        return NameAddr("", SipUri.of("gateway", host, flow.local.port, transport=flow.transport))

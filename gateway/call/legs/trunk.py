@@ -1,0 +1,399 @@
+"""The trunk side of a call: what is offered is built from policy, never edited from the browser's description."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from gateway.base.codes import CONTRADICTED, Code
+from gateway.base.crypto_suite import SUITES, CryptoSuite
+from gateway.base.errors import SdpError
+from gateway.base.keying import Keying, Proto, is_protected
+from gateway.base.signalling import Signalling
+from gateway.base.termination import Termination
+from gateway.base.values import HostPort, LegKind, Secret
+from gateway.call.legs.agreed import NO_KEYS, KeysSeen, TrunkMedia, known_place
+from gateway.call.legs.leg import BaseLeg, KeyingError
+from gateway.call.legs.places import NO_PLACES, OwnPlaces, check_places, first_reachable, is_name
+from gateway.call.legs.terms import Terms
+from gateway.call.legs.user_agent import Habits
+from gateway.media.relay_commands import LegCommand, OwnPort
+from gateway.policy.evaluate import (
+    OfferPlan,
+    Refusal,
+    accept_offer,
+    plan_after_proof,
+    plan_late_offer,
+    plan_offer,
+    plan_retry,
+)
+from gateway.policy.model import EffectivePolicy
+from gateway.policy.posture import SecurityVector
+from gateway.sdp.codecs import TRUNK_CODECS, Codec
+from gateway.sdp.description import SessionDescription
+from gateway.sdp.keying import CryptoAttribute
+from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, strongest
+from gateway.sdp.negotiation import TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
+from gateway.sip.flow import Flow
+from gateway.trunks.model import Network, Trunk
+
+KeySource = Callable[[int], bytes]
+"""Gives that many octets of key material; injected, so that the leg itself has no randomness."""
+
+NOWHERE = HostPort("", 0)
+MAX_NAMES = 4
+"""Names looked up for one description; one for RTP and one for RTCP are all a line can need."""
+MAX_NAMES_KEPT = 32
+"""Names of one call; one that changes them more often than this is no telephone call, and DNS is not asked again."""
+
+
+class TrunkKeyingError(KeyingError):
+    """The trunk's description breaks a keying rule."""
+
+    def __init__(self, codes: Iterable[Code]) -> None:
+        found = frozenset(codes)
+        super().__init__(found, _termination_of(found))
+
+
+def _termination_of(codes: frozenset[Code]) -> Termination:
+    if Code.MEDIA_CRYPTO_IGNORED in codes:
+        return Termination.ENCRYPTION_IGNORED
+    return Termination.BAD_SDP if Code.MEDIA_MIXED_KEYING in codes else Termination.ENCRYPTION_UNUSABLE
+
+
+@dataclass(kw_only=True)
+class TrunkLeg(BaseLeg[TrunkMedia]):
+    """Offer and answer towards a trunk, and the keys agreed there."""
+
+    kind = LegKind.TRUNK
+    habits = Habits(
+        keeps_timers=True,
+        names_transports=True,
+        names_hosts=True,
+        answers_early=True,
+        is_asked=True,
+        reconnects=True,
+        handshakes=False,
+        is_person=False,
+    )
+
+    trunk_id: str = ""
+    trunk: Trunk | None = None
+    new_key: KeySource | None = None
+    own: OwnPlaces = NO_PLACES
+    names: dict[str, str] = field(default_factory=dict)
+    """Host names of the peer's media with the address each stands for in this call; "": none it may stand for."""
+    media_bind: str = ""
+    """Address of the trunk's media socket; empty while none is known."""
+    media_advertise: str = ""
+    """What the trunk is told instead."""
+    rtp: HostPort = NOWHERE
+    rtcp: HostPort = NOWHERE
+    plan: OfferPlan | None = None
+    offers_keys: bool = False
+    """The next offer brings new keys, although the session stands without."""
+    keys_seen: KeysSeen = NO_KEYS
+    srtp_proved: bool = False
+    """The trunk has agreed to SRTP in this call, if only in an 18x or by another fork."""
+    streams_at_start: frozenset[int] | None = None
+    """Lines of the peer's first offer that were live; one that comes alive later was added in mid-call."""
+
+    def may_send_to(self, host: str) -> bool:
+        return super().may_send_to(host) or _within(host, self.trunk.networks if self.trunk else ())
+
+    def is_reached_by(self, flow: Flow) -> bool:
+        """Any connection that is the trunk's."""
+        return flow.may_be(self.trunk_id)
+
+    @property
+    def trunk_name(self) -> str:
+        return self.trunk_id
+
+    @property
+    def media_networks(self) -> tuple[Network, ...]:
+        """Where a name of its media may lead to."""
+        return (*self.trunk.networks, *self.trunk.media_networks) if self.trunk else ()
+
+    def _named(self, remote: RemoteAudio) -> RemoteAudio:
+        """The line with addresses for the names that were looked up."""
+        return replace(remote, rtp=self._place(remote.rtp), rtcp=self._place(remote.rtcp))
+
+    def _place(self, place: HostPort | None) -> HostPort | None:
+        address = self.names.get(place.host.lower()) if place is not None else None
+        return HostPort(address, place.port) if address and place is not None else place
+
+    def unknown_names(self, body: bytes) -> tuple[str, ...]:
+        """Names in a description that were not looked up yet; none for a trunk whose networks are not known."""
+        if not body or not self.media_networks or len(self.names) >= MAX_NAMES_KEPT:
+            return ()
+        try:
+            lines = audio_lines(SessionDescription.parse(body))
+        except SdpError:
+            return ()  # told when it is judged
+        hosts = {place.host.lower(): None for line in lines for place in (line.rtp, line.rtcp) if place is not None}
+        return tuple(name for name in hosts if is_name(name) and name not in self.names)[:MAX_NAMES]
+
+    def learn_names(self, found: Iterable[tuple[str, Sequence[str]]]) -> None:
+        for name, addresses in found:
+            self.names.setdefault(name, first_reachable(addresses, self.media_bind, self.media_networks))
+
+    @property
+    def place(self) -> OwnPort:
+        return OwnPort(self.media_bind, self.media_advertise)
+
+    def opened(self, rtp: tuple[HostPort, ...], rtcp: HostPort | None) -> None:
+        self.rtp = rtp[0]
+        self.rtcp, self.is_open = rtcp or self.rtp, True
+
+    @property
+    def peer_rtp(self) -> HostPort | None:
+        return self.agreed.where if self.agreed is not None else None
+
+    @property
+    def own_rtp(self) -> HostPort | None:
+        return self.rtp if self.agreed is not None else None
+
+    def relay_commands(self) -> tuple[LegCommand, ...]:
+        sources = tuple(str(network) for network in self.trunk.media_networks) if self.trunk else ()
+        return self.agreed.relay_commands(self.id, sources) if self.agreed is not None else ()
+
+    @property
+    def signalling(self) -> Signalling:
+        """What holds for every message of the leg: facts of the flow that set it up; none that proves less counts."""
+        return self.founding.signalling
+
+    @property
+    def usable_codecs(self) -> tuple[Codec, ...]:
+        return self._allowed(TRUNK_CODECS)
+
+    def _allowed(self, codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+        """Codecs this trunk may be offered, in the administrator's order."""
+        names = self.trunk.codecs if self.trunk else ()
+        return tuple(select_codecs(codecs, [n.lower() for n in names]))
+
+    @property
+    def vector(self) -> SecurityVector:
+        if self.agreed is not None:
+            return self._graded_once(self.agreed.vector(self.history))
+        planned = Keying.PENDING if self.plan is None or self.plan.with_crypto else Keying.NONE
+        return self._graded_once(
+            SecurityVector(
+                leg=self.kind,
+                signalling=self.signalling,
+                keying=planned,
+                proto=self.plan.proto if self.plan else Proto.AVP,
+                extra_codes=self.history,
+            )
+        )
+
+    def vector_of(self, agreed: TrunkMedia) -> SecurityVector:
+        """The security vector this would give the leg; what packets said under the present keys does not count."""
+        return self._graded_once(agreed.vector(self.history - CONTRADICTED))
+
+    def refuse_broken(self, agreed: TrunkMedia) -> None:
+        """An answer that breaks a keying rule is no agreement; one that took no keys of an optional offer is."""
+        agreement = agreed.agreement
+        if agreement.problem and agreement.problem != Code.MEDIA_OSRTP_FALLBACK:
+            raise TrunkKeyingError(agreement.codes)
+
+    def note_proof(self, agreed: TrunkMedia) -> None:
+        self.srtp_proved |= agreed.agreement.suite is not None and not agreed.agreement.problem
+
+    def refusal_of(self, agreed: TrunkMedia, policy: EffectivePolicy) -> Refusal | None:
+        return accept_offer(
+            policy,
+            self.signalling,
+            keyed=agreed.remote.proto.keyed,
+            has_crypto=agreed.agreement.suite is not None,
+            codes=agreed.remote.crypto_problems,
+        )
+
+    def plan_offer(self, policy: EffectivePolicy) -> Refusal | None:
+        return self._planned(plan_offer(policy, self.signalling))
+
+    def plan_late_offer(self, policy: EffectivePolicy) -> Refusal | None:
+        return self._planned(plan_late_offer(policy, self.signalling))
+
+    def _planned(self, plan: OfferPlan | Refusal) -> Refusal | None:
+        if isinstance(plan, Refusal):
+            return plan
+        self.plan = plan
+        return None
+
+    def plan_again(self, policy: EffectivePolicy) -> None:
+        """Let the next offer bring keys where policy wants them (RFC 3261 14.2); a leg that has keys keeps those."""
+        plan = plan_late_offer(policy, self.signalling)
+        if isinstance(plan, OfferPlan) and plan.with_crypto and not self._our_line:
+            self.plan, self.offers_keys = plan, True
+
+    def plan_retry(self, policy: EffectivePolicy, status: int) -> OfferPlan | Refusal | None:
+        plan = plan_retry(policy, status, self.plan)
+        return plan_after_proof(policy, plan) if plan is not None and self.srtp_proved else plan
+
+    @property
+    def insisted_on_keys(self) -> bool:
+        return self.plan is not None and self.plan.proto.keyed
+
+    def describe_offer(self, terms: Terms) -> LocalAudio:
+        """By the plan; in mid-call the active suite and key are offered again with their tag."""
+        proto, cryptos = self._keys_to_offer()
+        return self._audio(proto, replace(terms, codecs=self._allowed(terms.codecs)), cryptos)
+
+    def has_offered(self, ours: LocalAudio) -> None:
+        self.offers_keys, self.keys_seen = False, self.keys_seen.with_ours(ours.cryptos)
+
+    def start_over(self, plan: OfferPlan) -> None:
+        self.plan, self.history = plan, self.history | plan.codes
+
+    def _keys_to_offer(self) -> tuple[Proto, tuple[CryptoAttribute, ...]]:
+        """What the session stands on; before there is one, what was planned."""
+        if self.agreed is not None and not self.offers_keys:
+            return self.agreed.remote.proto, self._our_line
+        if self.plan is None:
+            raise SdpError("no offer planned", 500)
+        return self.plan.proto, self._fresh_cryptos() if self.plan.with_crypto else ()
+
+    @property
+    def _our_line(self) -> tuple[CryptoAttribute, ...]:
+        line = self.agreed.agreement.local if self.agreed is not None else None
+        return (line,) if line is not None else ()
+
+    def _fresh_cryptos(self) -> tuple[CryptoAttribute, ...]:
+        return tuple(self._crypto(tag, suite) for tag, suite in enumerate(SUITES, start=1))
+
+    def _crypto(self, tag: int, suite: CryptoSuite) -> CryptoAttribute:
+        return CryptoAttribute(tag, suite.name, self._key(suite))
+
+    def _key(self, suite: CryptoSuite) -> Secret[bytes]:
+        if self.new_key is None:
+            raise SdpError("no key source", 500)
+        return Secret(self.new_key(suite.master_length))
+
+    def inspect_answer(self, body: bytes, offer: LocalAudio) -> TrunkMedia:
+        lines = [self._named(line) for line in audio_lines(SessionDescription.parse(body))]
+        usable = [line for line in lines if line.rtp is not None]
+        if not usable:
+            raise SdpError("audio refused")
+        self._check_address(usable[0])
+        agreement = check_trunk_answer(offer, usable[0])
+        if agreement.remote is not None and self.keys_seen.echoes(agreement.remote):
+            agreement = TrunkAgreement(Keying.NONE, None, None, None, Code.KEY_REUSE, agreement.noted)
+        return self._agreed(usable[0], agreement, mux=usable[0].rtcp_mux and offer.rtcp_mux)
+
+    def inspect_offer(self, body: bytes) -> TrunkMedia:
+        """Read an offer without taking it: the strongest audio line and the keys we would answer it with."""
+        description = SessionDescription.parse(body)
+        live = [self._named(line) for line in audio_lines(description) if line.rtp is not None]
+        usable = [line for line in live if not line.proto.dtls]
+        if live and not usable:
+            raise TrunkKeyingError([Code.MEDIA_KEYING_UNKNOWN])
+        if not usable:
+            raise SdpError("no audio line this gateway can serve")
+        line = strongest(usable)
+        chosen = choose_crypto(line.cryptos, SUITES)
+        if chosen is None and line.proto.keyed:
+            raise TrunkKeyingError(line.crypto_problems or [Code.MEDIA_CRYPTO_IGNORED])
+        if chosen is not None and self.keys_seen.echoes(chosen):
+            raise TrunkKeyingError([Code.KEY_REUSE])
+        self._check_address(line)
+        agreed = self._agreed(line, self._agree(chosen, line), mux=line.rtcp_mux)
+        return replace(agreed, description=description, noted=self._noted(agreed, live, description))
+
+    def _agreed(self, remote: RemoteAudio, agreement: TrunkAgreement, *, mux: bool) -> TrunkMedia:
+        where, rtcp = known_place(remote, self.agreed)
+        key = agreement.remote
+        reused = key is not None and self.keys_seen.used_elsewhere(key, where)
+        found = (Code.KEY_REUSE if reused else None, agreement.problem)
+        weaknesses = frozenset(code for code in found if code is not None)
+        return TrunkMedia(self.signalling, remote, agreement, where, None if mux else rtcp, mux, weaknesses)
+
+    def _noted(
+        self, agreed: TrunkMedia, live: Sequence[RemoteAudio], description: SessionDescription
+    ) -> frozenset[Code]:
+        """What an offer brings besides what is used of it."""
+        line, key = agreed.remote, agreed.agreement.remote
+        others = [c for other in live if other.index != line.index for c in other.cryptos]
+        noted = {
+            Code.MEDIA_MIXED_KEYING: bool(line.crypto_lines and line.fingerprints),
+            Code.KEY_REUSE: key is not None and any(key.same_master_key(other) for other in others),
+            Code.MID_STREAM_ADDED_PLAIN: bool(_live_plain(description, line.index) - self._streams_known(description)),
+            Code.MID_HOLD_REKEY: self._is_hold_with_new_key(agreed),
+        }
+        return frozenset(code for code, found in noted.items() if found)
+
+    def _streams_known(self, description: SessionDescription) -> frozenset[int]:
+        return _live_plain(description, -1) if self.agreed is None else self.streams_at_start or frozenset()
+
+    def _is_hold_with_new_key(self, agreed: TrunkMedia) -> bool:
+        before = self.agreed
+        if before is None or before.agreement.remote is None or agreed.agreement.remote is None:
+            return False
+        turned = before.remote.direction is not agreed.remote.direction
+        return turned and not before.agreement.remote.same_master_key(agreed.agreement.remote)
+
+    def _check_address(self, remote: RemoteAudio) -> None:
+        """Media goes only where a trunk's media can be, see `places`.
+
+        Raises:
+            MediaPlaceError: the address is none we may send to, or none our socket can.
+        """
+        check_places((remote.rtp, remote.rtcp), bind=self.media_bind, peer=self.flow.remote.host, own=self.own)
+
+    def _agree(self, chosen: CryptoAttribute | None, line: RemoteAudio) -> TrunkAgreement:
+        """Accept one crypto line: tag and suite echoed; our key is kept while its suite stays (ROC goes on)."""
+        if chosen is None:
+            return TrunkAgreement(Keying.NONE, None, None, None, None, line.crypto_problems)
+        suite = chosen.crypto_suite
+        before = self.agreed.agreement if self.agreed is not None else None
+        kept = before.local if before is not None and before.suite == suite else None
+        key = kept.key if kept else self._key(suite)
+        return TrunkAgreement(Keying.SDES, suite, chosen.with_key(key), chosen, None, line.crypto_problems)
+
+    def has_agreed(self, agreed: TrunkMedia, before: TrunkMedia | None) -> None:
+        was_plain = before is not None and before.agreement.keying is Keying.NONE
+        if was_plain and agreed.agreement.keying is not Keying.NONE:
+            self.history |= {Code.EARLY_PLAIN}
+        if self.streams_at_start is None:
+            self.streams_at_start = _live_plain(agreed.description, -1) if agreed.description else frozenset()
+        self.history |= agreed.weaknesses
+        self.keys_seen = self.keys_seen.with_theirs(agreed.agreement.remote, agreed.where).with_ours(self._our_line)
+
+    def describe_answer(self, agreed: TrunkMedia, terms: Terms) -> LocalAudio:
+        """By its proto, one keying method, tag and suite echoed (RFC 4568 5.1.2)."""
+        return self._audio(agreed.remote.proto, terms, self._our_line, mux=agreed.mux)
+
+    def _audio(
+        self, proto: Proto, terms: Terms, cryptos: tuple[CryptoAttribute, ...], *, mux: bool | None = None
+    ) -> LocalAudio:
+        offer_mux = bool(self.trunk and self.trunk.rtcp_mux)
+        return LocalAudio(
+            proto=proto,
+            address=self.rtp.host,
+            rtp_port=self.rtp.port,
+            rtcp_port=self.rtcp.port,
+            rtcp_mux=offer_mux if mux is None else mux,
+            codecs=terms.codecs,
+            direction=terms.direction,
+            cryptos=cryptos,
+            mid=None,
+            ptime=terms.ptime,
+            maxptime=terms.maxptime,
+        )
+
+
+def _live_plain(description: SessionDescription, audio_index: int) -> frozenset[int]:
+    """Lines that want an unprotected stream, less the audio line that is answered."""
+    return frozenset(
+        section.index
+        for section in description.media
+        if section.port != 0 and section.index != audio_index and not is_protected(section.proto)
+    )
+
+
+def _within(host: str, networks: Sequence[Network]) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)

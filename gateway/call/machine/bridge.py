@@ -1,0 +1,98 @@
+"""Joins two legs: codecs both sides have, what becomes of each payload type on the way, and when a handshake begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.call.legs.leg import Leg
+from gateway.call.machine.effects import StartDtls
+from gateway.call.machine.state import CallState
+from gateway.media.relay_commands import PayloadMap, RelayPlan, Route
+from gateway.sdp.codecs import Codec, CodecKey
+from gateway.sdp.negotiation import common_codecs, companions, payload_map
+
+
+def agreed_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
+    """Codecs for our answer on `leg`: those agreed on the other side, in its order, and what accompanies them.
+
+    All of them, because a peer may switch between the codecs of its answer at any time (RFC 3264 7) and packets are
+    not transcoded; none that is not agreed there, so that the other side need not be asked again.
+    """
+    common = possible_codecs(leg, other)
+    used = [codec.key for codec in _in_use(other) if not codec.is_companion]
+    audio = sorted((c for c in common if c.key in used and not c.is_companion), key=lambda c: used.index(c.key))
+    if not audio:
+        audio = [c for c in common if not c.is_companion][:1]
+    return (*audio, *companions(audio, common))
+
+
+def possible_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
+    """What both peers said they can do, in the numbering of `leg`."""
+    if leg.remote is None or other.remote is None:
+        return ()
+    return common_codecs(leg.remote.codecs, other.remote.codecs)
+
+
+def keeps_up(leg: Leg, other: Leg) -> bool:
+    """Whether this leg has agreed on whatever both can of what is agreed on the other, and on nothing else.
+
+    Packets are relayed, not transcoded, and each side may send any codec of its session (RFC 3264 7): after somebody
+    else has come to the other side, the two may have one codec in common and speak in another.
+    """
+    return _audio(agreed_codecs(leg, other)) == _audio(_in_use(leg))
+
+
+def _audio(codecs: Sequence[Codec]) -> frozenset[CodecKey]:
+    return frozenset(codec.key for codec in codecs if not codec.is_companion)
+
+
+def _in_use(leg: Leg) -> tuple[Codec, ...]:
+    """What offer and answer of this leg have in common."""
+    if leg.talk.ours is None or leg.remote is None:
+        return ()
+    return common_codecs(leg.remote.codecs, leg.talk.ours.codecs)
+
+
+def codec_in_use(call: CallState) -> str:
+    """The audio codec both sides agreed on, as records name it: `PCMU/8000`; empty while there is none."""
+    common = common_codecs(*(_in_use(leg) for leg in call.pair)) if len(call.pair) == 2 else ()
+    return next((f"{codec.name}/{codec.clock_rate}" for codec in common if not codec.is_companion), "")
+
+
+def connect(call: CallState) -> None:
+    """Both sides are known: each hears the other, as far as both want, and their handshakes begin."""
+    if len(call.pair) < 2:
+        return
+    one, other = call.pair
+    if one.is_agreed and other.is_agreed:
+        for source, sink in ((one, other), (other, one)):
+            call.tell_relay(Route(source.id, sink.id, plan(source, sink)), sink.id)
+    for leg in call.pair:
+        begin_handshake(call, leg)
+
+
+def plan(source: Leg, sink: Leg) -> RelayPlan:
+    """What becomes of the media of one peer on its way to the other."""
+    return RelayPlan(_payloads(source, sink), source.will.sends and sink.will.receives)
+
+
+def _payloads(source: Leg, sink: Leg) -> tuple[PayloadMap, ...]:
+    """Map by our own description first (RFC 3264 6.1: it rules what we receive), then by the peer's, which many use."""
+    there = sink.remote.codecs if sink.remote else ()
+    rates = {codec.payload_type: codec.clock_rate for codec in there}
+    found: dict[int, PayloadMap] = {}
+    for ours in (source.talk.ours.codecs if source.talk.ours else (), source.remote.codecs if source.remote else ()):
+        by_number = {codec.payload_type: codec for codec in ours}
+        for number, becomes in payload_map(ours, there).items():
+            codec = by_number[number]
+            other_rate = rates[becomes] if codec.is_event else 0
+            found.setdefault(number, PayloadMap(number, becomes, codec.clock_rate, codec.is_event, other_rate))
+    return tuple(found.values())
+
+
+def begin_handshake(call: CallState, leg: Leg) -> None:
+    """Begin the handshake of a leg as soon as both fingerprints are known; once."""
+    if leg.handshake_begun or leg.handshake is None:
+        return
+    leg.handshake_begun = True
+    call.emit(StartDtls(leg.id, *leg.handshake))

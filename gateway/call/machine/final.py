@@ -1,0 +1,47 @@
+"""The final record of a call: what it was, how long it lasted, what was counted on each of its legs."""
+
+from __future__ import annotations
+
+from gateway.audit import record
+from gateway.call.machine import bridge, security
+from gateway.call.machine.effects import Finished
+from gateway.call.machine.state import CallState
+from gateway.media.relay_call import LegCounters
+
+
+def final_record(call: CallState, effect: Finished, counters: LegCounters, now: float) -> dict[str, object]:
+    """`call.final` of a call that ends `now` (seconds of the monotonic clock)."""
+    addressed = next((leg for leg in call.pair if leg.peer_rtp is not None), None)
+    return record.call_final(
+        security.info(call),
+        call.policy,
+        call.posture,
+        effect.termination,
+        duration=now - call.answered_at if call.answered_at is not None else 0.0,
+        sip_status=effect.status,
+        codecs=_codecs(call),
+        counters=_counted(call, counters),
+        causes=call.end.reasons,
+        grade_refused=call.refused.name if call.refused is not None else "",
+        codec=bridge.codec_in_use(call),
+        trunk_rtp=addressed.peer_rtp if addressed else None,
+        own_rtp=addressed.own_rtp if addressed else None,
+    )
+
+
+def _codecs(call: CallState) -> list[str]:
+    """What the browser was offered, or answered, last."""
+    local = next((leg.talk.ours for leg in call.pair if leg.habits.is_person), None)
+    return [codec.key[0] for codec in local.codecs] if local is not None else []
+
+
+def _counted(call: CallState, counters: LegCounters) -> dict[str, dict[str, int]]:
+    """What was counted on each leg; of what never happened, nothing."""
+    labels, legs = call.posture.labels(), call.legs
+    return {
+        labels.get(leg, f"{legs[leg].kind}-{leg}"): {
+            name: count for name in numbers.__slots__ if (count := getattr(numbers, name))
+        }
+        for leg, numbers in counters.items()
+        if leg in legs
+    }

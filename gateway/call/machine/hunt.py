@@ -1,0 +1,81 @@
+"""The search for somebody who answers: for the caller of a call, or in mid-call for one who is handed over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from gateway.base.termination import Termination
+from gateway.base.values import CALLER, NO_LEG, LegId
+from gateway.call.legs.targets import Target, TrunkTarget
+from gateway.call.machine.events import RequestIn
+from gateway.sip.reason import Reason
+from gateway.sip.refer import Referral
+
+
+class Goal(Enum):
+    """What an answer is for."""
+
+    CALL = auto()
+    """The call itself: the caller gets its answer."""
+    REPLACE = auto()
+    """Somebody comes in the place of a leg (RFC 3891); nobody is looked for."""
+    TRANSFER = auto()
+    """The one who stays is joined with whoever answers (RFC 3515); the call goes on whatever comes of it."""
+
+
+class Stage(Enum):
+    """How far a search has come."""
+
+    LOOKING = auto()
+    """The target is being found or reached, media is being opened."""
+    RINGING = auto()
+    """An INVITE of ours is out."""
+    OVER = auto()
+    """Somebody answered, or nobody will: nothing is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A callee's refusal, as the one who asked would hear of it; status 0: that of the termination."""
+
+    status: int
+    termination: Termination
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def told(self) -> int:
+        """The status it is told by."""
+        return self.status or self.termination.status
+
+
+@dataclass
+class Hunt:
+    """One search. A call has one at a time."""
+
+    targets: list[Target] = field(default_factory=list)
+    """What is tried next, one after the other."""
+    asker: LegId = CALLER
+    """The leg that is joined with whoever answers."""
+    goal: Goal = Goal.CALL
+    stage: Stage = Stage.LOOKING
+    connecting: dict[LegId, TrunkTarget] = field(default_factory=dict)
+    """Trunks a flow to is awaited, by the leg there will be."""
+    ringing: list[LegId] = field(default_factory=list)
+    """Legs that may still be the one: called, or about to be."""
+    until: float = 0.0
+    """When it has rung for long enough."""
+    objection: Termination | None = None
+    """Why the first phone that answered was hung up on, while others may still answer better."""
+    refusals: list[Refused] = field(default_factory=list)
+    """What those said that refused while others ring on."""
+    by: LegId = NO_LEG
+    """Who asked for a transfer."""
+    referral: Referral | None = None
+    """And how it put it."""
+    comes: LegId = NO_LEG
+    """Who comes in its place by itself."""
+    unanswered: RequestIn | None = None
+    """That REFER, while the dialog it names is looked up."""
+    failure: Termination | None = None
+    """Why nobody was found for it; None while there is hope, and when somebody was."""

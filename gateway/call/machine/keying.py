@@ -1,0 +1,46 @@
+"""Checkpoint P4: the handshake of a leg finishes, fails, or takes too long; and ICE consent, which it stands on."""
+
+from __future__ import annotations
+
+from gateway.base.termination import Termination
+from gateway.call.legs.leg import Leg
+from gateway.call.machine import ending, security, transfer
+from gateway.call.machine.effects import ClearTimer, ReleaseDtlsKeys, Timer
+from gateway.call.machine.events import DtlsConnected, DtlsFailed
+from gateway.call.machine.state import CallState
+from gateway.media.relay_events import ConsentLost
+
+
+def connected(call: CallState, event: DtlsConnected) -> None:
+    """The leg is keyed; the record first, then the keys."""
+    leg = call.legs.get(event.leg)
+    if leg is None or leg not in call.pair or leg.keyed is not None or not leg.handshake_begun:
+        return
+    leg.set_keyed(event.suite, event.version, event.fingerprint_algorithm)
+    if security.settle(call, leg):
+        call.emit(ClearTimer(Timer.KEYED, leg.id), ReleaseDtlsKeys(leg.id))
+
+
+def failed(call: CallState, event: DtlsFailed) -> None:
+    """The peer of the leg is not who the signalling said, or there is no agreeing with it."""
+    leg = call.legs.get(event.leg)
+    if leg is not None and leg in call.pair:
+        _unkeyed(call, leg, event.termination)
+
+
+def too_late(call: CallState, leg: Leg) -> None:
+    """The call was answered and its media is still not keyed."""
+    if call.answered_at is not None and leg in call.pair and leg.keyed is None:
+        _unkeyed(call, leg, Termination.MEDIA_NOT_KEYED)
+
+
+def _unkeyed(call: CallState, leg: Leg, termination: Termination) -> None:
+    security.dtls_violation(call, leg, termination)
+    ending.terminate(call, termination)
+
+
+def consent_lost(call: CallState, event: ConsentLost) -> None:
+    """The browser does not answer checks any more (RFC 7675)."""
+    leg = call.legs.get(event.leg)
+    if leg is not None and leg in call.pair and not transfer.steps_aside(call, leg):
+        ending.terminate(call, Termination.CONSENT_LOST)

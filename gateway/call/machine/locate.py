@@ -1,0 +1,149 @@
+"""From the caller's INVITE to somebody to call: the offer is read and judged, then the targets are tried in turn.
+
+Policy comes before every step, the record before every action. The way is the same for every kind of caller and
+callee; what differs is inside the legs. It goes on in `invite`.
+"""
+
+from __future__ import annotations
+
+from gateway.base.errors import SdpError
+from gateway.base.termination import Termination
+from gateway.base.values import LegId
+from gateway.call.legs.leg import KeyingError, Leg
+from gateway.call.legs.party import HIDDEN, Party
+from gateway.call.legs.places import termination_of
+from gateway.call.legs.targets import TrunkTarget, UserTarget
+from gateway.call.machine import ending, flows, invite, security
+from gateway.call.machine.effects import ClearTimer, ConnectTrunk, Locate, Timer
+from gateway.call.machine.events import Located, TrunkConnected, TrunkFailed
+from gateway.call.machine.hunt import Goal, Refused, Stage
+from gateway.call.machine.judging import policy_of
+from gateway.call.machine.state import CallState, Phase
+from gateway.policy.evaluate import Refusal
+from gateway.sdp.session import Description, Way
+
+MAX_PLACES = 10
+"""Places of one user that are called at once; the registrar keeps no more (`location`)."""
+
+
+def start(call: CallState) -> None:
+    """The INVITE is in and routed: read its offer, then find the other side."""
+    if not _read_offer(call) or security.is_hopeless(call, call.caller):
+        return
+    if not next_target(call):
+        ending.terminate(call, Termination.NO_ROUTE)
+
+
+def _read_offer(call: CallState) -> bool:
+    """Checkpoint P0; without an offer, what we would offer is judged."""
+    caller = call.caller
+    body = caller.invite.body if caller.invite else b""
+    if caller.invite is not None:
+        flows.note_target(call, caller, caller.invite, caller.flow)
+    call.count(caller.talk.hear(Way.INVITE, call.context.tokens, offers=bool(body), carrier=caller.invite_key))
+    policy = policy_of(call, caller)
+    try:
+        return _take_offer(call, caller, body) if body else _may_go_on(call, caller, caller.plan_late_offer(policy))
+    except KeyingError as error:
+        security.violation(call, caller, error.codes, error.termination)
+        ending.terminate(call, error.termination)
+    except SdpError as error:
+        ending.terminate(call, termination_of(error))
+    return False
+
+
+def _take_offer(call: CallState, caller: Leg, body: bytes) -> bool:
+    agreed = caller.read_offer(body)
+    if not _may_go_on(call, caller, caller.refusal_of(agreed, policy_of(call, caller))):
+        return False
+    caller.talk.consider(Description(agreed, body))
+    return True
+
+
+def _may_go_on(call: CallState, leg: Leg, refusal: Refusal | None) -> bool:
+    if refusal is None:
+        return True
+    security.refused_offer(call, leg, refusal)
+    ending.terminate(call, refusal.termination)
+    return False
+
+
+def next_target(call: CallState) -> bool:
+    """Go on with the next of those the call may be for; False: none is left."""
+    if not call.hunt.targets:
+        return False
+    hunt = call.hunt
+    hunt.stage = Stage.LOOKING
+    if hunt.goal is Goal.CALL:
+        call.phase = Phase.PREPARING
+    call.emit(ClearTimer(Timer.RING))
+    hunt.refusals.clear()
+    target = hunt.targets.pop(0)
+    if isinstance(target, UserTarget):
+        call.emit(Locate(target.user))
+        return True
+    leg = call.next_leg()
+    hunt.connecting[leg] = target
+    if hunt.goal is Goal.CALL:
+        call.trunk_id, call.policy = target.trunk.name, target.policy
+    call.emit(ConnectTrunk(leg, target.trunk.name))
+    return True
+
+
+def located(call: CallState, event: Located) -> None:
+    """Where the user is signed in: every place rings, but those that are in the call already.
+
+    Who dials her own name, or hands a call over to it, means her other places.
+    """
+    if call.hunt.stage is not Stage.LOOKING:
+        return
+    if event.refused is not None:
+        invite.nobody_there(call, Refused(0, event.refused))
+        return
+    shown = _shown(call.asker).address(call.site.realm)
+    taken = {leg.flow.id for leg in call.pair}
+    places = [place for place in event.places if place.flow.id not in taken][:MAX_PLACES]
+    legs = [
+        call.context.make.called_browser(call.next_leg(), place.flow, shown, event.user, place.uri) for place in places
+    ]
+    if not legs:
+        invite.nobody_there(
+            call, Refused(0, Termination.USER_BUSY if event.places else Termination.USER_NOT_REGISTERED)
+        )
+        return
+    for leg in legs:
+        invite.add(call, leg)
+    invite.begin(call, legs)
+
+
+def _shown(asker: Leg) -> Party:
+    """Who calls, as a browser is told it: who is there as far as that is known, or who was called there."""
+    dialled = Party("", asker.number) if asker.number and not asker.is_caller else HIDDEN
+    return asker.party or dialled
+
+
+def trunk_connected(call: CallState, event: TrunkConnected) -> None:
+    """The trunk can be reached; what it may be offered depends on how well it proved itself."""
+    target = _awaited(call, event.leg)
+    if target is None:
+        return
+    leg = call.context.make.called_trunk(event.leg, event.flow, target, call.facts.user)
+    leg.was_down = event.down
+    invite.add(call, leg)
+    invite.begin(call, [leg])
+
+
+def trunk_failed(call: CallState, event: TrunkFailed) -> None:
+    """No flow to the trunk. The next target is tried; it never falls back from TLS to clear."""
+    target = _awaited(call, event.leg)
+    if target is None:
+        return
+    if event.verification:
+        call.emit(security.unverified_record(call, target, event))
+    why = Termination.TRUNK_UNVERIFIED if event.verification else Termination.TRUNK_UNREACHABLE
+    invite.nobody_there(call, Refused(0, why))
+
+
+def _awaited(call: CallState, leg: LegId) -> TrunkTarget | None:
+    target = call.hunt.connecting.pop(leg, None)
+    return target if call.hunt.stage is Stage.LOOKING else None

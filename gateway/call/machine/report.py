@@ -1,0 +1,117 @@
+"""The report a browser gets of its call's protection: the `Call-Security` header, and what it has heard so far."""
+
+from __future__ import annotations
+
+import copy
+
+from gateway.call.legs import party
+from gateway.call.legs.leg import Leg
+from gateway.call.machine.effects import SetTimer, Timer
+from gateway.call.machine.state import CallState
+from gateway.policy.header import HEADER_NAME, News, call_security_header
+from gateway.policy.posture import CallPosture
+from gateway.sip.message import Message
+
+RETRY_SECONDS = 0.5
+"""First wait after a report that found no ear, for example 491; doubled each time. RFC 3261 14.1 gives 0 to 2 s."""
+OWNER_RETRY_SECONDS = 2.1
+"""The same where the Call-ID is ours (RFC 3261 14.1: 2.1 to 4 s)."""
+MAX_RETRY_SECONDS = 32.0
+"""A browser that never takes its report is still asked, but this seldom (64*T1)."""
+NOT_READ = frozenset({408, 491, 500, 503})
+"""Answers a user agent gives before it looks at the headers of a re-INVITE."""
+
+
+def announce(call: CallState, leg: Leg) -> tuple[tuple[str, str], ...]:
+    """Call-Security and P-Asserted-Identity for a message that leaves on `leg` now: from here on its peer is told.
+
+    Legs not agreed yet count as what they will be at best. A trunk is told nothing.
+    """
+    told, far = leg.told, call.other(leg)
+    if told is None:
+        return ()
+    told.number += 1
+    told.news, told.party = news(call, leg), _shown(far)
+    value = call_security_header(
+        _outlook(call),
+        call.policy,
+        leg.vector,
+        far.vector if far is not None else None,
+        seq=told.number,
+        call_id=call.facts.id,
+        lost=_lost(call, leg),
+        next_hop=_name(far),
+    )
+    who = () if told.party is None else ((party.HEADER, str(told.party.address(call.site.realm))),)
+    return ((HEADER_NAME, value), *who)
+
+
+def note_party(call: CallState, leg: Leg, message: Message) -> None:
+    """A message of a peer was accepted: if it is believed, it may say who is there now."""
+    leg.party = party.connected(message, call.site.realm, trusted=leg.trusts_identity) or leg.party
+
+
+def is_told(call: CallState, leg: Leg) -> bool:
+    """Whether the peer of this leg has heard how the call is protected, and who it speaks to."""
+    told = leg.told
+    return told is None or (told.news == news(call, leg) and told.party == _shown(call.other(leg)))
+
+
+def note_allow(leg: Leg, message: Message) -> None:
+    """A browser that lists its methods without UPDATE gets none; one that lists nothing is tried (RFC 3261 20.5)."""
+    listed = {name.strip().upper() for value in message.headers.get_all("Allow") for name in value.split(",")}
+    if leg.told is not None and listed - {""}:
+        leg.told.takes_update = "UPDATE" in listed
+
+
+def reinvite_refused(call: CallState, leg: Leg, status: int) -> None:
+    """A re-INVITE was refused: whether its report was read depends on why."""
+    if status in NOT_READ:
+        missed(call, leg)
+
+
+def missed(call: CallState, leg: Leg) -> None:
+    """A report was not read: it is told again after a wait."""
+    told = leg.told
+    if told is None or leg.gone or not call.live:
+        return
+    first = RETRY_SECONDS if leg.is_caller else OWNER_RETRY_SECONDS
+    wait = min(first * 2**told.retries, MAX_RETRY_SECONDS)
+    told.forget()
+    told.waits = True
+    told.retries = min(told.retries + 1, 8)
+    call.emit(SetTimer(Timer.REPORT, wait, leg.id))
+
+
+def news(call: CallState, leg: Leg) -> News:
+    """What a report on this leg would say now."""
+    far = call.other(leg)
+    return News.of(_outlook(call), far.vector if far is not None else None, _lost(call, leg))
+
+
+def _shown(far: Leg | None) -> party.Party | None:
+    """Who is at the other end, as far as that may be said."""
+    return far.party if far is not None else None
+
+
+def _name(far: Leg | None) -> str:
+    """How people call the other end; who asked not to be shown is not named here either."""
+    if far is None:
+        return ""
+    return far.display_name if not far.habits.is_person or far.party != party.HIDDEN else party.ANONYMOUS
+
+
+def _lost(call: CallState, reader: Leg) -> frozenset[str]:
+    """Legs towards which media is lost, as the header names them: `browser` is the reader's own, `trunk` the other."""
+    return frozenset("browser" if leg is reader else "trunk" for leg in call.pair if leg.media_lost)
+
+
+def _outlook(call: CallState) -> CallPosture:
+    """The posture, with the legs not agreed yet as what they will be at best."""
+    open_legs = [leg for leg in call.pair if call.posture.vector(leg.id) is None]
+    if not open_legs:
+        return call.posture
+    outlook = copy.deepcopy(call.posture)
+    for leg in open_legs:
+        outlook.update(leg.id, leg.vector)
+    return outlook

@@ -1,0 +1,157 @@
+"""What a callee says to its INVITE: ringing, early media, forks, the answer, a refusal and the one retry."""
+
+from __future__ import annotations
+
+from gateway.base.codes import Code
+from gateway.base.errors import Party, SdpError
+from gateway.base.termination import Termination
+from gateway.call.legs.invite_state import Act, CalleeEvent, CallerEvent
+from gateway.call.legs.leg import Leg
+from gateway.call.machine import answering, causes, ending, flows, forks, invite, report, security, transfer
+from gateway.call.machine.effects import ClearTimer, Respond, Timer, TrackDialog
+from gateway.call.machine.events import ResponseIn
+from gateway.call.machine.hunt import Goal, Refused
+from gateway.call.machine.judging import policy_of
+from gateway.call.machine.state import CallState
+from gateway.policy.evaluate import RETRY_STATUSES, Refusal
+from gateway.sdp.negotiation import common_codecs
+from gateway.sip.message import Response
+from gateway.sip.reason import read_reasons
+
+SPOKEN = (486, 487, 600, 603)
+"""Answers of the callee itself, unless the cause says that it was the network: another trunk would lead to the same
+person."""
+
+
+def invite_response(call: CallState, leg: Leg, event: ResponseIn) -> None:
+    """A response to a callee's INVITE."""
+    status = event.response.status
+    if leg.invitation.is_unheard and leg.id in call.hunt.ringing:
+        call.emit(ClearTimer(Timer.SILENT, leg.id))
+    if status < 200:
+        if call.step(leg, CalleeEvent.RING if status > 100 else CalleeEvent.TRYING) is Act.TELL:
+            _provisional(call, leg, event.response)
+    elif status < 300:
+        _success(call, leg, event)
+    else:
+        call.asks.answered(event.ask)
+        if call.step(leg, CalleeEvent.FAILURE) is Act.DECIDE:
+            _failure(call, leg, event.response)
+
+
+def _provisional(call: CallState, leg: Leg, response: Response) -> None:
+    dialog = leg.dialog_of(response)
+    if dialog is not None and leg.remembers(dialog):
+        call.emit(TrackDialog(leg.id, dialog.key))
+    if call.hunt.goal is Goal.TRANSFER:
+        transfer.ringing(call, response.status)
+        return
+    report.note_party(call, leg, response)
+    if _may_be_heard(call, leg) and response.body and _early_media(call, leg, response):
+        answering.answer_caller(call, leg, 183)
+    else:
+        _relay_provisional(call, response.status)
+
+
+def _may_be_heard(call: CallState, leg: Leg) -> bool:
+    """Early media is of one leg: the first that brought some, until it is lost."""
+    present = call.callee
+    return (
+        leg.habits.answers_early
+        and not call.caller.talk.is_asked
+        and (present is leg or present is None or not present.early_media)
+    )
+
+
+def _early_media(call: CallState, leg: Leg, response: Response) -> bool:
+    """Checkpoint P2: early media that policy would not accept as an answer is not played; the caller hears ringing.
+
+    The offer stays open: another fork, or the 200, may answer it better (POLICY A2 early.plain, fork.mixed).
+    """
+    try:
+        session = leg.read_answer(response.body, leg.talk.ours_is_open, fork=response.to.tag or "")
+        agreed = session.theirs.content
+        step = answering.judge_answer(call, leg, agreed)
+    except SdpError:
+        return False
+    if not step.verdict.allowed or not common_codecs(call.asked_codecs, agreed.remote.codecs):
+        return False
+    call.meet(leg)
+    return answering.use_answer(call, leg, session, step, early=True)
+
+
+def _relay_provisional(call: CallState, status: int) -> None:
+    """Ringing stays ringing; early dialogs of forks share our one tag towards the caller."""
+    caller = call.caller
+    status = 180 if status in (180, 183) else status
+    if caller.invite is None or status not in (180, 181, 182) or call.step(caller, CallerEvent.RING) is not Act.KEEP:
+        return
+    headers = report.announce(call, caller)
+    answering.open_dialog(call)
+    call.emit(Respond(caller.invite_key, caller.respond(caller.invite, status, headers=headers)))
+
+
+def _success(call: CallState, leg: Leg, event: ResponseIn) -> None:
+    forks.answered(call, leg, event.ask)
+    dialog = leg.dialog_of(event.response)
+    if dialog is None:
+        return
+    forks.acknowledge(call, leg, dialog, event.response)
+    if dialog.remote_tag in leg.done_with or call.step(leg, CalleeEvent.SUCCESS) is not Act.JUDGE:
+        forks.unwanted(call, leg, dialog, event.response)
+    elif not forks.is_refused(call, leg, dialog, event.response):
+        leg.dialog = dialog
+        if call.hunt.goal is Goal.CALL:
+            call.meet(leg)
+        flows.note_target(call, leg, event.response, event.flow)
+        call.emit(ClearTimer(Timer.RING), TrackDialog(leg.id, dialog.key))
+        report.note_party(call, leg, event.response)
+        if event.response.unreadable:
+            ending.terminate(call, Termination.ANSWER_UNREADABLE)
+        else:
+            _accept_answer(call, leg, event.response)
+
+
+def _accept_answer(call: CallState, leg: Leg, response: Response) -> None:
+    """Checkpoint P3: the callee answered; the caller hears of it only if policy accepts both legs."""
+    if not answering.take_answer(call, leg, response.body, fork=response.to.tag or ""):
+        return
+    call.step(leg, CalleeEvent.ACCEPT)
+    invite.won(call, leg)
+    if call.hunt.goal is Goal.TRANSFER:
+        transfer.answered(call, leg)
+    elif call.caller.talk.is_asked:
+        answering.offer_in_answer(call, leg)
+    elif security.settle(call, call.caller):
+        answering.answer_caller(call, leg, 200)
+
+
+def _failure(call: CallState, leg: Leg, response: Response) -> None:
+    """The callee refused: try weaker only where policy says so, else it is lost."""
+    status, reasons = response.status, read_reasons(response.headers)
+    if status in RETRY_STATUSES and _retried(call, leg, status):
+        return
+    if status in RETRY_STATUSES and leg.insisted_on_keys:
+        why = Termination.ENCRYPTION_REQUIRED
+        security.violation(call, leg, (Code.MEDIA_PLAIN_RTP,), why)
+        invite.lose(call, leg, Refused(488, why, reasons), spoken=True)
+        return
+    termination, told = causes.of_refusal(status, reasons, person=leg.habits.is_person)
+    spoken = status in SPOKEN and termination.party is not Party.TRUNK
+    invite.lose(call, leg, Refused(told, termination, reasons), spoken=spoken)
+
+
+def _retried(call: CallState, leg: Leg, status: int) -> bool:
+    """Whether a refusal that may mean "no SRTP here" has been dealt with by another offer, or by none."""
+    plan = leg.plan_retry(policy_of(call, leg), status)
+    if plan is None:
+        return False
+    if isinstance(plan, Refusal):
+        security.bid_down(call, leg, plan)
+        invite.lose(call, leg, Refused(0, plan.termination), spoken=True)
+    else:
+        security.retry(call, leg, plan, status)
+        call.count(leg.talk.refused())
+        leg.start_over(plan)
+        invite.send(call, leg)
+    return True

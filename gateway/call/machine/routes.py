@@ -1,0 +1,76 @@
+"""Where a number leads: for a user of ours who dials it or hands a call over to it, and for a trunk that does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gateway.call.legs.targets import Target, TrunkTarget, UserTarget
+from gateway.routing.dialplan import BY_NAME
+from gateway.routing.numbers import in_context, normalise
+from gateway.sip.replaces import Replaces
+from gateway.sip.uri import SipUri
+from gateway.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is tried for a number, one after the other."""
+
+    number: str
+    """As the first target gets it, or the user who is called."""
+    targets: tuple[Target, ...]
+    emergency: bool = False
+
+    @property
+    def user(self) -> str:
+        """The user of ours it leads to; empty where it leads to a trunk."""
+        return next((target.user for target in self.targets if isinstance(target, UserTarget)), "")
+
+
+def dialled(uri: SipUri, realm: str) -> str:
+    """The number a URI names: the user up to its first ``;``, in the context it counts in.
+
+    Raises:
+        SipError: 404, it cannot be dialled, or counts in a context that is not ours.
+    """
+    return in_context(normalise(uri.subscriber), uri.phone_context, realm)
+
+
+def from_user(site: Site, number: str, uri: SipUri) -> Route | None:
+    """Where a number or name leads that a user of ours dials; None: nowhere.
+
+    Args:
+        uri: where it stood: a user is found by her own name in our domain only.
+    """
+    found = site.dialplan.route_outbound(number)
+    if found is None or (found.rule_id == BY_NAME and uri.host.lower() != site.realm.lower()):
+        return None
+    if found.user:
+        return Route(found.user, (UserTarget(found.user),))
+    names: Sequence[str] = (found.trunk, *found.alternatives)
+    targets = (_over(site, name, found.number, emergency=found.emergency) for name in names)
+    return Route(found.number, tuple(targets), found.emergency)
+
+
+def to_user(site: Site, trunk: str, number: str) -> Route | None:
+    """Whom a call of this trunk rings; None: nobody."""
+    found = site.dialplan.route_inbound(trunk, number)
+    return Route(number, (UserTarget(found.user),)) if found is not None else None
+
+
+def from_trunk(site: Site, trunk: str, number: str) -> Route:
+    """Where a number leads that a trunk hands a call over to: to a user of ours, else back to that trunk and no other.
+
+    What a trunk names is never dialled over another one: that would be a call at our expense.
+    """
+    return to_user(site, trunk, number) or Route(number, (_over(site, trunk, number),))
+
+
+def back_to_trunk(site: Site, trunk: str, number: str, replaces: Replaces | None) -> Route:
+    """The way to a dialog that a trunk has with somebody else: to that trunk, whoever the number is."""
+    return Route(number, (replace(_over(site, trunk, number), replaces=replaces),))
+
+
+def _over(site: Site, name: str, number: str, *, emergency: bool = False) -> TrunkTarget:
+    return TrunkTarget(site.trunk(name), site.policies.decide(name, emergency=emergency), number)

@@ -1,0 +1,303 @@
+"""Judging the legs of a call and recording the verdict: the one place where a call meets policy and audit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.audit import record
+from gateway.audit.clean import cleaned_text
+from gateway.audit.facts import CallInfo, Checkpoint
+from gateway.base.codes import Code
+from gateway.base.errors import OLD_TLS
+from gateway.base.keying import Keying, Proto
+from gateway.base.termination import Termination
+from gateway.base.values import LegKind
+from gateway.call.legs.leg import Leg
+from gateway.call.legs.targets import TrunkTarget
+from gateway.call.machine import ending
+from gateway.call.machine.effects import Finished, WriteAudit
+from gateway.call.machine.events import TrunkFailed
+from gateway.call.machine.hunt import Goal
+from gateway.call.machine.judging import Judged, contradicted, judged, policy_of
+from gateway.call.machine.state import CallState, Phase
+from gateway.media.relay_commands import SetPeer
+from gateway.media.relay_events import SourceLearned, SourceRejected
+from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
+from gateway.policy.posture import SecurityVector
+
+
+def info(call: CallState, leg: Leg | None = None) -> CallInfo:
+    """Who and what the call's records are about; with `leg`, whose Call-ID is named beside the other side's."""
+    named = [found for found in (leg, *call.pair) if found is not None]
+    ids = {found.kind: found.call_id for found in reversed(named)}
+    browsers = [found for found in call.pair if found.kind is LegKind.BROWSER]
+    between_two = len(browsers) > 1
+    peer = next((found for found in named if between_two and found is not browsers[0]), None)
+    return CallInfo(
+        call_uid=call.facts.uid,
+        direction=call.facts.way,
+        trunk=call.trunk_id,
+        user=call.facts.user,
+        caller=parties(call)[0],
+        called=parties(call)[1],
+        browser_call_id=browsers[0].call_id if between_two else ids.get(LegKind.BROWSER, ""),
+        trunk_call_id=ids.get(LegKind.TRUNK, ""),
+        peer_call_id=peer.call_id if peer is not None else "",
+    )
+
+
+def parties(call: CallState) -> tuple[str, str]:
+    """Who calls whom, as records name them."""
+    facts = call.facts
+    return (facts.user if facts.outbound else facts.calling_number), facts.number
+
+
+def start_record(call: CallState) -> WriteAudit:
+    """call.start: the first record of every call."""
+    flow, invite = call.caller.flow, call.caller.invite
+    agent = (invite.headers.get("User-Agent") or "") if invite else ""
+    return WriteAudit(
+        record.call_start(
+            info(call),
+            call.policy,
+            source=flow.remote,
+            transport=flow.transport,
+            user_agent=agent,
+            dialled=call.facts.dialled,
+        )
+    )
+
+
+def checkpoint(call: CallState, leg: Leg) -> str:
+    """Where in the life of the call the leg is judged (POLICY A5 step 9)."""
+    if leg.keyed is not None and leg.recorded is None:
+        return Checkpoint.KEYED
+    if call.phase is Phase.ESTABLISHED:
+        return Checkpoint.CHANGE
+    if call.phase is Phase.PREPARING:
+        return Checkpoint.OFFER_RECEIVED if leg is call.caller else Checkpoint.BEFORE_OFFER
+    return Checkpoint.PROVISIONAL if leg.early_media else Checkpoint.ANSWER
+
+
+def posture_changed(
+    call: CallState,
+    leg: Leg,
+    *,
+    found: frozenset[Code] = frozenset(),
+    gone: frozenset[Code] = frozenset(),
+    kind: str = "",
+    where: str = "",
+    step: Judged | None = None,
+) -> Verdict | None:
+    """A leg is protected otherwise than it was: the one way to say so, whatever caused it.
+
+    The record comes first, then the relay is told what makes it true; the browser hears of it when the event has been
+    dealt with (`telling`). Nothing is written, commanded or told twice for one state.
+
+    Args:
+        found: weaknesses that no description shows, for example what the relay saw of the packets; they stay.
+        gone: weaknesses found before that are no more.
+        kind: D4 where signalling and media contradict each other; else the verdict's own.
+        where: the checkpoint, if it is another than the leg's state says.
+        step: the verdict on this very step, where it was made before it was taken.
+
+    Returns:
+        The verdict that was recorded, or None when nothing is new.
+    """
+    leg.history = (leg.history - gone) | found
+    vector = leg.vector
+    if leg in call.pair:
+        call.posture.update(leg.id, vector)
+    is_news = vector != leg.recorded and vector.keying is not Keying.PENDING
+    verdict = _record(call, leg, vector, kind, where, step) if is_news else None
+    _tell_relay(call, leg)
+    return verdict
+
+
+def _tell_relay(call: CallState, leg: Leg) -> None:
+    """Keys when they are new; where the peer is after each description, for the relay counts its silence from there."""
+    if leg.agreed is None or leg.agreed is leg.relay_follows:
+        return
+    leg.relay_follows = leg.agreed
+    for command in leg.relay_commands():
+        call.tell_relay(command, leg.id, again=isinstance(command, SetPeer))
+
+
+def _record(call: CallState, leg: Leg, vector: SecurityVector, kind: str, where: str, step: Judged | None) -> Verdict:
+    if step is None or not step.holds(vector, leg.recorded):
+        step = judged(call, leg, vector, leg.recorded)
+    verdict = replace(step.verdict, kind=kind or step.verdict.kind)
+    if contradicted(vector):
+        verdict = replace(verdict, termination=None)  # it is the packets that are refused; nothing is answered
+    call.emit(_leg_record(call, leg, verdict, vector, where))
+    leg.recorded = vector
+    return verdict
+
+
+def leave_none_unrecorded(call: CallState) -> None:
+    """The call ends now: a leg it agreed on, and any of an answered call, gets a record before the end if it has none.
+
+    That is a leg whose keys or whose answer never came: leg.pending, which proves nothing and says so.
+    """
+    end = next((n for n, effect in enumerate(call.out) if isinstance(effect, Finished)), len(call.out))
+    before, after = call.out[:end], call.out[end:]
+    for leg in call.pair if after else ():
+        if not leg.judged and (call.answered_at is not None or leg.is_agreed):
+            verdict = replace(judged(call, leg, leg.vector).verdict, record="leg.pending")
+            before.append(_leg_record(call, leg, verdict, leg.vector, Checkpoint.END))
+    call.out = [*before, *after]
+
+
+def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVector, where: str = "") -> WriteAudit:
+    leg.judged = True
+    return WriteAudit(
+        record.leg_record(
+            info(call, leg),
+            policy_of(call, leg),
+            verdict,
+            vector,
+            leg_id=leg.id,
+            checkpoint=where or checkpoint(call, leg),
+            before=leg.recorded,
+            source=leg.flow.remote,
+            identity=leg.flow.tls,
+        )
+    )
+
+
+def settle(call: CallState, leg: Leg) -> bool:
+    """Judge a leg as it stands: record it, or record the violation and end the call."""
+    verdict = judged(call, leg, leg.vector).verdict
+    if verdict.allowed:
+        posture_changed(call, leg)
+        return True
+    termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
+    violation(call, leg, verdict.codes, termination)
+    ending.terminate(call, termination)
+    return False
+
+
+def is_hopeless(call: CallState, leg: Leg) -> bool:
+    """Checkpoint P0: a caller that is known to be too weak is refused before anybody's phone rings."""
+    termination = weakness(call, leg)
+    if termination is not None:
+        ending.terminate(call, termination)
+    return termination is not None
+
+
+def weakness(call: CallState, leg: Leg) -> Termination | None:
+    """Why a leg cannot be used, by what is known of it already; that is recorded as a violation."""
+    verdict = judged(call, leg, leg.vector).verdict
+    if verdict.allowed:
+        return None
+    termination = verdict.termination or Termination.ENCRYPTION_REQUIRED
+    violation(call, leg, verdict.codes, termination)
+    return termination
+
+
+def violation(
+    call: CallState,
+    leg: Leg,
+    codes: tuple[Code, ...],
+    termination: Termination,
+    vector: SecurityVector | None = None,
+    *,
+    kind: str = "D1",
+    where: str = "",
+) -> None:
+    """Record that a leg, or a change of it, was refused; the refusal itself follows.
+
+    Args:
+        kind: D1 shortfall, D2 regression in mid-call, D4 signalling and media disagree (POLICY A1).
+        where: the checkpoint, if it is another than the leg's state says.
+    """
+    found = vector or leg.vector
+    codes = (*codes, *_handed_over(call, leg))
+    found = replace(found, extra_codes=found.extra_codes | frozenset(codes))  # graded as what was refused would be
+    call.refused = found.grade
+    verdict = Verdict(False, call.refused, tuple(sorted(set(codes))), kind, "leg.violation", termination)
+    call.emit(_leg_record(call, leg, verdict, found, where))
+
+
+def bid_down(call: CallState, leg: Leg, refusal: Refusal) -> None:
+    """Record that the peer agreed to SRTP in this call and now refuses it: plain media is not offered after that."""
+    plain = replace(leg.vector, keying=Keying.NONE, proto=Proto.AVP, suite=None)
+    kind = "D2" if leg.recorded is not None else "D3"
+    violation(call, leg, (refusal.code,), refusal.termination, plain, kind=kind)
+
+
+def lost_fork(call: CallState, leg: Leg, vector: SecurityVector) -> None:
+    """Record how well an answer of another phone would have protected the leg; that phone is hung up on."""
+    verdict = judged(call, leg, vector).verdict
+    lost = replace(verdict, allowed=False, record="leg.lost", termination=Termination.CANCELLED)
+    call.emit(_leg_record(call, leg, lost, vector))
+
+
+def _handed_over(call: CallState, leg: Leg) -> frozenset[Code]:
+    """What it means besides that a leg is too weak which somebody is to be handed over to."""
+    is_target = call.hunt.goal is Goal.TRANSFER and leg.id in call.hunt.ringing
+    return frozenset({Code.MID_TRANSFER_WEAKER}) if is_target else frozenset()
+
+
+def refused_offer(call: CallState, leg: Leg, refusal: Refusal) -> None:
+    """Record that policy said no before there was anything to grade."""
+    refusal = replace(refusal, also=refusal.also | _handed_over(call, leg))
+    call.emit(
+        WriteAudit(
+            record.offer_refused(
+                info(call, leg),
+                policy_of(call, leg),
+                refusal,
+                leg=leg.kind.value,
+                leg_id=leg.id,
+                checkpoint=checkpoint(call, leg),
+                source=leg.flow.remote,
+            )
+        )
+    )
+
+
+def retry(call: CallState, leg: Leg, plan: OfferPlan, status: int) -> None:
+    """Record that the secure offer was refused, before the weaker one leaves."""
+    policy = policy_of(call, leg)
+    call.emit(WriteAudit(record.offer_retry(info(call, leg), policy, plan, leg_id=leg.id, refused_status=status)))
+
+
+def dtls_violation(call: CallState, leg: Leg, termination: Termination) -> None:
+    """Record a handshake that failed or never came about; a foreign certificate is never tolerable (RFC 5763 5)."""
+    mismatch = termination is Termination.FINGERPRINT_MISMATCH
+    codes = (Code.DTLS_FP_MISMATCH,) if mismatch else (Code.EARLY_UNKEYED,)
+    violation(call, leg, codes, termination, kind="D4", where=Checkpoint.KEYED)
+
+
+def unverified_record(call: CallState, target: TrunkTarget, event: TrunkFailed) -> WriteAudit:
+    """Record that the trunk's certificate was refused, with the verifier's reason."""
+    code = Code.TLS_OLD if event.verification == OLD_TLS else Code.TLS_UNVERIFIED
+    verdict = Refusal(code, Termination.TRUNK_UNVERIFIED)
+    refused = record.offer_refused(
+        info(call), target.policy, verdict, leg="trunk", leg_id=event.leg, checkpoint=Checkpoint.BEFORE_OFFER
+    )
+    return WriteAudit({**refused, "verification": cleaned_text(event.verification)})
+
+
+def source_record(call: CallState, leg: Leg, event: SourceLearned | SourceRejected) -> WriteAudit:
+    """Record what the relay learned, or refused to learn, about where media comes from."""
+    learned = isinstance(event, SourceLearned)
+    return WriteAudit(
+        record.media_latch(
+            info(call, leg),
+            leg=leg.kind.value,
+            leg_id=leg.id,
+            address=event.address,
+            expected=isinstance(event, SourceLearned) and event.address == event.expected,
+            accepted=learned,
+            code="" if isinstance(event, SourceLearned) else event.code,
+        )
+    )
+
+
+def expect(call: CallState) -> None:
+    """At the answer, count the legs that are still being keyed as what they will be at best."""
+    for leg in call.pair:
+        if call.posture.vector(leg.id) is None:
+            call.posture.update(leg.id, leg.vector)

@@ -1,0 +1,78 @@
+"""What the browser was told of its call, its protection and the other side, and what it must still hear (RFC 3311).
+
+One rule for every cause: when an event has been dealt with, the call's posture is compared with the last report that
+went to the browser. If they differ, the browser gets a new report, at once where its dialog allows it. So whoever
+changes a leg calls `security.posture_changed` and nothing else: the record is written there, the relay's commands
+follow it, and the report leaves at the end of the same step. Several changes become one report, the latest.
+
+The report is a `Call-Security` header on an UPDATE without a description, which touches no session and cannot collide
+with an offer. A browser that does not take UPDATE (SIP.js) gets a re-INVITE that repeats the session as it is.
+"""
+
+from __future__ import annotations
+
+from gateway.base.termination import Termination
+from gateway.call.legs.leg import Leg
+from gateway.call.machine import change, direction, ending, report, transfer
+from gateway.call.machine.effects import Purpose
+from gateway.call.machine.events import ResponseIn
+from gateway.call.machine.state import CallState, Phase
+from gateway.sdp.session import Way
+
+NO_UPDATE = frozenset({405, 415, 420, 501})
+"""Answers that say: not by UPDATE. The next report goes by re-INVITE."""
+
+
+def settle(call: CallState) -> None:
+    """Tell each browser of the call what it has not heard yet, unless a report is under way or must wait."""
+    for leg in call.pair:
+        told = leg.told
+        if told is None or not _can_hear(call, leg) or report.is_told(call, leg):
+            continue
+        if told.waits or call.asks.awaits(leg.id, Purpose.UPDATE):
+            continue
+        if told.takes_update:
+            _update(call, leg)
+        elif call.phase is Phase.ESTABLISHED and leg.talk.may_offer(Way.REINVITE):
+            change.reoffer(call, leg, direction.offer_from(call.other(leg)))
+
+
+def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
+    """A response to our UPDATE."""
+    status = event.response.status
+    if status < 200 or leg.told is None:
+        return
+    call.asks.answered(event.ask)
+    if status < 300:
+        leg.told.retries = 0
+        if leg.dialog is not None:
+            leg.dialog.refresh_target(event.response)
+    elif status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
+        if not transfer.is_cut_off(call, leg, knows=status == 481):
+            ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)
+    elif status in NO_UPDATE:
+        unanswered(leg)
+    else:
+        report.missed(call, leg)
+
+
+def unanswered(leg: Leg) -> None:
+    """This browser does not know UPDATE, or says nothing to it: it is told by re-INVITE, which it cannot overlook."""
+    if leg.told is not None:
+        leg.told.takes_update = False
+        leg.told.forget()
+
+
+def again(leg: Leg) -> None:
+    """The wait is over; `settle` does the rest."""
+    if leg.told is not None:
+        leg.told.waits = False
+
+
+def _can_hear(call: CallState, leg: Leg) -> bool:
+    """Whether a request may be sent in the browser's dialog: confirmed, and acknowledged if it called."""
+    return call.live and leg.invitation.is_open and leg.dialog is not None
+
+
+def _update(call: CallState, leg: Leg) -> None:
+    call.send(leg, leg.in_dialog("UPDATE", headers=report.announce(call, leg)), leg.next_hop(), Purpose.UPDATE)

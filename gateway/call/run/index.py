@@ -1,0 +1,119 @@
+"""Which call a message belongs to: by transaction, dialog or Call-ID."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.base.values import LegId
+from gateway.call.machine import effects as fx
+from gateway.call.machine.forks import LateForks
+from gateway.sip.dialog import DialogKey
+
+if TYPE_CHECKING:
+    from gateway.call.run.runner import CallRunner
+
+_ANSWERED_ONCE = (fx.Purpose.BYE, fx.Purpose.UPDATE, fx.Purpose.OPTIONS, fx.Purpose.NOTIFY)
+"""Only the 2xx of an INVITE is repeated by its sender (RFC 3261 13.3.1.4)."""
+
+
+@dataclass
+class Entries:
+    """Under which keys one call is found."""
+
+    sent: set[str] = field(default_factory=set)
+    received: set[str] = field(default_factory=set)
+    dialogs: set[DialogKey] = field(default_factory=set)
+    call_ids: set[str] = field(default_factory=set)
+
+
+class CallIndex:
+    """Which call a transaction or dialog belongs to. Entries live exactly as long as their call.
+
+    Each call keeps the list of its own entries, so that its end looks at no other call.
+    """
+
+    def __init__(self) -> None:
+        self.sent: dict[str, tuple[CallRunner, fx.SendRequest]] = {}
+        self.received: dict[str, CallRunner] = {}
+        self.dialogs: dict[DialogKey, tuple[CallRunner, LegId]] = {}
+        self.late_forks: dict[str, LateForks] = {}
+        """By the key of an answered INVITE whose call is forgotten, until no fork can answer any more; bounded by the
+        transactions of the stack, which end at the same time."""
+        self.call_ids: dict[str, CallRunner] = {}
+        """The Call-IDs of all legs of every call."""
+        self.runners: dict[CallRunner, Entries] = {}
+        self.recorded_peers: set[int] = set()
+        """Flows to trunks whose TLS peer is in the audit log; emptied as they close."""
+
+    def begin(self, runner: CallRunner) -> None:
+        """One more call."""
+        self.runners[runner] = Entries()
+
+    def sends(self, runner: CallRunner, key: str, effect: fx.SendRequest) -> None:
+        """A request of this call has left in the transaction `key`."""
+        self.sent[key] = (runner, effect)
+        self.runners[runner].sent.add(key)
+        self._call_id(runner, effect.request.call_id)
+
+    def receives(self, runner: CallRunner, key: str, call_id: str = "") -> None:
+        """Of a request with this key something more may come for the call: an ACK, a CANCEL, or their absence."""
+        self.received[key] = runner
+        self.runners[runner].received.add(key)
+        if call_id:
+            self._call_id(runner, call_id)
+
+    def tracks(self, runner: CallRunner, key: DialogKey, leg: LegId) -> None:
+        """Requests inside this dialog belong to this leg."""
+        self.dialogs[key] = (runner, leg)
+        self.runners[runner].dialogs.add(key)
+
+    def moves(self, owner: CallRunner, runner: CallRunner, key: DialogKey, leg: LegId) -> None:
+        """A dialog is one of another call from now on, and so is its Call-ID.
+
+        What may still come of requests that were sent or received in it before stays with the call they were part of.
+        """
+        self.runners[owner].dialogs.discard(key)
+        self.runners[owner].call_ids.discard(key[0])
+        self.tracks(runner, key, leg)
+        self._call_id(runner, key[0])
+
+    def drop(self, runner: CallRunner) -> None:
+        """Forget everything of one call."""
+        entries = self.runners.pop(runner, Entries())
+        for key in entries.sent:
+            self.sent.pop(key, None)
+        for key in entries.received:
+            self.received.pop(key, None)
+        for dialog in entries.dialogs:
+            self.dialogs.pop(dialog, None)
+        for call_id in entries.call_ids:
+            self.call_ids.pop(call_id, None)
+
+    def is_living(self, call_id: str) -> bool:
+        """Whether a call, not forgotten yet, has this Call-ID on one of its legs."""
+        return call_id in self.call_ids
+
+    def done(self, key: str) -> tuple[CallRunner, fx.SendRequest] | None:
+        """Nothing more comes for a request of ours; gives whose it was."""
+        found = self.sent.pop(key, None)
+        if found is not None:
+            self.runners[found[0]].sent.discard(key)
+        return found
+
+    def answered(self, key: str, status: int) -> None:
+        """After a final response nothing more comes for a request of ours; only the 2xx of an INVITE is repeated."""
+        found = self.sent.get(key)
+        if found is not None and (status >= 300 or (status >= 200 and found[1].purpose in _ANSWERED_ONCE)):
+            self.done(key)
+
+    def acknowledged(self, key: str) -> CallRunner | None:
+        """The ACK of an INVITE we answered is in, or never comes: gives whose it is, and forgets it."""
+        runner = self.received.pop(key, None)
+        if runner is not None:
+            self.runners[runner].received.discard(key)
+        return runner
+
+    def _call_id(self, runner: CallRunner, call_id: str) -> None:
+        self.call_ids[call_id] = runner
+        self.runners[runner].call_ids.add(call_id)

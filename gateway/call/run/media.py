@@ -1,0 +1,198 @@
+"""The media of one call as the control plane drives it: its legs in a relay worker, and a DTLS handshake for each
+browser among them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+
+from gateway.base.errors import MediaError
+from gateway.base.keying import DtlsRole
+from gateway.base.termination import Termination
+from gateway.base.values import LegId
+from gateway.call.machine import events
+from gateway.call.run.edge import attempt
+from gateway.media.relay_call import LegCounters, RelayCall
+from gateway.media.relay_client import RelayPool
+from gateway.media.relay_commands import CloseLeg, IcePort, LegCommand, OpenLeg, SendDtls, SetKeys
+from gateway.media.relay_events import DtlsReceived, IceValidated, LegFailed, LegOpened, RelayEvent
+from gateway.sdp.keying import Fingerprint
+from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
+from gateway.webrtc.handshake import Handshake
+
+_FAILURES = {DtlsFailure.FINGERPRINT_MISMATCH: Termination.FINGERPRINT_MISMATCH}
+
+MediaEvent = LegOpened | LegFailed | RelayEvent | events.DtlsConnected | events.DtlsFailed
+"""What a call is told of its media: events of the relay as they are, and how its handshakes ended."""
+
+Listener = Callable[[MediaEvent], None]
+Ends = tuple[Callable[[bytes], None], Callable[[DtlsEndpoint], None], Callable[[Callable[[], None]], None]]
+
+
+class CallMedia:
+    """Owns the legs of one call in a relay worker and their handshakes; tells `listener` what happens to them.
+
+    Args:
+        broken: told of an error nobody foresaw, which must not reach the relay's other calls.
+        affinity: who takes part in the call, asked when the first leg is opened (`RelayPool.open`).
+    """
+
+    def __init__(
+        self,
+        pool: RelayPool,
+        identity: DtlsIdentity,
+        listener: Listener,
+        broken: Callable[[Exception], None],
+        affinity: Callable[[], frozenset[Hashable]] = frozenset,
+    ) -> None:
+        self._pool, self._identity, self._listener, self._broken = pool, identity, listener, broken
+        self._affinity = affinity
+        self._call: RelayCall | None = None
+        self._handshakes: dict[LegId, Handshake] = {}
+        self._wanted: set[LegId] = set()
+        """Legs that are being opened."""
+        self._given_up: set[LegId] = set()
+        """Those of them that were closed meanwhile."""
+        self._door = asyncio.Lock()
+        """Legs are opened one after the other: the first finds the worker all of them share."""
+        self._closed = False
+
+    async def open(self, *commands: OpenLeg) -> None:
+        """Open legs, together if they are the first; tells `LegOpened` or `LegFailed` of each."""
+        self._wanted |= {command.leg for command in commands}
+        for command in commands:
+            if isinstance(command.place, IcePort):
+                self._handshakes[command.leg] = self._handshake(command.leg)
+        async with self._door:
+            await self._open(commands)
+
+    def carry_out(self, command: LegCommand | CloseLeg) -> None:
+        """Have the relay carry out a command about legs that are open; before the first one there is nobody to tell.
+
+        Raises:
+            MediaError: the address of a peer is not an IP address.
+        """
+        if isinstance(command, CloseLeg):
+            self._drop(command.leg)
+        if self._call is not None and not self._closed:
+            self._call.send(command)
+
+    def adopt(self, leg: LegId, other: CallMedia, from_leg: LegId) -> None:
+        """Take over a leg of another call with its handshake, under a number of this one.
+
+        Raises:
+            MediaError: it cannot be had, and nothing has changed.
+        """
+        if self._call is None or self._closed or other._call is None or other._closed:
+            raise MediaError("a call has no relay")
+        self._call.adopt(leg, other._call, from_leg)
+        handshake = other._handshakes.pop(from_leg, None)
+        if handshake is not None:
+            self._handshakes[leg] = handshake
+            handshake.move_to(*self._ends(leg))
+
+    def start_dtls(self, leg: LegId, role: DtlsRole, fingerprints: Sequence[Fingerprint]) -> None:
+        """The fingerprint of a browser is known; tells `DtlsConnected` or `DtlsFailed` in the end."""
+        if leg in self._handshakes:
+            self._handshakes[leg].start(role, fingerprints)
+
+    def release_keys(self, leg: LegId) -> None:
+        """The record of a finished handshake is written: let media flow."""
+        handshake = self._handshakes.get(leg)
+        keys = handshake.keys if handshake is not None else None
+        if keys is not None:
+            self.carry_out(SetKeys(leg, keys.suite.name, keys.tx, keys.rx))
+
+    async def close(self) -> LegCounters:
+        """End handshakes and legs; gives the final counters of every leg there was."""
+        while self._handshakes:
+            self._handshakes.popitem()[1].close()
+        self._closed = True
+        return await self._call.close() if self._call is not None else {}
+
+    async def _open(self, commands: Sequence[OpenLeg]) -> None:
+        commands = [command for command in commands if command.leg not in self._given_up]
+        if self._call is None and commands and not self._closed:
+            await self._begin(commands)
+        else:
+            for command in commands:
+                await self._add(command)
+        for command in commands:
+            self._wanted.discard(command.leg)
+            if command.leg in self._given_up and self._call is not None:
+                self._call.send(CloseLeg(command.leg))
+
+    async def _begin(self, commands: Sequence[OpenLeg]) -> None:
+        try:
+            call = await self._pool.open(*commands, listener=self._relay_event, affinity=self._affinity())
+        except MediaError as error:
+            for command in commands:
+                self._tell(LegFailed(command.leg, str(error)))
+            return
+        self._call = call
+        if self._closed:
+            await call.close()
+        for opened in list(call.legs.values()):
+            self._tell(opened)
+
+    async def _add(self, command: OpenLeg) -> None:
+        if self._closed or self._call is None:
+            return
+        try:
+            opened = await self._call.open(command)
+        except MediaError as error:
+            self._tell(LegFailed(command.leg, str(error)))
+        else:
+            self._tell(opened)
+
+    def _tell(self, event: MediaEvent) -> None:
+        """Nothing is told of a call that ended, or of a leg that was given up while it was being opened."""
+        leg = event.leg if isinstance(event, LegOpened | LegFailed) else None
+        if not self._closed and leg not in self._given_up:
+            self._listener(event)
+
+    def _drop(self, leg: LegId) -> None:
+        handshake = self._handshakes.pop(leg, None)
+        if handshake is not None:
+            handshake.close()
+        if leg in self._wanted:
+            self._given_up.add(leg)
+
+    def _relay_event(self, event: RelayEvent) -> None:
+        if not self._closed:
+            self._guarded(lambda: self._take(event))
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        error = attempt(step)
+        if error is not None:
+            self._broken(error)
+
+    def _take(self, event: RelayEvent) -> None:
+        if not isinstance(event, DtlsReceived | IceValidated):
+            self._listener(event)
+            return
+        handshake = self._handshakes.get(event.leg)
+        if handshake is None:
+            return
+        if isinstance(event, DtlsReceived):
+            handshake.receive(event.data)
+        else:
+            handshake.validated()
+
+    def _handshake(self, leg: LegId) -> Handshake:
+        return Handshake(self._identity, *self._ends(leg))
+
+    def _ends(self, leg: LegId) -> Ends:
+        """Where the datagrams, the outcome and the errors of a handshake go."""
+        return (
+            lambda data: self.carry_out(SendDtls(leg, data)),
+            lambda endpoint: self._listener(_outcome(leg, endpoint)),
+            self._guarded,
+        )
+
+
+def _outcome(leg: LegId, endpoint: DtlsEndpoint) -> events.DtlsConnected | events.DtlsFailed:
+    if endpoint.keys is not None and endpoint.state is DtlsState.CONNECTED:
+        return events.DtlsConnected(leg, endpoint.keys.suite, endpoint.version, endpoint.fingerprint_algorithm)
+    failure = endpoint.failure or DtlsFailure.HANDSHAKE
+    return events.DtlsFailed(leg, _FAILURES.get(failure, Termination.DTLS_FAILED))

@@ -1,0 +1,152 @@
+"""Asks trunks by OPTIONS whether they are there (RFC 3261 11), and knows which are down (`trunks.health`)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+from gateway.base.counters import Counter
+from gateway.base.errors import GatewayError, TransportError
+from gateway.base.values import HostPort
+from gateway.call.run.services import Services
+from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
+from gateway.sip.flow import Flow
+from gateway.sip.message import Headers, Request
+from gateway.trunks.health import PROBE_SECONDS, TRY_SECONDS, TrunkHealth
+
+log = logging.getLogger(__name__)
+
+TOKEN_LENGTH = 16
+LOTS = 36**4
+
+
+class TrunkProbes:
+    """One question at a time for each trunk; whoever wants to know meanwhile waits for the same answer."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._health = TrunkHealth()
+        self._asked: dict[str, asyncio.Future[bool]] = {}
+        """Questions under way, by the key of their transaction."""
+        self._asking: dict[str, asyncio.Task[bool]] = {}
+        self._again: dict[str, asyncio.TimerHandle] = {}
+        self._stopped = False
+
+    @property
+    def down(self) -> int:
+        """How many trunks are down."""
+        return self._health.down
+
+    def is_down(self, trunk: str) -> bool:
+        """Whether calls to this trunk are only tried."""
+        return self._health.is_down(trunk)
+
+    async def connect(self, trunk: str) -> Flow:
+        """A flow to the trunk; one that is down gets little time.
+
+        Raises:
+            TransportError: as `SipSender.connect`; a trunk that cannot be reached is down from then on.
+        """
+        asked_at = self._services.clock()
+        try:
+            async with asyncio.timeout(TRY_SECONDS if self.is_down(trunk) else None):
+                return await self._services.sip.connect(trunk)
+        except TimeoutError as error:
+            raise TransportError(f"trunk {trunk}: no connection in time") from error
+        except TransportError as error:
+            if not error.verification:
+                self._silent(trunk, asked_at, "no connection")
+            raise
+
+    async def answers(self, trunk: str) -> bool:
+        """Ask the trunk now; False when it says nothing within `PROBE_SECONDS`."""
+        return await asyncio.shield(self._ask(trunk))
+
+    def heard(self, trunk: str) -> None:
+        """A message came from this trunk."""
+        if not self._health.heard(trunk, self._services.clock()):
+            return
+        log.warning("trunk=%s state=down->up", trunk)
+        if timer := self._again.pop(trunk, None):
+            timer.cancel()
+
+    def take(self, event: ResponseReceived | RequestTimeout | TransportFailed) -> bool:
+        """Whether the event was about a question of ours."""
+        asked = self._asked.get(event.key)
+        if asked is None:
+            return False
+        if not asked.done() and not (isinstance(event, ResponseReceived) and event.response.status < 200):
+            asked.set_result(isinstance(event, ResponseReceived))
+        return True
+
+    def stop(self) -> None:
+        """Ask nothing more."""
+        self._stopped = True
+        for timer in self._again.values():
+            timer.cancel()
+        for task in self._asking.values():
+            task.cancel()
+
+    def _ask(self, trunk: str) -> asyncio.Task[bool]:
+        task = self._asking.get(trunk)
+        if task is None:
+            task = self._asking[trunk] = asyncio.get_running_loop().create_task(self._probe(trunk))
+            task.add_done_callback(lambda _: self._asking.pop(trunk, None))
+        return task
+
+    async def _probe(self, trunk: str) -> bool:
+        asked_at = self._services.clock()
+        self._services.counters.add(Counter.TRUNK_PROBES)
+        answered = await self._answer(trunk)
+        if answered:
+            self.heard(trunk)
+        else:
+            self._silent(trunk, asked_at, "no answer to OPTIONS")
+        return answered
+
+    async def _answer(self, trunk: str) -> bool:
+        """Any final response means that somebody is there."""
+        key = ""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                flow = await self._services.sip.connect(trunk)
+                key = self._services.sip.send_request(self._options(trunk), flow)
+                self._asked[key] = asyncio.get_running_loop().create_future()
+                return await self._asked[key]
+        except (TimeoutError, GatewayError):
+            return False
+        finally:
+            self._asked.pop(key, None)
+
+    def _options(self, trunk: str) -> Request:
+        site = self._services.sites.current
+        target = site.trunk(trunk).target
+        uri, tokens = f"sip:{HostPort(target.host, target.port)}", self._services.tokens
+        headers = Headers(
+            [
+                ("From", f"<sip:gateway@{site.realm}>;tag={tokens(TOKEN_LENGTH)}"),
+                ("To", f"<{uri}>"),
+                ("Call-ID", tokens(TOKEN_LENGTH)),
+                ("CSeq", "1 OPTIONS"),
+                ("Accept", "application/sdp"),
+            ]
+        )
+        return Request("OPTIONS", uri, headers)
+
+    def _silent(self, trunk: str, asked_at: float, why: str) -> None:
+        if self._health.silent(trunk, asked_at):
+            self._services.counters.add(Counter.TRUNK_DOWN)
+            log.warning("trunk=%s state=up->down reason=%s", trunk, why)
+        if self._health.is_down(trunk) and not self._stopped and trunk not in self._again:
+            self._ask_later(trunk)
+
+    def _ask_later(self, trunk: str) -> None:
+        lot = int(self._services.tokens(4), 36) / LOTS
+        pause = self._health.pause(trunk, lot)
+        self._again[trunk] = asyncio.get_running_loop().call_later(pause, partial(self._due, trunk))
+
+    def _due(self, trunk: str) -> None:
+        self._again.pop(trunk, None)
+        if not self._stopped and self.is_down(trunk):
+            self._ask(trunk)

@@ -1,0 +1,135 @@
+"""What a call sends to its peers, and over which connection when the one it should leave on is gone."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.base.errors import TransportError
+from gateway.base.values import LegId
+from gateway.call.machine import effects as fx
+from gateway.call.machine import events
+from gateway.call.run.edge import attempt
+from gateway.call.run.index import CallIndex
+from gateway.call.run.seeker import record_peer
+from gateway.call.run.services import Services
+from gateway.sip.flow import Flow, objection
+
+if TYPE_CHECKING:
+    from gateway.call.run.runner import CallRunner
+
+log = logging.getLogger(__name__)
+
+MAX_REINVITES_KEPT = 4
+"""Re-INVITEs of ours whose 2xx may still be repeated (RFC 3261 13.2.2.4); older ones were acknowledged long ago."""
+
+
+class Sender:
+    """The requests and responses of one call."""
+
+    def __init__(self, runner: CallRunner, services: Services, index: CallIndex) -> None:
+        self._runner, self._services, self._index = runner, services, index
+        self._invites: dict[int, str] = {}
+        """Transactions of our INVITEs that have begun a leg, by their number."""
+        self._invite_of: dict[LegId, str] = {}
+        """The last of them for each leg."""
+        self._reinvites: deque[str] = deque()
+        self._sent_again: set[int] = set()
+        """Asks whose connection broke; one entry at most for each request of the call."""
+
+    def invite_of(self, leg: LegId) -> str:
+        """The transaction of the INVITE that began a leg, "" where we sent none."""
+        return self._invite_of.get(leg, "")
+
+    def send(self, effect: fx.SendRequest | fx.SendAck) -> None:
+        """Send, over a new connection if need be; an INVITE that begins a leg has had one just now."""
+        begins = isinstance(effect, fx.SendRequest) and effect.purpose is fx.Purpose.INVITE
+        if self._is_cut(effect) and not begins:
+            self._runner.spawn(self._reconnect(effect))
+        else:
+            self._send_over(effect)
+
+    def sends_again(self, sent: fx.SendRequest) -> bool:
+        """Whether a request whose connection broke under it goes once more, over a new one.
+
+        A peer that closes an idle connection may do so while our request is on its way: it never saw it. If it did, it
+        answers the second one 481, or like the first. An INVITE that begins a call is not sent twice.
+        """
+        if sent.purpose is fx.Purpose.INVITE or sent.ask in self._sent_again or not self._is_cut(sent):
+            return False
+        self._sent_again.add(sent.ask)
+        self._runner.spawn(self._reconnect(sent))
+        return True
+
+    def cancel(self, effect: fx.CancelInvite) -> None:
+        """CANCEL an INVITE, if it has left."""
+        if effect.ask in self._invites:
+            self._services.sip.cancel(self._invites[effect.ask], effect.headers)
+
+    def respond(self, effect: fx.Respond) -> None:
+        """Answer a request of a peer."""
+        if effect.response.cseq.method == "INVITE" and 200 <= effect.response.status < 300:
+            if effect.key not in self._index.received:
+                self._index.receives(self._runner, effect.key)  # only there something follows: an ACK, or none
+        log.debug("call=%s sent=%d %s", self._runner.id, effect.response.status, effect.response.cseq.method)
+        self._services.sip.respond(effect.key, effect.response)
+
+    def _send_over(self, effect: fx.SendRequest | fx.SendAck) -> None:
+        if isinstance(effect, fx.SendAck):
+            self._services.sip.send_ack(effect.request, effect.flow)
+        else:
+            self._send_request(effect)
+
+    def _send_request(self, effect: fx.SendRequest) -> None:
+        key = self._services.sip.send_request(effect.request, effect.flow)
+        if self._runner.state.end.forgotten:
+            return
+        self._index.sends(self._runner, key, effect)
+        if effect.purpose is fx.Purpose.INVITE:
+            self._invites[effect.ask] = self._invite_of[effect.leg] = key
+        elif effect.purpose is fx.Purpose.REINVITE:
+            self._reinvites.append(key)
+            if len(self._reinvites) > MAX_REINVITES_KEPT:
+                self._index.done(self._reinvites.popleft())
+
+    def _is_cut(self, effect: fx.SendRequest | fx.SendAck) -> bool:
+        """Whether the connection this should leave on is gone and can be had anew, as that to a trunk can."""
+        flow, leg = effect.flow, self._runner.state.legs.get(effect.leg)
+        can_be_had = leg is not None and leg.habits.reconnects
+        return can_be_had and flow.is_reliable and not self._services.sip.is_open(flow)
+
+    async def _reconnect(self, effect: fx.SendRequest | fx.SendAck) -> None:
+        """Send over a new connection to where the request goes (RFC 3261 18.1.1), if one proves as much as the first.
+
+        Several requests of a call wait for the same connection and leave in their order.
+        """
+        flow = await self._new_connection(effect)
+        if flow is None:
+            if isinstance(effect, fx.SendRequest):
+                self._runner.feed(events.RequestFailed(effect.ask, transport=True))
+            return
+        error = attempt(lambda: self._send_over(replace(effect, flow=flow)))
+        if error is not None:
+            self._runner.cannot_carry_out(effect, error)
+
+    async def _new_connection(self, effect: fx.SendRequest | fx.SendAck) -> Flow | None:
+        leg, method = self._runner.state.legs.get(effect.leg), effect.request.method
+        if leg is None or leg.founding.trunk is None:
+            return None
+        trunk = leg.founding.trunk
+        try:
+            flow = await self._services.sip.reconnect(trunk, effect.flow, leg.place_of(effect.request))
+        except TransportError as error:
+            if leg.heard_on is None or not self._services.sip.is_open(leg.heard_on):
+                log.warning("call=%s trunk=%s cannot send %s: %s", self._runner.id, trunk, method, error.why)
+                return None
+            flow = leg.heard_on  # one that the trunk opened, when it cannot be reached from here
+        record_peer(self._services, self._index, trunk, flow)
+        if why := objection(flow, leg.founding):
+            self._runner.feed(events.FlowRefused(leg.id, flow, method, why, 0))
+            return None
+        log.debug("call=%s %s over a new connection flow=%s", self._runner.id, method, flow)
+        self._runner.feed(events.FlowMoved(leg.id, flow))
+        return flow

@@ -1,0 +1,76 @@
+"""What calls need from the rest of the gateway, as narrow protocols and one bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.audit.log import AuditLog
+from gateway.base.counters import Counters
+from gateway.base.values import HostPort, TokenSource
+from gateway.call.run.lookup import NameLookups
+from gateway.call.legs.places import OwnPlaces
+from gateway.call.legs.trunk import KeySource
+from gateway.media.relay_client import RelayPool
+from gateway.sip.address import NameAddr
+from gateway.sip.flow import Flow
+from gateway.sip.message import Request, Response
+from gateway.site import Sites
+from gateway.webrtc.dtls import DtlsIdentity
+
+
+class SipSender(Protocol):
+    """The SIP endpoint as calls use it; `net.endpoint.SipEndpoint` has this shape."""
+
+    def send_request(self, request: Request, flow: Flow) -> str: ...
+
+    def send_ack(self, request: Request, flow: Flow) -> None: ...
+
+    def respond(self, key: str, response: Response) -> None: ...
+
+    def cancel(self, key: str, headers: Sequence[tuple[str, str]] = ()) -> None: ...
+
+    def signed_in(self, flow: Flow, user: str) -> bool: ...
+
+    async def connect(self, trunk_name: str) -> Flow: ...
+
+    def is_open(self, flow: Flow) -> bool: ...
+
+    async def reconnect(self, trunk_name: str, lost: Flow, place: HostPort | None) -> Flow: ...
+
+
+class Bound(Protocol):
+    """What of a binding a call needs: the connection, and the Contact registered over it."""
+
+    @property
+    def flow(self) -> Flow: ...
+
+    @property
+    def contact(self) -> NameAddr: ...
+
+
+class Locator(Protocol):
+    """Where users can be reached; `location.service.Location` has this shape."""
+
+    async def locate(self, user: str) -> Sequence[Bound]: ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a call may use; made once by the composition root."""
+
+    sites: Sites
+    """The site is looked at when something begins, and kept by it."""
+    sip: SipSender
+    pool: RelayPool
+    identity: DtlsIdentity
+    audit: AuditLog
+    counters: Counters
+    tokens: TokenSource
+    new_key: KeySource
+    clock: Callable[[], float]
+    own: OwnPlaces
+    """Where this gateway itself is reached: media is never sent there."""
+    lookups: NameLookups = field(default_factory=NameLookups)
+    """DNS for the host names of trunks' media, shared by all calls."""

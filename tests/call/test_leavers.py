@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.base.crypto_suite import AEAD_AES_128_GCM
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId, LegKind
 from gateway.call.machine import effects as fx
@@ -15,6 +16,7 @@ from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose, Timer
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import CloseLeg, Unroute
+from gateway.policy.model import effective_policy
 from tests.call.machine_scene import MachineScene, sdes_answer, vector
 from tests.call.test_setup import finished
 from tests.call.test_transfer import THIRD, hears, refer, sent, talking, target_answers, told
@@ -229,6 +231,14 @@ def test_a_place_the_relay_had_no_room_for_is_not_closed_there() -> None:
     scene = MachineScene(others=(made_trunk("sip:other.example", name="other"),)).begin().connect()
     scene.feed(relay.LegFailed(LegId(2), "no_port"))
     assert scene.relayed(CloseLeg) == []
+
+
+def test_an_emergency_call_stays_one_when_who_was_called_is_handed_over() -> None:
+    scene = talking()
+    scene.state.policy = effective_policy(Profile.STRICT, "pbx", emergency=True)
+    target_answers(refer(scene))
+    hears(scene)
+    assert scene.state.policy.emergency
 
 
 @pytest.mark.parametrize(("transport", "goodbyes"), [(False, 1), (True, 0)])

@@ -176,8 +176,8 @@ def failed(call: CallState, why: Refused) -> None:
 
 
 def answered(call: CallState, leg: Leg) -> None:
-    """The target answered and policy accepts it."""
-    call.policy = leg.policy or call.policy
+    """The target answered and policy accepts it. An emergency call stays one, whoever is joined with it."""
+    call.policy = call.policy if call.policy.emergency else leg.policy or call.policy
     joined(call, leg)
 
 

@@ -1,7 +1,7 @@
 """One side of a call: what it agreed on by offer and answer, and how that protects it; its signalling is `user_agent`.
 
 There is one kind of leg, with two profiles: what a browser or a trunk negotiates, and what is expected of either, is
-the business of `browser_leg` and `trunk_leg`. Nobody else asks which of the two a leg is.
+the business of `legs.browser` and `legs.trunk`. Nobody else asks which of the two a leg is.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What carries out the effects of calls: sockets, timers, tasks, the relay."""

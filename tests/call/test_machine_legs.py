@@ -59,10 +59,13 @@ test_a_call_keeps_its_promises_whoever_comes_and_goes = LegsMachine.TestCase
 
 @pytest.mark.skipif(not SEARCHING, reason="the long form is for `make fuzz`")
 @pytest.mark.timeout(3600)
-def test_it_keeps_them_for_a_hundred_thousand_steps(pytestconfig: pytest.Config) -> None:
+def test_it_keeps_them_for_a_hundred_thousand_steps(
+    pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
+) -> None:
     LegsMachine.played = calls = 0
     while LegsMachine.played < STEPS:
         run_state_machine_as_test(LegsMachine, settings=_settings(200))
         calls += 200
     reporter: TerminalReporter = pytestconfig.pluginmanager.getplugin("terminalreporter")
-    reporter.write_line(f"\nplayed {LegsMachine.played} steps of {calls} calls whose legs come and go")
+    with capsys.disabled():
+        reporter.write_line(f"\nplayed {LegsMachine.played} steps of {calls} calls whose legs come and go")

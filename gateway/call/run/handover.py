@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from gateway.base.errors import MediaError
 from gateway.base.values import LegId
+from gateway.call.legs.leg import Leg
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events
 from gateway.call.machine.events import Handed
 from gateway.call.machine.handed import PENDING, hand_out, is_same_peer
 from gateway.call.run.index import CallIndex
-from gateway.call.legs.leg import Leg
 from gateway.sip.events import RequestReceived
 from gateway.sip.flow import objection
 from gateway.sip.replaces import Named, Replaces, answer_to, read_replaces

@@ -14,23 +14,23 @@ from gateway.base.counters import Counter
 from gateway.base.errors import MediaError
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
+from gateway.call.legs.leg import Leg
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events, lines
 from gateway.call.machine.call import Call
-from gateway.call.run.clocks import Clocks
-from gateway.call.run.edge import attempt
 from gateway.call.machine.final import final_record
 from gateway.call.machine.forks import LateForks
 from gateway.call.machine.handed import takes_part
+from gateway.call.machine.state import CallState, Phase
+from gateway.call.run.clocks import Clocks
+from gateway.call.run.edge import attempt
 from gateway.call.run.handover import Handover
 from gateway.call.run.index import CallIndex
-from gateway.call.legs.leg import Leg
 from gateway.call.run.media import CallMedia
 from gateway.call.run.probes import TrunkProbes
 from gateway.call.run.seeker import Seeker
 from gateway.call.run.sender import Sender
 from gateway.call.run.services import Locator, Services
-from gateway.call.machine.state import CallState, Phase
 from gateway.media import relay_events as relay
 from gateway.media.relay_call import LegCounters
 from gateway.media.relay_commands import OpenLeg

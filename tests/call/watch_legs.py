@@ -78,9 +78,10 @@ class LegsWatcher:
             case LegOpened() if event.leg in self.places:
                 self.opened.add(event.leg)
                 self.known.add(event.leg)
-            case events.ConnectionClosed() if self.scene.kind(event.leg) is LegKind.BROWSER:
-                dialog = self.scene.state.legs[event.leg].dialog
-                self.left |= {(event.leg, dialog.remote_tag)} if dialog is not None else set()
+            case events.ConnectionClosed():
+                self._cut(event.leg)
+            case events.AckMissing(transport=True):
+                self._cut(_leg_of(event.key))
             case events.TakenOver():
                 self._take_in(event.handed.leg)
             case LegFailed():
@@ -94,6 +95,12 @@ class LegsWatcher:
                 self._final(self.asked[event.ask], event.response)
             case _:
                 pass
+
+    def _cut(self, leg: LegId) -> None:
+        """A browser whose connection is gone cannot be told goodbye."""
+        dialog = self.scene.state.legs[leg].dialog
+        if dialog is not None and self.scene.kind(leg) is LegKind.BROWSER:
+            self.left.add((leg, dialog.remote_tag))
 
     def _take_in(self, leg: Leg) -> None:
         """The relay has its place already, and its dialog is confirmed."""
@@ -203,7 +210,7 @@ class LegsWatcher:
         assert self.byes[dialog] == 1, "one BYE for each dialog"
 
     def _respond(self, effect: fx.Respond) -> None:
-        leg = CALLER if effect.key == "invite-key" else LegId(int(effect.key.partition("-")[0]))
+        leg = _leg_of(effect.key)
         self._to(self.scene.kind(leg), effect.response, leg)
         assert self.finals[effect.key] == 0, "nothing follows a final response"
         if effect.response.status >= 200:
@@ -308,3 +315,8 @@ class LegsWatcher:
         for dialog in self.confirmed:
             assert self.byes[dialog] or dialog in self.left, "each dialog is ended"
         assert self.audited.count("call.start") == 1
+
+
+def _leg_of(key: str) -> LegId:
+    """Whose request has this key."""
+    return CALLER if key == "invite-key" else LegId(int(key.partition("-")[0]))

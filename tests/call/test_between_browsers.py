@@ -202,7 +202,7 @@ def test_who_ends_a_hold_by_an_answer_is_heard_again() -> None:
         leg.told.takes_update = False
     from_peer(scene, CALLER, "INVITE", OFFER.replace(b"a=sendrecv", b"a=inactive"), cseq=5)
     scene.feed(events.AckIn("browser-1-INVITE-5", request("ACK", cseq=5)))
-    pages = Pages(scene)
+    pages = Callers(scene)
     pages.rest()
     scene.clear().feed(relay.MediaUnsent(BOB, "no route"))
     pages.rest()
@@ -281,7 +281,7 @@ def test_a_call_that_is_never_keyed_claims_nothing_for_either_leg() -> None:
     assert security.info(scene.state).direction == "internal"
 
 
-class Pages:
+class Callers:
     """Plays both pages in mid-call: each may change the session, refuse a change or a report, and be slow."""
 
     def __init__(self, scene: MachineScene) -> None:
@@ -394,7 +394,7 @@ def test_when_both_pages_rest_each_has_heard_all_and_media_passes_as_both_want(
             assert leg.told is not None
             leg.told.takes_update = False
     answered(scene)
-    pages = Pages(scene)
+    pages = Callers(scene)
     for kind, side, what in steps:
         match kind:
             case "answers":

@@ -307,7 +307,7 @@ def test_records_of_losers_and_winner_name_their_legs_and_there_is_one_end(scene
     assert sum(isinstance(e, fx.Finished) for e in scene.all) == 1
 
 
-class Player:
+class ThreeBrowsers:
     """Plays three browsers as the SIP stack promises: one failure ends an INVITE, a 2xx may come again."""
 
     def __init__(self, scene: MachineScene) -> None:
@@ -389,7 +389,7 @@ def test_whatever_three_browsers_do_one_is_the_call_at_most_and_nothing_is_left_
     by: Callable[..., MachineScene], steps: list[tuple[LegId, str]]
 ) -> None:
     scene = by().begin().locate()
-    player = Player(scene)
+    player = ThreeBrowsers(scene)
     for step in steps:
         player.play(step)
         state = scene.state

@@ -58,7 +58,7 @@ def dial_another(page: SoftphonePage, number: str) -> None:
     page.dial(number)
 
 
-@pytest.mark.parametrize("which", CALLS)
+@pytest.mark.parametrize("which", ["plain with prefer", pytest.param("strict with strict", marks=pytest.mark.slow)])
 def test_a_page_joins_its_two_calls_by_jssip(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone], which: str
 ) -> None:
@@ -143,6 +143,7 @@ def test_a_phone_joins_two_pages_it_has_called_through_its_trunk(
     bob.wait_state("ended")
 
 
+@pytest.mark.slow
 def test_a_phone_hands_a_page_over_to_somebody_it_speaks_with_behind_its_trunk(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone], colleague: Phone
 ) -> None:
@@ -201,6 +202,7 @@ def sip_js(stage: Stage, chromium: Browser, page_server: PageServer) -> Iterator
     assert opened.errors == []
 
 
+@pytest.mark.slow
 def test_a_page_joins_its_two_calls_by_sip_js(stage: Stage, sip_js: SipJsPage, phones: Callable[..., Phone]) -> None:
     first = phones(PLAIN, play=stage.tone_of(A), timeline=True)
     second = phones("603", play=stage.tone_of(B), timeline=True)

@@ -179,6 +179,7 @@ def test_three_pages_of_a_user_ring_for_a_trunk_and_one_answers(
     nothing_left_of_the_losers(stage, uid, {"browser", "trunk"})
 
 
+@pytest.mark.slow
 def test_a_page_that_closes_while_it_rings_leaves_the_others_ringing_and_a_decline_ends_it_for_all(
     stage: Stage, page: SoftphonePage, pages: Callable[..., list[SoftphonePage]]
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_page_that_closes_while_it_rings_leaves_the_others_ringing_and_a_decli
     assert "declined" in page.text("reason")
 
 
+@pytest.mark.slow
 def test_a_caller_who_gives_up_stops_all_pages(page: SoftphonePage, pages: Callable[..., list[SoftphonePage]]) -> None:
     ringing = pages("bob")
     page.dial("bob")

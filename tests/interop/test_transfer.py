@@ -94,9 +94,10 @@ PAIRS = {
     "strict to strict": (STRICT, {"srtp": "mandatory"}, "604", {"srtp": "mandatory"}),
     "prefer to plain network, both keyed": ("603", {"srtp": "optional"}, "602", {"srtp": "optional"}),
 }
+MARKS = {"plain to strict": pytest.mark.slow, "prefer to plain network, both keyed": pytest.mark.slow}
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", [pytest.param(pair, marks=MARKS.get(pair, ())) for pair in PAIRS])
 def test_a_page_hands_a_phone_over_to_another_one_without_a_gap(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone], pair: str
 ) -> None:
@@ -212,6 +213,7 @@ def test_the_button_of_the_page_hands_a_phone_over_and_says_so(
     assert second.heard(*TONES).order == (A,)
 
 
+@pytest.mark.slow
 def test_after_a_transfer_to_a_busy_phone_the_two_speak_on(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone]
 ) -> None:
@@ -230,6 +232,7 @@ def test_after_a_transfer_to_a_busy_phone_the_two_speak_on(
     assert stage.gateway.final(call_uid(stage))["termination"] == "hangup-browser"
 
 
+@pytest.mark.slow
 def test_a_target_nobody_answers_is_given_up_and_the_call_goes_on(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone]
 ) -> None:
@@ -300,6 +303,7 @@ def test_a_phone_hands_a_page_over_to_another_page_which_hears_it_and_is_told_wh
     assert first.heard(*TONES).order == (BROWSER_HERTZ,)
 
 
+@pytest.mark.slow
 def test_a_page_hands_a_phone_over_to_another_page(
     stage: Stage, page: SoftphonePage, bob: SoftphonePage, phones: Callable[..., Phone]
 ) -> None:
@@ -321,6 +325,7 @@ def test_a_page_hands_a_phone_over_to_another_page(
     assert first.heard(*TONES).order[-1] == BROWSER_HERTZ
 
 
+@pytest.mark.slow
 def test_a_page_that_closes_right_after_its_refer_does_not_stop_the_search(
     stage: Stage, chromium: Browser, phones: Callable[..., Phone]
 ) -> None:
@@ -356,6 +361,7 @@ def test_a_page_that_hangs_up_right_after_its_refer_does_not_stop_the_search(
     assert second.heard(*TONES).order == (A,)
 
 
+@pytest.mark.slow
 def test_who_stays_hangs_up_during_the_search_and_everybody_is_let_go(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone]
 ) -> None:
@@ -371,6 +377,7 @@ def test_who_stays_hangs_up_during_the_search_and_everybody_is_let_go(
 
 
 @needs_baresip
+@pytest.mark.slow
 def test_baresip_hands_a_page_over_to_another_page(
     stage: Stage, page: SoftphonePage, bob: SoftphonePage, baresip: Callable[..., Baresip]
 ) -> None:
@@ -415,6 +422,7 @@ def test_a_page_on_sipjs_hands_a_phone_over(stage: Stage, sipjs: SipJsPage, phon
     assert second.heard(*TONES).order == (A,)
 
 
+@pytest.mark.slow
 def test_a_page_on_sipjs_that_stays_hears_the_new_party_and_is_told_by_re_invite(
     stage: Stage, sipjs: SipJsPage, bob: SoftphonePage, phones: Callable[..., Phone]
 ) -> None:
@@ -433,6 +441,7 @@ def test_a_page_on_sipjs_that_stays_hears_the_new_party_and_is_told_by_re_invite
     sipjs.wait_state("Terminated")
 
 
+@pytest.mark.slow
 def test_a_phone_that_holds_the_page_hands_it_over_and_the_page_hears_and_speaks_again(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone], colleague: Phone
 ) -> None:

@@ -77,6 +77,7 @@ def talk() -> None:
 
 
 @among_themselves
+@pytest.mark.slow
 def test_a_blind_transfer_hands_the_call_on_and_tells_how_it_went(party: Callable[..., Party]) -> None:
     alice, bob, carol = (party(name) for name in TONES)
     alice.phone.do("call", uri=bob.uri)
@@ -93,6 +94,7 @@ def test_a_blind_transfer_hands_the_call_on_and_tells_how_it_went(party: Callabl
 
 
 @among_themselves
+@pytest.mark.slow
 def test_a_refused_transfer_leaves_the_call_as_it_was(party: Callable[..., Party]) -> None:
     alice, bob, carol = party("alice"), party("bob"), party("carol", answer=486)
     alice.phone.do("call", uri=bob.uri)
@@ -106,6 +108,7 @@ def test_a_refused_transfer_leaves_the_call_as_it_was(party: Callable[..., Party
 
 
 @among_themselves
+@pytest.mark.slow
 def test_an_attended_transfer_joins_the_two_who_were_called(party: Callable[..., Party]) -> None:
     alice, bob, carol = (party(name) for name in TONES)
     alice.phone.do("call", uri=bob.uri)
@@ -189,6 +192,7 @@ def test_pjsua2_understands_what_the_gateway_would_tell_it(
     alice.phone.wait("transfer", status=outcome, final=True)
 
 
+@pytest.mark.slow
 def test_pjsua2_names_the_dialog_to_take_over_as_its_other_end_knows_it(
     party: Callable[..., Party], referee: Referee
 ) -> None:
@@ -221,6 +225,7 @@ needs_baresip = pytest.mark.skipif(
 
 @among_themselves
 @needs_baresip
+@pytest.mark.slow
 def test_baresip_hands_a_call_on(party: Callable[..., Party], baresip: Baresip) -> None:
     alice, carol = party("alice"), party("carol")
     alice.phone.do("call", uri=baresip.uri)
@@ -238,6 +243,7 @@ def test_baresip_hands_a_call_on(party: Callable[..., Party], baresip: Baresip) 
 
 @among_themselves
 @needs_baresip
+@pytest.mark.slow
 def test_baresip_follows_a_refer(party: Callable[..., Party], baresip: Baresip) -> None:
     alice, carol = party("alice"), party("carol")
     alice.phone.do("call", uri=baresip.uri)
@@ -251,6 +257,7 @@ def test_baresip_follows_a_refer(party: Callable[..., Party], baresip: Baresip) 
 
 
 @needs_baresip
+@pytest.mark.slow
 @pytest.mark.parametrize(("outcome", "end"), [(200, "destroyed"), (486, "transfer failed")])
 def test_baresip_understands_what_the_gateway_would_tell_it(
     referee: Referee, baresip: Baresip, outcome: int, end: str

@@ -104,8 +104,10 @@ EXTENSIONS = [
     refused("Require: unknown", message(extra=("Require: nothingSupportsThis",)), 420, REJECTED),
     refused("Require: 100rel", message(extra=("Require: 100rel",)), 420, REJECTED),
     refused(
-        "Require: replaces", message(extra=("Require: replaces", "Replaces: a;to-tag=1;from-tag=2")), 420, REJECTED
+        "Replaces of no dialog", message(extra=("Require: replaces", "Replaces: a;to-tag=1;from-tag=2")), 481, REJECTED
     ),
+    malformed("Replaces twice", message(extra=2 * ("Replaces: a;to-tag=1;from-tag=2",))),
+    refused("Replaces without tags", message(extra=("Replaces: a",)), 400, REJECTED),
     refused("Require: unknown in OPTIONS", message("OPTIONS", extra=("Require: x",)), 420, REJECTED),
     refused("Require twice", message(extra=("Require: x", "Require: 100rel, y")), 420, REJECTED),
     refused("body that is no SDP", message(extra=("Content-Type: text/plain",), body=b"hello"), 415, REJECTED),

@@ -29,7 +29,7 @@ from gateway.config.schema import DialplanFile, Endpoint, GatewayConfig, PortRan
 INTRODUCTION = """\
 # Configuration
 
-<!-- Made by `make docs` from gateway/config/schema.py. A test fails when this file is older than the schema. -->
+<!-- Made by `make docs` from gateway/config/schema/. A test fails when this file is older than the schema. -->
 
 Three YAML files: the gateway file, which names the other two, the users file and the dialplan.
 `sip-gateway check gateway.yaml` reads all of them, tells every mistake with file, line, key and remedy, and prints

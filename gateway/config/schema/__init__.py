@@ -1,0 +1,40 @@
+"""The configuration as frozen models: every key the gateway knows, typed, with its default and its meaning.
+
+YAML scalars arrive here as text (`load` reads no implicit booleans, numbers or times) and are typed by these
+models. Unknown keys are errors. The docstring under a key is its text in docs/configuration.md and the remedy
+told when its value is wrong.
+"""
+
+from __future__ import annotations
+
+from gateway.config.schema.dialplan import DialplanFile, InboundRule, OutboundRule
+from gateway.config.schema.limits import Audit, Connections, Limits
+from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
+from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkMedia
+from gateway.config.schema.root import GatewayConfig
+from gateway.config.schema.trunk import Trunk, TrunkAddresses, TrunkTls
+from gateway.config.schema.users import User, UsersFile
+
+__all__ = [
+    "Audit",
+    "BrowserMedia",
+    "Connections",
+    "DialplanFile",
+    "Endpoint",
+    "GatewayConfig",
+    "InboundRule",
+    "Limits",
+    "Listen",
+    "ListenTls",
+    "Media",
+    "OutboundRule",
+    "PortRange",
+    "SipListener",
+    "Trunk",
+    "TrunkAddresses",
+    "TrunkMedia",
+    "TrunkTls",
+    "User",
+    "UsersFile",
+    "Web",
+]

@@ -1,0 +1,58 @@
+"""Caps on what the gateway takes on, and where its log is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from gateway.config.scalars import FilePath, Model
+
+
+class Audit(Model):
+    """The audit log."""
+
+    directory: FilePath
+    """Directory of the audit log; made when it is missing."""
+    on_unavailable: Literal["buffer_then_refuse_new", "refuse_new"] = "buffer_then_refuse_new"
+    """When the log cannot be written: buffer in memory and refuse new calls once that is full, or refuse at once.
+    Emergency numbers always connect."""
+    buffer_mb: float = Field(default=1.0, gt=0, le=1024)
+    """How much is buffered in memory while the log cannot be written."""
+
+
+class Connections(Model):
+    """Shares of connections: whoever fills one leaves the others alone. A source is an IPv4 address or an IPv6 /64."""
+
+    page: int = Field(default=512, ge=16)
+    """Connections to the page and `/metrics` from other machines; when full, the longest silent gives way."""
+    page_per_source: int = Field(default=256, ge=8)
+    """Those of one source: an office behind one NAT, each browser with its usual six connections. Also all of this
+    machine's own."""
+    strangers: int = Field(default=512, ge=16)
+    """WebSockets that are not signed in yet; when full, the oldest gives way."""
+    strangers_per_source: int = Field(default=32, ge=4)
+    """Those of one source."""
+    signed_in: int = Field(default=4000, ge=1)
+    """WebSockets of users that are signed in; more sign-ins are refused with 503."""
+    signed_in_per_source: int = Field(default=1000, ge=1)
+    """Those of one source."""
+    signed_in_per_user: int = Field(default=16, ge=1)
+    """Those of one user: pages and devices, and connections that died unnoticed."""
+    trunk: int = Field(default=256, ge=1)
+    """TCP and TLS connections from one trunk; each trunk has its own share, and nobody but trunks is let in."""
+    trunk_per_source: int = Field(default=32, ge=1)
+    """Those of one source within a trunk's networks."""
+
+
+class Limits(Model):
+    """Caps on what the gateway takes on."""
+
+    calls: int = Field(default=1000, ge=1)
+    """Calls at the same time; more are refused with 503."""
+    ring_seconds: int = Field(default=180, ge=1, le=600)
+    """How long a call may ring before it is ended."""
+    silence_seconds: int = Field(default=1800, ge=60, le=86_400)
+    """How long a trunk that still answers may send neither RTP nor RTCP, hold aside, before its call is ended."""
+    connections: Connections = Connections()
+    """Shares of connections."""

@@ -1,0 +1,109 @@
+"""Addresses and ports of the media relay."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from gateway.config.scalars import IpAddress, IpList, Model, Port
+
+MAX_WORKERS = 64
+"""More relay workers than this is a typing mistake, not a machine."""
+
+
+class PortRange(Model):
+    """A range of UDP ports, written `first-last` or one number."""
+
+    first: Port
+    last: Port
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        first, dash, last = value.partition("-")
+        return {"first": first, "last": last if dash else first}
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PortRange:
+        if self.first > self.last:
+            raise ValueError("the first port is above the last")
+        return self
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+class BrowserMedia(Model):
+    """Media towards browsers: one UDP port per relay worker, on every bind address."""
+
+    bind: IpList
+    """Local address or addresses for browser media."""
+    advertise: IpList = ()
+    """Addresses written in candidates, one per bind address (1:1 NAT). Default: the bind addresses."""
+    ports: PortRange
+    """UDP ports, one per worker: `first-last` or one number. These must be open in the firewall."""
+    dtls_setup: Literal["passive", "active"] = "passive"
+    """Role we answer with. passive: we are DTLS server and choose the strongest suite."""
+
+    @model_validator(mode="after")
+    def _pairs(self) -> BrowserMedia:
+        if not self.bind:
+            raise ValueError("bind needs at least one address")
+        if self.advertise and len(self.advertise) != len(self.bind):
+            raise ValueError("advertise needs one address per bind address")
+        if not self.advertise and any(ipaddress.ip_address(b).is_unspecified for b in self.bind):
+            raise ValueError("bind on an unspecified address needs advertise")
+        return self
+
+    @property
+    def advertised(self) -> tuple[str, ...]:
+        return self.advertise or self.bind
+
+
+class TrunkMedia(Model):
+    """Media towards trunks: one even RTP port and the odd RTCP port above it per call."""
+
+    bind: IpAddress
+    """Local address for trunk media."""
+    advertise: IpAddress | None = None
+    """Address written in the SDP for trunks (1:1 NAT). Default: the bind address."""
+    ports: PortRange
+    """UDP ports for trunk media, `first-last`: two per call, and room for ports that rest after a call."""
+
+    @model_validator(mode="after")
+    def _room(self) -> TrunkMedia:
+        if (self.ports.last + 1) // 2 <= (self.ports.first + 1) // 2:
+            raise ValueError("a call needs an even port and the odd port above it (RTP and RTCP)")
+        if self.advertise is None and ipaddress.ip_address(self.bind).is_unspecified:
+            raise ValueError("bind on an unspecified address needs advertise")
+        return self
+
+    @property
+    def advertised(self) -> str:
+        return self.advertise or self.bind
+
+
+class Media(Model):
+    """Addresses and ports of the media relay."""
+
+    browser: BrowserMedia
+    """Media towards browsers."""
+    trunk: TrunkMedia
+    """Media towards trunks."""
+    workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
+    """Relay processes; one per core that may carry media."""
+
+    @model_validator(mode="after")
+    def _port_per_worker(self) -> Media:
+        if len(self.browser.ports) < self.workers:
+            raise ValueError("media.browser.ports needs one port per worker")
+        if (self.trunk.ports.last + 1) // 2 - (self.trunk.ports.first + 1) // 2 < self.workers:
+            raise ValueError("media.trunk.ports needs an even port and the odd one above it for each worker")
+        return self

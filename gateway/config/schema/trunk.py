@@ -1,0 +1,67 @@
+"""Trunks: the SIP peers, how they are reached and how their identity is verified."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from gateway.base.profiles import Profile
+from gateway.config.scalars import DisplayName, FilePath, Host, IpAddress, Model, Network, SecretText
+from gateway.sdp.codecs import CODEC_NAMES
+
+
+class TrunkTls(Model):
+    """How a trunk's TLS identity is verified (RFC 5922) and how we prove ours."""
+
+    ca: FilePath | None = None
+    """CA file; default is the system's."""
+    names: tuple[Host, ...] = ()
+    """Names accepted in the certificate; default is the host of `target`."""
+    certificate: FilePath | None = None
+    """PEM file with the client certificate we show to this trunk."""
+    key: FilePath | None = None
+    """PEM file with the private key of `certificate`."""
+    key_password: SecretText | None = None
+    """Password of `key`: the text, `${NAME}` from the environment, or `file:PATH`."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> TrunkTls:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together")
+        return self
+
+
+class TrunkAddresses(Model):
+    """Media addresses of one trunk where they differ from `media.trunk` (another interface, another NAT)."""
+
+    bind: IpAddress
+    """Local address for this trunk's media."""
+    advertise: IpAddress | None = None
+    """Address written in the SDP for this trunk. Default: the bind address."""
+
+
+class Trunk(Model):
+    """A SIP peer: PBX or carrier."""
+
+    target: str
+    """SIP URI of the peer: sip:host[:port][;transport=udp|tcp|tls]. Without transport it is udp; strict needs tls."""
+    display_name: DisplayName | None = None
+    """What callers read where the trunk is meant: "beyond Acme Telecom". Default: the trunk's name here."""
+    security: Profile = Profile.STRICT
+    """Security profile: strict, prefer, osrtp or legacy."""
+    networks: tuple[Network, ...] = ()
+    """Source networks whose requests are this trunk's; of several that hold an address the narrowest wins, then the
+    transport of `target`, then the name of a client certificate. Empty: the trunk cannot call in."""
+    media_networks: tuple[Network, ...] = ()
+    """Networks its media may come from besides the signalled address. A host name where it says its media is must lead
+    into these or into `networks`."""
+    tls: TrunkTls = TrunkTls()
+    """How its TLS identity is verified."""
+    media: TrunkAddresses | None = None
+    """Media addresses where they differ from `media.trunk`."""
+    rtcp_mux: bool = False
+    """Offer rtcp-mux to this trunk. An inbound offer with rtcp-mux is always honoured."""
+    trust_identity: bool = False
+    """Show browsers the name and number this trunk asserts (P-Asserted-Identity, display name) for callers and for who
+    is connected. Otherwise the number in From alone."""
+    codecs: tuple[str, ...] = Field(default=CODEC_NAMES, min_length=1)
+    """Codecs offered to this trunk, in order, of those the browser offered."""

@@ -58,7 +58,8 @@ def dial_another(page: SoftphonePage, number: str) -> None:
     page.dial(number)
 
 
-@pytest.mark.parametrize("which", ["plain with prefer", pytest.param("strict with strict", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["plain with prefer", "strict with strict"])
 def test_a_page_joins_its_two_calls_by_jssip(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone], which: str
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_page_joins_its_two_calls_by_its_own_button(
     assert second.heard(*TONES).order == (BROWSER_HERTZ, A)
 
 
+@pytest.mark.slow
 def test_two_calls_of_which_one_could_be_listened_to_are_not_joined_and_go_on(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone]
 ) -> None:

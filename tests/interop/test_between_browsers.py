@@ -109,6 +109,7 @@ def test_two_browsers_hear_each_other_see_each_other_and_are_recorded(
     assert "browser leg 2 allowed, HOP_BY_HOP, dtls" in words
 
 
+@pytest.mark.slow
 def test_hold_and_resume_between_two_browsers(
     stage: Stage, page: SoftphonePage, pages: Callable[..., list[SoftphonePage]]
 ) -> None:
@@ -166,6 +167,7 @@ def test_three_pages_of_a_user_ring_for_another_user_and_one_answers(
     nothing_left_of_the_losers(stage, uid, {"browser"})
 
 
+@pytest.mark.slow
 def test_three_pages_of_a_user_ring_for_a_trunk_and_one_answers(
     stage: Stage, pages: Callable[..., list[SoftphonePage]], phones: Callable[..., Phone]
 ) -> None:

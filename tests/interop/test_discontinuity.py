@@ -100,7 +100,14 @@ def is_heard_in_one_piece(player: Player) -> None:
     assert gaps(tone, 8000, MAX_GAP) == []
 
 
-@pytest.mark.parametrize("numbers", HOLDS, ids=["forward", "back", "far"])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        pytest.param(HOLDS[0], id="forward"),
+        pytest.param(HOLDS[1], id="back", marks=pytest.mark.slow),
+        pytest.param(HOLDS[2], id="far", marks=pytest.mark.slow),
+    ],
+)
 def test_hold_music_under_the_phones_ssrc_is_heard_and_so_is_the_phone_again(
     stage: Stage, page: SoftphonePage, play: Play, numbers: tuple[int, int, int]
 ) -> None:

@@ -32,7 +32,9 @@ navigator.mediaDevices.getUserMedia = async () => {
 """
 
 
-@pytest.mark.parametrize(("number", "options"), [("600", {}), ("601", {"srtp": "mandatory"})])
+@pytest.mark.parametrize(
+    ("number", "options"), [pytest.param("600", {}, marks=pytest.mark.slow), ("601", {"srtp": "mandatory"})]
+)
 def test_hold_silences_the_call_and_resume_brings_it_back(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone], number: str, options: dict[str, str]
 ) -> None:

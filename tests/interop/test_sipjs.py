@@ -57,7 +57,11 @@ def last_final(stage: Stage) -> str:
 
 
 @pytest.mark.parametrize(
-    ("number", "options", "grade"), [("600", {}, "CLEARTEXT"), ("601", {"srtp": "mandatory"}, "HOP_BY_HOP")]
+    ("number", "options", "grade"),
+    [
+        pytest.param("600", {}, "CLEARTEXT", marks=pytest.mark.slow),
+        ("601", {"srtp": "mandatory"}, "HOP_BY_HOP"),
+    ],
 )
 def test_a_call_is_heard_both_ways_and_the_request_delegate_reads_its_grade(
     stage: Stage,
@@ -88,6 +92,7 @@ def test_a_page_from_an_origin_nobody_listed_cannot_sign_in(stage: Stage, chromi
     stranger.stop()
 
 
+@pytest.mark.slow
 def test_a_hold_by_the_page_silences_the_call_and_resume_brings_it_back(
     stage: Stage, page: SipJsPage, phones: Callable[..., Phone]
 ) -> None:
@@ -146,7 +151,7 @@ def test_a_browser_that_restarts_ice_gets_new_credentials_and_talks_on(
 @pytest.mark.parametrize(
     ("number", "options", "port", "suffix", "grade"),
     [
-        ("600", {}, "sip_port", "", "CLEARTEXT"),
+        pytest.param("600", {}, "sip_port", "", "CLEARTEXT", marks=pytest.mark.slow),
         ("601", {"srtp": "mandatory"}, "sip_tls_port", ";transport=tls", "HOP_BY_HOP"),
     ],
 )
@@ -177,6 +182,7 @@ def test_an_incoming_call_can_be_refused(stage: Stage, page: SipJsPage, phones: 
     page.wait_state("Terminated")
 
 
+@pytest.mark.slow
 def test_the_phone_hangs_up(stage: Stage, page: SipJsPage, phones: Callable[..., Phone]) -> None:
     phone = phones("600")
     page.call("600")
@@ -186,6 +192,7 @@ def test_the_phone_hangs_up(stage: Stage, page: SipJsPage, phones: Callable[...,
     assert last_final(stage) == "hangup-trunk"
 
 
+@pytest.mark.slow
 def test_a_call_nobody_answers_can_be_given_up(stage: Stage, page: SipJsPage, phones: Callable[..., Phone]) -> None:
     phone = phones("600", answer=180)
     page.dial("600")
@@ -196,6 +203,7 @@ def test_a_call_nobody_answers_can_be_given_up(stage: Stage, page: SipJsPage, ph
     assert last_final(stage) == "cancelled"
 
 
+@pytest.mark.slow
 def test_early_media_is_heard_before_the_answer(page: SipJsPage, phones: Callable[..., Phone]) -> None:
     phones("600", early_status=183, answer=0)
     page.dial("600", earlyMedia=True)

@@ -122,6 +122,7 @@ class Termination(Enum):
     CONSENT_LOST = ("consent-lost", Party.BROWSER, 408, 399, "The browser stopped confirming that it wants media")
     FLOW_LOST = ("flow-lost", Party.BROWSER, 480, 399, "The connection to the browser was lost")
     ACK_MISSING = ("ack-missing", Party.CALLER, 408, 0, "The answer was never acknowledged")
+    PRACK_MISSING = ("prack-missing", Party.CALLER, 504, 0, "A provisional answer was never acknowledged")
     AUDIT_UNAVAILABLE = ("audit-unavailable", Party.GATEWAY, 503, 399, "The audit log cannot be written")
     USER_BUSY = ("user-busy", Party.CALLEE, 486, 0, "The user has too many calls already")
     EMERGENCY_LIMIT = (

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from gateway.base.errors import SipError
-from gateway.sip import replaces, session_timer
+from gateway.sip import reliable, replaces, session_timer
 from gateway.sip.body import SDP, BodyError, Value, with_session_only
 from gateway.sip.message import Request, Response
 from gateway.sip.refer import NO_SUBSCRIPTION
 
 SUPPORTED_EXTENSIONS = frozenset({session_timer.OPTION, NO_SUBSCRIPTION, replaces.OPTION})
-"""Option tags we can be required to understand; 100rel gets 420 (RFC 3262 3)."""
-OFFER_METHODS = frozenset({"INVITE", "UPDATE"})
+"""Option tags anybody can require of us."""
+OFFER_METHODS = frozenset({"INVITE", "UPDATE", "PRACK"})
 """Requests whose body is an offer; what others carry is not looked at."""
 ACCEPT = f"{SDP}, multipart/mixed"
 ANSWERABLE = frozenset({SDP, "application/*", "*/*"})
@@ -31,14 +31,18 @@ class RefusedError(SipError):
         self.headers = tuple(headers)
 
 
-def understood(request: Request) -> Request:
+def understood(request: Request, *, can_acknowledge: bool = False) -> Request:
     """The request as a call shall see it: with the session description for its body, or none.
+
+    Args:
+        can_acknowledge: its sender may require reliable provisional responses; else that gets 420 (RFC 3262 3).
 
     Raises:
         RefusedError: 406, 415, 420, 422 or 483, with the headers these have.
         SipError: 400, its body says nothing that could be read.
     """
-    unsupported = sorted(request.tokens("Require") - SUPPORTED_EXTENSIONS)
+    supported = SUPPORTED_EXTENSIONS | ({reliable.OPTION} if can_acknowledge else set())
+    unsupported = sorted(request.tokens("Require") - supported)
     if unsupported:
         raise RefusedError("unknown extension", 420, (("Unsupported", ", ".join(unsupported)),))
     if (request.headers.get("Content-Encoding") or "identity").lower() != "identity":

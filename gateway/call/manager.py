@@ -48,6 +48,7 @@ from gateway.sip.events import (
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
 from gateway.sip.reason import read_reasons
+from gateway.sip.reliable import OPTION as RELIABLE
 from gateway.sip.replaces import OPTION as REPLACES
 from gateway.sip.session_timer import OPTION
 
@@ -282,9 +283,9 @@ class CallManager:
                 raise SipError("Shutting down", 503)
             self._begin(understood, user)
         elif method == "OPTIONS":
-            self._answer(
-                event, 200, (("Allow", ALLOW), ("Accept", demands.ACCEPT), ("Supported", f"{OPTION}, {REPLACES}"))
-            )
+            supported = [RELIABLE] if self._acknowledges(event.flow) else []
+            told = ", ".join([*supported, OPTION, REPLACES])
+            self._answer(event, 200, (("Allow", ALLOW), ("Accept", demands.ACCEPT), ("Supported", told)))
         else:
             self.location.register(event.request, event.flow, user, partial(self._respond, event))
 
@@ -299,10 +300,16 @@ class CallManager:
     def _understood(self, event: RequestReceived) -> RequestReceived | None:
         """The request as a call shall see it; None when it insisted on what we cannot do, and has been refused."""
         try:
-            return replace(event, request=demands.understood(event.request))
+            can_acknowledge = self._acknowledges(event.flow)
+            return replace(event, request=demands.understood(event.request, can_acknowledge=can_acknowledge))
         except demands.RefusedError as refused:
             self._answer(event, refused.status, refused.headers)
             return None
+
+    def _acknowledges(self, flow: Flow) -> bool:
+        """Whether provisional responses may be reliable there: never towards a browser."""
+        trunk = self._services.sites.current.trunks.get(flow.trunk or "")
+        return trunk is not None and trunk.reliable_provisional
 
     def _answer(
         self,

@@ -58,6 +58,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace) -> Trunk:
         tls=compile_trunk_tls(trunk.tls),
         rtcp_mux=trunk.rtcp_mux,
         trust_identity=trunk.trust_identity,
+        reliable_provisional=trunk.reliable_provisional,
         codecs=trunk.codecs,
     )
 

@@ -5,8 +5,8 @@
 One offer at a time: whatever comes while one is open waits (ours) or is told to come again (theirs), and the rows are
 the only place that says so. What both sides agreed on lives in `session`, which takes these steps.
 
-- An answer in an 18x is not reliable (we do not do 100rel), so it is a preview: another fork or the 200 may answer
-  better, and the offer stays open until the INVITE has its final response (RFC 3261 13.2.1).
+- An answer in an 18x is a preview, be it acknowledged (RFC 3262) or not: another fork or the 200 may answer better, and
+  the offer stays open until the INVITE has its final response (RFC 3261 13.2.1).
 - Our re-INVITE waits for the ACK of their INVITE (RFC 3261 14.1). Theirs need not wait for our ACK to arrive: on UDP
   their next change may overtake it, and it shows that they have our answer.
 - An UPDATE they send before that ACK is answered too; then the ACK is not waited for any longer.

@@ -45,6 +45,10 @@ class Dialog:
     route_set: tuple[NameAddr, ...]
     """Route values, nearest hop first."""
     confirmed: bool = False
+    remote_rseq: int | None = None
+    """Number of the last reliable 18x that came in it (RFC 3262 4)."""
+    left: bool = False
+    """A BYE of ours is out."""
 
     @classmethod
     def uas(cls, request: Request, local_tag: str) -> Dialog:
@@ -114,6 +118,7 @@ class Dialog:
         if self.local_seq >= MAX_CSEQ:
             raise SipError("CSeq numbers are used up", 500)
         self.local_seq += 1
+        self.left |= method == "BYE"
         return self._request(method, self.local_seq, contact, max_forwards)
 
     def ack(self, cseq_number: int, contact: NameAddr | None) -> Request:
@@ -132,6 +137,13 @@ class Dialog:
         if self.remote_seq is not None and number < self.remote_seq:
             raise SipError("CSeq out of order", 500)
         self.remote_seq = number
+
+    def accept_rseq(self, number: int) -> bool:
+        """Whether a reliable 18x with this number is the next one, or the first (RFC 3262 4)."""
+        if self.remote_rseq is not None and number != self.remote_rseq + 1:
+            return False
+        self.remote_rseq = number
+        return True
 
     def refresh_target(self, message: Message) -> None:
         """Follow the Contact of a re-INVITE or UPDATE, or of the 2xx to one; any other message changes nothing."""

@@ -63,6 +63,8 @@ class Trunk:
     """rtcp-mux is offered to it; an offer with rtcp-mux is always honoured."""
     trust_identity: bool = False
     """The name and number it asserts (RFC 3325) are shown."""
+    reliable_provisional: bool = True
+    """Ringing and early media may be acknowledged (RFC 3262), which it is told with each INVITE."""
     codecs: tuple[str, ...] = CODEC_NAMES
     """Codecs it is offered, in order, of those the browser offered."""
 

@@ -50,9 +50,20 @@ class Calling(RuleBasedStateMachine):
         others=st.integers(0, 2),
         weak=st.lists(RARELY, max_size=4),
         stage=st.sampled_from(["new", "ringing", *["talking"] * 4]),
+        extension=st.sampled_from(["", "", "Supported", "Require"]),
+        beyond=st.sampled_from([False, False, True]),
     )
     def begin(
-        self, profile: Profile, outbound: bool, emergency: bool, late: bool, others: int, weak: list[bool], stage: str
+        self,
+        profile: Profile,
+        outbound: bool,
+        emergency: bool,
+        late: bool,
+        others: int,
+        weak: list[bool],
+        stage: str,
+        extension: str,
+        beyond: bool,
     ) -> None:
         offer = b"" if late else vector("chromium_offer") if outbound else KEYED_OFFER
         more = tuple(made_trunk("sip:o.example", name=f"o{n}", security=profile.value) for n in range(others))
@@ -64,6 +75,11 @@ class Calling(RuleBasedStateMachine):
             others=more if outbound else (),
         )
         object.__setattr__(self.scene.state.context.make, "site", SITE)
+        caller = self.scene.state.caller
+        if extension and not outbound and caller.invite is not None:
+            caller.invite = caller.invite.with_added(((extension, "100rel"),))
+        if beyond and not outbound:  # it calls somebody behind another trunk, who has early media
+            self.scene.state.hunt.targets = [self.scene.target]
         self.peers, self.watch = Peers(self.scene), LegsWatcher(self.scene)
         self.weak = weak
         self.keys: list[tuple[LegId, str]] = []
@@ -140,11 +156,21 @@ class Calling(RuleBasedStateMachine):
         self._one(self.peers.asked(Purpose.INVITE), which, lambda sent: self._answers_well(sent, "callee"))
 
     @precondition(lambda self: self.peers.asked(Purpose.INVITE))
-    @rule(which=WHICH, status=st.sampled_from([100, 180, 180, 183, 199]), tag=TAGS, body=st.booleans())
-    def a_phone_rings(self, which: int, status: int, tag: str, body: bool) -> None:
+    @rule(
+        which=WHICH,
+        status=st.sampled_from([100, 180, 180, 183, 183, 199]),
+        tag=TAGS,
+        body=st.booleans(),
+        rseq=st.sampled_from([0, 0, 1, 1, 2, 3]),
+    )
+    def a_phone_rings(self, which: int, status: int, tag: str, body: bool, rseq: int) -> None:
         def ring(sent: fx.SendRequest) -> None:
             described = self.peers.good_answer(sent.leg, sent.request.body) if body and status == 183 else b""
-            self.feed(self.peers.response(sent, status, described, tag))
+            event = self.peers.response(sent, status, described, tag)
+            if rseq and isinstance(event, events.ResponseIn):
+                marked = event.response.with_added((("Require", "100rel"), ("RSeq", str(rseq))))
+                event = replace(event, response=marked)
+            self.feed(event)
 
         self._one(self.peers.asked(Purpose.INVITE), which, ring)
 
@@ -218,6 +244,13 @@ class Calling(RuleBasedStateMachine):
     def _waits_for_an_answer(self, leg: LegId, key: str) -> bool:
         talk = self.scene.state.legs[leg].talk
         return talk.is_carried_by(key) and talk.ours_is_open is not None
+
+    @precondition(lambda self: self.scene.state.caller.provisionals.rseq)
+    @rule(right=st.sampled_from([True, True, True, False]), body=st.sampled_from([b"", b"", answer()]))
+    def caller_acknowledges_its_ringing(self, right: bool, body: bytes) -> None:
+        rseq = self.scene.state.caller.provisionals.rseq
+        rack = f"{rseq if right else rseq + 1} 1 INVITE"
+        self.feed(self.peers.inside(CALLER, "PRACK", body, extra=(("RAck", rack),)))
 
     @rule(really=RARELY)
     def caller_cancels(self, really: bool) -> None:

@@ -61,6 +61,8 @@ class LegsWatcher:
         self.told: dict[LegId, str] = {}
         """The last report that left on each leg."""
         self.audited: list[str] = []
+        self.pracks: set[tuple[LegId, str, str]] = set()
+        """Leg, tag and RAck of each PRACK of ours."""
 
     def see(self, event: events.Event | None, effects: Sequence[fx.Effect]) -> None:
         """Judge one step: the event, and what the machine wanted done."""
@@ -200,6 +202,11 @@ class LegsWatcher:
             assert effect.leg in self.opened, "nobody is called there is no place for"
             return
         dialog = (effect.leg, effect.request.to.tag or "")
+        if effect.purpose is Purpose.PRACK:
+            named = (*dialog, effect.request.headers.get("RAck") or "")
+            assert named not in self.pracks, "each reliable 18x is acknowledged once"
+            self.pracks.add(named)
+            return
         assert dialog in self.confirmed, "nothing is asked in a dialog there is not"
         if effect.purpose is not Purpose.BYE:
             assert not self.finished
@@ -215,6 +222,9 @@ class LegsWatcher:
         assert self.finals[effect.key] == 0, "nothing follows a final response"
         if effect.response.status >= 200:
             self.finals[effect.key] += 1
+            if effect.key == "invite-key" and effect.response.status < 300:
+                held = self.scene.state.caller.provisionals.sent
+                assert held is None or not held.response.body, "no 2xx before the PRACK of a description"
         if effect.key == "invite-key" and 200 <= effect.response.status < 300:
             self.confirmed.add((CALLER, "caller"))
 

@@ -33,6 +33,7 @@ CHANGED: dict[str, tuple[object, object]] = {
     "media": ({"bind": "10.0.0.2", "advertise": "203.0.113.9"}, TrunkPlace("10.0.0.2", "203.0.113.9")),
     "rtcp_mux": (True, True),
     "trust_identity": (True, True),
+    "reliable_provisional": (False, False),
     "codecs": (["PCMA"], ("PCMA",)),
 }
 

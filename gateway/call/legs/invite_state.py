@@ -38,6 +38,7 @@ class Caller(Enum):
 
     RECEIVED = "its INVITE waits for us"
     RINGING = "it has heard a response with our tag: the dialog is there"
+    WAITING = "our 2xx waits for the PRACK of the answer in our 18x (RFC 3262 3)"
     ANSWERED = "our 2xx is out, its ACK is awaited"
     ACKNOWLEDGED = "our 2xx is acknowledged"
     ENDING = "the call is over; our BYE waits for the ACK (RFC 3261 15)"
@@ -64,6 +65,9 @@ class CallerEvent(Enum):
     """What can happen to a caller's INVITE; the value says it in words."""
 
     RING = "we answer 18x"
+    WAIT = "a 2xx is due, and a reliable 18x with a description is not acknowledged"
+    PRACK = "no description of ours is unacknowledged any more"
+    PRACK_MISSING = "no PRACK in 64*T1"
     ANSWER = "we answer 2xx"
     ACK = "ACK"
     ACK_MISSING = "no ACK in 64*T1, or the connection is gone"
@@ -77,6 +81,7 @@ class Act(Enum):
 
     KEEP = "nothing"
     TELL = "the caller hears of it"
+    ANSWER = "the 2xx leaves"
     JUDGE = "read and judge the answer"
     JOIN = "the leg is part of the call"
     WAIT_ON = "ACK and BYE; the others ring on"
@@ -162,7 +167,6 @@ CALLEE: Table[Callee, CalleeEvent, Act] = Table(
 def _unanswered(state: Caller) -> CallerRows:
     """Rows of an INVITE that has no final response yet."""
     return {
-        (state, CallerEvent.RING): (Caller.RINGING, Act.KEEP),
         (state, CallerEvent.ANSWER): (Caller.ANSWERED, Act.KEEP),
         (state, CallerEvent.CANCEL): (state, Act.END_CALL),
         (state, CallerEvent.ACK_MISSING): (state, Act.END_CALL),
@@ -170,14 +174,27 @@ def _unanswered(state: Caller) -> CallerRows:
     }
 
 
+LATE_PRACK = (Caller.ANSWERED, Caller.ACKNOWLEDGED, Caller.ENDING, Caller.ENDED)
+"""A 2xx does not wait for the PRACK of an 18x without a description; that PRACK is answered (RFC 3262 3)."""
+
 CALLER: Table[Caller, CallerEvent, Act] = Table(
     name="INVITE of a caller leg",
     first=Caller.RECEIVED,
     counter=Counter.INVITE_UNEXPECTED,
     rows={
         **_unanswered(Caller.RECEIVED),
+        (Caller.RECEIVED, CallerEvent.RING): (Caller.RINGING, Act.KEEP),
         **_unanswered(Caller.RINGING),
+        (Caller.RINGING, CallerEvent.RING): (Caller.RINGING, Act.KEEP),
+        (Caller.RINGING, CallerEvent.WAIT): (Caller.WAITING, Act.KEEP),
+        (Caller.RINGING, CallerEvent.PRACK): (Caller.RINGING, Act.KEEP),
+        (Caller.RINGING, CallerEvent.PRACK_MISSING): (Caller.RINGING, Act.END_CALL),
         (Caller.RINGING, CallerEvent.BYE): (Caller.RINGING, Act.END_CALL),
+        **_unanswered(Caller.WAITING),
+        (Caller.WAITING, CallerEvent.PRACK): (Caller.RINGING, Act.ANSWER),
+        (Caller.WAITING, CallerEvent.PRACK_MISSING): (Caller.WAITING, Act.END_CALL),
+        (Caller.WAITING, CallerEvent.BYE): (Caller.WAITING, Act.END_CALL),
+        **{(late, CallerEvent.PRACK): (late, Act.KEEP) for late in LATE_PRACK},
         (Caller.ANSWERED, CallerEvent.ACK): (Caller.ACKNOWLEDGED, Act.JOIN),
         (Caller.ANSWERED, CallerEvent.ACK_MISSING): (Caller.ACKNOWLEDGED, Act.END_CALL),
         (Caller.ANSWERED, CallerEvent.CANCEL): (Caller.ANSWERED, Act.KEEP),

@@ -105,6 +105,7 @@ class LegMaker:
             number=target.number,
             trusts_identity=trunk.trust_identity,
             replaces=target.replaces,
+            reliable_provisional=trunk.reliable_provisional,
             trunk_id=trunk.name,
             trunk=trunk,
             new_key=self.new_key,

@@ -10,7 +10,8 @@ from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegId, LegKind
 from gateway.call.legs.invite_state import CalleeEvent, CallerEvent, InviteState, callee_invite, caller_invite
-from gateway.sip import replaces, session_timer
+from gateway.call.legs.provisionals import Provisionals
+from gateway.sip import reliable, replaces, session_timer
 from gateway.sip.address import NameAddr
 from gateway.sip.cseq import CSeq
 from gateway.sip.dialog import Dialog, InviteDialogs
@@ -20,7 +21,7 @@ from gateway.sip.message import REASONS, Headers, Request, Response, create_resp
 from gateway.sip.model import MAX_FORWARDS
 from gateway.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, REFER, SUBSCRIBE"
+ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, PRACK, REFER, SUBSCRIBE"
 SDP = "application/sdp"
 HOP_HEADER = "Gateway-Hop"
 """Carries a mark on every INVITE we send, see `hops`; an INVITE that comes in with one of ours is a loop."""
@@ -67,6 +68,10 @@ class UserAgent:
     """Where the initial INVITE of a callee goes when that is not `remote_address`: a registered Contact."""
     replaces: replaces.Replaces | None = None
     """The dialog of the callee that our INVITE takes the place of (RFC 3891)."""
+    reliable_provisional: bool = False
+    """Provisional responses may be acknowledged between the peer and us (RFC 3262)."""
+    provisionals: Provisionals = field(default_factory=Provisionals, repr=False)
+    """Ours that are (caller legs)."""
     invite: Request | None = field(default=None, repr=False)
     invite_key: str = ""
     dialog: Dialog | None = None
@@ -110,13 +115,24 @@ class UserAgent:
             ("CSeq", CSeq(self._next_invite_sequence(), "INVITE")),
             ("Contact", self.contact),
             ("Allow", ALLOW),
-            ("Supported", replaces.OPTION),
+            ("Supported", ", ".join(self.supported)),
             (HOP_HEADER, hop_mark),
             ("Content-Type", SDP),
         ]
         if self.replaces is not None:
             fields += [("Require", replaces.OPTION), ("Replaces", str(self.replaces))]
         return Request("INVITE", str(self.target_uri), Headers(fields), body)
+
+    @property
+    def supported(self) -> tuple[str, ...]:
+        """Extensions the peer is told of with our INVITE."""
+        return (reliable.OPTION, replaces.OPTION) if self.reliable_provisional else (replaces.OPTION,)
+
+    def wants_reliable(self, response: Response) -> bool:
+        """Whether a 101 to 199 of ours is to be acknowledged: each where the caller insists, else what describes."""
+        if not self.reliable_provisional or self.invite is None:
+            return False
+        return reliable.insists(self.invite) or (bool(response.body) and reliable.supports(self.invite))
 
     def _next_invite_sequence(self) -> int:
         return 1 if self.invite is None else self.invite.cseq.number + 1

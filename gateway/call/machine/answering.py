@@ -15,7 +15,7 @@ from gateway.call.legs.agreed import AgreedMedia
 from gateway.call.legs.invite_state import CallerEvent
 from gateway.call.legs.leg import KeyingError, Leg
 from gateway.call.legs.places import termination_of
-from gateway.call.machine import bridge, direction, ending, judging, report, security
+from gateway.call.machine import bridge, direction, ending, judging, reliable, report, security
 from gateway.call.machine.effects import (
     Respond,
     SetTimer,
@@ -170,6 +170,8 @@ def offer_in_answer(call: CallState, callee: Leg) -> None:
 
 
 def answer_caller(call: CallState, callee: Leg, status: int) -> None:
+    if status == 200 and reliable.must_wait(call, call.caller):
+        return
     codecs = bridge.agreed_codecs(call.caller, callee)
     if not codecs:
         ending.terminate(call, Termination.NO_COMMON_CODEC)
@@ -191,7 +193,7 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
         response = call.caller.respond(
             call.caller.invite, status, body=body, headers=report.announce(call, call.caller)
         )
-        call.emit(Respond(call.caller.invite_key, response))
+        reliable.send(call, call.caller, response)
 
 
 def open_dialog(call: CallState) -> None:

@@ -32,6 +32,7 @@ from gateway.call.machine import (
     names,
     outcomes,
     proof,
+    reliable,
     replacing,
     report,
     requests,
@@ -203,6 +204,7 @@ _OF_A_LEG: dict[Timer, Callable[[CallState, Leg], None]] = {
     Timer.REPORT: _report_again,
     Timer.LIVENESS: liveness.look,
     Timer.REFERRAL: transfer.expired,
+    Timer.PRACK: reliable.unacknowledged,
 }
 _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     RequestIn: requests.request,

@@ -27,6 +27,7 @@ class Purpose(StrEnum):
     UPDATE = "update"
     OPTIONS = "options"
     NOTIFY = "notify"
+    PRACK = "prack"
     BYE = "bye"
 
 
@@ -40,6 +41,7 @@ class Timer(StrEnum):
     REPORT = "report"
     LIVENESS = "liveness"
     REFERRAL = "referral"
+    PRACK = "prack"
     LINGER = "linger"
 
 

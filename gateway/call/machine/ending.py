@@ -29,7 +29,9 @@ from gateway.sip.reason import SIP, Reason, in_request, in_response
 
 LINGER_SECONDS = 34.0
 """A little over 64*T1: by then every transaction of the call has ended by itself."""
-OF_A_LEG = (Timer.GLARE, Timer.KEYED, Timer.SILENT, Timer.REPORT, Timer.LIVENESS, Timer.REFERRAL)
+NO_ANSWER = 480
+"""What a caller is told whose callee answered and hung up before the caller could be told so."""
+OF_A_LEG = (Timer.GLARE, Timer.KEYED, Timer.SILENT, Timer.REPORT, Timer.LIVENESS, Timer.REFERRAL, Timer.PRACK)
 """Clocks of the legs of a call that lives."""
 
 
@@ -65,7 +67,8 @@ def _end(call: CallState, leg: Leg, termination: Termination, *, knows: bool) ->
     knows = knows and leg.invitation.is_confirmed
     match call.step(leg, leg.bye_event if knows else leg.end_event):
         case Act.REFUSE if leg.invite is not None:
-            failure, headers = max(call.end.status, 400), (*warning(termination), *in_response(call.end.reasons))
+            failure = call.end.status if call.end.status >= 300 else NO_ANSWER
+            headers = (*warning(termination), *in_response(call.end.reasons))
             call.emit(Respond(leg.invite_key, leg.respond(leg.invite, failure, headers=headers)))
         case Act.CANCEL:
             call.emit(CancelInvite(leg.invite_ask, _why(call, termination)))

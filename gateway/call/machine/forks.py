@@ -69,7 +69,7 @@ def _other_tags(leg: Leg, dialog: Dialog) -> frozenset[str]:
 
 def unwanted(call: CallState, leg: Leg, dialog: Dialog, response: Response) -> None:
     """A 2xx that cannot be the call: another phone was first, or it is over. A repeated one is only acknowledged."""
-    if dialog is leg.dialog or dialog.local_seq != response.cseq.number:
+    if dialog is leg.dialog or dialog.left:
         return  # our ACK was lost, or our BYE is out already
     termination = call.termination or Termination.CANCELLED
     vector = answering.fork_vector(leg, response.body) if call.live else None
@@ -107,7 +107,7 @@ class LateForks:
             return []
         hop, number = leg.next_hop(dialog), response.cseq.number
         sent: list[SendAck | SendRequest] = [SendAck(leg.id, dialog.ack(number, leg.contact), hop)]
-        if dialog is not leg.dialog and dialog.local_seq == number:
+        if dialog is not leg.dialog and not dialog.left:
             bye = ending.bye_of(leg, dialog, self._termination)
             sent.append(SendRequest(leg.id, bye, hop, Purpose.BYE, 0))
         return sent

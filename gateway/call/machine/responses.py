@@ -7,8 +7,8 @@ from gateway.base.errors import Party, SdpError
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act, CalleeEvent, CallerEvent
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import answering, causes, ending, flows, forks, invite, report, security, transfer
-from gateway.call.machine.effects import ClearTimer, Respond, Timer, TrackDialog
+from gateway.call.machine import answering, causes, ending, flows, forks, invite, reliable, report, security, transfer
+from gateway.call.machine.effects import ClearTimer, Timer, TrackDialog
 from gateway.call.machine.events import ResponseIn
 from gateway.call.machine.hunt import Goal, Refused
 from gateway.call.machine.judging import policy_of
@@ -41,6 +41,8 @@ def invite_response(call: CallState, leg: Leg, event: ResponseIn) -> None:
 
 def _provisional(call: CallState, leg: Leg, response: Response) -> None:
     dialog = leg.dialog_of(response)
+    if not reliable.is_next(call, leg, dialog, response):
+        return
     if dialog is not None and leg.remembers(dialog):
         call.emit(TrackDialog(leg.id, dialog.key))
     if call.hunt.goal is Goal.TRANSFER:
@@ -84,11 +86,13 @@ def _relay_provisional(call: CallState, status: int) -> None:
     """Ringing stays ringing; early dialogs of forks share our one tag towards the caller."""
     caller = call.caller
     status = 180 if status in (180, 183) else status
-    if caller.invite is None or status not in (180, 181, 182) or call.step(caller, CallerEvent.RING) is not Act.KEEP:
+    if status not in (180, 181, 182) or not reliable.may_ring(caller) or caller.invite is None:
+        return
+    if call.step(caller, CallerEvent.RING) is not Act.KEEP:
         return
     headers = report.announce(call, caller)
     answering.open_dialog(call)
-    call.emit(Respond(caller.invite_key, caller.respond(caller.invite, status, headers=headers)))
+    reliable.send(call, caller, caller.respond(caller.invite, status, headers=headers))
 
 
 def _success(call: CallState, leg: Leg, event: ResponseIn) -> None:

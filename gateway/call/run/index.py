@@ -13,7 +13,7 @@ from gateway.sip.dialog import DialogKey
 if TYPE_CHECKING:
     from gateway.call.run.runner import CallRunner
 
-_ANSWERED_ONCE = (fx.Purpose.BYE, fx.Purpose.UPDATE, fx.Purpose.OPTIONS, fx.Purpose.NOTIFY)
+_ANSWERED_ONCE = (fx.Purpose.BYE, fx.Purpose.UPDATE, fx.Purpose.OPTIONS, fx.Purpose.NOTIFY, fx.Purpose.PRACK)
 """Only the 2xx of an INVITE is repeated by its sender (RFC 3261 13.3.1.4)."""
 
 

@@ -63,5 +63,8 @@ class Trunk(Model):
     trust_identity: bool = False
     """Show browsers the name and number this trunk asserts (P-Asserted-Identity, display name) for callers and for who
     is connected. Otherwise the number in From alone."""
+    reliable_provisional: bool = True
+    """Acknowledge ringing and early media by PRACK (100rel, RFC 3262): offered with each INVITE, and done where the
+    trunk asks for it. Without it an INVITE of the trunk that requires it gets 420."""
     codecs: tuple[str, ...] = Field(default=CODEC_NAMES, min_length=1)
     """Codecs offered to this trunk, in order, of those the browser offered."""

@@ -241,6 +241,11 @@ class BrowserCall:
         self.media.read(self.offer.body, role=role)
         await self._respond(self.offer, 200, self.media.description(setup=role))
 
+    async def ring(self) -> None:
+        """Say that it rings."""
+        assert self.offer is not None
+        await self._respond(self.offer, 180)
+
     async def refuse(self, status: int = 486) -> None:
         assert self.offer is not None
         await self._respond(self.offer, status)

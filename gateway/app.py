@@ -30,6 +30,7 @@ from gateway.net.channel import StreamLimits
 from gateway.net.endpoint import SipEndpoint
 from gateway.net.interfaces import interfaces
 from gateway.net.websocket import SipWebSocket
+from gateway.sip.agent import Agent
 from gateway.sip.auth import DigestServer
 from gateway.sip.events import StackEvent
 from gateway.sip.flow import Flow
@@ -104,6 +105,7 @@ class Gateway:
             self.stack, self.counters, site.trunks, self._on_event, limits=stream_limits(site.shares)
         )
         self.endpoint.on_flow_closed = self._flow_closed
+        self.agent = Agent(self.endpoint, random_token)
         self.manager = CallManager(self._services(), self._digest())
         self.endpoint.is_living = self.manager.index.is_living
         web = site.listeners.web
@@ -129,6 +131,7 @@ class Gateway:
         return Services(
             sites=self.sites,
             sip=self.endpoint,
+            agent=self.agent,
             pool=self.pool,
             identity=DtlsIdentity.generate(datetime.datetime.now(datetime.UTC)),
             audit=self.audit,

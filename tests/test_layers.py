@@ -19,6 +19,7 @@ PURE = next(contract for contract in CONTRACTS if contract["name"] == "pure modu
 DOORS = {
     "admission": "makes runners, which have tasks",
     "manager": "the doors of the SIP stack",
+    "run.asked": "tells runners",
     "run.clocks": "has timers",
     "run.edge": "catches what anybody raises",
     "run.handover": "moves a leg from one runner to another",

@@ -41,6 +41,7 @@ class Termination(Enum):
     TRUNK_SILENT = ("trunk-silent", Party.TRUNK, 504, 399, "The trunk does not answer")
     TRUNK_UNVERIFIED = ("trunk-unverified", Party.TRUNK, 503, 399, "The trunk's certificate is not valid")
     TRUNK_ERROR = ("trunk-error", Party.TRUNK, 502, 0, "The trunk answered with an error")
+    TRUNK_LOGIN = ("trunk-login", Party.CONFIG, 502, 399, "The trunk does not accept this gateway's login")
     ANSWER_UNREADABLE = ("answer-unreadable", Party.CALLEE, 502, 0, "The other side's answer could not be read")
     ENCRYPTION_REQUIRED = (
         "encryption-required",

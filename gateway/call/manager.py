@@ -24,6 +24,7 @@ from gateway.call.admission import Admission
 from gateway.call.legs.user_agent import ALLOW
 from gateway.call.machine import events
 from gateway.call.machine.effects import SendAck
+from gateway.call.run.asked import Asked
 from gateway.call.run.edge import attempt
 from gateway.call.run.handover import replace_leg
 from gateway.call.run.index import CallIndex
@@ -75,13 +76,13 @@ class CallManager:
         self.bindings = MemoryStore(lambda: services.clock())
         self.location = Location(
             self.bindings,
-            services.sip,
+            services.agent,
             realm=services.sites.current.realm,
             tokens=services.tokens,
             counters=services.counters,
         )
         self.sign_in = SignIn(services, digest, self.location.identities)
-        self.index = CallIndex()
+        self.index = CallIndex(services.agent)
         self._callers: dict[tuple[str, str, TlsInfo], float] = {}
         self.probes = TrunkProbes(services)
         self._admission = Admission(services, self.location, self.index, self.probes)
@@ -148,12 +149,12 @@ class CallManager:
                 if event.flow.trunk is not None and not event.flow.also:
                     self.probes.heard(event.flow.trunk)
                 self._request(event)
-            case ResponseReceived() | RequestTimeout() | TransportFailed() if self.probes.take(event):
+            case ResponseReceived() | RequestTimeout() | TransportFailed() if self._services.agent.take(event):
                 pass
             case ResponseReceived():
-                self._response(event)
+                self._late(event)
             case RequestTimeout() | TransportFailed():
-                self._failed(event)
+                self._to_received(event.key, events.AckMissing(event.key, transport=True))
             case AckReceived():
                 self._to_received(event.key, events.AckIn(event.key, demands.without_other_parts(event.request)))
             case AckTimeout():
@@ -173,31 +174,15 @@ class CallManager:
 
     def _flow_refused(self, event: FlowRefused) -> None:
         """What the stack turned away: the call it was meant for records it."""
-        sent = self.index.sent.get(event.key)
-        runner = sent[0] if sent is not None else self.index.received.get(event.key)
+        asked = self._services.agent.asker(event.key)
+        ours = asked if isinstance(asked, Asked) else None
+        runner = ours.runner if ours is not None else self.index.received.get(event.key)
         if runner is None:
             return
-        leg = sent[1].leg if sent is not None else CALLER
+        leg = ours.sent.leg if ours is not None else CALLER
         message = event.message
         what = message.method if isinstance(message, Request) else f"{message.status} {message.cseq.method}"
         runner.feed(events.FlowRefused(leg, event.flow, what, event.why, event.status))
-
-    def _response(self, event: ResponseReceived) -> None:
-        if self.location.answered(event.key, event.response.status):
-            return
-        found = self.index.sent.get(event.key)
-        if found is None:
-            self._late(event)
-            return
-        runner, sent = found
-        if sent.flow.trunk is not None:
-            self.probes.heard(sent.flow.trunk)
-        self.index.answered(event.key, event.response.status)
-        if event.response.unreadable:
-            why = (runner.id, sent.leg, event.response.status, event.response.unreadable)
-            log.warning("call=%s leg=%s response=%d unreadable reason=%s", *why)
-        response = demands.without_other_parts(event.response)
-        runner.feed(events.ResponseIn(sent.ask, response, event.flow))
 
     def _late(self, event: ResponseReceived) -> None:
         """A response no call waits for: a fork that answers when its call is over, or nobody's."""
@@ -214,18 +199,6 @@ class CallManager:
                     self._services.sip.send_request(effect.request, effect.flow)
         except GatewayError as error:
             log.warning("cannot end a dialog of a call that is over: %s", error)
-
-    def _failed(self, event: RequestTimeout | TransportFailed) -> None:
-        if self.location.ended(event.key):
-            return
-        found = self.index.done(event.key)
-        if found is None:
-            self._to_received(event.key, events.AckMissing(event.key, transport=True))
-            return
-        runner, sent = found
-        if isinstance(event, TransportFailed) and runner.sends_again(sent):
-            return
-        runner.feed(events.RequestFailed(sent.ask, transport=isinstance(event, TransportFailed)))
 
     def _request(self, event: RequestReceived) -> None:
         try:

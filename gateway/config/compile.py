@@ -17,6 +17,7 @@ from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.policy.book import PolicyBook
 from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
 from gateway.sip.auth import Credentials
+from gateway.sip.digest_client import Login
 from gateway.sip.uri import SipUri
 from gateway.site import CallLimits, ConnectionShares, Listeners, SipListener, Site, WebListener
 from gateway.trunks.model import ListenerTls, Network, Trunk, TrunkTls
@@ -55,12 +56,18 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace) -> Trunk:
         security=trunk.security,
         networks=_networks(trunk.networks),
         media_networks=_networks(trunk.media_networks),
+        auth=compile_login(trunk.auth) if trunk.auth is not None else None,
         tls=compile_trunk_tls(trunk.tls),
         rtcp_mux=trunk.rtcp_mux,
         trust_identity=trunk.trust_identity,
         reliable_provisional=trunk.reliable_provisional,
         codecs=trunk.codecs,
     )
+
+
+def compile_login(auth: schema.TrunkAuth) -> Login:
+    """Who we are to a trunk."""
+    return Login(auth.user, auth.password, auth.realm or "")
 
 
 def compile_trunk_tls(tls: schema.TrunkTls) -> TrunkTls:

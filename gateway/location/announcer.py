@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from gateway.base.errors import GatewayError
 from gateway.base.values import TokenSource
 from gateway.location.binding import Binding
 from gateway.location.reginfo import notify
 from gateway.location.standing import News, Standings
+from gateway.sip.agent import Agent
 from gateway.sip.flow import Flow
 from gateway.sip.grammar import escape_user
-from gateway.sip.message import Request
+from gateway.sip.message import Response
 
 log = logging.getLogger(__name__)
 
 TOKEN_LENGTH = 16
 
 
-class RequestSender(Protocol):
-    """What sends requests, and gives back the key of the transaction; `net.endpoint.SipEndpoint` has this shape."""
+class _Notified:
+    """One NOTIFY that is out; a `sip.agent.Asker`. Any final response will do, and so will none."""
 
-    def send_request(self, request: Request, flow: Flow) -> str: ...
+    def __init__(self, user: str, flow: Flow, over: Callable[[_Notified], None]) -> None:
+        self.user, self.flow, self._over = user, flow, over
 
+    def responded(self, response: Response, flow: Flow) -> None:
+        """The page knows."""
+        if response.status >= 200:
+            self._over(self)
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    user: str
-    flow: Flow
+    def unanswered(self, *, transport: bool) -> None:
+        """The page may not know; what it believes is told it when it asks again."""
+        self._over(self)
+
+    def challenged(self, response: Response, flow: Flow, credentials: tuple[tuple[str, str], ...]) -> None:
+        """A page asks nobody who they are."""
+        self._over(self)
 
 
 class Announcer:
@@ -48,44 +55,39 @@ class Announcer:
     def __init__(
         self,
         standings: Standings,
-        sender: RequestSender,
+        agent: Agent,
         *,
         realm: str,
         tokens: TokenSource,
         again: Callable[[str], None],
     ) -> None:
-        self._standings, self._sender, self._realm, self._tokens = standings, sender, realm, tokens
+        self._standings, self._agent, self._realm, self._tokens = standings, agent, realm, tokens
         self._again = again
-        self._waiting: dict[str, _Waiting] = {}
-        """By the key of the transaction."""
+        self._waiting: dict[_Notified, str] = {}
+        """With the key of their transaction."""
 
     def tell(self, user: str, bindings: Sequence[Binding]) -> None:
         """Send whoever of this user's connections does not know it yet what has become of its Contact."""
-        busy = frozenset(waiting.flow.id for waiting in self._waiting.values())
+        busy = frozenset(waiting.flow.id for waiting in self._waiting)
         for news in self._standings.news(user, bindings, busy):
             self._send(user, news)
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection has ended: nothing answers there any more."""
-        for key in [key for key, waiting in self._waiting.items() if waiting.flow.id == flow.id]:
-            del self._waiting[key]
+        for waiting in [waiting for waiting in self._waiting if waiting.flow.id == flow.id]:
+            self._agent.forget(self._waiting.pop(waiting))
 
-    def answered(self, key: str, status: int) -> bool:
-        """An answer has come, and any final one will do; False when it is none to a NOTIFY from here."""
-        return key in self._waiting if status < 200 else self.ended(key)
-
-    def ended(self, key: str) -> bool:
-        """A transaction is over, with an answer or without; False when it is none from here."""
-        waiting = self._waiting.pop(key, None)
-        if waiting is not None:
+    def _over(self, waiting: _Notified) -> None:
+        """A transaction is over, with an answer or without."""
+        if self._waiting.pop(waiting, None) is not None:
             self._again(waiting.user)
-        return waiting is not None
 
     def _send(self, user: str, news: News) -> None:
         realm, tokens = self._realm, self._tokens
         aor, contact = f"sip:{escape_user(user)}@{realm}", f"<sip:gateway@{realm};transport=ws>"
         request = notify(news, aor, contact=contact, call_id=tokens(TOKEN_LENGTH), tag=tokens(TOKEN_LENGTH))
         try:
-            self._waiting[self._sender.send_request(request, news.flow)] = _Waiting(user, news.flow)
+            waiting = _Notified(user, news.flow, self._over)
+            self._waiting[waiting] = self._agent.ask(request, news.flow, waiting)
         except GatewayError as error:
             log.warning("user=%s flow=%d cannot be told what has become of its Contact: %s", user, news.flow.id, error)

@@ -15,13 +15,14 @@ from gateway.base.counters import Counters
 from gateway.base.errors import SipError
 from gateway.base.values import TokenSource
 from gateway.location import registrar
-from gateway.location.announcer import Announcer, RequestSender
+from gateway.location.announcer import Announcer
 from gateway.location.asking import STORE_SECONDS, Asking, StoreUnavailableError
 from gateway.location.binding import Binding, FlowName, targets
 from gateway.location.identities import Identities
 from gateway.location.standing import Standings
 from gateway.location.store import LocationStore
 from gateway.location.turns import Turns
+from gateway.sip.agent import Agent
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
 
@@ -37,14 +38,14 @@ class Location:
     """Users and where they can be reached: identities and bindings, both tied to flows. When the flow goes, they go.
 
     Args:
-        sender: sends NOTIFY requests.
+        agent: sends NOTIFY requests.
         realm: the domain of the users.
     """
 
     def __init__(
         self,
         store: LocationStore,
-        sender: RequestSender,
+        agent: Agent,
         *,
         realm: str,
         tokens: TokenSource,
@@ -56,7 +57,7 @@ class Location:
         self._asking = Asking(counters)
         self._turns = Turns()
         self._standings = Standings(self.node)
-        self._announcer = Announcer(self._standings, sender, realm=realm, tokens=tokens, again=self._tell_again)
+        self._announcer = Announcer(self._standings, agent, realm=realm, tokens=tokens, again=self._tell_again)
         self._jobs: set[asyncio.Task[None]] = set()
 
     @property
@@ -94,14 +95,6 @@ class Location:
         if user is not None:
             self._standings.drop(user, flow.id)
             self._start(self._leave(user, flow))
-
-    def answered(self, key: str, status: int) -> bool:
-        """An answer to a request has come; False when the request was none from here."""
-        return self._announcer.answered(key, status)
-
-    def ended(self, key: str) -> bool:
-        """A request has had no answer; False when it was none from here."""
-        return self._announcer.ended(key)
 
     async def stop(self) -> None:
         """Let the store know, within limits, which connections have ended; then nothing of the service runs."""

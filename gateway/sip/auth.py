@@ -100,7 +100,7 @@ class DigestAnswer:
         scheme, _, rest = text.strip(LWS).replace("\t", " ").partition(" ")
         if not same_word(scheme, "digest"):
             return None
-        found = _digest_params(rest)
+        found = digest_params(rest)
         names = ("username", "realm", "nonce", "uri", "response", "algorithm", "qop", "nc", "cnonce")
         return cls(*(found.get(name, "") for name in names))
 
@@ -116,7 +116,12 @@ class DigestAnswer:
         return int(self.nc, 16) if len(self.nc) == 8 and HEX_DIGITS.issuperset(self.nc) else 0
 
 
-def _digest_params(text: str) -> dict[str, str]:
+def digest_params(text: str) -> dict[str, str]:
+    """The parameters of a challenge or of credentials, by name, without their quotes.
+
+    Raises:
+        SipError: they are too many, too long, repeated, or no parameters.
+    """
     parts = split_top_level(text, ",")
     if len(parts) > MAX_DIGEST_PARAMS:
         raise SipError("Too many digest parameters")

@@ -121,6 +121,17 @@ class Dialog:
         self.left |= method == "BYE"
         return self._request(method, self.local_seq, contact, max_forwards)
 
+    def renumbered(self, request: Request) -> Request:
+        """A request of this dialog that is sent once more, with the next sequence number (RFC 3261 22.2).
+
+        Raises:
+            SipError: 500, the numbers are used up.
+        """
+        if self.local_seq >= MAX_CSEQ:
+            raise SipError("CSeq numbers are used up", 500)
+        self.local_seq += 1
+        return request.with_header("CSeq", CSeq(self.local_seq, request.method))
+
     def ack(self, cseq_number: int, contact: NameAddr | None) -> Request:
         """The ACK of a 2xx: it has the number of its INVITE, whatever was sent since (RFC 3261 13.2.2.4)."""
         return self._request("ACK", cseq_number, contact, MAX_FORWARDS)

@@ -10,6 +10,7 @@ from gateway.base.profiles import Profile
 from gateway.base.values import Secret
 from gateway.media.places import TrunkPlace
 from gateway.sdp.codecs import CODEC_NAMES
+from gateway.sip.digest_client import Login
 from gateway.trunks.target import TrunkTarget
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -59,6 +60,8 @@ class Trunk:
     media_networks: tuple[Network, ...] = ()
     """Where its media may come from besides the signalled address."""
     tls: TrunkTls = field(default=TrunkTls())
+    auth: Login | None = None
+    """Who we are to it when it asks (RFC 3261 22)."""
     rtcp_mux: bool = False
     """rtcp-mux is offered to it; an offer with rtcp-mux is always honoured."""
     trust_identity: bool = False

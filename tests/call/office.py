@@ -23,6 +23,7 @@ from gateway.media.relay_commands import IcePort, OpenLeg
 from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import LegOpened
 from gateway.sip.address import NameAddr
+from gateway.sip.agent import Agent
 from gateway.sip.auth import DigestServer
 from gateway.sip.events import RequestReceived, ResponseReceived
 from gateway.sip.flow import Flow
@@ -208,6 +209,7 @@ class Office:
         self.services = Services(
             sites=self.sites,
             sip=self.sip,
+            agent=Agent(self.sip, lambda length: "x" * length),
             pool=cast(RelayPool, self.pool),
             identity=IDENTITY,
             audit=cast(AuditLog, self.audit),

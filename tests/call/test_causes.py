@@ -93,8 +93,8 @@ def test_a_living_trunk_is_never_unreachable(status: int) -> None:
 
 
 def test_credentials_the_trunk_wants_stay_an_error_of_the_trunk_whatever_it_gives_as_cause() -> None:
-    assert causes.of_refusal(401, (Reason(Q850, 17),)) == (Termination.TRUNK_ERROR, 502)
-    assert causes.of_refusal(407, ()) == (Termination.TRUNK_ERROR, 502)
+    assert causes.of_refusal(401, (Reason(Q850, 17),)) == (Termination.TRUNK_LOGIN, 502)
+    assert causes.of_refusal(407, ()) == (Termination.TRUNK_LOGIN, 502)
 
 
 @pytest.mark.parametrize("status", [400, 480, 486, 500, 503, 603])

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import cast
 
 from gateway.base.values import CALLER
-from gateway.call.machine import effects as fx
 from gateway.call.run.index import CallIndex
 from gateway.call.run.runner import CallRunner
+from gateway.sip.agent import Agent, Asker
+from gateway.sip.flow import Flow
+from gateway.sip.message import Request
 from tests.call.machine_scene import BROWSER_FLOW, request
 
 
@@ -21,39 +23,39 @@ def began(index: CallIndex) -> CallRunner:
     return runner
 
 
-def sends(index: CallIndex, runner: CallRunner, key: str, purpose: fx.Purpose) -> None:
-    index.sends(runner, key, fx.SendRequest(CALLER, request("INVITE"), BROWSER_FLOW, purpose, 1))
+class Wire:
+    """Gives each request the key that is its turn."""
+
+    def __init__(self) -> None:
+        self.keys = iter(("s1", "s2"))
+
+    def send_request(self, request: Request, flow: Flow) -> str:
+        return next(self.keys)
+
+
+def made() -> CallIndex:
+    return CallIndex(Agent(Wire(), lambda length: "x" * length))
 
 
 def test_the_end_of_a_call_takes_its_entries_and_no_others() -> None:
-    index = CallIndex()
+    agent = Agent(Wire(), lambda length: "x" * length)
+    index = CallIndex(agent)
     one, other = began(index), began(index)
-    sends(index, one, "s1", fx.Purpose.INVITE)
+    for runner in (one, other):
+        index.sends(runner, agent.ask(request("INVITE"), BROWSER_FLOW, cast(Asker, None)), f"call-{runner is one}")
     index.receives(one, "r1", "call-a")
     index.tracks(one, ("call-a", "l", "r"), CALLER)
     index.receives(other, "r2", "call-b")
     index.drop(one)
-    assert (index.sent, index.dialogs) == ({}, {})
+    assert len(agent) == 1
+    assert index.dialogs == {}
     assert list(index.received.values()) == [other]
     assert not index.is_living("call-a")
     assert index.is_living("call-b")
 
 
-def test_only_the_2xx_of_an_invite_may_come_again() -> None:
-    index = CallIndex()
-    runner = began(index)
-    for key, purpose in (("invite", fx.Purpose.INVITE), ("bye", fx.Purpose.BYE), ("notify", fx.Purpose.NOTIFY)):
-        sends(index, runner, key, purpose)
-        index.answered(key, 180)
-        assert key in index.sent
-        index.answered(key, 200)
-    assert set(index.sent) == {"invite"}
-    index.answered("invite", 486)
-    assert index.sent == {}
-
-
 def test_after_its_ack_nothing_more_comes_for_a_request() -> None:
-    index = CallIndex()
+    index = made()
     runner = began(index)
     index.receives(runner, "r1")
     assert index.acknowledged("r1") is runner
@@ -61,7 +63,7 @@ def test_after_its_ack_nothing_more_comes_for_a_request() -> None:
 
 
 def test_a_call_that_is_dropped_twice_is_dropped() -> None:
-    index = CallIndex()
+    index = made()
     runner = began(index)
     index.drop(runner)
     index.drop(runner)

@@ -150,7 +150,7 @@ async def test_a_browser_joins_its_two_calls_and_leaves_nothing_behind(office: O
     assert office.manager.live_calls == 0
     assert not index.dialogs
     assert not index.call_ids
-    assert not index.sent
+    assert not len(office.services.agent)
 
 
 @pytest.mark.parametrize("swap", [False, True])

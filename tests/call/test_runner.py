@@ -148,11 +148,11 @@ async def test_one_call_too_many_is_503_and_takes_no_place(office: Office) -> No
 async def test_a_long_call_keeps_no_trace_of_the_requests_inside_it(office: Office) -> None:
     """Pain 32: every per-call list has a bound."""
     await established(office)
-    before = len(office.manager.index.received), len(office.manager.index.sent)
+    before = len(office.manager.index.received), len(office.services.agent)
     for cseq in range(2, 102):
         office.request(in_dialog(office, "UPDATE", cseq), key=f"refresh-{cseq}")
     await office.settle()
-    assert (len(office.manager.index.received), len(office.manager.index.sent)) == before
+    assert (len(office.manager.index.received), len(office.services.agent)) == before
 
 
 async def test_only_the_latest_of_our_reinvites_are_remembered(office: Office) -> None:
@@ -160,7 +160,7 @@ async def test_only_the_latest_of_our_reinvites_are_remembered(office: Office) -
     (found,) = office.manager.index.runners
     for _ in range(20):
         found._carry_out(SendRequest(LegId(2), last_invite(office), trunk_flow(), Purpose.REINVITE, 9))
-    assert len(office.manager.index.sent) <= sender.MAX_REINVITES_KEPT + 1
+    assert len(office.services.agent) <= sender.MAX_REINVITES_KEPT + 1
 
 
 async def test_a_finished_call_leaves_nothing_in_the_index(office: Office) -> None:
@@ -170,7 +170,7 @@ async def test_a_finished_call_leaves_nothing_in_the_index(office: Office) -> No
     office.reply("BYE", 200)
     await office.settle()
     index = office.manager.index
-    assert (index.sent, index.received, index.dialogs, index.runners) == ({}, {}, {}, {})
+    assert (len(office.services.agent), index.received, index.dialogs, index.runners) == (0, {}, {}, {})
 
 
 async def test_a_trunk_that_closes_its_connection_while_the_browser_rings_ends_the_call(office: Office) -> None:

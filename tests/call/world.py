@@ -324,7 +324,7 @@ class World:
 
     def nothing_is_left(self) -> None:
         index = self.manager.index
-        for name in ("runners", "sent", "received", "dialogs", "call_ids"):
+        for name in ("runners", "received", "dialogs", "call_ids"):
             assert not getattr(index, name), name
         for runner in self.runners:
             assert not runner._tasks

@@ -14,6 +14,7 @@ from gateway.config import schema
 from gateway.config.compile import compile_audit, compile_dialplan, compile_listeners, compile_media, compile_trunk
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
+from gateway.sip.digest_client import Login
 from gateway.site import CallLimits, ConnectionShares, SipListener
 from gateway.trunks.model import ListenerTls, TrunkTls
 from gateway.trunks.target import TrunkTarget
@@ -31,6 +32,7 @@ CHANGED: dict[str, tuple[object, object]] = {
         TrunkTls(Path("ca.pem"), ("a.example",), Path("c.pem"), Path("k.pem"), Secret("opensesame")),
     ),
     "media": ({"bind": "10.0.0.2", "advertise": "203.0.113.9"}, TrunkPlace("10.0.0.2", "203.0.113.9")),
+    "auth": ({"user": "acme", "password": "opensesame"}, Login("acme", Secret("opensesame"))),
     "rtcp_mux": (True, True),
     "trust_identity": (True, True),
     "reliable_provisional": (False, False),

@@ -12,8 +12,10 @@ from gateway.base.errors import GatewayError
 from gateway.base.values import HostPort
 from gateway.location.service import Location
 from gateway.location.store import LocationStore, MemoryStore
+from gateway.sip.agent import Agent
+from gateway.sip.events import RequestTimeout, ResponseReceived
 from gateway.sip.flow import Flow
-from gateway.sip.message import Request, Response
+from gateway.sip.message import Request, Response, create_response
 from tests import messages
 
 NAMESPACE = "{urn:ietf:params:xml:ns:reginfo}"
@@ -119,7 +121,7 @@ class Page:
     async def answer(self, status: int = 200) -> None:
         """Answer the NOTIFY that came last."""
         key = [key for key, (_, flow) in self.pages.sender.sent.items() if flow == self.flow][-1]
-        assert self.pages.location.answered(key, status)
+        assert self.pages.answered(key, status)
         await settle()
 
 
@@ -130,15 +132,25 @@ class Pages:
         self.now = 1000.0
         self.memory = MemoryStore(lambda: self.now)
         self.sender = NotifySender()
+        self.agent = Agent(self.sender, lambda length: "x" * length)
         self.counters = Counters()
         numbers = itertools.count(1)
         self.location = Location(
             store or self.memory,
-            self.sender,
+            self.agent,
             realm="example.test",
             tokens=lambda length: f"{next(numbers):0{length}d}",
             counters=self.counters,
         )
+
+    def answered(self, key: str, status: int) -> bool:
+        """A response has come to a request of the location service; whether it waits for one."""
+        request, flow = self.sender.sent[key]
+        return self.agent.take(ResponseReceived(key, create_response(request, status, to_tag="page"), flow))
+
+    def unanswered(self, key: str) -> bool:
+        """A transaction has given up."""
+        return self.agent.take(RequestTimeout(key))
 
     def open(self, name: str, *, instance: str = "", user: str = "alice") -> Page:
         page = Page(self, name, connection(len(name) * 100 + ord(name[-1])), instance)

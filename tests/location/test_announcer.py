@@ -57,14 +57,14 @@ async def test_a_page_that_does_not_answer_is_told_the_latest_when_its_transacti
         await first.register()
     assert first.told() == ["unregistered"]
     (key,) = pages.sender.sent
-    assert pages.location.ended(key)
+    assert pages.unanswered(key)
     await settle()
     assert first.told() == ["unregistered", "registered"]
 
 
 async def test_an_answer_to_anything_else_is_not_taken(pages: Pages) -> None:
-    assert not pages.location.answered("else", 200)
-    assert not pages.location.ended("else")
+    await both(pages)
+    assert not pages.unanswered("else")
 
 
 async def test_a_notify_that_cannot_be_sent_harms_nobody(pages: Pages) -> None:
@@ -81,4 +81,4 @@ async def test_a_connection_that_closed_before_it_answered_is_forgotten(pages: P
     await second.register(star=True)
     (key,) = pages.sender.sent
     await first.close()
-    assert not pages.location.answered(key, 200)
+    assert not pages.answered(key, 200)

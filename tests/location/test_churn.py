@@ -83,7 +83,7 @@ class Crowd:
             for number, page in self.page.items():
                 if page.flow == flow:
                     self.believes[number] = page.told()[-1] == "registered"
-            self.pages.location.answered(key, 200)
+            self.pages.answered(key, 200)
             await settle()
 
     async def check(self) -> None:

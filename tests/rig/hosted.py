@@ -88,7 +88,7 @@ class HostedGateway:
             tasks=len(asyncio.all_tasks()),
             sessions=pool.call_count,
             calls=len(index.runners),
-            sent=len(index.sent),
+            sent=len(self.gateway.agent),
             received=len(index.received),
             dialogs=len(index.dialogs),
         )

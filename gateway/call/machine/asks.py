@@ -28,6 +28,7 @@ class Asks:
         self._count = 0
         self._known: dict[int, Ask] = {}
         self._open: set[int] = set()
+        self._credentials: dict[int, tuple[tuple[str, str], ...]] = {}
 
     def __bool__(self) -> bool:
         """Whether anything is awaited."""
@@ -51,7 +52,15 @@ class Asks:
         self._open.discard(number)
         ask = self._known.get(number)
         if ask is not None and ask.purpose not in (Purpose.INVITE, Purpose.REINVITE):
-            del self._known[number]
+            self._drop(number)
+
+    def identified(self, number: int, credentials: tuple[tuple[str, str], ...]) -> None:
+        """The request was sent once more with these, because its peer asked."""
+        self._credentials[number] = credentials
+
+    def credentials(self, number: int) -> tuple[tuple[str, str], ...]:
+        """What a request was sent with: the ACK of its 2xx carries the same (RFC 3261 22.1)."""
+        return self._credentials.get(number, ())
 
     def awaits(self, leg: LegId, purpose: Purpose) -> bool:
         """Whether a request of this kind is unanswered."""
@@ -64,4 +73,8 @@ class Asks:
     def _forget_one(self) -> None:
         oldest = next((n for n in self._known if n not in self._open), None)
         if oldest is not None:
-            del self._known[oldest]
+            self._drop(oldest)
+
+    def _drop(self, number: int) -> None:
+        del self._known[number]
+        self._credentials.pop(number, None)

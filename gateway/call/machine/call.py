@@ -19,6 +19,7 @@ from gateway.call.legs.invite_state import Act, CallerEvent
 from gateway.call.legs.leg import Leg
 from gateway.call.machine import (
     acknowledging,
+    again,
     attended,
     causes,
     change,
@@ -45,6 +46,7 @@ from gateway.call.machine.events import (
     AckIn,
     AckMissing,
     CancelIn,
+    Challenged,
     ConnectionClosed,
     DialogFound,
     DialogMissing,
@@ -210,6 +212,7 @@ _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     RequestIn: requests.request,
     ResponseIn: outcomes.response,
     RequestFailed: outcomes.failed,
+    Challenged: again.challenged,
     AckIn: acknowledging.acknowledged,
     AckMissing: acknowledging.missing,
     CancelIn: _cancelled,
@@ -249,6 +252,7 @@ _AFTER_THE_END = (
     RequestIn,
     ResponseIn,
     RequestFailed,
+    Challenged,
     AckIn,
     AckMissing,
     TimerFired,

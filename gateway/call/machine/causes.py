@@ -47,10 +47,10 @@ _BY_CAUSE: dict[int, Termination] = {
 }
 """Causes that say something; 16, 31, 127 and those of the protocol itself say no more than the status."""
 _BY_STATUS: dict[int, Termination] = {
-    401: Termination.TRUNK_ERROR,
+    401: Termination.TRUNK_LOGIN,
     403: Termination.REJECTED,
     404: Termination.UNALLOCATED,
-    407: Termination.TRUNK_ERROR,
+    407: Termination.TRUNK_LOGIN,
     408: Termination.NO_ANSWER,
     410: Termination.NUMBER_CHANGED,
     415: Termination.NOT_ACCEPTABLE,
@@ -82,7 +82,7 @@ def of_refusal(status: int, reasons: Sequence[Reason], *, person: bool = False) 
         person: the callee is one of our browsers: whatever it says, no trunk is at fault.
     """
     if status in _CHALLENGES:
-        return Termination.TRUNK_ERROR, 502
+        return Termination.TRUNK_LOGIN, 502
     if status < 400:
         return Termination.TRUNK_ERROR, 480  # redirection is not followed
     usual = Termination.TRUNK_REFUSED if status < 500 else Termination.TRUNK_ERROR

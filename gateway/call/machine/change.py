@@ -232,7 +232,8 @@ def _acknowledge(call: CallState, leg: Leg, event: ResponseIn) -> None:
     if leg.dialog is not None:
         if flows.note_target(call, leg, event.response, event.flow):
             leg.dialog.refresh_target(event.response)
-        call.emit(SendAck(leg.id, leg.dialog.ack(event.response.cseq.number, leg.contact), leg.next_hop()))
+        ack = leg.dialog.ack(event.response.cseq.number, leg.contact).with_added(call.asks.credentials(event.ask))
+        call.emit(SendAck(leg.id, ack, leg.next_hop()))
 
 
 def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:

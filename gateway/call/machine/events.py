@@ -167,6 +167,20 @@ class ResponseIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Challenged:
+    """A peer asks who we are, and we can say it (RFC 3261 22.2)."""
+
+    ask: int
+    request: Request
+    """As it was sent."""
+    credentials: tuple[tuple[str, str], ...]
+    """What it is sent with once more."""
+    response: Response
+    """The refusal, for when it is of no use any more."""
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFailed:
     """A request the call sent got no response, or its transport broke."""
 
@@ -258,6 +272,7 @@ Event = (
     | RequestIn
     | ResponseIn
     | RequestFailed
+    | Challenged
     | AckIn
     | FlowRefused
     | FlowMoved

@@ -6,15 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.base.values import LegId
-from gateway.call.machine import effects as fx
 from gateway.call.machine.forks import LateForks
+from gateway.sip.agent import Agent
 from gateway.sip.dialog import DialogKey
 
 if TYPE_CHECKING:
     from gateway.call.run.runner import CallRunner
-
-_ANSWERED_ONCE = (fx.Purpose.BYE, fx.Purpose.UPDATE, fx.Purpose.OPTIONS, fx.Purpose.NOTIFY, fx.Purpose.PRACK)
-"""Only the 2xx of an INVITE is repeated by its sender (RFC 3261 13.3.1.4)."""
 
 
 @dataclass
@@ -33,8 +30,8 @@ class CallIndex:
     Each call keeps the list of its own entries, so that its end looks at no other call.
     """
 
-    def __init__(self) -> None:
-        self.sent: dict[str, tuple[CallRunner, fx.SendRequest]] = {}
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
         self.received: dict[str, CallRunner] = {}
         self.dialogs: dict[DialogKey, tuple[CallRunner, LegId]] = {}
         self.late_forks: dict[str, LateForks] = {}
@@ -50,11 +47,10 @@ class CallIndex:
         """One more call."""
         self.runners[runner] = Entries()
 
-    def sends(self, runner: CallRunner, key: str, effect: fx.SendRequest) -> None:
+    def sends(self, runner: CallRunner, key: str, call_id: str) -> None:
         """A request of this call has left in the transaction `key`."""
-        self.sent[key] = (runner, effect)
         self.runners[runner].sent.add(key)
-        self._call_id(runner, effect.request.call_id)
+        self._call_id(runner, call_id)
 
     def receives(self, runner: CallRunner, key: str, call_id: str = "") -> None:
         """Of a request with this key something more may come for the call: an ACK, a CANCEL, or their absence."""
@@ -82,7 +78,7 @@ class CallIndex:
         """Forget everything of one call."""
         entries = self.runners.pop(runner, Entries())
         for key in entries.sent:
-            self.sent.pop(key, None)
+            self._agent.forget(key)
         for key in entries.received:
             self.received.pop(key, None)
         for dialog in entries.dialogs:
@@ -94,18 +90,10 @@ class CallIndex:
         """Whether a call, not forgotten yet, has this Call-ID on one of its legs."""
         return call_id in self.call_ids
 
-    def done(self, key: str) -> tuple[CallRunner, fx.SendRequest] | None:
-        """Nothing more comes for a request of ours; gives whose it was."""
-        found = self.sent.pop(key, None)
-        if found is not None:
-            self.runners[found[0]].sent.discard(key)
-        return found
-
-    def answered(self, key: str, status: int) -> None:
-        """After a final response nothing more comes for a request of ours; only the 2xx of an INVITE is repeated."""
-        found = self.sent.get(key)
-        if found is not None and (status >= 300 or (status >= 200 and found[1].purpose in _ANSWERED_ONCE)):
-            self.done(key)
+    def done(self, runner: CallRunner, key: str) -> None:
+        """Nothing more comes for a request of this call."""
+        if runner in self.runners:
+            self.runners[runner].sent.discard(key)
 
     def acknowledged(self, key: str) -> CallRunner | None:
         """The ACK of an INVITE we answered is in, or never comes: gives whose it is, and forgets it."""

@@ -10,9 +10,8 @@ from gateway.base.counters import Counter
 from gateway.base.errors import GatewayError, TransportError
 from gateway.base.values import HostPort
 from gateway.call.run.services import Services
-from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
 from gateway.sip.flow import Flow
-from gateway.sip.message import Headers, Request
+from gateway.sip.message import Headers, Request, Response
 from gateway.trunks.health import PROBE_SECONDS, TRY_SECONDS, TrunkHealth
 
 log = logging.getLogger(__name__)
@@ -27,8 +26,6 @@ class TrunkProbes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._health = TrunkHealth()
-        self._asked: dict[str, asyncio.Future[bool]] = {}
-        """Questions under way, by the key of their transaction."""
         self._asking: dict[str, asyncio.Task[bool]] = {}
         self._again: dict[str, asyncio.TimerHandle] = {}
         self._stopped = False
@@ -71,15 +68,6 @@ class TrunkProbes:
         if timer := self._again.pop(trunk, None):
             timer.cancel()
 
-    def take(self, event: ResponseReceived | RequestTimeout | TransportFailed) -> bool:
-        """Whether the event was about a question of ours."""
-        asked = self._asked.get(event.key)
-        if asked is None:
-            return False
-        if not asked.done() and not (isinstance(event, ResponseReceived) and event.response.status < 200):
-            asked.set_result(isinstance(event, ResponseReceived))
-        return True
-
     def stop(self) -> None:
         """Ask nothing more."""
         self._stopped = True
@@ -111,13 +99,13 @@ class TrunkProbes:
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 flow = await self._services.sip.connect(trunk)
-                key = self._services.sip.send_request(self._options(trunk), flow)
-                self._asked[key] = asyncio.get_running_loop().create_future()
-                return await self._asked[key]
+                question = _Question()
+                key = self._services.agent.ask(self._options(trunk), flow, question)
+                return await question.answered
         except (TimeoutError, GatewayError):
             return False
         finally:
-            self._asked.pop(key, None)
+            self._services.agent.forget(key)
 
     def _options(self, trunk: str) -> Request:
         site = self._services.sites.current
@@ -150,3 +138,27 @@ class TrunkProbes:
         self._again.pop(trunk, None)
         if not self._stopped and self.is_down(trunk):
             self._ask(trunk)
+
+
+class _Question:
+    """One OPTIONS; a `sip.agent.Asker`. Any final response means that somebody is there, a challenge too."""
+
+    def __init__(self) -> None:
+        self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def responded(self, response: Response, flow: Flow) -> None:
+        """There is somebody."""
+        if response.status >= 200:
+            self._is(there=True)
+
+    def unanswered(self, *, transport: bool) -> None:
+        """There is nobody."""
+        self._is(there=False)
+
+    def challenged(self, response: Response, flow: Flow, credentials: tuple[tuple[str, str], ...]) -> None:
+        """Who asks who we are is there."""
+        self._is(there=True)
+
+    def _is(self, *, there: bool) -> None:
+        if not self.answered.done():
+            self.answered.set_result(there)

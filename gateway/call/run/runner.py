@@ -67,7 +67,7 @@ class CallRunner:
         self.media = CallMedia(
             services.pool, services.identity, self.feed, self._media_broke, lambda: takes_part(self.state)
         )
-        self._sender = Sender(self, services, index)
+        self._sender = Sender(self, services, index, probes)
         self._seeker = Seeker(self, services, index, probes, location, seat)
         self._handover = Handover(self, index)
         self._clocks = Clocks(self.feed)
@@ -126,10 +126,6 @@ class CallRunner:
         """Whether a message of a leg's dialog may come over this connection: its browser's, or one of its trunk's."""
         found = self.state.legs.get(leg)
         return found is not None and found.is_reached_by(flow)
-
-    def sends_again(self, sent: fx.SendRequest) -> bool:
-        """Whether a request whose connection broke under it goes once more, over a new one."""
-        return self._sender.sends_again(sent)
 
     def begin(self, refused: Termination | None = None) -> None:
         """Record the start; then begin the call, or refuse it. Without a record only an emergency call goes on."""

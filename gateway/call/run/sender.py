@@ -11,10 +11,13 @@ from gateway.base.errors import TransportError
 from gateway.base.values import LegId
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events
+from gateway.call.run.asked import Asked
 from gateway.call.run.edge import attempt
 from gateway.call.run.index import CallIndex
+from gateway.call.run.probes import TrunkProbes
 from gateway.call.run.seeker import record_peer
 from gateway.call.run.services import Services
+from gateway.sip.digest_client import Login
 from gateway.sip.flow import Flow, objection
 
 if TYPE_CHECKING:
@@ -29,8 +32,8 @@ MAX_REINVITES_KEPT = 4
 class Sender:
     """The requests and responses of one call."""
 
-    def __init__(self, runner: CallRunner, services: Services, index: CallIndex) -> None:
-        self._runner, self._services, self._index = runner, services, index
+    def __init__(self, runner: CallRunner, services: Services, index: CallIndex, probes: TrunkProbes) -> None:
+        self._runner, self._services, self._index, self._probes = runner, services, index, probes
         self._invites: dict[int, str] = {}
         """Transactions of our INVITEs that have begun a leg, by their number."""
         self._invite_of: dict[LegId, str] = {}
@@ -38,6 +41,8 @@ class Sender:
         self._reinvites: deque[str] = deque()
         self._sent_again: set[int] = set()
         """Asks whose connection broke; one entry at most for each request of the call."""
+        self._challenged: dict[int, int] = {}
+        """How often asks were challenged; one entry at most for each request of the call."""
 
     def invite_of(self, leg: LegId) -> str:
         """The transaction of the INVITE that began a leg, "" where we sent none."""
@@ -63,6 +68,15 @@ class Sender:
         self._runner.spawn(self._reconnect(sent))
         return True
 
+    def done(self, key: str) -> None:
+        """Nothing more comes for the request of this transaction."""
+        self._index.done(self._runner, key)
+
+    def heard(self, flow: Flow) -> None:
+        """A peer has answered over this flow."""
+        if flow.trunk is not None:
+            self._probes.heard(flow.trunk)
+
     def cancel(self, effect: fx.CancelInvite) -> None:
         """CANCEL an INVITE, if it has left."""
         if effect.ask in self._invites:
@@ -83,16 +97,34 @@ class Sender:
             self._send_request(effect)
 
     def _send_request(self, effect: fx.SendRequest) -> None:
-        key = self._services.sip.send_request(effect.request, effect.flow)
+        asked = Asked(self._runner, self, effect)
+        tries = self._challenged.get(effect.ask, 0)
+        key = self._services.agent.ask(effect.request, effect.flow, asked, login=self._login(effect.leg), tries=tries)
         if self._runner.state.end.forgotten:
+            self._services.agent.forget(key)
             return
-        self._index.sends(self._runner, key, effect)
+        asked.key = key
+        self._index.sends(self._runner, key, effect.request.call_id)
         if effect.purpose is fx.Purpose.INVITE:
             self._invites[effect.ask] = self._invite_of[effect.leg] = key
         elif effect.purpose is fx.Purpose.REINVITE:
             self._reinvites.append(key)
             if len(self._reinvites) > MAX_REINVITES_KEPT:
-                self._index.done(self._reinvites.popleft())
+                self._forget(self._reinvites.popleft())
+
+    def challenged(self, ask: int) -> None:
+        """A request was asked who we are."""
+        self._challenged[ask] = self._challenged.get(ask, 0) + 1
+
+    def _login(self, leg: LegId) -> Login | None:
+        """Who we are to the trunk of a leg; a browser asks nobody."""
+        found = self._runner.state.legs.get(leg)
+        trunk = self._runner.state.site.trunks.get(found.trunk_name) if found is not None else None
+        return trunk.auth if trunk is not None else None
+
+    def _forget(self, key: str) -> None:
+        self._services.agent.forget(key)
+        self.done(key)
 
     def _is_cut(self, effect: fx.SendRequest | fx.SendAck) -> bool:
         """Whether the connection this should leave on is gone and can be had anew, as that to a trunk can."""

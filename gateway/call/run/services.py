@@ -14,6 +14,7 @@ from gateway.call.legs.trunk import KeySource
 from gateway.call.run.lookup import NameLookups
 from gateway.media.relay_client import RelayPool
 from gateway.sip.address import NameAddr
+from gateway.sip.agent import Agent
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
 from gateway.site import Sites
@@ -63,6 +64,8 @@ class Services:
     sites: Sites
     """The site is looked at when something begins, and kept by it."""
     sip: SipSender
+    agent: Agent
+    """Sends requests, and tells who asked what comes of them."""
     pool: RelayPool
     identity: DtlsIdentity
     audit: AuditLog

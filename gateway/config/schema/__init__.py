@@ -12,7 +12,7 @@ from gateway.config.schema.limits import Audit, Connections, Limits
 from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkMedia
 from gateway.config.schema.root import GatewayConfig
-from gateway.config.schema.trunk import Trunk, TrunkAddresses, TrunkTls
+from gateway.config.schema.trunk import Trunk, TrunkAddresses, TrunkAuth, TrunkTls
 from gateway.config.schema.users import User, UsersFile
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "SipListener",
     "Trunk",
     "TrunkAddresses",
+    "TrunkAuth",
     "TrunkMedia",
     "TrunkTls",
     "User",

@@ -39,6 +39,17 @@ class TrunkAddresses(Model):
     """Address written in the SDP for this trunk. Default: the bind address."""
 
 
+class TrunkAuth(Model):
+    """Who we are to a trunk when it asks (401, 407): digest, over flows we opened to it."""
+
+    user: str = Field(min_length=1, max_length=128)
+    """User name the trunk knows us by."""
+    password: SecretText
+    """Password: the text, `${NAME}` from the environment, or `file:PATH`."""
+    realm: str | None = Field(default=None, min_length=1, max_length=255)
+    """The realm the password is for. A challenge for any other is not answered. Default: whichever the trunk names."""
+
+
 class Trunk(Model):
     """A SIP peer: PBX or carrier."""
 
@@ -54,6 +65,8 @@ class Trunk(Model):
     media_networks: tuple[Network, ...] = ()
     """Networks its media may come from besides the signalled address. A host name where it says its media is must lead
     into these or into `networks`."""
+    auth: TrunkAuth | None = None
+    """How we answer when the trunk asks who we are."""
     tls: TrunkTls = TrunkTls()
     """How its TLS identity is verified."""
     media: TrunkAddresses | None = None

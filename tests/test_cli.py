@@ -356,6 +356,9 @@ def test_dialplan_explain_prints_the_way_of_a_call(files: Files) -> None:
         "rule world (+*): matches",
         "trunk carrier gets +49301",
     ]
+    assert sip_gateway("dialplan", "explain", plan, "--to", "+49301").stdout.splitlines()[-1] == (
+        "trunk carrier gets +49301"
+    )
     inbound = sip_gateway("dialplan", "explain", plan, "100", "--from-trunk", "pbx")
     assert inbound.stdout.splitlines()[-1] == "user alice rings"
     assert "cannot be dialled" in refused(sip_gateway("dialplan", "explain", plan, "a;b"))
@@ -376,6 +379,42 @@ def test_dialplan_explain_knows_the_users_of_a_gateway_file_it_may_read(files: F
     assert alone.stdout.splitlines()[-1].endswith("unless it is the name of a user")
     (files.directory / "users.yaml").unlink()
     assert sip_gateway("dialplan", "explain", path, "alice").stdout == alone.stdout
+
+
+def test_dialplan_explain_takes_a_caller_and_looks_at_what_she_may_call(files: Files) -> None:
+    files.dialplan += "permissions: [{id: none, users: [alice], deny: ['+1900*']}]\n"
+    path = files.write()
+    shown = sip_gateway("dialplan", "explain", path, "--from", "alice", "--to", "+1900555")
+    assert shown.stdout.splitlines() == [
+        "rule world (+*): matches",
+        "permission none (+1900*): forbidden",
+        "the call is refused with 403: this caller may not call this number",
+    ]
+    assert "there is no user 'zoe'" in refused(sip_gateway("dialplan", "explain", path, "--from", "zoe", "--to", "1"))
+    both = sip_gateway("dialplan", "explain", path, "--from", "alice", "--trunk", "pbx", "--to", "1")
+    assert "from a user or from a trunk" in refused(both)
+    assert "no number is given" in refused(sip_gateway("dialplan", "explain", path))
+
+
+def test_dialplan_explain_for_programs_is_one_json_object(files: Files) -> None:
+    shown = sip_gateway("dialplan", "explain", files.write(), "--to", "100", "--trunk", "pbx", "--json")
+    found = json.loads(shown.stdout)
+    assert (found["outcome"], found["user"], found["number"]) == ("route", "alice", "100")
+
+
+def test_dialplan_explain_reads_the_gateway_file_of_this_directory(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files.write().parent)
+    shown = sip_gateway("dialplan", "explain", "--from", "alice", "--to", "+49301")
+    assert shown.stdout.splitlines()[-1] == "trunk carrier gets +49301"
+
+
+def test_dialplan_explain_knows_how_a_trunk_writes_numbers(files: Files) -> None:
+    files.gateway = files.gateway.replace("security: prefer", "security: prefer\n    number_format: national")
+    files.dialplan = 'country: "49"\n' + files.dialplan
+    shown = sip_gateway("dialplan", "explain", files.write(), "--to", "0049 301")
+    assert shown.stdout.splitlines()[-1] == "trunk carrier gets 0301"
 
 
 RECORD = {"type": "leg.violation", "ts": "2030-01-02T03:04:05.678901Z", "leg": "trunk", "codes": ["media.plain_rtp"]}

@@ -18,6 +18,7 @@ class Termination(Enum):
     TRANSFERRED = ("transferred", Party.CALLER, 200, 0, "The call was handed over")
     CANCELLED = ("cancelled", Party.CALLER, 487, 0, "The caller gave up before the answer")
     NO_ROUTE = ("no-route", Party.CALLER, 404, 399, "No dialplan rule matches this number")
+    NOT_PERMITTED = ("not-permitted", Party.CALLER, 403, 399, "This user may not call this number")
     USER_NOT_REGISTERED = ("user-not-registered", Party.CALLEE, 480, 399, "The user is not signed in")
     RING_TIMEOUT = ("ring-timeout", Party.CALLEE, 408, 0, "Nobody answered in time")
     REJECTED = ("rejected", Party.CALLEE, 603, 0, "The other side rejected the call")

@@ -56,7 +56,7 @@ class Plan:
     """What is tried, one after the other."""
     emergency: bool = False
     callee: str = ""
-    """The user of ours whom another one calls."""
+    """The user or group of ours whom another user calls."""
     refused: Termination | None = None
 
 
@@ -106,7 +106,9 @@ class Admission:
         for seat in [seat for seat in seats if (seat.user, seat.kind) == (user, kind)]:
             seats.remove(seat)  # of an earlier search of this call
             self._caps.release(seat)
-        refused = _kept(self._caps.take(user, kind, lambda: hunt.stage is not Stage.OVER), seats)
+        refused = _kept(
+            self._caps.take(user, kind, lambda: hunt.stage is not Stage.OVER, partial(state.concerns, user)), seats
+        )
         if refused is not None:
             self._services.counters.add(Counter.SIP_REJECTED)
         return refused
@@ -177,10 +179,10 @@ def _plan_outbound(request: Request, user: str, site: Site) -> Plan:
         return Plan(user, _typed(request), refused=Termination.NO_ROUTE)
     if _user_part(request.from_.uri).lower() != user.lower():
         return Plan(user, number, refused=Termination.IDENTITY_MISMATCH)
-    route = routes.from_user(site, number, request.request_uri)
+    route = routes.from_user(site, user, number, request.request_uri)
     if route is None:
         return Plan(user, number, refused=Termination.NO_ROUTE)
-    return Plan(user, route.number, route.targets, route.emergency, route.user)
+    return Plan(user, route.number, route.targets, route.emergency, route.user or route.group, route.refused)
 
 
 def _plan_inbound(event: RequestReceived, site: Site) -> Plan:
@@ -192,7 +194,7 @@ def _plan_inbound(event: RequestReceived, site: Site) -> Plan:
     route = routes.to_user(site, event.flow.trunk or UNROUTED, number)
     if route is None:
         return Plan("", number, refused=Termination.NO_ROUTE)
-    return Plan(route.user, number, route.targets)
+    return Plan(route.user, route.number, route.targets)
 
 
 def _named(request: Request) -> tuple[NameAddr, NameAddr]:

@@ -6,6 +6,7 @@ and `users` start fast and work where those packages are missing.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.base.errors import ConfigError, ConfigErrors, SipError
+from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.cli.output import Commands, FilePath, show, warn
 from gateway.config.load import LoadedConfig, load_config, read_config, read_dialplan, read_users
 
@@ -156,23 +157,26 @@ def dialplan() -> None:
 
 
 @dialplan.command("explain")
-@click.argument("path", metavar="FILE", type=FilePath())
-@click.argument("number", metavar="NUMBER")
-@click.option("--from-trunk", "trunk", metavar="TRUNK", help="Explain a call that comes in from this trunk.")
-def dialplan_explain(path: Path, number: str, trunk: str | None) -> None:
-    """Print, rule by rule, where a call to NUMBER goes. FILE is the dialplan, or the gateway file that names it."""
-    from gateway.routing.numbers import normalise
+@click.argument("path", metavar="[FILE]", type=FilePath(), default="gateway.yaml")
+@click.argument("number", metavar="[NUMBER]", required=False)
+@click.option("--to", "to", metavar="NUMBER", help="What is dialled, or called by the trunk; the same as NUMBER.")
+@click.option("--from", "user", metavar="USER", default="", help="Explain a call of this user, with what she may call.")
+@click.option("--trunk", "--from-trunk", metavar="TRUNK", help="Explain a call that comes in from this trunk.")
+@click.option("--json", "as_json", is_flag=True, help="For other programs.")
+def dialplan_explain(
+    path: Path, number: str | None, to: str | None, user: str, trunk: str | None, *, as_json: bool
+) -> None:
+    """Print, step by step, where a call to NUMBER goes, and why.
 
-    plan = read_dialplan(path)
-    try:
-        dialled = normalise(number)
-    except SipError as error:
-        raise ConfigError(
-            error.why, remedy="numbers have digits, +, *, # and separators; names a-z 0-9 . _ -"
-        ) from None
-    if dialled != number:
-        show(f"{number} is read as {dialled}")
-    for line in plan.explain(dialled, trunk=trunk):
+    FILE is the gateway file, or a dialplan by itself; without it gateway.yaml.
+    """
+    from gateway.cli.dialplan import explain
+
+    trace = explain(read_dialplan(path), number or to or "", user=user, trunk=trunk)
+    if as_json:
+        click.echo(json.dumps(trace.as_dict()))
+        return
+    for line in trace.lines():
         show(line)
 
 

@@ -6,7 +6,7 @@ Nothing below this module knows the schema. A mistake was told before (`referenc
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from gateway.audit.place import MEBIBYTE, AuditPlace
@@ -16,6 +16,10 @@ from gateway.config import schema
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.policy.book import PolicyBook
 from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
+from gateway.routing.e164 import Home, NumberFormat
+from gateway.routing.groups import Group
+from gateway.routing.patterns import Pattern
+from gateway.routing.permissions import NumberClass, PermissionRule, Permissions
 from gateway.sip.auth import Credentials
 from gateway.sip.digest_client import Login
 from gateway.sip.uri import SipUri
@@ -30,7 +34,7 @@ def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan
     return Site(
         realm=config.realm,
         trunks=MappingProxyType({n: compile_trunk(n, trunk, media.trunk) for n, trunk in config.trunks.items()}),
-        dialplan=compile_dialplan(dialplan, users.users),
+        dialplan=compile_dialplan(dialplan, users.users, number_formats(config)),
         policies=PolicyBook.of({name: trunk.security for name, trunk in config.trunks.items()}),
         users=MappingProxyType({name: _credentials(user) for name, user in users.users.items()}),
         media=media,
@@ -61,6 +65,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace) -> Trunk:
         rtcp_mux=trunk.rtcp_mux,
         trust_identity=trunk.trust_identity,
         reliable_provisional=trunk.reliable_provisional,
+        number_format=trunk.number_format,
         codecs=trunk.codecs,
     )
 
@@ -75,15 +80,44 @@ def compile_trunk_tls(tls: schema.TrunkTls) -> TrunkTls:
     return TrunkTls(tls.ca, tls.names, tls.certificate, tls.key, tls.key_password)
 
 
-def compile_dialplan(plan: schema.DialplanFile, users: Iterable[str] | None = None) -> Dialplan:
+def number_formats(config: schema.GatewayConfig) -> dict[str, NumberFormat]:
+    """How the trunks write numbers that say so."""
+    return {name: trunk.number_format for name, trunk in config.trunks.items() if trunk.number_format is not None}
+
+
+def compile_dialplan(
+    plan: schema.DialplanFile,
+    users: Iterable[str] | None = None,
+    formats: Mapping[str, NumberFormat] = MappingProxyType({}),
+) -> Dialplan:
     """The rules of a dialplan file, and the users who are reached by name where they are known."""
+    home = Home(plan.country or "", plan.trunk_prefix, plan.international_prefix, plan.national_digits)
     return Dialplan(
         outbound=tuple(OutboundRule(**dict(rule)) for rule in plan.outbound),
         inbound=tuple(InboundRule(**dict(rule)) for rule in plan.inbound),
         emergency=plan.emergency,
         emergency_trunks=plan.emergency_trunks,
         users=frozenset(users) if users is not None else None,
+        home=home,
+        formats=MappingProxyType(dict(formats)),
+        groups=MappingProxyType({name: _group(name, group) for name, group in plan.groups.items()}),
+        permissions=Permissions(home, plan.countries, tuple(_permission(plan, rule) for rule in plan.permissions)),
     )
+
+
+def _group(name: str, group: schema.Group) -> Group:
+    return Group(name, tuple(dict.fromkeys(group.members)), group.ring, float(group.seconds))
+
+
+def _permission(plan: schema.DialplanFile, rule: schema.Permission) -> PermissionRule:
+    """Classes become what they stand for; groups become their members."""
+    named = rule.allow or rule.deny
+    built_in = frozenset(NumberClass(name) for name in named if name in set(NumberClass))
+    texts = [text for name in named if name not in set(NumberClass) for text in plan.classes.get(name, (name,))]
+    members = (member for name in rule.groups if name in plan.groups for member in plan.groups[name].members)
+    callers = frozenset((*rule.users, *members)) if rule.users or rule.groups else None
+    patterns = tuple(Pattern.parse(text) for text in texts)
+    return PermissionRule(rule.id, bool(rule.allow), built_in, patterns, callers, ", ".join(named))
 
 
 def compile_media(media: schema.Media) -> MediaPlaces:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.base.errors import ConfigError, ConfigErrors
-from gateway.config.compile import compile_dialplan, compile_site
+from gateway.config.compile import compile_dialplan, compile_site, number_formats
 from gateway.config.document import Document, read_document
 from gateway.config.references import check_named_files, check_references
 from gateway.config.schema import DialplanFile, GatewayConfig, UsersFile
 from gateway.config.yaml import Mapping as YamlMapping
 from gateway.config.yaml import Node, Scalar, read_yaml
 from gateway.routing.dialplan import Dialplan
+from gateway.routing.e164 import NumberFormat
 from gateway.site import Site
 
 OTHERS_MAY = 0o066
@@ -131,7 +132,15 @@ def read_dialplan(path: Path) -> Dialplan:
     root = read_yaml(path)
     named, users = _file_named(root, path, "dialplan"), _file_named(root, path, "users")
     plan = read_document(named or path, DialplanFile, os.environ).model
-    return compile_dialplan(plan, _names_in(users) if named and users else None)
+    if named is None:
+        return compile_dialplan(plan)
+    return compile_dialplan(plan, _names_in(users) if users else None, _formats_in(path))
+
+
+def _formats_in(path: Path) -> Mapping[str, NumberFormat]:
+    """How the trunks of a gateway file write numbers; nothing is known of one that has mistakes."""
+    gateway = _collect(lambda: read_document(path, GatewayConfig, os.environ), [])
+    return number_formats(gateway.model) if gateway is not None else {}
 
 
 def _file_named(root: Node, path: Path, key: str) -> Path | None:

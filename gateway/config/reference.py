@@ -11,7 +11,9 @@ from pydantic.fields import FieldInfo
 
 from gateway.base.values import Secret
 from gateway.config.scalars import (
+    CountryCode,
     Dialled,
+    DialPrefix,
     EmergencyNumber,
     FilePath,
     Host,
@@ -52,7 +54,9 @@ FILES: tuple[tuple[str, type[Model]], ...] = (
 )
 
 SCALARS: dict[Any, str] = {
+    CountryCode: "digits",
     Dialled: "number or pattern",
+    DialPrefix: "digits",
     EmergencyNumber: "number",
     FilePath: "path",
     Host: "domain name",
@@ -131,7 +135,7 @@ def _kind(hint: Any, field: FieldInfo) -> str:
 
 
 def _plural(kind: str) -> str:
-    return "keys" if kind == "keys" else f"{kind}{'' if kind.endswith('`') or kind == 'text' else 's'}"
+    return "keys" if kind == "keys" else f"{kind}{'' if kind.endswith('`') or kind in ('text', 'digits') else 's'}"
 
 
 def _choice(values: Iterator[str]) -> str:

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 from gateway.base.errors import ConfigError, SipError
 from gateway.base.profiles import Profile
 from gateway.config.certificates import Finding, KeyPair, check_ca, check_pair
-from gateway.config.compile import compile_dialplan
+from gateway.config.compile import compile_dialplan, number_formats
+from gateway.config.dialplan_references import check_dialplan
 from gateway.config.document import Document
-from gateway.config.schema import DialplanFile, GatewayConfig, InboundRule, ListenTls, Trunk, UsersFile, Web
+from gateway.config.schema import DialplanFile, GatewayConfig, ListenTls, Trunk, UsersFile, Web
 from gateway.config.yaml import Location
-from gateway.routing.dialplan import SAME_USER, covers
+from gateway.routing.dialplan import SAME_USER
 from gateway.routing.numbers import normalise
 from gateway.sdp.codecs import CODEC_NAMES
 from gateway.trunks.target import TrunkTarget
@@ -49,8 +50,8 @@ def check_references(
     if users is not None:
         errors += _check_users(gateway, users)
     if dialplan is not None:
-        errors += [*_check_rule_ids(dialplan), *_check_shadowed(dialplan), *_check_trunk_names(gateway, dialplan)]
-        errors += _check_emergency_rules(dialplan)
+        errors += [*_check_rule_ids(dialplan), *_check_trunk_names(gateway, dialplan)]
+        errors += [*_check_emergency_rules(dialplan), *check_dialplan(dialplan, number_formats(gateway.model))]
         warnings += [*_unrouted_emergencies(dialplan), *_silent_inbound(gateway, dialplan)]
     if users is not None and dialplan is not None:
         errors += _check_rule_users(gateway, users, dialplan)
@@ -226,34 +227,11 @@ def _is_plain_name(name: str) -> bool:
 
 def _check_rule_ids(dialplan: Plan) -> Iterator[ConfigError]:
     seen: set[str] = set()
-    for kind in ("outbound", "inbound"):
+    for kind in ("permissions", "outbound", "inbound"):
         for index, rule in enumerate(getattr(dialplan.model, kind)):
             if rule.id in seen:
                 yield dialplan.error((kind, index, "id"), f"duplicate rule id {rule.id}", "give each rule its own id")
             seen.add(rule.id)
-
-
-def _check_shadowed(dialplan: Plan) -> Iterator[ConfigError]:
-    outbound, inbound = dialplan.model.outbound, dialplan.model.inbound
-    for index, rule in enumerate(outbound):
-        for earlier in outbound[:index]:
-            if earlier.emergency == rule.emergency and covers(earlier.dialled, rule.dialled):
-                yield _shadowed(dialplan, ("outbound", index, "dialled"), earlier.id, earlier.dialled)
-                break
-    for index, called in enumerate(inbound):
-        for before in inbound[:index]:
-            if _takes_from(before, called) and covers(before.dialled, called.dialled):
-                yield _shadowed(dialplan, ("inbound", index, "dialled"), before.id, before.dialled)
-                break
-
-
-def _takes_from(before: InboundRule, rule: InboundRule) -> bool:
-    return before.trunk is None or before.trunk == rule.trunk
-
-
-def _shadowed(dialplan: Plan, where: Location, rule_id: str, dialled: str) -> ConfigError:
-    message = f"the rule can never match: rule {rule_id} ({dialled}) comes first"
-    return dialplan.error(where, message, "put the narrower rule first, or remove it")
 
 
 def _check_trunk_names(gateway: Gateway, dialplan: Plan) -> Iterator[ConfigError]:
@@ -262,6 +240,7 @@ def _check_trunk_names(gateway: Gateway, dialplan: Plan) -> Iterator[ConfigError
         *((("emergency_trunks", i), t) for i, t in enumerate(plan.emergency_trunks)),
         *((("outbound", i, "trunk"), r.trunk) for i, r in enumerate(plan.outbound)),
         *((("inbound", i, "trunk"), r.trunk) for i, r in enumerate(plan.inbound)),
+        *((("inbound", i, "to_trunk"), r.to_trunk) for i, r in enumerate(plan.inbound)),
     ]
     known = gateway.model.trunks
     for where, name in named:
@@ -275,6 +254,8 @@ def _check_rule_users(gateway: Gateway, users: Users, dialplan: Plan) -> Iterato
     named: list[tuple[Location, str | None]] = [
         *((("outbound", i, "user"), r.user) for i, r in enumerate(plan.outbound)),
         *((("inbound", i, "user"), r.user) for i, r in enumerate(plan.inbound)),
+        *((("groups", g, "members", i), m) for g, group in plan.groups.items() for i, m in enumerate(group.members)),
+        *((("permissions", i, "users", j), u) for i, p in enumerate(plan.permissions) for j, u in enumerate(p.users)),
     ]
     for where, name in named:
         if name not in (None, SAME_USER) and name not in users.model.users:
@@ -285,9 +266,10 @@ def _check_rule_users(gateway: Gateway, users: Users, dialplan: Plan) -> Iterato
 def _check_emergency_rules(dialplan: Plan) -> Iterator[ConfigError]:
     """A rule that would ring a user for a call for help is never followed."""
     for index, rule in enumerate(dialplan.model.outbound):
-        if rule.user is not None and rule.dialled in dialplan.model.emergency:
+        if rule.trunk is None and rule.dialled in dialplan.model.emergency:
             remedy = "set emergency_trunks, or take the number out of `emergency`"
-            yield dialplan.error(("outbound", index, "user"), "an emergency call goes to a trunk", remedy)
+            where = ("outbound", index, "user" if rule.user is not None else "group")
+            yield dialplan.error(where, "an emergency call goes to a trunk", remedy)
 
 
 def _findings(config: GatewayConfig, now: datetime.datetime) -> Iterator[tuple[Location, Finding]]:

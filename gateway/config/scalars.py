@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from gateway.base.values import Secret
+from gateway.routing.numbers import DIGITS
+from gateway.routing.patterns import Pattern
 
 MAX_NAME = 32
 """Length of a trunk name or rule id: both are written in headers and audit records."""
@@ -26,6 +28,8 @@ MAX_EMERGENCY_LENGTH = 8
 
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 DIALLED_CHARACTERS = NAME_CHARACTERS | frozenset("+*#")
+MAX_PREFIX = 6
+"""Digits of a prefix or country code: the longest there are have five."""
 
 
 class Model(BaseModel):
@@ -115,9 +119,20 @@ def _origin(value: str) -> str:
 
 
 def _dialled(value: str) -> str:
-    if not value or not DIALLED_CHARACTERS.issuperset(value):
-        raise ValueError("expected a number or name, perhaps with a final *, without spaces or separators")
+    Pattern.parse(value)
     return value
+
+
+def _dial_prefix(value: str) -> str:
+    if not DIGITS.issuperset(value) or len(value) > MAX_PREFIX:
+        raise ValueError(f"expected at most {MAX_PREFIX} digits")
+    return value
+
+
+def _country(value: str) -> str:
+    if not value or value.startswith("0"):
+        raise ValueError("expected a country code, for example 49, without + and 00")
+    return _dial_prefix(value)
 
 
 def _prefix(value: str) -> str:
@@ -157,4 +172,6 @@ Host = Annotated[str, AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Dialled = Annotated[str, AfterValidator(_dialled)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
+DialPrefix = Annotated[str, AfterValidator(_dial_prefix)]
+CountryCode = Annotated[str, AfterValidator(_country)]
 EmergencyNumber = Annotated[str, AfterValidator(emergency_number)]

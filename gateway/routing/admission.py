@@ -49,6 +49,10 @@ def _never() -> bool:
     return False
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Seat:
     """The place of one live call."""
@@ -57,6 +61,8 @@ class Seat:
     kind: CallKind
     rings: Callable[[], bool] = _never
     """Whether the call still waits for somebody to answer it."""
+    counts: Callable[[], bool] = _always
+    """Whether the user still takes part in it: of a group that was called, those who did not answer do not."""
 
 
 class CallCaps:
@@ -72,12 +78,14 @@ class CallCaps:
         """Calls of every kind."""
         return self._ordinary + self._emergency
 
-    def take(self, user: str, kind: CallKind, rings: Callable[[], bool] = _never) -> Seat | Termination:
+    def take(
+        self, user: str, kind: CallKind, rings: Callable[[], bool] = _never, counts: Callable[[], bool] = _always
+    ) -> Seat | Termination:
         """The seat of one more call, or why there is none."""
         refusal = self._refusal(user, kind)
         if refusal is not None:
             return refusal
-        seat = Seat(user, kind, rings)
+        seat = Seat(user, kind, rings, counts)
         self._seats.setdefault(user, []).append(seat)
         self._count(kind, 1)
         return seat
@@ -99,7 +107,7 @@ class CallCaps:
             self._ordinary += more
 
     def _refusal(self, user: str, kind: CallKind) -> Termination | None:
-        held = [seat for seat in self._seats.get(user, ()) if seat.kind is kind]
+        held = [seat for seat in self._seats.get(user, ()) if seat.kind is kind and seat.counts()]
         if kind is CallKind.EMERGENCY:
             return Termination.EMERGENCY_LIMIT if len(held) >= MAX_EMERGENCY_PER_USER else None
         if kind in _CALLEES:

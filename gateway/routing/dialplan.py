@@ -1,15 +1,22 @@
-"""The dialplan: which trunk or user what is dialled leads to, and which user an incoming call rings. First match wins.
+"""The dialplan: where what is dialled leads to, and whom an incoming call rings. First match wins.
 
-Numbers come in normalised (`numbers.normalise`); a number no rule names is not called.
+Numbers come in normalised (`numbers.normalise`) and are made E.164 (`e164.Home`) before a rule looks at them; a number
+no rule names is not called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
+from gateway.routing.e164 import Home, NumberFormat
+from gateway.routing.groups import Group
 from gateway.routing.numbers import is_dialable
+from gateway.routing.patterns import Pattern
+from gateway.routing.permissions import Permissions
+from gateway.routing.trace import Note, Step, ignore
 
 EMERGENCY_RULE = "emergency"
 """Rule id of an emergency call that goes to `emergency_trunks`."""
@@ -22,14 +29,29 @@ SAME_USER = "*"
 
 
 @dataclass(frozen=True, slots=True)
+class Rewriting:
+    """How a number is written on a rule's way to a trunk, after the trunk's own format."""
+
+    strip: int = 0
+    """Characters taken from the front of the number."""
+    prefix: str = ""
+    """Characters put in front of it after that."""
+
+    def of(self, number: str) -> str:
+        """The number as it is sent; "" when nothing is left that can be dialled."""
+        sent = self.prefix + number[self.strip :]
+        return sent if is_dialable(sent) else ""
+
+
+@dataclass(frozen=True, slots=True)
 class OutboundRule:
-    """Dialled number or name -> trunk, or user."""
+    """Dialled number or name -> trunk, user or group."""
 
     id: str
     dialled: str
-    """The number, or what it begins with before a final `*` (see `matches`)."""
+    """The pattern a number must fit (see `patterns.Pattern`)."""
     trunk: str | None = None
-    """None: the call goes to `user`."""
+    """None: the call goes to `user` or `group`."""
     strip: int = 0
     """Characters taken from the front of the number before it is sent."""
     prefix: str = ""
@@ -37,17 +59,40 @@ class OutboundRule:
     emergency: bool = False
     user: str | None = None
     """Browser user who rings, in place of a trunk; such a rule changes no number and is never an emergency's."""
+    group: str | None = None
+    """Group of users that rings."""
+    pattern: Pattern = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pattern", Pattern.parse(self.dialled))
+
+    @property
+    def rewriting(self) -> Rewriting:
+        return Rewriting(self.strip, self.prefix)
 
 
 @dataclass(frozen=True, slots=True)
 class InboundRule:
-    """Number a trunk calls -> browser user."""
+    """Number a trunk calls -> browser user, group, or a number behind another trunk."""
 
     id: str
     dialled: str
-    user: str
+    user: str | None = None
     trunk: str | None = None
     """None: calls from any trunk."""
+    group: str | None = None
+    to_trunk: str | None = None
+    """Trunk that gets the call: the PBX behind the carrier."""
+    strip: int = 0
+    prefix: str = ""
+    pattern: Pattern = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pattern", Pattern.parse(self.dialled))
+
+    @property
+    def rewriting(self) -> Rewriting:
+        return Rewriting(self.strip, self.prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,59 +101,38 @@ class OutboundRoute:
 
     rule_id: str
     trunk: str
-    """Empty when a user rings."""
+    """Empty when users of ours ring."""
     number: str
-    """What is sent to the trunk: the dialled number after `strip` and `prefix`; or the user who rings."""
+    """What the trunk gets: the number in its format, after `strip` and `prefix`; or the user or group that rings."""
     emergency: bool
     alternatives: tuple[str, ...] = ()
     """Further trunks to try, in order; only emergency calls have them."""
+    is_group: bool = False
+    """`number` is a group's name."""
+    asked: tuple[str, ...] = field(default=(), compare=False)
+    """The numbers its caller needs permission for."""
 
     @property
     def user(self) -> str:
-        """Who rings; empty when the call goes to a trunk."""
-        return "" if self.trunk else self.number
+        """Who rings; empty when the call goes to a trunk or a group."""
+        return "" if self.trunk or self.is_group else self.number
+
+    @property
+    def group(self) -> str:
+        """Which group rings; empty when none does."""
+        return self.number if self.is_group else ""
 
 
 @dataclass(frozen=True, slots=True)
 class InboundRoute:
-    """Whom a call from a trunk rings."""
+    """Whom a call from a trunk rings: one of `user`, `group` and `trunk`."""
 
     rule_id: str
-    user: str
-
-
-FEATURE = frozenset("*#")
-"""What turns digits into a command for a switch: behind a number it would be read as a feature code."""
-
-
-def matches(pattern: str, number: str) -> bool:
-    """True when the number is the pattern, or starts with it where a final `*` stands for any rest.
-
-    The rest of a number holds no `*` or `#`: `030*` lets `030123` through and not `030123*99#`. A pattern that itself
-    begins with `*` or `#` is written for feature codes, and a bare `*` for everything; there the rest is free.
-    """
-    if not pattern.endswith("*"):
-        return pattern == number
-    literal = pattern[:-1]
-    if not number.startswith(literal):
-        return False
-    return _frees_rest(literal) or FEATURE.isdisjoint(number[len(literal) :])
-
-
-def covers(pattern: str, other: str) -> bool:
-    """True when every number that `other` matches is matched by `pattern` too."""
-    if pattern == other:
-        return True
-    if not other.endswith("*"):
-        return matches(pattern, other)
-    wide, narrow = pattern[:-1], other[:-1]
-    if not pattern.endswith("*") or not narrow.startswith(wide):
-        return False
-    return _frees_rest(wide) or (not _frees_rest(narrow) and FEATURE.isdisjoint(narrow[len(wide) :]))
-
-
-def _frees_rest(literal: str) -> bool:
-    return not literal or literal[0] in FEATURE
+    user: str = ""
+    group: str = ""
+    trunk: str = ""
+    number: str = ""
+    """What is sent to that trunk."""
 
 
 @dataclass(frozen=True)
@@ -123,103 +147,119 @@ class Dialplan:
     """Trunks tried for an emergency number, in order."""
     users: frozenset[str] | None = field(default=None, repr=False)
     """Names of the browser users, as they sign in: upper and lower case differ. None: the plan was read by itself."""
+    home: Home = field(default=Home())
+    """How numbers are dialled here."""
+    formats: Mapping[str, NumberFormat] = field(default_factory=lambda: MappingProxyType({}))
+    """How each trunk writes numbers; one that is not here gets them as they are."""
+    groups: Mapping[str, Group] = field(default_factory=lambda: MappingProxyType({}))
+    permissions: Permissions = field(default=Permissions())
 
     @cached_property
     def _outbound(self) -> tuple[OutboundRule, ...]:
         """An emergency rule must win over a broad rule that happens to stand above it."""
         return tuple(sorted(self.outbound, key=lambda rule: not rule.emergency))
 
+    @cached_property
+    def _emergency(self) -> frozenset[str]:
+        return frozenset(self.emergency) | {rule.dialled for rule in self.outbound if rule.emergency}
+
     def is_emergency(self, number: str) -> bool:
         """True when calls to this number always connect."""
-        return number in self.emergency or any(r.emergency and r.dialled == number for r in self._outbound)
+        return number in self._emergency
 
-    def route_outbound(self, number: str) -> OutboundRoute | None:
-        """Where a number or name dialled in a browser leads; None when no rule names it and it is no user's name."""
+    def read(self, number: str) -> str:
+        """A number dialled in a browser as the rules see it; "" for what only begins like a telephone number."""
+        return number if self.is_emergency(number) else self.home.international(number)
+
+    def read_from(self, trunk: str, number: str) -> str:
+        """A number as a trunk wrote it, as the rules see it."""
+        return self.home.read(number, self.formats.get(trunk))
+
+    def route_outbound(self, dialled: str, note: Note = ignore) -> OutboundRoute | None:
+        """Where a number or name dialled in a browser leads; None when no rule names it and it is no user's name.
+
+        Whether its caller may call it is asked afterwards (`permits`).
+        """
+        number = self.read(dialled)
+        if not number:
+            return None
         emergency = self.is_emergency(number)
-        rule = next((rule for rule in self._outbound if _may_take(rule, number, emergency)), None)
+        rule = self._rule_for(number, emergency, note)
         trunks = self.emergency_trunks
         if emergency and trunks and not (rule and rule.emergency):
             return OutboundRoute(EMERGENCY_RULE, trunks[0], number, True, trunks[1:])
         if rule is None:
             return None if emergency else self._to_user(BY_NAME, number)
         if rule.trunk is None:
-            return self._to_user(rule.id, number if rule.user == SAME_USER else rule.user or "")
-        sent = _rewritten(rule, number)
+            return self._within(rule, number)
+        return self._over(rule, rule.trunk, number, emergency=emergency)
+
+    def _rule_for(self, number: str, emergency: bool, note: Note) -> OutboundRule | None:
+        for rule in self._outbound:
+            why = _objection(rule, number, emergency)
+            note(Step("rule", rule.id, rule.dialled, not why, why))
+            if not why:
+                return rule
+        return None
+
+    def _within(self, rule: OutboundRule, number: str) -> OutboundRoute | None:
+        if rule.group is not None:
+            return OutboundRoute(rule.id, "", rule.group, False, is_group=True)
+        return self._to_user(rule.id, number if rule.user == SAME_USER else rule.user or "")
+
+    def _over(self, rule: OutboundRule, trunk: str, number: str, *, emergency: bool) -> OutboundRoute | None:
+        sent = self.sent_to(trunk, number, rule.rewriting)
         if not sent:
             return None
-        others = tuple(t for t in trunks if t != rule.trunk) if emergency and sent == number else ()
-        return OutboundRoute(rule.id, rule.trunk, sent, emergency, others)
+        others = tuple(t for t in self.emergency_trunks if t != trunk) if emergency and sent == number else ()
+        asked = () if emergency else self._asked(trunk, number, rule.rewriting)
+        return OutboundRoute(rule.id, trunk, sent, emergency, others, asked=asked)
+
+    def sent_to(self, trunk: str, number: str, rewriting: Rewriting) -> str:
+        """A number as this trunk gets it; "" when nothing is left that can be dialled."""
+        return rewriting.of(self.home.written(number, self.formats.get(trunk)))
+
+    def _asked(self, trunk: str, number: str, rewriting: Rewriting) -> tuple[str, ...]:
+        """The number, and what else it becomes if `strip` and `prefix` make another telephone number of it.
+
+        Else a rule that takes a 9 off the front would lead around every permission.
+        """
+        bare = self.home.written(number, self.formats.get(trunk))[rewriting.strip :]
+        made = [self.home.international(bare)] if rewriting.strip else []
+        if rewriting.prefix.startswith("+"):
+            made.append(rewriting.prefix + bare)
+        return tuple(dict.fromkeys((number, *(other for other in made if other.startswith("+")))))
+
+    def permits(self, user: str, route: OutboundRoute, note: Note = ignore) -> bool:
+        """Whether a user may make this call: always when it is an emergency, or to users of ours."""
+        return self.permissions.allow(user, route.asked, note)
 
     def _to_user(self, rule_id: str, name: str) -> OutboundRoute | None:
         """The way to a user of ours; nobody else is looked for."""
         known = name in self.users if self.users is not None else rule_id != BY_NAME
         return OutboundRoute(rule_id, "", name, False) if known else None
 
-    def route_inbound(self, trunk: str, number: str) -> InboundRoute | None:
-        """The user a call from this trunk rings; None when no rule names the number."""
-        rule = next((r for r in self.inbound if _from_trunk(r, trunk) and matches(r.dialled, number)), None)
-        if rule is None:
-            return None
-        return InboundRoute(rule.id, number if rule.user == SAME_USER else rule.user)
-
-    def explain(self, number: str, *, trunk: str | None = None) -> tuple[str, ...]:
-        """Line by line, why a call goes where it goes: one dialled in a browser, or one that comes from `trunk`."""
-        return tuple(self._outbound_steps(number) if trunk is None else self._inbound_steps(trunk, number))
-
-    def _outbound_steps(self, number: str) -> Iterator[str]:
-        route = self.route_outbound(number)
-        if self.is_emergency(number):
-            yield f"{number} is an emergency number: the call always connects"
-        if route is not None and route.rule_id == EMERGENCY_RULE:
-            yield f"emergency_trunks: {_where(route)}"
-            return
-        emergency, rule = self.is_emergency(number), None
-        for rule in self._outbound:
-            if _may_take(rule, number, emergency):
-                yield f"rule {rule.id} ({rule.dialled}): matches"
-                break
-            why = "leads to a user" if matches(rule.dialled, number) else "no match"
-            yield f"rule {rule.id} ({rule.dialled}): {why}"
-        else:
-            rule = None
-        yield _where(route) if route else self._nowhere(rule, emergency=emergency)
-
-    def _nowhere(self, rule: OutboundRule | None, *, emergency: bool) -> str:
-        words = "no route: the call is refused with 404"
-        if rule is not None and rule.user is not None:
-            return f"{words}, for there is no such user"
-        unknown = rule is None and self.users is None and not emergency
-        return f"{words}, unless it is the name of a user" if unknown else words
-
-    def _inbound_steps(self, trunk: str, number: str) -> Iterator[str]:
+    def route_inbound(self, trunk: str, dialled: str, note: Note = ignore) -> InboundRoute | None:
+        """Whom a call from this trunk rings; None when no rule names the number."""
+        number = self.read_from(trunk, dialled)
         for rule in self.inbound:
-            if not _from_trunk(rule, trunk):
-                yield f"rule {rule.id} ({rule.dialled}): only for trunk {rule.trunk}"
-            elif matches(rule.dialled, number):
-                yield f"rule {rule.id} ({rule.dialled}): matches"
-                break
-            else:
-                yield f"rule {rule.id} ({rule.dialled}): no match"
-        route = self.route_inbound(trunk, number)
-        yield f"user {route.user} rings" if route else "no route: the call is refused with 404"
+            only = f"only for trunk {rule.trunk}" if rule.trunk not in (None, trunk) else ""
+            why = only or rule.pattern.objection(number)
+            note(Step("rule", rule.id, rule.dialled, not why, why))
+            if not why:
+                return self._rings(rule, number)
+        return None
+
+    def _rings(self, rule: InboundRule, number: str) -> InboundRoute | None:
+        if rule.to_trunk is not None:
+            sent = self.sent_to(rule.to_trunk, number, rule.rewriting)
+            return InboundRoute(rule.id, trunk=rule.to_trunk, number=sent) if sent else None
+        if rule.group is not None:
+            return InboundRoute(rule.id, group=rule.group)
+        return InboundRoute(rule.id, number if rule.user == SAME_USER else rule.user or "")
 
 
-def _where(route: OutboundRoute) -> str:
-    if route.user:
-        return f"user {route.user} rings" + (", whose name it is" if route.rule_id == BY_NAME else "")
-    return f"trunk {route.trunk} gets {route.number}" + "".join(f", then {t} is tried" for t in route.alternatives)
-
-
-def _may_take(rule: OutboundRule, number: str, emergency: bool) -> bool:
-    """Whether a rule decides about this number: a call for help never ends at a user's browser."""
-    return matches(rule.dialled, number) and not (emergency and rule.trunk is None)
-
-
-def _from_trunk(rule: InboundRule, trunk: str) -> bool:
-    return rule.trunk is None or rule.trunk == trunk
-
-
-def _rewritten(rule: OutboundRule, number: str) -> str:
-    """The number as the trunk gets it; "" when `strip` and `prefix` leave nothing that can be dialled."""
-    sent = rule.prefix + number[rule.strip :]
-    return sent if is_dialable(sent) else ""
+def _objection(rule: OutboundRule, number: str, emergency: bool) -> str:
+    """Why a rule does not decide about this number: a call for help never ends at a user's browser."""
+    why = rule.pattern.objection(number)
+    return why or ("it leads to a user" if emergency and rule.trunk is None else "")

@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.base.profiles import Profile
 from gateway.base.values import Secret
 from gateway.media.places import TrunkPlace
+from gateway.routing.e164 import NumberFormat
 from gateway.sdp.codecs import CODEC_NAMES
 from gateway.sip.digest_client import Login
 from gateway.trunks.target import TrunkTarget
@@ -68,6 +69,8 @@ class Trunk:
     """The name and number it asserts (RFC 3325) are shown."""
     reliable_provisional: bool = True
     """Ringing and early media may be acknowledged (RFC 3262), which it is told with each INVITE."""
+    number_format: NumberFormat | None = None
+    """How it writes telephone numbers; None: as the dialplan makes them."""
     codecs: tuple[str, ...] = CODEC_NAMES
     """Codecs it is offered, in order, of those the browser offered."""
 

@@ -36,8 +36,17 @@ PLAN = {
         {"id": "all", "dialled": "6*", "trunk": "pbx"},
         {"id": "old", "dialled": "7*", "trunk": "old"},
         {"id": "soft", "dialled": "8*", "trunk": "soft"},
+        {"id": "to-sales", "dialled": "300", "group": "sales"},
     ],
-    "inbound": [{"id": "alice", "dialled": "100", "user": "alice"}],
+    "inbound": [
+        {"id": "alice", "dialled": "100", "user": "alice"},
+        {"id": "sales", "dialled": "300", "group": "sales"},
+        {"id": "help", "dialled": "400", "group": "help"},
+    ],
+    "groups": {
+        "sales": {"members": ["alice", "bob"]},
+        "help": {"members": ["bob", "alice"], "ring": "in_turn", "seconds": "15"},
+    },
 }
 SITE = made_site(
     PLAN,
@@ -47,8 +56,8 @@ SITE = made_site(
         "soft": {"target": "sip:soft.example;transport=tls", "security": "prefer"},
     },
 )
-"""Where calls are handed over to: a strict trunk, a legacy one, one that would rather be secure, and a user."""
-NUMBERS = ("601", "601", "701", "801", "100", "112", "900")
+"""Where calls are handed over to: a strict trunk, a legacy one, one that would rather be secure, a user, two groups."""
+NUMBERS = ("601", "601", "701", "801", "100", "112", "300", "400", "900")
 """What a REFER asks for; the last one leads nowhere."""
 
 
@@ -128,9 +137,10 @@ class Peers:
         return events.TrunkFailed(asked.leg, "refused", verification)
 
     def found(self, *weak: bool) -> events.Event:
-        """The user is signed in at so many places."""
+        """The user who was asked for first is signed in at so many places."""
+        user = [e.user for e in self.scene.all if isinstance(e, fx.Locate)][self.located]
         self.located += 1
-        return events.Located("alice", tuple(place(next(self._flows), weak=w) for w in weak))
+        return events.Located(user, tuple(place(next(self._flows), weak=w) for w in weak))
 
     def response(self, sent: fx.SendRequest, status: int, body: bytes = b"", tag: str = "") -> events.Event | None:
         """An answer to a request of ours; None, when the stack would keep it back."""

@@ -19,13 +19,13 @@ def trunks(route: routes.Route | None) -> list[str]:
 
 
 def test_a_user_of_ours_reaches_the_trunk_of_her_number_and_no_other_number() -> None:
-    assert trunks(routes.from_user(SITE, "600", NUMBER)) == ["pbx"]
-    assert trunks(routes.from_user(SITE, "701", NUMBER)) == ["old"]
-    assert routes.from_user(SITE, "900", NUMBER) is None
+    assert trunks(routes.from_user(SITE, "alice", "600", NUMBER)) == ["pbx"]
+    assert trunks(routes.from_user(SITE, "alice", "701", NUMBER)) == ["old"]
+    assert routes.from_user(SITE, "alice", "900", NUMBER) is None
 
 
 def test_an_emergency_number_is_tried_over_every_trunk_that_is_meant_for_it() -> None:
-    route = routes.from_user(SITE, "112", NUMBER)
+    route = routes.from_user(SITE, "alice", "112", NUMBER)
     assert route is not None
     assert route.emergency
     assert trunks(route) == ["old", "pbx"]

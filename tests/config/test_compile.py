@@ -14,6 +14,7 @@ from gateway.config import schema
 from gateway.config.compile import compile_audit, compile_dialplan, compile_listeners, compile_media, compile_trunk
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
+from gateway.routing.e164 import NumberFormat
 from gateway.sip.digest_client import Login
 from gateway.site import CallLimits, ConnectionShares, SipListener
 from gateway.trunks.model import ListenerTls, TrunkTls
@@ -36,6 +37,7 @@ CHANGED: dict[str, tuple[object, object]] = {
     "rtcp_mux": (True, True),
     "trust_identity": (True, True),
     "reliable_provisional": (False, False),
+    "number_format": ("national", NumberFormat.NATIONAL),
     "codecs": (["PCMA"], ("PCMA",)),
 }
 

@@ -10,6 +10,8 @@ import pytest
 from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.base.profiles import Profile
 from gateway.base.values import Secret
+from gateway.config import schema
+from gateway.config.explain import MAX_SUGGESTED_KEYS
 from gateway.config.load import LoadedConfig, load_config, read_dialplan
 from tests.config.files import NOW, Files, make_certificate
 
@@ -82,7 +84,8 @@ def test_an_unknown_key_is_told_with_the_nearest_name(files: Files) -> None:
 
 def test_an_unknown_key_without_a_near_name_lists_the_known_ones(files: Files) -> None:
     files.dialplan += "zzzz: 1\n"
-    assert only_mistake(files).remedy == "known keys here: emergency, emergency_trunks, outbound, inbound"
+    known = list(schema.DialplanFile.model_fields)[:MAX_SUGGESTED_KEYS]
+    assert only_mistake(files).remedy == f"known keys here: {', '.join(known)}"
 
 
 def test_a_key_at_the_wrong_depth_is_told_where_it_belongs(files: Files) -> None:
@@ -331,8 +334,9 @@ def test_no_pattern_passes_as_an_emergency_rule(files: Files) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ("", "either `trunk` or `user`"),
-        (", trunk: pbx, user: alice", "either `trunk` or `user`"),
+        ("", "one of `trunk`, `user` and `group`"),
+        (", trunk: pbx, user: alice", "one of `trunk`, `user` and `group`"),
+        (", user: alice, group: sales", "one of `trunk`, `user` and `group`"),
         (", user: alice, strip: 1", "are for rules with a `trunk`"),
         (", user: alice, prefix: '0'", "are for rules with a `trunk`"),
         (", user: alice, emergency: yes", "are for rules with a `trunk`"),

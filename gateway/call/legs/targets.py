@@ -27,6 +27,18 @@ class UserTarget:
     """A user of ours, wherever she is signed in."""
 
     user: str
+    group: str = ""
+    """The group she rings for, when it is her turn in one."""
+    seconds: float = 0.0
+    """How long she rings before it is somebody else's turn; 0: as long as a call may ring."""
 
 
-Target = TrunkTarget | UserTarget
+@dataclass(frozen=True, slots=True)
+class GroupTarget:
+    """Several users of ours at once."""
+
+    group: str
+    users: tuple[str, ...]
+
+
+Target = TrunkTarget | UserTarget | GroupTarget

@@ -70,7 +70,6 @@ from gateway.call.machine.events import (
     TrunkFailed,
     TrunkSilent,
 )
-from gateway.call.machine.hunt import Refused, Stage
 from gateway.call.machine.state import CallState
 from gateway.media import relay_events as relay
 
@@ -186,17 +185,12 @@ def _timer(call: CallState, event: TimerFired) -> None:
         _OF_A_LEG[event.name](call, leg)
 
 
-def _rung_out(call: CallState) -> None:
-    if call.hunt.stage is Stage.RINGING:
-        invite.over(call, Refused(0, call.hunt.objection or Termination.RING_TIMEOUT))
-
-
 def _report_again(call: CallState, leg: Leg) -> None:
     telling.again(leg)
 
 
 _OF_THE_CALL: dict[Timer, Callable[[CallState], None]] = {
-    Timer.RING: _rung_out,
+    Timer.RING: invite.rung_out,
     Timer.LINGER: ending.forget,
 }
 _OF_A_LEG: dict[Timer, Callable[[CallState, Leg], None]] = {

@@ -59,12 +59,20 @@ class Hunt:
     """The leg that is joined with whoever answers."""
     goal: Goal = Goal.CALL
     stage: Stage = Stage.LOOKING
+    group: str = ""
+    """The group that rings now, empty for a trunk or a user by herself: what one member says is not its last word."""
+    seconds: float = 0.0
+    """How long those who ring now have before it is the next one's turn; 0: as long as a call may ring."""
+    last: float = 0.0
+    """When the turns of a group are over, however many are left."""
+    locating: set[str] = field(default_factory=set)
+    """Users who are being looked for."""
     connecting: dict[LegId, TrunkTarget] = field(default_factory=dict)
     """Trunks a flow to is awaited, by the leg there will be."""
     ringing: list[LegId] = field(default_factory=list)
     """Legs that may still be the one: called, or about to be."""
     until: float = 0.0
-    """When it has rung for long enough."""
+    """When it has rung for long enough, where it rings now."""
     objection: Termination | None = None
     """Why the first phone that answered was hung up on, while others may still answer better."""
     refusals: list[Refused] = field(default_factory=list)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
+from gateway.base.values import LegId
 from gateway.call.legs.invite_state import Act, CalleeEvent
 from gateway.call.legs.leg import Leg
 from gateway.call.machine import direction, ending, locate, replacing, report, security, transfer
@@ -111,8 +112,32 @@ def _start_ringing(call: CallState) -> None:
     call.hunt.stage = Stage.RINGING
     if call.hunt.goal is Goal.CALL:
         call.phase = Phase.CALLING
-    call.hunt.until = call.now + call.site.limits.ring_seconds
-    call.emit(SetTimer(Timer.RING, call.site.limits.ring_seconds))
+    seconds = _ring_seconds(call)
+    call.hunt.until = call.now + seconds
+    call.emit(SetTimer(Timer.RING, seconds))
+
+
+def _ring_seconds(call: CallState) -> float:
+    """How long those who are called now may ring: their turn in a group, all turns together no longer than a call."""
+    hunt, limit = call.hunt, call.site.limits.ring_seconds
+    if not hunt.seconds:
+        return limit
+    hunt.last = hunt.last or call.now + limit
+    return max(0.0, min(hunt.seconds, hunt.last - call.now))
+
+
+def rung_out(call: CallState) -> None:
+    """Nobody has answered for long enough: it is the next one's turn in a group, or the search is over."""
+    hunt = call.hunt
+    if hunt.stage is not Stage.RINGING:
+        return
+    why = hunt.objection or Termination.RING_TIMEOUT
+    if not hunt.seconds or not hunt.targets or call.now >= hunt.last:
+        over(call, Refused(0, why))
+        return
+    for leg in list(call.ringing()):
+        stop(call, leg)
+    nobody_there(call, Refused(0, why))
 
 
 def send(call: CallState, leg: Leg) -> None:
@@ -141,14 +166,26 @@ def lose(call: CallState, leg: Leg, refused: Refused, *, spoken: bool = False) -
     Args:
         spoken: the person at the other end said so: another way would lead to the same one.
     """
-    others = [ringing for ringing in call.hunt.ringing if ringing != leg.id]
+    hunt = call.hunt
+    others = [ringing for ringing in hunt.ringing if ringing != leg.id]
     if leg.habits.is_person and refused.status:
-        call.hunt.objection = None  # what a person says tells more than what was wrong with another of her browsers
+        hunt.objection = None  # what a person says tells more than what was wrong with another of her browsers
     if spoken and leg.habits.is_person and refused.status >= GLOBAL_FAILURE:
-        others = []
-    if others or (call.hunt.targets and not spoken):
+        others = _other_members(call, leg)
+    may_go_on = not spoken or bool(hunt.group)
+    if others or hunt.locating or (hunt.targets and may_go_on):
         stop(call, leg)
-    nobody_there(call, refused, others=bool(others), may_go_on=not spoken)
+    nobody_there(call, refused, others=bool(others), may_go_on=may_go_on)
+
+
+def _other_members(call: CallState, leg: Leg) -> list[LegId]:
+    """Who rings on when a person wants no call: nobody, but the others of a group; her own browsers stop."""
+    if not call.hunt.group:
+        return []
+    for other in list(call.ringing()):
+        if other is not leg and other.number == leg.number:
+            stop(call, other)
+    return [ringing for ringing in call.hunt.ringing if ringing != leg.id]
 
 
 def stop(call: CallState, leg: Leg, reasons: Sequence[Reason] = ()) -> None:
@@ -167,11 +204,16 @@ def stop(call: CallState, leg: Leg, reasons: Sequence[Reason] = ()) -> None:
         call.emit(Relay(CloseLeg(leg.id)))
 
 
+def not_found(call: CallState, refused: Refused) -> None:
+    """A user is nowhere, or may not be rung; others of her group may ring already."""
+    nobody_there(call, refused, others=bool(call.hunt.ringing))
+
+
 def nobody_there(call: CallState, refused: Refused, *, others: bool = False, may_go_on: bool = True) -> None:
     """One way led to nobody. While others are open the caller hears nothing of it; of the last, the best reason."""
     hunt = call.hunt
     hunt.refusals.append(refused)
-    if others or hunt.connecting or (may_go_on and locate.next_target(call)):
+    if others or hunt.connecting or hunt.locating or (may_go_on and locate.next_target(call)):
         return
     best = Refused(0, hunt.objection) if hunt.objection is not None else min(hunt.refusals, key=_rank)
     over(call, best)
@@ -179,6 +221,7 @@ def nobody_there(call: CallState, refused: Refused, *, others: bool = False, may
 
 def over(call: CallState, why: Refused) -> None:
     """The search has come to nothing."""
+    call.hunt.locating.clear()
     if call.hunt.goal is Goal.TRANSFER:
         transfer.failed(call, why)
     else:
@@ -199,6 +242,7 @@ def won(call: CallState, leg: Leg) -> None:
         if other is not leg:
             stop(call, other, (ELSEWHERE,))
     call.hunt.stage = Stage.OVER
+    call.hunt.locating.clear()
     call.emit(ClearTimer(Timer.RING))
 
 

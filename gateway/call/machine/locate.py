@@ -12,7 +12,7 @@ from gateway.base.values import LegId
 from gateway.call.legs.leg import KeyingError, Leg
 from gateway.call.legs.party import HIDDEN, Party
 from gateway.call.legs.places import termination_of
-from gateway.call.legs.targets import TrunkTarget, UserTarget
+from gateway.call.legs.targets import GroupTarget, TrunkTarget, UserTarget
 from gateway.call.machine import ending, flows, invite, security
 from gateway.call.machine.effects import ClearTimer, ConnectTrunk, Locate, Timer
 from gateway.call.machine.events import Located, TrunkConnected, TrunkFailed
@@ -24,6 +24,8 @@ from gateway.sdp.session import Description, Way
 
 MAX_PLACES = 10
 """Places of one user that are called at once; the registrar keeps no more (`location`)."""
+MAX_RINGING = 40
+"""Places of a whole group that are called at once: each is a leg with its ports, for one call that one will answer."""
 
 
 def start(call: CallState) -> None:
@@ -77,11 +79,13 @@ def next_target(call: CallState) -> bool:
     if hunt.goal is Goal.CALL:
         call.phase = Phase.PREPARING
     call.emit(ClearTimer(Timer.RING))
-    hunt.refusals.clear()
+    if not hunt.group:
+        hunt.refusals.clear()
     target = hunt.targets.pop(0)
-    if isinstance(target, UserTarget):
-        call.emit(Locate(target.user))
+    if not isinstance(target, TrunkTarget):
+        _look_for(call, target)
         return True
+    hunt.group, hunt.seconds = "", 0.0
     leg = call.next_leg()
     hunt.connecting[leg] = target
     if hunt.goal is Goal.CALL:
@@ -90,26 +94,36 @@ def next_target(call: CallState) -> bool:
     return True
 
 
+def _look_for(call: CallState, target: UserTarget | GroupTarget) -> None:
+    """Find one user, or all of a group at once."""
+    hunt = call.hunt
+    users = target.users if isinstance(target, GroupTarget) else (target.user,)
+    hunt.group, hunt.seconds = target.group, target.seconds if isinstance(target, UserTarget) else 0.0
+    hunt.locating.update(users)
+    call.emit(*(Locate(user) for user in users))
+
+
 def located(call: CallState, event: Located) -> None:
     """Where the user is signed in: every place rings, but those that are in the call already.
 
     Who dials her own name, or hands a call over to it, means her other places.
     """
-    if call.hunt.stage is not Stage.LOOKING:
+    if event.user not in call.hunt.locating:
         return
+    call.hunt.locating.discard(event.user)
     if event.refused is not None:
-        invite.nobody_there(call, Refused(0, event.refused))
+        invite.not_found(call, Refused(0, event.refused))
         return
     shown = _shown(call.asker).address(call.site.realm)
     taken = {leg.flow.id for leg in call.pair}
-    places = [place for place in event.places if place.flow.id not in taken][:MAX_PLACES]
+    room = min(MAX_PLACES, MAX_RINGING - len(call.hunt.ringing))
+    places = [place for place in event.places if place.flow.id not in taken][: max(0, room)]
     legs = [
         call.context.make.called_browser(call.next_leg(), place.flow, shown, event.user, place.uri) for place in places
     ]
     if not legs:
-        invite.nobody_there(
-            call, Refused(0, Termination.USER_BUSY if event.places else Termination.USER_NOT_REGISTERED)
-        )
+        why = Termination.USER_BUSY if event.places else Termination.USER_NOT_REGISTERED
+        invite.not_found(call, Refused(0, why))
         return
     for leg in legs:
         invite.add(call, leg)

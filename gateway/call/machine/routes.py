@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gateway.call.legs.targets import Target, TrunkTarget, UserTarget
+from gateway.base.termination import Termination
+from gateway.call.legs.targets import GroupTarget, Target, TrunkTarget, UserTarget
 from gateway.routing.dialplan import BY_NAME
+from gateway.routing.groups import Group, Ring
 from gateway.routing.numbers import in_context, normalise
 from gateway.sip.replaces import Replaces
 from gateway.sip.uri import SipUri
@@ -21,11 +23,20 @@ class Route:
     """As the first target gets it, or the user who is called."""
     targets: tuple[Target, ...]
     emergency: bool = False
+    refused: Termination | None = None
+    """Why it is not called although it leads somewhere."""
 
     @property
     def user(self) -> str:
-        """The user of ours it leads to; empty where it leads to a trunk."""
-        return next((target.user for target in self.targets if isinstance(target, UserTarget)), "")
+        """The user of ours it leads to by herself; empty where it leads to a trunk or a group."""
+        first = self.targets[0] if self.targets else None
+        return first.user if isinstance(first, UserTarget) and not first.group else ""
+
+    @property
+    def group(self) -> str:
+        """The group it leads to; empty where it leads to none."""
+        first = self.targets[0] if self.targets else None
+        return "" if first is None or isinstance(first, TrunkTarget) else first.group
 
 
 def dialled(uri: SipUri, realm: str) -> str:
@@ -37,10 +48,11 @@ def dialled(uri: SipUri, realm: str) -> str:
     return in_context(normalise(uri.subscriber), uri.phone_context, realm)
 
 
-def from_user(site: Site, number: str, uri: SipUri) -> Route | None:
+def from_user(site: Site, user: str, number: str, uri: SipUri) -> Route | None:
     """Where a number or name leads that a user of ours dials; None: nowhere.
 
     Args:
+        user: her name; what she may not call is refused.
         uri: where it stood: a user is found by her own name in our domain only.
     """
     found = site.dialplan.route_outbound(number)
@@ -48,6 +60,10 @@ def from_user(site: Site, number: str, uri: SipUri) -> Route | None:
         return None
     if found.user:
         return Route(found.user, (UserTarget(found.user),))
+    if found.group:
+        return Route(found.group, _members(site.dialplan.groups[found.group], without=user))
+    if not site.dialplan.permits(user, found):
+        return Route(found.number, (), refused=Termination.NOT_PERMITTED)
     names: Sequence[str] = (found.trunk, *found.alternatives)
     targets = (_over(site, name, found.number, emergency=found.emergency) for name in names)
     return Route(found.number, tuple(targets), found.emergency)
@@ -56,7 +72,21 @@ def from_user(site: Site, number: str, uri: SipUri) -> Route | None:
 def to_user(site: Site, trunk: str, number: str) -> Route | None:
     """Whom a call of this trunk rings; None: nobody."""
     found = site.dialplan.route_inbound(trunk, number)
-    return Route(number, (UserTarget(found.user),)) if found is not None else None
+    if found is None:
+        return None
+    if found.trunk:
+        return Route(found.number, (_over(site, found.trunk, found.number),))
+    if found.group:
+        return Route(number, _members(site.dialplan.groups[found.group]))
+    return Route(number, (UserTarget(found.user),))
+
+
+def _members(group: Group, without: str = "") -> tuple[Target, ...]:
+    """Who rings for a group: all at once, or each in turn; never who calls."""
+    users = tuple(user for user in group.members if user != without)
+    if group.ring is Ring.PARALLEL:
+        return (GroupTarget(group.name, users),) if users else ()
+    return tuple(UserTarget(user, group.name, group.seconds) for user in users)
 
 
 def from_trunk(site: Site, trunk: str, number: str) -> Route:

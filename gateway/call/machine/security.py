@@ -17,7 +17,7 @@ from gateway.call.legs.targets import TrunkTarget
 from gateway.call.machine import ending
 from gateway.call.machine.effects import Finished, WriteAudit
 from gateway.call.machine.events import TrunkFailed
-from gateway.call.machine.hunt import Goal
+from gateway.call.machine.hunt import Goal, Stage
 from gateway.call.machine.judging import Judged, contradicted, judged, policy_of
 from gateway.call.machine.state import CallState, Phase
 from gateway.media.relay_commands import SetPeer
@@ -37,13 +37,19 @@ def info(call: CallState, leg: Leg | None = None) -> CallInfo:
         call_uid=call.facts.uid,
         direction=call.facts.way,
         trunk=call.trunk_id,
-        user=call.facts.user,
+        user=call.facts.user or _who_answered(call),
         caller=parties(call)[0],
         called=parties(call)[1],
         browser_call_id=browsers[0].call_id if between_two else ids.get(LegKind.BROWSER, ""),
         trunk_call_id=ids.get(LegKind.TRUNK, ""),
         peer_call_id=peer.call_id if peer is not None else "",
     )
+
+
+def _who_answered(call: CallState) -> str:
+    """The user of ours who took a call that was for a group; "" while it rings."""
+    answered = call.callee if call.hunt.stage is Stage.OVER else None
+    return answered.number if answered is not None and answered.habits.is_person else ""
 
 
 def parties(call: CallState) -> tuple[str, str]:

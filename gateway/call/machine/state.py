@@ -63,7 +63,7 @@ class CallFacts:
     outbound: bool
     """True: a browser calls."""
     user: str
-    """Who calls from a browser, or is called there."""
+    """Who calls from a browser, or is called there by herself."""
     number: str
     """What was dialled, as the callee gets it."""
     calling_number: str = ""
@@ -71,7 +71,7 @@ class CallFacts:
     dialled: str = ""
     """What the caller wrote in place of a number, for records: cut, and not cleaned."""
     callee: str = ""
-    """The user of ours who is called by another one; empty where a trunk is called, or calls."""
+    """The user or group of ours who is called by another user; empty where a trunk is called, or calls."""
     max_forwards: int = 70
 
     @property
@@ -218,6 +218,11 @@ class CallState:
     def acknowledged_by(self, key: str) -> Leg | None:
         """The leg whose INVITE we answered under this key: its ACK, or the lack of one, is that leg's."""
         return next((leg for leg in self.legs.values() if leg.invite_key == key or leg.talk.is_carried_by(key)), None)
+
+    def concerns(self, user: str) -> bool:
+        """Whether a user is looked for, rings, or talks in this call."""
+        legs = [leg for leg in (*self.ringing(), *self.pair) if leg.habits.is_person and not leg.gone]
+        return user in self.hunt.locating or any(leg.number == user for leg in legs)
 
     def ringing(self) -> Iterator[Leg]:
         """Legs that were called and may still become the call."""

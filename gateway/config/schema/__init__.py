@@ -7,7 +7,7 @@ told when its value is wrong.
 
 from __future__ import annotations
 
-from gateway.config.schema.dialplan import DialplanFile, InboundRule, OutboundRule
+from gateway.config.schema.dialplan import DialplanFile, Group, InboundRule, OutboundRule, Permission
 from gateway.config.schema.limits import Audit, Connections, Limits
 from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkMedia
@@ -22,12 +22,14 @@ __all__ = [
     "DialplanFile",
     "Endpoint",
     "GatewayConfig",
+    "Group",
     "InboundRule",
     "Limits",
     "Listen",
     "ListenTls",
     "Media",
     "OutboundRule",
+    "Permission",
     "PortRange",
     "SipListener",
     "Trunk",

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from gateway.base.profiles import Profile
 from gateway.config.scalars import DisplayName, FilePath, Host, IpAddress, Model, Network, SecretText
+from gateway.routing.e164 import NumberFormat
 from gateway.sdp.codecs import CODEC_NAMES
 
 
@@ -79,5 +80,8 @@ class Trunk(Model):
     reliable_provisional: bool = True
     """Acknowledge ringing and early media by PRACK (100rel, RFC 3262): offered with each INVITE, and done where the
     trunk asks for it. Without it an INVITE of the trunk that requires it gets 420."""
+    number_format: NumberFormat | None = None
+    """How the trunk writes telephone numbers, in both directions: e164 (4930123), +e164, or national (030123, as the
+    dialplan's `country` has it). Default: as the dialplan makes them, +e164 with a `country`, else as dialled."""
     codecs: tuple[str, ...] = Field(default=CODEC_NAMES, min_length=1)
     """Codecs offered to this trunk, in order, of those the browser offered."""

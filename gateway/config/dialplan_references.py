@@ -1,0 +1,193 @@
+"""What is wrong with a dialplan as a whole: rules nobody reaches, groups and classes that are missing, odd numbers.
+
+A rule that never matches is a mistake and not a warning: who wrote it counts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.base.errors import ConfigError
+from gateway.config.compile import compile_dialplan
+from gateway.config.document import Document
+from gateway.config.schema import DialplanFile, InboundRule
+from gateway.config.yaml import Location
+from gateway.routing.dialplan import SAME_USER
+from gateway.routing.e164 import Home, NumberFormat
+from gateway.routing.patterns import Pattern
+from gateway.routing.permissions import NumberClass
+
+Plan = Document[DialplanFile]
+
+BUILT_IN = frozenset(NumberClass)
+NEEDS_COUNTRY = frozenset({NumberClass.NATIONAL, NumberClass.INTERNATIONAL})
+"""Classes nobody can tell apart who does not know where people dial."""
+
+
+def check_dialplan(plan: Plan, formats: Mapping[str, NumberFormat]) -> Iterator[ConfigError]:
+    """Every mistake of a dialplan that shows when its parts are read together."""
+    yield from _check_country(plan, formats)
+    yield from _check_classes(plan)
+    yield from _check_group_names(plan)
+    yield from _check_permissions(plan)
+    yield from _check_shadowed_outbound(plan)
+    yield from _check_shadowed_inbound(plan)
+    yield from _check_shadowed_permissions(plan)
+    yield from _check_spelling(plan)
+
+
+def _check_country(plan: Plan, formats: Mapping[str, NumberFormat]) -> Iterator[ConfigError]:
+    """What only means something where it is known how people dial."""
+    model = plan.model
+    if model.country is not None:
+        if model.countries and not any(_overlap(model.country, allowed) for allowed in model.countries):
+            message = f"numbers of the own country {model.country} could not be called"
+            yield plan.error(("countries",), message, f"add {model.country}")
+        return
+    remedy = "set `country`, for example country: 49"
+    if model.countries:
+        yield plan.error(("countries",), "without `country` foreign numbers are not known as such", remedy)
+    if model.national_digits:
+        yield plan.error(("national_digits",), "it has no meaning without `country`", remedy)
+    for name, form in formats.items():
+        if form is NumberFormat.NATIONAL:
+            message = f"trunk {name} has number_format national, and there is no country"
+            yield plan.error(("country",), message, remedy)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
+def _check_classes(plan: Plan) -> Iterator[ConfigError]:
+    for name in plan.model.classes:
+        if name in BUILT_IN:
+            yield plan.error(("classes", name), "this class is there already", "give it another name")
+        elif not _is_word(name):
+            yield plan.error(("classes", name), "a class has a name with a small letter", "for example premium")
+
+
+def _check_group_names(plan: Plan) -> Iterator[ConfigError]:
+    """Groups that rules and permissions name exist."""
+    model = plan.model
+    named: list[tuple[Location, str | None]] = [
+        *((("outbound", i, "group"), rule.group) for i, rule in enumerate(model.outbound)),
+        *((("inbound", i, "group"), rule.group) for i, rule in enumerate(model.inbound)),
+        *(
+            (("permissions", i, "groups", j), g)
+            for i, p in enumerate(model.permissions)
+            for j, g in enumerate(p.groups)
+        ),
+    ]
+    for where, name in named:
+        if name is not None and name not in model.groups:
+            remedy = f"groups of this file: {', '.join(model.groups) or 'none'}"
+            yield plan.error(where, f"there is no group {name}", remedy)
+    for name, group in model.groups.items():
+        for index, member in enumerate(group.members):
+            if member in group.members[:index] or member == SAME_USER:
+                yield plan.error(("groups", name, "members", index), "a member is one user, named once", "remove it")
+
+
+def _check_permissions(plan: Plan) -> Iterator[ConfigError]:
+    """Classes that permissions name exist; a word that is none would be taken for the name of a number."""
+    known = ", ".join((*plan.model.classes, *BUILT_IN))
+    for where, name in _named_numbers(plan.model):
+        if name in plan.model.classes:
+            continue
+        if name in NEEDS_COUNTRY and plan.model.country is None:
+            yield plan.error(where, f"{name} means nothing without `country`", "set it, for example country: 49")
+        elif _is_word(name) and name not in BUILT_IN:
+            yield plan.error(where, f"there is no class {name}", f"classes: {known}")
+
+
+def _named_numbers(plan: DialplanFile) -> Iterator[tuple[Location, str]]:
+    for index, rule in enumerate(plan.permissions):
+        for key, names in (("allow", rule.allow), ("deny", rule.deny)):
+            yield from ((("permissions", index, key, place), name) for place, name in enumerate(names))
+
+
+def _is_word(text: str) -> bool:
+    return any(char.islower() for char in text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """A rule that has been looked at."""
+
+    id: str
+    pattern: Pattern
+
+
+def _check_shadowed_outbound(plan: Plan) -> Iterator[ConfigError]:
+    rules = plan.model.outbound
+    for wanted in (True, False):
+        seen: list[_Earlier] = []
+        for index, rule in enumerate(rules):
+            if rule.emergency is wanted:
+                now = _Earlier(rule.id, Pattern.parse(rule.dialled))
+                yield from _shadowed(plan, ("outbound", index, "dialled"), now, seen)
+                seen.append(now)
+
+
+def _check_shadowed_inbound(plan: Plan) -> Iterator[ConfigError]:
+    rules = plan.model.inbound
+    patterns = [_Earlier(rule.id, Pattern.parse(rule.dialled)) for rule in rules]
+    for index, rule in enumerate(rules):
+        before = [patterns[i] for i, other in enumerate(rules[:index]) if _takes_from(other, rule)]
+        yield from _shadowed(plan, ("inbound", index, "dialled"), patterns[index], before)
+
+
+def _takes_from(before: InboundRule, rule: InboundRule) -> bool:
+    return before.trunk is None or before.trunk == rule.trunk
+
+
+def _shadowed(plan: Plan, where: Location, rule: _Earlier, seen: Sequence[_Earlier]) -> Iterator[ConfigError]:
+    """A rule all of whose numbers an earlier one takes."""
+    first = next((other for other in seen if other.pattern.covers(rule.pattern)), None)
+    if first is not None:
+        message = f"the rule can never match: rule {first.id} ({first.pattern.text}) comes first"
+        yield plan.error(where, message, "put the narrower rule first, or remove it")
+
+
+def _check_shadowed_permissions(plan: Plan) -> Iterator[ConfigError]:
+    """A permission all of whose numbers, for all of its callers, an earlier one has decided about."""
+    rules = compile_dialplan(plan.model).permissions.rules
+    for index, rule in enumerate(rules):
+        for earlier in rules[:index]:
+            callers = earlier.callers is None or (rule.callers is not None and rule.callers <= earlier.callers)
+            inside = all(any(wide.covers(narrow) for wide in earlier.patterns) for narrow in rule.patterns)
+            if callers and inside and rule.classes <= earlier.classes:
+                message = f"the permission never decides: permission {earlier.id} ({earlier.named}) comes first"
+                yield plan.error(("permissions", index), message, "put the narrower one first, or remove it")
+                break
+
+
+def _check_spelling(plan: Plan) -> Iterator[ConfigError]:
+    """Patterns for numbers as people dial them, where the rules only ever see E.164."""
+    model = plan.model
+    if model.country is None:
+        return
+    home = Home(model.country, model.trunk_prefix, model.international_prefix, model.national_digits)
+    rules: list[tuple[Location, str]] = [
+        (("outbound", i, "dialled"), rule.dialled) for i, rule in enumerate(model.outbound) if not rule.emergency
+    ]
+    rules += [(("inbound", i, "dialled"), rule.dialled) for i, rule in enumerate(model.inbound)]
+    rules += [(("classes", n, i), text) for n, texts in model.classes.items() for i, text in enumerate(texts)]
+    for where, text in [*rules, *_named_numbers(model)]:
+        prefix = _dialled_prefix(text, home)
+        if prefix and text not in model.emergency:
+            message = f"no number begins with {prefix} here: with `country` it is +E.164 before it is compared"
+            yield plan.error(where, message, f"write it with +, for example +{model.country}")
+
+
+def _dialled_prefix(text: str, home: Home) -> str:
+    """The prefix for domestic or foreign calls that all numbers of a pattern begin with; "" for none."""
+    pattern = Pattern.parse(text)
+    for prefix in (home.international_prefix, home.trunk_prefix):
+        begins = prefix and all(pattern.at(place) == {digit} for place, digit in enumerate(prefix))
+        behind = len(pattern.places) - len(prefix)
+        if begins and (pattern.rest or behind >= max(1, home.national_digits)):
+            return prefix
+    return ""

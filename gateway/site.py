@@ -34,6 +34,8 @@ class CallLimits:
     """How long a call may ring."""
     silence_seconds: float = 1800.0
     """How long a trunk that still answers may send neither RTP nor RTCP, hold aside."""
+    reconnect_seconds: float = 30.0
+    """How long a call waits for a browser whose connection is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ DOORS = {
     "manager": "the doors of the SIP stack",
     "run.asked": "tells runners",
     "run.clocks": "has timers",
+    "run.comeback": "stands between the registrar and the runners",
     "run.edge": "catches what anybody raises",
     "run.handover": "moves a leg from one runner to another",
     "run.lookup": "asks DNS",

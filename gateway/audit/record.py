@@ -160,6 +160,25 @@ def call_transfer(
     return _call("call.transfer", call, policy, fields)
 
 
+def leg_moved(
+    call: CallInfo, *, leg: str, leg_id: int, before: FlowFacts, now: FlowFacts, was_lost: bool
+) -> dict[str, object]:
+    """A browser goes on with its call over another connection of the same device (RFC 5626).
+
+    Args:
+        was_lost: the connection before was known to be gone; else it may only seem to be there.
+    """
+    fields: dict[str, object] = {
+        "leg": leg,
+        "leg_id": leg_id,
+        "source": place(now.remote),
+        "flow": _flow(now),
+        "before": place(before.remote),
+        "was_lost": was_lost,
+    }
+    return _call("leg.moved", call, None, fields)
+
+
 def flow_judged(
     call: CallInfo,
     policy: EffectivePolicy,

@@ -41,6 +41,7 @@ _BY_TYPE: dict[str, Severity] = {
     "leg.secured": Severity.OK,
     "leg.pending": Severity.INFO,
     "leg.verified": Severity.OK,
+    "leg.moved": Severity.INFO,
     "leg.lost": Severity.INFO,
     "leg.violation": Severity.HIGH,
     "auth.ok": Severity.INFO,
@@ -167,6 +168,12 @@ def _transfer(record: Record) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _moved(record: Record) -> str:
+    where = f"{_text(record, 'leg')} goes on over {_text(record, 'flow', 'transport')}:{_text(record, 'source')}"
+    lost = "was lost" if record.get("was_lost") is True else "counts no more"
+    return f"{where}, {_text(record, 'before')} {lost}"
+
+
 def _latch(record: Record) -> str:
     signalled = "as signalled" if record.get("expected") is True else "NOT the signalled address"
     words = f"{_text(record, 'leg')} media from {_text(record, 'address')} {_text(record, 'decision')}, {signalled}"
@@ -278,6 +285,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "leg.violation": _leg,
     "leg.pending": _leg,
     "leg.verified": _verified,
+    "leg.moved": _moved,
     "leg.lost": _leg,
     "call.transfer": _transfer,
     "media.latch": _latch,

@@ -34,6 +34,8 @@ class Counter(StrEnum):
     SIP_TOO_FAST = "sip_too_fast"
     AUTH_FAILED = "auth_failed"
     AUTH_DELAYED = "auth_delayed"
+    FLOWS_LOST = "flows_lost"
+    FLOWS_MOVED = "flows_moved"
     LOCATION_FAILED = "location_failed"
     TRUNK_DOWN = "trunk_down"
     TRUNK_PROBES = "trunk_probes"

@@ -25,6 +25,7 @@ from gateway.call.legs.user_agent import ALLOW
 from gateway.call.machine import events
 from gateway.call.machine.effects import SendAck
 from gateway.call.run.asked import Asked
+from gateway.call.run.comeback import Comeback
 from gateway.call.run.edge import attempt
 from gateway.call.run.handover import replace_leg
 from gateway.call.run.index import CallIndex
@@ -83,6 +84,8 @@ class CallManager:
         )
         self.sign_in = SignIn(services, digest, self.location.identities)
         self.index = CallIndex(services.agent)
+        self._comeback = Comeback(self.index, self.location.devices)
+        self.location.on_bound = self._comeback.bound
         self._callers: dict[tuple[str, str, TlsInfo], float] = {}
         self.probes = TrunkProbes(services)
         self._admission = Admission(services, self.location, self.index, self.probes)
@@ -105,14 +108,15 @@ class CallManager:
             await asyncio.wait(waiting, timeout=STOP_SECONDS)
 
     def flow_closed(self, flow: Flow) -> None:
-        """A connection has ended: its user is signed out, browser calls on it end."""
+        """A connection has ended: its user is signed out; browser calls on it wait for their device, see `Comeback`."""
+        known = self.location.devices.of(flow)
         self.location.flow_closed(flow)
         self.index.recorded_peers.discard(flow.id)
         asked = 0
         for runner in list(self.index.runners):
             for leg in runner.legs_on(flow):
                 if not leg.habits.reconnects:
-                    runner.feed(events.ConnectionClosed(leg.id))
+                    self._comeback.lost(runner, leg, known)
                     continue
                 wait = ASK_AFTER_SECONDS + asked * ASK_SPACING_SECONDS
                 asyncio.get_running_loop().call_later(wait, runner.feed, events.ConnectionClosed(leg.id))

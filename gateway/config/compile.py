@@ -38,7 +38,7 @@ def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan
         policies=PolicyBook.of({name: trunk.security for name, trunk in config.trunks.items()}),
         users=MappingProxyType({name: _credentials(user) for name, user in users.users.items()}),
         media=media,
-        limits=CallLimits(config.limits.calls, config.limits.ring_seconds, config.limits.silence_seconds),
+        limits=compile_limits(config.limits),
         shares=ConnectionShares(**dict(config.limits.connections)),
         listeners=compile_listeners(config.listen),
         audit=compile_audit(config.audit),
@@ -151,6 +151,11 @@ def compile_web(web: schema.Web) -> WebListener:
 def compile_listener_tls(tls: schema.ListenTls) -> ListenerTls:
     """The certificate of `tls:` listeners."""
     return ListenerTls(tls.certificate, tls.key, tls.key_password, tls.client_ca)
+
+
+def compile_limits(limits: schema.Limits) -> CallLimits:
+    """The caps of calls."""
+    return CallLimits(limits.calls, limits.ring_seconds, limits.silence_seconds, limits.reconnect_seconds)
 
 
 def compile_audit(audit: schema.Audit) -> AuditPlace:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from gateway.base.counters import Counters
@@ -18,6 +18,7 @@ from gateway.location import registrar
 from gateway.location.announcer import Announcer
 from gateway.location.asking import STORE_SECONDS, Asking, StoreUnavailableError
 from gateway.location.binding import Binding, FlowName, targets
+from gateway.location.devices import Device, Devices
 from gateway.location.identities import Identities
 from gateway.location.standing import Standings
 from gateway.location.store import LocationStore
@@ -32,6 +33,10 @@ NODE_LENGTH = 12
 """Characters of the name of this process, a new one at each start: numbers of flows begin at 1 again."""
 RETRY_SECONDS = 5
 """When a page may try again that could not be bound."""
+
+
+def _nothing(_flow: Flow, _new: Sequence[Device]) -> None:
+    """Until somebody wants to know."""
 
 
 class Location:
@@ -53,6 +58,9 @@ class Location:
     ) -> None:
         self.node = tokens(NODE_LENGTH)
         self.identities = Identities()
+        self.devices = Devices()
+        self.on_bound: Callable[[Flow, Sequence[Device]], None] = _nothing
+        """Told of devices that registered over a connection for the first time, before they are answered."""
         self._store = store
         self._asking = Asking(counters)
         self._turns = Turns()
@@ -91,6 +99,7 @@ class Location:
     def flow_closed(self, flow: Flow) -> None:
         """Forget who was on a connection that has ended, and its bindings; other connections of the user stay."""
         self._announcer.flow_closed(flow)
+        self.devices.forget(flow)
         user = self.identities.forget(flow)
         if user is not None:
             self._standings.drop(user, flow.id)
@@ -131,6 +140,7 @@ class Location:
         await self._change(user, change.bound, [*dead, *change.unbound])
         if self.identities.user_of(flow) == user:
             self._standings.changed(user, flow, change, bindings)
+            self.on_bound(flow, self.devices.bound(flow, user, change.bound))
         return registrar.answer(request, bindings), bindings
 
     async def _leave(self, user: str, flow: Flow) -> None:

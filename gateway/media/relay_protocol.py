@@ -55,7 +55,8 @@ Call and leg
     `SetIce`              Starts to answer checks for another `ufrag` too: an ICE restart (RFC 8839 4.4). Media and
                           DTLS go on over the paths there are. The name before goes with the first check under the new
                           one that nominates; of more than two names the one nobody nominated goes first. A name that
-                          another leg has is refused.
+                          another leg has is refused. After `ConsentLost` the name before is not answered again, and
+                          consent may be had anew under this one (RFC 7675 5.1).
     `SetKeys`             Installs the SRTP keys of a leg. A direction whose key is unchanged keeps its context, so its
                           roll-over counter and replay window live on (RFC 3711 3.2.1). A leg that was plain is keyed
                           from then on, until `SetPeer` says otherwise.
@@ -91,10 +92,11 @@ Call and leg
                           `FailureReason`.
     `LegAdopted`          Answer to `Adopt`: the leg is one of this call.
     `CommandRefused`      A command for a leg could not be obeyed; `reason` is a `FailureReason`.
-    `IceValidated`        The first authenticated check of the leg came from `address`. Once.
+    `IceValidated`        The first authenticated check of the leg came from `address`; once more after consent was
+                          lost and ICE restarted.
     `DtlsReceived`        A DTLS datagram from a validated address of the browser.
     `ConsentLost`         No authenticated check for the consent time (RFC 7675). Once; the worker sends no more to this
-                          peer and answers no more of its checks.
+                          peer and answers no more of its checks, until `SetIce` brings another name.
     `MediaStarted`        First packet of a leg that authenticated, or on a plain leg came from the accepted source.
                           Once per leg, once more after it changed between plain and keyed, and with the first packet
                           under each new key.

@@ -243,9 +243,9 @@ def test_who_hangs_up_ends_it_for_the_other_and_both_legs_are_recorded(leaver: L
 
 @pytest.mark.parametrize("lost", [CALLER, BOB])
 @pytest.mark.parametrize("stage", ["answered", "talking"])
-def test_a_connection_that_is_lost_at_either_end_ends_the_call(lost: LegId, stage: str) -> None:
+def test_a_connection_that_is_lost_at_either_end_and_not_replaced_ends_the_call(lost: LegId, stage: str) -> None:
     scene = talking() if stage == "talking" else answered()
-    scene.feed(events.ConnectionClosed(lost))
+    scene.feed(events.ConnectionClosed(lost)).feed(events.TimerFired(Timer.RETURN, lost))
     assert scene.state.termination is Termination.FLOW_LOST
 
 

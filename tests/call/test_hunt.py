@@ -259,7 +259,7 @@ def test_a_connection_of_a_browser_that_lost_ends_nothing_when_it_drops(scene: M
     says(scene, lost, 487)
     scene.feed(events.ConnectionClosed(lost))
     assert scene.state.phase is Phase.ESTABLISHED
-    scene.feed(events.ConnectionClosed(B))
+    scene.feed(events.ConnectionClosed(B)).feed(events.TimerFired(fx.Timer.RETURN, B))
     assert scene.state.termination is Termination.FLOW_LOST
 
 

@@ -232,7 +232,7 @@ def test_a_connection_lost_before_the_ack_of_a_change_ends_no_call() -> None:
 
 
 def test_a_change_of_the_callee_that_is_never_acknowledged_is_the_callees_loss() -> None:
-    """Not the caller's: the browser was there all the time."""
+    """Not the caller's, who was there all the time; and none where the browser may come back for it."""
     scene = established().inside(LegKind.TRUNK, "INVITE", KEYED, cseq=900)
     scene.feed(events.AckMissing("trunk-900"))
     assert scene.state.termination is Termination.ACK_MISSING
@@ -244,6 +244,9 @@ def test_a_change_of_the_callee_that_is_never_acknowledged_is_the_callees_loss()
     inbound.inside(LegKind.BROWSER, "INVITE", offer.replace(b"sendrecv", b"sendonly"), cseq=5)
     assert inbound.responses[-1].status == 200
     inbound.feed(events.AckMissing("browser-5", transport=True))
+    assert inbound.state.live
+    inbound.feed(events.ConnectionClosed(inbound.id(LegKind.BROWSER)))
+    inbound.feed(events.TimerFired(fx.Timer.RETURN, inbound.id(LegKind.BROWSER)))
     assert inbound.state.termination is Termination.FLOW_LOST
 
 

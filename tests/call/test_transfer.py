@@ -310,7 +310,8 @@ def test_a_page_whose_connection_is_gone_is_sent_nothing_more() -> None:
 
 
 def test_a_page_that_breaks_down_without_having_asked_ends_the_call() -> None:
-    assert finished(talking().feed(events.ConnectionClosed(CALLER))) is Termination.FLOW_LOST
+    scene = talking().feed(events.ConnectionClosed(CALLER)).feed(events.TimerFired(fx.Timer.RETURN, CALLER))
+    assert finished(scene) is Termination.FLOW_LOST
 
 
 def test_who_waits_alone_need_not_speak() -> None:

@@ -314,6 +314,29 @@ async def test_consent_is_lost_once_and_ends_all_sending() -> None:
         assert sum(isinstance(e, ConsentLost) for e in call.events) == 1
 
 
+async def test_consent_that_was_lost_is_had_again_by_a_restart_and_by_nothing_else() -> None:
+    """RFC 7675 5.1: a browser in another network, or one that has slept."""
+    config = media(first_port=BROWSER_PORT + 12, trunk_ports=(21020, 21029))
+    async with running_pool(config, consent_seconds=0.3) as short, new_call(short) as call:
+        call.browser.server = HostPort(call.browser.server.host, BROWSER_PORT + 12)
+        await call.connect()
+        await call.event(ConsentLost)
+        old = call.restart()
+        new = call.ufrag, call.password
+        call.ufrag, call.password = old
+        call.browser.send(call.browser.request(), call.browser.server)
+        call.ufrag, call.password = new
+        await call.browser.check()
+        call.trunk.send_media(packets.rtp(1, payload_type=8))
+        await call.browser.receive_media()
+        assert call.browser.pending() == [], "checks under the old name are not answered"
+        assert [type(e) for e in call.events if isinstance(e, IceValidated | ConsentLost)] == [
+            IceValidated,
+            ConsentLost,
+            IceValidated,
+        ]
+
+
 async def test_checks_keep_consent_alive() -> None:
     config = media(first_port=BROWSER_PORT + 11, trunk_ports=(21010, 21019))
     async with running_pool(config, consent_seconds=0.2) as short, new_call(short) as call:

@@ -84,3 +84,15 @@ def test_a_rate_limit_counts_by_the_second() -> None:
     assert [limit.allows(10.0) for _ in range(3)] == [True, True, False]
     assert not limit.allows(10.99)
     assert limit.allows(11.0)
+
+
+def test_a_restart_after_consent_was_lost_begins_without_any_path() -> None:
+    paths = _paths()
+    paths.confirm("a", True, 0.0)
+    paths.expire(30.0)
+    assert (paths.lost, paths.revive()) == (True, [])
+    assert (paths.lost, paths.known, paths.for_dtls) == (False, False, None)
+    assert paths.expire(90.0) == []
+    assert not paths.lost, "nobody has consented again, so nothing can be lost again"
+    paths.confirm("b", True, 91.0)
+    assert paths.nominated == "b"

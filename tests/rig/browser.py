@@ -23,8 +23,13 @@ SDP = "application/sdp"
 class ScriptedBrowser:
     """One signed-in user on one WebSocket."""
 
-    def __init__(self, origin: str, user: str = "alice", password: str = PASSWORD) -> None:
+    def __init__(
+        self, origin: str, user: str = "alice", password: str = PASSWORD, *, instance: str = "", name: str = ""
+    ) -> None:
         self.origin, self.user, self.password = origin, user, password
+        self.instance = instance
+        """What `+sip.instance` says; "" for a library that gives none."""
+        self.contact = f"<sip:{name or user}@{VIA_HOST};transport=ws>"
         self.incoming: asyncio.Queue[BrowserCall] = asyncio.Queue()
         self.calls: dict[str, BrowserCall] = {}
         self.authorizations: list[str] = []
@@ -33,6 +38,8 @@ class ScriptedBrowser:
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._dead: list[tuple[aiohttp.ClientSession, aiohttp.ClientWebSocketResponse, asyncio.Task[None]]] = []
+        """Connections nobody has noticed the end of."""
 
     async def open(self, *, query: str = "", headers: dict[str, str] | None = None) -> ScriptedBrowser:
         """Open the WebSocket, with that query and those HTTP headers."""
@@ -52,7 +59,8 @@ class ScriptedBrowser:
     async def register(self) -> Response:
         call_id, tag = secrets.token_hex(8), secrets.token_hex(4)
         aor = f"sip:{self.user}@{REALM}"
-        common = [("Contact", f"<sip:{self.user}@{VIA_HOST};transport=ws>"), ("Expires", "600")]
+        device = f';reg-id=1;+sip.instance="<urn:uuid:{self.instance}>"' if self.instance else ""
+        common = [("Contact", self.contact + device), ("Expires", "600")]
         response = await self.exchange("REGISTER", f"sip:{REALM}", call_id, 1, f"<{aor}>;tag={tag}", f"<{aor}>", common)
         if response.status != 401:
             return response
@@ -172,14 +180,31 @@ class ScriptedBrowser:
 
     async def vanish(self) -> None:
         """Be gone without a close frame, as after a crash or in a tunnel."""
+        await self.lose()
+        await self.close()
+
+    async def lose(self) -> None:
+        """Lose the connection without a close frame; calls and their media are still there."""
         assert self._socket is not None
         self._socket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-        await self.close()
+        await self._hang_up_line()
+
+    async def come_back(self) -> ScriptedBrowser:
+        """Open a new connection and register as the same device; the one before may still seem to be there."""
+        if self._session is not None and self._socket is not None and self._reader is not None:
+            self._dead.append((self._session, self._socket, self._reader))
+        return await self.sign_in()
 
     async def close(self) -> None:
         """Sign off without a word, as a closed tab does."""
         for call in self.calls.values():
             call.media.close()
+        await self._hang_up_line()
+
+    async def _hang_up_line(self) -> None:
+        for session, _, reader in self._dead:
+            reader.cancel()
+            await session.close()
         if self._reader is not None:
             self._reader.cancel()
         if self._socket is not None:
@@ -201,7 +226,7 @@ class BrowserCall:
         self.offer: Request | None = None
         self.ended: asyncio.Future[Request] = asyncio.get_running_loop().create_future()
         self._branch = ""
-        self._contact = ("Contact", f"<sip:{browser.user}@{VIA_HOST};transport=ws>")
+        self._contact = ("Contact", browser.contact)
 
     async def invite(self) -> None:
         headers = [self._contact, ("Content-Type", SDP)]

@@ -94,6 +94,10 @@ class BrowserMedia(MediaEnd):
         if self._tasks:
             self._tasks[0].cancel()
 
+    def go_on_checking(self) -> None:
+        """Checks again, by the credentials there are now."""
+        self._tasks[0] = self._loop.create_task(self._check_forever())
+
     async def connected(self) -> None:
         """The handshake is done and the certificate is the signalled one."""
         async with asyncio.timeout(CONNECT_SECONDS):

@@ -56,6 +56,8 @@ class GatewaySetup:
     allow_missing_origin: bool = True
     more_origins: tuple[str, ...] = ()
     overrides: dict[str, Any] = field(default_factory=dict)
+    reconnect_seconds: int = 0
+    """How long calls wait for browsers that lost their connection: by default a browser that is gone is gone."""
     workers: int = 1
     trunk_ports: int = 200
     log_level: str = "DEBUG"
@@ -143,7 +145,8 @@ class GatewaySetup:
             "trunks": self.trunks,
             "log_level": self.log_level,
         }
-        return document | self.overrides
+        limits = {"reconnect_seconds": self.reconnect_seconds, **self.overrides.get("limits", {})}
+        return document | self.overrides | {"limits": limits}
 
 
 def _texts(value: Any) -> Any:

@@ -54,14 +54,17 @@ class MediaEnd:
         self.wire: list[bytes] = []
         """What was sent as RTP or SRTP, byte for byte."""
         self.ssrc = secrets.randbits(32)
+        self._loop = asyncio.get_running_loop()
+        self._bind(host, port)
+        self._talk: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+
+    def _bind(self, host: str, port: int) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
         self.socket.bind((host, port))
         self.address: Address = self.socket.getsockname()
-        self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.socket, self._readable)
-        self._talk: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
 
     def send(self, data: bytes, to: Address | None = None) -> None:
         target = to or self.target
@@ -70,6 +73,12 @@ class MediaEnd:
             self.socket.sendto(data, target)
         except (BlockingIOError, ConnectionRefusedError):
             return
+
+    def move(self, host: str) -> None:
+        """Be in another network from now on: another address, the same keys; nothing comes to the old one any more."""
+        self._loop.remove_reader(self.socket)
+        self.socket.close()
+        self._bind(host, 0)
 
     def say(self, *, plain: bool = False) -> None:
         """One packet; `plain` leaves the protection off."""

@@ -20,7 +20,11 @@ from gateway.sdp.codecs import BROWSER_CODECS, Codec
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import Fingerprint
 from gateway.sdp.media import LocalAudio, RemoteAudio, read_audio
+from gateway.sip.flow import Flow, shortfall
 from gateway.webrtc.ice_lite import IceCredentials
+
+MAX_CONNECTIONS = 8
+"""Connections of one device that count for one call at a time; each change of networks brings one."""
 
 
 class InsecureBrowserError(KeyingError):
@@ -65,6 +69,7 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
         is_asked=False,
         reconnects=False,
         handshakes=True,
+        returns=True,
         is_person=True,
     )
 
@@ -72,6 +77,8 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
     """Where the names of ICE come from."""
     first_ice: IceCredentials = field(init=False)
     """What checks are answered under until the browser restarts ICE."""
+    connections: tuple[int, ...] = ()
+    """Flows of its device besides the one it began on, by number, which none uses again; the latest last."""
     candidates: tuple[HostPort, ...] = ()
     fingerprint: Fingerprint | None = None
     setup_answer: Setup = Setup.PASSIVE
@@ -80,6 +87,19 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.first_ice, self.told = IceCredentials.generate(self.tokens), Told()
+
+    def is_reached_by(self, flow: Flow) -> bool:
+        return flow.id in (self.flow.id, self.founding.id, *self.connections)
+
+    def objection_to(self, flow: Flow) -> str:
+        """A browser speaks over the connection it began on, or one its device was found on; never a weaker one."""
+        return shortfall(flow, self.founding) if self.is_reached_by(flow) else "another connection"
+
+    def admit(self, flow: Flow) -> None:
+        """Its device registered over this connection. The ones before count on, as long as they last: two pages that
+        share the name of one device must not take each other's calls away."""
+        if not self.is_reached_by(flow):
+            self.connections = (*self.connections, flow.id)[-MAX_CONNECTIONS:]
 
     @property
     def ice(self) -> IceCredentials:

@@ -85,6 +85,8 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     keyed: SecurityVector | None = None
     """The vector once the handshake has finished."""
     handshake_begun: bool = False
+    is_unheard: bool = False
+    """The peer answers no checks any more, see `returning`."""
     media_lost: bool = False
     """Packets that should leave on this leg do not."""
     recorded: SecurityVector | None = None

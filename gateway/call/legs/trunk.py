@@ -75,6 +75,7 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         is_asked=True,
         reconnects=True,
         handshakes=False,
+        returns=False,
         is_person=False,
     )
 

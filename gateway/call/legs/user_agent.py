@@ -11,11 +11,12 @@ from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegId, LegKind
 from gateway.call.legs.invite_state import CalleeEvent, CallerEvent, InviteState, callee_invite, caller_invite
 from gateway.call.legs.provisionals import Provisionals
+from gateway.location.devices import Device
 from gateway.sip import reliable, replaces, session_timer
 from gateway.sip.address import NameAddr
 from gateway.sip.cseq import CSeq
 from gateway.sip.dialog import Dialog, InviteDialogs
-from gateway.sip.flow import Flow
+from gateway.sip.flow import Flow, objection
 from gateway.sip.headers import Item
 from gateway.sip.message import REASONS, Headers, Request, Response, create_response
 from gateway.sip.model import MAX_FORWARDS
@@ -45,6 +46,8 @@ class Habits:
     """A connection that is gone can be had anew."""
     handshakes: bool
     """Media is keyed by a handshake of its own, after the answer."""
+    returns: bool
+    """Who lost its connection comes back over another one by itself, and is waited for (RFC 5626)."""
     is_person: bool
     """A user of ours is at the far end: whatever is said there, no trunk is at fault."""
 
@@ -84,6 +87,12 @@ class UserAgent:
     """Tags of forks that are no part of the call any more: hung up on, or gone by themselves (callee legs)."""
     heard_on: Flow | None = None
     """Another connection the peer spoke over, which proves as much: of use when ours is gone and cannot be had anew."""
+    device: Device | None = None
+    """Who was there when its connection closed (browsers): nobody else may come back for it."""
+    is_away: bool = False
+    """Its connection is gone and it has not come back yet, see `returning`."""
+    moves: int = 0
+    """Changes of its connection on record."""
     invitation: InviteState[Any, Any] = field(init=False)
     """Where the INVITE of the leg stands, ours or theirs."""
     invite_ask: int = 0
@@ -200,6 +209,13 @@ class UserAgent:
     def is_reached_by(self, flow: Flow) -> bool:
         """Whether the peer may speak over this connection: its own; whether that proves enough is judged later."""
         return flow.id == self.flow.id
+
+    def objection_to(self, flow: Flow) -> str:
+        """Why a message over this connection does not speak for the leg, "" when it does."""
+        return objection(flow, self.founding)
+
+    def admit(self, flow: Flow) -> None:
+        """The peer is at the far end of this connection too: see `BrowserLeg.admit`."""
 
     def move_to(self, flow: Flow) -> None:
         """Send over a new connection from now on.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act, CallerEvent
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import answering, change, ending, outcomes, proof, transfer
+from gateway.call.machine import answering, change, ending, outcomes, proof, returning, transfer
 from gateway.call.machine.events import AckIn, AckMissing
 from gateway.call.machine.state import CallState, Phase
 
@@ -64,7 +64,7 @@ def missing(call: CallState, event: AckMissing) -> None:
 
 def _of_a_change(call: CallState, leg: Leg, event: AckMissing) -> None:
     """Without the answer it may have held, our offer is void."""
-    if event.transport and leg.habits.reconnects:
+    if event.transport and (leg.habits.reconnects or returning.is_waited_for(call, leg)):
         call.count(leg.talk.lost())
     elif not transfer.is_cut_off(call, leg, knows=event.transport):
         ending.terminate(call, outcomes.lost(leg) if event.transport else Termination.ACK_MISSING)

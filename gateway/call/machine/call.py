@@ -37,6 +37,7 @@ from gateway.call.machine import (
     replacing,
     report,
     requests,
+    returning,
     security,
     telling,
     transfer,
@@ -201,6 +202,7 @@ _OF_A_LEG: dict[Timer, Callable[[CallState, Leg], None]] = {
     Timer.LIVENESS: liveness.look,
     Timer.REFERRAL: transfer.expired,
     Timer.PRACK: reliable.unacknowledged,
+    Timer.RETURN: returning.too_late,
 }
 _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     RequestIn: requests.request,
@@ -238,6 +240,7 @@ _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     relay.SourceRejected: _source,
     relay.MediaUnsent: _unsent,
     relay.ConsentLost: keying.consent_lost,
+    relay.IceValidated: keying.consented,
     relay.CommandRefused: _refused,
     relay.WorkerLost: _worker_lost,
 }

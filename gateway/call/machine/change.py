@@ -155,7 +155,7 @@ def follow(call: CallState, leg: Leg) -> None:
     wanted = direction.offer_from(other)
     if leg.talk.ours is None or other is None or not call.live:
         return
-    if call.phase is not Phase.ESTABLISHED or not leg.talk.may_offer(Way.REINVITE):
+    if call.phase is not Phase.ESTABLISHED or leg.is_away or not leg.talk.may_offer(Way.REINVITE):
         leg.talk.want()  # looked at again by `settle`
     elif _same_for_peer(leg, leg.talk.ours.direction, wanted) and bridge.keeps_up(leg, other):
         leg.talk.waive()

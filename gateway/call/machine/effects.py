@@ -42,6 +42,7 @@ class Timer(StrEnum):
     LIVENESS = "liveness"
     REFERRAL = "referral"
     PRACK = "prack"
+    RETURN = "return"
     LINGER = "linger"
 
 

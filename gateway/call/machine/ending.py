@@ -31,7 +31,16 @@ LINGER_SECONDS = 34.0
 """A little over 64*T1: by then every transaction of the call has ended by itself."""
 NO_ANSWER = 480
 """What a caller is told whose callee answered and hung up before the caller could be told so."""
-OF_A_LEG = (Timer.GLARE, Timer.KEYED, Timer.SILENT, Timer.REPORT, Timer.LIVENESS, Timer.REFERRAL, Timer.PRACK)
+OF_A_LEG = (
+    Timer.GLARE,
+    Timer.KEYED,
+    Timer.SILENT,
+    Timer.REPORT,
+    Timer.LIVENESS,
+    Timer.REFERRAL,
+    Timer.PRACK,
+    Timer.RETURN,
+)
 """Clocks of the legs of a call that lives."""
 
 

@@ -9,6 +9,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import NO_LEG, LegId
 from gateway.call.legs.leg import Leg
 from gateway.call.machine.effects import Timer
+from gateway.location.devices import Device
 from gateway.media.relay_events import LegFailed, LegOpened, RelayEvent
 from gateway.policy.model import EffectivePolicy
 from gateway.sip.flow import Flow
@@ -219,9 +220,11 @@ class FlowMoved:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed:
-    """The connection to the trunk closed in mid-call: whether the trunk still knows the call is to be asked."""
+    """A connection closed in mid-call: whether a trunk still knows the call is to be asked, a browser may come back."""
 
     leg: LegId
+    device: Device | None = None
+    """Who was at the far end of a browser's, as far as it registered: nobody else may come back for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from gateway.base.errors import SipError
 from gateway.base.signalling import ENCRYPTED
 from gateway.base.termination import Termination
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import ending, invite, liveness, security, transfer
+from gateway.call.machine import ending, invite, liveness, returning, security, transfer
 from gateway.call.machine.effects import Respond, WriteAudit
 from gateway.call.machine.events import ConnectionClosed, FlowMoved, FlowRefused, RequestIn
 from gateway.call.machine.hunt import Refused
 from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState
 from gateway.sip.dialog import TARGET_REFRESH
-from gateway.sip.flow import Flow, objection
+from gateway.sip.flow import Flow, objection, shortfall
 from gateway.sip.message import Message, Response
 from gateway.sip.uri import SipUri
 
@@ -32,9 +32,9 @@ SIPS_NOT_ALLOWED = ("Warning", '380 gw "SIPS Not Allowed"')
 
 def admits(call: CallState, leg: Leg, event: RequestIn) -> bool:
     """Whether a request inside a dialog may be looked at; else it has been answered 403."""
-    why = objection(event.flow, leg.founding)
+    why = leg.objection_to(event.flow)
     if not why:
-        leg.heard_on = event.flow if event.flow.id != leg.flow.id else leg.heard_on
+        _heard_on(call, leg, event.flow)
         return True
     method = event.request.method
     if method == "BYE":
@@ -43,6 +43,16 @@ def admits(call: CallState, leg: Leg, event: RequestIn) -> bool:
     _record(call, leg, event.flow, method, why, status=403)
     call.emit(Respond(event.key, leg.respond(event.request, 403)))
     return False
+
+
+def _heard_on(call: CallState, leg: Leg, flow: Flow) -> None:
+    """Another connection is as good: a trunk's is kept in mind, and a browser is where it was heard last."""
+    if flow.id == leg.flow.id:
+        return
+    if leg.habits.returns:
+        returning.found(call, leg, flow)
+    else:
+        leg.heard_on = flow
 
 
 def noticed(call: CallState, event: FlowRefused | FlowMoved | ConnectionClosed) -> None:
@@ -57,20 +67,40 @@ def noticed(call: CallState, event: FlowRefused | FlowMoved | ConnectionClosed) 
     if isinstance(event, FlowRefused):
         _record(call, leg, event.flow, event.what, event.why, status=event.status)
     elif isinstance(event, ConnectionClosed):
+        leg.device = event.device or leg.device
         _connection_closed(call, leg)
+    elif leg.habits.returns:
+        _comes_back(call, leg, event.flow)
     elif not objection(event.flow, leg.founding):
         leg.move_to(event.flow)
 
 
 def _connection_closed(call: CallState, leg: Leg) -> None:
-    """A browser is gone with its connection, and with it the call, unless it only rang there."""
+    """A browser that talks may come back; any other one is gone with its connection, and with it the call, unless it
+    only rang there."""
     if leg.habits.reconnects:
         liveness.ask(call, leg)
     elif leg is call.caller or leg.invitation.is_confirmed:
-        if leg in call.pair and not transfer.is_cut_off(call, leg, knows=True):
+        if leg not in call.pair or transfer.is_cut_off(call, leg, knows=True):
+            return
+        if returning.is_waited_for(call, leg):
+            returning.lost(call, leg)
+        else:
             ending.terminate(call, Termination.FLOW_LOST)
     elif leg.id in call.hunt.ringing:
         invite.lose(call, leg, Refused(0, Termination.FLOW_LOST))
+
+
+def _comes_back(call: CallState, leg: Leg, flow: Flow) -> None:
+    """The device of a browser registered over another connection; one that proves less is none for this call."""
+    if flow.id == leg.flow.id and not leg.is_away:
+        return
+    why = shortfall(flow, leg.founding)
+    if why:
+        _record(call, leg, flow, "REGISTER", why)
+    elif leg.invitation.is_open or leg.is_away:
+        leg.admit(flow)
+        returning.found(call, leg, flow)
 
 
 def keeps_its_target(call: CallState, leg: Leg, event: RequestIn) -> bool:

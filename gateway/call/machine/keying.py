@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gateway.base.termination import Termination
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import ending, security, transfer
+from gateway.call.machine import ending, returning, security, transfer
 from gateway.call.machine.effects import ClearTimer, ReleaseDtlsKeys, Timer
 from gateway.call.machine.events import DtlsConnected, DtlsFailed
 from gateway.call.machine.state import CallState
-from gateway.media.relay_events import ConsentLost
+from gateway.media.relay_events import ConsentLost, IceValidated
 
 
 def connected(call: CallState, event: DtlsConnected) -> None:
@@ -42,5 +42,16 @@ def _unkeyed(call: CallState, leg: Leg, termination: Termination) -> None:
 def consent_lost(call: CallState, event: ConsentLost) -> None:
     """The browser does not answer checks any more (RFC 7675)."""
     leg = call.legs.get(event.leg)
-    if leg is not None and leg in call.pair and not transfer.steps_aside(call, leg):
+    if leg is None or leg not in call.pair or transfer.steps_aside(call, leg):
+        return
+    if returning.is_waited_for(call, leg):
+        returning.consent_lost(call, leg)
+    else:
         ending.terminate(call, Termination.CONSENT_LOST)
+
+
+def consented(call: CallState, event: IceValidated) -> None:
+    """The browser answers checks: for the first time, or again."""
+    leg = call.legs.get(event.leg)
+    if leg is not None and leg in call.pair:
+        returning.heard(call, leg)

@@ -71,7 +71,7 @@ def again(leg: Leg) -> None:
 
 def _can_hear(call: CallState, leg: Leg) -> bool:
     """Whether a request may be sent in the browser's dialog: confirmed, and acknowledged if it called."""
-    return call.live and leg.invitation.is_open and leg.dialog is not None
+    return call.live and leg.invitation.is_open and leg.dialog is not None and not leg.is_away
 
 
 def _update(call: CallState, leg: Leg) -> None:

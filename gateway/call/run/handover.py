@@ -73,7 +73,7 @@ class Handover:
         asks, leg = self._runner.state.legs.get(effect.leg), owner.state.legs.get(named)
         if asks is None or leg is None or owner is self._runner:
             return False
-        return is_same_peer(asks, leg) and not objection(effect.flow, leg.founding)
+        return is_same_peer(asks, leg) and not leg.objection_to(effect.flow)
 
     def take(self, effect: fx.TakeOver) -> None:
         """Move the leg that was found, unless something has happened to it meanwhile."""

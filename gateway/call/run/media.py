@@ -168,8 +168,9 @@ class CallMedia:
             self._broken(error)
 
     def _take(self, event: RelayEvent) -> None:
-        if not isinstance(event, DtlsReceived | IceValidated):
+        if not isinstance(event, DtlsReceived):
             self._listener(event)
+        if not isinstance(event, DtlsReceived | IceValidated):
             return
         handshake = self._handshakes.get(event.leg)
         if handshake is None:

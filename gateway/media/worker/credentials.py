@@ -27,6 +27,13 @@ class Credentials:
         self._passwords[ufrag] = password
         return dropped
 
+    def start_over(self, ufrag: str, password: bytes) -> list[str]:
+        """Answer to this name only; returns the names that went."""
+        dropped = list(self._passwords)
+        self._drop(dropped)
+        self._passwords[ufrag] = password
+        return dropped
+
     def nominated(self, ufrag: str) -> list[str]:
         """The browser chose a path under this name: it is the one in use. Returns the names that went with that."""
         if ufrag == next(iter(self._passwords)):

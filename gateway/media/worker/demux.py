@@ -48,8 +48,13 @@ class BrowserPort:
         self._legs.update(dict.fromkeys(leg.credentials.names, leg))
 
     def restart(self, leg: IceLeg, ufrag: str, password: bytes) -> None:
-        """Answer checks of a leg under another name too."""
-        self._forget(leg.credentials.restart(ufrag, password))
+        """Answer checks of a leg under another name too; under that alone where consent was lost (RFC 7675 5.1)."""
+        if leg.paths.lost:
+            for path in leg.paths.revive():
+                self._owners.pop(path, None)
+            self._forget(leg.credentials.start_over(ufrag, password))
+        else:
+            self._forget(leg.credentials.restart(ufrag, password))
         self._legs[ufrag] = leg
 
     def _forget(self, names: Iterable[str]) -> None:

@@ -65,6 +65,11 @@ class BrowserPaths(Generic[P]):
             self.lost = True
         return stale
 
+    def revive(self) -> list[P]:
+        """ICE begins anew: consent may be had again by checks that are still to come. Says which paths went."""
+        self.lost, self._latest = False, None
+        return self.clear()
+
     def clear(self) -> list[P]:
         """Drop every path and say which."""
         dropped = list(self._checked)

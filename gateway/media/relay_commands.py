@@ -83,19 +83,31 @@ class PayloadMap:
     becomes: int
     clock_rate: int = 8000
     """Timestamp units a second (RFC 8866 6.6)."""
-    is_event: bool = False
-    """telephone-event (RFC 4733), whose packets share a timestamp."""
-    clock_rate_there: int = 0
-    """Of an event: timestamp units a second on the sink's side, which its duration is counted in; 0: the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventFormat:
+    """telephone-event as a peer sends or takes it (RFC 4733)."""
+
+    payload_type: int
+    clock_rate: int = 8000
+    """Timestamp units a second of its durations."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelayPlan:
-    """Packets are passed on as they are, with the numbers of the other side."""
+    """Packets are passed on as they are, with the numbers of the other side; digits are played anew."""
 
     payloads: tuple[PayloadMap, ...] = ()
     is_open: bool = True
     """False: RTP is held back (RFC 3264 8.4)."""
+    heard: tuple[EventFormat, ...] = ()
+    """telephone-event as the source sends it."""
+    events: tuple[EventFormat, ...] = ()
+    """telephone-event as the peer of the sink takes it: that in the clock of the audio beside it is used, or the first.
+    None: no digits are played there."""
+    tells_digits: bool = False
+    """Digits of the source are told (`DigitHeard`) and not played."""
 
 
 Plan: TypeAlias = RelayPlan
@@ -112,6 +124,15 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class Unroute:
     sink: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class PlayDigit:
+    leg: LegId
+    """Whose peer is to hear it."""
+    digit: Secret[str]
+    """One of `gateway.base.dtmf.SIGNALS`."""
+    milliseconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +161,6 @@ class Heartbeat:
     number: int
 
 
-LegCommand: TypeAlias = SetIce | SetKeys | SetPeer | Route | Unroute | SendDtls
+LegCommand: TypeAlias = SetIce | SetKeys | SetPeer | Route | Unroute | PlayDigit | SendDtls
 """What changes the legs of a call that is there."""
 Command: TypeAlias = OpenLeg | Adopt | LegCommand | CloseLeg | CloseCall | GetCounters | Heartbeat

@@ -51,6 +51,10 @@ class PacketCounters:
     """RTP with a payload type that was not agreed."""
     held_dropped: int = 0
     """RTP against the agreed direction."""
+    audio_replaced: int = 0
+    """RTP that would have left while a digit was played."""
+    digits_dropped: int = 0
+    """Digits that could not be played, or told: too many waited, or the peer takes none."""
     malformed_dropped: int = 0
     """Neither valid RTP nor valid RTCP."""
     rtcp_rejected: int = 0

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from gateway.base.codes import Code
-from gateway.base.values import HostPort, LegId
+from gateway.base.values import HostPort, LegId, Secret
 from gateway.media.relay_counters import PacketCounters
 
 
@@ -155,6 +155,14 @@ class MediaUnsent:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitHeard:
+    leg: LegId
+    digit: Secret[str]
+    """One of `gateway.base.dtmf.SIGNALS`."""
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class LegClosed:
     leg: LegId
     counters: PacketCounters
@@ -191,6 +199,7 @@ LegEvent: TypeAlias = (
     | SourceLearned
     | SourceRejected
     | MediaUnsent
+    | DigitHeard
 )
 """What happens to a leg by itself, not as the answer to a command."""
 Event: TypeAlias = (

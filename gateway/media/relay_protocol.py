@@ -66,9 +66,11 @@ Call and leg
     `Route`               Lets `sink` hear `source`, instead of whom it heard before; said again of the same two legs it
                           changes the plan. The plan says which payload types are relayed, with the number each gets
                           (all others are dropped) and what their timestamps count, and whether RTP passes (`is_open`);
-                          RTCP is never held. An event that gets a number of another clock rate leaves with its
-                          duration in that clock.
+                          RTCP is never held. telephone-event is not relayed: digits that are `heard` are played anew
+                          as the sink takes them (`events`), or told (`tells_digits`).
     `Unroute`             `sink` hears nobody any more.
+    `PlayDigit`           Plays a digit to the peer of a leg, after those that wait; 64 wait at most. It lasts 40 to
+                          8000 ms. Where the route to the leg names no `events` it is dropped and counted.
     `SendDtls`            Sends a DTLS datagram to the nominated address of an `IcePort` leg, or before nomination to
                           the address validated first. Dropped when there is neither.
     `CloseLeg`            Ends a leg with its routes, both ways; ports rest in quarantine. Answered by `LegClosed`.
@@ -113,6 +115,8 @@ Call and leg
                           once per leg and code; the counters tell how many.
     `MediaUnsent`         Ten packets that should leave on a leg did not; `cause` is an `UnsentCause`. Once per leg and
                           cause; the counters of that leg tell how many. Comfort noise is not media in this sense.
+    `DigitHeard`          The peer of a leg has pressed a key, and its route says that this is told. When the key is let
+                          go; at most 20 a second of one leg.
     `LegClosed`           Answer to `CloseLeg` with the final counters of the leg; also the last that is told of a leg
                           to the call it was adopted from.
     `CallClosed`          Answer to `CloseCall` with the final counters of the legs there were.
@@ -141,6 +145,13 @@ Rules a worker keeps whatever it is told
       where a route is replaced by one from another leg, by one packet and by the time that passed, with the marker bit.
       Another key to send with brings a new SSRC. Between discontinuities lost and late packets stay so; no index leaves
       twice.
+    - A digit leaves in that stream as one event (RFC 4733): under one timestamp, that of its beginning; a marker on the
+      first packet, an update every 20 ms, three end packets; lasting what it lasted at its source, in the clock of the
+      sink; in segments where that is more than can be written. It is one digit whatever was lost, doubled or overtaken
+      of the packets it came in; when its end was lost it ends 200 ms after the last of them. What the source sends
+      besides is left out while it is played, which is no gap. The next one begins at least 40 ms after its end. One
+      that came as an event and by `PlayDigit`, within 2 s, is one digit. A hold, or another source, ends the one that
+      is played and forgets those that wait; so does another SSRC. A leg that cannot send yet is waited for, 5 s.
     - RTCP leaves in whole compounds of SR, RR, SDES, RTPFB, PSFB and XR, at most 50 a second from one leg, in the
       numbers of the worker's own streams; what does not concern the present source is left out. The CNAME is the
       worker's own.

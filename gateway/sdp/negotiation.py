@@ -39,12 +39,11 @@ def common_codecs(a: Sequence[Codec], b: Sequence[Codec]) -> tuple[Codec, ...]:
     """Codecs of `a`, with its payload types and order, that `b` has too; telephone-event and CN last.
 
     Clock rate and channels must be equal, because packets are relayed and not transcoded. Only telephone-events may
-    have two clock rates: the relay counts their durations anew.
+    have any two clock rates: the relay plays them anew, so each side has those of its own audio (RFC 4733 2.1).
     """
     keys = {codec.key for codec in b}
-    shared = [codec for codec in a if codec.key in keys]
-    if any(c.is_event for c in b) and not any(c.is_event for c in shared):
-        shared += [codec for codec in a if codec.is_event]
+    has_events = any(codec.is_event for codec in b)
+    shared = [codec for codec in a if (has_events if codec.is_event else codec.key in keys)]
     audio = [c for c in shared if _is_audio(c)]
     return (*audio, *companions(audio, shared))
 
@@ -74,14 +73,12 @@ def companions(audio: Sequence[Codec], among: Sequence[Codec]) -> tuple[Codec, .
 def payload_map(src: Sequence[Codec], dst: Sequence[Codec]) -> dict[int, int]:
     """Payload type on the `src` leg -> payload type of the same codec on the `dst` leg; the rest is not relayed.
 
-    Telephone-events find events of another clock rate, if there are none of theirs.
+    telephone-event is none of them: digits are heard on one side and played on the other.
     """
     targets: dict[CodecKey, int] = {}
     for codec in dst:
         targets.setdefault(codec.key, codec.payload_type)
-    event = next((codec.key for codec in dst if codec.is_event), None)
-    keys = {c.payload_type: event if c.is_event and event and c.key not in targets else c.key for c in src}
-    return {number: targets[key] for number, key in keys.items() if key in targets}
+    return {c.payload_type: targets[c.key] for c in src if c.key in targets and not c.is_event}
 
 
 def choose_crypto(offered: Sequence[CryptoAttribute], suites: Sequence[CryptoSuite]) -> CryptoAttribute | None:

@@ -244,6 +244,12 @@ class MachineScene:
         """Payload types on their way."""
         return {m.payload_type: m.becomes for m in self.way(source, sink).payloads}
 
+    def keypads(self, source: LegKind, sink: LegKind) -> tuple[dict[int, int], dict[int, int]]:
+        """telephone-event as the source sends it, and as the sink takes it: payload types with their clock rates."""
+        plan = self.way(source, sink)
+        heard, played = ({form.payload_type: form.clock_rate for form in way} for way in (plan.heard, plan.events))
+        return heard, played
+
     @property
     def browser_leg(self) -> BrowserLeg:
         found = self.leg(LegKind.BROWSER)

@@ -189,8 +189,8 @@ def test_a_reordered_offer_of_the_trunk_keeps_the_codec_the_browser_has() -> Non
 def test_new_payload_numbers_are_mapped_at_once() -> None:
     scene = established(Profile.LEGACY)
     from_trunk(scene, "INVITE", answer().replace(b" 101", b" 96").replace(b":101 ", b":96 "))
-    mapped = scene.mapped(LegKind.TRUNK, LegKind.BROWSER)
-    assert 96 in mapped
+    assert scene.keypads(LegKind.TRUNK, LegKind.BROWSER)[0][96] == 8000
+    assert scene.keypads(LegKind.BROWSER, LegKind.TRUNK)[1] == {96: 8000}
     assert sent(scene) == []
 
 

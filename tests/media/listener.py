@@ -28,7 +28,6 @@ DEPTH = 0.06
 FRAME = 160
 SAME = (
     PayloadMap(0, 0),
-    PayloadMap(101, 101, 8000, is_event=True),
     PayloadMap(111, 111, 48000),
     PayloadMap(112, 112, 16000),
 )
@@ -136,6 +135,20 @@ class ListenerRig:
         """The browser sends; whether the trunk gets something."""
         self.call.browser.receive(self.browser_seals.protect(packet), ("127.0.0.8", 50000), self.now)
         return self._deliver(self.to_trunk, self.trunk)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the clock run, and what the worker does at moments of its own."""
+        end, agenda = self.now + seconds, self.call.call.agenda
+        while agenda.next <= end:
+            self.now = max(self.now, agenda.next)
+            agenda.run(self.now)
+            self.deliver()
+        self.now = end
+
+    def deliver(self) -> None:
+        """Hear what was sent."""
+        self._deliver(self.to_browser, self.browser)
+        self._deliver(self.to_trunk, self.trunk)
 
     def _deliver(self, wire: ListenerSocket, listener: RelayListener) -> bool:
         sent, wire.sent = wire.sent, []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from gateway.base.values import HostPort, LegId, Secret
-from gateway.media.relay_commands import PayloadMap, RelayPlan, Route, SetKeys, SetPeer
+from gateway.media.relay_commands import EventFormat, PayloadMap, RelayPlan, Route, SetKeys, SetPeer
 from gateway.media.relay_events import Event
 from gateway.media.worker.call import Call
 from gateway.media.worker.credentials import Credentials
@@ -15,6 +16,10 @@ from gateway.media.worker.port_pair import PortPair
 from tests.media.peers import BROWSER, TRUNK, Totals
 
 __all__ = ["BROWSER", "TRUNK", "LocalCall"]
+
+
+DIGITS = EventFormat(101)
+"""telephone-event as both sides have it unless a test says otherwise."""
 
 
 class LocalCall:
@@ -29,7 +34,7 @@ class LocalCall:
         self.trunk = PortLeg(TRUNK, self.events.append, self.call.ssrcs, sockets)
         self.call.add(self.browser)
         self.call.add(self.trunk)
-        self._payloads: tuple[tuple[PayloadMap, ...], tuple[PayloadMap, ...]] = ((), ())
+        self._plans = RelayPlan(), RelayPlan()
 
     def keys(self, leg: LegId, suite: str, tx: Secret[bytes], rx: Secret[bytes], now: float) -> None:
         self.call.obey(SetKeys(leg, suite, tx, rx), now)
@@ -45,14 +50,26 @@ class LocalCall:
     ) -> None:
         self.call.obey(SetPeer(TRUNK, keyed, HostPort(*rtp), None, mux, sources), now)
 
-    def payloads(self, to_trunk: Iterable[PayloadMap], to_browser: Iterable[PayloadMap], now: float) -> None:
-        self._payloads = tuple(to_trunk), tuple(to_browser)
+    def payloads(
+        self,
+        to_trunk: Iterable[PayloadMap],
+        to_browser: Iterable[PayloadMap],
+        now: float,
+        *,
+        trunk: EventFormat = DIGITS,
+        browser: EventFormat = DIGITS,
+    ) -> None:
+        """What is passed on, and telephone-event as each side has it."""
+        self._plans = (
+            RelayPlan(tuple(to_trunk), heard=(browser,), events=(trunk,)),
+            RelayPlan(tuple(to_browser), heard=(trunk,), events=(browser,)),
+        )
         self.hold(now)
 
     def hold(self, now: float, *, to_trunk: bool = True, to_browser: bool = True) -> None:
         """Which ways RTP may pass."""
-        self.call.obey(Route(BROWSER, TRUNK, RelayPlan(self._payloads[0], to_trunk)), now)
-        self.call.obey(Route(TRUNK, BROWSER, RelayPlan(self._payloads[1], to_browser)), now)
+        self.call.obey(Route(BROWSER, TRUNK, replace(self._plans[0], is_open=to_trunk)), now)
+        self.call.obey(Route(TRUNK, BROWSER, replace(self._plans[1], is_open=to_browser)), now)
 
     @property
     def counters(self) -> Totals:

@@ -18,12 +18,14 @@ from gateway.media.relay_commands import (
     CloseCall,
     CloseLeg,
     Command,
+    EventFormat,
     GetCounters,
     Heartbeat,
     IcePort,
     OpenLeg,
     OwnPort,
     PayloadMap,
+    PlayDigit,
     RelayPlan,
     Route,
     SendDtls,
@@ -39,6 +41,7 @@ from gateway.media.relay_events import (
     CommandRefused,
     ConsentLost,
     CountersReport,
+    DigitHeard,
     DtlsReceived,
     Event,
     IceValidated,
@@ -62,7 +65,8 @@ CANARY = b"canary-key-material-canary-key"
 ADDRESS = HostPort("192.0.2.7", 4000)
 
 CALL, LEG, OTHER = 77, LegId(7), LegId(8)
-FULL = RelayPlan((PayloadMap(0, 8), PayloadMap(101, 96, 48000, is_event=True, clock_rate_there=8000)), is_open=False)
+DIGITS = (EventFormat(101), EventFormat(110, 48000))
+FULL = RelayPlan((PayloadMap(0, 8), PayloadMap(9, 96, 48000)), False, DIGITS, DIGITS[1:], tells_digits=True)
 
 COMMANDS: list[Command] = [
     OpenLeg(LEG, IcePort("ufragufrag", Secret("canary-password"))),
@@ -75,6 +79,7 @@ COMMANDS: list[Command] = [
     Route(LEG, OTHER, RelayPlan()),
     Route(OTHER, LEG, FULL),
     Unroute(LEG),
+    PlayDigit(LEG, Secret("canary-digit"), 160),
     SendDtls(LEG, bytes(range(256))),
     CloseLeg(LEG),
     CloseCall(),
@@ -100,6 +105,7 @@ EVENTS: list[Event] = [
     SourceLearned(LEG, ADDRESS, HostPort("192.0.2.8", 1)),
     SourceRejected(LEG, ADDRESS, "media.latch_mismatch"),
     MediaUnsent(LEG, "srtp_unsendable"),
+    DigitHeard(LEG, Secret("canary-digit"), 8000),
     LegClosed(LEG, PacketCounters(rtp_rx=1, unsent=2)),
     CallClosed({LEG: PacketCounters(rtp_rx=1), OTHER: PacketCounters()}),
     CountersReport({}),
@@ -121,13 +127,13 @@ def test_an_event_survives_the_wire(event: Event) -> None:
     assert decode_event(encode(CALL, event)) == (CALL, event)
 
 
-def test_keys_and_passwords_are_neither_json_nor_printable() -> None:
-    for command in COMMANDS[:3]:
-        packet = encode(CALL, command)
+def test_keys_passwords_and_digits_are_neither_json_nor_printable() -> None:
+    for message in (*COMMANDS, *EVENTS):
+        packet = encode(CALL, message)
         header = packet[4 : 4 + int.from_bytes(packet[:4])]
         assert b"canary" not in header
         json.loads(header)
-        assert "canary" not in repr(command)
+        assert "canary" not in repr(message)
 
 
 def test_a_command_is_no_event_and_an_event_no_command() -> None:

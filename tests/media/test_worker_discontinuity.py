@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from pylibsrtp import Error
 
 from gateway.base.values import Secret
-from gateway.media.relay_commands import PayloadMap
 from tests.effort import examples
-from tests.media import packets
 from tests.media.listener import FRAME, SUITE, TRUNK, ListenerRig, RelayListener, rig, voice
 from tests.media.local import TRUNK as TRUNK_LEG
 
@@ -198,49 +196,6 @@ def test_silence_suppression_is_one_run(way: Way) -> None:
     assert (last.timestamp - first.timestamp) & 0xFFFFFFFF == 240_000 + 100 * FRAME
     assert listener.numbers == list(range(listener.numbers[0], listener.numbers[0] + 101))
     assert listener.begins == [0, 50]
-
-
-def test_a_digit_keeps_its_timestamp_and_its_three_ends(way: Way) -> None:
-    """RFC 4733: packets of an event share the timestamp of its beginning; afterwards speech goes on with the clock."""
-    made, send, listener = way
-    play(way, 100, 0, 50)
-    for n in range(28):
-        made.now += 0.0 if n > 25 else 0.05
-        assert send(voice(150 + n, 50 * FRAME, PHONE, kind=101, marker=n == 0))
-    made.now += 0.02
-    spoken = round((made.now - 100.0) * 8000)
-    play(way, 178, spoken, 50)
-    events = [p for p in listener.packets if p.kind == 101]
-    assert len({p.timestamp for p in events}) == 1
-    assert len(events) == 28
-    assert listener.begins == [0, 50]
-    assert listener.numbers == list(range(listener.numbers[0], listener.numbers[0] + 128))
-    passed = (listener.packets[-1].timestamp - listener.packets[0].timestamp) & 0xFFFFFFFF
-    assert passed == spoken + 49 * FRAME
-
-
-@pytest.mark.parametrize(("there", "ends_at"), [(8000, 8000), (48000, 48000)])
-def test_a_digit_of_another_clock_keeps_one_timestamp_and_its_length(there: int, ends_at: int) -> None:
-    """Opus counts 48000 a second, the trunk's events 8000: a second of a key is a second on either side."""
-    to_trunk = (PayloadMap(111, 111, 48000), PayloadMap(110, 101, there, True, 8000))
-    to_browser = (PayloadMap(111, 111, 48000), PayloadMap(101, 110, 8000, True, there))
-    with rig(keyed=True) as made:
-        made.call.payloads(to_trunk, to_browser, made.now)
-        for n in range(50):
-            assert made.from_trunk(voice(100 + n, n * 960, PHONE, kind=111))
-            made.now += 0.02
-        for n in range(1, 51):
-            digit = b"\x05\x0a" + (n * 160).to_bytes(2)
-            assert made.from_trunk(packets.rtp(149 + n, payload_type=101, ssrc=PHONE, payload=digit, timestamp=48000))
-            made.now += 0.02
-        for n in range(50):
-            assert made.from_trunk(voice(200 + n, 96000 + n * 960, PHONE, kind=111))
-            made.now += 0.02
-        events = [p for p in made.browser.packets if p.kind == 110]
-        assert len(events) == 50
-        assert len({p.timestamp for p in events}) == 1
-        assert int.from_bytes(events[-1].payload[2:]) == ends_at
-        assert made.browser.gaps(48000) == [0.98]
 
 
 def test_a_change_of_the_clock_rate_goes_on_by_the_time_that_passed(way: Way) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.base.values import HostPort, LegId
-from gateway.media.relay_commands import PayloadMap, RelayPlan, Route, SetKeys, SetPeer, Unroute
+from gateway.media.relay_commands import EventFormat, PayloadMap, RelayPlan, Route, SetKeys, SetPeer, Unroute
 from gateway.media.relay_events import Event
 from gateway.media.worker.call import Call
 from gateway.media.worker.port_leg import PortLeg
@@ -22,7 +22,8 @@ from tests.effort import examples
 from tests.media import packets
 from tests.media.listener import FRAME, FROM_TRUNK, SUITE, TO_TRUNK, ListenerSocket, RelayListener, voice
 
-PLAN = RelayPlan((PayloadMap(0, 0), PayloadMap(111, 111, 48000), PayloadMap(101, 101, 8000, is_event=True)))
+EVENTS = (EventFormat(101),)
+PLAN = RelayPlan((PayloadMap(0, 0), PayloadMap(111, 111, 48000)), heard=EVENTS, events=EVENTS)
 
 
 class PlainLegs:
@@ -84,6 +85,7 @@ def _play(
         for data in legs.heard(sink):
             listener.take(data, legs.now)
         legs.now += 0.02
+        legs.call.agenda.run(legs.now)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 40, 30_000, 65_500], ids=lambda n: f"at {n}")
@@ -150,13 +152,19 @@ def test_a_digit_is_cut_short_by_the_hand_over_and_does_not_hold_up_what_follows
     legs.route(one, sink)
     _play(legs, one, listener, sink, 0, 10)
     for n in range(10, 20):
-        legs.say(one, packets.rtp(n, payload_type=101, timestamp=10 * FRAME, ssrc=0x5EED, payload=b"\x05\x0a\x00\xa0"))
+        digit = b"\x05\x0a" + ((n - 9) * FRAME).to_bytes(2)
+        legs.say(one, packets.rtp(n, payload_type=101, timestamp=10 * FRAME, ssrc=0x5EED, payload=digit))
         legs.now += 0.02
+        legs.call.agenda.run(legs.now)
     for data in legs.heard(sink):
         listener.take(data, legs.now)
+    assert {packet.kind for packet in listener.packets[10:]} == {101}
     legs.route(other, sink)
     _play(legs, other, listener, sink, 500, 20, ssrc=9)
-    assert listener.numbers == list(range(listener.numbers[0], listener.numbers[0] + 40))
+    ends = [packet for packet in listener.packets if packet.kind == 101 and packet.payload[1] & 0x80]
+    assert len(ends) == 3
+    assert len([packet for packet in listener.packets if packet.kind == 0]) >= 29
+    assert listener.numbers == list(range(listener.numbers[0], listener.numbers[0] + len(listener.packets)))
 
 
 def test_nobody_spoke_for_a_while_between_two_sources_and_the_time_shows_it(legs: PlainLegs) -> None:

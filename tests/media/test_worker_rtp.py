@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,24 +59,3 @@ def test_any_octets_are_rejected_or_rewritten_without_an_extension(data: bytes, 
     assert not written[0] & 0x10
     assert (read.sequence, read.timestamp, read.ssrc, read.payload_type) == (1, 2, 9, number)
     assert read.is_rtcp or read.is_whole()
-
-
-@pytest.mark.parametrize(
-    ("here", "there", "duration", "left"),
-    [(48000, 8000, 4800, 800), (8000, 48000, 800, 4800), (8000, 48000, 20000, 65535), (8000, 8000, 800, 800)],
-)
-@pytest.mark.parametrize("parts", [{}, {"extension": b"abcd"}, {"csrc": (5,)}])
-def test_the_duration_of_an_event_is_counted_in_the_clock_of_the_other_side(
-    here: int, there: int, duration: int, left: int, parts: dict[str, Any]
-) -> None:
-    """RFC 4733 2.3.5."""
-    packet = packets.rtp(1, payload_type=101, payload=b"\x05\x8a" + duration.to_bytes(2), **parts)
-    written = _rewrite(packet, Payload(110, here, is_event=True, clock_rate_there=there))
-    assert written[-4:] == b"\x05\x8a" + left.to_bytes(2)
-    assert len(written) == 16 + 4 * ("csrc" in parts)
-
-
-@pytest.mark.parametrize("size", range(4))
-def test_an_event_cut_short_leaves_as_it_came(size: int) -> None:
-    event = Payload(110, 48000, is_event=True, clock_rate_there=8000)
-    assert _rewrite(packets.rtp(1, payload=bytes(size)), event)[12:] == bytes(size)

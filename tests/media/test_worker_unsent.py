@@ -6,12 +6,14 @@ import socket
 
 import pytest
 
+from gateway.media.relay_commands import RelayPlan, Route
 from gateway.media.relay_events import MediaUnsent
 from gateway.media.worker.port_pair import PortPair
 from gateway.media.worker.reports import MIN_UNSENT
 from gateway.media.worker.srtp import MAX_PACKET
 from tests.media.listener import SAME, TRUNK, ListenerRig, ListenerSocket, rig, voice
-from tests.media.local import LocalCall
+from tests.media.local import BROWSER, LocalCall
+from tests.media.local import TRUNK as TRUNK_LEG
 from tests.media.peers import KINDS
 
 
@@ -40,7 +42,7 @@ def test_comfort_noise_nobody_agreed_to_is_no_sound_that_is_lost(kind: int) -> N
 
 def test_what_comes_before_anything_was_agreed_is_early_and_not_lost() -> None:
     with rig() as made:
-        made.call.payloads((), (), made.now)
+        made.call.call.obey(Route(TRUNK_LEG, BROWSER, RelayPlan()), made.now)
         for n in range(3 * MIN_UNSENT):
             assert not made.from_trunk(voice(n, 160 * n))
         assert unsent(made) == []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.call.legs.leg import Leg
 from gateway.call.machine.effects import StartDtls
 from gateway.call.machine.state import CallState
-from gateway.media.relay_commands import PayloadMap, RelayPlan, Route
+from gateway.media.relay_commands import EventFormat, PayloadMap, RelayPlan, Route
 from gateway.sdp.codecs import Codec, CodecKey
 from gateway.sdp.negotiation import common_codecs, companions, payload_map
 
@@ -73,21 +73,37 @@ def connect(call: CallState) -> None:
 
 def plan(source: Leg, sink: Leg) -> RelayPlan:
     """What becomes of the media of one peer on its way to the other."""
-    return RelayPlan(_payloads(source, sink), source.will.sends and sink.will.receives)
+    payloads, heard = _formats(source, sink)
+    return RelayPlan(payloads, source.will.sends and sink.will.receives, heard, event_formats(sink))
 
 
-def _payloads(source: Leg, sink: Leg) -> tuple[PayloadMap, ...]:
-    """Map by our own description first (RFC 3264 6.1: it rules what we receive), then by the peer's, which many use."""
+def _formats(source: Leg, sink: Leg) -> tuple[tuple[PayloadMap, ...], tuple[EventFormat, ...]]:
+    """What is passed on, and telephone-event, by the numbers they may come under."""
     there = sink.remote.codecs if sink.remote else ()
-    rates = {codec.payload_type: codec.clock_rate for codec in there}
-    found: dict[int, PayloadMap] = {}
-    for ours in (source.talk.ours.codecs if source.talk.ours else (), source.remote.codecs if source.remote else ()):
-        by_number = {codec.payload_type: codec for codec in ours}
+    passed: dict[int, PayloadMap] = {}
+    heard: dict[int, EventFormat] = {}
+    for ours in _descriptions(source):
+        rates = {codec.payload_type: codec.clock_rate for codec in ours}
         for number, becomes in payload_map(ours, there).items():
-            codec = by_number[number]
-            other_rate = rates[becomes] if codec.is_event else 0
-            found.setdefault(number, PayloadMap(number, becomes, codec.clock_rate, codec.is_event, other_rate))
-    return tuple(found.values())
+            if number not in heard:
+                passed.setdefault(number, PayloadMap(number, becomes, rates[number]))
+        for codec in ours:
+            if codec.is_event and codec.payload_type not in passed:
+                heard.setdefault(codec.payload_type, EventFormat(codec.payload_type, codec.clock_rate))
+    return tuple(passed.values()), tuple(heard.values())
+
+
+def event_formats(sink: Leg) -> tuple[EventFormat, ...]:
+    """telephone-event as it was agreed on with this peer, that of the clock of its first codec first."""
+    agreed = _in_use(sink)
+    rate = next((codec.clock_rate for codec in agreed if not codec.is_companion), 0)
+    events = sorted((codec for codec in agreed if codec.is_event), key=lambda codec: codec.clock_rate != rate)
+    return tuple(EventFormat(codec.payload_type, codec.clock_rate) for codec in events)
+
+
+def _descriptions(source: Leg) -> tuple[Sequence[Codec], Sequence[Codec]]:
+    """Our own description first (RFC 3264 6.1: it rules what we receive), then the peer's, whose numbers many use."""
+    return source.talk.ours.codecs if source.talk.ours else (), source.remote.codecs if source.remote else ()
 
 
 def begin_handshake(call: CallState, leg: Leg) -> None:

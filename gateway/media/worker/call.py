@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Mapping
 
 from gateway.base.values import LegId
-from gateway.media.relay_commands import LegCommand, RelayPlan, SendDtls, SetIce, SetKeys, SetPeer, Unroute
+from gateway.media.relay_commands import LegCommand, PlayDigit, RelayPlan, SendDtls, SetIce, SetKeys, SetPeer, Unroute
 from gateway.media.relay_commands import Route as SetRoute
 from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import FailureReason
+from gateway.media.worker.agenda import Agenda
 from gateway.media.worker.ice_leg import IceLeg
 from gateway.media.worker.leg import Leg
 from gateway.media.worker.port_leg import PortLeg
@@ -23,10 +24,12 @@ class Call:
 
     Args:
         emit: where the events of its legs go.
+        agenda: of the worker; its own in tests.
     """
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit, agenda: Agenda | None = None) -> None:
         self.emit = emit
+        self.agenda = agenda or Agenda()
         self.legs: dict[LegId, Leg] = {}
         self.ssrcs: deque[int] = deque(maxlen=MAX_REMEMBERED)
         """What the legs are sent under, so that no SSRC is used twice."""
@@ -36,6 +39,7 @@ class Call:
     def add(self, leg: Leg) -> None:
         """A leg is there: keyed, described and routed by what follows."""
         self.legs[leg.id] = leg
+        leg.digits.move_to(self.agenda)
 
     def obey(self, command: LegCommand, now: float) -> bool:
         """Carry out a command; False when it names a leg that is not there."""
@@ -49,6 +53,8 @@ class Call:
             self._rewire(now)
         elif isinstance(command, SetKeys):
             leg.set_keys(command, now)
+        elif isinstance(command, PlayDigit):
+            leg.digits.play(command.digit.reveal(), command.milliseconds / 1000, now)
         else:
             _obey_of_kind(leg, command, now)
         return True
@@ -56,6 +62,7 @@ class Call:
     def remove(self, leg: Leg, now: float) -> PacketCounters:
         """End a leg: nobody hears it and it hears nobody; its final counters."""
         self.release(leg, now)
+        leg.digits.stop()
         leg.close()
         return leg.tally.freeze()
 
@@ -101,10 +108,9 @@ class Call:
         self._routes[sink.id] = Route(source, sink, plan)
 
     def _unroute(self, sink: LegId) -> None:
-        """What the sink hears next is a stream of its own, whatever its numbers are."""
         route = self._routes.pop(sink, None)
         if route is not None:
-            route.sink.stream.hand_over()
+            route.end()
 
     def _rewire(self, now: float) -> None:
         for leg in self.legs.values():

@@ -30,6 +30,8 @@ class Tally:
     unrouted_dropped: int = 0
     unmapped_dropped: int = 0
     held_dropped: int = 0
+    audio_replaced: int = 0
+    digits_dropped: int = 0
     malformed_dropped: int = 0
     rtcp_rejected: int = 0
     oversize_dropped: int = 0

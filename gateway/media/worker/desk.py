@@ -23,6 +23,7 @@ from gateway.media.relay_events import (
     LegOpened,
 )
 from gateway.media.relay_protocol import MAX_CALLS, MAX_LEGS, WORKER, WorkerConfig
+from gateway.media.worker.agenda import Agenda
 from gateway.media.worker.call import Call
 from gateway.media.worker.credentials import Credentials
 from gateway.media.worker.demux import BrowserPort
@@ -63,6 +64,8 @@ class Desk:
         SystemRandom().shuffle(pairs)
         self._pool = PortPool(pairs, config.quarantine_seconds)
         self._calls: dict[int, Call] = {}
+        self.agenda = Agenda()
+        """What the legs do at moments of their own."""
 
     def open(self, number: int, command: OpenLeg, now: float) -> None:
         """Open a leg; the first one begins the call."""
@@ -123,7 +126,7 @@ class Desk:
             call.tick(now, self._config.silence_seconds)
 
     def _open(self, number: int, command: OpenLeg, now: float) -> LegOpened | LegFailed:
-        call = self._calls.get(number) or Call(partial(self._emit, number))
+        call = self._calls.get(number) or Call(partial(self._emit, number), self.agenda)
         if number == WORKER or command.leg in call.legs:
             raise MediaError(FailureReason.DUPLICATE)
         if number not in self._calls and len(self._calls) >= MAX_CALLS:

@@ -65,6 +65,10 @@ class IceLeg(Leg):
         self.tally.dtls_rx += 1
         self.reports.emit(DtlsReceived(self.id, datagram))
 
+    @property
+    def is_ready(self) -> bool:
+        return self.paths.nominated is not None and self.protection.keys.sender is not None
+
     def send(self, packet: bytes, rtcp: bool) -> bool:
         """Protect a packet and send it on the nominated path; whether it left."""
         path = self.paths.nominated

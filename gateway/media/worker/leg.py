@@ -12,6 +12,7 @@ from gateway.media.relay_commands import SetKeys
 from gateway.media.relay_events import CommandRefused, FailureReason
 from gateway.media.worker import rtcp
 from gateway.media.worker.counters import RateLimit, Tally
+from gateway.media.worker.digit_player import DigitPlayer
 from gateway.media.worker.packet import Packet
 from gateway.media.worker.protection import Protection
 from gateway.media.worker.reports import Emit, Reports
@@ -49,6 +50,8 @@ class Leg(ABC):
         self.stream = Stream(used)
         """What its peer receives."""
         self.protection = Protection(self.tally, self.reports)
+        self.digits = DigitPlayer(self)
+        """Digits its peer is to hear."""
         self.longest = MAX_PACKET
         """Octets of the longest RTP packet that can be sent."""
         self.routes: tuple[Route, ...] = ()
@@ -57,6 +60,11 @@ class Leg(ABC):
         """Payload types that are passed on."""
         self._partners: tuple[Partner, ...] = ()
         self._rtcp_rate = RateLimit(MAX_RTCP_PER_SECOND)
+
+    @property
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether what is sent now would leave."""
 
     @abstractmethod
     def send(self, packet: bytes, rtcp: bool) -> bool:

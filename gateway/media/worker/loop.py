@@ -54,13 +54,16 @@ class RelayLoop:
         self._control.emit(WORKER, WorkerReady(self._port.number))
         due = time.monotonic() + self._tick
         while not self._control.closed:
-            events = self._epoll.poll(max(0.0, due - time.monotonic()), MAX_EVENTS)
+            wanted = min(due, self._desk.agenda.next)
+            events = self._epoll.poll(max(0.0, wanted - time.monotonic()), MAX_EVENTS)
             now = time.monotonic()
             for descriptor, _ in events:
                 # An earlier event of this round may have closed it.
                 handler = self._handlers.get(descriptor)
                 if handler is not None:
                     handler(now)
+            if now >= self._desk.agenda.next:
+                self._desk.agenda.run(now)
             if now >= due:
                 self._desk.tick(now)
                 if self._is_orphaned():

@@ -96,6 +96,15 @@ class PortLeg(Leg):
         elif self.protection.open(packet, source, now):
             self.accepted(packet, now)
 
+    @property
+    def is_ready(self) -> bool:
+        keyed = self._latch is self._keyed
+        return (
+            self._latch is not None
+            and self._allowed.reachable
+            and (not keyed or self.protection.keys.sender is not None)
+        )
+
     def send(self, packet: bytes, rtcp: bool) -> bool:
         """Send a packet to where the peer's media is, protected if the leg is keyed; whether it left."""
         latch = self._latch

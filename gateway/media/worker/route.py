@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.media.relay_commands import PayloadMap, RelayPlan
+from gateway.media.relay_commands import EventFormat, PayloadMap, RelayPlan
 from gateway.media.relay_events import UnsentCause
+from gateway.media.worker.digit import Outlet
+from gateway.media.worker.digit_reader import DigitReader
+from gateway.media.worker.digit_teller import DigitTeller
 from gateway.media.worker.packet import Packet
 from gateway.media.worker.rtp import rewrite
 from gateway.media.worker.stream import Payload
@@ -20,20 +23,34 @@ COMFORT_NOISE = (13, 19)
 class Route:
     """One direction between two legs."""
 
-    __slots__ = ("is_open", "payloads", "sink", "source")
+    __slots__ = ("_reader", "_teller", "is_open", "payloads", "sink", "source")
 
     def __init__(self, source: Leg, sink: Leg, plan: RelayPlan) -> None:
         self.source, self.sink = source, sink
         self.payloads: dict[int, Payload] = {}
         self.is_open = True
+        self._teller = DigitTeller(source)
+        self._reader = DigitReader(sink.digits)
         self.follow(plan)
 
     def follow(self, plan: RelayPlan) -> None:
         """Go by this plan from now on; what is held back is no loss to the receiver."""
-        self.payloads = _payloads(plan.payloads)
+        self.payloads = {**_heard(plan.heard), **_payloads(plan.payloads)}
         self.is_open = plan.is_open
+        self.sink.digits.formats = tuple(form for form in plan.events if _is_format(form))
+        outlet: Outlet = self._teller if plan.tells_digits else self.sink.digits
+        if self._reader.outlet is not outlet:
+            self._reader = DigitReader(outlet)
         if not plan.is_open:
             self.sink.stream.cut()
+            self.sink.digits.hush()
+
+    def end(self) -> None:
+        """The sink hears the source no more: what comes next is a stream of its own, whatever its numbers are."""
+        self._teller.stop()
+        self.sink.digits.formats = ()
+        self.sink.digits.hush()
+        self.sink.stream.hand_over()
 
     def relay(self, packet: Packet, now: float) -> None:
         """Pass on an RTP packet in clear."""
@@ -46,9 +63,16 @@ class Route:
             self._cannot_leave(packet.payload_type)
             return
         stream = sink.stream
+        if payload.is_event:
+            stream.absorb(packet.sequence, packet.ssrc, now)
+            self._reader.read(packet, payload.clock_rate, now)
+            return
         place = stream.place(packet.sequence, packet.timestamp, packet.ssrc, payload, now)
         if place is None:
             sink.tally.stale_dropped += 1
+        elif sink.digits.is_speaking:
+            stream.withdraw(place)
+            sink.tally.audio_replaced += 1
         elif sink.send(rewrite(packet, payload, stream.ssrc, place), False):
             stream.packets += 1
             stream.octets += len(packet.data) - packet.start
@@ -64,14 +88,28 @@ class Route:
             self.sink.reports.unsent(UnsentCause.UNMAPPED)
 
 
+def _fits(kind: int) -> bool:
+    """Whether it is a payload type at all; 64 to 95 would read as RTCP (RFC 5761 4)."""
+    return 0 <= kind <= 127 and not 64 <= kind <= 95
+
+
 def _payloads(maps: tuple[PayloadMap, ...]) -> dict[int, Payload]:
-    """The entries that are payload types at all, with a clock; 64 to 95 would read as RTCP (RFC 5761 4)."""
-
-    def fits(kind: int) -> bool:
-        return 0 <= kind <= 127 and not 64 <= kind <= 95
-
+    """The entries that are payload types, with a clock."""
     return {
-        entry.payload_type: Payload(entry.becomes, entry.clock_rate, entry.is_event, entry.clock_rate_there)
+        entry.payload_type: Payload(entry.becomes, entry.clock_rate)
         for entry in maps
-        if fits(entry.payload_type) and fits(entry.becomes) and entry.clock_rate > 0 and entry.clock_rate_there >= 0
+        if _fits(entry.payload_type) and _fits(entry.becomes) and entry.clock_rate > 0
     }
+
+
+def _heard(formats: tuple[EventFormat, ...]) -> dict[int, Payload]:
+    """telephone-event as it comes: it is heard and not passed on."""
+    return {
+        form.payload_type: Payload(form.payload_type, form.clock_rate, is_event=True)
+        for form in formats
+        if _is_format(form)
+    }
+
+
+def _is_format(form: EventFormat) -> bool:
+    return _fits(form.payload_type) and form.clock_rate > 0

@@ -28,8 +28,6 @@ MAX_LAG = 1.0
 """Seconds a timestamp may fall behind the clock: above what networks delay, below what receivers catch up with."""
 MAX_DRIFT = 0.0005
 """How far two clocks may go apart: far above the 100 ppm of real ones, so that no long call looks like a lag."""
-MAX_EVENT = 9.0
-"""Seconds a telephone-event may go on under its first timestamp: 0xFFFF at 8000 Hz is 8.2 s (RFC 4733 2.5.1.2)."""
 RESTART_PACKETS = 3
 """Old packets in a row, nothing newer between them, that are no latecomers: the source counts from there again."""
 LATE_SECONDS = 1.0
@@ -58,9 +56,7 @@ class Payload(NamedTuple):
     clock_rate: int = 8000
     """Timestamp units a second."""
     is_event: bool = False
-    """telephone-event: packets that share the timestamp of the event's beginning (RFC 4733)."""
-    clock_rate_there: int = 0
-    """Timestamp units a second on the other side, where an event's are others; 0: the same."""
+    """telephone-event (RFC 4733), which is heard and not passed on."""
 
 
 Place: TypeAlias = tuple[int, int, bool]
@@ -81,6 +77,8 @@ class Stream:
         self.source: int | None = None
         """SSRC of the source that is passed on now; None before there is one."""
         self._former: deque[tuple[int, int, float]] = deque(maxlen=MAX_FORMER_RUNS)
+        self._renumbered: deque[tuple[int, int]] = deque()
+        """Where packets of our own were put in, or some left out: up to which number of the source which shift held."""
         self._run_of_old = (0, 0, 0, 0)
         self.renew()
 
@@ -93,6 +91,7 @@ class Stream:
         self.packets = self.octets = 0
         self.source = None
         self._former.clear()
+        self._renumbered.clear()
         self._cut = self._has_begun = False
         # Below 2^15, so that a receiver that misses the first packets still guesses the roll-over counter right.
         self._next = secrets.randbits(15)
@@ -127,13 +126,47 @@ class Stream:
                 return self._switch(sequence, timestamp, ssrc, payload, now)
             self._high = high = self._high + step
             self._seen = (self._seen << step | 1) & _SEEN_MASK
-            if not payload.is_event:
-                self._line = high
+            self._line = high
             return (high + self._shift) & _WORD, (timestamp + self._timestamp_shift) & _LONG, False
         behind = -step & _WORD
         if behind < MAX_MISORDER and self._is_of_run(behind, timestamp, payload, now):
             return self._late(behind, sequence, timestamp, ssrc, payload, now)
         return self._switch(sequence, timestamp, ssrc, payload, now)
+
+    @property
+    def clock_rate(self) -> int:
+        """Our timestamp units a second, as things stand."""
+        return self._rate
+
+    def open(self, clock_rate: int, now: float) -> None:
+        """Begin with a packet of our own, if nothing has left yet."""
+        if not self._has_begun:
+            self._has_begun, self._rate = True, clock_rate
+            self._at, self._began, self._line_up = now, now, -now
+            self._shift = self._next - 1
+
+    def insert(self) -> int:
+        """The sequence number of a packet of our own in an open stream; what is relayed counts on from there."""
+        self._renumber(1)
+        return (self._high + self._shift) & _WORD
+
+    def withdraw(self, place: Place) -> None:
+        """The packet that was placed last does not leave: its number is for the next one. A late one leaves its gap."""
+        if place[0] == (self._high + self._shift) & _WORD:
+            self._renumber(-1)
+
+    def absorb(self, sequence: int, ssrc: int, now: float) -> None:
+        """A packet of the source is not to leave, whatever its timestamp means: its number is for the next one."""
+        if ssrc != self.source or self._cut:
+            return
+        step = (sequence - self._high) & _WORD
+        behind = -step & _WORD
+        if 0 < step <= MAX_DROPOUT and self._is_lost(step, now - self._at):
+            self._high += step
+            self._seen = (self._seen << step | 1) & _SEEN_MASK
+            self._renumber(-1)
+        elif behind < MAX_MISORDER:
+            self._seen |= 1 << behind
 
     def timestamp_at(self, now: float) -> int:
         """Our timestamp of this moment."""
@@ -149,14 +182,30 @@ class Stream:
         """The source's extended sequence number behind one of ours (16 bits or more); None outside its present run."""
         if self.source is None:
             return None
-        index = self._high - ((self._high + self._shift - sequence) & _WORD)
+        number = self._high + self._shift - ((self._high + self._shift - sequence) & _WORD)
+        index = number - self._shift
+        for last, shift in reversed(self._renumbered):
+            if index > last:
+                break
+            index = min(number - shift, last)
         return index if index >= self._first else None
+
+    def _renumber(self, step: int) -> None:
+        """From the next packet of the source on the shift is another one; a latecomer keeps the one of its time."""
+        seen = self._renumbered
+        if not seen or seen[-1][0] != self._high:
+            seen.append((self._high, self._shift))
+        while seen[0][0] < self._high - MAX_MISORDER:
+            seen.popleft()
+        self._shift += step
+
+    def _shift_of(self, index: int) -> int:
+        """The shift of an older packet of the run."""
+        return next((shift for last, shift in self._renumbered if index <= last), self._shift)
 
     def _follows(self, step: int, timestamp: int, payload: Payload, now: float) -> bool:
         """Whether a packet with a higher number goes on with the run; the clock of the run goes on with it."""
         passed, elapsed = (timestamp - self._timestamp) & _LONG, now - self._at
-        if payload.is_event:
-            return self._is_lost(step, elapsed) and self._is_event_of_run(timestamp, now)
         if passed > _FORWARD or payload.clock_rate != self._rate:
             return False
         seconds = passed / self._rate
@@ -182,14 +231,8 @@ class Stream:
         """Whether the packets between may have been lost, rather than never sent: there was time for them."""
         return (step - 1) * SHORTEST_PACKET <= seconds
 
-    def _is_event_of_run(self, timestamp: int, now: float) -> bool:
-        passed = _signed(timestamp - self._timestamp) / self._rate
-        return -MAX_EVENT <= passed <= now - self._at + MAX_LEAD
-
     def _is_of_run(self, behind: int, timestamp: int, payload: Payload, now: float) -> bool:
         """Whether timestamp and number of an older packet fit each other as those of the run do."""
-        if payload.is_event:
-            return self._is_event_of_run(timestamp, now)
         passed = _signed(timestamp - self._timestamp) / self._rate
         if self._high - behind > self._line:  # overtaken by an event that came after it
             return 0 <= passed <= now - self._at + MAX_LEAD
@@ -209,7 +252,7 @@ class Stream:
         index = self._high - behind
         if index >= self._first and not self._seen >> behind & 1:
             self._seen |= 1 << behind
-            return (index + self._shift) & _WORD, (timestamp + self._timestamp_shift) & _LONG, False
+            return (index + self._shift_of(index)) & _WORD, (timestamp + self._timestamp_shift) & _LONG, False
         if self._restarts(sequence, ssrc):
             return self._begin(sequence, timestamp, ssrc, payload, now)
         return None
@@ -241,6 +284,7 @@ class Stream:
         self._timestamp, self._first_timestamp, self._at, self._began = timestamp, timestamp, now, now
         self._late_from = 0.0
         self._first = self._high = self._line = sequence
+        self._renumbered.clear()
         self._shift, self._seen = self._next - sequence, 1
         return self._next & _WORD, (timestamp + self._timestamp_shift) & _LONG, True
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 
 DAY = datetime.timedelta(days=1)
@@ -47,9 +49,12 @@ def make_certificate(
     usages: Sequence[x509.ObjectIdentifier] | None = None,
     authority: bool = False,
     expired: bool = False,
+    begins: datetime.timedelta = -10 * DAY,
+    ends: datetime.timedelta = 10 * DAY,
+    key: ec.EllipticCurvePrivateKey | None = None,
 ) -> Credential:
-    """A certificate signed by `issuer`, or by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    """A certificate signed by `issuer`, or by itself, that begins and ends so long from now."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)] if common_name else [])
     builder = (
@@ -58,8 +63,8 @@ def make_certificate(
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - 10 * DAY)
-        .not_valid_after(now - DAY if expired else now + 10 * DAY)
+        .not_valid_before(now + begins)
+        .not_valid_after(now - DAY if expired else now + ends)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
     if alternative_names is not None:
@@ -71,6 +76,21 @@ def make_certificate(
 
 def make_authority(name: str = "Test CA") -> Credential:
     return make_certificate(name, authority=True)
+
+
+def pin(credential: Credential) -> str:
+    """SHA-256 of its public key, as it is pinned."""
+    key = credential.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(key).hexdigest()
+
+
+def make_short_certificate() -> x509.Certificate:
+    """Signed by itself, with an RSA key of 1024 bits."""
+    key = rsa.generate_private_key(65537, 1024)  # noqa: S505
+    now, name = datetime.datetime.now(datetime.UTC), x509.Name([])
+    dated = x509.CertificateBuilder().not_valid_before(now - DAY).not_valid_after(now + DAY)
+    named = dated.subject_name(name).issuer_name(name).serial_number(1).public_key(key.public_key())
+    return named.sign(key, hashes.SHA256())
 
 
 def dns(*names: str) -> list[x509.GeneralName]:

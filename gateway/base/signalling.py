@@ -22,11 +22,17 @@ class TlsInfo:
     spki_sha256: str
     """Hex digest of the peer's public key, for pinning."""
     verified: bool
-    """The chain is trusted AND the certificate names the SIP domain (RFC 5922 7)."""
+    """The chain is trusted AND the certificate names the SIP domain (RFC 5922 7), or it is a pinned certificate."""
     verified_name: str
     """The name that matched, "" when none did."""
     reason: str
     """Why `verified` is false, "" otherwise."""
+    certificate_sha256: str = ""
+    """Hex digest of the peer's certificate, the other thing that can be pinned."""
+    pinned: bool = False
+    """The certificate is one that was pinned; then `verified_name` is the name that was configured for it."""
+    expires: float = 0.0
+    """When the certificate ends, in seconds since 1970; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,19 @@ def _signalling(trunk: Trunk) -> str:
     where = f"{target.transport} to {_address(target.host, target.port)}"
     if target.transport != "tls":
         return f"{where}, not verified"
-    names = " or ".join(trunk.tls_names)
-    return f"{where}, verified: the certificate must name {names} (CA: {trunk.tls.ca or 'system'})"
+    return f"{where}, verified: {_proof(trunk)}"
+
+
+def _proof(trunk: Trunk) -> str:
+    """What its certificate must show."""
+    expected, wanted = trunk.peer, []
+    if expected.is_named:
+        wildcards = ", or by a wildcard" if expected.wildcards else ""
+        wanted.append(f"name {' or '.join(expected.names)}{wildcards}")
+    if expected.pins:
+        wanted.append(f"be one of {len(expected.pins)} pinned")
+    authority = trunk.tls.ca or "system" if trunk.tls.needs_chain else "none"
+    return f"the certificate must {' and '.join(wanted)} (CA: {authority})"
 
 
 def _offer(policy: EffectivePolicy, signalling: Signalling) -> Iterator[Text]:

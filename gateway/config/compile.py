@@ -77,7 +77,8 @@ def compile_login(auth: schema.TrunkAuth) -> Login:
 
 def compile_trunk_tls(tls: schema.TrunkTls) -> TrunkTls:
     """How a trunk is verified."""
-    return TrunkTls(tls.ca, tls.names, tls.certificate, tls.key, tls.key_password)
+    pins = frozenset(tls.pin_sha256)
+    return TrunkTls(tls.ca, tls.names, tls.certificate, tls.key, tls.key_password, tls.wildcards, pins)
 
 
 def number_formats(config: schema.GatewayConfig) -> dict[str, NumberFormat]:

@@ -23,8 +23,10 @@ from gateway.config.scalars import (
     Name,
     Network,
     Origin,
+    PinList,
     Prefix,
     SecretText,
+    TlsName,
 )
 from gateway.config.schema import DialplanFile, Endpoint, GatewayConfig, PortRange, SipListener, UsersFile
 
@@ -65,8 +67,10 @@ SCALARS: dict[Any, str] = {
     Name: "name",
     Network: "network",
     Origin: "origin",
+    PinList: "SHA-256 digest or list of them",
     Prefix: "number",
     SecretText: "secret",
+    TlsName: "name or IP address",
     Endpoint: "`address:port`",
     PortRange: "`first-last`",
     SipListener: "`transport:address:port`",

@@ -6,6 +6,8 @@ value: it may have come from the environment.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Protocol, runtime_checkable
@@ -25,6 +27,10 @@ MAX_DISPLAY_NAME = 64
 
 MAX_EMERGENCY_LENGTH = 8
 """An emergency number is short; a longer one here would be a way around policy."""
+
+SHA256_DIGITS = 64
+MAX_PINS = 16
+"""Pins of one trunk: of the pair in use, of the next one, of each node of a carrier that has several."""
 
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 DIALLED_CHARACTERS = NAME_CHARACTERS | frozenset("+*#")
@@ -71,6 +77,7 @@ def _network(value: str) -> str:
 
 
 def _as_list(value: object) -> object:
+    """One text where a list of them may stand."""
     return [value] if isinstance(value, str) else value
 
 
@@ -101,6 +108,27 @@ def _host(value: str) -> str:
     if not NAME_CHARACTERS.issuperset(value) or not value:
         raise ValueError("expected a domain name, for example pbx.example.com")
     return value.lower()
+
+
+def _tls_name(value: str) -> str:
+    """What a certificate can be for: a domain name, or an address."""
+    with contextlib.suppress(ValueError):
+        return ip_address(value.removeprefix("[").removesuffix("]"))
+    if "*" in value:
+        raise ValueError("expected the name itself, without *; `wildcards: yes` lets a wildcard certificate prove it")
+    return _host(value)
+
+
+def _sha256(value: str) -> str:
+    """A digest as openssl prints it (hexadecimal, colons) or as in RFC 7469 (base64), in lower-case hexadecimal."""
+    digits = value.replace(":", "").lower()
+    if len(digits) == SHA256_DIGITS and set("0123456789abcdef").issuperset(digits):
+        return digits
+    with contextlib.suppress(ValueError):
+        digest = base64.b64decode(value.removeprefix("sha256/"), validate=True)
+        if 2 * len(digest) == SHA256_DIGITS:
+            return digest.hex()
+    raise ValueError("expected a SHA-256 digest: 64 hexadecimal digits, or 44 characters of base64")
 
 
 def _origin(value: str) -> str:
@@ -169,6 +197,10 @@ FilePath = Annotated[Path, BeforeValidator(_path)]
 Name = Annotated[str, AfterValidator(_name)]
 DisplayName = Annotated[str, AfterValidator(_display_name)]
 Host = Annotated[str, AfterValidator(_host)]
+TlsName = Annotated[str, AfterValidator(_tls_name)]
+PinList = Annotated[
+    tuple[Annotated[str, AfterValidator(_sha256)], ...], BeforeValidator(_as_list), Field(max_length=MAX_PINS)
+]
 Origin = Annotated[str, AfterValidator(_origin)]
 Dialled = Annotated[str, AfterValidator(_dialled)]
 Prefix = Annotated[str, AfterValidator(_prefix)]

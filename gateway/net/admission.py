@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gateway.base.profiles import Profile
 from gateway.base.signalling import TransportName
-from gateway.trunks.model import Trunk
+from gateway.trunks.model import ExpectedPeer, Trunk
 
 MAX_LEARNED = 16
 """Addresses remembered per trunk from resolving its target; the oldest gives way."""
@@ -30,10 +30,10 @@ def normal_host(host: str) -> str:
 
 
 class Claim(NamedTuple):
-    """A trunk a peer can be, and the SIP domains its certificate would prove it by (RFC 5922)."""
+    """A trunk a peer can be, and what its certificate would prove it by (RFC 5922)."""
 
     trunk: str
-    names: tuple[str, ...]
+    expected: ExpectedPeer
 
 
 class TrunkSources:
@@ -48,7 +48,7 @@ class TrunkSources:
         self._networks = [(network, name) for name, trunk in trunks.items() for network in trunk.networks]
         self._transports = {name: trunk.target.transport for name, trunk in trunks.items()}
         self._strictness = {name: list(Profile).index(trunk.security) for name, trunk in trunks.items()}
-        self._names = {name: trunk.tls_names for name, trunk in trunks.items()}
+        self._expected = {name: trunk.peer for name, trunk in trunks.items()}
         self._learned: dict[str, dict[str, None]] = {}
 
     def find(self, host: str, transport: TransportName) -> tuple[str, ...]:
@@ -59,8 +59,8 @@ class TrunkSources:
         return tuple(sorted(ranked, key=lambda name: self._order(name, ranked[name], transport)))
 
     def claims(self, host: str, transport: TransportName) -> tuple[Claim, ...]:
-        """The same, with the names a certificate may prove."""
-        return tuple(Claim(name, self._names[name]) for name in self.find(host, transport))
+        """The same, with what a certificate must show."""
+        return tuple(Claim(name, self._expected[name]) for name in self.find(host, transport))
 
     def may_call_in(self, trunk: str, host: str) -> bool:
         """Whether requests that begin something new are taken from this address."""

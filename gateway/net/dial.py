@@ -43,7 +43,7 @@ class Dialer:
     ) -> None:
         self._pump, self._counters, self._limits = pump, counters, limits
         self._sources = sources
-        self._names = {name: trunk.tls_names for name, trunk in trunks.items()}
+        self._expected = {name: trunk.peer for name, trunk in trunks.items()}
         self.targets = {name: trunk.target for name, trunk in trunks.items()}
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._trunks = trunks
@@ -183,12 +183,12 @@ class Dialer:
     def _claims(self, trunk: str, host: str) -> list[Claim]:
         """The trunk we mean first; others at the same address may speak in their own dialogs there."""
         others = self._sources.find(host, self.targets[trunk].transport)
-        return [Claim(name, self._names[name]) for name in (trunk, *(name for name in others if name != trunk))]
+        return [Claim(name, self._expected[name]) for name in (trunk, *(name for name in others if name != trunk))]
 
     def _server_name(self, trunk: str) -> str:
         """What the TLS hello asks for (RFC 6066 3): the target's host, or the domain when the target is an address."""
         host = self.targets[trunk].host
-        return self._names[trunk][0] if is_ip_literal(host) else host
+        return self._expected[trunk].names[0] if is_ip_literal(host) else host
 
     def _context(self, trunk: str) -> ssl.SSLContext:
         """How the trunk is verified; made on demand for one that only calls in over TLS."""

@@ -79,6 +79,8 @@ class StreamChannel(asyncio.Protocol):
         tls = self.flow.tls
         if self._initiated and tls is not None and not tls.verified:
             self.rejection = tls.reason
+            shown = (self.flow.trunk, tls.spki_sha256 or "none", tls.certificate_sha256 or "none", tls.reason)
+            log.warning("trunk=%s refused spki_sha256=%s certificate_sha256=%s reason=%s", *shown)
             abort(self._transport)
             return
         log.debug("flow=%s state=open", self.flow)
@@ -104,7 +106,7 @@ class StreamChannel(asyncio.Protocol):
         first = self._claims[0]
         if ssl_object is None:
             return first.trunk, None
-        seen = {claim.trunk: inspect_peer(ssl_object, claim.names) for claim in self._may_prove}
+        seen = {claim.trunk: inspect_peer(ssl_object, claim.expected) for claim in self._may_prove}
         proved = next((trunk for trunk, info in seen.items() if info.verified), first.trunk)
         return proved, seen[proved]
 

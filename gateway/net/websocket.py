@@ -20,6 +20,7 @@ from gateway.net.shares import Place, Shares, Watchable
 from gateway.sip.flow import Flow
 from gateway.sip.framing import PING, PONG
 from gateway.site import ConnectionShares, WebListener
+from gateway.trunks.model import NOBODY
 from gateway.trunks.tls import inspect_peer
 
 SUBPROTOCOL = "sip"
@@ -231,7 +232,7 @@ class SipWebSocket:
             "ws" if ssl_object is None else "wss",
             _address(transport, "sockname"),
             remote,
-            tls=None if ssl_object is None else inspect_peer(ssl_object, ()),
+            tls=None if ssl_object is None else inspect_peer(ssl_object, NOBODY),
         )
 
     async def _read(self, channel: WebSocketChannel, socket: web.WebSocketResponse) -> None:

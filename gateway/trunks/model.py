@@ -29,6 +29,34 @@ class TrunkTls:
     """The client certificate we show, with its chain."""
     key: Path | None = None
     key_password: Secret[str] | None = None
+    wildcards: bool = False
+    """`*.example.com` in its certificate stands for names with one label in place of the asterisk."""
+    pins: frozenset[str] = frozenset()
+    """SHA-256 of certificates or of their public keys (SubjectPublicKeyInfo), hexadecimal; one of them it must show.
+
+    Then a chain is asked for only with `ca`, and a name only with `names`: what is written is checked.
+    """
+
+    @property
+    def needs_chain(self) -> bool:
+        """Whether the certificate must come from an authority."""
+        return not self.pins or self.ca is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedPeer:
+    """What the certificate of a trunk must show, whoever opened the connection."""
+
+    names: tuple[str, ...]
+    """Names it may speak for."""
+    wildcards: bool = False
+    pins: frozenset[str] = frozenset()
+    is_named: bool = True
+    """False: a pinned certificate proves the first name, whatever it says."""
+
+
+NOBODY = ExpectedPeer(())
+"""No certificate proves anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +106,9 @@ class Trunk:
     def tls_names(self) -> tuple[str, ...]:
         """The names its certificate may carry (RFC 5922 4)."""
         return self.tls.names or (self.target.host,)
+
+    @property
+    def peer(self) -> ExpectedPeer:
+        """What its certificate must show."""
+        tls = self.tls
+        return ExpectedPeer(self.tls_names, tls.wildcards, tls.pins, is_named=not tls.pins or bool(tls.names))

@@ -1,28 +1,26 @@
-"""The TLS identity of a trunk: contexts for both directions and the RFC 5922 check of whom a certificate speaks for.
+"""The TLS identity of a trunk: contexts for both directions, and what a finished handshake proved.
 
-OpenSSL verifies the chain; the name is matched here, because TLS libraries accept wildcards and RFC 5922 7.2 does not,
-and because the name to match is the *configured* domain, never what DNS made of it.
+OpenSSL verifies the chain; whom the certificate speaks for is decided in `names`, and whether it is a pinned one here.
 """
 
 from __future__ import annotations
 
-import contextlib
+import datetime
 import hashlib
-import ipaddress
 import ssl
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.base.errors import ConfigError
 from gateway.base.signalling import TlsInfo
 from gateway.base.values import Secret
-from gateway.trunks.model import ListenerTls, TrunkTls
-from gateway.trunks.target import is_ip_literal
+from gateway.trunks.model import ExpectedPeer, ListenerTls, TrunkTls
+from gateway.trunks.names import match_sip_domain
 
 SIP_DOMAIN_USAGE = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.20")
 """id-kp-sipDomain (RFC 5924 3)."""
@@ -37,59 +35,8 @@ MALFORMED = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameTyp
 MAX_SUBJECT = 200
 """Characters kept of a certificate's subject, which its owner chose."""
 
-
-def match_sip_domain(certificate: x509.Certificate, names: Sequence[str]) -> str | None:
-    """The first of `names` the certificate speaks for, or None (RFC 5922 7.1 and 7.2).
-
-    `sip:` URIs of the subjectAltName say for which domains the certificate stands; its DNS names count only when there
-    is no `sip:` URI, the common name only without any subjectAltName. Wildcards never match, and an IP literal matches
-    an iPAddress entry only.
-    """
-    identities = _identities(certificate)
-    return next((name for name in names if _normal(name) in identities), None)
-
-
-def _identities(certificate: x509.Certificate) -> frozenset[str]:
-    names = _alternative_names(certificate)
-    if names is None:
-        return _normalised(name for name in _common_names(certificate) if not is_ip_literal(name))
-    domains = [d for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if (d := _sip_domain(uri))]
-    if not domains:
-        domains = [d for d in names.get_values_for_type(x509.DNSName) if not is_ip_literal(d)]
-    addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
-    return _normalised(domains + addresses)
-
-
-def _normalised(identities: Iterable[str]) -> frozenset[str]:
-    return frozenset(_normal(identity) for identity in identities) - {""}
-
-
-def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _common_names(certificate: x509.Certificate) -> list[str]:
-    return [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-
-
-def _sip_domain(uri: str) -> str:
-    """The domain of a `sip:` URI without user (RFC 5922 7.1), else ""; port and parameters are no part of it."""
-    scheme, _, rest = uri.partition(":")
-    if scheme.lower() != "sip" or "@" in rest:
-        return ""
-    host = rest.partition(";")[0].partition("?")[0].partition(":")[0]
-    return "" if is_ip_literal(host) else host
-
-
-def _normal(name: str) -> str:
-    """One spelling per name (RFC 4343: case does not count); "" for wildcards and what is no name."""
-    with contextlib.suppress(ValueError):
-        return str(ipaddress.ip_address(name.strip("[]")))
-    # Lower-casing text beyond ASCII could turn a foreign letter into one of the name's.
-    return name.lower().removesuffix(".") if name.isascii() and "*" not in name else ""
+MIN_RSA_BITS, MIN_EC_BITS = 2048, 224
+"""Shortest keys of a pinned certificate: those OpenSSL demands of a chain at its security level 2 (112 bits)."""
 
 
 def allows_sip(certificate: x509.Certificate, usages: frozenset[x509.ObjectIdentifier] = SIP_USAGES) -> bool:
@@ -104,12 +51,14 @@ def allows_sip(certificate: x509.Certificate, usages: frozenset[x509.ObjectIdent
 def client_context(tls: TrunkTls) -> ssl.SSLContext:
     """For connections we open: TLS 1.2 or newer, the chain must verify; `inspect_peer` matches the name.
 
+    Of a pinned certificate no chain is asked unless `ca` is given: it may have signed itself.
+
     Raises:
         ConfigError: a file of `trunk.tls` cannot be read or used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # RFC 5922 matching replaces the HTTPS one
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_REQUIRED if tls.needs_chain else ssl.CERT_NONE
     _harden(context)
     if tls.ca is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
@@ -166,8 +115,8 @@ def _why(error: OSError) -> str:
     return f"cannot be used: {detail or type(error).__name__}"
 
 
-def inspect_peer(ssl_object: ssl.SSLObject | ssl.SSLSocket, names: Sequence[str]) -> TlsInfo:
-    """What a finished handshake proved: `verified` only when the chain was verified AND names one of `names`."""
+def inspect_peer(ssl_object: ssl.SSLObject | ssl.SSLSocket, expected: ExpectedPeer) -> TlsInfo:
+    """What a finished handshake proved: `verified` only when everything that is expected of the peer holds."""
     certificate = ssl_object.getpeercert(binary_form=True)
     cipher = ssl_object.cipher()
     version, suite = ssl_object.version() or "", cipher[0] if cipher else ""
@@ -175,21 +124,57 @@ def inspect_peer(ssl_object: ssl.SSLObject | ssl.SSLSocket, names: Sequence[str]
         return TlsInfo(version, suite, "", "", False, "", "the peer sent no certificate")
     try:
         peer = x509.load_der_x509_certificate(certificate)
-        name, reason = _verify(peer, names, ssl_object)
-        return TlsInfo(version, suite, _subject(peer), _spki_sha256(peer), not reason, name, reason)
+        name, reason = _verify(peer, expected, ssl_object)
+        return TlsInfo(
+            version,
+            suite,
+            _subject(peer),
+            _spki_sha256(peer),
+            not reason,
+            name,
+            reason,
+            certificate_sha256=hashlib.sha256(certificate).hexdigest(),
+            pinned=bool(expected.pins) and not reason,
+            expires=peer.not_valid_after_utc.timestamp(),
+        )
     except MALFORMED:  # OpenSSL is more lenient with certificates than cryptography
         return TlsInfo(version, suite, "", "", False, "", "the certificate is malformed")
 
 
-def _verify(peer: x509.Certificate, names: Sequence[str], ssl_object: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, str]:
-    """The matched name, or why there is none."""
+def _verify(
+    peer: x509.Certificate, expected: ExpectedPeer, ssl_object: ssl.SSLObject | ssl.SSLSocket
+) -> tuple[str, str]:
+    """The name the peer has proved, or why there is none."""
     usages = CLIENT_USAGES if ssl_object.server_side else SIP_USAGES
-    if ssl_object.context.verify_mode is ssl.CERT_NONE:
+    if ssl_object.context.verify_mode is ssl.CERT_NONE and not expected.pins:
         return "", "the certificate chain was not verified"
     if not allows_sip(peer, usages):
         return "", "the extended key usage does not allow SIP"
-    name = match_sip_domain(peer, names)
+    if expected.pins and (reason := _unlike_the_pins(peer, expected.pins)):
+        return "", reason
+    if not expected.is_named:
+        return expected.names[0], ""
+    name = match_sip_domain(peer, expected.names, wildcards=expected.wildcards)
     return (name, "") if name is not None else ("", "the certificate is for another name")
+
+
+def _unlike_the_pins(peer: x509.Certificate, pins: frozenset[str]) -> str:
+    """Why a certificate is not taken for a pinned one; where nobody verified a chain, its dates are looked at here."""
+    if pins.isdisjoint((_spki_sha256(peer), hashlib.sha256(peer.public_bytes(Encoding.DER)).hexdigest())):
+        return "the certificate is not a pinned one"
+    now = datetime.datetime.now(datetime.UTC)
+    if now > peer.not_valid_after_utc:
+        return "certificate has expired"
+    if now < peer.not_valid_before_utc:
+        return "certificate is not yet valid"
+    return "the key is too short" if _has_short_key(peer) else ""
+
+
+def _has_short_key(peer: x509.Certificate) -> bool:
+    key = peer.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size < MIN_RSA_BITS
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < MIN_EC_BITS
 
 
 def _spki_sha256(certificate: x509.Certificate) -> str:

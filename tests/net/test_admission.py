@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.profiles import Profile
-from gateway.net.admission import MAX_LEARNED, TrunkSources, normal_host
-from gateway.trunks.model import Trunk
+from gateway.net.admission import MAX_LEARNED, Claim, TrunkSources, normal_host
+from gateway.trunks.model import ExpectedPeer, Trunk
 from tests.sites import made_trunk
 
 
@@ -67,13 +67,18 @@ def test_of_trunks_with_one_network_the_transport_of_the_target_decides_then_the
     assert sources.find("10.0.0.5", "tcp") == ("pbx", "plain", "old")
 
 
-def test_each_trunk_comes_with_the_names_it_may_prove() -> None:
+def test_each_trunk_comes_with_what_its_certificate_must_show() -> None:
     trunks = {
         "pbx": made_trunk("sip:10.0.0.5;transport=tls", networks=("10.0.0.5/32",), tls={"names": ["a.example"]}),
-        "old": made_trunk("sip:b.example;transport=tls", networks=("10.0.0.0/8",)),
+        "old": made_trunk("sip:b.example;transport=tls", networks=("10.0.0.0/8",), tls={"wildcards": "yes"}),
+        "pin": made_trunk("sip:c.example;transport=tls", networks=("10.0.0.0/8",), tls={"pin_sha256": "ab" * 32}),
     }
     claims = TrunkSources(trunks).claims("10.0.0.5", "tls")
-    assert claims == (("pbx", ("a.example",)), ("old", ("b.example",)))
+    assert claims == (
+        Claim("pbx", ExpectedPeer(("a.example",))),
+        Claim("old", ExpectedPeer(("b.example",), wildcards=True)),
+        Claim("pin", ExpectedPeer(("c.example",), pins=frozenset({"ab" * 32}), is_named=False)),
+    )
 
 
 def test_only_the_latest_addresses_of_a_target_are_remembered() -> None:

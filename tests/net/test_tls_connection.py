@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.base.counters import Counter
 from gateway.base.errors import ConfigError, TransportError
@@ -19,7 +22,7 @@ from gateway.base.profiles import Profile
 from gateway.base.values import HostPort
 from gateway.net.channel import StreamLimits
 from gateway.trunks.model import Trunk
-from tests.certificates import Credential, dns, make_authority, make_certificate, sip
+from tests.certificates import Credential, dns, make_authority, make_certificate, pin, sip
 from tests.net.harness import Gateway, SocketPeer, options, until
 from tests.sites import made_trunk
 
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.asyncio
 
 TLS = "tls:127.0.0.1:0"
 DOMAIN = "pbx.example.com"
+CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
 AUTHORITY = make_authority()
 OTHER = make_authority("Other CA")
 GOOD = make_certificate("pbx", alternative_names=dns(DOMAIN), issuer=AUTHORITY)
@@ -91,8 +95,15 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.close()
 
 
-def trunk(directory: Path, address: HostPort, own: Credential | None = None, **settings: Any) -> Trunk:
-    tls: dict[str, Any] = {"ca": AUTHORITY.write(directory, "ca")[0], "names": (DOMAIN,)}
+def trunk(
+    directory: Path,
+    address: HostPort,
+    own: Credential | None = None,
+    tls: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Trunk:
+    """A trunk that is verified by name and authority, or by the keys of `tls`."""
+    tls = dict(tls or {"ca": AUTHORITY.write(directory, "ca")[0], "names": (DOMAIN,)})
     if own:
         tls["certificate"], tls["key"] = own.write(directory, "own")
     return made_trunk(f"sip:{address};transport=tls", tls=tls, **settings)
@@ -139,6 +150,62 @@ async def test_an_unverified_trunk_is_refused_with_the_reason_and_never_tried_in
             assert not gateway.endpoint._channels
             assert gateway.closed == []
         assert peer.first_octets == [b"\x16"]  # one TLS hello, nothing else
+
+
+WILD = make_certificate(alternative_names=dns("*.example.com"), issuer=AUTHORITY)
+FOR_ADDRESS = make_certificate(alternative_names=[x509.IPAddress(ipaddress.ip_address("127.0.0.1"))], issuer=AUTHORITY)
+ALONE = make_certificate("asterisk")
+
+
+@pytest.mark.parametrize(
+    ("credential", "keys", "proved"),
+    [
+        (WILD, {"wildcards": "yes", "names": [DOMAIN]}, DOMAIN),
+        (WILD, {"wildcards": "yes", "names": ["a.pbx.example.com"]}, ""),
+        (WILD, {"wildcards": "no", "names": [DOMAIN]}, ""),
+        (FOR_ADDRESS, {}, "127.0.0.1"),
+        (FOR_ADDRESS, {"names": ["127.0.0.2"]}, ""),
+        (GOOD, {}, ""),
+        (ALONE, {"ca": None, "pin_sha256": [pin(ALONE)]}, "127.0.0.1"),
+        (ALONE, {"ca": None, "pin_sha256": [pin(GOOD)]}, ""),
+        (ALONE, {"ca": None, "pin_sha256": [pin(ALONE)], "names": [DOMAIN]}, ""),
+        (GOOD, {"pin_sha256": [pin(GOOD)], "names": [DOMAIN]}, DOMAIN),
+        (GOOD, {"pin_sha256": [pin(ALONE)], "names": [DOMAIN]}, ""),
+        (
+            make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY, usages=[CLIENT_AUTH]),
+            {"names": [DOMAIN]},
+            "",
+        ),
+    ],
+    ids=[
+        "a wildcard where it is allowed",
+        "a wildcard two labels up",
+        "a wildcard where it is not",
+        "an address",
+        "another address",
+        "a name where the target is an address",
+        "the pinned one, self-signed",
+        "not the pinned one",
+        "the pinned one without the name that is written",
+        "pin, chain and name",
+        "chain and name without the pin",
+        "a certificate for clients",
+    ],
+)
+async def test_a_trunk_must_show_what_its_section_says(
+    tmp_path: Path, credential: Credential, keys: dict[str, Any], proved: str
+) -> None:
+    async with tls_peer(tmp_path, credential) as peer:
+        pbx = trunk(tmp_path, peer.address, tls={"ca": AUTHORITY.write(tmp_path, "ca")[0], **keys})
+        async with Gateway(trunks={"pbx": pbx}) as gateway:
+            if proved:
+                flow = await gateway.endpoint.connect("pbx")
+                assert flow.verified_name == proved
+            else:
+                with pytest.raises(TransportError) as caught:
+                    await gateway.endpoint.connect("pbx")
+                assert caught.value.verification
+        assert peer.first_octets == [b"\x16"]  # one TLS hello, and never another try in the clear
 
 
 async def test_a_peer_without_tls_is_not_spoken_to_in_the_clear(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""Whom a certificate speaks for (RFC 5922, RFC 5924), and what a handshake proves."""
+"""What a handshake with a trunk proves (RFC 5922, RFC 5924), pins and files included."""
 
 from __future__ import annotations
 
-import ipaddress
+import hashlib
 import ssl
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,89 +17,20 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from gateway.base.errors import ConfigError
 from gateway.base.signalling import TlsInfo
 from gateway.base.values import Secret
-from gateway.trunks.model import ListenerTls, TrunkTls
+from gateway.trunks.model import ExpectedPeer, ListenerTls, TrunkTls
 from gateway.trunks.tls import (
     SIP_DOMAIN_USAGE,
     allows_sip,
     client_context,
     inspect_peer,
-    match_sip_domain,
     server_context,
 )
-from tests.certificates import Credential, dns, make_authority, make_certificate, sip
+from tests.certificates import DAY, Credential, dns, make_authority, make_certificate, make_short_certificate, pin, sip
 from tests.sites import made_trunk
 
 DOMAIN = "example.com"
 AUTHORITY = make_authority()
-
-
-def ip(text: str) -> x509.GeneralName:
-    return x509.IPAddress(ipaddress.ip_address(text))
-
-
-def uri(text: str) -> x509.GeneralName:
-    return x509.UniformResourceIdentifier(text)
-
-
-# --- names -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("alternative_names", "name"),
-    [
-        (sip("example.com"), "example.com"),
-        ([uri("SIP:Example.COM")], "example.com"),
-        ([uri("sip:example.com:5061;transport=tls")], "example.com"),
-        (dns("example.com"), "EXAMPLE.com"),
-        (dns("example.com"), "example.com."),
-        (dns("other.example", "example.com"), "example.com"),
-        ([ip("192.0.2.1")], "192.0.2.1"),
-        ([ip("2001:db8::1")], "2001:DB8:0::1"),
-    ],
-)
-def test_a_certificate_speaks_for_each_name_it_lists(alternative_names: list[x509.GeneralName], name: str) -> None:
-    certificate = make_certificate(alternative_names=alternative_names).certificate
-    assert match_sip_domain(certificate, ("nobody.example", name)) == name
-
-
-@pytest.mark.parametrize(
-    ("alternative_names", "name"),
-    [
-        (sip("other.example") + dns("example.com"), "example.com"),
-        (dns("*.example.com"), "pbx.example.com"),
-        (dns("*.example.com"), "*.example.com"),
-        (sip("*.example.com"), "pbx.example.com"),
-        (dns("example.com"), "pbx.example.com"),
-        (dns("pbx.example.com"), "example.com"),
-        (dns("example.com.evil.example"), "example.com"),
-        ([uri("sips:example.com")], "example.com"),
-        ([uri("https:example.com")], "example.com"),
-        (sip("user@example.com"), "example.com"),
-        (sip("example.com:secret@evil.example"), "example.com"),
-        (sip("example.com;x=y@evil.example"), "example.com"),
-        ([x509.RFC822Name("root@example.com")], "example.com"),
-        (dns("192.0.2.1"), "192.0.2.1"),
-        (sip("192.0.2.1"), "192.0.2.1"),
-        ([ip("192.0.2.1")], "192.0.2.10"),
-        ([], "example.com"),
-        (dns("example.com"), ""),
-    ],
-)
-def test_a_certificate_speaks_for_no_other_name(alternative_names: list[x509.GeneralName], name: str) -> None:
-    certificate = make_certificate("example.com", alternative_names=alternative_names).certificate
-    assert match_sip_domain(certificate, (name,)) is None
-
-
-def test_the_common_name_counts_only_without_alternative_names() -> None:
-    assert match_sip_domain(make_certificate("Example.com").certificate, (DOMAIN,)) == DOMAIN
-    assert match_sip_domain(make_certificate(DOMAIN, alternative_names=dns("x.example")).certificate, (DOMAIN,)) is None
-    assert match_sip_domain(make_certificate("*.example.com").certificate, ("pbx.example.com",)) is None
-    assert match_sip_domain(make_certificate("192.0.2.1").certificate, ("192.0.2.1",)) is None
-
-
-def test_a_letter_that_only_lower_cases_to_ascii_is_not_that_letter() -> None:
-    kelvin = make_certificate("\u212aamailio.example").certificate
-    assert match_sip_domain(kelvin, ("kamailio.example",)) is None
+EXPECTED = ExpectedPeer((DOMAIN,))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +90,7 @@ def trunk(directory: Path, *, authority: Credential = AUTHORITY, own: Credential
 
 def connect(directory: Path, peer: Credential) -> TlsInfo:
     handshake = Handshake(client_context(trunk(directory)), listener(directory, peer)).run()
-    return inspect_peer(handshake.client, (DOMAIN,))
+    return inspect_peer(handshake.client, EXPECTED)
 
 
 def test_a_trusted_chain_for_the_right_name_is_verified(tmp_path: Path) -> None:
@@ -220,14 +153,14 @@ def test_a_client_certificate_is_verified_by_chain_and_name(tmp_path: Path) -> N
     own = make_certificate("me", alternative_names=dns(DOMAIN), issuer=AUTHORITY)
     server = listener(tmp_path, make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY), AUTHORITY)
     handshake = Handshake(client_context(trunk(tmp_path, own=own)), server).run()
-    assert inspect_peer(handshake.server, (DOMAIN,)).verified
-    assert not inspect_peer(handshake.server, ("other.example",)).verified
+    assert inspect_peer(handshake.server, EXPECTED).verified
+    assert not inspect_peer(handshake.server, ExpectedPeer(("other.example",))).verified
 
 
 def test_without_a_client_certificate_nothing_is_verified(tmp_path: Path) -> None:
     server = listener(tmp_path, make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY), AUTHORITY)
     handshake = Handshake(client_context(trunk(tmp_path)), server).run()
-    info = inspect_peer(handshake.server, (DOMAIN,))
+    info = inspect_peer(handshake.server, EXPECTED)
     assert not info.verified
     assert info.reason == "the peer sent no certificate"
 
@@ -243,7 +176,7 @@ def test_without_client_ca_no_client_certificate_is_asked_for(tmp_path: Path) ->
     own = make_certificate("me", alternative_names=dns(DOMAIN), issuer=AUTHORITY)
     server = listener(tmp_path, make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY))
     handshake = Handshake(client_context(trunk(tmp_path, own=own)), server).run()
-    assert not inspect_peer(handshake.server, (DOMAIN,)).verified
+    assert not inspect_peer(handshake.server, EXPECTED).verified
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
@@ -283,7 +216,7 @@ def inspect_shaken(peer: Credential, mode: ssl.VerifyMode) -> TlsInfo:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = mode
-    return inspect_peer(Shaken(peer, context), (DOMAIN,))  # type: ignore[arg-type]
+    return inspect_peer(Shaken(peer, context), EXPECTED)  # type: ignore[arg-type]
 
 
 def test_a_chain_nobody_verified_proves_nothing() -> None:
@@ -305,7 +238,7 @@ def test_a_certificate_that_cannot_be_read_proves_nothing() -> None:
             return b"\x30\x03\x02\x01\x00"
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    info = inspect_peer(Garbled(make_certificate("x"), context), (DOMAIN,))  # type: ignore[arg-type]
+    info = inspect_peer(Garbled(make_certificate("x"), context), EXPECTED)  # type: ignore[arg-type]
     assert not info.verified
     assert info.reason == "the certificate is malformed"
 
@@ -314,6 +247,106 @@ def test_a_session_is_never_resumed_past_the_client_certificate(tmp_path: Path) 
     server = listener(tmp_path, make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY), AUTHORITY)
     assert server.num_tickets == 0
     assert server.options & ssl.OP_NO_TICKET
+
+
+# --- pins --------------------------------------------------------------------------------------------------------
+
+
+def certificate_pin(peer: Credential) -> str:
+    return hashlib.sha256(peer.certificate.public_bytes(Encoding.DER)).hexdigest()
+
+
+SELF_SIGNED = make_certificate("asterisk")
+SHORT = make_short_certificate()
+FROM_AUTHORITY = make_certificate(alternative_names=dns(DOMAIN), issuer=AUTHORITY)
+
+
+def connect_pinned(directory: Path, peer: Credential, tls: TrunkTls) -> TlsInfo:
+    """What a trunk that pins proves as a server."""
+    expected = made_trunk(f"sip:{DOMAIN};transport=tls")
+    expected = replace(expected, tls=tls)
+    handshake = Handshake(client_context(tls), listener(directory, peer)).run()
+    return inspect_peer(handshake.client, expected.peer)
+
+
+@pytest.mark.parametrize("digest", [pin, certificate_pin], ids=["public key", "certificate"])
+def test_a_pinned_certificate_may_be_self_signed_and_for_any_name(
+    tmp_path: Path, digest: Callable[[Credential], str]
+) -> None:
+    info = connect_pinned(tmp_path, SELF_SIGNED, TrunkTls(pins=frozenset({"00" * 32, digest(SELF_SIGNED)})))
+    assert (info.verified, info.pinned, info.verified_name, info.reason) == (True, True, DOMAIN, "")
+    assert info.certificate_sha256 == certificate_pin(SELF_SIGNED)
+
+
+def test_another_key_is_not_the_pinned_one_whoever_vouches_for_it(tmp_path: Path) -> None:
+    ca, _ = AUTHORITY.write(tmp_path, "ca")
+    info = connect_pinned(tmp_path, FROM_AUTHORITY, TrunkTls(ca, (DOMAIN,), pins=frozenset({pin(SELF_SIGNED)})))
+    assert (info.verified, info.pinned, info.reason) == (False, False, "the certificate is not a pinned one")
+    assert info.verified_name == ""
+
+
+def test_a_renewed_certificate_with_the_same_key_meets_the_pin_of_the_key_alone(tmp_path: Path) -> None:
+    renewed = make_certificate("asterisk", key=SELF_SIGNED.key)
+    assert connect_pinned(tmp_path, renewed, TrunkTls(pins=frozenset({pin(SELF_SIGNED)}))).verified
+    assert not connect_pinned(tmp_path, renewed, TrunkTls(pins=frozenset({certificate_pin(SELF_SIGNED)}))).verified
+
+
+def test_what_is_written_beside_a_pin_is_checked_too(tmp_path: Path) -> None:
+    pins = frozenset({pin(SELF_SIGNED), pin(FROM_AUTHORITY)})
+    ca, _ = AUTHORITY.write(tmp_path, "ca")
+    named = connect_pinned(tmp_path, SELF_SIGNED, TrunkTls(names=(DOMAIN,), pins=pins))
+    assert named.reason == "the certificate is for another name"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect_pinned(tmp_path, SELF_SIGNED, TrunkTls(ca, pins=pins))
+    assert connect_pinned(tmp_path, FROM_AUTHORITY, TrunkTls(ca, (DOMAIN,), pins=pins)).verified
+
+
+@pytest.mark.parametrize(
+    ("peer", "reason"),
+    [
+        (make_certificate("x", expired=True), "certificate has expired"),
+        (make_certificate("x", begins=DAY), "certificate is not yet valid"),
+        (make_certificate("x", usages=[ExtendedKeyUsageOID.CLIENT_AUTH]), "the extended key usage does not allow SIP"),
+    ],
+    ids=["expired", "not yet", "usage"],
+)
+def test_a_pin_excuses_neither_dates_nor_usage(tmp_path: Path, peer: Credential, reason: str) -> None:
+    info = connect_pinned(tmp_path, peer, TrunkTls(pins=frozenset({pin(peer)})))
+    assert (info.verified, info.reason) == (False, reason)
+
+
+def test_a_pin_does_not_lend_strength_to_a_short_key() -> None:
+    class Weak(Shaken):
+        def getpeercert(self, binary_form: bool) -> bytes:
+            return SHORT.public_bytes(Encoding.DER)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    pins = frozenset({hashlib.sha256(SHORT.public_bytes(Encoding.DER)).hexdigest()})
+    info = inspect_peer(Weak(SELF_SIGNED, context), ExpectedPeer((DOMAIN,), pins=pins, is_named=False))  # type: ignore[arg-type]
+    assert (info.verified, info.reason) == (False, "the key is too short")
+
+
+def test_a_trunk_that_connects_to_us_is_held_to_its_pins(tmp_path: Path) -> None:
+    own = make_certificate("asterisk")
+    server = listener(tmp_path, FROM_AUTHORITY, own)  # itself is what client_ca holds
+    handshake = Handshake(client_context(trunk(tmp_path, own=own)), server).run()
+    right, wrong = frozenset({pin(own)}), frozenset({pin(SELF_SIGNED)})
+    assert inspect_peer(handshake.server, ExpectedPeer((DOMAIN,), pins=right, is_named=False)).verified_name == DOMAIN
+    assert not inspect_peer(handshake.server, ExpectedPeer((DOMAIN,), pins=wrong, is_named=False)).verified
+    assert not inspect_peer(handshake.server, EXPECTED).verified
+
+
+def test_a_wildcard_certificate_is_taken_where_the_trunk_allows_it(tmp_path: Path) -> None:
+    peer = make_certificate(alternative_names=dns("*.example.com"), issuer=AUTHORITY)
+    handshake = Handshake(client_context(trunk(tmp_path)), listener(tmp_path, peer)).run()
+    name = "pbx.example.com"
+    assert inspect_peer(handshake.client, ExpectedPeer((name,), wildcards=True)).verified_name == name
+    assert not inspect_peer(handshake.client, ExpectedPeer((name,))).verified
+
+
+def test_what_the_peer_shows_says_when_it_ends(tmp_path: Path) -> None:
+    info = connect(tmp_path, FROM_AUTHORITY)
+    assert info.expires == FROM_AUTHORITY.certificate.not_valid_after_utc.timestamp()
 
 
 # --- files -------------------------------------------------------------------------------------------------------

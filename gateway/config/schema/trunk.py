@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from gateway.base.profiles import Profile
-from gateway.config.scalars import DisplayName, FilePath, Host, IpAddress, Model, Network, SecretText
+from gateway.config.scalars import DisplayName, FilePath, IpAddress, Model, Network, PinList, SecretText, TlsName
 from gateway.routing.e164 import NumberFormat
 from gateway.sdp.codecs import CODEC_NAMES
 
@@ -15,8 +15,15 @@ class TrunkTls(Model):
 
     ca: FilePath | None = None
     """CA file; default is the system's."""
-    names: tuple[Host, ...] = ()
-    """Names accepted in the certificate; default is the host of `target`."""
+    names: tuple[TlsName, ...] = ()
+    """Names or IP addresses accepted in the certificate; default is the host of `target`."""
+    wildcards: bool = False
+    """Accept a certificate for *.example.com where pbx.example.com is expected: a whole left-most label only. RFC 5922
+    forbids it; some carriers have no other."""
+    pin_sha256: PinList = ()
+    """SHA-256 of certificates, or of public keys (SPKI), of which the trunk must show one: hexadecimal, with or without
+    colons, or base64. Such a certificate may be self-signed: its chain is checked only with `ca`, its name only with
+    `names`."""
     certificate: FilePath | None = None
     """PEM file with the client certificate we show to this trunk."""
     key: FilePath | None = None

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from gateway.base.profiles import Profile
 from gateway.base.signalling import TransportName
+from gateway.sip.flow import Flow
 from gateway.trunks.model import ExpectedPeer, Trunk
 
 MAX_LEARNED = 16
@@ -62,9 +63,13 @@ class TrunkSources:
         """The same, with what a certificate must show."""
         return tuple(Claim(name, self._expected[name]) for name in self.find(host, transport))
 
-    def may_call_in(self, trunk: str, host: str) -> bool:
-        """Whether requests that begin something new are taken from this address."""
-        return any(name == trunk for _, name in self._holding(host))
+    def may_call_in(self, flow: Flow) -> bool:
+        """Whether requests that begin something new are taken from there: an address of the trunk's networks, or a
+        connection we opened to a trunk that calls in, and that proved its name.
+        """
+        if any(name == flow.trunk for _, name in self._holding(flow.remote.host)):
+            return True
+        return flow.initiated and bool(flow.verified_name) and any(name == flow.trunk for _, name in self._networks)
 
     def learn(self, trunk: str, host: str) -> None:
         """Remember where a trunk's target was found, so that its responses and BYEs are heard."""

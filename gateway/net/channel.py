@@ -50,6 +50,10 @@ class Channel(Protocol):
 
     flow: Flow
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether something sent now has a chance to arrive."""
+
     def send(self, data: bytes) -> None:
         """Queue one message; a peer that does not read is cut off rather than waited for."""
 

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, SipError, TransportError
@@ -23,6 +24,7 @@ from gateway.net.channel import Channel, StreamLimits
 from gateway.net.datagram import DatagramListener
 from gateway.net.datagram_rates import DatagramRates
 from gateway.net.dial import Dialer
+from gateway.net.lent import LentConnections
 from gateway.net.listener import StreamListener
 from gateway.net.sockets import family_of
 from gateway.sip.flow import Flow
@@ -77,6 +79,7 @@ class SipEndpoint:
         self.on_flow_closed: Callable[[Flow], None] = _nothing
         """Told once of each connection that is gone; UDP flows do not end."""
         self._sources = TrunkSources(trunks)
+        self._lent = LentConnections()
         self._dialer = Dialer(self, counters, self._limits, trunks, self._sources)
         self.is_living: Callable[[str], bool] = _no_call
         """Whether a Call-ID is that of a call there is: what belongs to one is heard whatever the load."""
@@ -169,6 +172,8 @@ class SipEndpoint:
             TransportError: it cannot be reached, or its certificate is not the trunk's (`verification` says why).
         """
         target = self._dialer.targets.get(trunk_name)
+        if target is not None and target.transport == "tls":
+            return await self._lent.or_opened(trunk_name, partial(self._dialer.connect, trunk_name))
         if target is None or target.transport != "udp":
             return await self._dialer.connect(trunk_name)
         for address in await self._dialer.resolve(trunk_name):
@@ -187,7 +192,8 @@ class SipEndpoint:
         Raises:
             TransportError: there is no such connection to be had.
         """
-        return await self._dialer.reconnect(trunk_name, lost, place)
+        reconnect = partial(self._dialer.reconnect, trunk_name, lost, place)
+        return await (self._lent.or_opened(trunk_name, reconnect) if lost.transport == "tls" else reconnect())
 
     def send_request(self, request: Request, flow: Flow) -> str:
         """Send a request and return its transaction key (see `SipStack.send_request`).
@@ -240,6 +246,7 @@ class SipEndpoint:
     def channel_opened(self, channel: Channel) -> None:
         """A connection is ready to carry messages."""
         self._channels[channel.flow.id] = channel
+        self._lent.opened(channel)
         if self._stopping:
             channel.abort()
         self._arm()
@@ -248,6 +255,7 @@ class SipEndpoint:
         """The connection is gone: its transactions end, and `on_flow_closed` is told."""
         if self._channels.pop(channel.flow.id, None) is None:
             return
+        self._lent.closed(channel.flow)
         self._stack.flow_closed(channel.flow, self.now())
         self.on_flow_closed(channel.flow)
         self._drained.set()
@@ -277,6 +285,7 @@ class SipEndpoint:
         except SipError as error:
             self.refuse(flow, data, error)
             return
+        self._lent.heard(flow, message)
         if self._may_begin(flow, message):
             self._stack.receive(flow, message, self.now())
         else:
@@ -314,7 +323,7 @@ class SipEndpoint:
         """False for requests that begin something new from a trunk address outside of `networks`."""
         if flow.trunk is None or not isinstance(message, Request) or message.method in ("ACK", "CANCEL"):
             return True
-        return message.to.tag is not None or self._sources.may_call_in(flow.trunk, flow.remote.host)
+        return message.to.tag is not None or self._sources.may_call_in(flow)
 
     def _forbid(self, flow: Flow, message: Message) -> None:
         self._counters.add(Counter.SIP_REJECTED)

@@ -71,6 +71,10 @@ class WebSocketChannel:
     def is_signed_in(self) -> bool:
         return bool(self._place.user)
 
+    @property
+    def is_usable(self) -> bool:
+        return not self._closing
+
     def send(self, data: bytes) -> None:
         if self._closing:
             return

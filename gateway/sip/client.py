@@ -140,8 +140,10 @@ class ClientSide:
 
 
 def with_via(request: Request, flow: Flow, branch: str) -> Request:
-    """The request with our Via on top (RFC 3261 18.1.1, RFC 3581 3)."""
+    """The request with our Via on top (RFC 3261 18.1.1, RFC 3581 3); a connection we opened may bring requests back."""
     params: tuple[Param, ...] = (("branch", branch),) if flow.is_reliable else (("branch", branch), ("rport", None))
+    if flow.initiated and flow.verified_name:
+        params = (*params, ("alias", None))  # RFC 5923 5
     ours = Via(flow.transport.upper(), flow.local.host, flow.local.port, Params(params))
     headers = Headers((("Via", ours),)) + request.headers
     if "Max-Forwards" not in request.headers:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.profiles import Profile
+from gateway.base.signalling import TlsInfo
+from gateway.base.values import HostPort
 from gateway.net.admission import MAX_LEARNED, Claim, TrunkSources, normal_host
+from gateway.sip.flow import Flow
 from gateway.trunks.model import ExpectedPeer, Trunk
 from tests.sites import made_trunk
 
@@ -50,9 +53,23 @@ def test_a_resolved_target_is_heard_but_may_not_call_in() -> None:
     sources = TrunkSources(SOURCES)
     sources.learn("mute", "192.0.2.1")
     assert sources.find("192.0.2.1", "udp") == ("mute",)
-    assert not sources.may_call_in("mute", "192.0.2.1")
-    assert sources.may_call_in("host", "10.1.2.3")
-    assert not sources.may_call_in("host", "10.1.2.4")
+    assert not sources.may_call_in(came("mute", "192.0.2.1"))
+    assert sources.may_call_in(came("host", "10.1.2.3"))
+    assert not sources.may_call_in(came("host", "10.1.2.4"))
+
+
+def came(trunk: str, host: str, name: str = "", *, initiated: bool = False) -> Flow:
+    """A message over TLS whose peer proved this name, if any."""
+    tls = TlsInfo("TLSv1.3", "", "", "", bool(name), name, "" if name else "the peer sent no certificate")
+    return Flow(1, "tls", HostPort("192.0.2.9", 5061), HostPort(host, 5061), trunk, tls, initiated)
+
+
+def test_a_connection_we_opened_to_a_trunk_that_proved_its_name_may_bring_its_calls() -> None:
+    sources = TrunkSources(SOURCES)
+    assert sources.may_call_in(came("host", "192.0.2.1", "pbx.example.com", initiated=True))
+    assert not sources.may_call_in(came("host", "192.0.2.1", initiated=True))
+    assert not sources.may_call_in(came("host", "192.0.2.1", "pbx.example.com"))
+    assert not sources.may_call_in(came("mute", "192.0.2.1", "pbx.example.com", initiated=True))
 
 
 def test_of_trunks_with_one_network_the_transport_of_the_target_decides_then_the_stricter_profile() -> None:

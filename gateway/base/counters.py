@@ -25,6 +25,7 @@ class Counter(StrEnum):
     INVITE_UNEXPECTED = "invite_unexpected"
     CONNECTION_REFUSED = "connection_refused"
     CONNECTION_TIMEOUT = "connection_timeout"
+    KEEPALIVE_LOST = "keepalive_lost"
     TLS_HANDSHAKE_FAILED = "tls_handshake_failed"
     WEBSOCKET_REFUSED = "websocket_refused"
     WEBSOCKET_DEAD = "websocket_dead"

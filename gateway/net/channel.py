@@ -54,6 +54,10 @@ class Channel(Protocol):
     def is_usable(self) -> bool:
         """Whether something sent now has a chance to arrive."""
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether it ended because its peer stopped answering."""
+
     def send(self, data: bytes) -> None:
         """Queue one message; a peer that does not read is cut off rather than waited for."""
 

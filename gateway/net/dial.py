@@ -163,6 +163,7 @@ class Dialer:
             remote=address,
             claims=self._claims(trunk, address.host),
             initiated=True,
+            keepalive=self._trunks[trunk].crlf_keepalive,
         )
         try:
             async with asyncio.timeout(patience):

@@ -26,6 +26,7 @@ from gateway.net.datagram_rates import DatagramRates
 from gateway.net.dial import Dialer
 from gateway.net.lent import LentConnections
 from gateway.net.listener import StreamListener
+from gateway.net.revive import Reviver
 from gateway.net.sockets import family_of
 from gateway.sip.flow import Flow
 from gateway.sip.message import (
@@ -81,6 +82,7 @@ class SipEndpoint:
         self._sources = TrunkSources(trunks)
         self._lent = LentConnections()
         self._dialer = Dialer(self, counters, self._limits, trunks, self._sources)
+        self._reviver = Reviver(self.connect)
         self.is_living: Callable[[str], bool] = _no_call
         """Whether a Call-ID is that of a call there is: what belongs to one is heard whatever the load."""
         self._rates = DatagramRates(lambda call_id: self.is_living(call_id))
@@ -136,6 +138,7 @@ class SipEndpoint:
     async def stop(self) -> None:
         """Close every listener and connection; after that nothing of the endpoint runs."""
         self._stopping = True
+        await self._reviver.stop()
         for stream in self._streams:
             await stream.close()
         await self._close_channels()
@@ -258,6 +261,8 @@ class SipEndpoint:
         self._lent.closed(channel.flow)
         self._stack.flow_closed(channel.flow, self.now())
         self.on_flow_closed(channel.flow)
+        if channel.is_dead and channel.flow.trunk is not None and not self._stopping:
+            self._reviver.died(channel.flow.trunk)
         self._drained.set()
         self._pump()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from gateway.base.transports import abort
 from gateway.base.values import HostPort
 from gateway.net.admission import Claim, normal_host
 from gateway.net.channel import MAX_WRITE_BUFFER, TURN_SECONDS, Pump, StreamLimits
+from gateway.net.keepalive import Due, Keepalive
 from gateway.net.sockets import notice_dead_peer
 from gateway.sip.flow import Flow
 from gateway.sip.framing import PING, PONG, StreamFramer
@@ -25,6 +27,8 @@ from gateway.trunks.tls import inspect_peer
 
 log = logging.getLogger(__name__)
 
+LOTS = 1024
+"""Into how many parts the span is cut in which a connection's pauses lie."""
 LAST_WORDS_SECONDS = 0.1
 """How long a peer that broke the framing may read our answer before the connection closes."""
 
@@ -41,6 +45,7 @@ class StreamChannel(asyncio.Protocol):
         remote: HostPort,
         claims: Sequence[Claim],
         initiated: bool = False,
+        keepalive: float = 0.0,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._pump, self._counters, self._limits = pump, counters, limits
@@ -49,6 +54,7 @@ class StreamChannel(asyncio.Protocol):
         self._framer = StreamFramer()
         self._transport: asyncio.Transport | None = None
         self._opened_at = pump.now()
+        self._keepalive = Keepalive(keepalive, secrets.randbelow(LOTS) / LOTS, self._opened_at)
         self._closing_since: float | None = None
         self._last_words: asyncio.TimerHandle | None = None
         self._had_message = False
@@ -59,6 +65,8 @@ class StreamChannel(asyncio.Protocol):
         self.flow: Flow
         self.rejection = ""
         """Why the peer of a connection we opened was not believed, else ""."""
+        self.is_dead = False
+        """The peer stopped answering: what it wants to tell us needs another connection."""
 
     @property
     def is_made(self) -> bool:
@@ -119,6 +127,7 @@ class StreamChannel(asyncio.Protocol):
         if self._last_words is not None:
             self._last_words.cancel()
         self._lost = True
+        self.is_dead = self.is_dead or (exc is not None and self._keepalive.has_asked(self._pump.now()))
         if not self._inbox:
             self._end()
 
@@ -135,6 +144,7 @@ class StreamChannel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing_since is not None or self.rejection:
             return
+        self._keepalive.heard(data, self._pump.now(), between_messages=self._framer.pending_since is None)
         with contextlib.suppress(SipError):  # `failure` tells
             self._inbox.extend(self._framer.feed(data, self._pump.now()))
         if self._turn is None:
@@ -215,7 +225,7 @@ class StreamChannel(asyncio.Protocol):
         return True
 
     def check_limits(self, now: float) -> None:
-        """Cut a connection that closes, sends or begins too slowly."""
+        """Cut a connection that closes, sends or begins too slowly, or whose peer is dead; else keep it alive."""
         begun, limits = self._framer.pending_since, self._limits
         if self._closing_since is not None:
             if now - self._closing_since > limits.closing:
@@ -224,6 +234,22 @@ class StreamChannel(asyncio.Protocol):
             self._cut("the message did not come to its end in time")
         elif not self._had_message and not self._initiated and now - self._opened_at > limits.first_message:
             self._cut("no message came in time")
+        else:
+            self._keep_alive(now)
+
+    def _keep_alive(self, now: float) -> None:
+        if self._turn is not None:
+            return  # we read no faster than allowed: a pong may be waiting
+        match self._keepalive.due(now):
+            case Due.PING:
+                self.send(PING)
+            case Due.DEAD:
+                self.is_dead = True
+                log.warning("trunk=%s flow=%s state=dead reason=no pong", self.flow.trunk, self.flow)
+                self._counters.add(Counter.KEEPALIVE_LOST)
+                self.abort()
+            case Due.NOTHING:
+                pass
 
     def _cut(self, reason: str) -> None:
         self._counters.add(Counter.CONNECTION_TIMEOUT)

@@ -75,6 +75,11 @@ class WebSocketChannel:
     def is_usable(self) -> bool:
         return not self._closing
 
+    @property
+    def is_dead(self) -> bool:
+        """Only its browser can open another one."""
+        return False
+
     def send(self, data: bytes) -> None:
         if self._closing:
             return

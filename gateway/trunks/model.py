@@ -91,6 +91,8 @@ class Trunk:
     tls: TrunkTls = field(default=TrunkTls())
     auth: Login | None = None
     """Who we are to it when it asks (RFC 3261 22)."""
+    crlf_keepalive: float = 90
+    """Seconds between two pings on connections we opened to it at most (RFC 5626 3.5.1); 0: none."""
     rtcp_mux: bool = False
     """rtcp-mux is offered to it; an offer with rtcp-mux is always honoured."""
     trust_identity: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateway.base.profiles import Profile
 from gateway.config.scalars import DisplayName, FilePath, IpAddress, Model, Network, PinList, SecretText, TlsName
@@ -58,6 +58,10 @@ class TrunkAuth(Model):
     """The realm the password is for. A challenge for any other is not answered. Default: whichever the trunk names."""
 
 
+LEAST_KEEPALIVE = 10
+"""Seconds: a pong may take as long, and within 5 s two pongs would read as a ping."""
+
+
 class Trunk(Model):
     """A SIP peer: PBX or carrier."""
 
@@ -77,6 +81,9 @@ class Trunk(Model):
     """How we answer when the trunk asks who we are."""
     tls: TrunkTls = TrunkTls()
     """How its TLS identity is verified."""
+    crlf_keepalive: int = Field(default=90, ge=0, le=3600)
+    """Seconds between two keepalives (two line ends, RFC 5626) on TCP and TLS connections we opened, at most; 10 or
+    more, 0 for none. A connection whose peer answered before and stops is given up and opened anew."""
     media: TrunkAddresses | None = None
     """Media addresses where they differ from `media.trunk`."""
     rtcp_mux: bool = False
@@ -92,3 +99,10 @@ class Trunk(Model):
     dialplan's `country` has it). Default: as the dialplan makes them, +e164 with a `country`, else as dialled."""
     codecs: tuple[str, ...] = Field(default=CODEC_NAMES, min_length=1)
     """Codecs offered to this trunk, in order, of those the browser offered."""
+
+    @field_validator("crlf_keepalive")
+    @classmethod
+    def _not_too_often(cls, value: int) -> int:
+        if 0 < value < LEAST_KEEPALIVE:
+            raise ValueError(f"expected {LEAST_KEEPALIVE} s or more, or 0 for no keepalive")
+        return value

@@ -29,9 +29,26 @@ CHANGED: dict[str, tuple[object, object]] = {
     "networks": (["192.0.2.0/24"], (ip_network("192.0.2.0/24"),)),
     "media_networks": (["2001:db8::/32"], (ip_network("2001:db8::/32"),)),
     "tls": (
-        {"ca": "ca.pem", "names": ["A.example"], "certificate": "c.pem", "key": "k.pem", "key_password": "opensesame"},
-        TrunkTls(Path("ca.pem"), ("a.example",), Path("c.pem"), Path("k.pem"), Secret("opensesame")),
+        {
+            "ca": "ca.pem",
+            "names": ["A.example"],
+            "certificate": "c.pem",
+            "key": "k.pem",
+            "key_password": "opensesame",
+            "wildcards": "yes",
+            "pin_sha256": "AB" * 32,
+        },
+        TrunkTls(
+            Path("ca.pem"),
+            ("a.example",),
+            Path("c.pem"),
+            Path("k.pem"),
+            Secret("opensesame"),
+            wildcards=True,
+            pins=frozenset({"ab" * 32}),
+        ),
     ),
+    "crlf_keepalive": (30, 30),
     "media": ({"bind": "10.0.0.2", "advertise": "203.0.113.9"}, TrunkPlace("10.0.0.2", "203.0.113.9")),
     "auth": ({"user": "acme", "password": "opensesame"}, Login("acme", Secret("opensesame"))),
     "rtcp_mux": (True, True),
@@ -166,3 +183,10 @@ def test_a_site_cannot_be_changed_and_shows_no_digest_of_a_password() -> None:
         site.trunks["new"] = site.trunks["pbx"]  # type: ignore[index]
     assert "users" not in repr(site)
     assert site.policies.decide("pbx").profile is Profile.LEGACY
+
+
+@pytest.mark.parametrize("seconds", [1, 9, -1, 3601])
+def test_a_keepalive_is_no_more_frequent_than_its_answers_may_be_late(seconds: int) -> None:
+    with pytest.raises(ValueError, match="crlf_keepalive"):
+        made_trunk(PLAIN, crlf_keepalive=seconds)
+    assert [made_trunk(PLAIN, crlf_keepalive=kept).crlf_keepalive for kept in (0, 10, 3600)] == [0, 10, 3600]

@@ -87,6 +87,23 @@ class Listeners:
     """What `tls:` listeners prove; there is none without."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationRelay:
+    """The registrar that authenticates browsers in our place."""
+
+    trunk: str
+    address: HostPort
+    """Where it reaches us."""
+    path: bool = False
+    """It reaches a browser by Path (RFC 3327); else our Contact stands in place of the browser's."""
+    realm: str = ""
+    """The only realm that may ask browsers for a password; empty: any that this trunk names."""
+    max_expires: int = 600
+    """Seconds a registration is asked for at most."""
+    unregister: bool = True
+    """When a connection has ended its registration is removed, as far as the registrar lets us."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Site:
     """One configuration, as the gateway works by it."""
@@ -102,6 +119,8 @@ class Site:
     shares: ConnectionShares
     listeners: Listeners
     audit: AuditPlace
+    registration: RegistrationRelay | None = None
+    """Who registers browsers in our place; None: we do, by `users`."""
 
     def trunk(self, name: str) -> Trunk:
         """The trunk of that name; one that leads nowhere where a call has none."""

@@ -17,6 +17,7 @@ class Termination(Enum):
     HANGUP_TRUNK = ("hangup-trunk", Party.CALLEE, 200, 0, "The trunk side hung up")
     TRANSFERRED = ("transferred", Party.CALLER, 200, 0, "The call was handed over")
     CANCELLED = ("cancelled", Party.CALLER, 487, 0, "The caller gave up before the answer")
+    CHALLENGED = ("challenged", Party.CALLER, 407, 0, "The caller is asked for a password")
     NO_ROUTE = ("no-route", Party.CALLER, 404, 399, "No dialplan rule matches this number")
     NOT_PERMITTED = ("not-permitted", Party.CALLER, 403, 399, "This user may not call this number")
     USER_NOT_REGISTERED = ("user-not-registered", Party.CALLEE, 480, 399, "The user is not signed in")

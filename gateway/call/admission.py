@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from gateway.audit.facts import short_id
 from gateway.base.buckets import Buckets, Rate
@@ -14,7 +15,7 @@ from gateway.base.values import CALLER, Secret
 from gateway.call.legs import party
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.making import LegMaker
-from gateway.call.legs.targets import Target, TrunkTarget
+from gateway.call.legs.targets import Relayed, Target, TrunkTarget, UserTarget
 from gateway.call.legs.user_agent import HOP_HEADER
 from gateway.call.machine import routes
 from gateway.call.machine.hops import HopMarks
@@ -58,12 +59,36 @@ class Plan:
     callee: str = ""
     """The user or group of ours whom another user calls."""
     refused: Termination | None = None
+    is_final: bool = False
+    """It rings one browser and goes nowhere else: a PBX that calls one user of ours for another one is no loop."""
+
+
+class Registrar(Protocol):
+    """A registrar that authenticates browsers in our place; `registration.relay.Registrations` has this shape."""
+
+    def is_for_a_place(self, event: RequestReceived) -> bool: ...
+
+    def target_of(self, event: RequestReceived) -> UserTarget | None: ...
+
+    def relayed(self, event: RequestReceived, trunk: str) -> Relayed | None: ...
 
 
 class Admission:
-    """Makes calls. Holds the caps and the key that finds loops."""
+    """Makes calls. Holds the caps and the key that finds loops.
 
-    def __init__(self, services: Services, location: Locator, index: CallIndex, probes: TrunkProbes) -> None:
+    Args:
+        registrar: who authenticates browsers in our place; None: we do.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        location: Locator,
+        index: CallIndex,
+        probes: TrunkProbes,
+        registrar: Registrar | None = None,
+    ) -> None:
+        self._registrar = registrar
         self._services, self._location, self._index, self._probes = services, location, index, probes
         self._caps = CallCaps(services.sites.current.limits.calls)
         self._attempts = Buckets(ATTEMPTS, MAX_DIALLING)
@@ -76,12 +101,12 @@ class Admission:
             SipError: 503, this user begins more calls than anybody dials; no call and no record of it then.
         """
         request, site = event.request, self._services.sites.current
-        plan = _plan_outbound(request, user, site) if user else _plan_inbound(event, site)
+        plan = self._outbound(event, user, site) if user else self._inbound(event, site)
         if user and not self._attempts.take(f"{user} {plan.emergency}", self._services.clock()):
             raise SipError("too many calls", 503)
         state = self._from_browser(event, plan, site) if user else self._from_trunk(event, plan, site)
         state.hunt.targets = list(plan.targets)
-        refused = plan.refused or self._looped(request)
+        refused = plan.refused or (None if plan.is_final else self._looped(request))
         seats: list[Seat] = []
         if refused is None:
             refused = self._seated(plan, state, seats)
@@ -90,6 +115,28 @@ class Admission:
         release = partial(self._release, seats)
         callee = partial(self._seat_of_callee, state, seats)
         CallRunner(state, self._services, self._index, self._probes, self._location, callee, release).begin(refused)
+
+    def _outbound(self, event: RequestReceived, user: str, site: Site) -> Plan:
+        """A browser calls; where the trunk authenticates it, its INVITE keeps what its digest covers."""
+        plan, registrar = _plan_outbound(event.request, user, site), self._registrar
+        if registrar is None:
+            return plan
+        targets = (
+            replace(target, relayed=registrar.relayed(event, target.trunk.name))
+            if isinstance(target, TrunkTarget)
+            else target
+            for target in plan.targets
+        )
+        return replace(plan, targets=tuple(targets))
+
+    def _inbound(self, event: RequestReceived, site: Site) -> Plan:
+        """A trunk calls: one registered place, or a number."""
+        if self._registrar is None or not self._registrar.is_for_a_place(event):
+            return _plan_inbound(event, site)
+        target = self._registrar.target_of(event)
+        if target is None:
+            return Plan("", _typed(event.request), refused=Termination.USER_NOT_REGISTERED)
+        return Plan(target.user, target.user, (target,), is_final=True)
 
     def _seated(self, plan: Plan, state: CallState, seats: list[Seat]) -> Termination | None:
         """Take the call's place among those that live, or say why there is none."""

@@ -24,6 +24,7 @@ from gateway.call.admission import Admission
 from gateway.call.legs.user_agent import ALLOW
 from gateway.call.machine import events
 from gateway.call.machine.effects import SendAck
+from gateway.call.registration.relay import Registrations
 from gateway.call.run.asked import Asked
 from gateway.call.run.comeback import Comeback
 from gateway.call.run.edge import attempt
@@ -88,7 +89,11 @@ class CallManager:
         self.location.on_bound = self._comeback.bound
         self._callers: dict[tuple[str, str, TlsInfo], float] = {}
         self.probes = TrunkProbes(services)
-        self._admission = Admission(services, self.location, self.index, self.probes)
+        settings = services.sites.current.registration
+        self.registrations = None
+        if settings is not None:
+            self.registrations = Registrations(services, self.location, settings, self.probes, self.sign_in)
+        self._admission = Admission(services, self.location, self.index, self.probes, self.registrations)
         self._stopping = False
 
     @property
@@ -100,6 +105,8 @@ class CallManager:
         """Take no more calls, end every one there is, and wait, within limits, until peers and log know."""
         self._stopping = True
         self.probes.stop()
+        if self.registrations is not None:
+            await self.registrations.stop()
         runners = list(self.index.runners)
         for runner in runners:
             runner.feed(events.Lost(Termination.SHUTDOWN))
@@ -109,6 +116,8 @@ class CallManager:
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection has ended: its user is signed out; browser calls on it wait for their device, see `Comeback`."""
+        if self.registrations is not None:
+            self.registrations.flow_closed(flow)
         known = self.location.devices.of(flow)
         self.location.flow_closed(flow)
         self.index.recorded_peers.discard(flow.id)
@@ -237,11 +246,26 @@ class CallManager:
 
     def _from_browser(self, event: RequestReceived) -> None:
         """Every method is authenticated first (CVE-2021-37624, CVE-2021-41157)."""
+        if self.registrations is not None:
+            self._from_registered(self.registrations, event)
+            return
         found = self.sign_in.user_of(event)
         if isinstance(found, Answer):
             self._answer(event, found.status, found.headers)
         else:
             self._serve(event, found)
+
+    def _from_registered(self, registrations: Registrations, event: RequestReceived) -> None:
+        """A registrar authenticates: REGISTER goes there, and until it says 200 nothing else is looked at."""
+        user = registrations.user_of(event.flow)
+        if event.request.method == "REGISTER":
+            understood = self._understood(event)
+            if understood is not None:
+                registrations.register(understood, partial(self._respond, event))
+        elif user is None:
+            self._answer(event, 403)
+        else:
+            self._serve(event, user)
 
     def _serve(self, event: RequestReceived, user: str) -> None:
         """Look at a request in the order of RFC 3261 8.2: method, Request-URI, Require, body."""
@@ -299,6 +323,6 @@ class CallManager:
     def _respond(self, event: RequestReceived, response: Response) -> None:
         if response.to.tag is None:  # each answer but 100 has one (RFC 3261 8.2.6.2)
             response = response.with_to_tag(self._services.tokens(TAG_LENGTH))
-        if response.status >= 300 and response.status != 401:  # a challenge refuses nobody
+        if response.status >= 300 and response.status not in (401, 407):  # a challenge refuses nobody
             self._services.counters.add(Counter.SIP_REJECTED)
         self._services.sip.respond(event.key, response)

@@ -16,6 +16,7 @@ from gateway.call.run.services import Services
 from gateway.location.identities import Identities
 from gateway.sip.auth import AuthOutcome, DigestServer
 from gateway.sip.events import RequestReceived
+from gateway.sip.flow import Flow
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,34 @@ class SignIn:
             self._failed(event, outcome, now)
         return self._challenge(event, now, stale=outcome.stale)
 
+    # --- what somebody else has looked at: a registrar that authenticates in our place
+
+    def wait(self, flow: Flow, claimed: str) -> float:
+        """Seconds until credentials that claim this name are looked at again; 0 when they are now."""
+        return self._guesses.wait(flow.remote.host, claimed, self._services.clock())
+
+    def guessed(self, event: RequestReceived, claimed: str, reason: str) -> None:
+        """Credentials were looked at and were wrong."""
+        now = self._services.clock()
+        self._guesses.failed(event.flow.remote.host, claimed, now)
+        self._failed(event, AuthOutcome(None, False, reason, claimed), now)
+
+    def delayed(self, event: RequestReceived, claimed: str) -> None:
+        """Credentials came too soon after others, and were not looked at."""
+        self._failed(event, AuthOutcome(None, False, TOO_SOON, claimed, refused=True), self._services.clock())
+
+    def proved(self, event: RequestReceived, user: str, claimed: str = "") -> None:
+        """Credentials were right, and the connection is this user's.
+
+        Args:
+            claimed: the name in the credentials, where that is another one.
+        """
+        self._guesses.proved(event.flow.remote.host, claimed or user)
+        log.info("user=%s signed in flow=%d", user, event.flow.id)
+        self._record(event, user)
+
+    # --- records
+
     def report(self, *, stopping: bool = False) -> None:
         """Write the counts that are due; the owner calls this every second or so, and once when it stops."""
         now = self._services.clock()
@@ -83,9 +112,7 @@ class SignIn:
         if not self._services.sip.signed_in(flow, user):
             self._identities.forget(flow)
             return Answer(503, (("Retry-After", "60"),))
-        self._guesses.proved(flow.remote.host, user)
-        log.info("user=%s signed in flow=%d", user, flow.id)
-        self._record(event, user)
+        self.proved(event, user)
         return user
 
     def _record(self, event: RequestReceived, user: str) -> None:

@@ -46,7 +46,8 @@ def _gateway(loaded: LoadedConfig) -> Iterator[Text]:
     yield _line("", f"trunks {trunk.advertised} ports {trunk.ports}")
     rules = f"rules: {len(loaded.dialplan.outbound)} outbound, {len(loaded.dialplan.inbound)} inbound"
     yield _line("dialplan", f"{rules}; emergency: {', '.join(loaded.dialplan.emergency) or 'none'}")
-    yield _line("users", str(len(loaded.users.users)))
+    relay = config.registration
+    yield _line("users", str(len(loaded.users.users)) if relay is None else f"registered by trunk {relay.relay}")
     yield _line("audit", f"{config.audit.directory}, when unavailable {config.audit.on_unavailable}")
 
 

@@ -23,7 +23,7 @@ from gateway.routing.permissions import NumberClass, PermissionRule, Permissions
 from gateway.sip.auth import Credentials
 from gateway.sip.digest_client import Login
 from gateway.sip.uri import SipUri
-from gateway.site import CallLimits, ConnectionShares, Listeners, SipListener, Site, WebListener
+from gateway.site import CallLimits, ConnectionShares, Listeners, RegistrationRelay, SipListener, Site, WebListener
 from gateway.trunks.model import ListenerTls, Network, Trunk, TrunkTls
 from gateway.trunks.target import TrunkTarget
 
@@ -42,6 +42,7 @@ def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan
         shares=ConnectionShares(**dict(config.limits.connections)),
         listeners=compile_listeners(config.listen),
         audit=compile_audit(config.audit),
+        registration=compile_registration(config) if config.registration is not None else None,
     )
 
 
@@ -158,6 +159,42 @@ def compile_listener_tls(tls: schema.ListenTls) -> ListenerTls:
 def compile_limits(limits: schema.Limits) -> CallLimits:
     """The caps of calls."""
     return CallLimits(limits.calls, limits.ring_seconds, limits.silence_seconds, limits.reconnect_seconds)
+
+
+def compile_registration(config: schema.GatewayConfig) -> RegistrationRelay:
+    """The registrar, and where it reaches us.
+
+    Raises:
+        ValueError: there is none, or nowhere.
+    """
+    relay, address = config.registration, registrar_reaches(config)
+    if relay is None or address is None:
+        raise ValueError("no registrar that could reach this gateway")
+    return RegistrationRelay(
+        trunk=relay.relay,
+        address=address,
+        path=relay.reached_by == "path",
+        realm=relay.realm or "",
+        max_expires=relay.max_expires,
+        unregister=relay.unregister,
+    )
+
+
+def registrar_reaches(config: schema.GatewayConfig) -> HostPort | None:
+    """Where the registrar reaches us: as it is written, else the first listener of its transport; None: nowhere."""
+    relay = config.registration
+    if relay is None or relay.relay not in config.trunks:
+        return None
+    if relay.address is not None:
+        return HostPort(relay.address.host, relay.address.port)
+    trunk = config.trunks[relay.relay]
+    transport = TrunkTarget.parse(trunk.target).transport
+    place = next((listener.address for listener in config.listen.sip if listener.transport == transport), None)
+    if place is None:
+        return None
+    media = _trunk_place(trunk.media or config.media.trunk)
+    host = media.advertised if ipaddress.ip_address(place.host).is_unspecified else place.host
+    return HostPort(host, place.port)
 
 
 def compile_audit(audit: schema.Audit) -> AuditPlace:

@@ -105,8 +105,11 @@ def read_config(
     absent = {error.key for error in missing}
     errors += missing
     users = dialplan = None
-    if "users" not in absent:
-        users = _collect(lambda: read_users(gateway.model.users, variables), errors)
+    named = gateway.model.users
+    if named is None:
+        users = Document(UsersFile(), path, gateway.root)
+    elif "users" not in absent:
+        users = _collect(lambda: read_users(named, variables), errors)
     if "dialplan" not in absent:
         dialplan = _collect(lambda: read_document(gateway.model.dialplan, DialplanFile, variables), errors)
     found, warnings = check_references(gateway, users, dialplan, now or datetime.datetime.now(datetime.UTC))

@@ -13,6 +13,7 @@ from gateway.config.certificates import Finding, KeyPair, check_ca, check_pair
 from gateway.config.compile import compile_dialplan, number_formats
 from gateway.config.dialplan_references import check_dialplan
 from gateway.config.document import Document
+from gateway.config.registrar import check_registrar, warn_of_registrar
 from gateway.config.schema import DialplanFile, GatewayConfig, ListenTls, Trunk, UsersFile, Web
 from gateway.config.yaml import Location
 from gateway.routing.dialplan import SAME_USER
@@ -45,15 +46,16 @@ def check_references(
         *_check_trunk_networks(gateway),
         *_check_listeners(gateway),
         *_check_media_ports(gateway),
+        *check_registrar(gateway, dialplan),
     ]
-    warnings = [*_open_networks(gateway), *_foreign_origins(gateway)]
+    warnings = [*_open_networks(gateway), *_foreign_origins(gateway), *warn_of_registrar(gateway)]
     if users is not None:
         errors += _check_users(gateway, users)
     if dialplan is not None:
         errors += [*_check_rule_ids(dialplan), *_check_trunk_names(gateway, dialplan)]
         errors += [*_check_emergency_rules(dialplan), *check_dialplan(dialplan, number_formats(gateway.model))]
         warnings += [*_unrouted_emergencies(dialplan), *_silent_inbound(gateway, dialplan)]
-    if users is not None and dialplan is not None:
+    if users is not None and dialplan is not None and gateway.model.users is not None:
         errors += _check_rule_users(gateway, users, dialplan)
     for location, finding in _findings(gateway.model, now):
         where = (*location, finding.key)
@@ -72,6 +74,8 @@ def check_named_files(gateway: Gateway) -> Iterator[ConfigError]:
         ("users", config.users, make_user),
         ("dialplan", config.dialplan, "make it: dialplan/*.yaml of the distribution are examples"),
     ):
+        if path is None:
+            continue
         if path.is_dir():
             yield gateway.error((key,), f"{path} is a directory", "give the path of a YAML file")
         elif not path.exists():

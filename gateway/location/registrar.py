@@ -64,6 +64,17 @@ def read(request: Request, user: str, flow: Flow, node: str, bindings: Sequence[
     return Change(bound, removed, _displaced([b for b in bindings if b not in removed], bound))
 
 
+def decided(bindings: Sequence[Binding], bound: Sequence[Binding], unbound: Sequence[str]) -> Change:
+    """What changes when another registrar has decided: nothing of it is judged here.
+
+    Args:
+        bindings: what is bound, in the order in which it came.
+        unbound: URIs of the Contacts it has removed.
+    """
+    removed = tuple(b for b in bindings if b.contact_uri in unbound)
+    return Change(tuple(bound), removed, _displaced([b for b in bindings if b not in removed], bound))
+
+
 def answer(request: Request, bindings: Sequence[Binding]) -> Response:
     """The 200: whatever the request did, it lists the bindings there are (RFC 3261 10.3 step 8)."""
     return create_response(request, 200, headers=[("Contact", listed(binding)) for binding in bindings])

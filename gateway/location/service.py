@@ -96,6 +96,31 @@ class Location:
         """
         self._start(self._register(request, flow, user, answer), lambda: answer(create_response(request, 500)))
 
+    async def bind(
+        self, user: str, flow: Flow, bound: Sequence[Binding], unbound: Sequence[str], *, all_gone: bool = False
+    ) -> tuple[Binding, ...]:
+        """Take over what another registrar has decided of a user's Contacts on a connection; gives what is bound then.
+
+        Args:
+            unbound: URIs of the Contacts it has removed.
+            all_gone: it has removed every one.
+
+        Raises:
+            StoreUnavailableError: the store could not be told.
+        """
+        async with self._turns.take(user):
+            known = await self._asking.ask(self._store.lookup(user))
+            living = tuple(binding for binding in known if not self._is_dead(binding))
+            gone = [binding.contact_uri for binding in living] if all_gone else unbound
+            change = registrar.decided(living, bound, gone)
+            bindings = change.applied(living)
+            dead = [b.contact_uri for b in known if b not in living]
+            await self._change(user, change.bound, [*dead, *change.unbound])
+            if self.identities.user_of(flow) == user:
+                self._standings.changed(user, flow, change, bindings)
+            self._announcer.tell(user, bindings)
+            return bindings
+
     def flow_closed(self, flow: Flow) -> None:
         """Forget who was on a connection that has ended, and its bindings; other connections of the user stay."""
         self._announcer.flow_closed(flow)

@@ -119,7 +119,12 @@ class LegMaker:
         trunk = target.trunk
         local = NameAddr("", SipUri.of(user, self.realm))
         remote = NameAddr("", SipUri.of(target.number, trunk.target.host, trunk.port))
-        return self.trunk(leg, flow, target, local, remote, is_caller=False)
+        relayed = target.relayed
+        if relayed is None:
+            return self.trunk(leg, flow, target, local, remote, is_caller=False)
+        made = self.trunk(leg, flow, target, local, relayed.to, is_caller=False)
+        made.relayed, made.call_id, made.local_tag = relayed, relayed.call_id, relayed.from_tag
+        return made
 
     def _session_id(self) -> int:
         """A numeric SDP session id (RFC 8866 5.2) from the token source."""

@@ -11,6 +11,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegId, LegKind
 from gateway.call.legs.invite_state import CalleeEvent, CallerEvent, InviteState, callee_invite, caller_invite
 from gateway.call.legs.provisionals import Provisionals
+from gateway.call.legs.targets import Relayed
 from gateway.location.devices import Device
 from gateway.sip import reliable, replaces, session_timer
 from gateway.sip.address import NameAddr
@@ -75,6 +76,8 @@ class UserAgent:
     """Provisional responses may be acknowledged between the peer and us (RFC 3262)."""
     provisionals: Provisionals = field(default_factory=Provisionals, repr=False)
     """Ours that are (caller legs)."""
+    relayed: Relayed | None = field(default=None, repr=False)
+    """What of our INVITE is the caller's own, because the callee authenticates the caller itself."""
     invite: Request | None = field(default=None, repr=False)
     invite_key: str = ""
     dialog: Dialog | None = None
@@ -130,7 +133,11 @@ class UserAgent:
         ]
         if self.replaces is not None:
             fields += [("Require", replaces.OPTION), ("Replaces", str(self.replaces))]
-        return Request("INVITE", str(self.target_uri), Headers(fields), body)
+        uri = str(self.target_uri)
+        if self.relayed is not None:
+            uri = self.relayed.uri
+            fields += self.relayed.credentials
+        return Request("INVITE", uri, Headers(fields), body)
 
     @property
     def supported(self) -> tuple[str, ...]:
@@ -144,7 +151,13 @@ class UserAgent:
         return reliable.insists(self.invite) or (bool(response.body) and reliable.supports(self.invite))
 
     def _next_invite_sequence(self) -> int:
-        return 1 if self.invite is None else self.invite.cseq.number + 1
+        first = self.relayed.sequence if self.relayed is not None else 1
+        return first if self.invite is None else self.invite.cseq.number + 1
+
+    @property
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """What the caller has shown to the callee; the ACK of a 2xx carries it too (RFC 3261 22.1)."""
+        return self.relayed.credentials if self.relayed is not None else ()
 
     @property
     def target_uri(self) -> SipUri:

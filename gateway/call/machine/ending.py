@@ -51,18 +51,21 @@ def terminate(
     by: LegId | None = None,
     status: int = 0,
     reasons: Sequence[Reason] = (),
+    headers: tuple[tuple[str, str], ...] = (),
 ) -> None:
     """End the call for both sides. A second end changes nothing.
 
     Args:
         by: the leg that already knows.
         reasons: what the message that ends the call says of why (RFC 3326); the other side hears it too.
+        headers: what else a caller is told that has no answer yet.
     """
     if not call.live:
         return
     call.phase, call.hunt.stage = Phase.ENDED, Stage.OVER
     end = call.end
     end.termination, end.status, end.reasons = termination, status or termination.status, tuple(reasons)
+    end.headers = headers
     call.emit(ClearTimer(Timer.RING))
     for leg in call.legs.values():
         call.emit(*(ClearTimer(name, leg.id) for name in OF_A_LEG))
@@ -77,7 +80,7 @@ def _end(call: CallState, leg: Leg, termination: Termination, *, knows: bool) ->
     match call.step(leg, leg.bye_event if knows else leg.end_event):
         case Act.REFUSE if leg.invite is not None:
             failure = call.end.status if call.end.status >= 300 else NO_ANSWER
-            headers = (*warning(termination), *in_response(call.end.reasons))
+            headers = (*warning(termination), *in_response(call.end.reasons), *call.end.headers)
             call.emit(Respond(leg.invite_key, leg.respond(leg.invite, failure, headers=headers)))
         case Act.CANCEL:
             call.emit(CancelInvite(leg.invite_ask, _why(call, termination)))

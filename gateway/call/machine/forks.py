@@ -31,7 +31,8 @@ def answered(call: CallState, leg: Leg, ask: int) -> None:
 
 def acknowledge(call: CallState, leg: Leg, dialog: Dialog, response: Response) -> None:
     """Every 2xx gets its ACK, each time it comes (RFC 3261 13.2.2.4)."""
-    ack = dialog.ack(response.cseq.number, leg.contact).with_added(call.asks.credentials(leg.invite_ask))
+    ack = dialog.ack(response.cseq.number, leg.contact)
+    ack = ack.with_added((*leg.credentials, *call.asks.credentials(leg.invite_ask)))
     call.emit(SendAck(leg.id, ack, leg.next_hop(dialog)))
 
 

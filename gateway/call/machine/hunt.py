@@ -9,8 +9,10 @@ from gateway.base.termination import Termination
 from gateway.base.values import CALLER, NO_LEG, LegId
 from gateway.call.legs.targets import Target, TrunkTarget
 from gateway.call.machine.events import RequestIn
+from gateway.sip.flow import Flow
 from gateway.sip.reason import Reason
 from gateway.sip.refer import Referral
+from gateway.sip.uri import SipUri
 
 
 class Goal(Enum):
@@ -42,6 +44,8 @@ class Refused:
     status: int
     termination: Termination
     reasons: tuple[Reason, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    """What else the caller is told: what it is asked for."""
 
     @property
     def told(self) -> int:
@@ -55,6 +59,8 @@ class Hunt:
 
     targets: list[Target] = field(default_factory=list)
     """What is tried next, one after the other."""
+    at: tuple[Flow, SipUri] | None = None
+    """Where the user who is called now is called, and nowhere else; None: wherever she is."""
     asker: LegId = CALLER
     """The leg that is joined with whoever answers."""
     goal: Goal = Goal.CALL

@@ -225,7 +225,7 @@ def over(call: CallState, why: Refused) -> None:
     if call.hunt.goal is Goal.TRANSFER:
         transfer.failed(call, why)
     else:
-        ending.terminate(call, why.termination, status=why.status, reasons=why.reasons)
+        ending.terminate(call, why.termination, status=why.status, reasons=why.reasons, headers=why.headers)
 
 
 def _rank(refused: Refused) -> tuple[bool, int, bool]:

@@ -15,7 +15,7 @@ from gateway.call.legs.places import termination_of
 from gateway.call.legs.targets import GroupTarget, TrunkTarget, UserTarget
 from gateway.call.machine import ending, flows, invite, security
 from gateway.call.machine.effects import ClearTimer, ConnectTrunk, Locate, Timer
-from gateway.call.machine.events import Located, TrunkConnected, TrunkFailed
+from gateway.call.machine.events import Located, Place, TrunkConnected, TrunkFailed
 from gateway.call.machine.hunt import Goal, Refused, Stage
 from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState, Phase
@@ -83,6 +83,7 @@ def next_target(call: CallState) -> bool:
         hunt.refusals.clear()
     target = hunt.targets.pop(0)
     if not isinstance(target, TrunkTarget):
+        hunt.at = target.at if isinstance(target, UserTarget) else None
         _look_for(call, target)
         return True
     hunt.group, hunt.seconds = "", 0.0
@@ -117,7 +118,8 @@ def located(call: CallState, event: Located) -> None:
     shown = _shown(call.asker).address(call.site.realm)
     taken = {leg.flow.id for leg in call.pair}
     room = min(MAX_PLACES, MAX_RINGING - len(call.hunt.ringing))
-    places = [place for place in event.places if place.flow.id not in taken][: max(0, room)]
+    found = (Place(*call.hunt.at),) if call.hunt.at is not None and event.places else event.places
+    places = [place for place in found if place.flow.id not in taken][: max(0, room)]
     legs = [
         call.context.make.called_browser(call.next_leg(), place.flow, shown, event.user, place.uri) for place in places
     ]

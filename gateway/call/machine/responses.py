@@ -15,9 +15,11 @@ from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState
 from gateway.policy.evaluate import RETRY_STATUSES, Refusal
 from gateway.sdp.negotiation import common_codecs
+from gateway.sip.digest_relay import challenges
 from gateway.sip.message import Response
 from gateway.sip.reason import read_reasons
 
+CHALLENGES = (401, 407)
 SPOKEN = (486, 487, 600, 603)
 """Answers of the callee itself, unless the cause says that it was the network: another trunk would lead to the same
 person."""
@@ -133,6 +135,8 @@ def _accept_answer(call: CallState, leg: Leg, response: Response) -> None:
 def _failure(call: CallState, leg: Leg, response: Response) -> None:
     """The callee refused: try weaker only where policy says so, else it is lost."""
     status, reasons = response.status, read_reasons(response.headers)
+    if _passed_on(call, leg, response):
+        return
     if status in RETRY_STATUSES and _retried(call, leg, status):
         return
     if status in RETRY_STATUSES and leg.insisted_on_keys:
@@ -143,6 +147,22 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
     termination, told = causes.of_refusal(status, reasons, person=leg.habits.is_person)
     spoken = status in SPOKEN and termination.party is not Party.TRUNK
     invite.lose(call, leg, Refused(told, termination, reasons), spoken=spoken)
+
+
+def _passed_on(call: CallState, leg: Leg, response: Response) -> bool:
+    """Whether the callee asks the caller itself for a password: the call ends, and another INVITE brings the answer.
+
+    Only a call for help goes on to another trunk in place of waiting for that.
+    """
+    if response.status not in CHALLENGES or leg.relayed is None:
+        return False
+    passed = challenges(response, leg.relayed.realm)
+    if not passed:
+        return False
+    headers = tuple((challenge.name, challenge.text) for challenge in passed)
+    asked = Refused(response.status, Termination.CHALLENGED, headers=headers)
+    invite.lose(call, leg, asked, spoken=not call.policy.emergency)
+    return True
 
 
 def _retried(call: CallState, leg: Leg, status: int) -> bool:

@@ -98,6 +98,8 @@ class End:
     status: int = 0
     reasons: tuple[Reason, ...] = ()
     """What the message that ended the call said of why."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """What else a caller is told that has no answer yet."""
     forgotten: bool = False
 
 

@@ -11,6 +11,7 @@ from gateway.config.schema.dialplan import DialplanFile, Group, InboundRule, Out
 from gateway.config.schema.limits import Audit, Connections, Limits
 from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkMedia
+from gateway.config.schema.registration import PublicAddress, Registration
 from gateway.config.schema.root import GatewayConfig
 from gateway.config.schema.trunk import Trunk, TrunkAddresses, TrunkAuth, TrunkTls
 from gateway.config.schema.users import User, UsersFile
@@ -31,6 +32,8 @@ __all__ = [
     "OutboundRule",
     "Permission",
     "PortRange",
+    "PublicAddress",
+    "Registration",
     "SipListener",
     "Trunk",
     "TrunkAddresses",

@@ -10,6 +10,7 @@ from gateway.config.scalars import FilePath, Host, Model, Name
 from gateway.config.schema.limits import Audit, Limits
 from gateway.config.schema.listen import Listen
 from gateway.config.schema.media import Media
+from gateway.config.schema.registration import Registration
 from gateway.config.schema.trunk import Trunk
 
 
@@ -22,8 +23,10 @@ class GatewayConfig(Model):
     """Where the gateway listens."""
     media: Media
     """Addresses and ports of the media relay."""
-    users: FilePath
-    """The users file, written by `sip-gateway users add`."""
+    users: FilePath | None = None
+    """The users file, written by `sip-gateway users add`. Needed unless `registration` says who the users are."""
+    registration: Registration | None = None
+    """Who authenticates the browsers in place of this gateway. Default: `users`."""
     trunks: dict[Name, Trunk] = Field(default_factory=dict)
     """The SIP peers, by name."""
     dialplan: FilePath

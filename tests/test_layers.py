@@ -19,6 +19,9 @@ PURE = next(contract for contract in CONTRACTS if contract["name"] == "pure modu
 DOORS = {
     "admission": "makes runners, which have tasks",
     "manager": "the doors of the SIP stack",
+    "registration.leaving": "has tasks",
+    "registration.link": "asks, and waits",
+    "registration.relay": "has tasks",
     "run.asked": "tells runners",
     "run.clocks": "has timers",
     "run.comeback": "stands between the registrar and the runners",
@@ -55,6 +58,7 @@ OTHER_DOORS = {
     "gateway.config.certificates": "reads files",
     "gateway.config.document": "reads files",
     "gateway.config.references": "asks for files",
+    "gateway.config.registrar": "tells mistakes of files",
     "gateway.config.yaml": "reads files",
     "gateway.media.worker.port_leg": "has sockets",
     "gateway.net.interfaces": "asks the machine for its addresses",
@@ -63,7 +67,7 @@ OTHER_DOORS = {
 }
 """Modules elsewhere that import nothing forbidden themselves and are not PURE all the same, with the reason."""
 
-BEGINNERS = {"admission", "manager", "run.probes", "sign_in"}
+BEGINNERS = {"admission", "manager", "registration.relay", "run.probes", "sign_in"}
 """Modules of `gateway.call` that may look at the site there is now: what they begin keeps it."""
 
 
@@ -161,5 +165,5 @@ def test_nobody_but_the_legs_asks_which_of_the_two_a_leg_is() -> None:
 def test_each_module_of_the_call_has_a_test_file_of_its_own() -> None:
     """What a module promises is looked for where its name is; tests of a theme stand beside them."""
     modules = {path.stem for path in modules_of("call").values()}
-    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "call").glob("test_*.py")}
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "call").rglob("test_*.py")}
     assert modules - tested == set()

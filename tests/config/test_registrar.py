@@ -79,7 +79,9 @@ def test_the_registrar_must_be_able_to_call(files: Files) -> None:
 
 def test_the_registrar_asks_the_browsers_and_not_the_gateway(files: Files) -> None:
     """Else the gateway would lend its own name to whoever calls."""
-    files.gateway = files.gateway.replace("security: prefer", "security: prefer\n    auth: {user: gw, password: secret}")
+    files.gateway = files.gateway.replace(
+        "security: prefer", "security: prefer\n    auth: {user: gw, password: secret}"
+    )
     assert only_mistake(relayed(files)).key == "trunks.carrier.auth"
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.sip.digest_relay import MAX_FIELDS, MAX_LENGTH, challenges, claimed, credentials, next_nonce
 from gateway.sip.message import Headers, Request, Response
+from tests import effort
 
 URI = "sip:example.test"
 PLAIN = 'Digest realm="r", nonce="n1", algorithm=MD5, qop="auth", opaque="x, y"'
@@ -146,3 +149,23 @@ def test_a_claimed_name_is_cut() -> None:
 )
 def test_the_next_nonce_is_read(text: str, found: str) -> None:
     assert next_nonce(Response(200, "OK", Headers([("Authentication-Info", text)] if text else []))) == found
+
+
+@settings(max_examples=effort.examples(300))
+@given(
+    st.lists(st.sampled_from(["auth", "auth-int", "AUTH", "other"]), min_size=1, max_size=4),
+    st.lists(
+        st.sampled_from(['opaque="a, b"', "stale=FALSE", 'domain="sip:x"', "algorithm=SHA-256", 'x="\\""']), unique=True
+    ),
+)
+def test_a_challenge_that_passes_says_what_it_said_but_for_the_protection_of_bodies(
+    qualities: list[str], others: list[str]
+) -> None:
+    parts = ['realm="r"', *others, f'qop="{",".join(qualities)}"', 'nonce="n"']
+    found = challenges(challenged("Digest " + ", ".join(parts)), "")
+    if "auth" not in [word.lower() for word in qualities]:
+        assert found == ()
+        return
+    kept = [part for part in found[0].text.removeprefix("Digest ").split(", ") if not part.startswith("qop=")]
+    assert ", ".join(kept) == ", ".join(part for part in parts if not part.startswith("qop="))
+    assert "auth-int" not in found[0].text

@@ -118,6 +118,7 @@ class Location:
             await self._change(user, change.bound, [*dead, *change.unbound])
             if self.identities.user_of(flow) == user:
                 self._standings.changed(user, flow, change, bindings)
+                self.on_bound(flow, self.devices.bound(flow, user, change.bound))
             self._announcer.tell(user, bindings)
             return bindings
 

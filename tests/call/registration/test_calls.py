@@ -287,6 +287,14 @@ async def test_a_device_that_comes_back_has_the_same_contact_and_takes_its_place
     assert await rings(reception, reception.from_pbx(uri)) == [(again.flow.id, again.contact)]
 
 
+async def test_a_device_that_comes_back_is_known_as_one_so_that_its_call_goes_on(page: RelayedPage) -> None:
+    reception = page.reception
+    device = RelayedPage(reception, 5, instance="urn:uuid:7")
+    await device.register()
+    devices = reception.manager.location.devices.of(device.flow)
+    assert [(one.user, one.instance) for one in devices] == [("alice", '"<urn:uuid:7>"')]
+
+
 async def test_the_same_device_of_two_users_is_two_places(page: RelayedPage) -> None:
     reception = page.reception
     alice = RelayedPage(reception, 5, instance="urn:uuid:7")

@@ -38,6 +38,7 @@ class Termination(Enum):
     TRUNK_UNAVAILABLE = ("trunk-unavailable", Party.TRUNK, 503, 399, "The trunk takes no calls now")
     PEER_TIMEOUT = ("peer-timeout", Party.TRUNK, 408, 0, "The other side did not answer the request")
     PEER_GONE = ("peer-gone", Party.TRUNK, 408, 0, "The other side no longer knows the call")
+    SESSION_EXPIRED = ("session-expired", Party.TRUNK, 408, 0, "The session was not refreshed in time")
     MEDIA_TIMEOUT = ("media-timeout", Party.TRUNK, 408, 0, "Nothing was heard from the trunk for too long")
     TRUNK_UNREACHABLE = ("trunk-unreachable", Party.TRUNK, 503, 399, "The trunk cannot be reached")
     TRUNK_SILENT = ("trunk-silent", Party.TRUNK, 504, 399, "The trunk does not answer")

@@ -68,6 +68,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace) -> Trunk:
         trust_identity=trunk.trust_identity,
         reliable_provisional=trunk.reliable_provisional,
         number_format=trunk.number_format,
+        session_expires=trunk.session_expires,
         codecs=trunk.codecs,
     )
 

@@ -101,6 +101,8 @@ class Trunk:
     """Ringing and early media may be acknowledged (RFC 3262), which it is told with each INVITE."""
     number_format: NumberFormat | None = None
     """How it writes telephone numbers; None: as the dialplan makes them."""
+    session_expires: int = 1800
+    """Seconds after which a session that was not refreshed ends, as we ask for it (RFC 4028); 0: we do not ask."""
     codecs: tuple[str, ...] = CODEC_NAMES
     """Codecs it is offered, in order, of those the browser offered."""
 

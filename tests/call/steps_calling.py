@@ -52,6 +52,7 @@ class Calling(RuleBasedStateMachine):
         stage=st.sampled_from(["new", "ringing", *["talking"] * 4]),
         extension=st.sampled_from(["", "", "Supported", "Require"]),
         beyond=st.sampled_from([False, False, True]),
+        timer=st.sampled_from(["", "1800", "1800;refresher=uac", "90;refresher=uas"]),
     )
     def begin(
         self,
@@ -64,6 +65,7 @@ class Calling(RuleBasedStateMachine):
         stage: str,
         extension: str,
         beyond: bool,
+        timer: str,
     ) -> None:
         offer = b"" if late else vector("chromium_offer") if outbound else KEYED_OFFER
         more = tuple(made_trunk("sip:o.example", name=f"o{n}", security=profile.value) for n in range(others))
@@ -75,6 +77,8 @@ class Calling(RuleBasedStateMachine):
             others=more if outbound else (),
         )
         object.__setattr__(self.scene.state.context.make, "site", SITE)
+        self.timers = {"callee": timer, "fork-b": "1800"}
+        """What answering phones say of a session timer."""
         caller = self.scene.state.caller
         if extension and not outbound and caller.invite is not None:
             caller.invite = caller.invite.with_added(((extension, "100rel"),))
@@ -180,7 +184,12 @@ class Calling(RuleBasedStateMachine):
         self._one(self.peers.asked(Purpose.INVITE), which, lambda sent: self._answers_well(sent, tag))
 
     def _answers_well(self, sent: fx.SendRequest, tag: str) -> None:
-        self.feed(self.peers.response(sent, 200, self.peers.good_answer(sent.leg, sent.request.body), tag))
+        event = self.peers.response(sent, 200, self.peers.good_answer(sent.leg, sent.request.body), tag)
+        timer = self.timers.get(tag, "")
+        if timer and isinstance(event, events.ResponseIn):
+            named = (("Session-Expires", timer), ("Allow", "INVITE, UPDATE" if len(timer) > 4 else "INVITE"))
+            event = replace(event, response=event.response.with_added(named))
+        self.feed(event)
 
     @precondition(lambda self: self.peers.asked(Purpose.INVITE))
     @rule(which=WHICH, tag=TAGS, data=st.data())

@@ -84,17 +84,23 @@ class Talking(Calling):
         for sent in self.peers.asked(Purpose.NOTIFY):
             self.feed(self.peers.response(sent, 200))
 
-    @precondition(lambda self: self.peers.asked(Purpose.NOTIFY, Purpose.UPDATE, Purpose.OPTIONS, Purpose.REINVITE))
+    @precondition(
+        lambda self: self.peers.asked(
+            Purpose.NOTIFY, Purpose.UPDATE, Purpose.OPTIONS, Purpose.REINVITE, Purpose.REFRESH, Purpose.PRACK
+        )
+    )
     @rule(which=WHICH, transport=st.booleans(), really=st.sampled_from([False, False, True]))
     def a_request_in_a_dialog_is_lost(self, which: int, transport: bool, really: bool) -> None:
-        asked = self.peers.asked(Purpose.NOTIFY, Purpose.UPDATE, Purpose.OPTIONS, Purpose.REINVITE, Purpose.BYE)
+        asked = self.peers.asked(*(purpose for purpose in Purpose if purpose is not Purpose.INVITE))
         if really:
             self._one(asked, which, lambda sent: self.feed(self.peers.failure(sent, transport=transport)))
 
-    @precondition(lambda self: self.peers.asked(Purpose.UPDATE, Purpose.OPTIONS, Purpose.BYE))
+    @precondition(
+        lambda self: self.peers.asked(Purpose.UPDATE, Purpose.OPTIONS, Purpose.BYE, Purpose.REFRESH, Purpose.PRACK)
+    )
     @rule(which=WHICH, status=IN_DIALOG)
     def what_was_asked_in_a_dialog_is_answered(self, which: int, status: int) -> None:
-        asked = self.peers.asked(Purpose.UPDATE, Purpose.OPTIONS, Purpose.BYE)
+        asked = self.peers.asked(Purpose.UPDATE, Purpose.OPTIONS, Purpose.BYE, Purpose.REFRESH, Purpose.PRACK)
         self._one(asked, which, lambda sent: self.feed(self.peers.response(sent, status)))
 
     @precondition(lambda self: self.peers.asked(Purpose.REINVITE))
@@ -108,15 +114,19 @@ class Talking(Calling):
 
     @precondition(lambda self: self._talking())
     @rule(
-        which=WHICH, method=st.sampled_from(["INVITE", "UPDATE"]), how=st.sampled_from(["same", "hold", "none", "any"])
+        which=WHICH,
+        method=st.sampled_from(["INVITE", "UPDATE"]),
+        how=st.sampled_from(["same", "hold", "none", "any"]),
+        timer=st.sampled_from(["", "600", "600;refresher=uac", "600;refresher=uas"]),
     )
-    def somebody_changes_its_session(self, which: int, method: str, how: str) -> None:
+    def somebody_changes_its_session(self, which: int, method: str, how: str, timer: str) -> None:
         def say(leg: LegId) -> None:
             browser = self.scene.kind(leg) is LegKind.BROWSER
             good = vector("chromium_offer") if browser else self._same_again(leg)
             held = good.replace(b"a=sendrecv", b"a=sendonly")
             body = {"same": good, "hold": held, "none": b"", "any": answer()}[how]
-            self._inside(leg, method, body)
+            extra = (("Supported", "timer"), ("Session-Expires", timer), ("Allow", "UPDATE")) if timer else ()
+            self._inside(leg, method, body, extra=extra)
 
         self._one(self._talking(), which, say)
 
@@ -197,13 +207,18 @@ class Talking(Calling):
     @precondition(lambda self: self.watch.clocks)
     @rule(which=WHICH, really=RARELY)
     def a_clock_runs_out(self, which: int, really: bool) -> None:
-        clocks = [clock for clock in self.watch.clocks if really or clock[0] not in VITAL]
+        clocks = [clock for clock in self.watch.clocks if really or not self._ends_things(clock)]
 
         def fire(clock: tuple[fx.Timer, LegId]) -> None:
             self.scene.now = max(self.scene.now, self.watch.clocks[clock])
             self.feed(events.TimerFired(*clock))
 
         self._one(clocks, which, fire)
+
+    def _ends_things(self, clock: tuple[fx.Timer, LegId]) -> bool:
+        name, leg = clock
+        timing = self.scene.state.legs[leg].timing if name is fx.Timer.SESSION else None
+        return name in VITAL or (timing is not None and not timing.is_ours)
 
     @rule(seconds=st.sampled_from([1.0, 30.0]))
     def time_passes(self, seconds: float) -> None:

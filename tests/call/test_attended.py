@@ -19,6 +19,7 @@ from gateway.media.relay_events import LegSilent
 from gateway.policy.model import effective_policy
 from gateway.sdp.codecs import Codec
 from gateway.sip.replaces import Replaces
+from gateway.sip.session_timer import Timing
 from tests.call.machine_scene import MachineScene, answer
 from tests.call.test_setup import finished
 from tests.call.test_transfer import hears, sent, talking, told
@@ -361,6 +362,15 @@ def test_a_leg_that_was_silent_is_watched_in_the_call_it_comes_to() -> None:
     clocks = [e.leg for e in both.call.all if isinstance(e, fx.SetTimer) and e.name is fx.Timer.LIVENESS]
     assert clocks == [THIRD]
     assert [e.leg for e in both.call.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.OPTIONS] == [THIRD]
+
+
+def test_a_leg_brings_its_session_timer_as_old_as_it_is() -> None:
+    both = pair()
+    far = both.other.state.legs[LegId(2)]
+    far.timing, far.refreshed_at = Timing(1800, is_ours=True), both.call.now - 600.0
+    refer(both.call)
+    both.found().moved()
+    assert fx.SetTimer(fx.Timer.SESSION, 300.0, THIRD) in both.call.all
 
 
 def test_a_browser_that_is_not_keyed_yet_does_not_move() -> None:

@@ -192,17 +192,26 @@ async def test_the_asker_refreshes_the_session(tmp_path: Path, lines: tuple[str,
 
 
 @pytest.mark.parametrize(
-    "lines",
+    ("lines", "interval", "required"),
     [
-        (),
-        ("Session-Expires: 1800",),
-        ("Require: timer",),
-        ("Require: timer", "Session-Expires: 1800;refresher=uas"),
-        ("Supported: timer", "Session-Expires: 1800;Refresher=UAS"),
+        (("Require: timer", "Session-Expires: 1800;refresher=uas"), "1800", True),
+        (("Supported: timer", "Session-Expires: 600;Refresher=UAS"), "600", True),
+        (("Supported: timer",), "1800", True),  # it knows timers: ours
+        (("Session-Expires: 600",), "600", False),  # a proxy asks, and the caller knows nothing of it
     ],
 )
 @pytest.mark.asyncio
-async def test_no_refresh_is_promised_that_nobody_would_send(tmp_path: Path, lines: tuple[str, ...]) -> None:
+async def test_we_refresh_where_the_asker_wants_us_to_or_cannot(
+    tmp_path: Path, lines: tuple[str, ...], interval: str, required: bool
+) -> None:
+    headers = await answered(tmp_path, *lines)
+    assert headers["Session-Expires"] == f"{interval};refresher=uas"
+    assert ("Require" in headers) is required
+
+
+@pytest.mark.parametrize("lines", [(), ("Session-Expires: 60",), ("Session-Expires: 1800;refresher=uac",)])
+@pytest.mark.asyncio
+async def test_no_timer_is_named_that_nobody_stands_by(tmp_path: Path, lines: tuple[str, ...]) -> None:
     headers = await answered(tmp_path, *lines)
     assert "Session-Expires" not in headers
     assert "Require" not in headers

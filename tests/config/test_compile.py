@@ -55,6 +55,7 @@ CHANGED: dict[str, tuple[object, object]] = {
     "trust_identity": (True, True),
     "reliable_provisional": (False, False),
     "number_format": ("national", NumberFormat.NATIONAL),
+    "session_expires": (600, 600),
     "codecs": (["PCMA"], ("PCMA",)),
 }
 

@@ -24,6 +24,8 @@ pytestmark = [
 TRANSPORTS = ("udp", "tcp")
 BOTH = pytest.mark.parametrize("transport", ["udp", pytest.param("tcp", marks=pytest.mark.slow)])
 """Over UDP with `make test`, over TCP too with `make test-interop`."""
+CLOSING_SECONDS = 0.25
+"""In which the last connection, cut by the gateway's end, is closed here too."""
 RELIABLE = "Require: 100rel"
 
 
@@ -44,6 +46,8 @@ class Stand:
             }
             setup.outbound.append({"id": transport, "dialled": f"70{number}", "trunk": transport})
         self.gateway = GatewayProcess(setup)
+        self.loop = asyncio.Runner()
+        """One for all calls: a browser's connection is closed a little after its call."""
 
     def number(self, transport: str) -> str:
         """What leads to that trunk."""
@@ -70,7 +74,7 @@ class Stand:
                 await browser.close()
 
         with self.sipp(directory, scenario, transport):
-            asyncio.run(play())
+            self.loop.run(play())
         return self._final()
 
     def calling(
@@ -93,7 +97,7 @@ class Stand:
             finally:
                 await browser.close()
 
-        asyncio.run(play())
+        self.loop.run(play())
         return self._final()
 
     def _final(self) -> Record:
@@ -107,6 +111,8 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     made.gateway.start()
     yield made
     assert made.gateway.stop() == 0
+    made.loop.run(asyncio.sleep(CLOSING_SECONDS))
+    made.loop.close()
     assert "Traceback" not in made.gateway.log
 
 
@@ -162,3 +168,71 @@ def test_a_trunk_that_never_acknowledges_its_ringing_is_refused_after_32_seconds
         assert (await call.end(40)).method == "CANCEL"
 
     assert stand.calling(tmp_path, trunk, "udp", rings)["termination"] == "prack-missing"
+
+
+# Session timers
+
+
+async def refreshed(call: BrowserCall) -> None:
+    """Talk until the other side hangs up; what came in the dialog of the browser is for nobody but the browser."""
+    response = await call.final()
+    assert response.status == 200
+    await call.media.connected()
+    await call.end(110)
+    assert not [r for r in call.seen if r.method == "INVITE"]
+
+
+@BOTH
+def test_a_trunk_that_wants_a_longer_interval_gets_it(stand: Stand, tmp_path: Path, transport: str) -> None:
+    trunk = Scenario().gets("INVITE", has="Session-Expires: 1800;refresher=uac")
+    trunk.says(422, "", "Min-SE: 3600").gets("ACK")
+    trunk.gets("INVITE", has="Session-Expires: 3600;refresher=uac").says(
+        200, sdp(), "Session-Expires: 3600;refresher=uac", "Require: timer"
+    )
+    trunk.gets("ACK").gets("BYE").says(200)
+    assert stand.called(tmp_path, trunk, transport, answered_and_hung_up)["termination"] == "hangup-browser"
+
+
+@BOTH
+def test_a_trunk_that_calls_with_a_timer_refreshes_it_by_update_and_reinvite(
+    stand: Stand, tmp_path: Path, transport: str
+) -> None:
+    timer = ("Supported: timer", "Session-Expires: 90;refresher=uac", "Allow: INVITE, UPDATE, ACK, BYE")
+    trunk = Scenario(is_called=False).asks("INVITE", sdp(), *timer).gets(100, optional=True).gets(180, optional=True)
+    trunk.gets(200, has="Session-Expires: 90;refresher=uac").acknowledges(sequence=1)
+    trunk.asks("UPDATE", "", *timer).gets(200, has="Session-Expires: 90;refresher=uac")
+    trunk.asks("INVITE", sdp(), *timer).gets(100, optional=True)
+    trunk.gets(200, has="Session-Expires: 90;refresher=uac").acknowledges(sequence=3)
+    trunk.asks("BYE").gets(200)
+
+    async def picked_up(call: BrowserCall) -> None:
+        await call.accept()
+        await call.end()
+        assert not [r for r in call.seen if r.method == "INVITE"], "the browser hears nothing of it"
+
+    assert stand.calling(tmp_path, trunk, transport, picked_up)["termination"] == "hangup-trunk"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("method", ["UPDATE", "INVITE"])
+def test_the_gateway_refreshes_half_way_by_what_the_trunk_takes(
+    stand: Stand, tmp_path: Path, transport: str, method: str
+) -> None:
+    allow = "Allow: INVITE, ACK, BYE, CANCEL" + (", UPDATE" if method == "UPDATE" else "")
+    timer = ("Session-Expires: 90;refresher=uac", "Require: timer", allow)
+    trunk = Scenario().gets("INVITE").says(200, sdp(), *timer).gets("ACK")
+    trunk.gets(method, has="Session-Expires: 90;refresher=uac", keep="again", within=60)
+    if method == "UPDATE":
+        trunk.says(200, "", *timer)
+    else:
+        trunk.says(200, sdp(), *timer).gets("ACK")
+    trunk.asks("BYE").gets(200)
+    assert stand.called(tmp_path, trunk, transport, refreshed)["termination"] == "hangup-trunk"
+
+
+@pytest.mark.slow
+def test_a_trunk_that_promised_to_refresh_and_does_not_has_ended_the_call(stand: Stand, tmp_path: Path) -> None:
+    trunk = Scenario().gets("INVITE").says(200, sdp(), "Session-Expires: 90;refresher=uas", "Require: timer")
+    trunk.gets("ACK").gets("BYE", has="Reason: SIP;cause=408", within=70).says(200)
+    assert stand.called(tmp_path, trunk, "udp", refreshed)["termination"] == "session-expired"

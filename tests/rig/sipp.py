@@ -23,7 +23,7 @@ from typing import Self
 
 from tests.rig.gateway import wait_for
 
-SECONDS = 40
+SECONDS = 120
 """How long a scenario may take."""
 KEPT = ("Via", "From", "To", "CSeq")
 SDP = """\

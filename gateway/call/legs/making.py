@@ -106,6 +106,7 @@ class LegMaker:
             trusts_identity=trunk.trust_identity,
             replaces=target.replaces,
             reliable_provisional=trunk.reliable_provisional,
+            session_interval=trunk.session_expires,
             trunk_id=trunk.name,
             trunk=trunk,
             new_key=self.new_key,

@@ -21,6 +21,7 @@ from gateway.sip.flow import Flow, objection
 from gateway.sip.headers import Item
 from gateway.sip.message import REASONS, Headers, Request, Response, create_response
 from gateway.sip.model import MAX_FORWARDS
+from gateway.sip.session_timer import Timing
 from gateway.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, PRACK, REFER, SUBSCRIBE"
@@ -34,7 +35,7 @@ class Habits:
     """What a kind of peer does, and what is to be expected of it."""
 
     keeps_timers: bool
-    """Timers are agreed to that the peer only offers; a browser is missed as soon as its connection ends."""
+    """Its sessions are refreshed and expire (RFC 4028); a browser is missed as soon as its connection ends."""
     names_transports: bool
     """The transport in a Contact means what it says; that of a browser is made up (RFC 7118 5)."""
     names_hosts: bool
@@ -78,6 +79,18 @@ class UserAgent:
     """Ours that are (caller legs)."""
     relayed: Relayed | None = field(default=None, repr=False)
     """What of our INVITE is the caller's own, because the callee authenticates the caller itself."""
+    session_interval: int = 0
+    """Seconds for which we ask a session to live without a refresh; 0: we do not ask."""
+    min_se: int = session_timer.MIN_SE
+    """The least the peer has wanted by 422."""
+    raised: int = 0
+    """How often it has."""
+    timing: Timing | None = None
+    """What is agreed on for the session; None: it does not expire."""
+    refreshed_at: float = 0.0
+    """When it was agreed on last, or refreshed."""
+    allows_update: bool = False
+    """The peer lists UPDATE (RFC 3311 4)."""
     invite: Request | None = field(default=None, repr=False)
     invite_key: str = ""
     dialog: Dialog | None = None
@@ -131,6 +144,8 @@ class UserAgent:
             (HOP_HEADER, hop_mark),
             ("Content-Type", SDP),
         ]
+        if self.session_interval:
+            fields += session_timer.request_headers(Timing(self.session_interval, is_ours=True), self.min_se)
         if self.replaces is not None:
             fields += [("Require", replaces.OPTION), ("Replaces", str(self.replaces))]
         uri = str(self.target_uri)
@@ -142,7 +157,14 @@ class UserAgent:
     @property
     def supported(self) -> tuple[str, ...]:
         """Extensions the peer is told of with our INVITE."""
-        return (reliable.OPTION, replaces.OPTION) if self.reliable_provisional else (replaces.OPTION,)
+        first = (reliable.OPTION,) if self.reliable_provisional else ()
+        return (*first, replaces.OPTION, *((session_timer.OPTION,) if self.habits.keeps_timers else ()))
+
+    def timing_for(self, request: Request) -> Timing | None:
+        """What our 2xx to an INVITE or UPDATE agrees to; a browser is not refreshed by us."""
+        timing = session_timer.agreement(request, own=self.session_interval)
+        refused = timing is not None and timing.is_ours and not self.habits.keeps_timers
+        return None if refused else timing
 
     def wants_reliable(self, response: Response) -> bool:
         """Whether a 101 to 199 of ours is to be acknowledged: each where the caller insists, else what describes."""
@@ -177,7 +199,7 @@ class UserAgent:
         if status < 300 and request.method in ("INVITE", "UPDATE"):
             extra = [("Contact", self.contact), ("Allow", ALLOW), *extra]
             if status >= 200:
-                extra += session_timer.agreement(request, even_if_optional=self.habits.keeps_timers)
+                extra += session_timer.answer_headers(self.timing_for(request), request)
         return create_response(
             request,
             status,
@@ -267,6 +289,9 @@ class UserAgent:
             raise SipError("no dialog", 481)
         request = self.dialog.new_request(method, self.contact, MAX_FORWARDS)
         request = request.with_added(headers)
+        if self.timing is not None and method in session_timer.METHODS:
+            supported = ("Supported", ", ".join(self.supported))
+            request = request.with_added((supported, *session_timer.request_headers(self.timing, self.min_se)))
         if body:
             request = request.with_header("Allow", ALLOW).with_header("Content-Type", SDP).with_body(body)
         return request

@@ -15,7 +15,7 @@ from gateway.call.legs.agreed import AgreedMedia
 from gateway.call.legs.invite_state import CallerEvent
 from gateway.call.legs.leg import KeyingError, Leg
 from gateway.call.legs.places import termination_of
-from gateway.call.machine import bridge, direction, ending, judging, reliable, report, security
+from gateway.call.machine import bridge, direction, ending, judging, refreshing, reliable, report, security
 from gateway.call.machine.effects import (
     Respond,
     SetTimer,
@@ -219,3 +219,4 @@ def _send_success(call: CallState, body: bytes) -> None:
         if leg.habits.handshakes and leg.keyed is None:
             call.emit(SetTimer(Timer.KEYED, KEYED_SECONDS, leg.id))
     call.emit(Respond(caller.invite_key, response))
+    refreshing.answered(call, caller, caller.invite)

@@ -14,7 +14,7 @@ from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.party import Party
-from gateway.call.machine import bridge, change, ending, liveness, routes, security, transfer
+from gateway.call.machine import bridge, change, ending, liveness, refreshing, routes, security, transfer
 from gateway.call.machine.effects import FindDialog, Respond, TakeOver
 from gateway.call.machine.events import DialogFound, DialogMissing, Handed, NotTaken, RequestIn, TakenOver
 from gateway.call.machine.hunt import Goal, Hunt, Refused, Stage
@@ -152,6 +152,7 @@ def taken(call: CallState, event: TakenOver) -> None:
     stays.party = stays.party or Party("", stays.number)
     transfer.joined(call, leg)
     change.follow(call, leg)
+    refreshing.resume(call, leg)
     if leg.silent_since is not None:
         liveness.look(call, leg)
 

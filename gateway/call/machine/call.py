@@ -33,6 +33,7 @@ from gateway.call.machine import (
     names,
     outcomes,
     proof,
+    refreshing,
     reliable,
     replacing,
     report,
@@ -203,6 +204,7 @@ _OF_A_LEG: dict[Timer, Callable[[CallState, Leg], None]] = {
     Timer.REFERRAL: transfer.expired,
     Timer.PRACK: reliable.unacknowledged,
     Timer.RETURN: returning.too_late,
+    Timer.SESSION: refreshing.due,
 }
 _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     RequestIn: requests.request,

@@ -13,7 +13,18 @@ from gateway.call.legs.agreed import AgreedMedia
 from gateway.call.legs.leg import KeyingError, Leg
 from gateway.call.legs.places import termination_of
 from gateway.call.legs.user_agent import warning
-from gateway.call.machine import answering, bridge, direction, ending, flows, judging, report, security, transfer
+from gateway.call.machine import (
+    answering,
+    bridge,
+    direction,
+    ending,
+    flows,
+    judging,
+    refreshing,
+    report,
+    security,
+    transfer,
+)
 from gateway.call.machine.asks import Ask
 from gateway.call.machine.effects import Purpose, Respond, SendAck, SetTimer, Timer
 from gateway.call.machine.events import RequestIn, ResponseIn
@@ -82,6 +93,7 @@ def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
     if leg.dialog is not None:
         leg.dialog.refresh_target(event.request)  # only what is accepted moves the target (RFC 6141 4.2)
     call.emit(Respond(event.key, leg.respond(event.request, 200, body=body, headers=headers)))
+    refreshing.answered(call, leg, event.request)
 
 
 def _judged(call: CallState, leg: Leg, event: RequestIn) -> None:
@@ -216,6 +228,8 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
         _reoffer_answered(call, leg, event)
     else:
         _reoffer_refused(call, leg, status)
+        if status == refreshing.TOO_SMALL and refreshing.wants_more(leg, event.response):
+            refreshing.refresh(call, leg)
 
 
 def unanswered(call: CallState, leg: Leg, ask: Ask) -> None:
@@ -238,6 +252,7 @@ def _acknowledge(call: CallState, leg: Leg, event: ResponseIn) -> None:
 
 def _reoffer_answered(call: CallState, leg: Leg, event: ResponseIn) -> None:
     report.note_party(call, leg, event.response)
+    refreshing.accepted(call, leg, event.response)
     if answering.take_answer(call, leg, event.response.body):
         bridge.connect(call)
         follow_other(call, leg)  # by its answer a peer may end a hold of its own, or begin one
@@ -263,5 +278,6 @@ def _reoffer_refused(call: CallState, leg: Leg, status: int) -> None:
     report.reinvite_refused(call, leg, status)
     call.count(leg.talk.refused())
     knows = status == 481
-    if status in (408, 481) and not transfer.is_cut_off(call, leg, knows=knows):  # RFC 3261 12.2.1.2: it is over
+    is_over = knows or (status == 408 and not call.policy.emergency)
+    if is_over and not transfer.is_cut_off(call, leg, knows=knows):  # RFC 3261 12.2.1.2: it is over
         ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if knows else None)

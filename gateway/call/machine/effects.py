@@ -28,6 +28,7 @@ class Purpose(StrEnum):
     OPTIONS = "options"
     NOTIFY = "notify"
     PRACK = "prack"
+    REFRESH = "refresh"
     BYE = "bye"
 
 
@@ -43,6 +44,7 @@ class Timer(StrEnum):
     REFERRAL = "referral"
     PRACK = "prack"
     RETURN = "return"
+    SESSION = "session"
     LINGER = "linger"
 
 

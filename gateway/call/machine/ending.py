@@ -40,6 +40,7 @@ OF_A_LEG = (
     Timer.REFERRAL,
     Timer.PRACK,
     Timer.RETURN,
+    Timer.SESSION,
 )
 """Clocks of the legs of a call that lives."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act, CalleeEvent
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import change, invite, liveness, report, responses, telling, transfer
+from gateway.call.machine import change, invite, liveness, refreshing, report, responses, telling, transfer
 from gateway.call.machine.effects import Purpose
 from gateway.call.machine.events import RequestFailed, ResponseIn
 from gateway.call.machine.hunt import Refused
@@ -29,6 +29,8 @@ def response(call: CallState, event: ResponseIn) -> None:
             telling.response(call, leg, event)
         case Purpose.OPTIONS if not leg.gone:
             liveness.response(call, leg, event)
+        case Purpose.REFRESH if not leg.gone and call.live:
+            refreshing.response(call, leg, event)
         case Purpose.NOTIFY:
             transfer.notified(call, leg, event)
         case _ if event.response.status >= 200:  # a goodbye; or nobody is there any more for whom it means anything
@@ -53,6 +55,8 @@ def failed(call: CallState, event: RequestFailed) -> None:
             change.unanswered(call, leg, ask)
         case Purpose.OPTIONS if not leg.gone:
             liveness.failed(call, leg)
+        case Purpose.REFRESH if not event.transport:
+            refreshing.unanswered(call, leg)
         case Purpose.NOTIFY:
             transfer.unnotified(call, leg, event.ask)
         case _:

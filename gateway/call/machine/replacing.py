@@ -16,7 +16,7 @@ from gateway.call.legs.leg import KeyingError, Leg
 from gateway.call.legs.places import termination_of
 from gateway.call.legs.targets import TrunkTarget
 from gateway.call.legs.user_agent import warning
-from gateway.call.machine import bridge, direction, flows, security, transfer
+from gateway.call.machine import bridge, direction, flows, refreshing, security, transfer
 from gateway.call.machine.effects import Relay, Respond, TrackDialog, WriteAudit
 from gateway.call.machine.events import Replacing
 from gateway.call.machine.hunt import Goal, Hunt, Stage
@@ -141,6 +141,7 @@ def ready(call: CallState, leg: Leg) -> None:
     transfer.join(call, stays, leg)
     response = leg.respond(invite, ACCEPTED, body=session.ours.body, headers=announce(call, leg))
     call.emit(Respond(leg.invite_key, response))
+    refreshing.answered(call, leg, invite)
     transfer.joined(call, leg)
 
 

@@ -7,7 +7,19 @@ from gateway.base.errors import Party, SdpError
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act, CalleeEvent, CallerEvent
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import answering, causes, ending, flows, forks, invite, reliable, report, security, transfer
+from gateway.call.machine import (
+    answering,
+    causes,
+    ending,
+    flows,
+    forks,
+    invite,
+    refreshing,
+    reliable,
+    report,
+    security,
+    transfer,
+)
 from gateway.call.machine.effects import ClearTimer, Timer, TrackDialog
 from gateway.call.machine.events import ResponseIn
 from gateway.call.machine.hunt import Goal, Refused
@@ -123,6 +135,7 @@ def _accept_answer(call: CallState, leg: Leg, response: Response) -> None:
     if not answering.take_answer(call, leg, response.body, fork=response.to.tag or ""):
         return
     call.step(leg, CalleeEvent.ACCEPT)
+    refreshing.accepted(call, leg, response)
     invite.won(call, leg)
     if call.hunt.goal is Goal.TRANSFER:
         transfer.answered(call, leg)
@@ -138,6 +151,10 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
     if _passed_on(call, leg, response):
         return
     if status in RETRY_STATUSES and _retried(call, leg, status):
+        return
+    if status == refreshing.TOO_SMALL and refreshing.wants_more(leg, response):
+        call.count(leg.talk.refused())
+        invite.send(call, leg)
         return
     if status in RETRY_STATUSES and leg.insisted_on_keys:
         why = Termination.ENCRYPTION_REQUIRED

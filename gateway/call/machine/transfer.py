@@ -17,8 +17,7 @@ from gateway.call.legs.leg import Leg
 from gateway.call.legs.party import Party
 from gateway.call.legs.targets import Target, TrunkTarget
 from gateway.call.legs.user_agent import warning
-from gateway.call.machine import bridge, change, ending, invite, locate, routes, security
-from gateway.call.machine.answering import KEYED_SECONDS
+from gateway.call.machine import answering, bridge, change, ending, invite, locate, routes, security
 from gateway.call.machine.effects import ClearTimer, Purpose, Relay, Respond, SetTimer, Timer, WriteAudit
 from gateway.call.machine.events import RequestIn, ResponseIn
 from gateway.call.machine.hunt import Goal, Hunt, Refused, Stage
@@ -201,7 +200,7 @@ def join(call: CallState, stays: Leg, leg: Leg) -> None:
     for joined in call.pair:
         call.posture.update(joined.id, joined.vector)
         if joined.habits.handshakes and joined.keyed is None:
-            call.emit(SetTimer(Timer.KEYED, KEYED_SECONDS, joined.id))
+            call.emit(SetTimer(Timer.KEYED, answering.KEYED_SECONDS, joined.id))
     bridge.connect(call)
 
 

@@ -8,6 +8,7 @@ from gateway.base.profiles import Profile
 from gateway.config.scalars import DisplayName, FilePath, IpAddress, Model, Network, PinList, SecretText, TlsName
 from gateway.routing.e164 import NumberFormat
 from gateway.sdp.codecs import CODEC_NAMES
+from gateway.sip.session_timer import MIN_SE
 
 
 class TrunkTls(Model):
@@ -97,6 +98,9 @@ class Trunk(Model):
     number_format: NumberFormat | None = None
     """How the trunk writes telephone numbers, in both directions: e164 (4930123), +e164, or national (030123, as the
     dialplan's `country` has it). Default: as the dialplan makes them, +e164 with a `country`, else as dialled."""
+    session_expires: int = Field(default=1800, ge=0, le=86400)
+    """Seconds of the session timer the gateway asks this trunk for and refreshes itself, half-way (RFC 4028): 90 or
+    more, or 0 to ask for none. What the trunk asks for is agreed to either way."""
     codecs: tuple[str, ...] = Field(default=CODEC_NAMES, min_length=1)
     """Codecs offered to this trunk, in order, of those the browser offered."""
 
@@ -106,3 +110,10 @@ class Trunk(Model):
         if 0 < value < LEAST_KEEPALIVE:
             raise ValueError(f"expected {LEAST_KEEPALIVE} s or more, or 0 for no keepalive")
         return value
+
+    @field_validator("session_expires")
+    @classmethod
+    def _long_enough(cls, seconds: int) -> int:
+        if 0 < seconds < MIN_SE:
+            raise ValueError(f"must be {MIN_SE} or more (RFC 4028 4), or 0 to ask for none")
+        return seconds

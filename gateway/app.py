@@ -113,7 +113,7 @@ class Gateway:
         self.web = WebServer(
             web,
             self.websocket.handle,
-            PageInfo(site.realm),
+            PageInfo(site.realm, reconnect_seconds=site.limits.reconnect_seconds),
             self.counters,
             gauges=self._gauges,
             limits=site.shares,

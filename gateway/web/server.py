@@ -11,7 +11,7 @@ import logging
 import os
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
 
@@ -62,9 +62,11 @@ class PageInfo:
 
     realm: str
     websocket: str = "/ws"
+    reconnect_seconds: float = 0.0
+    """How long calls wait for a page that lost its WebSocket."""
 
     def to_json(self) -> bytes:
-        return json.dumps({"realm": self.realm, "websocket": self.websocket}).encode()
+        return json.dumps(asdict(self)).encode()
 
 
 def content_security_policy(*, secure: bool) -> str:

@@ -79,7 +79,11 @@ def port_of(base: str) -> int:
         ("/softphone.css", "text/css; charset=utf-8", b"prefers-color-scheme"),
         ("/icon.svg", "image/svg+xml", b"<svg"),
         ("/THIRD_PARTY_LICENSES.txt", "text/plain; charset=utf-8", b"jssip"),
-        ("/config.json", "application/json", b'{"realm": "pbx.example.com", "websocket": "/ws"}'),
+        (
+            "/config.json",
+            "application/json",
+            b'{"realm": "pbx.example.com", "websocket": "/ws", "reconnect_seconds": 0.0}',
+        ),
     ],
 )
 async def test_serves_the_page_and_its_files_with_their_content_types(

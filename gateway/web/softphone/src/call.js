@@ -1,5 +1,6 @@
 // One call: turns JsSIP's session events into the few states and facts the page shows.
 import { HEADER, parseCallSecurity } from './callsecurity.js';
+import { Comeback } from './comeback.js';
 import { Holding } from './holding.js';
 import { readTransport } from './mediastats.js';
 import { IDENTITY, nameOf, parseIdentity } from './party.js';
@@ -13,6 +14,8 @@ const DTMF = { transportType: 'RFC2833', duration: 100, interToneGap: 70 };
 const MAX_QUEUED_DIGITS = 64;
 const MAX_SHOWN_DIGITS = 16;
 const INTERRUPTED = 'The sound is interrupted. Trying to get it back…';
+const SILENCE_WAIT = 3000; // ms without an answer to ICE until another network is supposed
+const MEDIA_WAIT = 10000; // ms after which sound that failed and did not come back is given up
 const GOODBYE_WAIT = 3000; // ms the gateway has to end a call it has handed over; then the page does
 const MEDIA_FAILED = { status_code: 408, reason_phrase: 'Media connection failed' };
 
@@ -28,14 +31,22 @@ export class Call {
   #session;
   #onChange;
   #holding;
+  #onSilence;
   #digits = '';
   #timers = [];
+  #comeback;
+  #failing = 0; // the timer that ends a call without sound
+  #wasConnected = false;
+  #owesGoodbye = false;
   #ownTrack = null;
 
-  constructor(session, { onChange }) {
+  /** `onSilence`: no sound comes through, and another network may help; null where the gateway keeps no call. */
+  constructor(session, { onChange, onSilence = null }) {
     this.#session = session;
     this.#onChange = onChange;
+    this.#onSilence = onSilence;
     this.#holding = new Holding(session);
+    this.#comeback = new Comeback(session, this);
     this.id = count += 1;
     this.stream = null; // what the other side says
     this.transfer = null; // under way, or the last one that failed
@@ -102,12 +113,46 @@ export class Call {
   }
 
   hangUp() {
-    if (!this.ended) this.#session.terminate();
+    if (this.ended) return;
+    if (!this.waiting) {
+      this.#session.terminate();
+      return;
+    }
+    this.#owesGoodbye = true; // nobody hears it now
+    for (const { track } of this.#session.connection?.getSenders() ?? []) track?.stop();
+    this.#finish(describeEnd({ originator: 'local', cause: 'Terminated' }), null);
   }
 
   /** The WebSocket is gone: the gateway has ended the call, or will as soon as it notices. */
   loseGateway() {
     this.#lose(LOST.gateway);
+  }
+
+  /** The connection to the gateway is gone and the call is not over yet. */
+  get waiting() {
+    return this.#comeback.waiting;
+  }
+
+  /** The WebSocket is gone, and the gateway keeps the call for so many seconds. */
+  wait(seconds) {
+    if (this.waiting || !this.talking) return;
+    this.#holding.pause();
+    this.#comeback.wait(seconds);
+  }
+
+  /** The page is registered again. */
+  comeBack() {
+    if (this.#owesGoodbye) this.#session.terminate();
+    else if (this.waiting) this.#comeback.restart();
+    this.#owesGoodbye = false;
+  }
+
+  restarted() {
+    this.#holding.goOn();
+  }
+
+  tooLate() {
+    this.loseGateway();
   }
 
   #lose(how, options) {
@@ -214,8 +259,18 @@ export class Call {
     }
   }
 
+  /**
+   * JsSIP ends a call when anything of it cannot be sent, even the refresh of a session timer. A call that stands waits for
+   * the next connection instead (`wait`).
+   */
+  #outliveConnection(session) {
+    const end = session.onTransportError;
+    session.onTransportError = () => this.waiting || (this.#onSilence && this.talking) || end.call(session);
+  }
+
   #listen() {
     const session = this.#session;
+    this.#outliveConnection(session);
     session.on('peerconnection', ({ peerconnection }) => this.#attach(peerconnection));
     if (session.connection) this.#attach(session.connection);
     // The gateway is ICE-lite: it needs none of our candidates, so the first one is enough to send the offer.
@@ -250,9 +305,33 @@ export class Call {
   #connectionChanged(state) {
     this.#flushDigits();
     this.#observe();
-    if (state === 'failed') this.#lose(LOST.media, MEDIA_FAILED);
-    else if (state === 'disconnected') this.tell(INTERRUPTED);
-    else if (state === 'connected' && this.notice === INTERRUPTED) this.tell('');
+    if (state === 'failed') this.#soundFailed();
+    else if (state === 'disconnected') this.#soundInterrupted();
+    else if (state === 'connected') this.#soundBack();
+  }
+
+  /** Final for these paths; in another network there are others, if it has ever worked. */
+  #soundFailed() {
+    if (!this.#onSilence || !this.#wasConnected) {
+      this.#lose(LOST.media, MEDIA_FAILED);
+      return;
+    }
+    if (this.#failing) return;
+    this.#failing = setTimeout(() => this.waiting || this.#lose(LOST.media, MEDIA_FAILED), MEDIA_WAIT);
+    if (!this.waiting) this.#onSilence();
+  }
+
+  #soundInterrupted() {
+    if (!this.waiting) this.tell(INTERRUPTED);
+    const stillSilent = () => !this.ended && this.#session.connection?.connectionState === 'disconnected';
+    this.#timers.push(setTimeout(() => stillSilent() && !this.waiting && this.#onSilence?.(), SILENCE_WAIT));
+  }
+
+  #soundBack() {
+    this.#wasConnected = true;
+    clearTimeout(this.#failing);
+    this.#failing = 0;
+    if (this.notice === INTERRUPTED) this.tell('');
   }
 
   #read(message) {
@@ -329,6 +408,8 @@ export class Call {
   #finish({ words, detail }, message) {
     if (this.ended) return;
     for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#failing);
+    this.#comeback.stop();
     this.#holding.stop();
     this.#ownTrack?.stop();
     this.stream = null;

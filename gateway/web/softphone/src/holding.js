@@ -9,6 +9,7 @@ export class Holding {
   #confirmed = false;
   #changing = false;
   #silenced = false;
+  #paused = false;
   #waiting = [];
 
   constructor(session) {
@@ -35,6 +36,20 @@ export class Holding {
     });
   }
 
+  /** There is no connection: what is wanted waits, and so does what was under way, for nobody answers it any more. */
+  pause() {
+    this.#paused = true;
+    this.#changing = false;
+    this.#attempt();
+  }
+
+  /** There is one again. */
+  goOn() {
+    this.#paused = false;
+    this.#tries = 0;
+    this.#attempt();
+  }
+
   /** The call has ended. */
   stop() {
     clearTimeout(this.#timer);
@@ -45,6 +60,7 @@ export class Holding {
     clearTimeout(this.#timer);
     if (this.#session.isEnded()) return;
     if (!this.#changing && this.#session.isOnHold().local === this.wanted) this.#settle();
+    else if (this.#paused) this.#hush(this.wanted);
     else if (this.#changing || !this.#confirmed || !this.#change()) this.#postpone();
   }
 

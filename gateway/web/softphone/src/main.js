@@ -148,6 +148,17 @@ function connectMicrophone(phone) {
   navigator.mediaDevices?.addEventListener('devicechange', refreshMicrophones);
 }
 
+/** `change` of the connection comes for its speed too; another kind of network is another way to the gateway. */
+function connectNetwork(phone) {
+  window.addEventListener('online', () => phone.networkChanged());
+  let kind = navigator.connection?.type;
+  navigator.connection?.addEventListener('change', () => {
+    if (navigator.connection.type === kind) return;
+    kind = navigator.connection.type;
+    if (kind !== 'none') phone.networkChanged();
+  });
+}
+
 async function start() {
   const page = createPhone(await loadConfiguration());
   const { phone, form, list } = page;
@@ -155,6 +166,7 @@ async function start() {
   connectCall(page);
   connectKeypad(page);
   connectMicrophone(phone);
+  connectNetwork(phone);
   setInterval(() => {
     renderDuration(phone.call, Date.now());
     list.renderDurations(Date.now());

@@ -1,11 +1,13 @@
 // The user agent: signs in, places and receives calls. Several at once, of which one is heard and spoken in.
 import JsSIP from 'jssip';
 import { Call, mediaOptions } from './call.js';
+import { Line } from './line.js';
 import { describeRegistration } from './reasons.js';
 import { EVENT, readStanding } from './reginfo.js';
 
 const BUSY_HERE = 486;
 const MAX_CALLS = 4; // at once: more than anybody keeps in mind, and fewer than the gateway allows
+const RECOVERY = { connection_recovery_min_interval: 1, connection_recovery_max_interval: 8 }; // s between tries to connect
 const LINGER = 20000; // ms a call that ended beside another one stays in the list, with its reason
 const HERE = { place: 'here' };
 
@@ -14,6 +16,7 @@ export class Phone {
   #audio;
   #onChange;
   #agent = null;
+  #line = null;
   #lingering = new Set();
 
   constructor({ config, audio, onChange }) {
@@ -55,7 +58,8 @@ export class Phone {
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
     const socket = new JsSIP.WebSocketInterface(`${scheme}://${location.host}${this.#config.websocket}`);
     const uri = new JsSIP.URI('sip', user, this.#config.realm).toString();
-    this.#agent = new JsSIP.UA({ sockets: [socket], uri, authorization_user: user, password });
+    this.#agent = new JsSIP.UA({ sockets: [socket], uri, authorization_user: user, password, ...RECOVERY });
+    this.#line = new Line(this.#agent, socket);
     this.#listen(this.#agent);
     this.#set('connecting');
     this.#agent.start();
@@ -157,9 +161,21 @@ export class Phone {
     this.#agent?.register();
   }
 
+  /** The machine is in another network, or awake again: a WebSocket of before may be dead and not know it. */
+  networkChanged() {
+    if (this.signedIn && (this.#keeps || this.live.length === 0)) this.#line?.renew();
+  }
+
+  /** Whether the gateway keeps calls for those who lost their connection. */
+  get #keeps() {
+    return this.#config.reconnect_seconds > 0;
+  }
+
   #stop() {
     const agent = this.#agent;
     this.#agent = null;
+    this.#line?.close();
+    this.#line = null;
     agent?.stop();
   }
 
@@ -179,13 +195,21 @@ export class Phone {
   }
 
   #disconnected() {
-    for (const call of this.live) call.loseGateway(); // a dialog of a browser lives and dies with its connection
+    for (const call of this.live) this.#loseGateway(call);
+    if (this.live.length > 0) this.#line?.hasten();
     this.#set('connecting', 'No connection to the gateway. Trying again…');
+  }
+
+  /** What was not answered yet is over: its request was lost with the connection. */
+  #loseGateway(call) {
+    if (this.#keeps && call.talking) call.wait(this.#config.reconnect_seconds);
+    else call.loseGateway();
   }
 
   #accepted() {
     this.signedIn = true;
     this.standing = HERE; // who is bound rings
+    for (const call of this.calls) call.comeBack();
     this.#set('registered');
   }
 
@@ -215,7 +239,8 @@ export class Phone {
       session.terminate({ status_code: BUSY_HERE });
       return;
     }
-    const call = new Call(session, { onChange: () => this.#callChanged(call) });
+    const onSilence = this.#keeps ? () => this.#line?.renew() : null;
+    const call = new Call(session, { onChange: () => this.#callChanged(call), onSilence });
     this.calls.push(call);
     if (originator === 'local' || !this.busy) this.call = call;
     if (originator === 'remote') call.readRequest(request);

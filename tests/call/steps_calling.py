@@ -222,6 +222,22 @@ class Calling(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.peers.asked(Purpose.INVITE))
+    @rule(which=WHICH, port=st.sampled_from([5061, 5061, 5062, 5063]), reached=st.sampled_from([True, True, False]))
+    def a_trunk_sends_the_call_on(self, which: int, port: int, reached: bool) -> None:
+        def send_on(sent: fx.SendRequest) -> None:
+            event = self.peers.response(sent, 302)
+            if isinstance(event, events.ResponseIn):
+                number = self.scene.state.legs[sent.leg].number
+                contact = f"<sip:{number}@127.0.0.2:{port}>"
+                self.feed(replace(event, response=event.response.with_header("Contact", contact)))
+            wanted = [e for e in self.scene.all if isinstance(e, fx.ReachTrunk) and e.leg == sent.leg]
+            for one in wanted[-1:]:
+                there = replace(one.flow, id=one.flow.id + 100, remote=one.place)
+                self.feed(events.TrunkReached(one.leg, one.place, there if reached else None))
+
+        self._one(self.peers.asked(Purpose.INVITE), which, send_on)
+
+    @precondition(lambda self: self.peers.asked(Purpose.INVITE))
     @rule(which=WHICH, transport=st.booleans(), really=RARELY)
     def a_phone_cannot_be_called(self, which: int, transport: bool, really: bool) -> None:
         if really:

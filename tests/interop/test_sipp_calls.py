@@ -53,9 +53,9 @@ class Stand:
         """What leads to that trunk."""
         return f"70{TRANSPORTS.index(transport)}"
 
-    def sipp(self, directory: Path, scenario: Scenario, transport: str) -> SippTrunk:
-        host, port = self.hosts[transport], self.ports[transport]
-        return SippTrunk(directory, scenario, host, port, self.gateway.setup.sip_port, transport=transport)
+    def sipp(self, directory: Path, scenario: Scenario, transport: str, *, patient: bool) -> SippTrunk:
+        host, port, gateway = self.hosts[transport], self.ports[transport], self.gateway.setup.sip_port
+        return SippTrunk(directory, scenario, host, port, gateway, transport=transport, patient=patient)
 
     def called(
         self,
@@ -63,8 +63,14 @@ class Stand:
         scenario: Scenario,
         transport: str,
         talk: Callable[[BrowserCall], Awaitable[None]],
+        *,
+        patient: bool = False,
     ) -> Record:
-        """The browser calls SIPp and goes on as `talk` says; gives the final record of the call."""
+        """The browser calls SIPp and goes on as `talk` says; gives the final record of the call.
+
+        Args:
+            patient: it is silent for so long that it is asked whether it is there.
+        """
 
         async def play() -> None:
             browser = await ScriptedBrowser(self.gateway.setup.origin).sign_in()
@@ -73,7 +79,7 @@ class Stand:
             finally:
                 await browser.close()
 
-        with self.sipp(directory, scenario, transport):
+        with self.sipp(directory, scenario, transport, patient=patient):
             self.loop.run(play())
         return self._final()
 
@@ -89,7 +95,7 @@ class Stand:
         async def play() -> None:
             browser = await ScriptedBrowser(self.gateway.setup.origin).sign_in()
             try:
-                with self.sipp(directory, scenario, transport) as trunk:
+                with self.sipp(directory, scenario, transport, patient=False) as trunk:
                     async with asyncio.timeout(10):
                         call = await browser.incoming.get()
                     await talk(call)
@@ -228,11 +234,37 @@ def test_the_gateway_refreshes_half_way_by_what_the_trunk_takes(
     else:
         trunk.says(200, sdp(), *timer).gets("ACK")
     trunk.asks("BYE").gets(200)
-    assert stand.called(tmp_path, trunk, transport, refreshed)["termination"] == "hangup-trunk"
+    assert stand.called(tmp_path, trunk, transport, refreshed, patient=True)["termination"] == "hangup-trunk"
 
 
 @pytest.mark.slow
 def test_a_trunk_that_promised_to_refresh_and_does_not_has_ended_the_call(stand: Stand, tmp_path: Path) -> None:
     trunk = Scenario().gets("INVITE").says(200, sdp(), "Session-Expires: 90;refresher=uas", "Require: timer")
     trunk.gets("ACK").gets("BYE", has="Reason: SIP;cause=408", within=70).says(200)
-    assert stand.called(tmp_path, trunk, "udp", refreshed)["termination"] == "session-expired"
+    assert stand.called(tmp_path, trunk, "udp", refreshed, patient=True)["termination"] == "session-expired"
+
+
+# Redirections
+
+
+@BOTH
+def test_a_trunk_sends_the_call_on_inside_itself(stand: Stand, tmp_path: Path, transport: str) -> None:
+    number = stand.number(transport)
+    trunk = Scenario().gets("INVITE")
+    trunk.says(302, "", f"Contact: <sip:{number}@[local_ip]:[local_port];user=phone>", contact=False).gets("ACK")
+    trunk.gets("INVITE", has=f"INVITE sip:{number}@.*;user=phone SIP").says(200, sdp()).gets("ACK").gets("BYE").says(
+        200
+    )
+    assert stand.called(tmp_path, trunk, transport, answered_and_hung_up)["termination"] == "hangup-browser"
+
+
+async def refused(call: BrowserCall) -> None:
+    response = await call.final()
+    assert response.status == 480, response.status
+
+
+@BOTH
+def test_a_trunk_sends_no_call_out_of_itself(stand: Stand, tmp_path: Path, transport: str) -> None:
+    trunk = Scenario().gets("INVITE")
+    trunk.says(302, "", f"Contact: <sip:{stand.number(transport)}@192.0.2.1>", contact=False).gets("ACK")
+    assert stand.called(tmp_path, trunk, transport, refused)["termination"] == "redirect-refused"

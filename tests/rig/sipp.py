@@ -115,7 +115,7 @@ class Scenario:
         self._steps.append(f'<recv {kind}{flags} timeout="{1000 * within}"><action>{"".join(actions)}</action></recv>')
         return self
 
-    def says(self, status: int, body: str = "", *more: str, to: str = "") -> Self:
+    def says(self, status: int, body: str = "", *more: str, to: str = "", contact: bool = True) -> Self:
         """Answer the request that came last, or the one kept under a name."""
         kept = to or self._open
         via, from_, to_, cseq = (f"[${self._variable(kept, name)}]" for name in KEPT)
@@ -127,7 +127,7 @@ class Scenario:
             f"To:{to_}{tag}",
             "Call-ID: [call_id]",
             f"CSeq:{cseq}",
-            "Contact: <sip:sipp@[local_ip]:[local_port];transport=[transport]>",
+            *(["Contact: <sip:sipp@[local_ip]:[local_port];transport=[transport]>"] if contact else []),
             *more,
         ]
         return self._send(lines, body)
@@ -189,10 +189,22 @@ class Scenario:
 
 
 class SippTrunk:
-    """One SIPp process that plays a scenario once."""
+    """One SIPp process that plays a scenario once.
+
+    Args:
+        patient: OPTIONS and UPDATE that its scenario does not have are answered 200.
+    """
 
     def __init__(
-        self, directory: Path, scenario: Scenario, host: str, port: int, gateway: int, *, transport: str = "udp"
+        self,
+        directory: Path,
+        scenario: Scenario,
+        host: str,
+        port: int,
+        gateway: int,
+        *,
+        transport: str = "udp",
+        patient: bool = False,
     ) -> None:
         self._directory, self._port, self._transport = directory, port, transport
         self._is_called = scenario.is_called
@@ -209,6 +221,7 @@ class SippTrunk:
             "-error_file",
             "errors.log",
         ]
+        self._command += ["-aa"] if patient else []
         self._command += ["-trace_msg", "-message_file", "messages.log"]
         self._process: subprocess.Popen[bytes] | None = None
 

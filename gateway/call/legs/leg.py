@@ -21,6 +21,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call.legs.agreed import AgreedMedia, Will
 from gateway.call.legs.party import Party
+from gateway.call.legs.redirects import Redirects
 from gateway.call.legs.terms import Terms
 from gateway.call.legs.told import Told
 from gateway.call.legs.user_agent import UserAgent
@@ -106,6 +107,9 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
         default_factory=lambda: deque(maxlen=MAX_VECTORS), init=False, repr=False, compare=False
     )
 
+    redirects: Redirects = field(default_factory=Redirects, repr=False)
+    """Where its INVITE was sent on to."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.talk = Negotiation(owns_call_id=not self.is_caller)
@@ -114,6 +118,14 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     def trunk_name(self) -> str:
         """The trunk it goes over, "" for none."""
         return ""
+
+    def is_named(self, host: str) -> bool:
+        """Whether this host is the peer itself, by the name it is configured with."""
+        return False
+
+    def is_own_host(self, host: str) -> bool:
+        """Whether this host is the peer's own, as far as it is known which are."""
+        return False
 
     @property
     def agreed(self) -> M | None:

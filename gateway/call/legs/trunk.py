@@ -111,6 +111,14 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
     def trunk_name(self) -> str:
         return self.trunk_id
 
+    def is_named(self, host: str) -> bool:
+        return self.trunk is not None and host.lower() == self.trunk.target.host.lower()
+
+    def is_own_host(self, host: str) -> bool:
+        """Its target, a name of its certificate where there is one, the address it is at, or one of its networks."""
+        names = self.trunk.tls_names if self.trunk is not None and self.founding.is_secure else ()
+        return self.is_named(host) or host.lower() in names or self.may_send_to(host)
+
     @property
     def media_networks(self) -> tuple[Network, ...]:
         """Where a name of its media may lead to."""

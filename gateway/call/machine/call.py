@@ -33,6 +33,7 @@ from gateway.call.machine import (
     names,
     outcomes,
     proof,
+    redirecting,
     refreshing,
     reliable,
     replacing,
@@ -70,6 +71,7 @@ from gateway.call.machine.events import (
     TimerFired,
     TrunkConnected,
     TrunkFailed,
+    TrunkReached,
     TrunkSilent,
 )
 from gateway.call.machine.state import CallState
@@ -224,6 +226,7 @@ _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     Replacing: replacing.asked,
     TrunkConnected: locate.trunk_connected,
     TrunkFailed: locate.trunk_failed,
+    TrunkReached: redirecting.reached,
     TrunkSilent: _trunk_silent,
     DtlsConnected: keying.connected,
     DtlsFailed: keying.failed,

@@ -11,7 +11,7 @@ from enum import StrEnum
 from gateway.base.counters import Counter
 from gateway.base.keying import DtlsRole
 from gateway.base.termination import Termination
-from gateway.base.values import NO_LEG, LegId
+from gateway.base.values import NO_LEG, HostPort, LegId
 from gateway.media.relay_commands import CloseLeg, LegCommand, OpenLeg
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.flow import Flow
@@ -138,6 +138,17 @@ class ConnectTrunk:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachTrunk:
+    """Get a connection to another place of a trunk, over the same transport; answered by `TrunkReached`."""
+
+    leg: LegId
+    trunk: str
+    flow: Flow
+    """The one there is."""
+    place: HostPort
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeTrunk:
     """Ask whether the trunk is there at all; answered by `TrunkSilent` if not."""
 
@@ -221,6 +232,7 @@ Effect = (
     | FindDialog
     | TakeOver
     | ConnectTrunk
+    | ReachTrunk
     | ProbeTrunk
     | Relay
     | StartDtls

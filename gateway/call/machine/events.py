@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.termination import Termination
-from gateway.base.values import NO_LEG, LegId
+from gateway.base.values import NO_LEG, HostPort, LegId
 from gateway.call.legs.leg import Leg
 from gateway.call.machine.effects import Timer
 from gateway.location.devices import Device
@@ -111,6 +111,15 @@ class TrunkConnected:
     flow: Flow
     down: bool = False
     """It did not answer when it was asked last: it is tried for a short time only."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkReached:
+    """There is a connection to the place the trunk has sent us to, or none."""
+
+    leg: LegId
+    place: HostPort
+    flow: Flow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +278,7 @@ Event = (
     | Located
     | TrunkConnected
     | TrunkFailed
+    | TrunkReached
     | TrunkSilent
     | DtlsConnected
     | DtlsFailed

@@ -14,6 +14,7 @@ from gateway.call.machine import (
     flows,
     forks,
     invite,
+    redirecting,
     refreshing,
     reliable,
     report,
@@ -156,10 +157,16 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
         call.count(leg.talk.refused())
         invite.send(call, leg)
         return
+    if redirecting.followed(call, leg, response, is_spoken=status in SPOKEN):
+        return
     if status in RETRY_STATUSES and leg.insisted_on_keys:
         why = Termination.ENCRYPTION_REQUIRED
         security.violation(call, leg, (Code.MEDIA_PLAIN_RTP,), why)
         invite.lose(call, leg, Refused(488, why, reasons), spoken=True)
+        return
+    sent_on = redirecting.refusal(leg, status)
+    if sent_on is not None:
+        invite.lose(call, leg, sent_on)
         return
     termination, told = causes.of_refusal(status, reasons, person=leg.habits.is_person)
     spoken = status in SPOKEN and termination.party is not Party.TRUNK

@@ -99,6 +99,7 @@ class CallRunner:
             fx.Locate: seeker.locate,
             fx.ConnectTrunk: seeker.connect,
             fx.ResolveNames: seeker.resolve,
+            fx.ReachTrunk: seeker.reach,
             fx.ProbeTrunk: seeker.probe,
             fx.FindDialog: handover.find,
             fx.TakeOver: handover.take,

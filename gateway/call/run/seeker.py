@@ -42,6 +42,10 @@ class Seeker:
         """A connection to a trunk: `TrunkConnected` or `TrunkFailed`."""
         self._runner.spawn(self._connect(effect.leg, effect.trunk))
 
+    def reach(self, effect: fx.ReachTrunk) -> None:
+        """A connection to another place of a trunk: `TrunkReached`."""
+        self._runner.spawn(self._reach(effect))
+
     def probe(self, effect: fx.ProbeTrunk) -> None:
         """Whether a trunk answers at all: `TrunkSilent` if not."""
         self._runner.spawn(self._probe(effect.leg, effect.trunk))
@@ -64,6 +68,16 @@ class Seeker:
         else:
             record_peer(self._services, self._index, trunk, flow)
             self._runner.feed(events.TrunkConnected(leg, flow, down))
+
+    async def _reach(self, effect: fx.ReachTrunk) -> None:
+        flow: Flow | None = None
+        try:
+            flow = await self._services.sip.reconnect(effect.trunk, effect.flow, effect.place)
+        except TransportError as error:
+            log.warning("call=%s trunk=%s cannot be followed: %s", self._runner.id, effect.trunk, error.why)
+        else:
+            record_peer(self._services, self._index, effect.trunk, flow)
+        self._runner.feed(events.TrunkReached(effect.leg, effect.place, flow))
 
     async def _probe(self, leg: LegId, trunk: str) -> None:
         if not await self._probes.answers(trunk):

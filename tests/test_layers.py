@@ -22,6 +22,7 @@ DOORS = {
     "registration.leaving": "has tasks",
     "registration.link": "asks, and waits",
     "registration.relay": "has tasks",
+    "registration.verdicts": "waits for the store",
     "run.asked": "tells runners",
     "run.clocks": "has timers",
     "run.comeback": "stands between the registrar and the runners",

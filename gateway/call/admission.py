@@ -121,13 +121,10 @@ class Admission:
         plan, registrar = _plan_outbound(event.request, user, site), self._registrar
         if registrar is None:
             return plan
-        targets = (
-            replace(target, relayed=registrar.relayed(event, target.trunk.name))
-            if isinstance(target, TrunkTarget)
-            else target
-            for target in plan.targets
-        )
-        return replace(plan, targets=tuple(targets))
+        try:
+            return replace(plan, targets=tuple(_relayed(target, event, registrar) for target in plan.targets))
+        except SipError:
+            return replace(plan, targets=(), refused=Termination.NO_ROUTE)
 
     def _inbound(self, event: RequestReceived, site: Site) -> Plan:
         """A trunk calls: one registered place, or a number."""
@@ -216,6 +213,13 @@ class Admission:
             dialled=_typed(event.request),
             max_forwards=_hops(event.request),
         )
+
+
+def _relayed(target: Target, event: RequestReceived, registrar: Registrar) -> Target:
+    """A target as the browser calls it: a registrar gets what its digest covers as it came."""
+    if not isinstance(target, TrunkTarget):
+        return target
+    return replace(target, relayed=registrar.relayed(event, target.trunk.name))
 
 
 def _plan_outbound(request: Request, user: str, site: Site) -> Plan:

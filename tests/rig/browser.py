@@ -64,7 +64,8 @@ class ScriptedBrowser:
         response = await self.exchange("REGISTER", f"sip:{REALM}", call_id, 1, f"<{aor}>;tag={tag}", f"<{aor}>", common)
         if response.status != 401:
             return response
-        challenge = next(c for c in response.headers.get_all("WWW-Authenticate") if "MD5" in c)
+        challenges = response.headers.get_all("WWW-Authenticate")
+        challenge = next((c for c in challenges if "MD5" in c), challenges[-1])
         self.authorizations.append(self._authorization(challenge))
         headers = [*common, ("Authorization", self.authorizations[-1])]
         return await self.exchange("REGISTER", f"sip:{REALM}", call_id, 2, f"<{aor}>;tag={tag}", f"<{aor}>", headers)

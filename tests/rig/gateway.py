@@ -58,6 +58,8 @@ class GatewaySetup:
     overrides: dict[str, Any] = field(default_factory=dict)
     reconnect_seconds: int = 0
     """How long calls wait for browsers that lost their connection: by default a browser that is gone is gone."""
+    registration: dict[str, Any] = field(default_factory=dict)
+    """The PBX registers the browsers: there is no users file then."""
     workers: int = 1
     trunk_ports: int = 200
     log_level: str = "DEBUG"
@@ -145,6 +147,9 @@ class GatewaySetup:
             "trunks": self.trunks,
             "log_level": self.log_level,
         }
+        if self.registration:
+            document = {key: value for key, value in document.items() if key != "users"}
+            document["registration"] = self.registration
         limits = {"reconnect_seconds": self.reconnect_seconds, **self.overrides.get("limits", {})}
         return document | self.overrides | {"limits": limits}
 

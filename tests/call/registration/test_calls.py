@@ -333,3 +333,21 @@ async def test_a_call_to_a_number_with_our_mark_is_still_a_loop(page: RelayedPag
     looped = RequestReceived(event.key, event.request.with_added([(HOP_HEADER, mark)]), event.flow)
     assert await rings(reception, looped) == []
     assert reception.office.statuses(event.key) == [482]
+
+
+@pytest.mark.parametrize("uri", ["sip:600@evil.test", f"sip:600@{REALM};maddr=10.0.0.9", f"sip:600@{REALM};method=BYE"])
+async def test_a_request_uri_that_would_lead_the_pbx_elsewhere_is_no_route(page: RelayedPage, uri: str) -> None:
+    """It goes on as it came, so it must mean the PBX wherever it is read."""
+    request = page.invite("600")
+    key = "astray"
+    page.reception.office.request(type(request)("INVITE", uri, request.headers, request.body), key=key, flow=page.flow)
+    await page.reception.office.settle()
+    assert page.reception.office.statuses(key) == [404]
+    assert page.reception.invites == []
+
+
+async def test_a_telephone_number_as_tel_uri_goes_on_as_it_came(page: RelayedPage) -> None:
+    request = page.invite("600")
+    tel = type(request)("INVITE", "tel:+49-30-123", request.headers, request.body)
+    await page.reception.hears(tel, page.flow)
+    assert page.reception.invites[-1].uri == "tel:+49-30-123"

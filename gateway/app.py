@@ -6,14 +6,19 @@ import asyncio
 import contextlib
 import datetime
 import logging
+import os
 import resource
 import secrets
 import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from gateway import __version__
+from gateway.admin import place as admin_place
+from gateway.admin.desk import Desk
+from gateway.admin.server import AdminServer
 from gateway.audit import notices
 from gateway.audit.log import AuditLog
 from gateway.base.counters import Counter, Counters
@@ -118,6 +123,8 @@ class Gateway:
             gauges=self._gauges,
             limits=site.shares,
         )
+        self.desk = Desk(self.manager, self.endpoint, self.sites, time.monotonic, self.endpoint.tapped_by)
+        self.admin = AdminServer(admin_socket(loaded), self.desk.rows)
         self._audit_timer: asyncio.TimerHandle | None = None
         self._relay_watch: asyncio.Task[None] | None = None
         self._relay_totals: dict[str, float] = {}
@@ -185,10 +192,20 @@ class Gateway:
             await self.pool.start()
             await self.endpoint.start(site.listeners)
             await self.web.start()
+            await self._start_admin()
         except (GatewayError, OSError):
             await self.stop("start failed")
             raise
         self._relay_watch = asyncio.get_running_loop().create_task(self._watch_relay())
+
+    async def _start_admin(self) -> None:
+        """Open the admin socket; without one that was asked for there is no start, without the usual one there is."""
+        try:
+            await self.admin.start()
+        except ConfigError as error:
+            if self.sites.current.admin_socket is not None:
+                raise
+            log.warning("admin state=off reason=%s; `sip-gateway calls` and the like cannot ask", error.message)
 
     async def _watch_relay(self) -> None:
         """Keep at hand for `/metrics` what the workers dropped outside of calls; a scrape never waits for them."""
@@ -207,6 +224,7 @@ class Gateway:
             self._relay_watch.cancel()
             await asyncio.gather(self._relay_watch, return_exceptions=True)
             self._relay_watch = None
+        await self.admin.stop()
         await self.manager.stop()
         self.manager.sign_in.report(stopping=True)
         await self.endpoint.stop()  # before the web server, which would wait for its WebSockets
@@ -244,6 +262,14 @@ def own_places(site: Site) -> OwnPlaces:
     listeners = [site.listeners.web.address, *(listener.address for listener in site.listeners.sip)]
     bound += [Bound(place.host, range(place.port, place.port + 1)) for place in listeners]
     return OwnPlaces(tuple(bound), interfaces())
+
+
+def admin_socket(loaded: LoadedConfig) -> Path:
+    """Where administrators ask this gateway; named after its file, so that each gateway of a machine has its own."""
+    if loaded.site.admin_socket is not None:
+        return loaded.site.admin_socket
+    named = loaded.gateway.path if loaded.gateway is not None else Path(loaded.site.realm)
+    return admin_place.directory(os.environ, os.geteuid()) / admin_place.name(named)
 
 
 def stream_limits(shares: ConnectionShares) -> StreamLimits:

@@ -121,6 +121,8 @@ class Site:
     audit: AuditPlace
     registration: RegistrationRelay | None = None
     """Who registers browsers in our place; None: we do, by `users`."""
+    admin_socket: Path | None = None
+    """Where administrators ask; None: in the runtime directory."""
 
     def trunk(self, name: str) -> Trunk:
         """The trunk of that name; one that leads nowhere where a call has none."""

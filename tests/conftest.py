@@ -1,4 +1,5 @@
-"""Settings for every test: generated cases are few and the same each time, unless a run is meant to look elsewhere.
+"""Settings for every test: generated cases are few and the same each time, unless a run is meant to look elsewhere;
+gateways have their admin sockets in a directory of this run.
 
 `FUZZ_SECONDS` (set by `make fuzz`) makes hypothesis random and thorough and keeps its examples; otherwise a red test is
 red again.
@@ -9,6 +10,10 @@ processes side by side are then busy to the end (`.ci/test`).
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from itertools import chain, zip_longest
 
 import pytest
@@ -41,3 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _folder(name: str) -> str:
     """tests/FOLDER/... -> FOLDER."""
     return name.split("/")[1]
+
+
+if "RUNTIME_DIRECTORY" not in os.environ:
+    os.environ["RUNTIME_DIRECTORY"] = tempfile.mkdtemp(prefix="gateways-")
+    atexit.register(shutil.rmtree, os.environ["RUNTIME_DIRECTORY"], ignore_errors=True)

@@ -56,6 +56,7 @@ OTHER_DOORS = {
     "gateway.cli.output": "writes to the terminal",
     "gateway.cli.pictures": "draws on the terminal",
     "gateway.cli.report": "writes to the terminal",
+    "gateway.cli.running": "writes to the terminal",
     "gateway.config.certificates": "reads files",
     "gateway.config.document": "reads files",
     "gateway.config.references": "asks for files",

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.admin.lines import Ask
 from gateway.base.errors import ConfigError, ConfigErrors
+from gateway.cli import running
 from gateway.cli.output import Commands, FilePath, show, warn
 from gateway.config.load import LoadedConfig, load_config, read_config, read_dialplan, read_users
 
@@ -103,9 +105,13 @@ def demo(ctx: click.Context, /, directory: Path, port: int, address: str, origin
     ctx.exit(run_demo(DemoOptions(directory, port, address, origins), serve_file))
 
 
-@cli.group(cls=Commands)
-def users() -> None:
-    """Who may sign in from a browser."""
+@cli.group(cls=Commands, invoke_without_command=True)
+@running.asks
+@click.pass_context
+def users(ctx: click.Context, config: Path | None, socket_path: Path | None, as_json: bool) -> None:
+    """Who may sign in from a browser; without a command, who is signed in at the running gateway."""
+    if ctx.invoked_subcommand is None:
+        running.tell(Ask.USERS, config, socket_path, as_json)
 
 
 @users.command("add")
@@ -261,6 +267,10 @@ def reference() -> None:
     from gateway.config.reference import reference as text
 
     click.echo(text(), nl=False)
+
+
+for _command in running.COMMANDS:
+    cli.add_command(_command)
 
 
 def _wanted(choice: dict[str, str]) -> Wanted | None:

@@ -34,6 +34,14 @@ def _standard_error(text: Text) -> None:
     Console(stderr=True, highlight=False).print(text, soft_wrap=True)
 
 
+class ExitError(GatewayError):
+    """What a command could not do, with the exit code that says which kind of failure it was."""
+
+    def __init__(self, why: str, exit_code: int) -> None:
+        super().__init__(why)
+        self.exit_code = exit_code
+
+
 class Commands(click.Group):
     """A group whose commands may raise our errors: they are told, a mistake of the user's with exit code 2."""
 
@@ -45,7 +53,7 @@ class Commands(click.Group):
             ctx.exit(2)
         except GatewayError as error:
             _standard_error(Text.assemble(("error: ", "bold red"), str(error)))
-            ctx.exit(1)
+            ctx.exit(error.exit_code if isinstance(error, ExitError) else 1)
 
 
 class FilePath(click.Path):

@@ -43,6 +43,7 @@ def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan
         listeners=compile_listeners(config.listen),
         audit=compile_audit(config.audit),
         registration=compile_registration(config) if config.registration is not None else None,
+        admin_socket=config.admin.socket,
     )
 
 

@@ -146,6 +146,13 @@ def _formats_in(path: Path) -> Mapping[str, NumberFormat]:
     return number_formats(gateway.model) if gateway is not None else {}
 
 
+def read_admin_socket(path: Path) -> Path | None:
+    """The admin socket a gateway file names, None when it names none; nothing else of it is looked at."""
+    root = read_yaml(path)
+    admin = root.entries.get("admin") if isinstance(root, YamlMapping) else None
+    return _file_named(admin, path, "socket") if admin is not None else None
+
+
 def _file_named(root: Node, path: Path, key: str) -> Path | None:
     """The file a gateway file names under this key."""
     named = root.entries.get(key) if isinstance(root, YamlMapping) else None

@@ -15,6 +15,8 @@ from gateway.sip.grammar import DIGITS
 
 MAX_BINDINGS = 10
 """Contacts of one user. One more replaces the oldest: pages that are gone must not keep a new one out."""
+MAX_USER_AGENT = 128
+"""Characters kept of what a client calls itself."""
 MAX_Q_LENGTH = 5
 """Characters of a preference: `0.875` (RFC 3261 25.1, qvalue)."""
 
@@ -43,6 +45,8 @@ class Binding:
     """Of the REGISTER that wrote it: an older one of the same Call-ID changes nothing (RFC 3261 10.3 step 7)."""
     seconds: float
     """How long it lives, counted from when it was asked for: no two processes have the same clock."""
+    user_agent: str = ""
+    """What the client calls itself, for who looks after it; nothing depends on it."""
 
     @property
     def place(self) -> FlowName:

@@ -15,6 +15,15 @@ class Identities:
         """Flows that proved to be somebody."""
         return len(self._users)
 
+    def flows_of(self, user: str) -> list[int]:
+        """The numbers of the flows that proved to be this user."""
+        return [flow for flow, found in self._users.items() if found == user]
+
+    @property
+    def users(self) -> set[str]:
+        """Everybody who is signed in."""
+        return set(self._users.values())
+
     def user_of(self, flow: Flow) -> str | None:
         """The user this flow proved to be; None when it has not, or is gone."""
         return self._users.get(flow.id)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.base.errors import SipError
-from gateway.location.binding import MAX_BINDINGS, Binding
+from gateway.location.binding import MAX_BINDINGS, MAX_USER_AGENT, Binding
 from gateway.location.contacts import MAX_EXPIRES, MIN_EXPIRES, Wanted, listed, wanted
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
@@ -88,7 +88,8 @@ def _require_newer(request: Request, binding: Binding | None) -> None:
 
 def _bind(request: Request, flow: Flow, node: str, one: Wanted) -> Binding:
     granted = min(one.expires, MAX_EXPIRES)
-    return Binding(node, flow, one.contact, one.text, request.call_id, request.cseq.number, granted)
+    agent = (request.headers.get("User-Agent") or "")[:MAX_USER_AGENT]
+    return Binding(node, flow, one.contact, one.text, request.call_id, request.cseq.number, granted, agent)
 
 
 def _displaced(bindings: Sequence[Binding], bound: Sequence[Binding]) -> tuple[Binding, ...]:

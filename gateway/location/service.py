@@ -81,6 +81,14 @@ class Location:
             log.warning("user=%s cannot be located: %s", user, error)
             return ()
 
+    async def bindings(self, user: str) -> tuple[Binding, ...]:
+        """Everything that is bound for this user, in any process, in the order in which it came.
+
+        Raises:
+            StoreUnavailableError: the store cannot say.
+        """
+        return await self._asking.ask(self._store.lookup(user))
+
     def reachable(self, user: str, bindings: Iterable[Binding]) -> tuple[Binding, ...]:
         """Of what a store knows of a user, the connections that live here, as `locate` orders them.
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from gateway.base.buckets import Rate
 from gateway.base.errors import SipError
 from gateway.sip.flow import Flow
+from gateway.sip.message import Message
 
 TURN_SECONDS = 0.004
 """What one connection may take of the loop before others get their turn, less what its last message takes: no flow
@@ -72,6 +73,16 @@ class Channel(Protocol):
 
     def check_limits(self, now: float) -> None:
         """Cut the connection when it exceeds a time limit."""
+
+
+class Tap(Protocol):
+    """Somebody who looks at messages as they come and go, and changes nothing."""
+
+    def received(self, flow: Flow, message: Message, now: float) -> None:
+        """A message that could be read came in."""
+
+    def sent(self, flow: Flow, data: bytes, now: float) -> None:
+        """Octets of a message leave, for the first time or once more."""
 
 
 class Pump(Protocol):

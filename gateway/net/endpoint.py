@@ -20,7 +20,7 @@ from gateway.base.errors import ConfigError, SipError, TransportError
 from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
 from gateway.net.admission import Claim, TrunkSources
-from gateway.net.channel import Channel, StreamLimits
+from gateway.net.channel import Channel, StreamLimits, Tap
 from gateway.net.datagram import DatagramListener
 from gateway.net.datagram_rates import DatagramRates
 from gateway.net.dial import Dialer
@@ -85,6 +85,8 @@ class SipEndpoint:
         self._reviver = Reviver(self.connect)
         self.is_living: Callable[[str], bool] = _no_call
         """Whether a Call-ID is that of a call there is: what belongs to one is heard whatever the load."""
+        self._tap: Tap | None = None
+        self._opened_at: dict[int, float] = {}
         self._rates = DatagramRates(lambda call_id: self.is_living(call_id))
         self._flow_ids = itertools.count(1)
         self._datagrams: list[DatagramListener] = []
@@ -185,6 +187,19 @@ class SipEndpoint:
                     return listener.flow_to(address, trunk_name, self._others(trunk_name, address.host))
         raise TransportError(f"trunk {trunk_name}: no udp: listener can reach it")
 
+    def tapped_by(self, tap: Tap | None) -> None:
+        """Show somebody every message that comes and goes, or nobody any more."""
+        self._tap = tap
+
+    def flows_of(self, trunk: str) -> list[Flow]:
+        """The connections there are to and from a trunk."""
+        return [channel.flow for channel in self._channels.values() if channel.flow.may_be(trunk)]
+
+    @property
+    def opened_at(self) -> Mapping[int, float]:
+        """When each connection there is was opened, by the number of its flow."""
+        return self._opened_at
+
     def is_open(self, flow: Flow) -> bool:
         """Whether something sent on this flow has a chance to arrive; UDP flows do not end."""
         return not flow.is_reliable or flow.id in self._channels
@@ -250,6 +265,7 @@ class SipEndpoint:
         """A connection is ready to carry messages."""
         self._channels[channel.flow.id] = channel
         self._lent.opened(channel)
+        self._opened_at[channel.flow.id] = self.now()
         if self._stopping:
             channel.abort()
         self._arm()
@@ -259,6 +275,7 @@ class SipEndpoint:
         if self._channels.pop(channel.flow.id, None) is None:
             return
         self._lent.closed(channel.flow)
+        self._opened_at.pop(channel.flow.id, None)
         self._stack.flow_closed(channel.flow, self.now())
         self.on_flow_closed(channel.flow)
         if channel.is_dead and channel.flow.trunk is not None and not self._stopping:
@@ -291,6 +308,8 @@ class SipEndpoint:
             self.refuse(flow, data, error)
             return
         self._lent.heard(flow, message)
+        if self._tap is not None:
+            self._tap.received(flow, message, self.now())
         if self._may_begin(flow, message):
             self._stack.receive(flow, message, self.now())
         else:
@@ -364,6 +383,8 @@ class SipEndpoint:
         return True
 
     def _transmit(self, flow: Flow, data: bytes) -> None:
+        if self._tap is not None:
+            self._tap.sent(flow, data, self.now())
         if flow.transport == "udp":
             if listener := self._listener_of(flow):
                 listener.send(flow, data)

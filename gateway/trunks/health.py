@@ -21,11 +21,24 @@ JITTER = 0.2
 """By how much of itself a pause is longer or shorter, so that gateways do not all ask a PBX at the same moment."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of one trunk, with the seconds of the gateway's clock at which it came about."""
+
+    word: str
+    """`up`, `down`, or `unheard`: nothing came from it yet, and nothing was asked in vain."""
+    since: float | None
+    heard_at: float | None
+    """When the last message came from it, whatever it said."""
+
+
 @dataclass(slots=True)
 class _Known:
     failures: int = 0
     """Questions without an answer since the trunk was heard last; 0: up."""
     heard_at: float = float("-inf")
+    since: float | None = None
+    """When it came up or went down last; None: neither yet."""
 
 
 class TrunkHealth:
@@ -46,6 +59,8 @@ class TrunkHealth:
         """Something came from the trunk; True when it was down before."""
         known = self._of(trunk)
         was_down, known.failures, known.heard_at = known.failures > 0, 0, now
+        if was_down or known.since is None:
+            known.since = now
         return was_down
 
     def silent(self, trunk: str, asked_at: float) -> bool:
@@ -57,7 +72,15 @@ class TrunkHealth:
         if known.heard_at >= asked_at:
             return False
         known.failures += 1
+        if known.failures == 1:
+            known.since = asked_at
         return known.failures == 1
+
+    def standing(self, trunk: str) -> Standing:
+        """How it is with a trunk now."""
+        known = self._known.get(trunk, _Known())
+        word = "down" if known.failures else "unheard" if known.since is None else "up"
+        return Standing(word, known.since, known.heard_at if known.heard_at > float("-inf") else None)
 
     def pause(self, trunk: str, lot: float) -> float:
         """Seconds until the trunk is asked again; `lot` is drawn from 0 to 1."""

@@ -86,7 +86,7 @@ class Call:
 
     def open(self, now: float) -> list[Effect]:
         """The INVITE is somebody's: from here on there is one call.start and there will be one call.final."""
-        self.state.now = now
+        self.state.now = self.state.began_at = now
         self.state.emit(security.start_record(self.state))
         return self._drain()
 

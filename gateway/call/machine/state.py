@@ -142,6 +142,8 @@ class CallState:
     """What was said already of messages over weaker flows: each kind once, see `flows`."""
     relay_knows: dict[tuple[type[LegCommand], LegId], LegCommand] = field(default_factory=dict)
     """The last command of each kind for each leg."""
+    began_at: float | None = None
+    """When its INVITE was taken."""
     answered_at: float | None = None
     now: float = 0.0
     out: list[Effect] = field(default_factory=list)

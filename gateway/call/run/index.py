@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ class CallIndex:
         self.call_ids: dict[str, CallRunner] = {}
         """The Call-IDs of all legs of every call."""
         self.runners: dict[CallRunner, Entries] = {}
+        self.ended: Counter[str] = Counter()
+        """Calls that are forgotten, by their trunk as records name it; as many names as there are trunks."""
         self.recorded_peers: set[int] = set()
         """Flows to trunks whose TLS peer is in the audit log; emptied as they close."""
 

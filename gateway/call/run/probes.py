@@ -12,7 +12,7 @@ from gateway.base.values import HostPort
 from gateway.call.run.services import Services
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request, Response
-from gateway.trunks.health import PROBE_SECONDS, TRY_SECONDS, TrunkHealth
+from gateway.trunks.health import PROBE_SECONDS, TRY_SECONDS, Standing, TrunkHealth
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,10 @@ class TrunkProbes:
     def is_down(self, trunk: str) -> bool:
         """Whether calls to this trunk are only tried."""
         return self._health.is_down(trunk)
+
+    def standing(self, trunk: str) -> Standing:
+        """What is known of a trunk, for who asks."""
+        return self._health.standing(trunk)
 
     async def connect(self, trunk: str) -> Flow:
         """A flow to the trunk; one that is down gets little time.

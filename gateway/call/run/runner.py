@@ -334,6 +334,7 @@ class CallRunner:
     def _forget(self, _effect: fx.Forget) -> None:
         self._clocks.clear_all()
         self._index.drop(self)
+        self._index.ended[self.state.trunk_id] += 1
         now = self._services.clock()
         for leg in self.state.legs.values():
             key, left = self._sender.invite_of(leg.id), leg.forks_until - now

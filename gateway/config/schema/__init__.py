@@ -8,7 +8,7 @@ told when its value is wrong.
 from __future__ import annotations
 
 from gateway.config.schema.dialplan import DialplanFile, Group, InboundRule, OutboundRule, Permission
-from gateway.config.schema.limits import Audit, Connections, Limits
+from gateway.config.schema.limits import Admin, Audit, Connections, Limits
 from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkMedia
 from gateway.config.schema.registration import PublicAddress, Registration
@@ -17,6 +17,7 @@ from gateway.config.schema.trunk import Trunk, TrunkAddresses, TrunkAuth, TrunkT
 from gateway.config.schema.users import User, UsersFile
 
 __all__ = [
+    "Admin",
     "Audit",
     "BrowserMedia",
     "Connections",

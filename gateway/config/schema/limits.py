@@ -21,6 +21,14 @@ class Audit(Model):
     """How much is buffered in memory while the log cannot be written."""
 
 
+class Admin(Model):
+    """How the running gateway is asked by `sip-gateway trunks`, `users`, `registrations`, `calls` and `trace`."""
+
+    socket: FilePath | None = None
+    """Unix socket for that, made with mode 0600; its directory must be writable for nobody else. Default: one in
+    `$RUNTIME_DIRECTORY`, else `/run/sip-gateway` for root, else `$XDG_RUNTIME_DIR/sip-gateway`."""
+
+
 class Connections(Model):
     """Shares of connections: whoever fills one leaves the others alone. A source is an IPv4 address or an IPv6 /64."""
 

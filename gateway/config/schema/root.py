@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from gateway.config.scalars import FilePath, Host, Model, Name
-from gateway.config.schema.limits import Audit, Limits
+from gateway.config.schema.limits import Admin, Audit, Limits
 from gateway.config.schema.listen import Listen
 from gateway.config.schema.media import Media
 from gateway.config.schema.registration import Registration
@@ -33,6 +33,8 @@ class GatewayConfig(Model):
     """The dialplan file."""
     audit: Audit
     """The audit log."""
+    admin: Admin = Admin()
+    """The local socket for administrators."""
     limits: Limits = Limits()
     """Caps on what the gateway takes on."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

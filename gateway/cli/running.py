@@ -1,0 +1,126 @@
+"""The commands that ask a running gateway: what it knows of trunks, users and calls, and what is said in a call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from gateway.admin.lines import Ask
+from gateway.base.errors import ConfigError
+from gateway.cli import tables
+from gateway.cli.asking import ask, find_socket
+from gateway.cli.ladder import Ladder
+from gateway.cli.output import FilePath, show
+
+COLUMNS = {
+    Ask.TRUNKS: tables.TRUNKS,
+    Ask.USERS: tables.USERS,
+    Ask.REGISTRATIONS: tables.REGISTRATIONS,
+    Ask.CALLS: tables.CALLS,
+}
+NONE = {
+    Ask.TRUNKS: "no trunks are configured",
+    Ask.USERS: "nobody may sign in",
+    Ask.REGISTRATIONS: "nobody is registered",
+    Ask.CALLS: "no calls",
+}
+WHICH = (
+    click.option("-c", "--config", type=FilePath(), help="Of the gateway that runs with this file."),
+    click.option("--socket", "socket_path", type=FilePath(), help="Of the gateway with this admin socket."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object in a line, for other programs."),
+)
+"""Options of every command here; without the first two it is the only gateway of this machine."""
+
+
+def asks(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say which gateway is asked."""
+    for option in reversed(WHICH):
+        command = option(command)
+    return command
+
+
+def tell(what: Ask, config: Path | None, socket_path: Path | None, as_json: bool) -> None:
+    """Print one table of the running gateway."""
+    rows = ask(find_socket(config, socket_path), what)
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row))
+        return
+    found = list(rows)
+    if not found:
+        show(NONE[what])
+        return
+    console = Console(highlight=False)
+    console.print(tables.table(COLUMNS[what], found), no_wrap=False)
+
+
+def _command(what: Ask, words: str) -> click.Command:
+    return asks(click.command(what.value, help=words)(partial(tell, what)))  # type: ignore[return-value]
+
+
+@click.command("trace")
+@click.argument("call", metavar="[CALL]", default="")
+@click.option(
+    "--next", "next_of", metavar="NAME", default="", help="The next call of this trunk or user; * is anybody."
+)
+@click.option("--full", is_flag=True, help="Print each message too, without its secrets.")
+@asks
+def trace(call: str, next_of: str, full: bool, config: Path | None, socket_path: Path | None, as_json: bool) -> None:
+    """Show the SIP messages of one call as they come, until it ends or Ctrl-C.
+
+    CALL is the id that page and log say (c-81f00d2a), or its beginning. What came before the trace began is not
+    there: see `--next`. Keys, passwords, tokens and the digits people type are taken out before anything is kept.
+    """
+    if bool(call) == bool(next_of):
+        raise ConfigError("name one call, or --next with a trunk or a user", remedy="see sip-gateway calls")
+    wish = {"call": call} if call else {"next": next_of}
+    rows = ask(find_socket(config, socket_path), Ask.TRACE, waits=True, **wish)
+    try:
+        for line in _json(rows) if as_json else _drawn(rows, full):
+            show(line) if isinstance(line, Text) else click.echo(line)
+    except KeyboardInterrupt:
+        return
+
+
+def _json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        yield json.dumps(row)
+
+
+def _drawn(rows: Iterator[dict[str, Any]], full: bool) -> Iterator[Text]:
+    ladder = Ladder()
+    for row in rows:
+        event = row.get("event")
+        if event == "message":
+            yield from ladder.lines(row)
+            if full:
+                yield Text("\n".join(f"    {line}" for line in str(row.get("text", "")).split("\n")) + "\n", "dim")
+        else:
+            yield _told(event, row)
+
+
+def _told(event: object, row: dict[str, Any]) -> Text:
+    if event == "waiting":
+        return Text("waiting for the call", "dim")
+    if event == "dropped":
+        return Text(f"{row.get('messages')} messages are missing: they came faster than they were read", "yellow")
+    if event == "ended":
+        return Text(f"call {row.get('id')} is over: {row.get('reason', 'forgotten')}")
+    return Text(
+        f"call {row.get('id')} {row.get('from')} -> {row.get('to')} over {row.get('trunk')}, {row.get('state')}"
+    )
+
+
+COMMANDS: tuple[click.Command, ...] = (
+    _command(Ask.TRUNKS, "Show the trunks: which of them answer, how they are reached, how many calls go over them."),
+    _command(Ask.REGISTRATIONS, "Show where users are signed in: one line for each place that rings."),
+    _command(Ask.CALLS, "Show the calls there are, and how well each leg is protected."),
+    trace,
+)

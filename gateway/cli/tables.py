@@ -1,0 +1,129 @@
+"""What a running gateway shows, as tables for people. PURE but for rich: rows of JSON in, tables out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from gateway.base.grades import Grade
+
+Row = Mapping[str, Any]
+Cell = Callable[[Row], Text | str]
+
+STYLES = {
+    "up": "green",
+    "down": "bold red",
+    "registered": "green",
+    "connected": "yellow",
+    "established": "green",
+}
+"""Colours of states; a state that is not here has none."""
+
+
+def grade(name: str | None) -> Text:
+    """A grade: green from hop by hop on, red where others can listen."""
+    if not name:
+        return Text("-", "dim")
+    found = Grade.__members__.get(name)
+    good = found is not None and found >= Grade.HOP_BY_HOP
+    return Text(name, "green" if good else "yellow" if found == Grade.UNAUTHENTICATED else "red")
+
+
+def state(word: str) -> Text:
+    return Text(word, STYLES.get(word, ""))
+
+
+def age(seconds: float | None) -> str:
+    """`12s`, `4m05s`, `3h07m`, `2d04h`; `-` for never."""
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+
+
+def _text(name: str) -> Cell:
+    return lambda row: Text("-" if row.get(name) in (None, "") else str(row[name]))
+
+
+def _age(name: str) -> Cell:
+    return lambda row: age(row.get(name))
+
+
+def _state(row: Row) -> Text:
+    return state(str(row.get("state", "")))
+
+
+def _verified(row: Row) -> Text:
+    name = str(row.get("verified_name", ""))
+    return Text(name, "green") if name else Text("-", "dim")
+
+
+def _legs(row: Row) -> Text:
+    """Each leg in a line of its own: who is there, how well it is protected, and by what."""
+    lines = [_leg(leg) for leg in row.get("legs", ())]
+    return Text("\n").join(lines)
+
+
+def _leg(leg: Row) -> Text:
+    codes = " ".join(leg.get("codes", ()))
+    where = f"{leg['leg']} {leg['kind']} {leg['state']} "
+    return Text.assemble(where, grade(leg.get("grade")), " ", str(leg.get("protection", "")), (f" {codes}", "dim"))
+
+
+TRUNKS: tuple[tuple[str, Cell], ...] = (
+    ("Trunk", _text("trunk")),
+    ("State", _state),
+    ("Since", _age("since")),
+    ("Heard", _age("heard")),
+    ("Target", _text("target")),
+    ("Verified", _verified),
+    ("Security", _text("security")),
+    ("Calls", lambda row: f"{row.get('calls_live', 0)} of {row.get('calls_total', 0)}"),
+)
+USERS: tuple[tuple[str, Cell], ...] = (
+    ("User", _text("user")),
+    ("State", _state),
+    ("Bindings", _text("bindings")),
+    ("Connections", _text("connections")),
+    ("Calls", _text("calls_live")),
+)
+REGISTRATIONS: tuple[tuple[str, Cell], ...] = (
+    ("User", _text("user")),
+    ("From", lambda row: f"{row.get('transport', '')} {row.get('remote', '')}"),
+    ("Flow", _age("flow_age")),
+    ("Expires", _age("expires")),
+    ("User agent", _text("user_agent")),
+    ("Instance", _text("instance")),
+    ("Contact", _text("contact")),
+)
+CALLS: tuple[tuple[str, Cell], ...] = (
+    ("Call", _text("id")),
+    ("State", _state),
+    ("Age", _age("age")),
+    ("Talking", _age("talking")),
+    ("From", _text("from")),
+    ("To", _text("to")),
+    ("Trunk", _text("trunk")),
+    ("Grade", lambda row: grade(row.get("grade"))),
+    ("Legs", _legs),
+)
+
+
+def table(columns: Iterable[tuple[str, Cell]], rows: Iterable[Row]) -> Table:
+    """The rows under these columns."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    chosen = list(columns)
+    for name, _ in chosen:
+        made.add_column(name, overflow="fold")
+    for row in rows:
+        made.add_row(*(cell(row) for _, cell in chosen))
+    return made

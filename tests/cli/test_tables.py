@@ -1,0 +1,58 @@
+"""Tables of a running gateway: ages a person reads at a glance, grades in the colour of what they mean."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from gateway.cli import tables
+
+
+def printed(columns: tuple[tuple[str, tables.Cell], ...], *rows: tables.Row) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(tables.table(columns, rows))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, "-"), (0, "0s"), (59.9, "59s"), (60, "1m00s"), (3599, "59m59s"), (3600, "1h00m"), (90000, "1d01h")],
+)
+def test_an_age_in_two_units(seconds: float | None, words: str) -> None:
+    assert tables.age(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "style"),
+    [
+        ("END_TO_END", "green"),
+        ("HOP_BY_HOP", "green"),
+        ("UNAUTHENTICATED", "yellow"),
+        ("PARTIAL", "red"),
+        ("CLEARTEXT", "red"),
+        ("SOMETHING_NEW", "red"),
+        (None, "dim"),
+    ],
+)
+def test_a_grade_is_green_only_where_nobody_else_can_listen(name: str | None, style: str) -> None:
+    assert str(tables.grade(name).style) == style
+
+
+def test_what_is_missing_is_a_dash_and_nothing_is_a_number() -> None:
+    line = printed(tables.USERS, {"user": "alice", "state": "away", "bindings": 0}).splitlines()[1]
+    assert line.split() == ["alice", "away", "0", "-", "-"]
+
+
+def test_each_leg_of_a_call_has_its_line_with_grade_and_codes() -> None:
+    leg = {"kind": "trunk", "state": "confirmed", "grade": "CLEARTEXT", "codes": ["media.plain_rtp"]}
+    row = {"id": "c-1", "state": "established", "legs": [{**leg, "leg": 1}, {**leg, "leg": 2, "grade": None}]}
+    text = printed(tables.CALLS, row)
+    assert "1 trunk confirmed CLEARTEXT  media.plain_rtp" in text
+    assert "2 trunk confirmed -" in text
+
+
+def test_markup_in_a_name_means_nothing() -> None:
+    assert "[red]x[/red]" in printed(tables.USERS, {"user": "[red]x[/red]", "state": ""})

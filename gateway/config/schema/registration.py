@@ -13,7 +13,9 @@ class PublicAddress(Model):
     """Where somebody else reaches this gateway, written `host:port`; the host may be a name."""
 
     host: Host
+    """Domain name or address."""
     port: Port
+    """Port, after the last colon."""
 
     @model_validator(mode="before")
     @classmethod

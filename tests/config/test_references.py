@@ -221,8 +221,9 @@ def test_a_user_name_nobody_could_dial_is_told(files: Files) -> None:
 def test_an_emergency_number_without_a_trunk_is_a_warning(files: Files) -> None:
     files.dialplan = files.dialplan.replace("emergency_trunks: [carrier]\n", "")
     (warning,) = load(files).warnings
-    assert "999" in warning
-    assert "112" not in warning
+    numbers = warning.partition("numbers ")[2]  # the directory of the test may have any number in its name
+    assert "999" in numbers
+    assert "112" not in numbers
 
 
 def test_an_inbound_rule_for_a_trunk_that_cannot_call_in_is_a_warning(files: Files) -> None:

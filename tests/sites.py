@@ -10,9 +10,10 @@ from gateway.media.places import TrunkPlace
 from gateway.site import Listeners, Site, WebListener
 from gateway.trunks.model import Trunk
 
+REALM = "example.test"
 TRUNK_PLACE = TrunkPlace("127.0.0.1")
 FILES: Mapping[str, object] = {
-    "realm": "example.test",
+    "realm": REALM,
     "listen": {
         "web": {"address": "127.0.0.1:8443", "origins": ["https://example.test"]},
         "sip": ["udp:127.0.0.1:5060"],
@@ -30,7 +31,7 @@ FILES: Mapping[str, object] = {
 
 def made_trunk(target: str, *, name: str = "pbx", **settings: object) -> Trunk:
     """A trunk with these keys of its section."""
-    return compile_trunk(name, schema.Trunk.model_validate({"target": target, **settings}), TRUNK_PLACE)
+    return compile_trunk(name, schema.Trunk.model_validate({"target": target, **settings}), TRUNK_PLACE, REALM)
 
 
 def made_site(plan: Mapping[str, object] | None = None, *, people: Iterable[str] = (), **settings: object) -> Site:

@@ -36,6 +36,7 @@ DOORS = {
     "run.sender": "sends",
     "run.services": "names what has I/O",
     "sign_in": "writes to the audit log",
+    "trunk_identity": "writes to the audit log",
 }
 """Modules of `gateway.call` that are meant to touch the world, or stand between it and the machine, with the reason."""
 
@@ -59,6 +60,7 @@ OTHER_DOORS = {
     "gateway.cli.running": "writes to the terminal",
     "gateway.config.certificates": "reads files",
     "gateway.config.document": "reads files",
+    "gateway.config.inbound": "tells mistakes of files",
     "gateway.config.references": "asks for files",
     "gateway.config.registrar": "tells mistakes of files",
     "gateway.config.yaml": "reads files",
@@ -69,7 +71,7 @@ OTHER_DOORS = {
 }
 """Modules elsewhere that import nothing forbidden themselves and are not PURE all the same, with the reason."""
 
-BEGINNERS = {"admission", "manager", "registration.relay", "run.probes", "sign_in"}
+BEGINNERS = {"admission", "manager", "registration.relay", "run.probes", "sign_in", "trunk_identity"}
 """Modules of `gateway.call` that may look at the site there is now: what they begin keeps it."""
 
 

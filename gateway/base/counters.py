@@ -35,6 +35,7 @@ class Counter(StrEnum):
     SIP_TOO_FAST = "sip_too_fast"
     AUTH_FAILED = "auth_failed"
     AUTH_DELAYED = "auth_delayed"
+    TRUNK_UNPROVED = "trunk_unproved"
     FLOWS_LOST = "flows_lost"
     FLOWS_MOVED = "flows_moved"
     LOCATION_FAILED = "location_failed"

@@ -18,7 +18,7 @@ from gateway.base.counters import Counter
 from gateway.base.errors import GatewayError, SipError
 from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
-from gateway.base.values import CALLER
+from gateway.base.values import CALLER, Secret
 from gateway.call import demands
 from gateway.call.admission import Admission
 from gateway.call.legs.user_agent import ALLOW
@@ -33,6 +33,7 @@ from gateway.call.run.index import CallIndex
 from gateway.call.run.probes import TrunkProbes
 from gateway.call.run.services import Services
 from gateway.call.sign_in import Answer, SignIn
+from gateway.call.trunk_identity import TrunkIdentity
 from gateway.location.service import Location
 from gateway.location.store import MemoryStore
 from gateway.sip.auth import DigestServer
@@ -68,6 +69,8 @@ CALLER_SECONDS = 600.0
 MAX_CALLERS = 256
 """Such peers remembered; the one that was recorded longest ago gives way."""
 TAG_LENGTH = 10
+KEY_LENGTH = 32
+"""Octets of the key under the nonces that trunks get."""
 
 
 class CallManager:
@@ -84,6 +87,8 @@ class CallManager:
             counters=services.counters,
         )
         self.sign_in = SignIn(services, digest, self.location.identities)
+        proofs = DigestServer(services.sites.current.realm, Secret(services.new_key(KEY_LENGTH)), services.tokens)
+        self._trunk_identity = TrunkIdentity(services, proofs, self.sign_in)
         self.index = CallIndex(services.agent)
         self._comeback = Comeback(self.index, self.location.devices)
         self.location.on_bound = self._comeback.bound
@@ -223,7 +228,7 @@ class CallManager:
         if event.request.to.tag is not None:
             self._in_dialog(event)
         elif event.flow.trunk is not None:
-            self._serve(event, "")
+            self._from_trunk(event)
         else:
             self._from_browser(event)
 
@@ -243,6 +248,17 @@ class CallManager:
             runner.feed(events.FlowRefused(leg, flow, request.method, "from elsewhere", 481))
         elif understood := self._understood(event):
             runner.feed(events.RequestIn(leg, event.key, understood.request, flow))
+
+    def _from_trunk(self, event: RequestReceived) -> None:
+        """What begins something must be a trunk's that has proved it; several may share the address it came from."""
+        found, flow = self._trunk_identity.trunk_of(event), event.flow
+        if isinstance(found, Answer):
+            self._answer(event, found.status, found.headers)
+        elif found == flow.trunk:
+            self._serve(event, "")
+        else:
+            others = (flow.also | {flow.trunk or found}) - {found}
+            self._serve(replace(event, flow=replace(flow, trunk=found, also=others)), "")
 
     def _from_browser(self, event: RequestReceived) -> None:
         """Every method is authenticated first (CVE-2021-37624, CVE-2021-41157)."""

@@ -87,6 +87,13 @@ class SignIn:
         """Credentials came too soon after others, and were not looked at."""
         self._failed(event, AuthOutcome(None, False, TOO_SOON, claimed, refused=True), self._services.clock())
 
+    def unproved(self, event: RequestReceived, reason: str) -> None:
+        """Somebody asks for something without the proof that is needed, and has claimed no name."""
+        now, flow = self._services.clock(), event.flow
+        told = self._report.note(Failure(flow.remote, flow.transport, "", reason, event.request.method), now)
+        if told is not None:
+            self._services.audit.write(told)
+
     def proved(self, event: RequestReceived, user: str, claimed: str = "") -> None:
         """Credentials were right, and the connection is this user's.
 

@@ -138,7 +138,17 @@ def _calls_in(policy: EffectivePolicy, trunk: Trunk) -> str:
     if not trunk.networks:
         return "none: the trunk has no networks"
     kind = "encrypted or plain, keyed when offered" if policy.rules.accepts_plain else "encrypted offers only"
-    return f"from {', '.join(map(str, trunk.networks))}; {kind}"
+    return f"from {', '.join(map(str, trunk.networks))}{_proved_by(trunk)}; {kind}"
+
+
+def _proved_by(trunk: Trunk) -> str:
+    """What it must prove besides."""
+    inbound = trunk.inbound
+    if inbound is None:
+        return ""
+    proofs = ["its certificate"] if inbound.certificate else []
+    proofs += [f"the password of {inbound.user}"] if inbound.credentials is not None else []
+    return f", by {(' or ' if inbound.any_is_enough else ' and ').join(proofs)}"
 
 
 def _address(host: str, port: int) -> str:

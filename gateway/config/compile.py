@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from gateway.audit.place import MEBIBYTE, AuditPlace
 from gateway.base.keying import Setup
-from gateway.base.values import HostPort
+from gateway.base.values import HostPort, Secret
 from gateway.config import schema
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.policy.book import PolicyBook
@@ -20,11 +20,11 @@ from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.groups import Group
 from gateway.routing.patterns import Pattern
 from gateway.routing.permissions import NumberClass, PermissionRule, Permissions
-from gateway.sip.auth import Credentials
+from gateway.sip.auth import Credentials, compute_ha1
 from gateway.sip.digest_client import Login
 from gateway.sip.uri import SipUri
 from gateway.site import CallLimits, ConnectionShares, Listeners, RegistrationRelay, SipListener, Site, WebListener
-from gateway.trunks.model import ListenerTls, Network, Trunk, TrunkTls
+from gateway.trunks.model import Inbound, ListenerTls, Network, Trunk, TrunkTls
 from gateway.trunks.target import TrunkTarget
 
 
@@ -33,7 +33,9 @@ def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan
     media = compile_media(config.media)
     return Site(
         realm=config.realm,
-        trunks=MappingProxyType({n: compile_trunk(n, trunk, media.trunk) for n, trunk in config.trunks.items()}),
+        trunks=MappingProxyType(
+            {n: compile_trunk(n, trunk, media.trunk, config.realm) for n, trunk in config.trunks.items()}
+        ),
         dialplan=compile_dialplan(dialplan, users.users, number_formats(config)),
         policies=PolicyBook.of({name: trunk.security for name, trunk in config.trunks.items()}),
         users=MappingProxyType({name: _credentials(user) for name, user in users.users.items()}),
@@ -47,8 +49,8 @@ def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan
     )
 
 
-def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace) -> Trunk:
-    """One trunk; `media` is the place of those that name none.
+def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str) -> Trunk:
+    """One trunk; `media` is the place of those that name none, `realm` is asked of those that sign in.
 
     Raises:
         ValueError: its target is none.
@@ -61,6 +63,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace) -> Trunk:
         display_name=trunk.display_name or "",
         security=trunk.security,
         networks=_networks(trunk.networks),
+        inbound=compile_inbound(trunk.inbound, realm) if trunk.inbound is not None else None,
         media_networks=_networks(trunk.media_networks),
         auth=compile_login(trunk.auth) if trunk.auth is not None else None,
         tls=compile_trunk_tls(trunk.tls),
@@ -77,6 +80,16 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace) -> Trunk:
 def compile_login(auth: schema.TrunkAuth) -> Login:
     """Who we are to a trunk."""
     return Login(auth.user, auth.password, auth.realm or "")
+
+
+def compile_inbound(inbound: schema.TrunkInbound, realm: str) -> Inbound:
+    """What a trunk proves itself by."""
+    credentials = None
+    if inbound.user is not None and inbound.password is not None:
+        password = inbound.password.reveal()
+        md5, sha256 = (Secret(compute_ha1(inbound.user, realm, password, name)) for name in ("MD5", "SHA-256"))
+        credentials = Credentials(realm, md5, sha256)
+    return Inbound(inbound.user or "", credentials, inbound.certificate, any_is_enough=inbound.require == "any")
 
 
 def compile_trunk_tls(tls: schema.TrunkTls) -> TrunkTls:

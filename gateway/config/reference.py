@@ -14,6 +14,7 @@ from gateway.config.scalars import (
     CountryCode,
     Dialled,
     DialPrefix,
+    DigestName,
     EmergencyNumber,
     FilePath,
     Host,
@@ -58,6 +59,7 @@ FILES: tuple[tuple[str, type[Model]], ...] = (
 SCALARS: dict[Any, str] = {
     CountryCode: "digits",
     Dialled: "number or pattern",
+    DigestName: "text",
     DialPrefix: "digits",
     EmergencyNumber: "number",
     FilePath: "path",

@@ -13,6 +13,7 @@ from gateway.config.certificates import Finding, KeyPair, check_ca, check_pair
 from gateway.config.compile import compile_dialplan, number_formats
 from gateway.config.dialplan_references import check_dialplan
 from gateway.config.document import Document
+from gateway.config.inbound import certificates_differ, check_inbound, told_apart_by_proof
 from gateway.config.registrar import check_registrar, warn_of_registrar
 from gateway.config.schema import DialplanFile, GatewayConfig, ListenTls, Trunk, UsersFile, Web
 from gateway.config.yaml import Location
@@ -44,6 +45,7 @@ def check_references(
         *_check_targets(gateway),
         *_check_codecs(gateway),
         *_check_trunk_networks(gateway),
+        *check_inbound(gateway),
         *_check_listeners(gateway),
         *_check_media_ports(gateway),
         *check_registrar(gateway, dialplan),
@@ -144,13 +146,14 @@ def _check_callback(gateway: Gateway, name: str, trunk: Trunk) -> Iterator[Confi
 
 
 _APART = (
-    "give each source to one trunk, or let the two differ in transport, or in tls.names with listen.tls.client_ca set"
+    "give each source to one trunk, or let the two differ in transport, in tls.names with listen.tls.client_ca set, or"
+    " in the user and password of `inbound` that both must prove"
 )
 """What can tell two trunks at one address apart when they call in."""
 
 
 def _told_apart(config: GatewayConfig, one: Trunk, other: Trunk) -> bool:
-    """Whether something besides the address says whose call it is: transport, or the name of a client certificate."""
+    """Whether something besides the address says whose call it is: transport, certificate or password."""
     try:
         transports = {TrunkTarget.parse(trunk.target).transport for trunk in (one, other)}
     except ValueError:
@@ -159,7 +162,8 @@ def _told_apart(config: GatewayConfig, one: Trunk, other: Trunk) -> bool:
         return True
     asked = config.listen.tls is not None and config.listen.tls.client_ca is not None
     names = [frozenset(name.lower() for name in _tls_names(trunk)) for trunk in (one, other)]
-    return transports == {"tls"} and asked and names[0].isdisjoint(names[1])
+    by_certificate = asked and certificates_differ(one, other, (names[0], names[1]))
+    return (transports == {"tls"} and by_certificate) or told_apart_by_proof(one, other, by_certificate=by_certificate)
 
 
 def _tls_names(trunk: Trunk) -> tuple[str, ...]:
@@ -315,7 +319,7 @@ def _silent_inbound(gateway: Gateway, dialplan: Plan) -> Iterator[str]:
 
 def _open_networks(gateway: Gateway) -> Iterator[str]:
     for name, trunk in gateway.model.trunks.items():
-        if any(ipaddress.ip_network(n).prefixlen == 0 for n in trunk.networks):
+        if trunk.inbound is None and any(ipaddress.ip_network(n).prefixlen == 0 for n in trunk.networks):
             yield str(gateway.error(("trunks", name, "networks"), "every address may call in as this trunk"))
 
 

@@ -28,6 +28,8 @@ MAX_DISPLAY_NAME = 64
 MAX_EMERGENCY_LENGTH = 8
 """An emergency number is short; a longer one here would be a way around policy."""
 
+MAX_DIGEST_NAME = 64
+"""Length of a user name a trunk signs in with."""
 SHA256_DIGITS = 64
 MAX_PINS = 16
 """Pins of one trunk: of the pair in use, of the next one, of each node of a carrier that has several."""
@@ -108,6 +110,18 @@ def _host(value: str) -> str:
     if not NAME_CHARACTERS.issuperset(value) or not value:
         raise ValueError("expected a domain name, for example pbx.example.com")
     return value.lower()
+
+
+def _digest_name(value: str) -> str:
+    """A user name as it stands between quotes in a header field, whole in logs."""
+    if (
+        not 0 < len(value) <= MAX_DIGEST_NAME
+        or not value.isascii()
+        or not value.isprintable()
+        or set('"\\') & set(value)
+    ):
+        raise ValueError(f'expected 1 to {MAX_DIGEST_NAME} printable ASCII characters, without " and \\')
+    return value
 
 
 def _tls_name(value: str) -> str:
@@ -195,6 +209,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 SecretText = Annotated[Secret[str], BeforeValidator(_secret)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Name = Annotated[str, AfterValidator(_name)]
+DigestName = Annotated[str, AfterValidator(_digest_name)]
 DisplayName = Annotated[str, AfterValidator(_display_name)]
 Host = Annotated[str, AfterValidator(_host)]
 TlsName = Annotated[str, AfterValidator(_tls_name)]

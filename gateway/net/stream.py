@@ -97,7 +97,7 @@ class StreamChannel(asyncio.Protocol):
     def _make_flow(self, transport: asyncio.Transport) -> Flow:
         host, port = (transport.get_extra_info("sockname") or ("", 0))[:2]
         ssl_object: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        trunk, tls = self._identify(ssl_object)
+        trunk, tls, proved = self._identify(ssl_object)
         return Flow(
             self._pump.next_flow_id(),
             "tcp" if ssl_object is None else "tls",
@@ -107,16 +107,18 @@ class StreamChannel(asyncio.Protocol):
             tls,
             self._initiated,
             frozenset(claim.trunk for claim in self._claims) - {trunk},
+            proved,
         )
 
-    def _identify(self, ssl_object: ssl.SSLObject | None) -> tuple[str, TlsInfo | None]:
+    def _identify(self, ssl_object: ssl.SSLObject | None) -> tuple[str, TlsInfo | None, frozenset[str]]:
         """Who of those it can be the peer is: the first whose name it proves, else the first (see `TrunkSources`)."""
         first = self._claims[0]
         if ssl_object is None:
-            return first.trunk, None
+            return first.trunk, None, frozenset()
         seen = {claim.trunk: inspect_peer(ssl_object, claim.expected) for claim in self._may_prove}
-        proved = next((trunk for trunk, info in seen.items() if info.verified), first.trunk)
-        return proved, seen[proved]
+        proved = [trunk for trunk, info in seen.items() if info.verified]
+        trunk = next(iter(proved), first.trunk)
+        return trunk, seen[trunk], frozenset(proved)
 
     @property
     def _may_prove(self) -> Sequence[Claim]:

@@ -222,6 +222,21 @@ class DigestServer:
             return AuthOutcome(None, True, "nonce expired, foreign or used", claimed)
         return AuthOutcome(answer.username, False, "")
 
+    def is_answered(self, request: Request) -> bool:
+        """Whether the request carries credentials for this realm, or what cannot be read as such."""
+        try:
+            return self._own_answer(request) is not None
+        except SipError:
+            return True
+
+    def has_asked(self, request: Request, flow_id: int) -> bool:
+        """Whether its credentials answer a challenge that was sent over this flow, however long ago."""
+        try:
+            answer = self._own_answer(request)
+        except SipError:
+            return False
+        return answer is not None and self._issued(answer.nonce, flow_id) is not None
+
     def _own_answer(self, request: Request) -> DigestAnswer | None:
         """The first credentials for this realm; those for other realms are somebody else's (RFC 3261 22.3)."""
         values = request.headers.get_all("Authorization") + request.headers.get_all("Proxy-Authorization")

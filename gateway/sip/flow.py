@@ -29,6 +29,8 @@ class Flow:
     """True when the gateway opened the connection."""
     also: frozenset[str] = frozenset()
     """Other trunks the same evidence fits: several may share one PBX, and only a dialog knows whose it is."""
+    proved: frozenset[str] = frozenset()
+    """Trunks for whose name the peer showed a certificate."""
 
     @property
     def is_reliable(self) -> bool:

@@ -11,6 +11,7 @@ from gateway.base.values import Secret
 from gateway.media.places import TrunkPlace
 from gateway.routing.e164 import NumberFormat
 from gateway.sdp.codecs import CODEC_NAMES
+from gateway.sip.auth import Credentials
 from gateway.sip.digest_client import Login
 from gateway.trunks.target import TrunkTarget
 
@@ -55,6 +56,19 @@ class ExpectedPeer:
     """False: a pinned certificate proves the first name, whatever it says."""
 
 
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What a trunk must prove to begin a call, besides that it is in its networks."""
+
+    user: str = ""
+    credentials: Credentials | None = None
+    """Of `user`, for digest (RFC 8760); None: it is not asked for a password."""
+    certificate: bool = False
+    """It must show a certificate for its name, or a pinned one."""
+    any_is_enough: bool = False
+    """Either of the two will do."""
+
+
 NOBODY = ExpectedPeer(())
 """No certificate proves anything."""
 
@@ -86,6 +100,8 @@ class Trunk:
     security: Profile = Profile.STRICT
     networks: tuple[Network, ...] = ()
     """Where its requests come from; none: it cannot call in."""
+    inbound: Inbound | None = None
+    """None: whoever is in its networks is it."""
     media_networks: tuple[Network, ...] = ()
     """Where its media may come from besides the signalled address."""
     tls: TrunkTls = field(default=TrunkTls())

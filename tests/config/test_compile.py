@@ -17,9 +17,10 @@ from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
 from gateway.routing.e164 import NumberFormat
 from gateway.sip.digest_client import Login
 from gateway.site import CallLimits, ConnectionShares, SipListener
-from gateway.trunks.model import ListenerTls, TrunkTls
+from gateway.trunks.model import Inbound, ListenerTls, TrunkTls
 from gateway.trunks.target import TrunkTarget
-from tests.sites import TRUNK_PLACE, made_site, made_trunk
+from tests.sip.digest import credentials
+from tests.sites import REALM, TRUNK_PLACE, made_site, made_trunk
 
 PLAIN = "sip:pbx.example"
 CHANGED: dict[str, tuple[object, object]] = {
@@ -49,6 +50,10 @@ CHANGED: dict[str, tuple[object, object]] = {
         ),
     ),
     "crlf_keepalive": (30, 30),
+    "inbound": (
+        {"user": "acme", "password": "opensesame", "certificate": "yes", "require": "any"},
+        Inbound("acme", credentials("acme", "opensesame", REALM), certificate=True, any_is_enough=True),
+    ),
     "media": ({"bind": "10.0.0.2", "advertise": "203.0.113.9"}, TrunkPlace("10.0.0.2", "203.0.113.9")),
     "auth": ({"user": "acme", "password": "opensesame"}, Login("acme", Secret("opensesame"))),
     "rtcp_mux": (True, True),
@@ -95,7 +100,7 @@ def test_a_trunk_without_addresses_of_its_own_has_those_of_all_trunks() -> None:
 
 def test_a_target_that_is_none_is_not_compiled() -> None:
     with pytest.raises(ValueError, match="transport"):
-        compile_trunk("pbx", schema.Trunk(target="sip:pbx.example;transport=sctp"), TRUNK_PLACE)
+        compile_trunk("pbx", schema.Trunk(target="sip:pbx.example;transport=sctp"), TRUNK_PLACE, "pbx.example")
 
 
 def test_the_shares_of_connections_are_those_of_the_schema_one_by_one() -> None:

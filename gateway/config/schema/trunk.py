@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator, model_validator
 
 from gateway.base.profiles import Profile
-from gateway.config.scalars import DisplayName, FilePath, IpAddress, Model, Network, PinList, SecretText, TlsName
+from gateway.config.scalars import (
+    DigestName,
+    DisplayName,
+    FilePath,
+    IpAddress,
+    Model,
+    Network,
+    PinList,
+    SecretText,
+    TlsName,
+)
 from gateway.routing.e164 import NumberFormat
 from gateway.sdp.codecs import CODEC_NAMES
 from gateway.sip.session_timer import MIN_SE
@@ -36,6 +48,29 @@ class TrunkTls(Model):
     def _pair(self) -> TrunkTls:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together")
+        return self
+
+
+class TrunkInbound(Model):
+    """What a trunk that calls in must prove besides its address, with every request that begins something."""
+
+    user: DigestName | None = None
+    """User name it signs in with by digest (RFC 8760), in the gateway's `realm`. No other trunk may have the same."""
+    password: SecretText | None = None
+    """Password of `user`: the text, `${NAME}` from the environment, or `file:PATH`."""
+    certificate: bool = False
+    """It must prove its name by a certificate (`tls.names`, `tls.pin_sha256`), on a connection either side opened."""
+    require: Literal["all", "any"] = "all"
+    """all: digest and certificate where both are named; any: one of the two is enough."""
+
+    @model_validator(mode="after")
+    def _proves_something(self) -> TrunkInbound:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password belong together")
+        if self.user is None and not self.certificate:
+            raise ValueError("expected user and password, or certificate: yes")
+        if self.require == "any" and (self.user is None or not self.certificate):
+            raise ValueError("require: any needs both user and certificate to choose from")
         return self
 
 
@@ -75,6 +110,8 @@ class Trunk(Model):
     networks: tuple[Network, ...] = ()
     """Source networks whose requests are this trunk's; of several that hold an address the narrowest wins, then the
     transport of `target`, then the name of a client certificate. Empty: the trunk cannot call in."""
+    inbound: TrunkInbound | None = None
+    """What it must prove to call in besides that it calls from `networks`, which may then be wide: 0.0.0.0/0, ::/0."""
     media_networks: tuple[Network, ...] = ()
     """Networks its media may come from besides the signalled address. A host name where it says its media is must lead
     into these or into `networks`."""

@@ -39,6 +39,7 @@ class Counter(StrEnum):
     FLOWS_LOST = "flows_lost"
     FLOWS_MOVED = "flows_moved"
     LOCATION_FAILED = "location_failed"
+    DIGITS_LOST = "digits_lost"
     TRUNK_DOWN = "trunk_down"
     TRUNK_PROBES = "trunk_probes"
     CALLS_STARTED = "calls_started"

@@ -73,6 +73,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         reliable_provisional=trunk.reliable_provisional,
         number_format=trunk.number_format,
         session_expires=trunk.session_expires,
+        dtmf=trunk.dtmf,
         codecs=trunk.codecs,
     )
 

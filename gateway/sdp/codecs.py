@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from gateway.sdp.description import MediaSection, is_token, optional_uint
 
@@ -99,6 +100,24 @@ TRUNK_CODECS = (
 """The same as trunks are offered it when no browser has said anything yet."""
 CODEC_NAMES = tuple(codec.name for codec in TRUNK_CODECS if not codec.is_event)
 """Names of what browsers can do, best first."""
+
+DYNAMIC = range(96, 128)
+"""Payload types that mean what a description says (RFC 3551 3)."""
+
+
+def with_events(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+    """The same with telephone-event as browsers have it, under numbers none of them has."""
+    if any(codec.is_event for codec in codecs):
+        return tuple(codecs)
+    used = {codec.payload_type for codec in codecs}
+    found: list[Codec] = []
+    for event in (codec for codec in BROWSER_CODECS if codec.is_event):
+        number = next((n for n in (event.payload_type, *DYNAMIC) if n not in used), None)
+        if number is not None:
+            used.add(number)
+            found.append(replace(event, payload_type=number))
+    return (*codecs, *found)
+
 
 STATIC: dict[int, tuple[str, int, int]] = {
     0: ("PCMU", 8000, 1),

@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.base.dtmf import Dtmf
 from gateway.base.profiles import Profile
 from gateway.base.values import Secret
 from gateway.media.places import TrunkPlace
@@ -119,6 +120,8 @@ class Trunk:
     """How it writes telephone numbers; None: as the dialplan makes them."""
     session_expires: int = 1800
     """Seconds after which a session that was not refreshed ends, as we ask for it (RFC 4028); 0: we do not ask."""
+    dtmf: Dtmf = Dtmf.RTP
+    """How digits reach it."""
     codecs: tuple[str, ...] = CODEC_NAMES
     """Codecs it is offered, in order, of those the browser offered."""
 

@@ -46,10 +46,18 @@ def talking() -> MachineScene:
     return answered().feed(keyed(BOB)).feed(keyed(CALLER))
 
 
-def from_peer(scene: MachineScene, leg: LegId, method: str, body: bytes = b"", *, cseq: int) -> MachineScene:
+def from_peer(
+    scene: MachineScene,
+    leg: LegId,
+    method: str,
+    body: bytes = b"",
+    *,
+    cseq: int,
+    extra: tuple[tuple[str, str], ...] = (),
+) -> MachineScene:
     """A request of either browser inside its dialog."""
     side = scene.state.legs[leg]
-    found = request(method, body, cseq=cseq, to_tag=side.local_tag).with_header("Call-ID", side.call_id)
+    found = request(method, body, cseq=cseq, to_tag=side.local_tag, extra=extra).with_header("Call-ID", side.call_id)
     if not side.is_caller:
         found = found.with_header("From", "<sip:bob@example.test>;tag=callee")
     return scene.feed(events.RequestIn(leg, f"browser-{leg}-{method}-{cseq}", found, side.flow))

@@ -144,7 +144,7 @@ def test_an_old_cseq_is_500() -> None:
     assert scene.responses[-1].status == 500
 
 
-@pytest.mark.parametrize("method", ["INFO", "MESSAGE", "NOTIFY"])
+@pytest.mark.parametrize("method", ["PUBLISH", "MESSAGE", "NOTIFY"])
 def test_methods_we_do_not_have_are_405_with_those_we_have(method: str) -> None:
     scene = from_browser(established(), method)
     assert scene.responses[-1].status == 405

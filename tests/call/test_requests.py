@@ -27,7 +27,7 @@ def test_a_request_older_than_the_last_one_is_500(leg: LegKind) -> None:
     assert statuses(scene) == [200, 500]
 
 
-@pytest.mark.parametrize("method", ["INFO", "MESSAGE", "PUBLISH"])
+@pytest.mark.parametrize("method", ["MESSAGE", "PUBLISH"])
 def test_a_method_nobody_serves_is_405_with_what_is_served(method: str) -> None:
     scene = talking().inside(LegKind.BROWSER, method, cseq=40)
     (effect,) = scene.take(fx.Respond)

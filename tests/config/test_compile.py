@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.base.dtmf import Dtmf
 from gateway.base.keying import Setup
 from gateway.base.profiles import Profile
 from gateway.base.values import HostPort, Secret
@@ -61,6 +62,7 @@ CHANGED: dict[str, tuple[object, object]] = {
     "reliable_provisional": (False, False),
     "number_format": ("national", NumberFormat.NATIONAL),
     "session_expires": (600, 600),
+    "dtmf": ("auto", Dtmf.AUTO),
     "codecs": (["PCMA"], ("PCMA",)),
 }
 

@@ -20,6 +20,7 @@ from gateway.base.table import Unexpected
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call.legs.agreed import AgreedMedia, Will
+from gateway.call.legs.keypad import Keypad
 from gateway.call.legs.party import Party
 from gateway.call.legs.redirects import Redirects
 from gateway.call.legs.terms import Terms
@@ -88,6 +89,10 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     handshake_begun: bool = False
     is_unheard: bool = False
     """The peer answers no checks any more, see `returning`."""
+    keypad: Keypad = field(default_factory=Keypad)
+    """Digits told by INFO."""
+    takes_info: bool = True
+    """Whether it may be told digits by INFO (RFC 3261 20.5); one that does not say is asked."""
     media_lost: bool = False
     """Packets that should leave on this leg do not."""
     recorded: SecurityVector | None = None
@@ -141,6 +146,11 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     def will(self) -> Will:
         """What the peer wants itself; an answer to our hold does not change what it did not ask for."""
         return self.agreed.will if self.agreed is not None else Will()
+
+    @property
+    def digits_by_info(self) -> bool:
+        """Digits reach the peer by INFO, because it takes no telephone-events."""
+        return False
 
     @property
     def is_agreed(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.base.codes import CONTRADICTED, Code
 from gateway.base.crypto_suite import SUITES, CryptoSuite
+from gateway.base.dtmf import Dtmf
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying, Proto, is_protected
 from gateway.base.signalling import Signalling
@@ -108,6 +109,22 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         return flow.may_be(self.trunk_id)
 
     @property
+    def digits_by_info(self) -> bool:
+        """As the trunk is configured, or has shown by its description."""
+        match self.trunk.dtmf if self.trunk else Dtmf.RTP:
+            case Dtmf.INFO:
+                return True
+            case Dtmf.AUTO:
+                return self.remote is not None and not any(codec.is_event for codec in self.remote.codecs)
+            case _:
+                return False
+
+    def _without_events(self, codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+        """Codecs less telephone-event, where digits go by INFO: what comes both ways would be two digits."""
+        by_info = self.trunk is not None and self.trunk.dtmf is Dtmf.INFO
+        return tuple(codec for codec in codecs if not (by_info and codec.is_event))
+
+    @property
     def trunk_name(self) -> str:
         return self.trunk_id
 
@@ -126,7 +143,8 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
 
     def _named(self, remote: RemoteAudio) -> RemoteAudio:
         """The line with addresses for the names that were looked up."""
-        return replace(remote, rtp=self._place(remote.rtp), rtcp=self._place(remote.rtcp))
+        codecs = self._without_events(remote.codecs)
+        return replace(remote, rtp=self._place(remote.rtp), rtcp=self._place(remote.rtcp), codecs=codecs)
 
     def _place(self, place: HostPort | None) -> HostPort | None:
         address = self.names.get(place.host.lower()) if place is not None else None
@@ -382,7 +400,7 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
             rtp_port=self.rtp.port,
             rtcp_port=self.rtcp.port,
             rtcp_mux=offer_mux if mux is None else mux,
-            codecs=terms.codecs,
+            codecs=self._without_events(terms.codecs),
             direction=terms.direction,
             cryptos=cryptos,
             mid=None,

@@ -24,7 +24,7 @@ from gateway.sip.model import MAX_FORWARDS
 from gateway.sip.session_timer import Timing
 from gateway.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, PRACK, REFER, SUBSCRIBE"
+ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, PRACK, INFO, REFER, SUBSCRIBE"
 SDP = "application/sdp"
 HOP_HEADER = "Gateway-Hop"
 """Carries a mark on every INVITE we send, see `hops`; an INVITE that comes in with one of ours is a loop."""

@@ -30,7 +30,11 @@ def possible_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
     """What both peers said they can do, in the numbering of `leg`."""
     if leg.remote is None or other.remote is None:
         return ()
-    return common_codecs(leg.remote.codecs, other.remote.codecs)
+    common = common_codecs(leg.remote.codecs, other.remote.codecs)
+    if not other.digits_by_info:
+        return common
+    audio = [codec for codec in common if not codec.is_companion]
+    return (*common, *companions(audio, [codec for codec in leg.remote.codecs if codec.is_event]))
 
 
 def keeps_up(leg: Leg, other: Leg) -> bool:
@@ -74,7 +78,8 @@ def connect(call: CallState) -> None:
 def plan(source: Leg, sink: Leg) -> RelayPlan:
     """What becomes of the media of one peer on its way to the other."""
     payloads, heard = _formats(source, sink)
-    return RelayPlan(payloads, source.will.sends and sink.will.receives, heard, event_formats(sink))
+    is_open = source.will.sends and sink.will.receives
+    return RelayPlan(payloads, is_open, heard, event_formats(sink), tells_digits=sink.digits_by_info)
 
 
 def _formats(source: Leg, sink: Leg) -> tuple[tuple[PayloadMap, ...], tuple[EventFormat, ...]]:

@@ -29,6 +29,7 @@ class Purpose(StrEnum):
     NOTIFY = "notify"
     PRACK = "prack"
     REFRESH = "refresh"
+    INFO = "info"
     BYE = "bye"
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
+from gateway.call.legs.keypad import Keypad
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.party import Party
 from gateway.call.machine import ending
@@ -73,7 +74,7 @@ def _likeness(leg: Leg) -> Leg:
         found.told.forget()
         found.told.waits = False
     found.dialogs, found.invite_key, found.invite_ask, found.forks_until = None, "", 0, 0.0
-    found.subscriptions, found.notices = Subscriptions(), {}
+    found.subscriptions, found.notices, found.keypad = Subscriptions(), {}, Keypad()
     found.party = leg.party or Party("", leg.number)
     found.recorded, found.judged = None, False
     return found

@@ -5,11 +5,17 @@ from __future__ import annotations
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act, CalleeEvent
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import change, invite, liveness, refreshing, report, responses, telling, transfer
+from gateway.call.machine import change, digits, invite, liveness, refreshing, report, responses, telling, transfer
 from gateway.call.machine.effects import Purpose
 from gateway.call.machine.events import RequestFailed, ResponseIn
 from gateway.call.machine.hunt import Refused
 from gateway.call.machine.state import CallState
+
+_OF_WHO_IS_THERE = {
+    Purpose.UPDATE: telling.response,
+    Purpose.OPTIONS: liveness.response,
+    Purpose.INFO: digits.response,
+}
 
 
 def response(call: CallState, event: ResponseIn) -> None:
@@ -25,10 +31,8 @@ def response(call: CallState, event: ResponseIn) -> None:
             responses.invite_response(call, leg, event)
         case Purpose.REINVITE:
             change.response(call, leg, event)
-        case Purpose.UPDATE if not leg.gone:
-            telling.response(call, leg, event)
-        case Purpose.OPTIONS if not leg.gone:
-            liveness.response(call, leg, event)
+        case Purpose.UPDATE | Purpose.OPTIONS | Purpose.INFO if not leg.gone:
+            _OF_WHO_IS_THERE[ask.purpose](call, leg, event)
         case Purpose.REFRESH if not leg.gone and call.live:
             refreshing.response(call, leg, event)
         case Purpose.NOTIFY:
@@ -57,6 +61,8 @@ def failed(call: CallState, event: RequestFailed) -> None:
             liveness.failed(call, leg)
         case Purpose.REFRESH if not event.transport:
             refreshing.unanswered(call, leg)
+        case Purpose.INFO:
+            digits.unanswered(call, leg)
         case Purpose.NOTIFY:
             transfer.unnotified(call, leg, event.ask)
         case _:

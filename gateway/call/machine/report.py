@@ -58,9 +58,12 @@ def is_told(call: CallState, leg: Leg) -> bool:
 
 
 def note_allow(leg: Leg, message: Message) -> None:
-    """A browser that lists its methods without UPDATE gets none; one that lists nothing is tried (RFC 3261 20.5)."""
+    """Who lists its methods without UPDATE or INFO gets none; who lists nothing is tried (RFC 3261 20.5)."""
     listed = {name.strip().upper() for value in message.headers.get_all("Allow") for name in value.split(",")}
-    if leg.told is not None and listed - {""}:
+    if not listed - {""}:
+        return
+    leg.takes_info = "INFO" in listed
+    if leg.told is not None:
         leg.told.takes_update = "UPDATE" in listed
 
 

@@ -7,7 +7,7 @@ from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.user_agent import ALLOW
-from gateway.call.machine import attended, change, ending, flows, forks, reliable, transfer
+from gateway.call.machine import attended, change, digits, ending, flows, forks, reliable, transfer
 from gateway.call.machine.effects import Respond
 from gateway.call.machine.events import RequestIn
 from gateway.call.machine.state import CallState
@@ -72,6 +72,7 @@ _HANDLERS = {
     "UPDATE": change.offered,
     "OPTIONS": _options,
     "PRACK": reliable.acknowledged,
+    "INFO": digits.info,
     "REFER": attended.refer,
     "SUBSCRIBE": transfer.subscribed,
 }

@@ -21,7 +21,7 @@ from gateway.call.machine.hunt import Hunt
 from gateway.media.relay_commands import LegCommand
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture
-from gateway.sdp.codecs import Codec
+from gateway.sdp.codecs import Codec, with_events
 from gateway.sdp.session import BackOff, Glare
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
@@ -244,4 +244,5 @@ class CallState:
     @property
     def asked_codecs(self) -> tuple[Codec, ...]:
         """What the one somebody is looked for can do, or what its kind of leg usually can when it sent no offer."""
-        return self.asker.remote.codecs if self.asker.remote else self.asker.usable_codecs
+        codecs = self.asker.remote.codecs if self.asker.remote else self.asker.usable_codecs
+        return with_events(codecs) if self.asker.digits_by_info else codecs

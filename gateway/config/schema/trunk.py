@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from gateway.base.dtmf import Dtmf
 from gateway.base.profiles import Profile
 from gateway.config.scalars import (
     DigestName,
@@ -138,6 +139,10 @@ class Trunk(Model):
     session_expires: int = Field(default=1800, ge=0, le=86400)
     """Seconds of the session timer the gateway asks this trunk for and refreshes itself, half-way (RFC 4028): 90 or
     more, or 0 to ask for none. What the trunk asks for is agreed to either way."""
+    dtmf: Dtmf = Dtmf.RTP
+    """How digits reach the trunk and come from it: rtp (telephone-event, RFC 4733), info (SIP INFO with
+    application/dtmf-relay, and no telephone-event), or auto (telephone-event where the trunk agrees to it, else
+    INFO)."""
     codecs: tuple[str, ...] = Field(default=CODEC_NAMES, min_length=1)
     """Codecs offered to this trunk, in order, of those the browser offered."""
 

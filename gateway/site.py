@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from gateway.audit.place import AuditPlace
@@ -16,10 +17,12 @@ from gateway.base.values import HostPort, Secret
 from gateway.media.places import MediaPlaces
 from gateway.policy.book import UNROUTED, PolicyBook
 from gateway.routing.dialplan import Dialplan
+from gateway.routing.people import Person
 from gateway.sip.auth import Credentials
 from gateway.trunks.model import ListenerTls, Trunk
 from gateway.trunks.target import TrunkTarget
 
+NOBODY = Person()
 NOWHERE = "invalid.invalid"
 """A host there can never be (RFC 6761 6.4)."""
 
@@ -114,6 +117,8 @@ class Site:
     dialplan: Dialplan
     policies: PolicyBook
     users: Mapping[str, Credentials] = field(repr=False)
+    people: Mapping[str, Person] = field(default_factory=lambda: MappingProxyType({}))
+    """Numbers and names of users that have any."""
     media: MediaPlaces
     limits: CallLimits
     shares: ConnectionShares
@@ -123,6 +128,10 @@ class Site:
     """Who registers browsers in our place; None: we do, by `users`."""
     admin_socket: Path | None = None
     """Where administrators ask; None: in the runtime directory."""
+
+    def person(self, user: str) -> Person:
+        """Number and name of a user; nothing is known of one who is not configured."""
+        return self.people.get(user, NOBODY)
 
     def trunk(self, name: str) -> Trunk:
         """The trunk of that name; one that leads nowhere where a call has none."""

@@ -13,8 +13,10 @@ from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, Secret
 from gateway.call.legs import party
+from gateway.call.legs.identity import Origin, is_anonymous, of_trunk, of_user
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.making import LegMaker
+from gateway.call.legs.party import Reading
 from gateway.call.legs.targets import Relayed, Target, TrunkTarget, UserTarget
 from gateway.call.legs.user_agent import HOP_HEADER
 from gateway.call.machine import routes
@@ -177,7 +179,7 @@ class Admission:
         )
         local, remote = _named(event.request)
         caller = state.context.make.browser(CALLER, event.flow, local, remote, is_caller=True, user=plan.user)
-        caller.party = party.user(event.request, plan.user)
+        caller.party = state.facts.origin.shown()
         return _with_caller(state, caller, event)
 
     def _from_trunk(self, event: RequestReceived, plan: Plan, site: Site) -> CallState:
@@ -192,7 +194,8 @@ class Admission:
         )
         local, remote = _named(event.request)
         caller = state.context.make.trunk(CALLER, event.flow, target, local, remote, is_caller=True)
-        caller.party = party.caller(event.request, site.realm, trusted=target.trunk.trust_identity)
+        reading = state.context.make.reading(name)
+        caller.party = party.caller(event.request, reading, trusted=target.trunk.trust_identity)
         return _with_caller(state, caller, event)
 
     def _context(self, site: Site) -> CallContext:
@@ -209,6 +212,7 @@ class Admission:
             user=plan.user,
             number=plan.number,
             callee=plan.callee,
+            origin=_origin(event, plan.user if outbound else "", site),
             calling_number="" if outbound else _calling(event.request.from_.uri, site.realm),
             dialled=_typed(event.request),
             max_forwards=_hops(event.request),
@@ -228,12 +232,21 @@ def _plan_outbound(request: Request, user: str, site: Site) -> Plan:
         number = routes.dialled(request.request_uri, site.realm)
     except SipError:
         return Plan(user, _typed(request), refused=Termination.NO_ROUTE)
-    if _user_part(request.from_.uri).lower() != user.lower():
+    if _user_part(request.from_.uri).lower() != user.lower() and not is_anonymous(request.from_.uri):
         return Plan(user, number, refused=Termination.IDENTITY_MISMATCH)
     route = routes.from_user(site, user, number, request.request_uri)
     if route is None:
         return Plan(user, number, refused=Termination.NO_ROUTE)
     return Plan(user, route.number, route.targets, route.emergency, route.user or route.group, route.refused)
+
+
+def _origin(event: RequestReceived, user: str, site: Site) -> Origin:
+    """Who calls: a user of ours, or whom a trunk brings."""
+    plan, name = site.dialplan, event.flow.trunk or UNROUTED
+    if user:
+        return of_user(event.request, user, site.person(user), Reading(site.realm, plan.read))
+    reading = Reading(site.realm, lambda number: plan.read_from(name, number))
+    return of_trunk(event.request, reading, trusted=site.trunk(name).trust_identity)
 
 
 def _plan_inbound(event: RequestReceived, site: Site) -> Plan:

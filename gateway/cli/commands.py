@@ -129,7 +129,7 @@ def users_add(path: Path, name: str, realm: str, password_stdin: bool) -> None:
     store.check_name(name)
     known = store.load_users(path)
     changed = name in known
-    known[name] = store.make_user(name, store.check_realm(realm), _password(password_stdin))
+    known[name] = store.make_user(name, store.check_realm(realm), _password(password_stdin), known.get(name))
     store.save_users(path, known)
     show(f"{'changed' if changed else 'added'} {name} in {path}")
 

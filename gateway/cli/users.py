@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -28,18 +28,19 @@ def load_users(path: Path) -> dict[str, User]:
     return dict(read_users(path, os.environ).model.users) if path.exists() else {}
 
 
-def make_user(name: str, realm: str, password: str) -> User:
-    """A user with both digests of the password (RFC 8760)."""
+def make_user(name: str, realm: str, password: str, known: User | None = None) -> User:
+    """A user with both digests of the password (RFC 8760); what else was written of her stays."""
     check_name(name)
     if len(password) < MIN_PASSWORD:
         raise ConfigError(f"the password is shorter than {MIN_PASSWORD} characters", remedy="use a longer one")
     if not password.isprintable():
         raise ConfigError("the password has characters that cannot be typed", remedy="use printable characters")
-    return User(
-        realm=realm,
-        ha1_md5=Secret(compute_ha1(name, realm, password, "MD5")),
-        ha1_sha256=Secret(compute_ha1(name, realm, password, "SHA-256")),
-    )
+    digests = {
+        "realm": realm,
+        "ha1_md5": Secret(compute_ha1(name, realm, password, "MD5")),
+        "ha1_sha256": Secret(compute_ha1(name, realm, password, "SHA-256")),
+    }
+    return User.model_validate(digests) if known is None else known.model_copy(update=digests)
 
 
 def check_name(name: str) -> None:
@@ -95,5 +96,16 @@ def _entry(name: str, user: User) -> str:
         f'  "{name}":\n'
         f"    realm: {user.realm}\n"
         f"    ha1_md5: {user.ha1_md5.reveal()}\n"
-        f"    ha1_sha256: {user.ha1_sha256.reveal()}\n"
+        f"    ha1_sha256: {user.ha1_sha256.reveal()}\n" + "".join(_known_as(user))
     )
+
+
+def _known_as(user: User) -> Iterator[str]:
+    """Numbers and name, as YAML text of one line each."""
+    if user.number is not None:
+        yield f'    number: "{user.number}"\n'
+    if user.numbers:
+        quoted = ", ".join(f'"{number}"' for number in user.numbers)
+        yield f"    numbers: [{quoted}]\n"
+    if user.display_name is not None:
+        yield f'    display_name: "{user.display_name}"\n'

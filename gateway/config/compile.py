@@ -19,26 +19,29 @@ from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.groups import Group
 from gateway.routing.patterns import Pattern
+from gateway.routing.people import Person
 from gateway.routing.permissions import NumberClass, PermissionRule, Permissions
 from gateway.sip.auth import Credentials, compute_ha1
 from gateway.sip.digest_client import Login
 from gateway.sip.uri import SipUri
 from gateway.site import CallLimits, ConnectionShares, Listeners, RegistrationRelay, SipListener, Site, WebListener
+from gateway.trunks.identity import TrunkIdentity
 from gateway.trunks.model import Inbound, ListenerTls, Network, Trunk, TrunkTls
 from gateway.trunks.target import TrunkTarget
 
 
 def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan: schema.DialplanFile) -> Site:
     """The site of three files without mistakes."""
-    media = compile_media(config.media)
+    media, plan = compile_media(config.media), compile_dialplan(dialplan, users.users, number_formats(config))
     return Site(
         realm=config.realm,
         trunks=MappingProxyType(
             {n: compile_trunk(n, trunk, media.trunk, config.realm) for n, trunk in config.trunks.items()}
         ),
-        dialplan=compile_dialplan(dialplan, users.users, number_formats(config)),
+        dialplan=plan,
         policies=PolicyBook.of({name: trunk.security for name, trunk in config.trunks.items()}),
         users=MappingProxyType({name: _credentials(user) for name, user in users.users.items()}),
+        people=MappingProxyType({name: compile_person(user, plan.home) for name, user in users.users.items()}),
         media=media,
         limits=compile_limits(config.limits),
         shares=ConnectionShares(**dict(config.limits.connections)),
@@ -71,6 +74,9 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         rtcp_mux=trunk.rtcp_mux,
         trust_identity=trunk.trust_identity,
         reliable_provisional=trunk.reliable_provisional,
+        identity=compile_identity(trunk.identity),
+        contact=trunk.contact or "",
+        pass_headers=trunk.pass_headers,
         number_format=trunk.number_format,
         session_expires=trunk.session_expires,
         dtmf=trunk.dtmf,
@@ -220,6 +226,27 @@ def compile_audit(audit: schema.Audit) -> AuditPlace:
 
 def _trunk_place(place: schema.TrunkMedia | schema.TrunkAddresses) -> TrunkPlace:
     return TrunkPlace(place.bind, place.advertise or "")
+
+
+def compile_person(user: schema.User, home: Home) -> Person:
+    """Numbers as the dialplan knows them, the one that is shown first."""
+    written = (*(() if user.number is None else (user.number,)), *user.numbers)
+    return Person(tuple(dict.fromkeys(home.international(number) for number in written)), user.display_name or "")
+
+
+def compile_identity(identity: schema.TrunkIdentity) -> TrunkIdentity:
+    """How a trunk is told who calls."""
+    return TrunkIdentity(
+        identity.from_,
+        identity.number or "",
+        identity.domain or "",
+        names=identity.names,
+        user_phone=identity.user_phone,
+        asserts=identity.send,
+        privacy=identity.privacy,
+        diversion=identity.diversion,
+        history=identity.history_info,
+    )
 
 
 def _credentials(user: schema.User) -> Credentials:

@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.config.scalars import keys
 from gateway.config.yaml import SEE, Location, Mapping, Node, Sequence, dotted, known_part
 
 MAX_SUGGESTED_KEYS = 12
@@ -90,13 +91,13 @@ def _known_keys(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if owner:
         return f"this is a key of `{owner}`: look at the indentation"
     holder = _holder(model, detail["loc"])
-    names = list(holder.model_fields) if holder else []
+    names = list(keys(holder)) if holder else []
     return "known keys here: " + ", ".join(names[:MAX_SUGGESTED_KEYS]) if names else "remove it"
 
 
 def _owners(model: type[BaseModel], name: str, prefix: Location = ()) -> Iterator[str]:
     """Where in the file a key of that name belongs."""
-    for key, field in model.model_fields.items():
+    for key, field in keys(model).items():
         if key == name and prefix:
             yield dotted(prefix)
         inner = _bare(field.annotation)
@@ -108,7 +109,7 @@ def _suggestion(detail: ErrorDetails, model: type[BaseModel]) -> list[str]:
     holder = _holder(model, detail["loc"])
     if detail["type"] != "extra_forbidden" or holder is None:
         return []
-    return difflib.get_close_matches(str(detail["loc"][-1]), holder.model_fields, n=1)
+    return difflib.get_close_matches(str(detail["loc"][-1]), keys(holder), n=1)
 
 
 def _description(model: type[BaseModel], location: Location) -> str:
@@ -120,8 +121,8 @@ def _description(model: type[BaseModel], location: Location) -> str:
 def _texts(model: type[BaseModel], location: Location) -> Iterator[str]:
     for depth, part in enumerate(location, start=1):
         holder = _holder(model, location[:depth])
-        if holder is not None and str(part) in holder.model_fields:
-            yield holder.model_fields[str(part)].description or ""
+        if holder is not None and str(part) in keys(holder):
+            yield keys(holder)[str(part)].description or ""
 
 
 def _holder(model: type[BaseModel], location: Location) -> type[BaseModel] | None:
@@ -135,7 +136,7 @@ def _holder(model: type[BaseModel], location: Location) -> type[BaseModel] | Non
 
 def _step(annotation: Any, part: str | int) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(str(part))
+        field = keys(annotation).get(str(part))
         return field.annotation if field else None
     origin = get_origin(annotation)
     if origin is dict:

@@ -17,7 +17,9 @@ from gateway.config.scalars import (
     DigestName,
     EmergencyNumber,
     FilePath,
+    HeaderName,
     Host,
+    IdentityUser,
     IpAddress,
     IpList,
     Model,
@@ -27,6 +29,7 @@ from gateway.config.scalars import (
     PinList,
     Prefix,
     SecretText,
+    TelephoneNumber,
     TlsName,
 )
 from gateway.config.schema import DialplanFile, Endpoint, GatewayConfig, PortRange, SipListener, UsersFile
@@ -63,7 +66,9 @@ SCALARS: dict[Any, str] = {
     DialPrefix: "digits",
     EmergencyNumber: "number",
     FilePath: "path",
+    HeaderName: "header name",
     Host: "domain name",
+    IdentityUser: "number or name",
     IpAddress: "IP address",
     IpList: "IP address or list of them",
     Name: "name",
@@ -72,6 +77,7 @@ SCALARS: dict[Any, str] = {
     PinList: "SHA-256 digest or list of them",
     Prefix: "number",
     SecretText: "secret",
+    TelephoneNumber: "number",
     TlsName: "name or IP address",
     Endpoint: "`address:port`",
     PortRange: "`first-last`",
@@ -101,7 +107,8 @@ def _section(prefix: str, model: type[Model]) -> Iterator[str]:
     yield f"{_flat(model.__doc__)}\n"
     yield "| Key | Value | Default | Meaning |\n|---|---|---|---|"
     for name, field in model.model_fields.items():
-        yield f"| `{name}` | {_kind(hints[name], field)} | {_default(field)} | {_flat(field.description)} |"
+        columns = f"{_kind(hints[name], field)} | {_default(field)} | {_flat(field.description)}"
+        yield f"| `{field.alias or name}` | {columns} |"
     for name in model.model_fields:
         inner, suffix = _inner(hints[name])
         if inner is not None:

@@ -18,6 +18,7 @@ from gateway.config.registrar import check_registrar, warn_of_registrar
 from gateway.config.schema import DialplanFile, GatewayConfig, ListenTls, Trunk, UsersFile, Web
 from gateway.config.yaml import Location
 from gateway.routing.dialplan import SAME_USER
+from gateway.routing.e164 import Home
 from gateway.routing.numbers import normalise
 from gateway.sdp.codecs import CODEC_NAMES
 from gateway.trunks.target import TrunkTarget
@@ -59,6 +60,7 @@ def check_references(
         warnings += [*_unrouted_emergencies(dialplan), *_silent_inbound(gateway, dialplan)]
     if users is not None and dialplan is not None and gateway.model.users is not None:
         errors += _check_rule_users(gateway, users, dialplan)
+        errors += _check_user_numbers(users, compile_dialplan(dialplan.model).home)
     for location, finding in _findings(gateway.model, now):
         where = (*location, finding.key)
         if finding.warning:
@@ -224,6 +226,16 @@ def _check_users(gateway: Gateway, users: Users) -> Iterator[ConfigError]:
         if user.realm != realm:
             remedy = f"add the user again with --realm {realm}"
             yield users.error((*where, "realm"), f"the gateway's realm is {realm}", remedy)
+
+
+def _check_user_numbers(users: Users, home: Home) -> Iterator[ConfigError]:
+    """Numbers of users that are none where they dial."""
+    for name, user in users.model.users.items():
+        written: list[tuple[Location, str | None]] = [(("users", name, "number"), user.number)]
+        written += [(("users", name, "numbers", index), number) for index, number in enumerate(user.numbers)]
+        for where, number in written:
+            if number is not None and not home.international(number):
+                yield users.error(where, "this is no telephone number", "write it with +, for example +4930123450")
 
 
 def _is_plain_name(name: str) -> bool:

@@ -14,10 +14,12 @@ from typing import Annotated, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic.fields import FieldInfo
 
 from gateway.base.values import Secret
-from gateway.routing.numbers import DIGITS
+from gateway.routing.numbers import DIGITS, is_number
 from gateway.routing.patterns import Pattern
+from gateway.sip.passing import may_pass
 
 MAX_NAME = 32
 """Length of a trunk name or rule id: both are written in headers and audit records."""
@@ -50,6 +52,11 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
+
+
+def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The keys of a model as they are written in a file: some words are no names in Python."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 @runtime_checkable
@@ -190,6 +197,29 @@ def emergency_number(value: str) -> str:
     return value
 
 
+def _telephone_number(value: str) -> str:
+    """A number that can be called back, and no feature code."""
+    digits = value.removeprefix("+")
+    if not is_number(value) or not DIGITS.issuperset(digits):
+        raise ValueError("expected a telephone number, for example +4930123450, without separators")
+    return value
+
+
+def _identity_user(value: str) -> str:
+    if not 0 < len(value) <= MAX_DISPLAY_NAME or not (NAME_CHARACTERS | {"+"}).issuperset(value):
+        raise ValueError("expected a number or account name: a-z A-Z 0-9 . _ - and +")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not may_pass(value):
+        raise ValueError(
+            "expected the full name of a header field that decides nothing, for example User-to-User: what identity, "
+            "routing, authentication or protection rest on, and what the gateway writes itself, is never passed on"
+        )
+    return value
+
+
 def hexadecimal(length: int) -> AfterValidator:
     """A secret of exactly that many hexadecimal characters."""
 
@@ -220,5 +250,8 @@ Origin = Annotated[str, AfterValidator(_origin)]
 Dialled = Annotated[str, AfterValidator(_dialled)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 DialPrefix = Annotated[str, AfterValidator(_dial_prefix)]
+TelephoneNumber = Annotated[str, AfterValidator(_telephone_number)]
+IdentityUser = Annotated[str, AfterValidator(_identity_user)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
 CountryCode = Annotated[str, AfterValidator(_country)]
 EmergencyNumber = Annotated[str, AfterValidator(emergency_number)]

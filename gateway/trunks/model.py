@@ -14,6 +14,7 @@ from gateway.routing.e164 import NumberFormat
 from gateway.sdp.codecs import CODEC_NAMES
 from gateway.sip.auth import Credentials
 from gateway.sip.digest_client import Login
+from gateway.trunks.identity import TrunkIdentity
 from gateway.trunks.target import TrunkTarget
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -116,6 +117,12 @@ class Trunk:
     """The name and number it asserts (RFC 3325) are shown."""
     reliable_provisional: bool = True
     """Ringing and early media may be acknowledged (RFC 3262), which it is told with each INVITE."""
+    identity: TrunkIdentity = field(default=TrunkIdentity())
+    """How it is told who calls."""
+    contact: str = ""
+    """The host name it reaches us by, in Contact; empty: the address."""
+    pass_headers: tuple[str, ...] = ()
+    """Header fields that are passed on, from it and to it."""
     number_format: NumberFormat | None = None
     """How it writes telephone numbers; None: as the dialplan makes them."""
     session_expires: int = 1800

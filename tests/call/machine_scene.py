@@ -14,6 +14,7 @@ from gateway.base.profiles import Profile
 from gateway.base.signalling import TlsInfo
 from gateway.base.values import CALLER, NO_LEG, HostPort, LegId, LegKind, Secret
 from gateway.call.legs.browser import BrowserLeg
+from gateway.call.legs.identity import Origin
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.making import LegMaker
 from gateway.call.legs.places import NO_PLACES, OwnPlaces
@@ -165,6 +166,7 @@ class MachineScene:
                 user="alice",
                 number=self.callee or "600",
                 callee=self.callee,
+                origin=Origin("alice") if self.outbound else Origin(number="4711", asserted=False),
                 calling_number="" if self.outbound else "4711",
             ),
             context=context,

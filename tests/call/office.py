@@ -241,10 +241,18 @@ class Office:
         """The browser calls."""
         self.request(invite(number, call_id=call_id), key=key)
 
-    def reply(self, method: str, status: int, body: bytes = b"", *, tag: str = "callee") -> None:
+    def reply(
+        self,
+        method: str,
+        status: int,
+        body: bytes = b"",
+        *,
+        tag: str = "callee",
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
         """The peer of the last request of that method answers it."""
         key, (request, flow) = [(k, v) for k, v in self.sip.sent.items() if v[0].method == method][-1]
-        contact = (("Contact", "<sip:callee@127.0.0.2:5061>"),)
+        contact = (("Contact", "<sip:callee@127.0.0.2:5061>"), *headers)
         kind = "application/sdp" if body else ""
         response = create_response(request, status, to_tag=tag, headers=contact, body=body, content_type=kind)
         self.manager.on_event(ResponseReceived(key, response, flow))

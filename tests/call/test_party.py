@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.base.values import LegKind
-from gateway.call.legs.party import HIDDEN, MAX_NAME, Party, caller, cleaned, connected
+from gateway.call.legs.party import HIDDEN, MAX_NAME, Party, Reading, caller, cleaned, connected
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose
@@ -55,13 +55,13 @@ def asserted(*values: str, privacy: str = "") -> Request:
     ],
 )
 def test_a_trusted_trunk_is_believed_as_far_as_it_can_be_read(message: Request, expected: Party) -> None:
-    assert caller(message, REALM, trusted=True) == expected
+    assert caller(message, Reading(REALM), trusted=True) == expected
 
 
 @pytest.mark.parametrize("message", [said('"Bob" <sip:4711@x>'), asserted(ALICE)])
 def test_of_any_other_trunk_the_number_in_from_is_all(message: Request) -> None:
-    assert caller(message, REALM, trusted=False) == Party("", "4711")
-    assert connected(message, REALM, trusted=False) is None
+    assert caller(message, Reading(REALM), trusted=False) == Party("", "4711")
+    assert connected(message, Reading(REALM), trusted=False) is None
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_of_any_other_trunk_the_number_in_from_is_all(message: Request) -> None:
 )
 @pytest.mark.parametrize("trusted", [True, False])
 def test_privacy_is_kept_whoever_asks_for_it(privacy: str, trusted: bool) -> None:
-    assert caller(asserted(ALICE, privacy=privacy), REALM, trusted=trusted) == HIDDEN
-    assert connected(asserted(ALICE, privacy=privacy), REALM, trusted=True) == HIDDEN
+    assert caller(asserted(ALICE, privacy=privacy), Reading(REALM), trusted=trusted) == HIDDEN
+    assert connected(asserted(ALICE, privacy=privacy), Reading(REALM), trusted=True) == HIDDEN
 
 
 @pytest.mark.parametrize("privacy", ["none", "session", "history", "session;critical"])
 def test_what_asks_for_no_privacy_of_the_person_hides_nobody(privacy: str) -> None:
-    assert caller(asserted(ALICE, privacy=privacy), REALM, trusted=True) == Party("Alice Example", "+49301234")
+    assert caller(asserted(ALICE, privacy=privacy), Reading(REALM), trusted=True) == Party("Alice Example", "+49301234")
 
 
 @given(st.text(max_size=200))
@@ -233,7 +233,6 @@ async def test_nothing_a_browser_says_of_itself_reaches_the_trunk_but_its_user_n
     call = call.with_header("From", '"Mallory" <sip:alice@example.test>;tag=caller')
     for name in ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID", "Identity"):
         call = call.with_added([(name, '"Mallory" <sip:+4999@evil.example>')])
-    call = call.with_added([("Privacy", "id")])
     office.request(call)
     await office.settle()
     (sent, _) = office.sip.sent["sent-1"]

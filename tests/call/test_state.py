@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.base.values import CALLER, LegId
+from gateway.call.legs.identity import Origin
 from gateway.call.machine.effects import Purpose, Relay, SendRequest
 from gateway.call.machine.state import Bridge
 from gateway.media.relay_commands import RelayPlan, Route
@@ -27,7 +28,7 @@ def test_each_of_a_pair_hears_the_other_and_whoever_is_called_hears_the_one_it_i
     state = scene.state
     browser, trunk = scene.browser_leg, scene.trunk_leg
     assert (state.other(browser), state.other(trunk)) == (trunk, browser)
-    called = state.context.make.called_trunk(state.next_leg(), scene.flow, scene.target, "alice")
+    called = state.context.make.called_trunk(state.next_leg(), scene.flow, scene.target, Origin("alice"))
     assert state.other(called) is state.asker
     state.bridge = Bridge(CALLER, None)
     assert state.other(browser) is None
@@ -36,7 +37,7 @@ def test_each_of_a_pair_hears_the_other_and_whoever_is_called_hears_the_one_it_i
 
 def test_the_posture_is_not_of_one_who_stood_there_before() -> None:
     scene = talking()
-    called = scene.state.context.make.called_trunk(scene.state.next_leg(), scene.flow, scene.target, "alice")
+    called = scene.state.context.make.called_trunk(scene.state.next_leg(), scene.flow, scene.target, Origin("alice"))
     scene.state.legs[called.id] = called
     scene.state.meet(called)
     assert LegId(2) not in scene.state.posture.legs()

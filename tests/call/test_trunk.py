@@ -7,6 +7,7 @@ import pytest
 from gateway.base.codes import Code
 from gateway.base.profiles import Profile
 from gateway.base.values import HostPort, LegId
+from gateway.call.legs.identity import Origin
 from gateway.call.legs.leg import KeyingError
 from gateway.call.legs.trunk import MAX_NAMES, TrunkLeg
 from gateway.media.relay_commands import OwnPort
@@ -70,7 +71,7 @@ def test_a_leg_needs_ports_of_its_own_and_says_where_they_are() -> None:
 def test_only_connections_of_the_trunk_speak_for_it_and_its_networks_may_be_sent_to() -> None:
     trunk = made_trunk("sip:pbx.example;transport=tls", networks=["198.51.100.0/24"])
     scene = MachineScene(trunk=trunk)
-    leg = scene.state.context.make.called_trunk(LegId(2), trunk_flow(), scene.target, "alice")
+    leg = scene.state.context.make.called_trunk(LegId(2), trunk_flow(), scene.target, Origin("alice"))
     assert leg.is_reached_by(trunk_flow())
     assert leg.may_send_to("198.51.100.9")
     assert not leg.may_send_to("203.0.113.9")

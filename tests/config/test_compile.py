@@ -18,6 +18,7 @@ from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
 from gateway.routing.e164 import NumberFormat
 from gateway.sip.digest_client import Login
 from gateway.site import CallLimits, ConnectionShares, SipListener
+from gateway.trunks.identity import Asserts, CallerFrom, Passing, PrivacyMode, TrunkIdentity
 from gateway.trunks.model import Inbound, ListenerTls, TrunkTls
 from gateway.trunks.target import TrunkTarget
 from tests.sip.digest import credentials
@@ -60,6 +61,23 @@ CHANGED: dict[str, tuple[object, object]] = {
     "rtcp_mux": (True, True),
     "trust_identity": (True, True),
     "reliable_provisional": (False, False),
+    "identity": (
+        {"from": "fixed", "number": "+4930", "domain": "Gw.example", "send": "asserted", "privacy": "pass"}
+        | {"names": True, "user_phone": True, "diversion": "pass", "history_info": "pass"},
+        TrunkIdentity(
+            CallerFrom.FIXED,
+            "+4930",
+            "gw.example",
+            names=True,
+            user_phone=True,
+            asserts=Asserts.ASSERTED,
+            privacy=PrivacyMode.ON,
+            diversion=Passing.ON,
+            history=Passing.ON,
+        ),
+    ),
+    "contact": ("sbc.example", "sbc.example"),
+    "pass_headers": (["User-to-User"], ("User-to-User",)),
     "number_format": ("national", NumberFormat.NATIONAL),
     "session_expires": (600, 600),
     "dtmf": ("auto", Dtmf.AUTO),

@@ -35,6 +35,7 @@ from gateway.sdp.codecs import Codec
 from gateway.sdp.keying import Fingerprint
 from gateway.sdp.media import LocalAudio, RemoteAudio
 from gateway.sdp.session import Description, Negotiation, OurProposal, Session, Waits, Way
+from gateway.sip.message import Message
 from gateway.sip.subscription import Subscriptions
 
 MAX_VECTORS = 4
@@ -63,6 +64,8 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     """How people call the other end, "" where it has no name of its own."""
     trusts_identity: bool = False
     """Whether it is believed who it says is there (RFC 3325)."""
+    said: Message | None = field(default=None, repr=False)
+    """The last answer of a callee that the caller may hear something of."""
     party: Party | None = None
     """Who is there, as the other side is shown it; None: nobody but the number that was dialled."""
     gone: bool = False

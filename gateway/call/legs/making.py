@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from gateway.base.values import LegId, TokenSource
 from gateway.call.legs.browser import BrowserLeg
-from gateway.call.legs.party import Party
+from gateway.call.legs.identity import Origin, Voice, tell, tell_registrar
+from gateway.call.legs.party import Party, Reading
 from gateway.call.legs.places import OwnPlaces
 from gateway.call.legs.targets import TrunkTarget
 from gateway.call.legs.trunk import KeySource, TrunkLeg
@@ -115,25 +116,38 @@ class LegMaker:
             media_advertise=trunk.media.advertised,
         )
 
-    def called_trunk(self, leg: LegId, flow: Flow, target: TrunkTarget, user: str) -> TrunkLeg:
-        """The leg a user of ours calls a number on."""
-        trunk = target.trunk
-        local = NameAddr("", SipUri.of(user, self.realm))
-        remote = NameAddr("", SipUri.of(target.number, trunk.target.host, trunk.port))
+    def called_trunk(self, leg: LegId, flow: Flow, target: TrunkTarget, origin: Origin) -> TrunkLeg:
+        """The leg a number is called on, for whoever it is."""
+        trunk, voice = target.trunk, self.voice(target.trunk)
         relayed = target.relayed
-        if relayed is None:
-            return self.trunk(leg, flow, target, local, remote, is_caller=False)
-        made = self.trunk(leg, flow, target, local, relayed.to, is_caller=False)
-        made.relayed, made.call_id, made.local_tag = relayed, relayed.call_id, relayed.from_tag
+        if relayed is not None:
+            told = tell_registrar(origin, self.realm)
+            made = self.trunk(leg, flow, target, told.address, relayed.to, is_caller=False)
+            made.relayed, made.call_id, made.local_tag = relayed, relayed.call_id, relayed.from_tag
+        else:
+            told = tell(origin, voice, emergency=target.policy.emergency)
+            remote = NameAddr("", voice.phone(SipUri.of(target.number, trunk.target.host, trunk.port)))
+            made = self.trunk(leg, flow, target, told.address, remote, is_caller=False)
+        made.identity = told.fields
         return made
+
+    def voice(self, trunk: Trunk) -> Voice:
+        """How a trunk is spoken to of people."""
+        home = self.site.dialplan.home
+        return Voice(trunk.identity, self.realm, lambda number: home.written(number, trunk.number_format))
+
+    def reading(self, trunk: str) -> Reading:
+        """How numbers of a trunk are read, as the dialplan knows them."""
+        plan = self.site.dialplan
+        return Reading(self.realm, lambda number: plan.read_from(trunk, number))
 
     def _session_id(self) -> int:
         """A numeric SDP session id (RFC 8866 5.2) from the token source."""
         return int.from_bytes(self.tokens(8).encode(), "big") & MAX_SESSION_ID
 
     def _contact(self, flow: Flow, trunk: Trunk) -> NameAddr:
-        """Where the trunk reaches us: the flow's own address, or the advertised one behind 1:1 NAT."""
-        host = trunk.media.advertise or flow.local.host
+        """Where the trunk reaches us: a name it wants, the flow's own address, or the advertised one (1:1 NAT)."""
+        host = trunk.contact or trunk.media.advertise or flow.local.host
         if host in ("0.0.0.0", "::"):
             host = self.site.media.trunk.advertised
         return NameAddr("", SipUri.of("gateway", host, flow.local.port, transport=flow.transport))

@@ -1,12 +1,14 @@
 """Who the other side is, as the browser is shown it: name and number a trusted trunk asserts (RFC 3325), and no more.
 
+Older PBXs assert in Remote-Party-ID, which is read where there is nothing newer, and never written.
+
 A trunk is believed only where its configuration says so (`trust_identity`): names are how people are deceived. Of any
 other trunk the number in From is shown, as it was given. Privacy (RFC 3323) is kept whoever asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.base.errors import SipError
@@ -17,6 +19,8 @@ from gateway.sip.message import Message
 from gateway.sip.uri import SipUri
 
 HEADER = "P-Asserted-Identity"
+REMOTE_PARTY = "Remote-Party-ID"
+"""What came before it (draft-ietf-sip-privacy-04), and is still sent."""
 ANONYMOUS = "anonymous"
 MAX_NAME = 64
 """Characters shown of a name: more than a display has, too few to hide the number behind it."""
@@ -24,6 +28,26 @@ MAX_VALUES = 4
 """Identities of one message that are looked at; RFC 3325 9.1 allows two, one sip: and one tel:."""
 NO_PRIVACY = frozenset(("none", "session", "history", "critical"))
 """Values of Privacy that ask for nothing we would show: all others, unknown ones too, hide who it is."""
+
+
+NumberReader = Callable[[str], str]
+"""Makes of a number as a peer wrote it the one the dialplan knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How numbers of a peer are read."""
+
+    realm: str
+    """Ours: the context in which local numbers count."""
+    read: NumberReader = str
+
+    def number(self, uri: SipUri) -> str:
+        """The number of a URI in its context, "" where there is none that could be dialled."""
+        try:
+            return self.read(in_context(normalise(uri.subscriber), uri.phone_context, self.realm))
+        except SipError:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +65,23 @@ class Party:
 HIDDEN = Party("", ANONYMOUS)
 
 
-def caller(invite: Message, realm: str, *, trusted: bool) -> Party:
+def caller(invite: Message, reading: Reading, *, trusted: bool) -> Party:
     """Who calls, by the INVITE of a trunk."""
-    if _wants_privacy(invite):
+    if wants_privacy(invite):
         return HIDDEN
-    shown = Party("", _number(invite.from_.uri, realm) or ANONYMOUS)
+    shown = Party("", reading.number(invite.from_.uri) or ANONYMOUS)
     if not trusted:
         return shown
-    asserted = _asserted(invite, realm)
-    name = asserted.name if asserted is not None and asserted.name else cleaned(invite.from_.display_name)
-    return Party(name, asserted.number if asserted is not None else shown.number)
+    known = asserted(invite, reading)
+    name = known.name if known is not None and known.name else cleaned(invite.from_.display_name)
+    return Party(name, known.number if known is not None else shown.number)
 
 
-def user(invite: Message, name: str) -> Party:
-    """Which user of ours calls: who she proved to be, whatever her INVITE says, unless it asks that nobody is shown."""
-    return HIDDEN if _wants_privacy(invite) else Party("", name)
-
-
-def connected(message: Message, realm: str, *, trusted: bool) -> Party | None:
+def connected(message: Message, reading: Reading, *, trusted: bool) -> Party | None:
     """Who is at the other end from now on, if a trusted trunk says so: in an answer, a re-INVITE or an UPDATE."""
-    if not trusted or HEADER not in message.headers:
+    if not trusted or not (HEADER in message.headers or REMOTE_PARTY in message.headers):
         return None
-    return HIDDEN if _wants_privacy(message) else _asserted(message, realm)
+    return HIDDEN if wants_privacy(message) else asserted(message, reading)
 
 
 def cleaned(name: str) -> str:
@@ -71,23 +90,34 @@ def cleaned(name: str) -> str:
     return " ".join(kept.split())[:MAX_NAME].rstrip()
 
 
-def _asserted(message: Message, realm: str) -> Party | None:
+def asserted(message: Message, reading: Reading) -> Party | None:
     """The first identity that has a number we could dial; the name may stand beside another one."""
-    found = _identities(message)
+    found = identities(message, HEADER) or [value for value in identities(message, REMOTE_PARTY) if _is_screened(value)]
     name = next((shown for identity in found if (shown := cleaned(identity.display_name))), "")
-    number = next((number for identity in found if (number := _number(identity.uri, realm))), "")
+    number = next((number for identity in found if (number := reading.number(identity.uri))), "")
     return Party(name, number) if number else None
 
 
-def _identities(message: Message) -> list[NameAddr]:
+def identities(message: Message, header: str) -> list[NameAddr]:
+    """The addresses of such a header that can be read, a few at most."""
+    return addresses(message.headers.get_all(header), MAX_VALUES)
+
+
+def addresses(lines: Sequence[str], most: int) -> list[NameAddr]:
+    """The addresses in some lines, each of which may be a list; what cannot be read is passed over."""
     values: list[NameAddr] = []
-    for line in message.headers.get_all(HEADER)[:MAX_VALUES]:
-        for value in _split(line)[:MAX_VALUES]:
+    for line in lines[:most]:
+        for value in _split(line)[:most]:
             try:
                 values.append(NameAddr.parse(value))
             except SipError:
                 continue
-    return values[:MAX_VALUES]
+    return values[:most]
+
+
+def _is_screened(identity: NameAddr) -> bool:
+    """Whether a Remote-Party-ID is vouched for: `screen=no` says that it was only claimed."""
+    return (identity.params.get("screen") or "yes").lower() != "no"
 
 
 def _split(line: str) -> Sequence[str]:
@@ -97,16 +127,16 @@ def _split(line: str) -> Sequence[str]:
         return ()
 
 
-def _number(uri: SipUri, realm: str) -> str:
-    """The number of a URI in its context, "" where there is none that could be dialled."""
-    try:
-        return in_context(normalise(uri.subscriber), uri.phone_context, realm)
-    except SipError:
-        return ""
-
-
-def _wants_privacy(message: Message) -> bool:
-    """Whether the other side asked not to be shown (RFC 3323 4.2, RFC 3325 9.3)."""
+def privacy(message: Message) -> frozenset[str]:
+    """What the other side asked to keep private (RFC 3323 4.2, RFC 3325 9.3), in lower case."""
     lines = [line.lower().replace(";", " ").replace(",", " ") for line in message.headers.get_all("Privacy")]
     asked = {word for line in lines for word in line.split()}
-    return bool(asked - NO_PRIVACY)
+    for identity in identities(message, REMOTE_PARTY):
+        if (identity.params.get("privacy") or "off").lower().strip('"') != "off":
+            asked.add("id")
+    return frozenset(asked)
+
+
+def wants_privacy(message: Message) -> bool:
+    """Whether the other side asked not to be shown."""
+    return bool(privacy(message) - NO_PRIVACY)

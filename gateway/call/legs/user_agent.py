@@ -73,6 +73,8 @@ class UserAgent:
     """Where the initial INVITE of a callee goes when that is not `remote_address`: a registered Contact."""
     replaces: replaces.Replaces | None = None
     """The dialog of the callee that our INVITE takes the place of (RFC 3891)."""
+    identity: tuple[tuple[str, str], ...] = ()
+    """What our INVITE says of who calls besides From (callee legs)."""
     reliable_provisional: bool = False
     """Provisional responses may be acknowledged between the peer and us (RFC 3262)."""
     provisionals: Provisionals = field(default_factory=Provisionals, repr=False)
@@ -142,6 +144,7 @@ class UserAgent:
             ("Allow", ALLOW),
             ("Supported", ", ".join(self.supported)),
             (HOP_HEADER, hop_mark),
+            *self.identity,
             ("Content-Type", SDP),
         ]
         if self.session_interval:

@@ -15,7 +15,7 @@ from gateway.call.legs.agreed import AgreedMedia
 from gateway.call.legs.invite_state import CallerEvent
 from gateway.call.legs.leg import KeyingError, Leg
 from gateway.call.legs.places import termination_of
-from gateway.call.machine import bridge, direction, ending, judging, refreshing, reliable, report, security
+from gateway.call.machine import bridge, direction, ending, judging, passing, refreshing, reliable, report, security
 from gateway.call.machine.effects import (
     Respond,
     SetTimer,
@@ -190,10 +190,12 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
     elif call.caller.invite is not None:
         call.step(call.caller, CallerEvent.RING)
         open_dialog(call)
-        response = call.caller.respond(
-            call.caller.invite, status, body=body, headers=report.announce(call, call.caller)
-        )
+        response = call.caller.respond(call.caller.invite, status, body=body, headers=_headers(call))
         reliable.send(call, call.caller, response)
+
+
+def _headers(call: CallState) -> tuple[tuple[str, str], ...]:
+    return (*report.announce(call, call.caller), *passing.answered(call))
 
 
 def open_dialog(call: CallState) -> None:
@@ -208,7 +210,7 @@ def _send_success(call: CallState, body: bytes) -> None:
     caller = call.caller
     if caller.invite is None:
         return
-    response = caller.respond(caller.invite, 200, body=body, headers=report.announce(call, caller))
+    response = caller.respond(caller.invite, 200, body=body, headers=_headers(call))
     open_dialog(call)
     call.step(caller, CallerEvent.ANSWER)
     call.phase = Phase.ANSWERED

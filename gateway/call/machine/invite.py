@@ -13,7 +13,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import LegId
 from gateway.call.legs.invite_state import Act, CalleeEvent
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import direction, ending, locate, replacing, report, security, transfer
+from gateway.call.machine import direction, ending, locate, passing, replacing, report, security, transfer
 from gateway.call.machine.effects import CancelInvite, ClearTimer, ProbeTrunk, Purpose, Relay, SetTimer, Timer
 from gateway.call.machine.hunt import Goal, Refused, Stage
 from gateway.call.machine.judging import policy_of
@@ -150,7 +150,7 @@ def send(call: CallState, leg: Leg) -> None:
         lose(call, leg, Refused(0, Termination.NO_COMMON_CODEC))
         return
     request = leg.initial_invite(made.offer.body, call.context.hop_marks.new(), call.facts.max_forwards - 1)
-    request = request.with_added(report.announce(call, leg))
+    request = request.with_added((*report.announce(call, leg), *passing.invited(call, leg)))
     leg.invite = request
     call.step(leg, CalleeEvent.SEND)
     if leg.habits.is_asked:

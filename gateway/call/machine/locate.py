@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
+from gateway.call.legs.identity import Origin
 from gateway.call.legs.leg import KeyingError, Leg
 from gateway.call.legs.party import HIDDEN, Party
 from gateway.call.legs.places import termination_of
@@ -143,10 +144,20 @@ def trunk_connected(call: CallState, event: TrunkConnected) -> None:
     target = _awaited(call, event.leg)
     if target is None:
         return
-    leg = call.context.make.called_trunk(event.leg, event.flow, target, call.facts.user)
+    leg = call.context.make.called_trunk(event.leg, event.flow, target, _on_behalf_of(call))
     leg.was_down = event.down
     invite.add(call, leg)
     invite.begin(call, [leg])
+
+
+def _on_behalf_of(call: CallState) -> Origin:
+    """Whose call it is to a trunk: who calls; of one handed over, the user of ours who does that, or who stays."""
+    hunt, origin = call.hunt, call.facts.origin
+    if hunt.goal is not Goal.TRANSFER:
+        return origin
+    users = [leg.number for leg in (call.legs.get(hunt.by), call.asker) if leg is not None and leg.habits.is_person]
+    user = next(iter(users), "")
+    return origin if not user or user == origin.user else Origin.of(user, call.site.person(user))
 
 
 def trunk_failed(call: CallState, event: TrunkFailed) -> None:

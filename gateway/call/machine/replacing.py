@@ -11,8 +11,10 @@ from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
 from gateway.call.legs import party
+from gateway.call.legs.identity import of_user
 from gateway.call.legs.invite_state import CallerEvent
 from gateway.call.legs.leg import KeyingError, Leg
+from gateway.call.legs.party import Reading
 from gateway.call.legs.places import termination_of
 from gateway.call.legs.targets import TrunkTarget
 from gateway.call.legs.user_agent import warning
@@ -76,13 +78,14 @@ def _made(call: CallState, named: Leg, event: Replacing) -> Leg:
     leg: Leg
     if named.habits.is_person:
         leg = make.browser(number, event.flow, local, remote, is_caller=True, user=named.number)
-        leg.party = party.user(invite, named.number)
+        person, plan = call.site.person(named.number), call.site.dialplan
+        leg.party = of_user(invite, named.number, person, Reading(call.site.realm, plan.read)).shown()
     else:
         trunk = call.site.trunk(named.trunk_name)
         policy = at_least(call.site.policies.decide(trunk.name), policy_of(call, named))
         target = TrunkTarget(trunk, policy, named.number)
         leg = make.trunk(number, event.flow, target, local, remote, is_caller=True)
-        leg.party = party.caller(invite, call.site.realm, trusted=trunk.trust_identity)
+        leg.party = party.caller(invite, make.reading(trunk.name), trusted=trunk.trust_identity)
     leg.invite, leg.invite_key, leg.call_id = invite, event.key, invite.call_id
     note_allow(leg, invite)
     return leg

@@ -48,7 +48,8 @@ def announce(call: CallState, leg: Leg) -> tuple[tuple[str, str], ...]:
 
 def note_party(call: CallState, leg: Leg, message: Message) -> None:
     """A message of a peer was accepted: if it is believed, it may say who is there now."""
-    leg.party = party.connected(message, call.site.realm, trusted=leg.trusts_identity) or leg.party
+    reading = call.context.make.reading(leg.trunk_name)
+    leg.party = party.connected(message, reading, trusted=leg.trusts_identity) or leg.party
 
 
 def is_told(call: CallState, leg: Leg) -> bool:

@@ -14,6 +14,7 @@ from gateway.call.machine import (
     flows,
     forks,
     invite,
+    passing,
     redirecting,
     refreshing,
     reliable,
@@ -64,6 +65,7 @@ def _provisional(call: CallState, leg: Leg, response: Response) -> None:
         transfer.ringing(call, response.status)
         return
     report.note_party(call, leg, response)
+    leg.said = response
     if _may_be_heard(call, leg) and response.body and _early_media(call, leg, response):
         answering.answer_caller(call, leg, 183)
     else:
@@ -105,7 +107,7 @@ def _relay_provisional(call: CallState, status: int) -> None:
         return
     if call.step(caller, CallerEvent.RING) is not Act.KEEP:
         return
-    headers = report.announce(call, caller)
+    headers = (*report.announce(call, caller), *passing.answered(call))
     answering.open_dialog(call)
     reliable.send(call, caller, caller.respond(caller.invite, status, headers=headers))
 
@@ -125,6 +127,7 @@ def _success(call: CallState, leg: Leg, event: ResponseIn) -> None:
         flows.note_target(call, leg, event.response, event.flow)
         call.emit(ClearTimer(Timer.RING), TrackDialog(leg.id, dialog.key))
         report.note_party(call, leg, event.response)
+        leg.said = event.response
         if event.response.unreadable:
             ending.terminate(call, Termination.ANSWER_UNREADABLE)
         else:

@@ -10,6 +10,7 @@ from gateway.base.grades import Grade
 from gateway.base.table import Unexpected
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, LegId, TokenSource
+from gateway.call.legs.identity import Origin
 from gateway.call.legs.invite_state import Act, CalleeEvent, CallerEvent
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.making import LegMaker
@@ -70,6 +71,8 @@ class CallFacts:
     """Inbound: who the trunk says is calling."""
     dialled: str = ""
     """What the caller wrote in place of a number, for records: cut, and not cleaned."""
+    origin: Origin = field(default=Origin())
+    """Who calls, as the callee may be told it."""
     callee: str = ""
     """The user or group of ours who is called by another user; empty where a trunk is called, or calls."""
     max_forwards: int = 70

@@ -13,7 +13,7 @@ from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListene
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkMedia
 from gateway.config.schema.registration import PublicAddress, Registration
 from gateway.config.schema.root import GatewayConfig
-from gateway.config.schema.trunk import Trunk, TrunkAddresses, TrunkAuth, TrunkInbound, TrunkTls
+from gateway.config.schema.trunk import Trunk, TrunkAddresses, TrunkAuth, TrunkIdentity, TrunkInbound, TrunkTls
 from gateway.config.schema.users import User, UsersFile
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "TrunkAuth",
     "TrunkInbound",
     "TrunkMedia",
+    "TrunkIdentity",
     "TrunkTls",
     "User",
     "UsersFile",

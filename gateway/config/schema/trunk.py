@@ -12,6 +12,9 @@ from gateway.config.scalars import (
     DigestName,
     DisplayName,
     FilePath,
+    HeaderName,
+    Host,
+    IdentityUser,
     IpAddress,
     Model,
     Network,
@@ -21,7 +24,9 @@ from gateway.config.scalars import (
 )
 from gateway.routing.e164 import NumberFormat
 from gateway.sdp.codecs import CODEC_NAMES
+from gateway.sip.passing import MAX_PASSED
 from gateway.sip.session_timer import MIN_SE
+from gateway.trunks.identity import Asserts, CallerFrom, Passing, PrivacyMode
 
 
 class TrunkTls(Model):
@@ -99,6 +104,37 @@ LEAST_KEEPALIVE = 10
 """Seconds: a pong may take as long, and within 5 s two pongs would read as a ping."""
 
 
+class TrunkIdentity(Model):
+    """What the trunk is told of who calls, and what of its own words about callers is passed on."""
+
+    from_: CallerFrom = Field(default=CallerFrom.USER, alias="from")
+    """Who stands in From: user (the name she signs in with), number (hers of the users file, else `number` here), or
+    fixed (`number` here, whoever calls)."""
+    number: IdentityUser | None = None
+    """Number or account name for From, as the trunk wants it written; required with `from: fixed`."""
+    domain: Host | None = None
+    """Domain of From and of identities. Default: `realm`."""
+    names: bool = False
+    """Tell the trunk people's names (`display_name` of the users file, or what another trunk says)."""
+    user_phone: bool = False
+    """Mark telephone numbers with user=phone, in From, To, the request URI and identities."""
+    send: Asserts = Asserts.NONE
+    """Who calls, told besides From: asserted (P-Asserted-Identity), preferred (P-Preferred-Identity) or none."""
+    privacy: PrivacyMode = PrivacyMode.ACT
+    """When a caller wants privacy. act: the trunk is told nothing, From is anonymous. pass: it is trusted with the
+    identity (`send`) and gets the wish in Privacy. An emergency call is never anonymous."""
+    diversion: Passing = Passing.STRIP
+    """Diversion (RFC 5806) of this trunk's calls, and to this trunk: strip, or pass it written anew."""
+    history_info: Passing = Passing.STRIP
+    """History-Info (RFC 7044), in the same way."""
+
+    @model_validator(mode="after")
+    def _fixed_is_known(self) -> TrunkIdentity:
+        if self.from_ is CallerFrom.FIXED and self.number is None:
+            raise ValueError("`from: fixed` needs `number`: what stands in From")
+        return self
+
+
 class Trunk(Model):
     """A SIP peer: PBX or carrier."""
 
@@ -133,6 +169,14 @@ class Trunk(Model):
     reliable_provisional: bool = True
     """Acknowledge ringing and early media by PRACK (100rel, RFC 3262): offered with each INVITE, and done where the
     trunk asks for it. Without it an INVITE of the trunk that requires it gets 420."""
+    identity: TrunkIdentity = TrunkIdentity()
+    """What it is told of who calls."""
+    contact: Host | None = None
+    """Domain name of Contact towards this trunk, where it wants one that leads here and stands in our certificate, as
+    Teams does. Default: our address."""
+    pass_headers: tuple[HeaderName, ...] = Field(default=(), max_length=MAX_PASSED)
+    """Header fields passed on in INVITEs and their answers, from this trunk and to it, for example User-to-User. From
+    trunk to trunk what both name. None that identity, routing, authentication or protection rest on."""
     number_format: NumberFormat | None = None
     """How the trunk writes telephone numbers, in both directions: e164 (4930123), +e164, or national (030123, as the
     dialplan's `country` has it). Default: as the dialplan makes them, +e164 with a `country`, else as dialled."""

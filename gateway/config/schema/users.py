@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.config.scalars import Host, Model, SecretText, hexadecimal
+from gateway.config.scalars import DisplayName, Host, Model, SecretText, TelephoneNumber, hexadecimal
+from gateway.routing.people import MAX_NUMBERS
 
 
 class User(Model):
@@ -18,6 +19,12 @@ class User(Model):
     """MD5 of user:realm:password, as browser libraries need it (RFC 2617)."""
     ha1_sha256: Annotated[SecretText, hexadecimal(64)]
     """SHA-256 of user:realm:password (RFC 7616, RFC 8760)."""
+    number: TelephoneNumber | None = None
+    """Her telephone number, as trunks with `identity.from: number` are told it; written as it is dialled, or with +."""
+    numbers: tuple[TelephoneNumber, ...] = Field(default=(), max_length=MAX_NUMBERS)
+    """Further numbers she may show: her browser chooses by P-Preferred-Identity. One that is not here is not shown."""
+    display_name: DisplayName | None = None
+    """Her name as colleagues are told it, and trunks with `identity.names`."""
 
 
 class UsersFile(Model):

@@ -14,6 +14,7 @@ from gateway.call.machine import effects as fx
 from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose
 from gateway.call.machine.state import Phase
+from gateway.media.relay_commands import SetPeer
 from gateway.sip.events import CancelReceived
 from gateway.sip.message import Headers, Request
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
@@ -206,3 +207,87 @@ def test_an_ack_before_our_answer_is_counted_and_does_not_establish_the_call() -
     scene = MachineScene().calling().reply(180).clear().ack()
     assert scene.take(fx.Count) == [fx.Count(Counter.INVITE_UNEXPECTED)]
     assert scene.state.phase is Phase.CALLING
+
+
+# Ringing for a long time.
+
+
+def rung_on(scene: MachineScene, minutes: int) -> MachineScene:
+    for _ in range(minutes):
+        scene.now += [e.seconds for e in scene.all if isinstance(e, fx.SetTimer) and e.name is fx.Timer.RING_ON][-1]
+        scene.feed(scene.fires(fx.Timer.RING_ON))
+    return scene
+
+
+@pytest.mark.parametrize("outbound", [True, False])
+@pytest.mark.parametrize("early_media", [False, True])
+def test_a_caller_hears_each_minute_that_it_rings_on(outbound: bool, early_media: bool) -> None:
+    """RFC 3261 13.3.1.1: else a proxy on the way gives the call up after three minutes (timer C)."""
+    scene = ringing(outbound=outbound, early_media=early_media)
+    begun = scene.now
+    rung_on(scene, 2)
+    assert scene.now - begun == 120.0
+    said = [r for r in scene.responses if 100 < r.status < 200]
+    assert len(said) == 3
+    assert len({bytes(r) for r in said}) == 1
+
+
+def test_a_caller_that_wants_it_reliably_gets_a_new_number_each_minute() -> None:
+    scene = MachineScene(profile=Profile.LEGACY, outbound=False, offer=answer())
+    assert scene.state.caller.invite is not None
+    scene.state.caller.invite = scene.state.caller.invite.with_added((("Require", "100rel"),))
+    scene.calling().reply(180)
+    (first,) = [r for r in scene.responses if r.status == 180]
+    scene.inside(LegKind.TRUNK, "PRACK", cseq=9, extra=(("RAck", f"{first.headers.get('RSeq')} 1 INVITE"),))
+    rung_on(scene, 1)
+    numbers = [int(r.headers.get("RSeq") or 0) for r in scene.responses if r.status == 180]
+    assert numbers[1] == numbers[0] + 1
+    rung_on(scene, 1)
+    assert len([r for r in scene.responses if r.status == 180]) == 2, "the last one is repeated by its own clock"
+
+
+def test_nothing_rings_on_after_the_answer_or_the_end() -> None:
+    scene = ringing(outbound=True)
+    scene.clear().reply(200, sdes_answer(scene.invite.body))
+    assert fx.ClearTimer(fx.Timer.RING_ON, scene.state.caller.id) in scene.effects
+    assert rung_on(scene.clear(), 1).effects == []
+    ended = ringing(outbound=True).feed(events.CancelIn())
+    assert fx.ClearTimer(fx.Timer.RING_ON, ended.state.caller.id) in ended.effects
+
+
+# Early media that changes.
+
+
+def test_of_several_183_of_one_phone_the_last_is_heard_and_the_caller_is_told_each_time() -> None:
+    scene = MachineScene(profile=Profile.LEGACY).calling()
+    scene.reply(183, answer(port=4002)).reply(183, answer(port=4010)).reply(183)
+    assert [r.status for r in scene.responses] == [183, 183, 180]
+    assert scene.relay(SetPeer).rtp.port == 4010
+    assert scene.state.live
+
+
+@pytest.mark.parametrize("body", [b"", answer(port=4020)], ids=["as before", "elsewhere"])
+def test_what_the_200_says_counts_and_where_it_says_nothing_the_183_does(body: bytes) -> None:
+    """Pain 29: the description changes between 183 and 200."""
+    scene = MachineScene(profile=Profile.LEGACY).calling().reply(183, answer(port=4010)).reply(200, body)
+    assert scene.relay(SetPeer).rtp.port == (4020 if body else 4010)
+    assert [r.status for r in scene.responses] == [183, 200]
+    assert scene.responses[-1].body
+    assert len([e for e in scene.all if isinstance(e, fx.StartDtls)]) == 1, "the browser's handshake is its own"
+
+
+def test_other_codecs_in_the_200_than_in_the_183_are_what_the_caller_gets() -> None:
+    scene = MachineScene(profile=Profile.LEGACY).calling().reply(183, answer())
+    other = answer().replace(b" 0 101", b" 8 101").replace(b"0 PCMU", b"8 PCMA")
+    scene.reply(200, other)
+    assert b"PCMU" in scene.responses[0].body
+    assert b"PCMA" in scene.responses[-1].body
+    assert b"PCMU" not in scene.responses[-1].body
+
+
+def test_keys_in_the_200_after_plain_early_media_take_its_place_and_the_change_is_noted() -> None:
+    scene = MachineScene(profile=Profile.PREFER).calling()
+    offer = scene.invite.body
+    keyed = sdes_answer(offer) if b"RTP/SAVP" in offer else sdes_answer(offer).replace(b"RTP/SAVP", b"RTP/AVP")
+    scene.reply(183, answer()).reply(200, keyed)
+    assert scene.relay(SetPeer).keyed

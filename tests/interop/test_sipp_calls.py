@@ -14,7 +14,7 @@ import pytest
 from tests.rig.browser import BrowserCall, ScriptedBrowser
 from tests.rig.gateway import GatewayProcess, GatewaySetup, Record
 from tests.rig.ports import free_port
-from tests.rig.sipp import Scenario, SippTrunk, is_here, loopback, sdp
+from tests.rig.sipp import T38, Scenario, SippTrunk, is_here, loopback, sdp
 
 pytestmark = [
     pytest.mark.interop,
@@ -27,6 +27,7 @@ BOTH = pytest.mark.parametrize("transport", ["udp", pytest.param("tcp", marks=py
 CLOSING_SECONDS = 0.25
 """In which the last connection, cut by the gateway's end, is closed here too."""
 RELIABLE = "Require: 100rel"
+HOLDS = frozenset({"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"})
 
 
 class Stand:
@@ -89,13 +90,15 @@ class Stand:
         scenario: Scenario,
         transport: str,
         talk: Callable[[BrowserCall], Awaitable[None]],
+        *,
+        patient: bool = False,
     ) -> Record:
         """SIPp calls the browser, which goes on as `talk` says."""
 
         async def play() -> None:
             browser = await ScriptedBrowser(self.gateway.setup.origin).sign_in()
             try:
-                with self.sipp(directory, scenario, transport, patient=False) as trunk:
+                with self.sipp(directory, scenario, transport, patient=patient) as trunk:
                     async with asyncio.timeout(10):
                         call = await browser.incoming.get()
                     await talk(call)
@@ -268,3 +271,183 @@ def test_a_trunk_sends_no_call_out_of_itself(stand: Stand, tmp_path: Path, trans
     trunk = Scenario().gets("INVITE")
     trunk.says(302, "", f"Contact: <sip:{stand.number(transport)}@192.0.2.1>", contact=False).gets("ACK")
     assert stand.called(tmp_path, trunk, transport, refused)["termination"] == "redirect-refused"
+
+
+# Early media, ringing, and who gives up
+
+
+@BOTH
+def test_early_media_that_changes_is_followed_until_the_answer(stand: Stand, tmp_path: Path, transport: str) -> None:
+    trunk = Scenario().gets("INVITE").says(180).says(183, sdp(4100)).says(183).says(183, sdp(4200, version=2))
+    trunk.says(200, sdp(4300, version=3)).gets("ACK").gets("BYE").says(200)
+
+    async def listened(call: BrowserCall) -> None:
+        told = [(await call.provisional()).status for _ in range(5)]
+        assert told == [100, 180, 183, 180, 183]
+        await answered_and_hung_up(call)
+
+    assert stand.called(tmp_path, trunk, transport, listened)["trunk_rtp"].endswith(":4300")
+
+
+@BOTH
+def test_a_200_that_crosses_the_cancel_is_acknowledged_and_hung_up_on(
+    stand: Stand, tmp_path: Path, transport: str
+) -> None:
+    trunk = Scenario().gets("INVITE").says(180).gets("CANCEL").says(200)
+    trunk.says(200, sdp(), to="INVITE").gets("ACK").gets("BYE").says(200)
+
+    async def gave_up(call: BrowserCall) -> None:
+        while (await call.provisional()).status != 180:
+            pass
+        await call.cancel()
+        assert (await call.final()).status == 487
+
+    assert stand.called(tmp_path, trunk, transport, gave_up)["termination"] == "cancelled"
+
+
+@BOTH
+def test_an_answer_that_is_repeated_because_our_ack_was_lost_is_acknowledged_again(
+    stand: Stand, tmp_path: Path, transport: str
+) -> None:
+    trunk = Scenario().gets("INVITE").says(200, sdp()).gets("ACK")
+    trunk.says(200, sdp(), to="INVITE").gets("ACK").says(200, sdp(), to="INVITE").gets("ACK")
+    trunk.asks("BYE").gets(200)
+
+    async def listened(call: BrowserCall) -> None:
+        assert (await call.final()).status == 200
+        await call.end()
+
+    assert stand.called(tmp_path, trunk, transport, listened)["termination"] == "hangup-trunk"
+
+
+@BOTH
+def test_our_answer_is_repeated_until_the_ack_comes(stand: Stand, tmp_path: Path, transport: str) -> None:
+    trunk = Scenario(is_called=False).asks("INVITE", sdp()).gets(100, optional=True).gets(180, optional=True)
+    trunk.gets(200).rests(700).acknowledges(sequence=1).asks("BYE").gets(200)
+
+    async def picked_up(call: BrowserCall) -> None:
+        await call.accept()
+        await call.end()
+
+    assert stand.calling(tmp_path, trunk, transport, picked_up)["termination"] == "hangup-trunk"
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_never_acknowledged_ends_the_call(stand: Stand, tmp_path: Path) -> None:
+    trunk = Scenario(is_called=False).asks("INVITE", sdp()).gets(100, optional=True).gets(180, optional=True)
+    trunk.gets(200).gets("BYE", within=40).says(200)
+
+    async def picked_up(call: BrowserCall) -> None:
+        await call.accept()
+        await call.end(40)
+
+    assert stand.calling(tmp_path, trunk, "udp", picked_up, patient=True)["termination"] == "ack-missing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_phone_may_ring_for_longer_than_any_transaction_without_a_response(
+    stand: Stand, tmp_path: Path, transport: str
+) -> None:
+    trunk = Scenario().gets("INVITE").says(180).rests(65_000).says(200, sdp()).gets("ACK").gets("BYE").says(200)
+
+    async def waited(call: BrowserCall) -> None:
+        statuses = [(await call.provisional(70)).status for _ in range(3)]
+        assert statuses == [100, 180, 180], "after a minute it hears that it rings on"
+        await answered_and_hung_up(call)
+
+    assert stand.called(tmp_path, trunk, transport, waited)["termination"] == "hangup-browser"
+
+
+# In mid-call
+
+
+async def stayed(call: BrowserCall) -> None:
+    """Answer, and stay until the other side hangs up."""
+    assert (await call.final()).status == 200
+    await call.media.connected()
+    await call.end()
+
+
+@BOTH
+def test_a_bye_in_the_middle_of_our_reinvite_ends_the_call_once(stand: Stand, tmp_path: Path, transport: str) -> None:
+    trunk = Scenario().gets("INVITE").says(200, sdp()).gets("ACK")
+    trunk.gets("INVITE", has="a=sendonly", keep="again").asks("BYE").gets(200).says(487, to="again").gets("ACK")
+
+    async def held(call: BrowserCall) -> None:
+        assert (await call.final()).status == 200
+        await call.media.connected()
+        assert (await call.request("INVITE", call.media.description(direction="sendonly"))).status == 200
+        await call.end()
+
+    assert stand.called(tmp_path, trunk, transport, held)["termination"] == "hangup-trunk"
+
+
+@BOTH
+def test_each_form_of_hold_is_answered_and_passed_on_without_a_new_handshake(
+    stand: Stand, tmp_path: Path, transport: str
+) -> None:
+    trunk = Scenario(is_called=False).asks("INVITE", sdp()).gets(100, optional=True).gets(180, optional=True)
+    trunk.gets(200).acknowledges(sequence=1)
+    forms = [("sendonly", "", "recvonly"), ("inactive", "", "inactive"), ("sendrecv", "0.0.0.0", "recvonly")]
+    number = 1
+    for direction, address, answered in forms:
+        for body, expected in (
+            (sdp(direction=direction, version=number, address=address or "[local_ip]"), answered),
+            (sdp(version=number + 1), "sendrecv"),
+        ):
+            number += 1
+            trunk.asks("INVITE", body).gets(100, optional=True).gets(200, has=f"a={expected}")
+            trunk.acknowledges(sequence=number).rests(150)
+    trunk.asks("BYE").gets(200)
+
+    async def listened(call: BrowserCall) -> None:
+        await call.accept()
+        await call.media.connected()
+        await call.end(20)
+        offers = [r.body.decode() for r in call.seen if r.method == "INVITE"]
+        said = [line for body in offers for line in body.splitlines() if line in HOLDS]
+        assert said[::2] == ["a=sendonly", "a=inactive", "a=sendonly"], "what the trunk does"
+        assert set(said[1::2]) == {"a=sendrecv"}
+        assert len({line for body in offers for line in body.splitlines() if "fingerprint" in line}) == 1
+        assert (
+            len({line for body in offers for line in body.splitlines() if line.startswith(("a=ice-u", "a=ice-p"))}) == 2
+        )
+
+    assert stand.calling(tmp_path, trunk, transport, listened)["termination"] == "hangup-trunk"
+
+
+@BOTH
+def test_fax_is_refused_and_the_call_goes_on_wherever_its_audio_moves(
+    stand: Stand, tmp_path: Path, transport: str
+) -> None:
+    """T.38 gets 488; music on hold and direct media move the address, with an offer or in the ACK."""
+    trunk = Scenario(is_called=False).asks("INVITE", sdp()).gets(100, optional=True).gets(180, optional=True)
+    trunk.gets(200).acknowledges(sequence=1)
+    trunk.asks("INVITE", T38).gets(100, optional=True).gets(488).acknowledges(sequence=2, refused=True)
+    trunk.asks("INVITE", sdp(4400, version=2)).gets(100, optional=True).gets(200).acknowledges(sequence=3)
+    trunk.asks("INVITE").gets(100, optional=True).gets(200, has="m=audio").acknowledges(
+        sdp(4500, version=3), sequence=4
+    )
+    trunk.asks("BYE").gets(200)
+
+    async def listened(call: BrowserCall) -> None:
+        await call.accept()
+        await call.end(20)
+        assert not [r for r in call.seen if r.method == "INVITE"], "nothing of it concerns the browser"
+
+    assert stand.calling(tmp_path, trunk, transport, listened)["trunk_rtp"].endswith(":4500")
+
+
+@BOTH
+def test_a_trunk_that_calls_without_an_offer_gets_ours_and_answers_in_the_ack(
+    stand: Stand, tmp_path: Path, transport: str
+) -> None:
+    trunk = Scenario(is_called=False).asks("INVITE").gets(100, optional=True).gets(180, optional=True)
+    trunk.gets(200, has="m=audio").acknowledges(sdp(4600), sequence=1).asks("BYE").gets(200)
+
+    async def picked_up(call: BrowserCall) -> None:
+        await call.accept()
+        await call.end()
+
+    assert stand.calling(tmp_path, trunk, transport, picked_up)["trunk_rtp"].endswith(":4600")

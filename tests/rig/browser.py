@@ -118,8 +118,8 @@ class ScriptedBrowser:
                 pass
         return response
 
-    async def provisional(self, branch: str) -> Response:
-        async with asyncio.timeout(WAIT_SECONDS):
+    async def provisional(self, branch: str, seconds: float = WAIT_SECONDS) -> Response:
+        async with asyncio.timeout(seconds):
             return await self._answers[branch].get()
 
     async def send(
@@ -248,8 +248,8 @@ class BrowserCall:
             self.media.read(response.body)
         return response
 
-    async def provisional(self) -> Response:
-        return await self.browser.provisional(self._branch)
+    async def provisional(self, seconds: float = WAIT_SECONDS) -> Response:
+        return await self.browser.provisional(self._branch, seconds)
 
     async def cancel(self) -> None:
         await self._send("CANCEL", [], branch=self._branch)

@@ -70,6 +70,7 @@ class Scenario:
         self._steps: list[str] = []
         self._sequence = 0
         self._kept: set[str] = set()
+        self._asked_at = 0
         self._open = "INVITE"
         """The request that is answered next."""
 
@@ -132,10 +133,10 @@ class Scenario:
         ]
         return self._send(lines, body)
 
-    def asks(self, method: str, body: str = "", *more: str, sequence: int = 0) -> Self:
+    def asks(self, method: str, body: str = "", *more: str, sequence: int = 0, branch: str = "[branch]") -> Self:
         """A request inside the dialog, or the INVITE that begins it."""
         if method not in ("ACK", "CANCEL"):
-            self._sequence += 1
+            self._sequence, self._asked_at = self._sequence + 1, len(self._steps)
         number = sequence or self._sequence
         if self.is_called:
             from_, to = (
@@ -150,7 +151,7 @@ class Scenario:
         uri = "gateway" if self.is_called else self.number
         lines = [
             f"{method} sip:{uri}@[remote_ip]:[remote_port] SIP/2.0",
-            "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport",
+            f"Via: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch};rport",
             "Max-Forwards: 70",
             from_,
             to,
@@ -161,9 +162,10 @@ class Scenario:
         ]
         return self._send(lines, body, again=method != "ACK")
 
-    def acknowledges(self, body: str = "", *, sequence: int = 0) -> Self:
-        """The ACK of a 2xx."""
-        return self.asks("ACK", body, sequence=sequence)
+    def acknowledges(self, body: str = "", *, sequence: int = 0, refused: bool = False) -> Self:
+        """The ACK of a 2xx; or of a refusal, which belongs to its INVITE's transaction."""
+        branch = f"[branch-{len(self._steps) - self._asked_at}]" if refused else "[branch]"
+        return self.asks("ACK", body, sequence=sequence, branch=branch)
 
     def rests(self, milliseconds: int) -> Self:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""The reliable provisional responses we send to one INVITE: one at a time is out, the others wait (RFC 3262 3)."""
+"""The provisional responses we send to one INVITE: of the reliable ones one is out, the others wait (RFC 3262 3)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ class Sent:
 
 @dataclass(slots=True)
 class Provisionals:
-    """What has been sent reliably on a leg, and what waits."""
+    """What has been sent on a leg, and what waits."""
 
     rseq: int = 0
     """Of the last one; 0: there was none."""
+    last: Response | None = None
+    """The last one of any kind, without a number: what is said again while it rings on."""
     sent: Sent | None = None
     """The one whose PRACK is awaited."""
     waiting: deque[Response] = field(default_factory=lambda: deque(maxlen=MAX_WAITING))

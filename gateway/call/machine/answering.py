@@ -17,6 +17,7 @@ from gateway.call.legs.leg import KeyingError, Leg
 from gateway.call.legs.places import termination_of
 from gateway.call.machine import bridge, direction, ending, judging, passing, refreshing, reliable, report, security
 from gateway.call.machine.effects import (
+    ClearTimer,
     Respond,
     SetTimer,
     Timer,
@@ -212,6 +213,8 @@ def _send_success(call: CallState, body: bytes) -> None:
         return
     response = caller.respond(caller.invite, 200, body=body, headers=_headers(call))
     open_dialog(call)
+    if caller.provisionals.last is not None:
+        call.emit(ClearTimer(Timer.RING_ON, caller.id))
     call.step(caller, CallerEvent.ANSWER)
     call.phase = Phase.ANSWERED
     call.answered_at = call.now

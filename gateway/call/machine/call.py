@@ -208,6 +208,7 @@ _OF_A_LEG: dict[Timer, Callable[[CallState, Leg], None]] = {
     Timer.PRACK: reliable.unacknowledged,
     Timer.RETURN: returning.too_late,
     Timer.SESSION: refreshing.due,
+    Timer.RING_ON: reliable.ring_on,
 }
 _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     RequestIn: requests.request,

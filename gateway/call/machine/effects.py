@@ -46,6 +46,7 @@ class Timer(StrEnum):
     PRACK = "prack"
     RETURN = "return"
     SESSION = "session"
+    RING_ON = "ring-on"
     LINGER = "linger"
 
 

@@ -41,6 +41,7 @@ OF_A_LEG = (
     Timer.PRACK,
     Timer.RETURN,
     Timer.SESSION,
+    Timer.RING_ON,
 )
 """Clocks of the legs of a call that lives."""
 

@@ -21,14 +21,31 @@ from gateway.sip.dialog import Dialog
 from gateway.sip.message import Response
 from gateway.sip.timers import T1
 
+RING_ON_SECONDS = 60.0
+"""A caller that waits hears this often that it rings on: a proxy on the way gives up after three minutes without a word
+(RFC 3261 13.3.1.1, 16.8)."""
+
 
 def send(call: CallState, leg: Leg, response: Response) -> None:
     """Send a caller a 101 to 199."""
+    leg.provisionals.last = response
+    call.emit(SetTimer(Timer.RING_ON, RING_ON_SECONDS, leg.id))
     if not leg.wants_reliable(response):
         call.emit(Respond(leg.invite_key, response))
         return
     leg.provisionals.waiting.append(response)
     _next(call, leg)
+
+
+def ring_on(call: CallState, leg: Leg) -> None:
+    """It has rung for a minute since we said so."""
+    last = leg.provisionals.last
+    if last is None or leg.invitation.is_confirmed:
+        return
+    if leg.provisionals.sent is None:
+        send(call, leg, last)
+    else:
+        call.emit(SetTimer(Timer.RING_ON, RING_ON_SECONDS, leg.id))
 
 
 def _next(call: CallState, leg: Leg) -> None:

@@ -41,6 +41,7 @@ from gateway.sip.events import StackEvent
 from gateway.sip.flow import Flow
 from gateway.sip.stack import SipStack
 from gateway.site import ConnectionShares, Site, Sites
+from gateway.trunks.registering import Registrations
 from gateway.web.server import PageInfo, WebServer
 from gateway.webrtc.dtls import DtlsIdentity
 
@@ -112,6 +113,15 @@ class Gateway:
         self.endpoint.on_flow_closed = self._flow_closed
         self.agent = Agent(self.endpoint, random_token)
         self.manager = CallManager(self._services(), self._digest())
+        self.registrations = Registrations(
+            site.trunks,
+            self.manager.probes.connect,
+            self.agent,
+            advertised=site.media.trunk.advertised,
+            tokens=random_token,
+            clock=time.monotonic,
+            counters=self.counters,
+        )
         self.endpoint.is_living = self.manager.index.is_living
         web = site.listeners.web
         self.websocket = SipWebSocket(self.endpoint, web, self.counters, connections=site.shares)
@@ -159,6 +169,7 @@ class Gateway:
             "websockets_strangers": self.websocket.shares.strangers,
             "users_registered": self.manager.location.users,
             "trunks_down": self.manager.probes.down,
+            "registrations_unbound": self.registrations.unbound,
             "relay_sessions": self.pool.call_count,
             "audit_accepting_calls": float(self.audit.accepting_calls),
             **self._relay_totals,
@@ -174,6 +185,7 @@ class Gateway:
 
     def _flow_closed(self, flow: Flow) -> None:
         self.manager.flow_closed(flow)
+        self.registrations.flow_closed(flow)
 
     async def start(self) -> None:
         """Bring everything up.
@@ -193,6 +205,7 @@ class Gateway:
             await self.endpoint.start(site.listeners)
             await self.web.start()
             await self._start_admin()
+            self.registrations.start()
         except (GatewayError, OSError):
             await self.stop("start failed")
             raise
@@ -226,6 +239,7 @@ class Gateway:
             self._relay_watch = None
         await self.admin.stop()
         await self.manager.stop()
+        await self.registrations.stop()
         self.manager.sign_in.report(stopping=True)
         await self.endpoint.stop()  # before the web server, which would wait for its WebSockets
         await self.web.stop()

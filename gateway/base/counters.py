@@ -42,6 +42,7 @@ class Counter(StrEnum):
     DIGITS_LOST = "digits_lost"
     TRUNK_DOWN = "trunk_down"
     TRUNK_PROBES = "trunk_probes"
+    REGISTRATION_LOST = "registration_lost"
     CALLS_STARTED = "calls_started"
     CALLS_ENDED = "calls_ended"
     LEGS_SECURED = "legs_secured"

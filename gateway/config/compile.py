@@ -27,6 +27,7 @@ from gateway.sip.uri import SipUri
 from gateway.site import CallLimits, ConnectionShares, Listeners, RegistrationRelay, SipListener, Site, WebListener
 from gateway.trunks.identity import TrunkIdentity
 from gateway.trunks.model import Inbound, ListenerTls, Network, Trunk, TrunkTls
+from gateway.trunks.registration import RegistrationPlan
 from gateway.trunks.target import TrunkTarget
 
 
@@ -68,6 +69,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         networks=_networks(trunk.networks),
         inbound=compile_inbound(trunk.inbound, realm) if trunk.inbound is not None else None,
         media_networks=_networks(trunk.media_networks),
+        registrations=tuple(_registration(name, trunk, found) for found in trunk.registrations),
         auth=compile_login(trunk.auth) if trunk.auth is not None else None,
         tls=compile_trunk_tls(trunk.tls),
         crlf_keepalive=trunk.crlf_keepalive,
@@ -97,6 +99,17 @@ def compile_inbound(inbound: schema.TrunkInbound, realm: str) -> Inbound:
         md5, sha256 = (Secret(compute_ha1(inbound.user, realm, password, name)) for name in ("MD5", "SHA-256"))
         credentials = Credentials(realm, md5, sha256)
     return Inbound(inbound.user or "", credentials, inbound.certificate, any_is_enough=inbound.require == "any")
+
+
+def _registration(name: str, trunk: schema.Trunk, registration: schema.TrunkRegistration) -> RegistrationPlan:
+    auth = registration.auth or trunk.auth
+    return RegistrationPlan(
+        trunk=name,
+        user=registration.user,
+        domain=registration.domain or TrunkTarget.parse(trunk.target).host,
+        expires=registration.expires,
+        login=compile_login(auth) if auth is not None else None,
+    )
 
 
 def compile_trunk_tls(tls: schema.TrunkTls) -> TrunkTls:

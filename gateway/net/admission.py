@@ -1,7 +1,7 @@
 """Which trunks an address can be: decided before a byte of the message is read.
 
 A trunk is known by its `networks` and by the addresses its own target resolved to. The latter may answer and end calls,
-but only the former let a trunk call in.
+but only the former let a trunk call in; where we are registered, both do: we have asked to be called from there.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class TrunkSources:
         self._transports = {name: trunk.target.transport for name, trunk in trunks.items()}
         self._strictness = {name: list(Profile).index(trunk.security) for name, trunk in trunks.items()}
         self._expected = {name: trunk.peer for name, trunk in trunks.items()}
+        self._registered = {name for name, trunk in trunks.items() if trunk.registrations}
         self._learned: dict[str, dict[str, None]] = {}
 
     def find(self, host: str, transport: TransportName) -> tuple[str, ...]:
@@ -68,6 +69,8 @@ class TrunkSources:
         connection we opened to a trunk that calls in, and that proved its name.
         """
         if any(name == flow.trunk for _, name in self._holding(flow.remote.host)):
+            return True
+        if flow.trunk in self._registered and flow.remote.host in self._learned.get(flow.trunk, ()):
             return True
         return flow.initiated and bool(flow.verified_name) and any(name == flow.trunk for _, name in self._networks)
 

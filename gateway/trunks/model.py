@@ -15,6 +15,7 @@ from gateway.sdp.codecs import CODEC_NAMES
 from gateway.sip.auth import Credentials
 from gateway.sip.digest_client import Login
 from gateway.trunks.identity import TrunkIdentity
+from gateway.trunks.registration import RegistrationPlan
 from gateway.trunks.target import TrunkTarget
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -107,6 +108,8 @@ class Trunk:
     media_networks: tuple[Network, ...] = ()
     """Where its media may come from besides the signalled address."""
     tls: TrunkTls = field(default=TrunkTls())
+    registrations: tuple[RegistrationPlan, ...] = ()
+    """Addresses of record that are kept registered there: calls for them come over the flow they were registered on."""
     auth: Login | None = None
     """Who we are to it when it asks (RFC 3261 22)."""
     crlf_keepalive: float = 90

@@ -20,6 +20,7 @@ from gateway.sip.digest_client import Login
 from gateway.site import CallLimits, ConnectionShares, SipListener
 from gateway.trunks.identity import Asserts, CallerFrom, Passing, PrivacyMode, TrunkIdentity
 from gateway.trunks.model import Inbound, ListenerTls, TrunkTls
+from gateway.trunks.registration import RegistrationPlan
 from gateway.trunks.target import TrunkTarget
 from tests.sip.digest import credentials
 from tests.sites import REALM, TRUNK_PLACE, made_site, made_trunk
@@ -57,6 +58,10 @@ CHANGED: dict[str, tuple[object, object]] = {
         Inbound("acme", credentials("acme", "opensesame", REALM), certificate=True, any_is_enough=True),
     ),
     "media": ({"bind": "10.0.0.2", "advertise": "203.0.113.9"}, TrunkPlace("10.0.0.2", "203.0.113.9")),
+    "registrations": (
+        [{"user": "acme", "auth": {"user": "a", "password": "opensesame"}}],
+        (RegistrationPlan("pbx", "acme", "pbx.example", 3600, Login("a", Secret("opensesame"))),),
+    ),
     "auth": ({"user": "acme", "password": "opensesame"}, Login("acme", Secret("opensesame"))),
     "rtcp_mux": (True, True),
     "trust_identity": (True, True),

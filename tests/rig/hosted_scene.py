@@ -27,9 +27,10 @@ class HostedScene:
     def __init__(self, directory: Path, **options: Any) -> None:
         self.ports = {PLAIN: free_port(host=PLAIN_HOST), SDES: free_port(host=SDES_HOST)}
         security = options.pop("sdes_security", "strict")
+        plain = options.pop("plain", {})
         setup = GatewaySetup(directory, trunks={}, outbound=[], **options.pop("setup", {}))
         setup.trunks = {
-            "plain": self._trunk(PLAIN, PLAIN_HOST, "legacy", ""),
+            "plain": self._trunk(PLAIN, PLAIN_HOST, "legacy", "") | plain,
             "sdes": self._trunk(SDES, SDES_HOST, security, ";transport=tls")
             | {"tls": {"ca": str(setup.certificates.ca.certificate), "names": ["pbx.demo.test"]}},
         }

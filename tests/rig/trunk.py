@@ -57,6 +57,8 @@ class FakeTrunk:
         """What requests that are no INVITE are answered with."""
         self.more: tuple[tuple[str, str], ...] = ()
         """Further header fields of every answer."""
+        self.registrar: Callable[[Request], Response] | None = None
+        """Answers REGISTER; without one they are answered like everything else."""
         self.deaf = False
         """Swallows whatever comes: a PBX behind a firewall, or none at all."""
         self.look: Callable[[Request], None] = lambda _request: None
@@ -177,6 +179,9 @@ class FakeTrunk:
         self.look(message)
         self.seen.append(message)
         if message.method == "ACK":
+            return
+        if message.method == "REGISTER" and self.registrar is not None:
+            send(bytes(self.registrar(message)))
             return
         answers = self._answers(message) if message.method == "INVITE" else [(self.status, b"")]
         for status, body in answers:

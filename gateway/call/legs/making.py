@@ -16,6 +16,7 @@ from gateway.sip.address import NameAddr
 from gateway.sip.flow import Flow
 from gateway.sip.uri import SipUri
 from gateway.site import Site
+from gateway.trunks.contact import contact_of
 from gateway.trunks.model import Trunk
 
 MAX_SESSION_ID = 0x7FFFFFFF
@@ -97,7 +98,7 @@ class LegMaker:
             is_caller=is_caller,
             local_address=local,
             remote_address=remote,
-            contact=self._contact(flow, trunk),
+            contact=contact_of(trunk, flow, self.site.media.trunk.advertised),
             session_id=self._session_id(),
             local_tag=self.tokens(TAG_LENGTH),
             call_id="" if is_caller else self.tokens(CALL_ID_LENGTH),
@@ -144,10 +145,3 @@ class LegMaker:
     def _session_id(self) -> int:
         """A numeric SDP session id (RFC 8866 5.2) from the token source."""
         return int.from_bytes(self.tokens(8).encode(), "big") & MAX_SESSION_ID
-
-    def _contact(self, flow: Flow, trunk: Trunk) -> NameAddr:
-        """Where the trunk reaches us: a name it wants, the flow's own address, or the advertised one (1:1 NAT)."""
-        host = trunk.contact or trunk.media.advertise or flow.local.host
-        if host in ("0.0.0.0", "::"):
-            host = self.site.media.trunk.advertised
-        return NameAddr("", SipUri.of("gateway", host, flow.local.port, transport=flow.transport))

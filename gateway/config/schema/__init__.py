@@ -13,7 +13,15 @@ from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListene
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkMedia
 from gateway.config.schema.registration import PublicAddress, Registration
 from gateway.config.schema.root import GatewayConfig
-from gateway.config.schema.trunk import Trunk, TrunkAddresses, TrunkAuth, TrunkIdentity, TrunkInbound, TrunkTls
+from gateway.config.schema.trunk import (
+    Trunk,
+    TrunkAddresses,
+    TrunkAuth,
+    TrunkIdentity,
+    TrunkInbound,
+    TrunkRegistration,
+    TrunkTls,
+)
 from gateway.config.schema.users import User, UsersFile
 
 __all__ = [
@@ -40,6 +48,7 @@ __all__ = [
     "TrunkAddresses",
     "TrunkAuth",
     "TrunkInbound",
+    "TrunkRegistration",
     "TrunkMedia",
     "TrunkIdentity",
     "TrunkTls",

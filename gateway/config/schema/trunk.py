@@ -28,6 +28,11 @@ from gateway.sip.passing import MAX_PASSED
 from gateway.sip.session_timer import MIN_SE
 from gateway.trunks.identity import Asserts, CallerFrom, Passing, PrivacyMode
 
+LEAST_KEEPALIVE = 10
+"""Seconds: a pong may take as long, and within 5 s two pongs would read as a ping."""
+MAX_REGISTRATIONS = 64
+"""Of one trunk; each is a request that is repeated for ever."""
+
 
 class TrunkTls(Model):
     """How a trunk's TLS identity is verified (RFC 5922) and how we prove ours."""
@@ -100,8 +105,18 @@ class TrunkAuth(Model):
     """The realm the password is for. A challenge for any other is not answered. Default: whichever the trunk names."""
 
 
-LEAST_KEEPALIVE = 10
-"""Seconds: a pong may take as long, and within 5 s two pongs would read as a ping."""
+class TrunkRegistration(Model):
+    """An address of record that is kept registered at a trunk (RFC 3261 10.2): calls for it come to us."""
+
+    user: str = Field(min_length=1, max_length=128)
+    """The user part of the address of record, and of the Contact the trunk calls: inbound rules see it as `dialled`
+    where the trunk does not name a number."""
+    domain: Host | None = None
+    """The domain of the address of record. Default: the host of `target`."""
+    expires: int = Field(default=3600, ge=30, le=86_400)
+    """Seconds asked for; it is refreshed before they are over. A trunk that wants longer is followed."""
+    auth: TrunkAuth | None = None
+    """Who we are for this registration. Default: `auth` of the trunk."""
 
 
 class TrunkIdentity(Model):
@@ -152,6 +167,9 @@ class Trunk(Model):
     media_networks: tuple[Network, ...] = ()
     """Networks its media may come from besides the signalled address. A host name where it says its media is must lead
     into these or into `networks`."""
+    registrations: tuple[TrunkRegistration, ...] = Field(default=(), max_length=MAX_REGISTRATIONS)
+    """What is kept registered there. Such a trunk may call in, without `networks`, over the flow it was registered on
+    and from the addresses `target` leads to."""
     auth: TrunkAuth | None = None
     """How we answer when the trunk asks who we are."""
     tls: TrunkTls = TrunkTls()
@@ -203,3 +221,10 @@ class Trunk(Model):
         if 0 < seconds < MIN_SE:
             raise ValueError(f"must be {MIN_SE} or more (RFC 4028 4), or 0 to ask for none")
         return seconds
+
+    @model_validator(mode="after")
+    def _registered_once(self) -> Trunk:
+        known = [(registration.user, registration.domain) for registration in self.registrations]
+        if len(set(known)) != len(known):
+            raise ValueError("registrations name an address of record twice")
+        return self

@@ -1,0 +1,253 @@
+"""Keeps the registrations of the configuration at their trunks: asks, refreshes, comes back, and says goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from gateway.base.counters import Counter, Counters
+from gateway.base.errors import GatewayError
+from gateway.base.values import TokenSource
+from gateway.sip.address import NameAddr
+from gateway.sip.agent import Agent
+from gateway.sip.flow import Flow
+from gateway.sip.message import Request, Response
+from gateway.trunks.contact import contact_of
+from gateway.trunks.model import Trunk
+from gateway.trunks.registration import Registration, RegistrationPlan, Standing
+
+log = logging.getLogger(__name__)
+
+LEAVE_SECONDS = 2.0
+"""How long a stopping gateway waits until the trunks know that it is gone."""
+LOTS = 36**4
+
+
+class Connector(Protocol):
+    """How a trunk is reached; `net.endpoint.SipEndpoint.connect` has this shape."""
+
+    def __call__(self, trunk_name: str, /) -> Awaitable[Flow]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One registration, as administrators are shown it."""
+
+    trunk: str
+    aor: str
+    standing: Standing
+    why: str
+    left: float
+    """Seconds until the binding runs out; 0 when there is none."""
+
+
+class Registrations:
+    """All registrations of this gateway.
+
+    Args:
+        connect: gives a flow to a trunk.
+        advertised: where we are when a flow does not know.
+    """
+
+    def __init__(
+        self,
+        trunks: Mapping[str, Trunk],
+        connect: Connector,
+        agent: Agent,
+        *,
+        advertised: str,
+        tokens: TokenSource,
+        clock: Callable[[], float],
+        counters: Counters,
+    ) -> None:
+        self._trunks, self._connect, self._agent = trunks, connect, agent
+        self._advertised, self._tokens, self._clock, self._counters = advertised, tokens, clock, counters
+        plans = [plan for trunk in trunks.values() for plan in trunk.registrations]
+        self._kept = [_Kept(Registration(plan, tokens), self) for plan in plans]
+
+    def start(self) -> None:
+        """Begin with all of them."""
+        for kept in self._kept:
+            kept.begin()
+
+    async def stop(self) -> None:
+        """Take back what is bound, within `LEAVE_SECONDS`; after that nothing runs."""
+        leaving = [asyncio.create_task(kept.leave()) for kept in self._kept]
+        if leaving:
+            await asyncio.wait(leaving, timeout=LEAVE_SECONDS)
+            for task in leaving:
+                task.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
+
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection is gone: a trunk that would have called over it cannot any more."""
+        for kept in self._kept:
+            kept.flow_closed(flow)
+
+    def shown(self) -> Sequence[Shown]:
+        """How they stand."""
+        now = self._clock()
+        return [
+            Shown(r.plan.trunk, r.plan.aor, r.standing, r.why, max(0.0, r.until - now) if r.is_bound else 0.0)
+            for r in (kept.registration for kept in self._kept)
+        ]
+
+    @property
+    def unbound(self) -> int:
+        """How many are not registered although they should be."""
+        return sum(not kept.registration.is_bound for kept in self._kept)
+
+    def lot(self) -> float:
+        """A number from 0 to 1."""
+        return int(self._tokens(4), 36) / LOTS
+
+    async def flow_to(self, trunk: str) -> Flow:
+        """A flow to the trunk.
+
+        Raises:
+            TransportError: there is none to be had.
+        """
+        return await self._connect(trunk)
+
+    def contact(self, plan: RegistrationPlan, flow: Flow) -> NameAddr:
+        """Where the trunk shall call us for this registration."""
+        return contact_of(self._trunks[plan.trunk], flow, self._advertised, plan.user)
+
+    def ask(self, request: Request, flow: Flow, kept: _Kept, tries: int) -> str:
+        """Send a REGISTER; gives its key."""
+        return self._agent.ask(request, flow, kept, login=kept.registration.plan.login, tries=tries)
+
+    def forget(self, key: str) -> None:
+        """Nobody waits for the answer of a REGISTER any more."""
+        self._agent.forget(key)
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._clock()
+
+    def tell(self, registration: Registration, before: Standing) -> None:
+        """Log and count how it stands, when that has changed."""
+        plan, standing = registration.plan, registration.standing
+        if standing is before:
+            return
+        level = logging.INFO if registration.is_bound else logging.WARNING
+        why = f" reason={registration.why}" if registration.why else ""
+        log.log(level, "trunk=%s aor=%s registration=%s->%s%s", plan.trunk, plan.aor, before, standing, why)
+        if before is Standing.REGISTERED or (before is Standing.TRYING and not registration.is_bound):
+            self._counters.add(Counter.REGISTRATION_LOST)
+
+
+class _Kept:
+    """One registration that is kept; a `sip.agent.Asker`."""
+
+    def __init__(self, registration: Registration, owner: Registrations) -> None:
+        self.registration, self._owner = registration, owner
+        self._task: asyncio.Task[None] | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._flow: Flow | None = None
+        self._contact: NameAddr | None = None
+        self._key = ""
+        self._tries = 0
+        self._left: asyncio.Event | None = None
+
+    def begin(self) -> None:
+        """Ask now; one question at a time."""
+        self._again = None
+        if self._task is None and not self._key:
+            self._task = asyncio.get_running_loop().create_task(self._ask())
+            self._task.add_done_callback(self._asked)
+
+    async def leave(self) -> None:
+        """Take our Contact away, if the trunk has it."""
+        if self._again is not None:
+            self._again.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        if self._key:
+            self._owner.forget(self._key)
+        was_bound, flow, contact = self.registration.is_bound, self._flow, self._contact
+        self.registration.stop()
+        if was_bound and flow is not None and contact is not None:
+            self._left, self._tries = asyncio.Event(), 0
+            try:
+                self._send(self.registration.request(contact, leave=True), flow)
+                await self._left.wait()
+            except GatewayError as error:
+                log.info("trunk=%s cannot unregister: %s", self.registration.plan.trunk, error)
+
+    def flow_closed(self, flow: Flow) -> None:
+        """Come back over a new connection."""
+        if self._left is None and self.registration.is_bound and self._flow is not None and self._flow.id == flow.id:
+            if self._again is not None:
+                self._again.cancel()
+            self._follow(self.registration.connection_lost)
+
+    # --- what comes of a REGISTER
+
+    def responded(self, response: Response, flow: Flow) -> None:
+        """It is bound, or not."""
+        if response.status < 200:
+            return
+        self._key = ""
+        if self._left is not None:
+            self._left.set()
+            return
+        contact = self._contact or NameAddr.parse("<sip:gateway@invalid>")
+        self._follow(lambda lot: self.registration.answered(response, contact, self._owner.now(), lot))
+
+    def unanswered(self, *, transport: bool) -> None:
+        """Nobody said anything."""
+        self._key = ""
+        if self._left is not None:
+            self._left.set()
+            return
+        why = "connection lost" if transport else "no answer"
+        self._follow(lambda lot: self.registration.unanswered(why, lot))
+
+    def challenged(self, response: Response, flow: Flow, credentials: tuple[tuple[str, str], ...]) -> None:
+        """Say who we are (RFC 3261 10.2, 22.2)."""
+        self._key, self._tries = "", self._tries + 1
+        if self._flow is None or self._contact is None:
+            return
+        request = self.registration.request(self._contact, leave=self._left is not None).with_added(credentials)
+        try:
+            self._send(request, self._flow)
+        except GatewayError as error:
+            self._cannot(error)
+
+    # --- asking
+
+    async def _ask(self) -> None:
+        plan = self.registration.plan
+        self._flow = await self._owner.flow_to(plan.trunk)
+        self._contact, self._tries = self._owner.contact(plan, self._flow), 0
+        self._send(self.registration.request(self._contact), self._flow)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, GatewayError):
+            self._cannot(error)
+        elif error is not None:
+            log.error("trunk=%s cannot register", self.registration.plan.trunk, exc_info=error)
+            self._follow(partial(self.registration.unanswered, "internal error"))
+
+    def _cannot(self, error: GatewayError) -> None:
+        if self._left is not None:
+            self._left.set()
+        else:
+            self._follow(partial(self.registration.unanswered, str(error)))
+
+    def _send(self, request: Request, flow: Flow) -> None:
+        self._key = self._owner.ask(request, flow, self, self._tries)
+
+    def _follow(self, outcome: Callable[[float], float]) -> None:
+        """Take an outcome, and ask again when it says."""
+        before = self.registration.standing
+        seconds = outcome(self._owner.lot())
+        self._owner.tell(self.registration, before)
+        self._again = asyncio.get_running_loop().call_later(seconds, self.begin)

@@ -108,7 +108,12 @@ class Gateway:
         is_emergency = partial(is_emergency_call, sites=self.sites)
         self.stack = SipStack(random_token, self.counters, is_emergency)
         self.endpoint = SipEndpoint(
-            self.stack, self.counters, site.trunks, self._on_event, limits=stream_limits(site.shares)
+            self.stack,
+            self.counters,
+            site.trunks,
+            self._on_event,
+            limits=stream_limits(site.shares),
+            nameservers=site.nameservers,
         )
         self.endpoint.on_flow_closed = self._flow_closed
         self.agent = Agent(self.endpoint, random_token)

@@ -128,6 +128,8 @@ class Site:
     """Who registers browsers in our place; None: we do, by `users`."""
     admin_socket: Path | None = None
     """Where administrators ask; None: in the runtime directory."""
+    nameservers: tuple[HostPort, ...] = ()
+    """Who is asked for the names of trunks; none: whom this machine asks."""
 
     def person(self, user: str) -> Person:
         """Number and name of a user; nothing is known of one who is not configured."""

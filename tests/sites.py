@@ -30,8 +30,9 @@ FILES: Mapping[str, object] = {
 
 
 def made_trunk(target: str, *, name: str = "pbx", **settings: object) -> Trunk:
-    """A trunk with these keys of its section."""
-    return compile_trunk(name, schema.Trunk.model_validate({"target": target, **settings}), TRUNK_PLACE, REALM)
+    """A trunk with these keys of its section; with `targets` among them it has those instead."""
+    section = {**settings} if "targets" in settings else {"target": target, **settings}
+    return compile_trunk(name, schema.Trunk.model_validate(section), TRUNK_PLACE, REALM)
 
 
 def made_site(plan: Mapping[str, object] | None = None, *, people: Iterable[str] = (), **settings: object) -> Site:

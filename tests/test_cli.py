@@ -6,11 +6,10 @@ import asyncio
 import gzip
 import json
 import os
-import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -19,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from gateway import app
 from gateway.base.errors import ConfigError, MediaError
+from gateway.base.values import HostPort
 from gateway.cli import names
 from gateway.cli.audit import follow_log
 from gateway.cli.commands import cli
@@ -28,6 +28,8 @@ from gateway.config.reference import reference
 from gateway.demo import main as demo
 from gateway.demo.main import DemoOptions
 from gateway.sip.auth import compute_ha1
+from gateway.trunks.dns import DnsClient, DnsError
+from gateway.trunks.target import NextHop, TrunkTarget
 from tests.config.files import Files, free_ports
 
 ROOT = Path(__file__).parents[1]
@@ -46,14 +48,15 @@ def refused(result: Result) -> str:
 
 
 @pytest.fixture(autouse=True)
-def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """DNS that knows every name but these, for which it gives an error of getaddrinfo."""
-    errors: dict[str, int] = {}
+def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """DNS that knows every name but these: False where it says that there is none, True where it says nothing."""
+    errors: dict[str, bool] = {}
 
-    def resolve(host: str) -> object:
-        if host in errors:
-            raise socket.gaierror(errors[host], "not found")
-        return []
+    async def resolve(_client: DnsClient, target: TrunkTarget) -> Sequence[NextHop]:
+        if errors.get(target.host):
+            raise DnsError("not in time")
+        hop = NextHop(target.transport, HostPort("192.0.2.1", target.port), target)
+        return [] if target.host in errors else [hop]
 
     monkeypatch.setattr(names, "_resolve", resolve)
     return errors
@@ -140,24 +143,24 @@ def test_check_tells_every_mistake_with_place_and_remedy(files: Files) -> None:
     assert f"{told.count('error:')} mistakes" in told
 
 
-def test_check_asks_dns_for_the_trunks(files: Files, dns: dict[str, int]) -> None:
-    dns["pbx.example.com"] = socket.EAI_NONAME
+def test_check_asks_dns_for_the_trunks(files: Files, dns: dict[str, bool]) -> None:
+    dns["pbx.example.com"] = False
     told = refused(sip_gateway("check", files.write()))
     assert "gateway.yaml:10: trunks.pbx.target: DNS knows no address of pbx.example.com" in told
     assert "remedy: write the name as DNS has it" in told
     assert sip_gateway("check", "--elsewhere", files.write()).exit_code == 0
 
 
-def test_check_only_warns_where_dns_gives_no_answer(files: Files, dns: dict[str, int]) -> None:
-    dns["sip.carrier.example"] = socket.EAI_AGAIN
+def test_check_only_warns_where_dns_gives_no_answer(files: Files, dns: dict[str, bool]) -> None:
+    dns["sip.carrier.example"] = True
     result = sip_gateway("check", files.write())
     assert result.exit_code == 0
     assert "trunks.carrier.target: DNS did not say whether sip.carrier.example exists" in result.stderr
 
 
-def test_check_finds_everything_in_one_round(files: Files, dns: dict[str, int]) -> None:
+def test_check_finds_everything_in_one_round(files: Files, dns: dict[str, bool]) -> None:
     """Missing files, certificates, addresses and names: none hides another, and none is told twice."""
-    dns["pbx.example.com"] = socket.EAI_NONAME
+    dns["pbx.example.com"] = False
     files.gateway = (
         files.gateway.replace("users: users.yaml", "users: absent.yaml")
         .replace("udp:127.0.0.1", "udp:192.0.2.7")

@@ -1,80 +1,71 @@
-"""Whether the names of the trunks can be looked up. Only `check` asks: a start must not fail because DNS is away."""
+"""Whether the targets of the trunks lead anywhere. Only `check` asks: a start must not fail because DNS is away."""
 
 from __future__ import annotations
 
-import socket
-import time
-from collections.abc import Callable
-from threading import Thread
+import asyncio
+import secrets
+from collections.abc import Sequence
 
 from gateway.base.errors import ConfigError
+from gateway.base.values import HostPort
 from gateway.cli.preflight import Findings
 from gateway.config.schema import GatewayConfig
-from gateway.trunks.target import TrunkTarget, is_ip_literal
+from gateway.trunks.dns import DnsClient, DnsError
+from gateway.trunks.resolve import Resolver
+from gateway.trunks.target import NextHop, TrunkTarget, is_ip_literal
 
 DNS_SECONDS = 5.0
 """How long all names together may take."""
 
-Lookup = Callable[[str], object]
-"""Finds the addresses of a host; raises socket.gaierror."""
 
-_UNKNOWN = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
-
-
-def unknown_names(config: GatewayConfig, lookup: Lookup | None = None) -> Findings:
-    """The trunks whose host is no name DNS knows; where DNS itself gave no answer it is a warning."""
-    hosts = {host: key for key, host in _hosts(config)}
-    if not hosts:
+def unknown_names(config: GatewayConfig) -> Findings:
+    """The targets that lead nowhere by DNS; where DNS itself gave no answer it is a warning."""
+    targets = _targets(config)
+    if not targets:
         return Findings((), ())
-    answers = _ask(list(hosts), lookup or _resolve)
-    wrong = [_unknown(hosts[host], host) for host, code in answers.items() if code in _UNKNOWN]
-    silent = [_silent(hosts[host], host) for host, code in answers.items() if code not in (0, *_UNKNOWN)]
+    servers = [HostPort(server.host, server.port) for server in config.dns.servers]
+    answers = asyncio.run(_ask(list(targets.values()), servers))
+    wrong = [_unknown(key, targets[key].host) for key, found in zip(targets, answers, strict=True) if found is False]
+    silent = [_silent(key, targets[key].host) for key, found in zip(targets, answers, strict=True) if found is None]
     return Findings(tuple(wrong), tuple(silent))
 
 
-def _hosts(config: GatewayConfig) -> list[tuple[str, str]]:
-    found = []
+def _targets(config: GatewayConfig) -> dict[str, TrunkTarget]:
+    """Each target whose host is a name, by its key."""
+    found = {}
     for name, trunk in config.trunks.items():
-        try:
-            host = TrunkTarget.parse(trunk.target).host
-        except ValueError:
-            continue  # told of as a target
-        if not is_ip_literal(host):
-            found.append((f"trunks.{name}.target", host))
+        for index, written in enumerate(trunk.written_targets):
+            try:
+                target = TrunkTarget.parse(written.target)
+            except ValueError:
+                continue  # told of as a target
+            if not is_ip_literal(target.host):
+                found[f"trunks.{name}.targets[{index}].target" if trunk.targets else f"trunks.{name}.target"] = target
     return found
 
 
-def _ask(hosts: list[str], lookup: Lookup) -> dict[str, int]:
-    """The getaddrinfo error of each host: 0 when it was found, EAI_AGAIN when no answer came in time.
-
-    In threads of their own that nobody waits for at the end: a resolver takes its time to give up.
-    """
-    answers: dict[str, int] = {}
-    threads = [Thread(target=lambda h=host: answers.update({h: _code(h, lookup)}), daemon=True) for host in hosts]
-    deadline = time.monotonic() + DNS_SECONDS
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return {host: answers.get(host, socket.EAI_AGAIN) for host in hosts}
+async def _ask(targets: Sequence[TrunkTarget], servers: Sequence[HostPort]) -> list[bool | None]:
+    """Whether each leads somewhere; None: DNS did not say so in time."""
+    client = DnsClient(servers)
+    asked = [asyncio.create_task(_found(client, target)) for target in targets]
+    await asyncio.wait(asked, timeout=DNS_SECONDS)
+    await client.close()
+    return [None if one.cancelled() or not one.done() else one.result() for one in asked]
 
 
-def _code(host: str, lookup: Lookup) -> int:
+async def _found(client: DnsClient, target: TrunkTarget) -> bool | None:
     try:
-        lookup(host)
-    except socket.gaierror as error:
-        return error.errno or socket.EAI_FAIL
-    except UnicodeError:
-        return socket.EAI_NONAME
-    return 0
+        return bool(await _resolve(client, target))
+    except DnsError:
+        return None
 
 
-def _resolve(host: str) -> object:
-    return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+async def _resolve(client: DnsClient, target: TrunkTarget) -> Sequence[NextHop]:
+    return await Resolver(client, secrets.randbelow).hops(target, ("udp", "tcp", "tls"))
 
 
 def _unknown(key: str, host: str) -> ConfigError:
-    remedy = "write the name as DNS has it (an A or AAAA record), or an address"
+    remedy = "write the name as DNS has it (a NAPTR, SRV, A or AAAA record), or an address"
     return ConfigError(f"DNS knows no address of {host}", key=key, remedy=remedy)
 
 

@@ -17,6 +17,7 @@ from gateway.policy.evaluate import OfferPlan, Refusal, plan_offer, plan_retry
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
 from gateway.trunks.model import Trunk
+from gateway.trunks.target import TargetChoice, TrunkTarget
 
 LABEL_WIDTH = 12
 
@@ -66,22 +67,25 @@ def _trunk(trunk: Trunk, policy: EffectivePolicy) -> Iterator[Text]:
     signalling = Signalling(target.transport, _TLS_VERSION if verified else "", verified)
     shown = f", shown as {trunk.display_name}" if trunk.display_name else ""
     yield Text.assemble((f"trunk {trunk.name}", "bold"), f", security {trunk.security}{shown}")
-    yield _line("signalling", _signalling(trunk))
+    for choice in trunk.choices:
+        yield _line("signalling", _signalling(trunk, choice))
     yield from _offer(policy, signalling)
     yield _line("calls in", _calls_in(policy, trunk))
 
 
-def _signalling(trunk: Trunk) -> str:
-    target = trunk.target
+def _signalling(trunk: Trunk, choice: TargetChoice) -> str:
+    target = choice.target
     where = f"{target.transport} to {_address(target.host, target.port)}"
+    if trunk.targets:
+        where += f" (priority {choice.priority}, weight {choice.weight})"
     if target.transport != "tls":
         return f"{where}, not verified"
-    return f"{where}, verified: {_proof(trunk)}"
+    return f"{where}, verified: {_proof(trunk, target)}"
 
 
-def _proof(trunk: Trunk) -> str:
+def _proof(trunk: Trunk, target: TrunkTarget) -> str:
     """What its certificate must show."""
-    expected, wanted = trunk.peer, []
+    expected, wanted = trunk.peer_of(target), []
     if expected.is_named:
         wildcards = ", or by a wildcard" if expected.wildcards else ""
         wanted.append(f"name {' or '.join(expected.names)}{wildcards}")

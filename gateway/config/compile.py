@@ -23,12 +23,11 @@ from gateway.routing.people import Person
 from gateway.routing.permissions import NumberClass, PermissionRule, Permissions
 from gateway.sip.auth import Credentials, compute_ha1
 from gateway.sip.digest_client import Login
-from gateway.sip.uri import SipUri
 from gateway.site import CallLimits, ConnectionShares, Listeners, RegistrationRelay, SipListener, Site, WebListener
 from gateway.trunks.identity import TrunkIdentity
 from gateway.trunks.model import Inbound, ListenerTls, Network, Trunk, TrunkTls
 from gateway.trunks.registration import RegistrationPlan
-from gateway.trunks.target import TrunkTarget
+from gateway.trunks.target import TargetChoice, TrunkTarget
 
 
 def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan: schema.DialplanFile) -> Site:
@@ -47,6 +46,7 @@ def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan
         limits=compile_limits(config.limits),
         shares=ConnectionShares(**dict(config.limits.connections)),
         listeners=compile_listeners(config.listen),
+        nameservers=tuple(_address(server) for server in config.dns.servers),
         audit=compile_audit(config.audit),
         registration=compile_registration(config) if config.registration is not None else None,
         admin_socket=config.admin.socket,
@@ -59,10 +59,13 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
     Raises:
         ValueError: its target is none.
     """
+    choices = compile_targets(trunk)
+    first = choices[0].target
     return Trunk(
         name=name,
-        target=TrunkTarget.parse(trunk.target),
-        port=SipUri.parse(trunk.target.strip()).port,
+        target=first,
+        targets=choices if trunk.targets else (),
+        port=first.port if first.has_port else None,
         media=_trunk_place(trunk.media) if trunk.media is not None else media,
         display_name=trunk.display_name or "",
         security=trunk.security,
@@ -106,10 +109,20 @@ def _registration(name: str, trunk: schema.Trunk, registration: schema.TrunkRegi
     return RegistrationPlan(
         trunk=name,
         user=registration.user,
-        domain=registration.domain or TrunkTarget.parse(trunk.target).host,
+        domain=registration.domain or compile_targets(trunk)[0].target.host,
         expires=registration.expires,
         login=compile_login(auth) if auth is not None else None,
     )
+
+
+def compile_targets(trunk: schema.Trunk) -> tuple[TargetChoice, ...]:
+    """The targets of a trunk, the one that is tried first in front.
+
+    Raises:
+        ValueError: one is none.
+    """
+    written = sorted(trunk.written_targets, key=lambda one: one.priority)
+    return tuple(TargetChoice(TrunkTarget.parse(one.target), one.priority, one.weight) for one in written)
 
 
 def compile_trunk_tls(tls: schema.TrunkTls) -> TrunkTls:
@@ -223,7 +236,7 @@ def registrar_reaches(config: schema.GatewayConfig) -> HostPort | None:
     if relay.address is not None:
         return HostPort(relay.address.host, relay.address.port)
     trunk = config.trunks[relay.relay]
-    transport = TrunkTarget.parse(trunk.target).transport
+    transport = compile_targets(trunk)[0].target.transport
     place = next((listener.address for listener in config.listen.sip if listener.transport == transport), None)
     if place is None:
         return None

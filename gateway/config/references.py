@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 from gateway.base.errors import ConfigError, SipError
 from gateway.base.profiles import Profile
 from gateway.config.certificates import Finding, KeyPair, check_ca, check_pair
-from gateway.config.compile import compile_dialplan, number_formats
+from gateway.config.compile import compile_dialplan, compile_targets, number_formats
 from gateway.config.dialplan_references import check_dialplan
 from gateway.config.document import Document
 from gateway.config.inbound import certificates_differ, check_inbound, told_apart_by_proof
@@ -87,21 +88,38 @@ def check_named_files(gateway: Gateway) -> Iterator[ConfigError]:
 
 
 def _check_targets(gateway: Gateway) -> Iterator[ConfigError]:
-    udp = any(listener.transport == "udp" for listener in gateway.model.listen.sip)
     for name, trunk in gateway.model.trunks.items():
-        where = ("trunks", name, "target")
-        try:
-            target = TrunkTarget.parse(trunk.target)
-        except ValueError as error:
-            yield gateway.error(where, str(error), "for example sip:pbx.example.com;transport=tls")
-            continue
-        if target.transport == "udp" and not udp:
-            remedy = "add one to listen.sip, for example udp:0.0.0.0:5060, or use transport=tls"
-            yield gateway.error(where, "a trunk over UDP needs a udp: listener to send from", remedy)
-        if trunk.security is Profile.STRICT and target.transport != "tls":
-            message = f"security strict refuses every call over {target.transport}: whoever sees the keys can listen"
-            remedy = "add ;transport=tls to target, or write another `security` for this trunk (docs/policy.md)"
-            yield gateway.error(where, message, remedy)
+        found = []
+        for where, written in _targets(name, trunk):
+            try:
+                found.append(TrunkTarget.parse(written))
+            except ValueError as error:
+                yield gateway.error(where, str(error), "for example sip:pbx.example.com;transport=tls")
+                continue
+            yield from _check_transport(gateway, where, trunk.security, found[-1])
+        if len({target.transport == "tls" for target in found}) > 1:
+            message = "some of these are reached over tls and some are not: one that fails must not lead into the clear"
+            yield gateway.error(("trunks", name, "targets"), message, "add ;transport=tls to all of them, or make two")
+
+
+def _targets(name: str, trunk: Trunk) -> Iterator[tuple[Location, str]]:
+    """Each target, and where it is written."""
+    if trunk.target is not None:
+        yield ("trunks", name, "target"), trunk.target
+    for index, one in enumerate(trunk.targets):
+        yield ("trunks", name, "targets", index), one.target
+
+
+def _check_transport(
+    gateway: Gateway, where: Location, security: Profile, target: TrunkTarget
+) -> Iterator[ConfigError]:
+    if target.transport == "udp" and not any(found.transport == "udp" for found in gateway.model.listen.sip):
+        remedy = "add one to listen.sip, for example udp:0.0.0.0:5060, or use transport=tls"
+        yield gateway.error(where, "a trunk over UDP needs a udp: listener to send from", remedy)
+    if security is Profile.STRICT and target.transport != "tls":
+        message = f"security strict refuses every call over {target.transport}: whoever sees the keys can listen"
+        remedy = "add ;transport=tls to target, or write another `security` for this trunk (docs/policy.md)"
+        yield gateway.error(where, message, remedy)
 
 
 def _check_codecs(gateway: Gateway) -> Iterator[ConfigError]:
@@ -134,17 +152,15 @@ def _check_trunk_networks(gateway: Gateway) -> Iterator[ConfigError]:
 
 
 def _check_callback(gateway: Gateway, name: str, trunk: Trunk) -> Iterator[ConfigError]:
-    """A trunk that may call in does so from its target: that address must not count as another trunk's."""
-    host = _target_address(trunk)
-    if host is None or not trunk.networks:
-        return
-    own = _narrowest(trunk, host)
-    for other_name, other in gateway.model.trunks.items():
-        if other_name != name and _narrowest(other, host) > own and not _told_apart(gateway.model, trunk, other):
-            message = f"calls from {host} would count as trunk {other_name}'s: it has the narrower network"
-            remedy = f"add {host}/{host.max_prefixlen} to the networks of {name}, or: {_APART}"
-            yield gateway.error(("trunks", name, "target"), message, remedy)
-            return
+    """A trunk that may call in does so from its targets: their addresses must not count as another trunk's."""
+    for where, host in _target_addresses(name, trunk) if trunk.networks else ():
+        own = _narrowest(trunk, host)
+        for other_name, other in gateway.model.trunks.items():
+            if other_name != name and _narrowest(other, host) > own and not _told_apart(gateway.model, trunk, other):
+                message = f"calls from {host} would count as trunk {other_name}'s: it has the narrower network"
+                remedy = f"add {host}/{host.max_prefixlen} to the networks of {name}, or: {_APART}"
+                yield gateway.error(where, message, remedy)
+                return
 
 
 _APART = (
@@ -157,7 +173,7 @@ _APART = (
 def _told_apart(config: GatewayConfig, one: Trunk, other: Trunk) -> bool:
     """Whether something besides the address says whose call it is: transport, certificate or password."""
     try:
-        transports = {TrunkTarget.parse(trunk.target).transport for trunk in (one, other)}
+        transports = {_first_target(trunk).transport for trunk in (one, other)}
     except ValueError:
         return True  # told by `_check_targets`
     if len(transports) > 1:
@@ -168,16 +184,21 @@ def _told_apart(config: GatewayConfig, one: Trunk, other: Trunk) -> bool:
     return (transports == {"tls"} and by_certificate) or told_apart_by_proof(one, other, by_certificate=by_certificate)
 
 
+def _first_target(trunk: Trunk) -> TrunkTarget:
+    return compile_targets(trunk)[0].target
+
+
 def _tls_names(trunk: Trunk) -> tuple[str, ...]:
-    return trunk.tls.names or (TrunkTarget.parse(trunk.target).host,)
+    return trunk.tls.names or tuple(choice.target.host for choice in compile_targets(trunk))
 
 
-def _target_address(trunk: Trunk) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address of a target that is one; what a name resolves to is known only while the gateway runs."""
-    try:
-        return ipaddress.ip_address(TrunkTarget.parse(trunk.target).host.strip("[]"))
-    except ValueError:
-        return None
+def _target_addresses(
+    name: str, trunk: Trunk
+) -> Iterator[tuple[Location, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
+    """The addresses of targets that are some; what a name resolves to is known only while the gateway runs."""
+    for where, written in _targets(name, trunk):
+        with contextlib.suppress(ValueError):
+            yield where, ipaddress.ip_address(TrunkTarget.parse(written).host.strip("[]"))
 
 
 def _narrowest(trunk: Trunk, host: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.base.errors import ConfigError
-from gateway.config.compile import registrar_reaches
+from gateway.config.compile import compile_targets, registrar_reaches
 from gateway.config.document import Document
 from gateway.config.schema import DialplanFile, GatewayConfig, Trunk
-from gateway.trunks.target import TrunkTarget
 
 
 def check_registrar(gateway: Document[GatewayConfig], dialplan: Document[DialplanFile] | None) -> Iterator[ConfigError]:
@@ -69,6 +68,6 @@ def _check_rules(dialplan: Document[DialplanFile], name: str) -> Iterator[Config
 def _transport(trunk: Trunk) -> str:
     """ "" for a target that is none, which is told elsewhere."""
     try:
-        return TrunkTarget.parse(trunk.target).transport
+        return compile_targets(trunk)[0].target.transport
     except ValueError:
         return ""

@@ -12,22 +12,19 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.base.counters import Counter, Counters
-from gateway.base.errors import ConfigError, SipError, TransportError
+from gateway.base.errors import ConfigError, SipError
 from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
 from gateway.net.admission import Claim, TrunkSources
 from gateway.net.channel import Channel, StreamLimits, Tap
 from gateway.net.datagram import DatagramListener
 from gateway.net.datagram_rates import DatagramRates
-from gateway.net.dial import Dialer
-from gateway.net.lent import LentConnections
 from gateway.net.listener import StreamListener
 from gateway.net.revive import Reviver
-from gateway.net.sockets import family_of
+from gateway.net.trunk_flows import TrunkFlows
 from gateway.sip.flow import Flow
 from gateway.sip.message import (
     Message,
@@ -42,6 +39,7 @@ from gateway.sip.stack import SipStack, StackEvent
 from gateway.sip.uri import DEFAULT_PORT
 from gateway.site import Listeners, SipListener
 from gateway.trunks.model import Trunk
+from gateway.trunks.target import Spot
 from gateway.trunks.tls import server_context
 
 SWEEP = 1.0
@@ -74,14 +72,16 @@ class SipEndpoint:
         *,
         clock: Callable[[], float] = time.monotonic,
         limits: StreamLimits | None = None,
+        nameservers: Sequence[HostPort] = (),
     ) -> None:
         self._stack, self._counters, self._trunks, self._on_event = stack, counters, trunks, on_event
         self._clock, self._limits = clock, limits or StreamLimits()
         self.on_flow_closed: Callable[[Flow], None] = _nothing
         """Told once of each connection that is gone; UDP flows do not end."""
         self._sources = TrunkSources(trunks)
-        self._lent = LentConnections()
-        self._dialer = Dialer(self, counters, self._limits, trunks, self._sources)
+        self._flows = TrunkFlows(
+            self, counters, self._limits, trunks, self._sources, lambda: self._datagrams, nameservers
+        )
         self._reviver = Reviver(self.connect)
         self.is_living: Callable[[str], bool] = _no_call
         """Whether a Call-ID is that of a call there is: what belongs to one is heard whatever the load."""
@@ -110,7 +110,7 @@ class SipEndpoint:
         """
         self._stopping = False
         try:
-            self._dialer.load(self._trunks)
+            self._flows.load()
             for listener in listeners.sip:
                 await self._listen(listener, listeners)
         except ConfigError:
@@ -141,6 +141,7 @@ class SipEndpoint:
         """Close every listener and connection; after that nothing of the endpoint runs."""
         self._stopping = True
         await self._reviver.stop()
+        await self._flows.close()
         for stream in self._streams:
             await stream.close()
         await self._close_channels()
@@ -170,22 +171,18 @@ class SipEndpoint:
 
     # --- what the gateway sends
 
-    async def connect(self, trunk_name: str) -> Flow:
+    async def connect(self, trunk_name: str, tried: Collection[Spot] = (), *, urgent: bool = False) -> Flow:
         """The flow to reach a trunk on: a connection for TCP and TLS, opened within 5 s; a listener's for UDP.
 
+        Args:
+            tried: places the request was sent to in vain: the next one is asked for (RFC 3263 4.3).
+            urgent: a call for help, which is sent to places too that want to be left alone.
+
         Raises:
+            NoHopError: no place is left to try.
             TransportError: it cannot be reached, or its certificate is not the trunk's (`verification` says why).
         """
-        target = self._dialer.targets.get(trunk_name)
-        if target is not None and target.transport == "tls":
-            return await self._lent.or_opened(trunk_name, partial(self._dialer.connect, trunk_name))
-        if target is None or target.transport != "udp":
-            return await self._dialer.connect(trunk_name)
-        for address in await self._dialer.resolve(trunk_name):
-            for listener in self._datagrams:
-                if listener.family is family_of(address.host):
-                    return listener.flow_to(address, trunk_name, self._others(trunk_name, address.host))
-        raise TransportError(f"trunk {trunk_name}: no udp: listener can reach it")
+        return await self._flows.connect(trunk_name, tried, urgent=urgent)
 
     def tapped_by(self, tap: Tap | None) -> None:
         """Show somebody every message that comes and goes, or nobody any more."""
@@ -205,13 +202,15 @@ class SipEndpoint:
         return not flow.is_reliable or flow.id in self._channels
 
     async def reconnect(self, trunk_name: str, lost: Flow, place: HostPort | None) -> Flow:
-        """A flow that takes the place of one whose connection is gone (see `Dialer.reconnect`).
+        """A connection in place of `lost`, over the same transport and verified to the same name (RFC 3261 18.1.1).
+
+        Tried in order: `place`, where the dialog says its requests go; the address we had connected to; the places of
+        the trunk that are reached over the same transport.
 
         Raises:
-            TransportError: there is no such connection to be had.
+            TransportError: none of them can be reached, or none proves to be the trunk.
         """
-        reconnect = partial(self._dialer.reconnect, trunk_name, lost, place)
-        return await (self._lent.or_opened(trunk_name, reconnect) if lost.transport == "tls" else reconnect())
+        return await self._flows.reconnect(trunk_name, lost, place)
 
     def send_request(self, request: Request, flow: Flow) -> str:
         """Send a request and return its transaction key (see `SipStack.send_request`).
@@ -264,7 +263,7 @@ class SipEndpoint:
     def channel_opened(self, channel: Channel) -> None:
         """A connection is ready to carry messages."""
         self._channels[channel.flow.id] = channel
-        self._lent.opened(channel)
+        self._flows.lent.opened(channel)
         self._opened_at[channel.flow.id] = self.now()
         if self._stopping:
             channel.abort()
@@ -274,7 +273,7 @@ class SipEndpoint:
         """The connection is gone: its transactions end, and `on_flow_closed` is told."""
         if self._channels.pop(channel.flow.id, None) is None:
             return
-        self._lent.closed(channel.flow)
+        self._flows.lent.closed(channel.flow)
         self._opened_at.pop(channel.flow.id, None)
         self._stack.flow_closed(channel.flow, self.now())
         self.on_flow_closed(channel.flow)
@@ -307,7 +306,7 @@ class SipEndpoint:
         except SipError as error:
             self.refuse(flow, data, error)
             return
-        self._lent.heard(flow, message)
+        self._flows.lent.heard(flow, message)
         if self._tap is not None:
             self._tap.received(flow, message, self.now())
         if self._may_begin(flow, message):

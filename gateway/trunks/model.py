@@ -16,7 +16,7 @@ from gateway.sip.auth import Credentials
 from gateway.sip.digest_client import Login
 from gateway.trunks.identity import TrunkIdentity
 from gateway.trunks.registration import RegistrationPlan
-from gateway.trunks.target import TrunkTarget
+from gateway.trunks.target import TargetChoice, TrunkTarget
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -94,6 +94,9 @@ class Trunk:
     name: str
     """As logs and records have it."""
     target: TrunkTarget
+    """Where it is reached; of several targets the one that is tried first."""
+    targets: tuple[TargetChoice, ...] = ()
+    """Where it is reached, when there is more than one place for it."""
     port: int | None = None
     """Of the addresses we call there: as it was written in the target, else none."""
     media: TrunkPlace
@@ -136,12 +139,24 @@ class Trunk:
     """Codecs it is offered, in order, of those the browser offered."""
 
     @property
+    def choices(self) -> tuple[TargetChoice, ...]:
+        """Every target, however many were written."""
+        return self.targets or (TargetChoice(self.target),)
+
+    @property
     def tls_names(self) -> tuple[str, ...]:
         """The names its certificate may carry (RFC 5922 4)."""
-        return self.tls.names or (self.target.host,)
+        return self.tls.names or tuple(dict.fromkeys(choice.target.host for choice in self.choices))
 
     @property
     def peer(self) -> ExpectedPeer:
-        """What its certificate must show."""
+        """What its certificate must show, where it is not known for which of its targets."""
+        return self._peer(self.tls_names)
+
+    def peer_of(self, target: TrunkTarget) -> ExpectedPeer:
+        """What the certificate of a peer must show that was found for this target: never the name of another one."""
+        return self._peer(self.tls.names or (target.host,))
+
+    def _peer(self, names: tuple[str, ...]) -> ExpectedPeer:
         tls = self.tls
-        return ExpectedPeer(self.tls_names, tls.wildcards, tls.pins, is_named=not tls.pins or bool(tls.names))
+        return ExpectedPeer(names, tls.wildcards, tls.pins, is_named=not tls.pins or bool(tls.names))

@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -29,6 +29,7 @@ from gateway.sip.events import RequestReceived, ResponseReceived
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
 from gateway.site import Site, Sites
+from gateway.trunks.target import Spot
 from gateway.webrtc.dtls import DtlsIdentity
 from tests import messages
 from tests.call.machine_scene import BROWSER_FLOW, trunk_flow, vector
@@ -117,7 +118,7 @@ class Sip:
             raise TransportError("refused")
         return self.again[trunk_name]
 
-    async def connect(self, trunk_name: str) -> Flow:
+    async def connect(self, trunk_name: str, tried: Collection[Spot] = (), *, urgent: bool = False) -> Flow:
         if trunk_name not in self.flows:
             raise TransportError("refused")
         return self.flows[trunk_name]

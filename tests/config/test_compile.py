@@ -21,13 +21,20 @@ from gateway.site import CallLimits, ConnectionShares, SipListener
 from gateway.trunks.identity import Asserts, CallerFrom, Passing, PrivacyMode, TrunkIdentity
 from gateway.trunks.model import Inbound, ListenerTls, TrunkTls
 from gateway.trunks.registration import RegistrationPlan
-from gateway.trunks.target import TrunkTarget
+from gateway.trunks.target import TargetChoice, TrunkTarget
 from tests.sip.digest import credentials
 from tests.sites import REALM, TRUNK_PLACE, made_site, made_trunk
 
 PLAIN = "sip:pbx.example"
 CHANGED: dict[str, tuple[object, object]] = {
     "target": ("sip:10.0.0.5:5070;transport=tcp", TrunkTarget("10.0.0.5", 5070, "tcp")),
+    "targets": (
+        ["sip:b.example", {"target": "sips:a.example", "priority": 1, "weight": 7}],
+        (
+            TargetChoice(TrunkTarget("b.example", 5060, "udp", False, False)),
+            TargetChoice(TrunkTarget("a.example", 5061, "tls", False, False), 1, 7),
+        ),
+    ),
     "display_name": ("Acme Telecom", "Acme Telecom"),
     "security": ("prefer", Profile.PREFER),
     "networks": (["192.0.2.0/24"], (ip_network("192.0.2.0/24"),)),

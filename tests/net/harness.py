@@ -53,6 +53,7 @@ class Gateway:
         tls: Mapping[str, Any] | None = None,
         limits: StreamLimits | None = None,
         answers: bool = True,
+        nameservers: Sequence[HostPort] = (),
     ) -> None:
         self.counters = Counters()
         self.events: list[StackEvent] = []
@@ -61,7 +62,12 @@ class Gateway:
         numbers = itertools.count()
         self.stack = SipStack(lambda length: f"{next(numbers):0{length}}", self.counters)
         self.endpoint = SipEndpoint(
-            self.stack, self.counters, {"pbx": PBX} if trunks is None else trunks, self._on_event, limits=limits
+            self.stack,
+            self.counters,
+            {"pbx": PBX} if trunks is None else trunks,
+            self._on_event,
+            limits=limits,
+            nameservers=nameservers,
         )
         self.endpoint.on_flow_closed = self.closed.append
         self.listen = made_listeners(*listeners, tls=tls)

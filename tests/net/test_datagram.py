@@ -16,6 +16,7 @@ from gateway.net.datagram import MAX_FLOWS, DatagramListener
 from gateway.sip.message import Message, Request, Response, parse_message
 from gateway.sip.stack import RequestReceived, ResponseReceived
 from tests.net.harness import MALFORMED, PATIENCE, Gateway, options, until
+from tests.rig.nameserver import nameserver
 from tests.sites import made_trunk
 
 pytestmark = pytest.mark.asyncio
@@ -200,14 +201,17 @@ async def test_a_trunk_no_listener_can_reach_is_told() -> None:
             await gateway.endpoint.connect("six")
 
 
-async def test_a_name_that_does_not_resolve_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing(*_args: object, **_options: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "unknown")
-
-    async with Gateway(UDP, trunks={"pbx": made_trunk("sip:pbx.example.com")}) as gateway:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nothing)
-        with pytest.raises(TransportError, match="cannot be resolved"):
-            await gateway.endpoint.connect("pbx")
+async def test_a_name_that_does_not_resolve_is_told_by_what_dns_said() -> None:
+    async with nameserver() as dns:
+        gateway = Gateway(UDP, trunks={"pbx": made_trunk("sip:pbx.example.com")}, nameservers=(dns.address,))
+        async with gateway:
+            with pytest.raises(TransportError, match="the name has no address"):
+                await gateway.endpoint.connect("pbx")
+        dns.servfail.add("*")
+        gateway = Gateway(UDP, trunks={"pbx": made_trunk("sip:pbx.example.com")}, nameservers=(dns.address,))
+        async with gateway:
+            with pytest.raises(TransportError, match="cannot be resolved"):
+                await gateway.endpoint.connect("pbx")
 
 
 async def test_an_address_in_use_is_a_configuration_error_and_leaves_nothing_open(sockets: list[socket.socket]) -> None:

@@ -20,6 +20,7 @@ from gateway.sip.message import Request, create_response, parse_message
 from gateway.sip.stack import RequestReceived, ResponseReceived, TransportFailed
 from gateway.trunks.model import Trunk
 from tests.net.harness import MALFORMED, PATIENCE, PBX, Gateway, SocketPeer, options, until
+from tests.rig.nameserver import nameserver
 from tests.sites import made_trunk
 
 pytestmark = pytest.mark.asyncio
@@ -464,17 +465,13 @@ async def test_a_refused_connection_is_told() -> None:
         assert caught.value.verification == ""
 
 
-async def test_all_addresses_of_a_name_are_tried_and_together_get_the_time_of_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def addresses(*_args: object, **_options: object) -> list[tuple[object, ...]]:
-        return [(0, 0, 0, "", (host, 0)) for host in ("127.0.0.2", "127.0.0.1")]
-
-    async with Accepting() as pbx:
+async def test_all_addresses_of_a_name_are_tried_in_the_order_dns_gives() -> None:
+    async with Accepting() as pbx, nameserver() as dns:
+        dns.says("pbx.example.com", "A", "127.0.0.2", "127.0.0.1")
         trunks = {"pbx": made_trunk(f"sip:pbx.example.com:{pbx.address.port};transport=tcp")}
-        async with Gateway(trunks=trunks) as gateway:
-            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
+        async with Gateway(trunks=trunks, nameservers=(dns.address,)) as gateway:
             assert (await gateway.endpoint.connect("pbx")).remote == pbx.address
+        assert {kind for _, kind in dns.asked} == {"A", "AAAA"}  # a port was written: nothing else is asked for
 
 
 async def test_an_unknown_trunk_is_told() -> None:

@@ -21,7 +21,21 @@ from gateway.trunks.target import TrunkTarget
     ],
 )
 def test_a_target_names_host_port_and_transport(target: str, expected: tuple[str, int, str]) -> None:
-    assert TrunkTarget.parse(target) == expected
+    assert TrunkTarget.parse(target)[:3] == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "port", "transport"),
+    [
+        ("sip:pbx.example.com", False, False),
+        ("sip:pbx.example.com:5060", True, False),
+        ("sip:pbx.example.com;transport=udp", False, True),
+        ("sips:pbx.example.com", False, False),
+    ],
+)
+def test_a_target_knows_what_was_written_and_what_dns_may_say(target: str, port: bool, transport: bool) -> None:
+    found = TrunkTarget.parse(target)
+    assert (found.has_port, found.has_transport) == (port, transport)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from gateway.sip.agent import Agent
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
 from gateway.site import Sites
+from gateway.trunks.target import Spot
 from gateway.webrtc.dtls import DtlsIdentity
 
 
@@ -34,7 +35,7 @@ class SipSender(Protocol):
 
     def signed_in(self, flow: Flow, user: str) -> bool: ...
 
-    async def connect(self, trunk_name: str) -> Flow: ...
+    async def connect(self, trunk_name: str, tried: Collection[Spot] = (), *, urgent: bool = False) -> Flow: ...
 
     def is_open(self, flow: Flow) -> bool: ...
 

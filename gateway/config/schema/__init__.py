@@ -12,7 +12,7 @@ from gateway.config.schema.limits import Admin, Audit, Connections, Limits
 from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkMedia
 from gateway.config.schema.registration import PublicAddress, Registration
-from gateway.config.schema.root import GatewayConfig
+from gateway.config.schema.root import Dns, GatewayConfig
 from gateway.config.schema.trunk import (
     Trunk,
     TrunkAddresses,
@@ -20,6 +20,7 @@ from gateway.config.schema.trunk import (
     TrunkIdentity,
     TrunkInbound,
     TrunkRegistration,
+    TrunkTarget,
     TrunkTls,
 )
 from gateway.config.schema.users import User, UsersFile
@@ -30,6 +31,7 @@ __all__ = [
     "BrowserMedia",
     "Connections",
     "DialplanFile",
+    "Dns",
     "Endpoint",
     "GatewayConfig",
     "Group",
@@ -51,6 +53,7 @@ __all__ = [
     "TrunkRegistration",
     "TrunkMedia",
     "TrunkIdentity",
+    "TrunkTarget",
     "TrunkTls",
     "User",
     "UsersFile",

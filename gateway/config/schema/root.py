@@ -8,10 +8,21 @@ from pydantic import Field
 
 from gateway.config.scalars import FilePath, Host, Model, Name
 from gateway.config.schema.limits import Admin, Audit, Limits
-from gateway.config.schema.listen import Listen
+from gateway.config.schema.listen import Endpoint, Listen
 from gateway.config.schema.media import Media
 from gateway.config.schema.registration import Registration
 from gateway.config.schema.trunk import Trunk
+
+MAX_NAMESERVERS = 4
+"""Nameservers that are asked one after the other: each of them must get its part of the time a question has."""
+
+
+class Dns(Model):
+    """Whom the gateway asks for the names of trunks."""
+
+    servers: tuple[Endpoint, ...] = Field(default=(), max_length=MAX_NAMESERVERS)
+    """Nameservers in place of this machine's (/etc/resolv.conf), each an IP address and a port, for example
+    192.0.2.53:53. /etc/hosts goes before them either way."""
 
 
 class GatewayConfig(Model):
@@ -29,6 +40,8 @@ class GatewayConfig(Model):
     """Who authenticates the browsers in place of this gateway. Default: `users`."""
     trunks: dict[Name, Trunk] = Field(default_factory=dict)
     """The SIP peers, by name."""
+    dns: Dns = Dns()
+    """Whom the gateway asks for the names of trunks."""
     dialplan: FilePath
     """The dialplan file."""
     audit: Audit

@@ -32,6 +32,8 @@ LEAST_KEEPALIVE = 10
 """Seconds: a pong may take as long, and within 5 s two pongs would read as a ping."""
 MAX_REGISTRATIONS = 64
 """Of one trunk; each is a request that is repeated for ever."""
+MAX_TARGETS = 16
+"""Targets of one trunk."""
 
 
 class TrunkTls(Model):
@@ -150,11 +152,32 @@ class TrunkIdentity(Model):
         return self
 
 
+class TrunkTarget(Model):
+    """One of several places of a trunk, written as a SIP URI alone or with priority and weight."""
+
+    target: str
+    """SIP URI, as `target` of the trunk."""
+    priority: int = Field(default=0, ge=0, le=65535)
+    """The lowest is tried first."""
+    weight: int = Field(default=1, ge=0, le=65535)
+    """How often it is the first of its priority, in proportion to the others."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        return {"target": value} if isinstance(value, str) else value
+
+
 class Trunk(Model):
     """A SIP peer: PBX or carrier."""
 
-    target: str
-    """SIP URI of the peer: sip:host[:port][;transport=udp|tcp|tls]. Without transport it is udp; strict needs tls."""
+    target: str | None = None
+    """SIP URI of the peer: sip:host[:port][;transport=udp|tcp|tls]. With a port the addresses of the host are called
+    there; without one DNS may name servers (SRV), and without transport also how they are reached (NAPTR), else it is
+    udp. strict needs tls."""
+    targets: tuple[TrunkTarget, ...] = Field(default=(), max_length=MAX_TARGETS)
+    """Several places of the peer in place of `target`, by `priority` and `weight`: a call that one does not take (no
+    answer, 503, no connection) is sent to the next. All or none of them over tls."""
     display_name: DisplayName | None = None
     """What callers read where the trunk is meant: "beyond Acme Telecom". Default: the trunk's name here."""
     security: Profile = Profile.STRICT
@@ -228,3 +251,14 @@ class Trunk(Model):
         if len(set(known)) != len(known):
             raise ValueError("registrations name an address of record twice")
         return self
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Trunk:
+        if (self.target is None) == (not self.targets):
+            raise ValueError("a trunk has either `target` or `targets`: where it is reached")
+        return self
+
+    @property
+    def written_targets(self) -> tuple[TrunkTarget, ...]:
+        """Every target, however it was written."""
+        return self.targets if self.target is None else (TrunkTarget(target=self.target),)

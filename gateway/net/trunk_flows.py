@@ -1,0 +1,153 @@
+"""The flows on which trunks are reached: a listener's for UDP, a connection for TCP and TLS, to the place that is next.
+
+Where a trunk has several places they are tried one after the other; a caller that was sent to one in vain asks for
+the next (RFC 3263 4.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from gateway.base.counters import Counters
+from gateway.base.errors import TransportError
+from gateway.base.values import HostPort
+from gateway.net.admission import TrunkSources
+from gateway.net.channel import Pump, StreamLimits
+from gateway.net.datagram import DatagramListener
+from gateway.net.dial import Dialer
+from gateway.net.hops import Hops
+from gateway.net.lent import LentConnections
+from gateway.net.sockets import family_of
+from gateway.sip.flow import Flow
+from gateway.trunks.dns import DnsClient
+from gateway.trunks.health import TRY_SECONDS
+from gateway.trunks.model import Trunk
+from gateway.trunks.resolve import Resolver
+from gateway.trunks.target import NextHop, Spot
+
+LEAST_PATIENCE = 1.0
+"""Seconds a connection may take at least, however many places are left: a TLS handshake around the world."""
+MAX_PLACES = 8
+"""Places that are tried for a connection that is gone."""
+
+log = logging.getLogger(__name__)
+
+
+class TrunkFlows:
+    """Finds the flow to a trunk, and notes how its places fare."""
+
+    def __init__(
+        self,
+        pump: Pump,
+        counters: Counters,
+        limits: StreamLimits,
+        trunks: Mapping[str, Trunk],
+        sources: TrunkSources,
+        datagrams: Callable[[], Sequence[DatagramListener]],
+        nameservers: Sequence[HostPort] = (),
+    ) -> None:
+        self._pump, self._limits, self._trunks, self._sources = pump, limits, trunks, sources
+        self._datagrams = datagrams
+        self.lent = LentConnections()
+        self._dialer = Dialer(pump, counters, limits, trunks, sources)
+        self._dns = DnsClient(nameservers, pump.now)
+        self.hops = Hops(trunks, Resolver(self._dns, secrets.randbelow), sources, counters, pump.now)
+        self.hops.families = lambda: frozenset(listener.family for listener in datagrams())
+
+    def load(self) -> None:
+        """Read the certificates of the trunks (see `Dialer.load`).
+
+        Raises:
+            ConfigError: a file cannot be read or used.
+        """
+        self._dialer.load()
+
+    async def close(self) -> None:
+        """Ask for nothing and open nothing more."""
+        await self._dialer.close()
+        await self._dns.close()
+
+    async def connect(self, trunk: str, tried: Collection[Spot] = (), *, urgent: bool = False) -> Flow:
+        """See `SipEndpoint.connect`."""
+        if trunk not in self._trunks:
+            raise TransportError(f"there is no trunk {trunk}")
+        try:
+            async with asyncio.timeout(self._limits.handshake):
+                return await self._next(trunk, tried, urgent=urgent)
+        except TimeoutError as error:
+            raise TransportError(f"trunk {trunk}: no connection in time") from error
+
+    async def _next(self, trunk: str, tried: Collection[Spot], *, urgent: bool) -> Flow:
+        async def opened() -> Flow:
+            return await self._first_of(trunk, await self.hops.choices(trunk, tried, urgent=urgent))
+
+        may_be_lent = not tried and self._trunks[trunk].target.transport == "tls"
+        return await (self.lent.or_opened(trunk, opened) if may_be_lent else opened())
+
+    async def reconnect(self, trunk: str, lost: Flow, place: HostPort | None) -> Flow:
+        """See `SipEndpoint.reconnect`. One connection serves all calls that go to one place."""
+        if trunk not in self._trunks or lost.transport not in ("tcp", "tls"):
+            raise TransportError(f"trunk {trunk}: nothing to connect to")
+        try:
+            async with asyncio.timeout(self._limits.handshake):
+                return await self._anew(trunk, lost, place)
+        except TimeoutError as error:
+            raise TransportError(f"trunk {trunk}: no connection in time") from error
+
+    async def _anew(self, trunk: str, lost: Flow, place: HostPort | None) -> Flow:
+        async def opened() -> Flow:
+            return await self._first_of(trunk, await self._instead_of(trunk, lost, place))
+
+        return await (self.lent.or_opened(trunk, opened) if lost.transport == "tls" else opened())
+
+    async def _instead_of(self, trunk: str, lost: Flow, place: HostPort | None) -> list[NextHop]:
+        """Where the dialog says its requests go; the address we had connected to; the places of the trunk that are
+        reached over the same transport."""
+        target = self.hops.target_of(lost) or self._trunks[trunk].target
+        places = [found for found in (place, lost.remote if lost.initiated else None) if found is not None]
+        hops = [NextHop(lost.transport, found, target) for found in places if lost.transport in ("tcp", "tls")]
+        with contextlib.suppress(TransportError):
+            hops += [hop for hop in await self.hops.choices(trunk, urgent=True) if hop.transport == lost.transport]
+        return list({hop.spot: hop for hop in reversed(hops)}.values())[::-1][:MAX_PLACES]
+
+    async def _first_of(self, trunk: str, hops: Sequence[NextHop]) -> Flow:
+        """A flow to the first of these that can be reached and, over TLS, proves to be the trunk."""
+        failures: list[TransportError] = []
+        patience = min(self._limits.handshake, max(LEAST_PATIENCE, self._limits.handshake / max(1, len(hops))))
+        for hop in hops:
+            try:
+                return await self._to(trunk, hop, patience)
+            except TransportError as error:
+                log.warning("trunk=%s place=%s failed=%s", trunk, hop, error.why)
+                failures.append(error)
+        failures.sort(key=lambda error: not error.verification)  # an unverified peer says more than a dead one
+        raise failures[0] if failures else TransportError(f"trunk {trunk}: the name has no address")
+
+    async def _to(self, trunk: str, hop: NextHop, patience: float) -> Flow:
+        if hop.transport == "udp":
+            self.hops.trying(trunk, hop)
+            return self._datagram_flow(trunk, hop)
+        if live := self._dialer.live_at(trunk, hop):
+            return live.flow
+        if self.hops.is_doubtful(trunk, hop.spot):
+            patience = min(patience, TRY_SECONDS)
+        self.hops.trying(trunk, hop)
+        asked_at = self._pump.now()
+        try:
+            flow = (await self._dialer.open(trunk, hop, patience)).flow
+        except TransportError as error:
+            self.hops.failed(trunk, hop.spot, asked_at, error.verification or error.why)
+            raise
+        self.hops.heard(trunk, hop.spot)
+        return flow
+
+    def _datagram_flow(self, trunk: str, hop: NextHop) -> Flow:
+        for listener in self._datagrams():
+            if listener.family is family_of(hop.address.host):
+                others = frozenset(self._sources.find(hop.address.host, "udp")) - {trunk}
+                return listener.flow_to(hop.address, trunk, others)
+        raise TransportError(f"trunk {trunk}: no udp: listener can reach it")

@@ -1,0 +1,201 @@
+"""Several places of one trunk: which is tried when, what is remembered of them, and what is never tried instead."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.base.counters import Counter
+from gateway.base.errors import TransportError
+from gateway.base.values import HostPort
+from gateway.config import schema
+from gateway.net.hops import NoHopError
+from gateway.sip.flow import Flow
+from gateway.trunks import dns as dns_module
+from gateway.trunks.model import Trunk
+from gateway.trunks.target import Spot
+from tests.certificates import dns as dns_names
+from tests.certificates import make_certificate
+from tests.net.harness import Gateway, until
+from tests.net.test_reconnect import tcp_peer
+from tests.net.test_tls_connection import AUTHORITY, tls_peer
+from tests.rig.nameserver import nameserver
+from tests.sites import made_trunk
+
+pytestmark = pytest.mark.asyncio
+UDP = "udp:127.0.0.1:0"
+NOBODY = HostPort("127.0.0.1", 9)
+
+
+def several(*targets: str | dict[str, object], **settings: Any) -> Trunk:
+    """A trunk with these targets."""
+    return made_trunk("", targets=targets, **settings)
+
+
+def first_to_last(*targets: str) -> Trunk:
+    """Targets that are tried in this order."""
+    return several(*({"target": target, "priority": number} for number, target in enumerate(targets)))
+
+
+def spot(flow: Flow) -> Spot:
+    return Spot(flow.transport, flow.remote)
+
+
+async def test_when_the_first_place_is_dead_the_next_is_connected_to_and_the_dead_one_is_not_tried_again_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with tcp_peer() as peer:
+        pbx = first_to_last(f"sip:{NOBODY};transport=tcp", f"sip:{peer.address};transport=tcp")
+        async with Gateway(trunks={"pbx": pbx}) as gateway:
+            for _ in range(5):
+                assert (await gateway.endpoint.connect("pbx")).remote == peer.address
+            assert gateway.counters[Counter.TRUNK_PLACE_DOWN] == 1
+    downs = [r.getMessage() for r in caplog.records if "state=up->down" in r.getMessage()]
+    assert len(downs) == 1
+    assert downs[0].startswith(f"trunk=pbx place=tcp:{NOBODY} ")
+
+
+async def test_a_caller_that_was_sent_somewhere_in_vain_is_given_the_next_place_until_none_is_left() -> None:
+    targets = [f"sip:127.0.0.{n}:5060" for n in (1, 2, 3)]
+    async with Gateway(UDP, trunks={"pbx": first_to_last(*targets)}) as gateway:
+        tried: list[Spot] = []
+        for target in targets:
+            flow = await gateway.endpoint.connect("pbx", tried)
+            assert f"sip:{flow.remote}" == target
+            tried.append(spot(flow))
+        with pytest.raises(NoHopError):
+            await gateway.endpoint.connect("pbx", tried)
+
+
+async def test_each_place_has_one_connection_whoever_asks_for_it() -> None:
+    async with tcp_peer() as one, tcp_peer() as two:
+        pbx = first_to_last(f"sip:{one.address};transport=tcp", f"sip:{two.address};transport=tcp")
+        async with Gateway(trunks={"pbx": pbx}) as gateway:
+            first = await asyncio.gather(*(gateway.endpoint.connect("pbx") for _ in range(20)))
+            assert len({flow.id for flow in first}) == 1
+            second = await gateway.endpoint.connect("pbx", [spot(first[0])])
+            assert second.remote == two.address
+            assert await gateway.endpoint.connect("pbx") == first[0]
+            await until(lambda: one.peers and two.peers)
+            assert (len(one.peers), len(two.peers)) == (1, 1)
+
+
+async def test_a_slow_place_holds_up_nobody_who_goes_to_another() -> None:
+    release = asyncio.Event()
+
+    async def mute(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    slow = HostPort(*server.sockets[0].getsockname()[:2])
+    async with server:
+        pbx = first_to_last(f"sip:{slow};transport=tls", f"sip:{NOBODY};transport=tls")
+        async with Gateway(trunks={"pbx": pbx}) as gateway:
+            waiting = asyncio.create_task(gateway.endpoint.connect("pbx"))
+            await until(lambda: gateway.endpoint._flows._dialer._opening)
+            with pytest.raises(TransportError, match=re.escape(str(NOBODY))):  # told at once, not behind the slow one
+                await gateway.endpoint.connect("pbx", [Spot("tls", slow)])
+            assert not waiting.done()
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        release.set()
+
+
+async def test_weights_spread_calls_over_the_places() -> None:
+    pbx = several(
+        {"target": "sip:127.0.0.1:5060", "weight": 3},
+        {"target": "sip:127.0.0.2:5060", "weight": 1},
+        {"target": "sip:127.0.0.3:5060", "priority": 1},
+    )
+    async with Gateway(UDP, trunks={"pbx": pbx}) as gateway:
+        hosts = [(await gateway.endpoint.connect("pbx")).remote.host for _ in range(400)]
+    assert set(hosts) == {"127.0.0.1", "127.0.0.2"}
+    assert 240 < hosts.count("127.0.0.1") < 360
+
+
+async def test_the_name_of_one_target_proves_nothing_at_another(tmp_path: Path) -> None:
+    """Two targets of one trunk: the peer of the second cannot stand in for the first by the second's certificate."""
+    second = make_certificate("b", alternative_names=dns_names("b.example"), issuer=AUTHORITY)
+    async with tls_peer(tmp_path, second) as peer, nameserver() as dns:
+        dns.says("a.example", "A", "127.0.0.1")
+        port, tls = peer.address.port, {"ca": AUTHORITY.write(tmp_path, "ca")[0]}
+        pbx = several(f"sip:a.example:{port};transport=tls", {"target": "sips:b.example:9", "priority": 1}, tls=tls)
+        async with Gateway(trunks={"pbx": pbx}, nameservers=(dns.address,)) as gateway:
+            with pytest.raises(TransportError) as refused:
+                await gateway.endpoint.connect("pbx")
+            assert refused.value.verification == "the certificate is for another name"
+
+
+async def test_over_tls_the_configured_domain_is_proved_and_not_the_server_dns_names(tmp_path: Path) -> None:
+    for name, proves in (("carrier.example", True), ("edge.example", False)):
+        (tmp_path / name).mkdir()
+        credential = make_certificate("x", alternative_names=dns_names(name), issuer=AUTHORITY)
+        async with tls_peer(tmp_path / name, credential) as peer, nameserver() as dns:
+            dns.says("_sips._tcp.carrier.example", "SRV", f"0 0 {peer.address.port} edge.example.")
+            dns.says("edge.example", "A", "127.0.0.1")
+            pbx = made_trunk("sip:carrier.example;transport=tls", tls={"ca": AUTHORITY.write(tmp_path, "ca")[0]})
+            async with Gateway(trunks={"pbx": pbx}, nameservers=(dns.address,)) as gateway:
+                if proves:
+                    flow = await gateway.endpoint.connect("pbx")
+                    assert flow.verified_name == "carrier.example"
+                else:
+                    with pytest.raises(TransportError) as refused:
+                        await gateway.endpoint.connect("pbx")
+                    assert refused.value.verification
+
+
+async def test_a_target_that_names_tls_keeps_the_others_of_its_trunk_from_the_clear() -> None:
+    """Neither says how it is reached: one domain prefers TLS, which somebody keeps us from; the other has UDP."""
+    async with nameserver() as dns:
+        dns.says("a.example", "NAPTR", '0 0 "s" "SIPS+D2T" "" _sips._tcp.a.example.')
+        dns.says("_sips._tcp.a.example", "SRV", "0 0 9 edge.example.").says("edge.example", "A", "127.0.0.1")
+        dns.says("b.example", "A", "127.0.0.1")
+        pbx = several("sip:b.example", {"target": "sip:a.example", "priority": 1})
+        async with Gateway(UDP, trunks={"pbx": pbx}, nameservers=(dns.address,)) as gateway:
+            for _ in range(2):
+                with pytest.raises(TransportError):
+                    await gateway.endpoint.connect("pbx")
+
+
+async def test_after_dns_has_died_calls_go_where_the_trunk_was_last_and_the_log_says_so_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_module, "KEPT_PATIENCE", 0.05)
+    monkeypatch.setattr(dns_module, "DNS_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.trunks.dns_cache.MIN_TTL", 0.01)
+    caplog.set_level(logging.WARNING)
+    async with nameserver() as dns, tcp_peer() as peer:
+        dns.says("pbx.example", "A", "127.0.0.1", ttl=0)
+        pbx = made_trunk(f"sip:pbx.example:{peer.address.port};transport=tcp")
+        async with Gateway(trunks={"pbx": pbx}, nameservers=(dns.address,)) as gateway:
+            await gateway.endpoint.connect("pbx")
+            dns.silent.add("*")
+            asked = len(dns.asked)
+            await asyncio.sleep(0.02)
+            assert (await gateway.endpoint.connect("pbx")).remote == peer.address
+            await until(lambda: len(dns.asked) > asked)
+            await until(lambda: [r for r in caplog.records if "type=A failed" in r.getMessage()])
+            for _ in range(3):
+                await gateway.endpoint.connect("pbx")
+    told = [r.getMessage() for r in caplog.records if "type=A " in r.getMessage()]
+    assert told == ["dns name=pbx.example type=A failed=no answer in time: what it said last is kept"]
+
+
+async def test_a_target_whose_name_is_unknown_holds_up_no_other() -> None:
+    async with nameserver() as dns:
+        dns.servfail.add("dead.example")
+        pbx = first_to_last("sip:dead.example:5060", "sip:127.0.0.1:5070")
+        async with Gateway(UDP, trunks={"pbx": pbx}, nameservers=(dns.address,)) as gateway:
+            assert (await gateway.endpoint.connect("pbx")).remote == HostPort("127.0.0.1", 5070)
+
+
+@pytest.mark.parametrize("changes", [{}, {"target": "sip:a.example", "targets": ["sip:b.example"]}])
+async def test_a_trunk_has_either_target_or_targets(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="either `target` or `targets`"):
+        schema.Trunk.model_validate(changes)

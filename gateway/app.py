@@ -211,6 +211,7 @@ class Gateway:
             await self.web.start()
             await self._start_admin()
             self.registrations.start()
+            self.manager.probes.start()
         except (GatewayError, OSError):
             await self.stop("start failed")
             raise

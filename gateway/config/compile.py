@@ -76,6 +76,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         auth=compile_login(trunk.auth) if trunk.auth is not None else None,
         tls=compile_trunk_tls(trunk.tls),
         crlf_keepalive=trunk.crlf_keepalive,
+        keepalive=trunk.keepalive,
         rtcp_mux=trunk.rtcp_mux,
         trust_identity=trunk.trust_identity,
         reliable_provisional=trunk.reliable_provisional,

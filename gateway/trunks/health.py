@@ -13,6 +13,10 @@ SILENT_SECONDS = 4.0
 """After an INVITE without any response, not even 100, the trunk is asked: over UDP it has then been sent four times."""
 PROBE_SECONDS = 3.0
 """How long a trunk may take to answer the question, a connection included; over UDP it is put three times."""
+KEEPALIVE_TRIES = 2
+"""Questions in a row that a trunk leaves unanswered before a keepalive takes it down: over UDP one may be lost with all
+its repetitions, and a trunk that goes up and down is worse than one that goes down a few seconds later. A call that
+hears nothing is a question by itself, so that one more is enough."""
 TRY_SECONDS = 1.5
 """How long a call waits for a trunk that is down before it is over, or goes on to the next trunk."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
@@ -62,6 +66,10 @@ class TrunkHealth:
         if was_down or known.since is None:
             known.since = now
         return was_down
+
+    def was_heard(self, trunk: str, since: float) -> bool:
+        """Whether anything came from the trunk after `since`."""
+        return self._of(trunk).heard_at > since
 
     def silent(self, trunk: str, asked_at: float) -> bool:
         """A question put at `asked_at` had no answer; True when that takes the trunk down.

@@ -117,6 +117,8 @@ class Trunk:
     """Who we are to it when it asks (RFC 3261 22)."""
     crlf_keepalive: float = 90
     """Seconds between two pings on connections we opened to it at most (RFC 5626 3.5.1); 0: none."""
+    keepalive: float = 60
+    """Seconds of silence after which it is asked by OPTIONS whether it is there; 0: never for that reason."""
     rtcp_mux: bool = False
     """rtcp-mux is offered to it; an offer with rtcp-mux is always honoured."""
     trust_identity: bool = False

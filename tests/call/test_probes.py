@@ -164,3 +164,49 @@ async def test_a_trunk_that_is_down_gets_little_time_for_its_connection(
     with pytest.raises(TransportError):
         await office.manager.probes.connect("pbx")
     office.manager.probes.stop()
+
+
+def keeps_alive(office: Office, seconds: float) -> None:
+    """The trunk in clear is asked after so many seconds of silence; the others never."""
+    site = office.sites.current
+    trunks = {name: replace(trunk, keepalive=seconds if name == "old" else 0) for name, trunk in site.trunks.items()}
+    office.sites.current = replace(site, trunks=trunks)
+    office.manager.probes.start()
+
+
+async def test_a_silent_trunk_is_asked_now_and_then_and_stays_up_when_it_answers(office: Office) -> None:
+    keeps_alive(office, 0.01)
+    for number in (1, 2, 3):
+        await put(office, number)
+        answer(office, asked(office)[-1], 200)
+        await office.settle()
+    assert office.manager.probes.down == 0
+    office.manager.probes.stop()
+
+
+async def test_one_lost_keepalive_takes_no_trunk_down_and_two_do(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.01)
+    keeps_alive(office, 0.01)
+    await put(office, 2)  # the first was lost
+    assert office.manager.probes.down == 0
+    answer(office, asked(office)[-1], 200)
+    await office.settle()
+    assert office.manager.probes.down == 0
+    async with asyncio.timeout(5):
+        while not office.manager.probes.down:  # noqa: ASYNC110 - a number, no event
+            await asyncio.sleep(0.002)
+    assert caplog.text.count("trunk=old state=up->down") == 1
+    office.manager.probes.stop()
+
+
+async def test_a_trunk_that_speaks_is_not_asked(office: Office) -> None:
+    office.manager.probes.heard("old")
+    office.manager.probes._look("old", 60.0)
+    await office.settle()
+    assert asked(office) == []
+    office.manager.probes._look("pbx", 60.0)
+    await office.settle()
+    assert len(asked(office)) == 1
+    office.manager.probes.stop()

@@ -70,6 +70,7 @@ CHANGED: dict[str, tuple[object, object]] = {
         (RegistrationPlan("pbx", "acme", "pbx.example", 3600, Login("a", Secret("opensesame"))),),
     ),
     "auth": ({"user": "acme", "password": "opensesame"}, Login("acme", Secret("opensesame"))),
+    "keepalive": ("20", 20),
     "rtcp_mux": (True, True),
     "trust_identity": (True, True),
     "reliable_provisional": (False, False),

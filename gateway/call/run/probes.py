@@ -1,4 +1,8 @@
-"""Asks trunks by OPTIONS whether they are there (RFC 3261 11), and knows which are down (`trunks.health`)."""
+"""Asks trunks by OPTIONS whether they are there (RFC 3261 11), and knows which are down (`trunks.health`).
+
+A trunk is asked when a call to it hears nothing, and as a keepalive when it was silent for as long as its
+configuration says.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from gateway.base.values import HostPort
 from gateway.call.run.services import Services
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request, Response
-from gateway.trunks.health import PROBE_SECONDS, TRY_SECONDS, Standing, TrunkHealth
+from gateway.trunks.health import JITTER, KEEPALIVE_TRIES, PROBE_SECONDS, TRY_SECONDS, Standing, TrunkHealth
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +32,16 @@ class TrunkProbes:
         self._health = TrunkHealth()
         self._asking: dict[str, asyncio.Task[bool]] = {}
         self._again: dict[str, asyncio.TimerHandle] = {}
+        """Trunks that are down, and when they are asked again."""
+        self._watched: dict[str, asyncio.TimerHandle] = {}
+        """Trunks with a keepalive, and when it is looked whether they have been silent."""
         self._stopped = False
+
+    def start(self) -> None:
+        """Begin to watch the trunks that have a keepalive."""
+        for name, trunk in self._services.sites.current.trunks.items():
+            if trunk.keepalive:
+                self._watch(name, trunk.keepalive)
 
     @property
     def down(self) -> int:
@@ -75,27 +88,39 @@ class TrunkProbes:
     def stop(self) -> None:
         """Ask nothing more."""
         self._stopped = True
-        for timer in self._again.values():
+        for timer in (*self._again.values(), *self._watched.values()):
             timer.cancel()
         for task in self._asking.values():
             task.cancel()
 
-    def _ask(self, trunk: str) -> asyncio.Task[bool]:
+    def _watch(self, trunk: str, seconds: float) -> None:
+        pause = seconds * (1 - JITTER * self._lot())
+        self._watched[trunk] = asyncio.get_running_loop().call_later(pause, self._look, trunk, seconds)
+
+    def _look(self, trunk: str, seconds: float) -> None:
+        """A keepalive is due, unless the trunk has spoken or is being asked for other reasons."""
+        self._watch(trunk, seconds)
+        if not self.is_down(trunk) and not self._health.was_heard(
+            trunk, self._services.clock() - seconds * (1 - JITTER)
+        ):
+            self._ask(trunk, KEEPALIVE_TRIES)
+
+    def _ask(self, trunk: str, tries: int = 1) -> asyncio.Task[bool]:
         task = self._asking.get(trunk)
         if task is None:
-            task = self._asking[trunk] = asyncio.get_running_loop().create_task(self._probe(trunk))
+            task = self._asking[trunk] = asyncio.get_running_loop().create_task(self._probe(trunk, tries))
             task.add_done_callback(lambda _: self._asking.pop(trunk, None))
         return task
 
-    async def _probe(self, trunk: str) -> bool:
+    async def _probe(self, trunk: str, tries: int) -> bool:
         asked_at = self._services.clock()
-        self._services.counters.add(Counter.TRUNK_PROBES)
-        answered = await self._answer(trunk)
-        if answered:
-            self.heard(trunk)
-        else:
-            self._silent(trunk, asked_at, "no answer to OPTIONS")
-        return answered
+        for _ in range(tries):
+            self._services.counters.add(Counter.TRUNK_PROBES)
+            if await self._answer(trunk):
+                self.heard(trunk)
+                return True
+        self._silent(trunk, asked_at, "no answer to OPTIONS")
+        return False
 
     async def _answer(self, trunk: str) -> bool:
         """Any final response means that somebody is there."""
@@ -134,9 +159,12 @@ class TrunkProbes:
             self._ask_later(trunk)
 
     def _ask_later(self, trunk: str) -> None:
-        lot = int(self._services.tokens(4), 36) / LOTS
-        pause = self._health.pause(trunk, lot)
+        pause = self._health.pause(trunk, self._lot())
         self._again[trunk] = asyncio.get_running_loop().call_later(pause, partial(self._due, trunk))
+
+    def _lot(self) -> float:
+        """A number from 0 to 1."""
+        return int(self._services.tokens(4), 36) / LOTS
 
     def _due(self, trunk: str) -> None:
         self._again.pop(trunk, None)

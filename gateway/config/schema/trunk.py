@@ -202,6 +202,9 @@ class Trunk(Model):
     more, 0 for none. A connection whose peer answered before and stops is given up and opened anew."""
     media: TrunkAddresses | None = None
     """Media addresses where they differ from `media.trunk`."""
+    keepalive: int = Field(default=60, ge=0, le=3600)
+    """Seconds of silence after which the trunk is asked by OPTIONS whether it is there; 0: only when a call hears
+    nothing. Two questions without an answer take it down; any word of it takes it up."""
     rtcp_mux: bool = False
     """Offer rtcp-mux to this trunk. An inbound offer with rtcp-mux is always honoured."""
     trust_identity: bool = False

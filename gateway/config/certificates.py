@@ -67,6 +67,21 @@ def check_ca(key: str, path: Path) -> Iterator[Finding]:
         yield Finding(key, error.message, error.remedy)
 
 
+def certifies(path: Path, name: str) -> bool:
+    """Whether the first certificate of a file is for this domain name (RFC 5922 7.1), or cannot be read."""
+    try:
+        certificate = next(iter(_certificates(path)), None)
+        if certificate is None:
+            return True
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except ConfigError:
+        return True  # told of by `check_pair`
+    except x509.ExtensionNotFound:
+        return False
+    known = {found.lower() for found in names.get_values_for_type(x509.DNSName)}
+    return name in known or f"*.{name.partition('.')[2]}" in known
+
+
 def _validity(certificate: x509.Certificate, number: int, now: datetime.datetime) -> Iterator[Finding]:
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     which = "the certificate" if number == 1 else f"certificate {number} of the chain"

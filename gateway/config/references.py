@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from gateway.base.errors import ConfigError, SipError
 from gateway.base.profiles import Profile
-from gateway.config.certificates import Finding, KeyPair, check_ca, check_pair
+from gateway.config.certificates import Finding, KeyPair, certifies, check_ca, check_pair
 from gateway.config.compile import compile_dialplan, compile_targets, number_formats
 from gateway.config.dialplan_references import check_dialplan
 from gateway.config.document import Document
@@ -53,6 +53,7 @@ def check_references(
         *check_registrar(gateway, dialplan),
     ]
     warnings = [*_open_networks(gateway), *_foreign_origins(gateway), *warn_of_registrar(gateway)]
+    warnings += _unproved_contacts(gateway)
     if users is not None:
         errors += _check_users(gateway, users)
     if dialplan is not None:
@@ -334,6 +335,15 @@ def _trunk_findings(trunk: Trunk, now: datetime.datetime) -> Iterator[Finding]:
         yield from check_pair(KeyPair(tls.certificate, tls.key, tls.key_password), now)
     if tls.ca is not None:
         yield from check_ca("ca", tls.ca)
+
+
+def _unproved_contacts(gateway: Gateway) -> Iterator[str]:
+    """A trunk that wants a name in Contact connects to it, and finds it in no certificate of ours."""
+    listen = gateway.model.listen.tls
+    for name, trunk in gateway.model.trunks.items():
+        shown = [path for path in (trunk.tls.certificate, listen.certificate if listen else None) if path is not None]
+        if trunk.contact is not None and any(not certifies(path, trunk.contact) for path in shown):
+            yield str(gateway.error(("trunks", name, "contact"), "our certificate does not name this"))
 
 
 def _unrouted_emergencies(dialplan: Plan) -> Iterator[str]:

@@ -247,13 +247,15 @@ class Dialplan:
             why = only or rule.pattern.objection(number)
             note(Step("rule", rule.id, rule.dialled, not why, why))
             if not why:
-                return self._rings(rule, number)
+                return self._rings(rule, number, note)
         return None
 
-    def _rings(self, rule: InboundRule, number: str) -> InboundRoute | None:
+    def _rings(self, rule: InboundRule, number: str, note: Note) -> InboundRoute | None:
         if rule.to_trunk is not None:
             sent = self.sent_to(rule.to_trunk, number, rule.rewriting)
-            return InboundRoute(rule.id, trunk=rule.to_trunk, number=sent) if sent else None
+            asked = self._asked(rule.to_trunk, number, rule.rewriting)
+            allowed = bool(sent) and self.permissions.allow("", asked, note)
+            return InboundRoute(rule.id, trunk=rule.to_trunk, number=sent) if allowed else None
         if rule.group is not None:
             return InboundRoute(rule.id, group=rule.group)
         return InboundRoute(rule.id, number if rule.user == SAME_USER else rule.user or "")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.cli.users import load_users, make_user, save_users
-from tests.config.files import Files
+from tests.config.files import Files, make_certificate
 from tests.config.test_load import files, load, only_mistake
 
 __all__ = ["files"]
@@ -80,3 +85,47 @@ def test_a_new_password_leaves_number_and_name(files: Files) -> None:
     again = load_users(path)["alice"]
     assert (again.number, again.numbers, again.display_name) == ("+4930123", ("+4930124",), "Älice O'Hara")
     assert again.ha1_md5 != known["alice"].ha1_md5
+
+
+def named_certificate(directory: Path, *names: str) -> None:
+    """A certificate for our `tls:` listener with these names."""
+    made, key = make_certificate(directory)
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    old = x509.load_pem_x509_certificate(made.read_bytes())
+    alternative = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.issuer)
+        .public_key(private.public_key())
+        .serial_number(2)
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc)
+        .add_extension(alternative, critical=False)
+    )
+    made.write_bytes(built.sign(private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+
+@pytest.mark.parametrize(
+    ("names", "warned"),
+    [
+        (("sbc.example.com",), False),
+        (("*.example.com",), False),
+        (("SBC.example.com", "x"), False),
+        (("other.example.com",), True),
+        (("*.sbc.example.com",), True),
+        ((), True),
+    ],
+)
+def test_a_name_in_contact_that_no_certificate_of_ours_has_is_a_warning(
+    files: Files, names: tuple[str, ...], warned: bool
+) -> None:
+    if names:
+        named_certificate(files.directory, *names)
+    else:
+        make_certificate(files.directory)
+    secured = "tls: {certificate: server.pem, key: server.key}"
+    files.gateway = files.gateway.replace("media:\n", f"  {secured}\nmedia:\n", 1)
+    found = [warning for warning in load(carrier(files, "contact: SBC.example.com")).warnings if "contact" in warning]
+    assert [":16: trunks.carrier.contact" in warning for warning in found] == ([True] if warned else [])

@@ -270,6 +270,19 @@ def test_an_inbound_rule_may_lead_to_an_extension_behind_another_trunk() -> None
     assert german(replace(rule, strip=20)).route_inbound("carrier", "03012345601") is None
 
 
+@pytest.mark.parametrize("called", ["+1876555", "+49900123"])
+def test_no_trunk_is_called_for_another_past_what_nobody_may_call(called: str) -> None:
+    """Whoever forwards a number to the PBX by a rule that is too wide does not open the world to strangers."""
+    premium = PermissionRule("premium", False, patterns=(Pattern.parse("+49900*"),))
+    interns = PermissionRule("interns", False, patterns=(Pattern.parse("+4930*"),), callers=frozenset({"carol"}))
+    routes = replace(
+        german(InboundRule("wide", "+*", trunk="carrier", to_trunk="pbx")),
+        permissions=Permissions(GERMANY, ("49",), (interns, premium)),
+    )
+    assert routes.route_inbound("carrier", called) is None
+    assert routes.route_inbound("carrier", "+4930123") == InboundRoute("wide", trunk="pbx", number="+4930123")
+
+
 def test_rules_may_lead_to_a_group() -> None:
     routes = replace(
         plan(

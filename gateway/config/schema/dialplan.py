@@ -73,7 +73,8 @@ class InboundRule(Model):
     group: Name | None = None
     """Group of users that rings."""
     to_trunk: Name | None = None
-    """Trunk that gets the call, for an extension of the PBX behind the carrier; with `strip` and `prefix`."""
+    """Trunk that gets the call, for an extension of the PBX behind the carrier; with `trunk`, and perhaps `strip` and
+    `prefix`. `countries` and the permissions for everybody hold for it too."""
     strip: int = Field(default=0, ge=0, le=32)
     """As in outbound rules, for `to_trunk`."""
     prefix: Prefix = ""
@@ -87,6 +88,8 @@ class InboundRule(Model):
             raise ValueError("a rule has one of `user`, `group` and `to_trunk`: whom a call rings that it matches")
         if self.to_trunk is None and (self.strip or self.prefix):
             raise ValueError("`strip` and `prefix` are for rules with `to_trunk`")
+        if self.to_trunk is not None and self.trunk is None:
+            raise ValueError("a rule with `to_trunk` names the `trunk` whose calls it takes: both ends of the way")
         if self.to_trunk is not None and self.to_trunk == self.trunk:
             raise ValueError("a call would go back to the trunk it comes from")
         return self

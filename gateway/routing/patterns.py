@@ -79,7 +79,7 @@ class Pattern:
 
     def covers(self, other: Pattern) -> bool:
         """True when every number that `other` means is meant by this one too."""
-        if len(other.places) + other.least < len(self.places) + self.least or (other.rest and not self.rest):
+        if len(other.places) + other.least < len(self.places) + self.least:
             return False
         seen = max(len(self.places), len(other.places)) + 1
         return all(other.at(place) <= self.at(place) for place in range(seen))

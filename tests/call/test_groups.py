@@ -164,6 +164,7 @@ def test_one_who_is_found_when_another_has_answered_is_not_rung() -> None:
     says(on, "alice", 200)
     found(on, "bob", 12)
     assert set(invites(on)) == {"alice"}
+    assert [leg.number for leg in on.state.legs.values() if leg.habits.is_person] == ["alice"]
 
 
 def test_the_last_of_a_group_who_refuses_waits_for_those_who_are_still_looked_for() -> None:

@@ -17,8 +17,10 @@ from gateway.call.machine.liveness import ASK_HELD_SECONDS
 from gateway.call.machine.transfer import MAX_LEGS
 from gateway.media.relay_commands import CloseLeg, OpenLeg, Route, Unroute
 from gateway.media.relay_events import ConsentLost, LegSilent, WorkerLost
+from gateway.routing.people import Person
 from gateway.sip.message import Request
 from gateway.sip.uri import SipUri
+from gateway.trunks.identity import Asserts, CallerFrom, Passing, TrunkIdentity
 from tests.call.machine_scene import CONTACT, MachineScene, answer, browser_answer, sdes_answer, trunk_flow
 from tests.call.test_setup import finished
 from tests.sites import made_site
@@ -454,3 +456,31 @@ def test_who_stays_is_asked_anew_when_it_may_send_what_the_target_does_not_take(
     again = sent(scene, "INVITE")[-1]
     assert again.headers.get("Call-ID") == scene.state.caller.call_id
     assert b"PCMU/8000" not in again.body
+
+
+def test_nobody_hands_a_call_over_to_a_number_she_may_not_call() -> None:
+    scene = talking(outbound=False)
+    site = made_site({**PLAN, "permissions": [{"id": "no", "users": ["alice"], "deny": ["601"]}]}, people=("alice",))
+    object.__setattr__(scene.state.context.make, "site", replace(SITE, dialplan=site.dialplan))
+    refer(scene)
+    assert scene.responses[-1].status == 403
+    assert sent(scene, "NOTIFY") == []
+    refer(scene, to="<sip:602@example.test>")
+    assert scene.responses[-1].status == 202
+
+
+def test_a_call_that_is_handed_over_to_a_trunk_is_that_of_the_user_who_does_it() -> None:
+    """A carrier takes no call in the name of a stranger, and passes nothing of the first call on."""
+    scene = talking(outbound=False)
+    person = Person(("+4930123451",), "Alice")
+    pbx = replace(
+        SITE.trunks["pbx"],
+        identity=TrunkIdentity(CallerFrom.NUMBER, asserts=Asserts.ASSERTED, diversion=Passing.ON),
+        pass_headers=("Subject",),
+    )
+    site = replace(SITE, people={"alice": person}, trunks={**SITE.trunks, "pbx": pbx})
+    object.__setattr__(scene.state.context.make, "site", site)
+    refer(scene).connect().open_media()
+    invite = sent(scene, "INVITE")[-1]
+    assert invite.from_.uri.user == "+4930123451"
+    assert invite.headers.get("P-Asserted-Identity") == "<sip:+4930123451@example.test>"

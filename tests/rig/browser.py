@@ -277,11 +277,21 @@ class BrowserCall:
         await self._respond(self.offer, status)
 
     async def request(
-        self, method: str, body: bytes = b"", headers: tuple[tuple[str, str], ...] = (), *, ack: bool = True
+        self,
+        method: str,
+        body: bytes = b"",
+        headers: tuple[tuple[str, str], ...] = (),
+        *,
+        ack: bool = True,
+        kind: str = SDP,
     ) -> Response:
-        """Any request inside the dialog, and its final response; a 2xx to INVITE is acknowledged."""
+        """Any request inside the dialog, and its final response; a 2xx to INVITE is acknowledged.
+
+        Args:
+            kind: type of the body.
+        """
         self.number += 1
-        extra = [self._contact, *headers, *([("Content-Type", SDP)] if body else [])]
+        extra = [self._contact, *headers, *([("Content-Type", kind)] if body else [])]
         branch = await self._send(method, extra, body)
         response = await self.browser.final(branch)
         if method == "INVITE" and ack:

@@ -24,11 +24,11 @@ from tests.rig.srtp import CM_80
 pytestmark = pytest.mark.attack
 
 RELAY = "application/dtmf-relay"
-DIGIT = "D"
-"""The one that nobody presses by chance, and no word of the log is."""
-LENGTHS = ("7391", "7393")
+PRESSED, TOLD_BY_INFO = "D", "C"
+"""Those that nobody presses by chance, and no word of the log is."""
+LENGTHS = ("391", "393")
 """Milliseconds; in INFO, of the browser and of the trunk."""
-TOLD = re.compile(rf"\b{DIGIT}\b|Signal|Duration=|milliseconds=|{'|'.join(LENGTHS)}")
+TOLD = re.compile(rf"\b[{PRESSED}{TOLD_BY_INFO}]\b|Signal|Duration=|milliseconds=|\b(?:{'|'.join(LENGTHS)})\b ?ms")
 EVENTS = ("a=rtpmap:0 PCMU/8000", "a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000")
 
 
@@ -66,14 +66,14 @@ async def press(end: MediaEnd) -> None:
     """A digit as a telephone-event, beside what the end has said so far."""
     end.hush()
     keypad = Keypad(ssrc=end.ssrc, sequence=end.sent, began=0.0, ends=3)
-    for _, packet in keypad.press(DIGIT, 0.2, 1.0):
+    for _, packet in keypad.press(PRESSED, 0.2, 1.0):
         end.send(end.srtp.seal(packet) if end.srtp is not None else packet)
         await asyncio.sleep(0.02)
     end.sent = keypad.sequence
 
 
 def events_heard(end: MediaEnd) -> list[bytes]:
-    return [p for p in end.payloads() if len(p) == 4 and p[0] == 15]
+    return [p for p in end.payloads() if len(p) == 4 and p[0] in (14, 15)]
 
 
 async def heard(end: MediaEnd, ends: int) -> None:
@@ -93,7 +93,7 @@ def told_by_trunk(outputs: Outputs, call: BrowserCall, number: str) -> None:
     """The trunk tells a digit in the dialog of the INVITE it was sent last."""
     trunk = outputs.scene.trunks[number]
     invite = [request for request in trunk.seen if request.method == "INVITE"][-1]
-    body = f"Signal={DIGIT}\r\nDuration={LENGTHS[1]}\r\n"
+    body = f"Signal={TOLD_BY_INFO}\r\nDuration={LENGTHS[1]}\r\n"
     lines = [
         f"INFO {invite.contact.uri if invite.contact else ''} SIP/2.0",
         f"Via: SIP/2.0/{trunk.transport.upper()} {trunk.host}:{trunk.port};branch=z9hG4bK{call.call_id}",
@@ -112,15 +112,13 @@ async def digits_as_events(outputs: Outputs, call: BrowserCall, trunk: TrunkMedi
     """The trunk takes telephone-events: whatever tells a digit, it arrives as one, once."""
     await press(call.media)
     await heard(trunk, 1)
-    answer = await call.request("INFO", f"Signal={DIGIT}\r\nDuration={LENGTHS[0]}\r\n".encode(), kind=RELAY)
+    answer = await call.request("INFO", f"Signal={TOLD_BY_INFO}\r\nDuration={LENGTHS[0]}\r\n".encode(), kind=RELAY)
     assert answer.status == 200
-    await asyncio.sleep(0.2)
-    assert len(events_heard(trunk)) < 30, "within two seconds it is the same digit"
+    await heard(trunk, 2)
     await press(trunk)
     await heard(call.media, 1)
-    await asyncio.sleep(2.1)
     told_by_trunk(outputs, call, PLAIN)
-    await heard(call.media, 1)
+    await heard(call.media, 2)
 
 
 async def digits_by_info(outputs: Outputs, call: BrowserCall) -> None:
@@ -128,14 +126,13 @@ async def digits_by_info(outputs: Outputs, call: BrowserCall) -> None:
     seen = outputs.scene.trunks[SDES].seen
     await press(call.media)
     await until(lambda: len(infos(seen)) == 1)
-    await asyncio.sleep(2.1)
-    answer = await call.request("INFO", f"Signal={DIGIT}\r\nDuration={LENGTHS[0]}\r\n".encode(), kind=RELAY)
+    answer = await call.request("INFO", f"Signal={TOLD_BY_INFO}\r\nDuration={LENGTHS[0]}\r\n".encode(), kind=RELAY)
     assert answer.status == 200
     await until(lambda: len(infos(seen)) == 2)
-    assert infos(seen) == [b"Signal=D\r\nDuration=200\r\n", b"Signal=D\r\nDuration=7391\r\n"]
+    assert infos(seen) == [b"Signal=D\r\nDuration=200\r\n", b"Signal=C\r\nDuration=391\r\n"]
     told_by_trunk(outputs, call, SDES)
     await until(lambda: bool(infos(call.seen)))
-    assert infos(call.seen) == [b"Signal=D\r\nDuration=7393\r\n"]
+    assert infos(call.seen) == [b"Signal=C\r\nDuration=393\r\n"]
 
 
 async def metrics(outputs: Outputs) -> str:
@@ -176,5 +173,5 @@ async def test_no_output_says_which_digits_were_pressed_or_how_long(outputs: Out
 
 
 def test_a_leak_would_be_found() -> None:
-    for line in ("digit=D", "'D'", "Signal=5", "PlayDigit(leg=1, digit=Secret(***), milliseconds=7391)", "for 7393 ms"):
+    for line in ("digit=D", "'D'", "Signal=5", "PlayDigit(leg=1, digit=Secret(***), milliseconds=391)", "for 393 ms"):
         assert TOLD.search(line)

@@ -32,7 +32,10 @@ TRUNKS = {
     "606": ("closed", "127.0.1.7", "tcp", "legacy"),
     "607": ("badcert", "127.0.1.8", "tls", "strict"),
     "608": ("changing", "127.0.1.9", "tls", "prefer"),
+    "609": ("info", "127.0.1.10", "udp", "legacy"),
 }
+DTMF = {"info": "info"}
+"""How digits reach a trunk, of those that are not left as they are."""
 
 
 class Stage:
@@ -49,6 +52,7 @@ class Stage:
                 "target": f"sip:{host}:{self.ports[number]}{suffix}",
                 "security": profile,
                 "networks": [f"{host}/32"],
+                "dtmf": DTMF.get(name, "rtp"),
             }
             if transport == "tls":
                 name_in_certificate = "wrong.demo.test" if name == "badcert" else "pbx.demo.test"

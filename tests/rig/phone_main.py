@@ -1,6 +1,7 @@
 """A pjsua2 phone in a process of its own: JSON commands on standard input, JSON events on standard output.
 
-Commands: {"do": "call", "uri": ...}, "answer" (status), "hangup", "dtmf" (digits), "hold", "resume", "xfer" (uri),
+Commands: {"do": "call", "uri": ...}, "answer" (status), "hangup", "dtmf" (digits, and by which "method"
+for how many milliseconds, "duration"), "hold", "resume", "xfer" (uri),
 "xfer_replaces" (other, the call the target shall take over), "quit". Calls are counted from 0; "call" says which is
 meant, else the last one.
 Events: {"event": "ready"}, "incoming", "state" (text, status), "dtmf" (digit), "media" (proto), "refer" (uri),
@@ -27,6 +28,7 @@ SRTP = {
     "optional": pj.PJMEDIA_SRTP_OPTIONAL,
     "mandatory": pj.PJMEDIA_SRTP_MANDATORY,
 }
+METHODS = {"rtp": pj.PJSUA_DTMF_METHOD_RFC2833, "info": pj.PJSUA_DTMF_METHOD_SIP_INFO}
 TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
 calls: list[Any] = []
 kept: list[Any] = []
@@ -106,7 +108,8 @@ class Call(pj.Call):  # type: ignore[misc]
             audio.startTransmit(recorder)
 
     def onDtmfDigit(self, prm: Any) -> None:
-        tell("dtmf", call=self.index, digit=prm.digit, method=int(prm.method))
+        method = next(name for name, number in METHODS.items() if number == prm.method)
+        tell("dtmf", call=self.index, digit=prm.digit, method=method)
 
 
 def record() -> list[Any]:
@@ -194,10 +197,18 @@ def resume(call: Any) -> None:
     call.reinvite(parameters)
 
 
+def press(call: Any, command: dict[str, Any]) -> None:
+    parameters = pj.CallSendDtmfParam()
+    parameters.digits = command["digits"]
+    parameters.method = METHODS[command.get("method", "rtp")]
+    parameters.duration = command.get("duration", 160)
+    call.sendDtmf(parameters)
+
+
 ACTIONS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "answer": lambda call, command: answer(call, command.get("status", 200)),
     "hangup": lambda call, command: call.hangup(pj.CallOpParam()),
-    "dtmf": lambda call, command: call.dialDtmf(command["digits"]),
+    "dtmf": press,
     "hold": lambda call, command: call.setHold(pj.CallOpParam(True)),
     "resume": lambda call, command: resume(call),
     "xfer": lambda call, command: call.xfer(command["uri"], pj.CallOpParam(True)),

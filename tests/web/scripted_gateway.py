@@ -148,6 +148,7 @@ class ScriptedGateway:
         self.change: Script | None = None
         """What answers a re-INVITE; `script` without it."""
         self.refer_status: tuple[int, str, *tuple[Header, ...]] = (202, "Accepted")
+        self.info_status = (200, "OK")
         self.requests: list[SipText] = []
         self._arrived = asyncio.Event()
         self._socket: web.WebSocketResponse | None = None
@@ -263,6 +264,8 @@ class ScriptedGateway:
             await self.send(respond(message, 200, "OK"))
         elif message.method == "REFER":
             await self.send(respond(message, *self.refer_status))
+        elif message.method == "INFO":
+            await self.send(respond(message, *self.info_status))
 
     def _start(self, invite: SipText) -> None:
         again = ";tag=" in invite.get("To")

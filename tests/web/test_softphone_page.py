@@ -331,6 +331,7 @@ async def test_typed_digits_fill_the_number_and_enter_dials(stage: ScriptedPage)
 RECORD_TONES = """() => {
   window.tones = [];
   RTCDTMFSender.prototype.insertDTMF = function (tones) { window.tones.push(tones); };
+  Object.defineProperty(RTCDTMFSender.prototype, 'canInsertDTMF', { get: () => !window.byInfo });
   const state = () => (window.connectionIsUp ? 'connected' : 'connecting');
   Object.defineProperty(RTCPeerConnection.prototype, 'connectionState', { get: state });
 }"""
@@ -351,6 +352,26 @@ async def test_digits_wait_for_the_connection_and_go_as_telephone_events(stage: 
     assert await stage.page.evaluate("window.tones") == ["5#"]
     await stage.says("reason", "Keypad: 5#")
     assert not any(message.method == "INFO" for message in stage.gateway.requests)
+
+
+async def test_where_no_events_were_agreed_on_digits_go_by_info_and_the_page_says_when_nobody_takes_them(
+    stage: ScriptedPage,
+) -> None:
+    await stage.page.evaluate(RECORD_TONES)
+    await stage.page.evaluate("window.byInfo = true")
+    await stage.dial(lambda call: stage.answer(call, security("HOP_BY_HOP")))
+    await stage.shows("call-state", state="in-call")
+    await stage.page.evaluate(CONNECT)
+    await stage.page.keyboard.press("5")
+    await stage.gateway.wait_for("INFO")
+    (told,) = [message for message in stage.gateway.requests if message.method == "INFO"]
+    assert (told.get("Content-Type"), told.body.split()[0]) == ("application/dtmf-relay", "Signal=5")
+    assert await stage.page.evaluate("window.tones") == []
+    await stage.says("reason", "Keypad: 5")
+    stage.gateway.info_status = (488, "Not Acceptable Here")
+    await stage.page.keyboard.press("6")
+    await stage.says("reason", "Keypad tones cannot be sent in this call.")
+    await stage.shows("call-state", state="in-call")
 
 
 async def test_hold_mute_and_their_words(stage: ScriptedPage) -> None:

@@ -10,9 +10,10 @@ import { Transfer, describeTransfer } from './transfer.js';
 
 const HEADER_WAIT = 3000; // ms after the answer until a missing header counts as "unknown"
 const STATS_INTERVAL = 1000;
-const DTMF = { transportType: 'RFC2833', duration: 100, interToneGap: 70 };
+const DTMF = { duration: 100, interToneGap: 70 };
 const MAX_QUEUED_DIGITS = 64;
 const MAX_SHOWN_DIGITS = 16;
+const NO_KEYPAD = 'Keypad tones cannot be sent in this call.';
 const INTERRUPTED = 'The sound is interrupted. Trying to get it back…';
 const SILENCE_WAIT = 3000; // ms without an answer to ICE until another network is supposed
 const MEDIA_WAIT = 10000; // ms after which sound that failed and did not come back is given up
@@ -218,7 +219,7 @@ export class Call {
     this.#onChange();
   }
 
-  /** Queues a digit; RFC 4733 events can be sent only once DTLS is up, later than the SIP answer. False: not sent. */
+  /** Queues a digit: telephone-events can be sent only once DTLS is up, later than the SIP answer. False: not sent. */
   sendDigit(digit) {
     if (this.state === 'held') {
       this.tell('On hold no keypad tones are sent. Resume the call first.');
@@ -248,15 +249,11 @@ export class Call {
     if (!this.#digits || !this.answered || this.ended || connection?.connectionState !== 'connected') return;
     const digits = this.#digits;
     this.#digits = '';
-    try {
-      this.#session.sendDTMF(digits, { ...DTMF });
-      this.digitsSent = (this.digitsSent + digits).slice(-MAX_SHOWN_DIGITS);
-      this.tell(`Keypad: ${this.digitsSent}`);
-    } catch (error) {
-      // Not negotiated in this call: the browser refuses with InvalidStateError.
-      if (error.name !== 'InvalidStateError') throw error;
-      this.tell('Keypad tones cannot be sent in this call.');
-    }
+    // As telephone-events where they were agreed on, else by INFO, which the gateway refuses where nobody takes digits.
+    const events = connection.getSenders().some(({ dtmf }) => dtmf?.canInsertDTMF);
+    this.#session.sendDTMF(digits, { ...DTMF, transportType: events ? 'RFC2833' : 'INFO' });
+    this.digitsSent = (this.digitsSent + digits).slice(-MAX_SHOWN_DIGITS);
+    this.tell(`Keypad: ${this.digitsSent}`);
   }
 
   /**
@@ -277,6 +274,7 @@ export class Call {
     session.on('icecandidate', ({ ready }) => ready());
     session.on('progress', ({ originator, response }) => originator === 'remote' && this.#progress(response));
     session.on('accepted', ({ response }) => this.#accepted(response));
+    session.on('newDTMF', ({ originator, dtmf }) => originator === 'local' && dtmf.on('failed', () => this.tell(NO_KEYPAD)));
     session.on('hold', () => this.#settle());
     session.on('unhold', () => this.#settle());
     session.on('reinvite', ({ request }) => this.#changed(request));

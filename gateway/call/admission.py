@@ -196,7 +196,20 @@ class Admission:
         caller = state.context.make.trunk(CALLER, event.flow, target, local, remote, is_caller=True)
         reading = state.context.make.reading(name)
         caller.party = party.caller(event.request, reading, trusted=target.trunk.trust_identity)
+        if plan.is_final:
+            self._join_with_its_maker(event.request, caller)
         return _with_caller(state, caller, event)
+
+    def _join_with_its_maker(self, request: Request, caller: Leg) -> None:
+        """A proxy brings the INVITE of a leg of ours on to a browser of ours: media goes from one to the other here.
+
+        Such a leg has its Call-ID and tag from the browser that calls, so no other call has both.
+        """
+        living = (runner.state for runner in self._index.of_call_id(request.call_id) if runner.state.live)
+        for leg in (leg for state in living for leg in state.legs.values()):
+            same = leg.local_tag == request.from_.tag and leg.trunk_name == caller.trunk_name
+            if same and leg.relayed is not None:
+                leg.face(caller)
 
     def _context(self, site: Site) -> CallContext:
         services = self._services

@@ -32,7 +32,8 @@ from gateway.trunks.target import TargetChoice, TrunkTarget
 
 def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan: schema.DialplanFile) -> Site:
     """The site of three files without mistakes."""
-    media, plan = compile_media(config.media), compile_dialplan(dialplan, users.users, number_formats(config))
+    known = users.users if config.registration is None else None  # the PBX knows them, and we do not
+    media, plan = compile_media(config.media), compile_dialplan(dialplan, known, number_formats(config))
     return Site(
         realm=config.realm,
         trunks=MappingProxyType(

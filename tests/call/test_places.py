@@ -262,6 +262,15 @@ def test_the_old_way_to_hold_sends_nothing_and_is_allowed_whatever_its_protocol(
     assert scene.responses[-1].status == 200
 
 
+def test_what_a_leg_faces_is_not_ours_to_it_and_everything_else_still_is() -> None:
+    """A proxy has joined two legs of this gateway: each is at the other's place."""
+    facing = OWN.but([HostPort("192.0.2.10", 20000)])
+    check_places([HostPort("192.0.2.10", 20000)], bind="192.0.2.10", peer="198.51.100.2", own=facing)
+    for port in (20001, 20002):
+        with pytest.raises(MediaPlaceError):
+            check_places([HostPort("192.0.2.10", port)], bind="192.0.2.10", peer="198.51.100.2", own=facing)
+
+
 def test_a_place_error_says_what_ends_the_call() -> None:
     with pytest.raises(MediaPlaceError) as error:
         check_places([None, HostPort("name", 1)], bind="", peer="", own=NO_PLACES)

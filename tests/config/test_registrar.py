@@ -54,6 +54,14 @@ def test_rules_may_name_users_only_the_pbx_knows(files: Files) -> None:
     assert load(relayed(files)).site.dialplan.inbound[0].user == "whoever"
 
 
+def test_a_rule_may_ring_whoever_has_the_name_that_was_dialled(files: Files) -> None:
+    """Who is there is known when she is looked for."""
+    files.dialplan = files.dialplan.replace("outbound:\n", 'outbound:\n  - {id: people, dialled: "p*", user: "*"}\n')
+    found = load(relayed(files)).site.dialplan.route_outbound("peter")
+    assert found is not None
+    assert found.user == "peter"
+
+
 def test_somebody_must_know_the_users(files: Files) -> None:
     files.gateway = files.gateway.replace("users: users.yaml\n", "")
     error = only_mistake(files)

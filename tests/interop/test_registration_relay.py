@@ -209,3 +209,24 @@ def test_a_refusal_behind_kamailio_is_told_to_the_person(registrar_stage: Regist
     finally:
         page.close()
     assert REALM in registrar_stage.gateway.config.read_text()
+
+
+@pytest.mark.slow
+def test_two_pages_call_each_other_through_kamailio(registrar_stage: RegistrarStage, chromium: Browser) -> None:
+    """A proxy leaves the media to us: both legs of both calls are this gateway's."""
+    alice = SoftphonePage(chromium, registrar_stage.gateway.url).sign_in()
+    bob = SoftphonePage(chromium, registrar_stage.gateway.url).sign_in("bob")
+    try:
+        alice.dial("bob")
+        bob.wait_state("incoming")
+        bob.click("answer")
+        for page in (alice, bob):
+            page.wait_state("in-call")
+            page.wait_connected()
+        for page in (alice, bob):
+            hear(page.listen(TALK_SECONDS), RATE, BROWSER_HERTZ)
+        bob.click("hangup")
+        alice.wait_state("ended")
+    finally:
+        alice.close()
+        bob.close()

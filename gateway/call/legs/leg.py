@@ -41,6 +41,9 @@ from gateway.sip.subscription import Subscriptions
 MAX_VECTORS = 4
 """Vectors of a leg that are kept with their grades: what it is, what it was, and what an answer would make of it."""
 
+MAX_FACING = 16
+"""Legs that one may be joined with: a proxy forks to all browsers of a user, and nobody has more."""
+
 M = TypeVar("M", bound=AgreedMedia)
 
 
@@ -72,6 +75,8 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     """It is no part of the call any more: handed over to somebody else, while the call went on."""
     number: str = ""
     """What people dial to reach the peer."""
+    facing: list[Leg] = field(default_factory=list, repr=False, compare=False)
+    """Legs of other calls that a proxy has joined with this one: the far end of each is at our place for the other."""
     subscriptions: Subscriptions = field(default_factory=Subscriptions, repr=False)
     """What the peer is told of the transfers it asked for."""
     notices: dict[int, int] = field(default_factory=dict)
@@ -194,6 +199,17 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     def own_rtp(self) -> HostPort | None:
         """Where it sends it to."""
         return None
+
+    @property
+    def own_places(self) -> tuple[HostPort, ...]:
+        """Where the peer of this leg sends to, as far as it has a place for itself."""
+        return ()
+
+    def face(self, other: Leg) -> None:
+        """A proxy has joined this leg with one of another call."""
+        if len(self.facing) < MAX_FACING:
+            self.facing.append(other)
+            other.facing.append(self)
 
     @abstractmethod
     def relay_commands(self) -> tuple[LegCommand, ...]:

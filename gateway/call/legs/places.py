@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
@@ -54,9 +54,17 @@ class OwnPlaces:
 
     bound: tuple[Bound, ...] = ()
     interfaces: tuple[Interface, ...] = ()
+    facing: frozenset[HostPort] = frozenset()
+    """Places of ours that are the other end all the same: a proxy has joined two of our legs with each other."""
+
+    def but(self, facing: Iterable[HostPort]) -> OwnPlaces:
+        """The same for a leg whose other end is at these places."""
+        return replace(self, facing=frozenset(facing))
 
     def is_ours(self, address: Address, port: int) -> bool:
         """Whether a packet sent there would come back to this gateway."""
+        if HostPort(str(address), port) in self.facing:
+            return False
         return any(port in bound.ports and self._covers(bound.host, address) for bound in self.bound)
 
     def _covers(self, host: str, address: Address) -> bool:

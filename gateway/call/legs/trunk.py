@@ -181,6 +181,10 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
     def own_rtp(self) -> HostPort | None:
         return self.rtp if self.agreed is not None else None
 
+    @property
+    def own_places(self) -> tuple[HostPort, ...]:
+        return (self.rtp, self.rtcp) if self.is_open else ()
+
     def relay_commands(self) -> tuple[LegCommand, ...]:
         sources = tuple(str(network) for network in self.trunk.media_networks) if self.trunk else ()
         return self.agreed.relay_commands(self.id, sources) if self.agreed is not None else ()
@@ -365,7 +369,8 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         Raises:
             MediaPlaceError: the address is none we may send to, or none our socket can.
         """
-        check_places((remote.rtp, remote.rtcp), bind=self.media_bind, peer=self.flow.remote.host, own=self.own)
+        own = self.own.but(place for leg in self.facing for place in leg.own_places) if self.facing else self.own
+        check_places((remote.rtp, remote.rtcp), bind=self.media_bind, peer=self.flow.remote.host, own=own)
 
     def _agree(self, chosen: CryptoAttribute | None, line: RemoteAudio) -> TrunkAgreement:
         """Accept one crypto line: tag and suite echoed; our key is kept while its suite stays (ROC goes on)."""

@@ -38,8 +38,9 @@ class CallIndex:
         self.late_forks: dict[str, LateForks] = {}
         """By the key of an answered INVITE whose call is forgotten, until no fork can answer any more; bounded by the
         transactions of the stack, which end at the same time."""
-        self.call_ids: dict[str, CallRunner] = {}
-        """The Call-IDs of all legs of every call."""
+        self.call_ids: dict[str, set[CallRunner]] = {}
+        """The Call-IDs of all legs of every call. Several calls have one where a registrar authenticates browsers: the
+        one it challenged and the one with credentials, and the one that a proxy brings to another browser."""
         self.runners: dict[CallRunner, Entries] = {}
         self.ended: Counter[str] = Counter()
         """Calls that are forgotten, by their trunk as records name it; as many names as there are trunks."""
@@ -74,6 +75,7 @@ class CallIndex:
         """
         self.runners[owner].dialogs.discard(key)
         self.runners[owner].call_ids.discard(key[0])
+        self._no_call_id(owner, key[0])
         self.tracks(runner, key, leg)
         self._call_id(runner, key[0])
 
@@ -87,7 +89,11 @@ class CallIndex:
         for dialog in entries.dialogs:
             self.dialogs.pop(dialog, None)
         for call_id in entries.call_ids:
-            self.call_ids.pop(call_id, None)
+            self._no_call_id(runner, call_id)
+
+    def of_call_id(self, call_id: str) -> tuple[CallRunner, ...]:
+        """The calls that have this Call-ID on one of their legs."""
+        return tuple(self.call_ids.get(call_id, ()))
 
     def is_living(self, call_id: str) -> bool:
         """Whether a call, not forgotten yet, has this Call-ID on one of its legs."""
@@ -106,5 +112,11 @@ class CallIndex:
         return runner
 
     def _call_id(self, runner: CallRunner, call_id: str) -> None:
-        self.call_ids[call_id] = runner
+        self.call_ids.setdefault(call_id, set()).add(runner)
         self.runners[runner].call_ids.add(call_id)
+
+    def _no_call_id(self, runner: CallRunner, call_id: str) -> None:
+        calls = self.call_ids.get(call_id, set())
+        calls.discard(runner)
+        if not calls:
+            self.call_ids.pop(call_id, None)

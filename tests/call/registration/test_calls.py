@@ -325,6 +325,38 @@ async def test_a_proxy_that_brings_a_call_of_one_browser_to_another_is_no_loop(p
     assert await rings(reception, brought) == [(bob.flow.id, bob.contact)]
 
 
+async def test_the_two_legs_a_proxy_has_joined_may_send_to_each_other_and_to_no_other_place_of_ours(
+    page: RelayedPage,
+) -> None:
+    reception = page.reception
+    bob = RelayedPage(reception, 2, user="bob", password="builder")
+    await bob.register()
+    uri = place_of(reception.relayed[-1])
+    _, sent = await Dialled(page).invite(500)
+    await rings(reception, reception.from_pbx(uri, call_id=sent.call_id, tag=sent.from_.tag or ""))
+    await rings(reception, reception.from_pbx(uri, call_id=sent.call_id, tag="another"))
+    await rings(reception, reception.from_pbx(uri, call_id="another", tag=sent.from_.tag or ""))
+    calls = [runner.state for runner in reception.manager.index.runners]
+    (first,) = [leg for call in calls for leg in call.legs.values() if leg.relayed is not None]
+    (second,) = first.facing
+    assert second.facing == [first]
+    assert second.remote_address.tag is None
+    assert [leg for call in calls for leg in call.legs.values() if leg.facing and leg not in (first, second)] == []
+
+
+async def test_a_call_that_was_challenged_before_is_joined_with_nobody(page: RelayedPage) -> None:
+    reception = page.reception
+    bob = RelayedPage(reception, 2, user="bob", password="builder")
+    await bob.register()
+    uri = place_of(reception.relayed[-1])
+    call = Dialled(page)
+    _, sent = await call.invite(500)
+    await call.pbx_says(reception.registrar.answer(sent))
+    await rings(reception, reception.from_pbx(uri, call_id=sent.call_id, tag=sent.from_.tag or ""))
+    calls = [runner.state for runner in reception.manager.index.runners]
+    assert [leg for one in calls for leg in one.legs.values() if leg.facing] == []
+
+
 async def test_a_call_to_a_number_with_our_mark_is_still_a_loop(page: RelayedPage) -> None:
     reception = page.reception
     _, sent = await Dialled(page).invite(500)

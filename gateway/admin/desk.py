@@ -191,9 +191,9 @@ class Desk:
     def _find(self, call_id: str, deep: bool) -> CallState | None:
         """The call of a message; a request that leaves now is in no index before it has left."""
         index = self._manager.index
-        runner = index.call_ids.get(call_id)
-        if runner is not None:
-            return runner.state
+        found = index.of_call_id(call_id)
+        if found:
+            return next((runner.state for runner in found if runner.state.live), found[-1].state)
         states = (runner.state for runner in index.runners) if deep else ()
         return next((s for s in states if any(leg.call_id == call_id for leg in s.legs.values())), None)
 

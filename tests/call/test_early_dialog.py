@@ -244,6 +244,7 @@ def test_a_caller_that_wants_it_reliably_gets_a_new_number_each_minute() -> None
     assert numbers[1] == numbers[0] + 1
     rung_on(scene, 1)
     assert len([r for r in scene.responses if r.status == 180]) == 2, "the last one is repeated by its own clock"
+    assert not scene.state.caller.provisionals.waiting
 
 
 def test_nothing_rings_on_after_the_answer_or_the_end() -> None:

@@ -143,7 +143,7 @@ def test_when_both_hold_nobody_is_heard_until_both_have_resumed(first: LegKind, 
     changes(scene, first, bodies[first], 40)
     changes(scene, second, bodies[second], 41, other=direction)
     assert scene.ways == (False, False)
-    changes(scene, first, whole[first], 42, other=direction)
+    assert changes(scene, first, whole[first], 42, other=direction) == direction, "as far as the other one wants it"
     assert scene.ways != (True, True), "the other one still holds"
     changes(scene, second, whole[second], 43)
     assert scene.ways == (True, True)

@@ -85,6 +85,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         contact=trunk.contact or "",
         pass_headers=trunk.pass_headers,
         number_format=trunk.number_format,
+        delayed_offer=trunk.delayed_offer,
         session_expires=trunk.session_expires,
         dtmf=trunk.dtmf,
         codecs=trunk.codecs,

@@ -25,11 +25,13 @@ class State(Enum):
 
     STABLE = "no offer is open"
     OFFERED_FIRST = "our offer is out in the INVITE that makes the dialog; each fork may answer it"
+    INVITED = "our INVITE has no offer: theirs is due in the 2xx"
     OFFERED = "our offer is out in a re-INVITE or UPDATE"
     OFFERED_IN_2XX = "our offer is out in the 2xx to their INVITE; its answer comes in the ACK"
     BACKING_OFF = "our offer met theirs and comes again after a wait drawn by lot"
     ASKED = "their INVITE has no offer: ours is due in the 2xx"
     ANSWERING = "their INVITE brought an offer, which we have not answered for good"
+    ANSWERING_2XX = "their 2xx brought an offer, which is answered in the ACK"
     ANSWERING_UPDATE = "their UPDATE brought an offer, which we have not answered"
     ANSWERED = "their INVITE is answered; its ACK is awaited"
 
@@ -38,6 +40,7 @@ class Event(Enum):
     """What can happen to it; the value says it in words."""
 
     OFFER_FIRST = "we offer in an INVITE"
+    INVITE_THEM = "our INVITE leaves without an offer"
     OFFER = "we offer in a re-INVITE or UPDATE"
     OFFER_IN_2XX = "we offer in a 2xx"
     REPLY_EARLY = "we answer in an 18x"
@@ -46,6 +49,7 @@ class Event(Enum):
     INVITE = "their INVITE with offer"
     ASK = "their INVITE without"
     UPDATE = "their UPDATE with offer"
+    THEIR_2XX = "their 2xx to such an INVITE"
     ANSWER_EARLY = "they answer in an 18x"
     ANSWER = "they answer"
     REFUSAL = "they refuse"
@@ -111,6 +115,14 @@ ROWS: Rows = {
     **_ours_is_open(State.OFFERED_FIRST),
     (State.OFFERED_FIRST, Event.ANSWER_EARLY): (State.OFFERED_FIRST, Act.PREVIEW),
     (State.OFFERED_FIRST, Event.REFUSAL): (State.STABLE, Act.DROP),
+    (State.STABLE, Event.INVITE_THEM): (State.INVITED, Act.KEEP),
+    **{(State.INVITED, event): (State.INVITED, Act.PENDING) for event in _THEIRS},
+    (State.INVITED, Event.OFFER): (State.INVITED, Act.WAIT),
+    (State.INVITED, Event.THEIR_2XX): (State.ANSWERING_2XX, Act.OPEN),
+    (State.INVITED, Event.REFUSAL): (State.STABLE, Act.DROP),
+    (State.INVITED, Event.LOST): (State.STABLE, Act.DROP),
+    **_theirs_is_open(State.ANSWERING_2XX),
+    (State.ANSWERING_2XX, Event.REPLY): (State.STABLE, Act.AGREE),
     **_ours_is_open(State.OFFERED),
     (State.OFFERED, Event.REFUSAL): (State.STABLE, Act.DROP),
     (State.OFFERED, Event.COLLISION): (State.BACKING_OFF, Act.BACK_OFF),

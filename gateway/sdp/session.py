@@ -266,6 +266,24 @@ class Negotiation(Generic[O, T]):
         self.carrier = carrier
         return None
 
+    def invite_them(self, carrier: str | int = "") -> Unexpected | None:
+        """Our INVITE leaves without an offer: theirs is due in the 2xx."""
+        act = self._step(Event.INVITE_THEM)
+        if isinstance(act, Unexpected):
+            return act
+        self.carrier = carrier
+        return None
+
+    @property
+    def awaits_their_offer(self) -> bool:
+        """Our INVITE had no offer."""
+        return self.state is State.INVITED
+
+    def heard_in_2xx(self) -> Unexpected | None:
+        """Their 2xx to such an INVITE is there: it is our turn, as after an INVITE of theirs."""
+        act = self._step(Event.THEIR_2XX)
+        return act if isinstance(act, Unexpected) else None
+
     @staticmethod
     def put_off(tokens: TokenSource) -> Glare:
         """Their change must wait for something outside of this dialog: the other side of the call is not agreed yet."""

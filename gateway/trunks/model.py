@@ -133,6 +133,8 @@ class Trunk:
     """Header fields that are passed on, from it and to it."""
     number_format: NumberFormat | None = None
     """How it writes telephone numbers; None: as the dialplan makes them."""
+    delayed_offer: bool = False
+    """It gets INVITEs without an offer and makes its own in the 2xx."""
     session_expires: int = 1800
     """Seconds after which a session that was not refreshed ends, as we ask for it (RFC 4028); 0: we do not ask."""
     dtmf: Dtmf = Dtmf.RTP

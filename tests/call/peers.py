@@ -166,6 +166,8 @@ class Peers:
         if self.scene.kind(leg) is LegKind.BROWSER:
             active = vector("chromium_offer").replace(b"setup:actpass", b"setup:active")
             return active if self.scene.state.legs[leg].is_caller else browser_answer(offer)
+        if not offer:
+            return answer("RTP/SAVP", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "D" * 40)
         if b" AES_CM_128_HMAC_SHA1_80 " not in offer:
             return answer()
         keyed = sdes_answer(offer)

@@ -53,6 +53,7 @@ class Calling(RuleBasedStateMachine):
         extension=st.sampled_from(["", "", "Supported", "Require"]),
         beyond=st.sampled_from([False, False, True]),
         timer=st.sampled_from(["", "1800", "1800;refresher=uac", "90;refresher=uas"]),
+        delayed=st.sampled_from([False, False, False, True]),
     )
     def begin(
         self,
@@ -66,6 +67,7 @@ class Calling(RuleBasedStateMachine):
         extension: str,
         beyond: bool,
         timer: str,
+        delayed: bool,
     ) -> None:
         offer = b"" if late else vector("chromium_offer") if outbound else KEYED_OFFER
         more = tuple(made_trunk("sip:o.example", name=f"o{n}", security=profile.value) for n in range(others))
@@ -82,6 +84,7 @@ class Calling(RuleBasedStateMachine):
         caller = self.scene.state.caller
         if extension and not outbound and caller.invite is not None:
             caller.invite = caller.invite.with_added(((extension, "100rel"),))
+        self.scene.configure(delayed_offer=delayed)
         if beyond and not outbound:  # it calls somebody behind another trunk, who has early media
             self.scene.state.hunt.targets = [self.scene.target]
         self.peers, self.watch = Peers(self.scene), LegsWatcher(self.scene)

@@ -92,6 +92,7 @@ CHANGED: dict[str, tuple[object, object]] = {
     "contact": ("sbc.example", "sbc.example"),
     "pass_headers": (["User-to-User"], ("User-to-User",)),
     "number_format": ("national", NumberFormat.NATIONAL),
+    "delayed_offer": (True, True),
     "session_expires": (600, 600),
     "dtmf": ("auto", Dtmf.AUTO),
     "codecs": (["PCMA"], ("PCMA",)),

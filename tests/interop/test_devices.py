@@ -188,7 +188,8 @@ CALLS: dict[str, tuple[int, str]] = {
     "caller with an open quote": (400, invite(from_='"Jane <sip:+4930777@127.0.2.1>')),
     "Require: timer": (200, invite("Require: timer", "Supported: timer", "Session-Expires: 600;refresher=uac")),
     "a session of a second": (422, invite("Supported: timer", "Session-Expires: 1")),
-    "Require: 100rel": (420, invite("Require: 100rel")),
+    "Require: 100rel": (200, invite("Require: 100rel")),
+    "Require: precondition": (420, invite("Require: precondition")),
     "a parameter twice": (200, invite("Contact: <sip:t@127.0.2.1:19010;transport=udp;transport=udp>")),
     "two transports": (400, invite("Contact: <sip:t@127.0.2.1:19010;transport=udp;transport=tcp>")),
     "Accept without descriptions": (406, invite("Accept: text/plain")),
@@ -263,8 +264,8 @@ async def test_the_caller_is_the_number_without_its_parameters(stage: DeviceStag
 
 REFUSED_ANSWERS = {"63": 486, "64": 480, "68": 502, "69d": 503}
 """Numbers of files with answers that do not make a call: busy, a redirection, a body cut off, out of service."""
-REFUSED_CALLS = {"76": 420, "88": 404}
-"""100rel, which is not spoken; a URI without a user."""
+REFUSED_CALLS = {"88": 404}
+"""A URI without a user."""
 OF_A_DIALOG = ("93", "94")
 """INFO and REFER of a dialog that does not exist here: 481."""
 

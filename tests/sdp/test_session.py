@@ -90,14 +90,29 @@ def backing_off() -> Talk:
     return made
 
 
+def invited() -> Talk:
+    made = established()
+    assert made.invite_them("request") is None
+    return made
+
+
+def offered_in_2xx() -> Talk:
+    made = invited()
+    assert made.heard_in_2xx() is None
+    made.consider(theirs("offer"))
+    return made
+
+
 REACH: dict[State, Callable[[], Talk]] = {
     State.STABLE: established,
     State.OFFERED_FIRST: lambda: open_as(Way.INVITE),
+    State.INVITED: invited,
     State.OFFERED: lambda: open_as(Way.REINVITE),
     State.OFFERED_IN_2XX: open_in_2xx,
     State.BACKING_OFF: backing_off,
     State.ASKED: lambda: heard(Way.REINVITE, offers=False),
     State.ANSWERING: lambda: heard(Way.REINVITE),
+    State.ANSWERING_2XX: offered_in_2xx,
     State.ANSWERING_UPDATE: lambda: heard(Way.UPDATE),
     State.ANSWERED: answered,
 }
@@ -111,6 +126,8 @@ def answer_to(made: Talk) -> Session[str, str]:
 
 DO: dict[Event, Callable[[Talk], object]] = {
     Event.OFFER_FIRST: lambda made: made.offer(Way.INVITE, "new", writer("new")),
+    Event.INVITE_THEM: lambda made: made.invite_them("request"),
+    Event.THEIR_2XX: lambda made: made.heard_in_2xx(),
     Event.OFFER: lambda made: made.offer(Way.REINVITE, "new", writer("new")),
     Event.OFFER_IN_2XX: lambda made: made.offer(Way.IN_2XX, "new", writer("new")),
     Event.REPLY_EARLY: lambda made: made.reply_early("new", writer("new")),
@@ -181,10 +198,12 @@ def test_every_change_of_theirs_has_a_row_in_each_state() -> None:
     ("state", "status"),
     [
         (State.OFFERED_FIRST, 491),
+        (State.INVITED, 491),
         (State.OFFERED, 491),
         (State.OFFERED_IN_2XX, 491),
         (State.ASKED, 500),
         (State.ANSWERING, 500),
+        (State.ANSWERING_2XX, 500),
         (State.ANSWERING_UPDATE, 500),
     ],
 )
@@ -291,6 +310,17 @@ def test_an_offer_asked_for_leaves_in_the_2xx_and_its_answer_comes_in_the_ack(wa
     assert made.is_carried_by("asked")
     made.agree(proposal.accept(theirs("in the ACK")))
     assert made.theirs == "in the ACK"
+    assert made.state is State.STABLE
+
+
+def test_their_offer_in_the_2xx_to_an_invite_without_one_is_answered_and_makes_the_session() -> None:
+    made = invited()
+    assert made.awaits_their_offer
+    assert made.heard_in_2xx() is None
+    made.consider(theirs("offer"))
+    session = made.reply("ours", writer("ours"))
+    assert isinstance(session, Session)
+    assert made.agreed is session
     assert made.state is State.STABLE
 
 

@@ -120,6 +120,8 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
         default_factory=lambda: deque(maxlen=MAX_VECTORS), init=False, repr=False, compare=False
     )
 
+    answered_in_ack: bytes = field(default=b"", repr=False)
+    """Our answer to that: each ACK of that 2xx brings it."""
     redirects: Redirects = field(default_factory=Redirects, repr=False)
     """Where its INVITE was sent on to."""
 

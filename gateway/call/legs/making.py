@@ -108,6 +108,7 @@ class LegMaker:
             trusts_identity=trunk.trust_identity,
             replaces=target.replaces,
             reliable_provisional=trunk.reliable_provisional,
+            makes_the_offer=trunk.delayed_offer,
             session_interval=trunk.session_expires,
             trunk_id=trunk.name,
             trunk=trunk,

@@ -81,6 +81,8 @@ class UserAgent:
     """Ours that are (caller legs)."""
     relayed: Relayed | None = field(default=None, repr=False)
     """What of our INVITE is the caller's own, because the callee authenticates the caller itself."""
+    makes_the_offer: bool = False
+    """It wants INVITEs without an offer, and makes its own in the 2xx; in a reliable 18x it would want our answer."""
     session_interval: int = 0
     """Seconds for which we ask a session to live without a refresh; 0: we do not ask."""
     min_se: int = session_timer.MIN_SE
@@ -145,8 +147,8 @@ class UserAgent:
             ("Supported", ", ".join(self.supported)),
             (HOP_HEADER, hop_mark),
             *self.identity,
-            ("Content-Type", SDP),
         ]
+        fields += [("Content-Type", SDP)] if body else []
         if self.session_interval:
             fields += session_timer.request_headers(Timing(self.session_interval, is_ours=True), self.min_se)
         if self.replaces is not None:
@@ -160,7 +162,7 @@ class UserAgent:
     @property
     def supported(self) -> tuple[str, ...]:
         """Extensions the peer is told of with our INVITE."""
-        first = (reliable.OPTION,) if self.reliable_provisional else ()
+        first = (reliable.OPTION,) if self.reliable_provisional and not self.makes_the_offer else ()
         return (*first, replaces.OPTION, *((session_timer.OPTION,) if self.habits.keeps_timers else ()))
 
     def timing_for(self, request: Request) -> Timing | None:

@@ -10,6 +10,7 @@ from gateway.base.codes import Code
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import CalleeEvent
 from gateway.call.legs.leg import Leg
+from gateway.call.legs.user_agent import SDP
 from gateway.call.machine import answering, ending, invite, security
 from gateway.call.machine.effects import Purpose, SendAck, SendRequest, SetTimer, Timer
 from gateway.call.machine.hunt import Goal, Refused
@@ -33,6 +34,8 @@ def acknowledge(call: CallState, leg: Leg, dialog: Dialog, response: Response) -
     """Every 2xx gets its ACK, each time it comes (RFC 3261 13.2.2.4)."""
     ack = dialog.ack(response.cseq.number, leg.contact)
     ack = ack.with_added((*leg.credentials, *call.asks.credentials(leg.invite_ask)))
+    if leg.answered_in_ack and dialog is leg.dialog:
+        ack = ack.with_header("Content-Type", SDP).with_body(leg.answered_in_ack)
     call.emit(SendAck(leg.id, ack, leg.next_hop(dialog)))
 
 

@@ -13,7 +13,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import LegId
 from gateway.call.legs.invite_state import Act, CalleeEvent
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import direction, ending, locate, passing, replacing, report, security, transfer
+from gateway.call.machine import delayed, direction, ending, locate, passing, replacing, report, security, transfer
 from gateway.call.machine.effects import CancelInvite, ClearTimer, ProbeTrunk, Purpose, Relay, SetTimer, Timer
 from gateway.call.machine.hunt import Goal, Refused, Stage
 from gateway.call.machine.judging import policy_of
@@ -142,14 +142,11 @@ def rung_out(call: CallState) -> None:
 
 def send(call: CallState, leg: Leg) -> None:
     """Send a leg its INVITE; a retry keeps Call-ID and tag and counts CSeq up (RFC 3261 8.1.3.5)."""
-    try:
-        made = leg.offer(Way.INVITE, direction.offer_terms(call.asked_codecs, call.asker))
-    except SdpError:
-        made = None
-    if not isinstance(made, OurProposal):
+    body = _offered(call, leg)
+    if body is None:
         lose(call, leg, Refused(0, Termination.NO_COMMON_CODEC))
         return
-    request = leg.initial_invite(made.offer.body, call.context.hop_marks.new(), call.facts.max_forwards - 1)
+    request = leg.initial_invite(body, call.context.hop_marks.new(), call.facts.max_forwards - 1)
     request = request.with_added((*report.announce(call, leg), *passing.invited(call, leg)))
     leg.invite = request
     call.step(leg, CalleeEvent.SEND)
@@ -158,6 +155,18 @@ def send(call: CallState, leg: Leg) -> None:
     leg.dialogs, leg.done_with = InviteDialogs(request), frozenset()
     leg.invite_ask = call.send(leg, request, leg.flow, Purpose.INVITE)
     leg.talk.carry(leg.invite_ask)
+
+
+def _offered(call: CallState, leg: Leg) -> bytes | None:
+    """The description of our INVITE, empty where the callee makes the offer; None: there can be none."""
+    if delayed.is_wanted(call, leg):
+        call.count(leg.talk.invite_them())
+        return b""
+    try:
+        made = leg.offer(Way.INVITE, direction.offer_terms(call.asked_codecs, call.asker))
+    except SdpError:
+        return None
+    return made.offer.body if isinstance(made, OurProposal) else None
 
 
 def lose(call: CallState, leg: Leg, refused: Refused, *, spoken: bool = False) -> None:

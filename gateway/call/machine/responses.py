@@ -10,6 +10,7 @@ from gateway.call.legs.leg import Leg
 from gateway.call.machine import (
     answering,
     causes,
+    delayed,
     ending,
     flows,
     forks,
@@ -29,6 +30,7 @@ from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState
 from gateway.policy.evaluate import RETRY_STATUSES, Refusal
 from gateway.sdp.negotiation import common_codecs
+from gateway.sip.dialog import Dialog
 from gateway.sip.digest_relay import challenges
 from gateway.sip.message import Response
 from gateway.sip.reason import read_reasons
@@ -117,10 +119,14 @@ def _success(call: CallState, leg: Leg, event: ResponseIn) -> None:
     dialog = leg.dialog_of(event.response)
     if dialog is None:
         return
-    forks.acknowledge(call, leg, dialog, event.response)
+    waits = leg.talk.awaits_their_offer  # then the ACK brings our answer, as soon as there is one
+    if not waits:
+        forks.acknowledge(call, leg, dialog, event.response)
     if dialog.remote_tag in leg.done_with or call.step(leg, CalleeEvent.SUCCESS) is not Act.JUDGE:
+        if waits:
+            forks.acknowledge(call, leg, dialog, event.response)
         forks.unwanted(call, leg, dialog, event.response)
-    elif not forks.is_refused(call, leg, dialog, event.response):
+    elif waits or not forks.is_refused(call, leg, dialog, event.response):
         leg.dialog = dialog
         if call.hunt.goal is Goal.CALL:
             call.meet(leg)
@@ -128,16 +134,27 @@ def _success(call: CallState, leg: Leg, event: ResponseIn) -> None:
         call.emit(ClearTimer(Timer.RING), TrackDialog(leg.id, dialog.key))
         report.note_party(call, leg, event.response)
         leg.said = event.response
-        if event.response.unreadable:
+        if waits:
+            _answer_offer(call, leg, dialog, event.response)
+        elif event.response.unreadable:
             ending.terminate(call, Termination.ANSWER_UNREADABLE)
-        else:
-            _accept_answer(call, leg, event.response)
+        elif answering.take_answer(call, leg, event.response.body, fork=event.response.to.tag or ""):
+            _accepted(call, leg, event.response)
 
 
-def _accept_answer(call: CallState, leg: Leg, response: Response) -> None:
+def _answer_offer(call: CallState, leg: Leg, dialog: Dialog, response: Response) -> None:
+    """The callee makes the offer: what is judged and recorded stands before the ACK, which brings our answer."""
+    answer = delayed.answer(call, leg, response)
+    leg.answered_in_ack = answer if isinstance(answer, bytes) else b""
+    forks.acknowledge(call, leg, dialog, response)
+    if isinstance(answer, bytes):
+        _accepted(call, leg, response)
+    else:
+        ending.terminate(call, answer)
+
+
+def _accepted(call: CallState, leg: Leg, response: Response) -> None:
     """Checkpoint P3: the callee answered; the caller hears of it only if policy accepts both legs."""
-    if not answering.take_answer(call, leg, response.body, fork=response.to.tag or ""):
-        return
     call.step(leg, CalleeEvent.ACCEPT)
     refreshing.accepted(call, leg, response)
     invite.won(call, leg)
@@ -154,7 +171,8 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
     status, reasons = response.status, read_reasons(response.headers)
     if _passed_on(call, leg, response):
         return
-    if status in RETRY_STATUSES and _retried(call, leg, status):
+    made_ours = not leg.talk.awaits_their_offer
+    if made_ours and status in RETRY_STATUSES and _retried(call, leg, status):
         return
     if status == refreshing.TOO_SMALL and refreshing.wants_more(leg, response):
         call.count(leg.talk.refused())
@@ -162,7 +180,7 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
         return
     if redirecting.followed(call, leg, response, is_spoken=status in SPOKEN):
         return
-    if status in RETRY_STATUSES and leg.insisted_on_keys:
+    if made_ours and status in RETRY_STATUSES and leg.insisted_on_keys:
         why = Termination.ENCRYPTION_REQUIRED
         security.violation(call, leg, (Code.MEDIA_PLAIN_RTP,), why)
         invite.lose(call, leg, Refused(488, why, reasons), spoken=True)

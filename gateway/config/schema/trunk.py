@@ -224,6 +224,10 @@ class Trunk(Model):
     number_format: NumberFormat | None = None
     """How the trunk writes telephone numbers, in both directions: e164 (4930123), +e164, or national (030123, as the
     dialplan's `country` has it). Default: as the dialplan makes them, +e164 with a `country`, else as dialled."""
+    delayed_offer: bool = False
+    """Call this trunk without an offer; it makes its own in the answer (RFC 3261 13.2.1). For trunks that insist on it:
+    the gateway cannot ask for encryption then, only refuse what comes without, there is no early media, and ringing is
+    not acknowledged."""
     session_expires: int = Field(default=1800, ge=0, le=86400)
     """Seconds of the session timer the gateway asks this trunk for and refreshes itself, half-way (RFC 4028): 90 or
     more, or 0 to ask for none. What the trunk asks for is agreed to either way."""

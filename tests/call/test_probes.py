@@ -17,6 +17,7 @@ from gateway.call.machine.events import TimerFired
 from gateway.call.run import probes as module
 from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
 from gateway.sip.message import create_response
+from gateway.trunks.identity import TrunkIdentity
 from tests.call.machine_scene import trunk_flow
 from tests.call.office import Office, invite
 
@@ -210,3 +211,16 @@ async def test_a_trunk_that_speaks_is_not_asked(office: Office) -> None:
     await office.settle()
     assert len(asked(office)) == 1
     office.manager.probes.stop()
+
+
+@pytest.mark.parametrize("name", ["", "sbc.example"])
+async def test_a_trunk_is_asked_in_the_name_it_knows_us_by(office: Office, name: str) -> None:
+    """Teams answers no OPTIONS whose Contact is an address."""
+    site = office.sites.current
+    old = replace(site.trunks["old"], contact=name, identity=TrunkIdentity(domain=name))
+    office.sites.current = replace(site, trunks={**site.trunks, "old": old})
+    await unheard(office)
+    (key,) = asked(office)
+    sent = office.sip.sent[key][0]
+    assert sent.contact is not None
+    assert (sent.contact.uri.host, sent.from_.uri.host) == ((name, name) if name else ("127.0.0.1", "example.test"))

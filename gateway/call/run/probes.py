@@ -16,6 +16,7 @@ from gateway.base.values import HostPort
 from gateway.call.run.services import Services
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request, Response
+from gateway.trunks.contact import contact_of
 from gateway.trunks.health import JITTER, KEEPALIVE_TRIES, PROBE_SECONDS, TRY_SECONDS, Standing, TrunkHealth
 
 log = logging.getLogger(__name__)
@@ -129,23 +130,26 @@ class TrunkProbes:
             async with asyncio.timeout(PROBE_SECONDS):
                 flow = await self._services.sip.connect(trunk)
                 question = _Question()
-                key = self._services.agent.ask(self._options(trunk), flow, question)
+                key = self._services.agent.ask(self._options(trunk, flow), flow, question)
                 return await question.answered
         except (TimeoutError, GatewayError):
             return False
         finally:
             self._services.agent.forget(key)
 
-    def _options(self, trunk: str) -> Request:
+    def _options(self, trunk: str, flow: Flow) -> Request:
+        """From and Contact are those of calls: some trunks answer nobody they cannot find by them (Teams)."""
         site = self._services.sites.current
-        target = site.trunk(trunk).target
+        asked = site.trunk(trunk)
+        target, domain = asked.target, asked.identity.domain or site.realm
         uri, tokens = f"sip:{HostPort(target.host, target.port)}", self._services.tokens
         headers = Headers(
             [
-                ("From", f"<sip:gateway@{site.realm}>;tag={tokens(TOKEN_LENGTH)}"),
+                ("From", f"<sip:gateway@{domain}>;tag={tokens(TOKEN_LENGTH)}"),
                 ("To", f"<{uri}>"),
                 ("Call-ID", tokens(TOKEN_LENGTH)),
                 ("CSeq", "1 OPTIONS"),
+                ("Contact", str(contact_of(asked, flow, site.media.trunk.advertised))),
                 ("Accept", "application/sdp"),
             ]
         )

@@ -11,7 +11,7 @@ import resource
 import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,8 @@ from gateway.net.channel import StreamLimits
 from gateway.net.endpoint import SipEndpoint
 from gateway.net.interfaces import interfaces
 from gateway.net.websocket import SipWebSocket
+from gateway.renewal.watch import CertificateWatch
+from gateway.renewal.watched import watched
 from gateway.sip.agent import Agent
 from gateway.sip.auth import DigestServer
 from gateway.sip.events import StackEvent
@@ -116,6 +118,7 @@ class Gateway:
             nameservers=site.nameservers,
         )
         self.endpoint.on_flow_closed = self._flow_closed
+        self.endpoint.on_peer = self._peer_shown
         self.agent = Agent(self.endpoint, random_token)
         self.manager = CallManager(self._services(), self._digest())
         self.registrations = Registrations(
@@ -136,10 +139,14 @@ class Gateway:
             PageInfo(site.realm, reconnect_seconds=site.limits.reconnect_seconds),
             self.counters,
             gauges=self._gauges,
+            expiries=self._expiries,
             limits=site.shares,
         )
         self.desk = Desk(self.manager, self.endpoint, self.sites, time.monotonic, self.endpoint.tapped_by)
         self.admin = AdminServer(admin_socket(loaded), self.desk.rows)
+        self.certificates = CertificateWatch(
+            list(watched(site, self.web.use, self.endpoint.use)), self.counters, now=wall_clock
+        )
         self._audit_timer: asyncio.TimerHandle | None = None
         self._relay_watch: asyncio.Task[None] | None = None
         self._relay_totals: dict[str, float] = {}
@@ -176,6 +183,7 @@ class Gateway:
             "trunks_down": self.manager.probes.down,
             "registrations_unbound": self.registrations.unbound,
             "relay_sessions": self.pool.call_count,
+            "certificates_outdated": self.certificates.refused,
             "audit_accepting_calls": float(self.audit.accepting_calls),
             **self._relay_totals,
         }
@@ -187,6 +195,13 @@ class Gateway:
 
     def _on_event(self, event: StackEvent) -> None:
         self.manager.on_event(event)
+
+    def _expiries(self) -> Iterator[tuple[str, bool, float]]:
+        return ((owner.name, owner.is_peer, expires) for owner, expires in self.certificates.book.rows())
+
+    def _peer_shown(self, flow: Flow) -> None:
+        if flow.trunk is not None and flow.tls is not None:
+            self.certificates.peer_shown(flow.trunk, flow.tls.certificate_sha256, flow.tls.expires)
 
     def _flow_closed(self, flow: Flow) -> None:
         self.manager.flow_closed(flow)
@@ -209,6 +224,7 @@ class Gateway:
             await self.pool.start()
             await self.endpoint.start(site.listeners)
             await self.web.start()
+            self.certificates.start()
             await self._start_admin()
             self.registrations.start()
             self.manager.probes.start()
@@ -243,6 +259,7 @@ class Gateway:
             self._relay_watch.cancel()
             await asyncio.gather(self._relay_watch, return_exceptions=True)
             self._relay_watch = None
+        await self.certificates.stop()
         await self.admin.stop()
         await self.manager.stop()
         await self.registrations.stop()
@@ -272,6 +289,11 @@ class Gateway:
         self._audit_timer = asyncio.get_running_loop().call_later(AUDIT_WATCH_SECONDS, self._watch_audit)
         self.audit.watch()
         self.manager.sign_in.report()
+
+
+def wall_clock() -> float:
+    """Seconds since 1970."""
+    return datetime.datetime.now(datetime.UTC).timestamp()
 
 
 def own_places(site: Site) -> OwnPlaces:
@@ -328,6 +350,7 @@ async def serve(loaded: LoadedConfig, *, ready: Callable[[], None] | None = None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, gateway.certificates.reload)
     await gateway.start()
     try:
         log.info("gateway state=ready page=%s", gateway.web_address)

@@ -36,6 +36,8 @@ class Counter(StrEnum):
     AUTH_FAILED = "auth_failed"
     AUTH_DELAYED = "auth_delayed"
     TRUNK_UNPROVED = "trunk_unproved"
+    CERTIFICATES_LOADED = "certificates_loaded"
+    CERTIFICATES_REFUSED = "certificates_refused"
     FLOWS_LOST = "flows_lost"
     FLOWS_MOVED = "flows_moved"
     LOCATION_FAILED = "location_failed"

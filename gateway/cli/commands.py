@@ -6,6 +6,7 @@ and `users` start fast and work where those packages are missing.
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -62,11 +63,13 @@ def run(path: Path) -> None:
 @click.option(
     "--elsewhere", is_flag=True, help="For another machine: do not try addresses, ports and the audit log here."
 )
-def check(path: Path, elsewhere: bool) -> None:
+@click.option("--connect", is_flag=True, help="Connect to each trunk over TLS, and tell what its certificate proves.")
+def check(path: Path, elsewhere: bool, connect: bool) -> None:
     """Check a configuration and print what each trunk will offer.
 
     Every mistake is told in one round, with file, line, key and remedy, and the exit code is 2. Names of trunks are
-    looked up. A port that is in use is only a warning: the gateway itself may be running.
+    looked up. A port that is in use is only a warning: the gateway itself may be running. So is a certificate, of ours
+    or of a trunk, that ends within 30 days.
     """
     reading = read_config(path)
     from gateway.cli.names import unknown_names
@@ -83,6 +86,8 @@ def check(path: Path, elsewhere: bool) -> None:
         warn(str(loaded.placed(mistake)))
     for warning in loaded.warnings:
         warn(warning)
+    if connect:
+        _connect(loaded)
 
 
 @cli.command()
@@ -284,6 +289,21 @@ def _wanted(choice: dict[str, str]) -> Wanted | None:
         raise ConfigError(f"--since {since!r} is no time", remedy="write UTC as 2030-01-02 or 2030-01-02T10:30")
     wanted = Wanted(call, user, trunk, since, Severity(choice["severity"].upper()))
     return None if wanted == Wanted() else wanted
+
+
+def _connect(loaded: LoadedConfig) -> None:
+    """Tell what trunks show over TLS."""
+    from gateway.cli.handshakes import ask, findings, words
+
+    now = datetime.datetime.now(datetime.UTC)
+    shown = ask(loaded.site.trunks.values())
+    for each in shown:
+        if each.info is not None and not each.refused:
+            show(f"trunk {each.trunk}: {words(each, now)}")
+    found = findings(shown, now)
+    for warning in found.busy:
+        warn(str(loaded.placed(warning)))
+    _refuse(loaded, found.wrong)
 
 
 def _refuse(loaded: LoadedConfig, found: Sequence[ConfigError]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from rich.text import Text
 
@@ -16,6 +19,9 @@ from gateway.config.schema import GatewayConfig
 from gateway.policy.evaluate import OfferPlan, Refusal, plan_offer, plan_retry
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
+from gateway.renewal.files import Watched
+from gateway.renewal.watched import watched
+from gateway.site import Site
 from gateway.trunks.model import Trunk
 from gateway.trunks.target import TargetChoice, TrunkTarget
 
@@ -40,6 +46,7 @@ def _gateway(loaded: LoadedConfig) -> Iterator[Text]:
     config = loaded.config
     yield Text(f"realm {config.realm}", style="bold")
     yield from _listeners(config)
+    yield from _certificates(loaded.site)
     browser, trunk = config.media.browser, config.media.trunk
     yield _line(
         "media", f"browsers {', '.join(browser.advertised)} ports {browser.ports}, workers {config.media.workers}"
@@ -59,6 +66,18 @@ def _listeners(config: GatewayConfig) -> Iterator[Text]:
     yield _line("web", f"{scheme}://{_address(web.address.host, web.address.port)}, origins {origins}")
     listeners = [f"{s.transport}:{_address(s.address.host, s.address.port)}" for s in config.listen.sip]
     yield _line("sip", ", ".join(listeners) or "no listener: trunks are only called, over TCP or TLS")
+
+
+def _certificates(site: Site) -> Iterator[Text]:
+    """When our certificates, and those of the authorities we believe, end."""
+    files = watched(site, lambda _: None, lambda _name, _: None)
+    for number, (key, _, end) in enumerate(_ends(files)):
+        until = datetime.datetime.fromtimestamp(end, datetime.UTC)
+        yield _line("" if number else "certs", f"{key} until {until:%Y-%m-%d}")
+
+
+def _ends(files: Iterable[Watched]) -> Iterator[tuple[str, Path, float]]:
+    return itertools.chain.from_iterable(entry.ends() for entry in files)
 
 
 def _trunk(trunk: Trunk, policy: EffectivePolicy) -> Iterator[Text]:

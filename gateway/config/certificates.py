@@ -18,8 +18,8 @@ from gateway.base.values import Secret
 MAX_PEM_BYTES = 4 << 20
 """The system's CA bundle has 0.2 MB."""
 
-WARN_BEFORE = datetime.timedelta(days=14)
-"""Time to renew before the gateway refuses to start."""
+WARN_BEFORE = datetime.timedelta(days=30)
+"""Time to renew before the gateway refuses to start; a gateway that runs tells of it again at 7 days and at 1."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,14 @@ def certifies(path: Path, name: str) -> bool:
         return False
     known = {found.lower() for found in names.get_values_for_type(x509.DNSName)}
     return name in known or f"*.{name.partition('.')[2]}" in known
+
+
+def expiries(path: Path) -> list[datetime.datetime]:
+    """When the certificates of a file end; none where it cannot be read."""
+    try:
+        return [certificate.not_valid_after_utc for certificate in _certificates(path)]
+    except ConfigError:
+        return []
 
 
 def _validity(certificate: x509.Certificate, number: int, now: datetime.datetime) -> Iterator[Finding]:

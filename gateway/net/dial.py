@@ -64,6 +64,10 @@ class Dialer:
             if any(choice.target.transport == "tls" for choice in trunk.choices)
         }
 
+    def use(self, trunk: str, context: ssl.SSLContext) -> None:
+        """Verify a trunk, and prove ourselves to it, by another context from now on; connections there are stay."""
+        self._contexts[trunk] = context
+
     async def close(self) -> None:
         """Open nothing more."""
         opening = list(self._opening.values())

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 import secrets
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -82,6 +83,8 @@ class SipEndpoint:
         self._flows = TrunkFlows(
             self, counters, self._limits, trunks, self._sources, lambda: self._datagrams, nameservers
         )
+        self.on_peer: Callable[[Flow], None] = _nothing
+        """Told of each connection whose peer showed a certificate."""
         self._reviver = Reviver(self.connect)
         self.is_living: Callable[[str], bool] = _no_call
         """Whether a Call-ID is that of a call there is: what belongs to one is heard whatever the load."""
@@ -131,6 +134,18 @@ class SipEndpoint:
             place = f"{listener.transport}:{address}"
             remedy = "stop what uses the address, or choose another one"
             raise ConfigError(f"cannot listen on {place}: {error.strerror}", key="listen.sip", remedy=remedy) from error
+
+    def use(self, trunk: str, context: ssl.SSLContext) -> None:
+        """Have new connections to a trunk, or to `tls:` listeners with "", use this context.
+
+        No connection is dropped.
+        """
+        if trunk:
+            self._flows.use(trunk, context)
+            return
+        for stream in self._streams:
+            if stream.is_secure:
+                stream.use(context)
 
     @property
     def addresses(self) -> list[HostPort]:
@@ -264,6 +279,8 @@ class SipEndpoint:
         """A connection is ready to carry messages."""
         self._channels[channel.flow.id] = channel
         self._flows.lent.opened(channel)
+        if channel.flow.tls is not None:
+            self.on_peer(channel.flow)
         self._opened_at[channel.flow.id] = self.now()
         if self._stopping:
             channel.abort()

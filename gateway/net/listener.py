@@ -51,6 +51,15 @@ class StreamListener:
         self._per_trunk: Tally[str] = Tally()
         self.local = HostPort("", 0)
 
+    def use(self, context: ssl.SSLContext) -> None:
+        """Greet connections from now on with another certificate; those there are keep theirs."""
+        self._context = context
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._context is not None
+
     def open(self, address: HostPort) -> None:
         """Bind, listen and begin to accept.
 

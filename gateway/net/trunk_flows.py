@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+import ssl
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from gateway.base.counters import Counters
 from gateway.base.errors import TransportError
@@ -66,6 +67,10 @@ class TrunkFlows:
         """
         self._dialer.load()
 
+    def use(self, trunk: str, context: ssl.SSLContext) -> None:
+        """See `Dialer.use`."""
+        self._dialer.use(trunk, context)
+
     async def close(self) -> None:
         """Ask for nothing and open nothing more."""
         await self._dialer.close()
@@ -75,34 +80,34 @@ class TrunkFlows:
         """See `SipEndpoint.connect`."""
         if trunk not in self._trunks:
             raise TransportError(f"there is no trunk {trunk}")
-        try:
-            async with asyncio.timeout(self._limits.handshake):
-                return await self._next(trunk, tried, urgent=urgent)
-        except TimeoutError as error:
-            raise TransportError(f"trunk {trunk}: no connection in time") from error
 
-    async def _next(self, trunk: str, tried: Collection[Spot], *, urgent: bool) -> Flow:
         async def opened() -> Flow:
             return await self._first_of(trunk, await self.hops.choices(trunk, tried, urgent=urgent))
 
         may_be_lent = not tried and self._trunks[trunk].target.transport == "tls"
-        return await (self.lent.or_opened(trunk, opened) if may_be_lent else opened())
+        return await self._in_time(trunk, opened, may_be_lent=may_be_lent)
+
+    async def _in_time(self, trunk: str, opened: Callable[[], Awaitable[Flow]], *, may_be_lent: bool) -> Flow:
+        """What is opened within the time there is, or a connection of the trunk's own where that may be used."""
+
+        async def in_time() -> Flow:
+            try:
+                async with asyncio.timeout(self._limits.handshake):
+                    return await opened()
+            except TimeoutError as error:
+                raise TransportError(f"trunk {trunk}: no connection in time") from error
+
+        return await (self.lent.or_opened(trunk, in_time) if may_be_lent else in_time())
 
     async def reconnect(self, trunk: str, lost: Flow, place: HostPort | None) -> Flow:
         """See `SipEndpoint.reconnect`. One connection serves all calls that go to one place."""
         if trunk not in self._trunks or lost.transport not in ("tcp", "tls"):
             raise TransportError(f"trunk {trunk}: nothing to connect to")
-        try:
-            async with asyncio.timeout(self._limits.handshake):
-                return await self._anew(trunk, lost, place)
-        except TimeoutError as error:
-            raise TransportError(f"trunk {trunk}: no connection in time") from error
 
-    async def _anew(self, trunk: str, lost: Flow, place: HostPort | None) -> Flow:
         async def opened() -> Flow:
             return await self._first_of(trunk, await self._instead_of(trunk, lost, place))
 
-        return await (self.lent.or_opened(trunk, opened) if lost.transport == "tls" else opened())
+        return await self._in_time(trunk, opened, may_be_lent=lost.transport == "tls")
 
     async def _instead_of(self, trunk: str, lost: Flow, place: HostPort | None) -> list[NextHop]:
         """Where the dialog says its requests go; the address we had connected to; the places of the trunk that are

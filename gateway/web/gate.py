@@ -90,6 +90,10 @@ class Gate:
         """Connections that are no WebSockets."""
         return len(self._visitors) + len(self._residents)
 
+    def use(self, context: ssl.SSLContext) -> None:
+        """Greet connections from now on with another certificate; those there are keep theirs."""
+        self._context = context
+
     def open(self, address: HostPort) -> None:
         """Bind, listen and begin to accept.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -14,16 +14,23 @@ from gateway.base.counters import Counters
 
 PREFIX: Final = "sip_gateway_"
 
+OWN_ENDS: Final = "certificate_expires_timestamp_seconds"
+PEER_ENDS: Final = "trunk_certificate_expires_timestamp_seconds"
+
 Gauges = Callable[[], Mapping[str, float]]
 """Gives values that go up and down, for example the calls in progress, by name."""
+
+Expiries = Callable[[], Iterable[tuple[str, bool, float]]]
+"""Gives the ends of certificates in seconds since 1970: of ours by configuration key, of peers (True) by trunk."""
 
 
 class CountersCollector(Collector):
     """Reads the counters when Prometheus asks. Names are ours alone: no peer's text ever becomes a label."""
 
-    def __init__(self, counters: Counters, gauges: Gauges | None = None) -> None:
+    def __init__(self, counters: Counters, gauges: Gauges | None = None, expiries: Expiries | None = None) -> None:
         self._counters = counters
         self._gauges = gauges
+        self._expiries = expiries
 
     def collect(self) -> Iterator[Metric]:
         for name, value in self._counters.snapshot().items():
@@ -31,6 +38,8 @@ class CountersCollector(Collector):
         yield self._endings()
         for name, number in (self._gauges() if self._gauges else {}).items():
             yield GaugeMetricFamily(PREFIX + name, describe(name), value=number)
+        if self._expiries is not None:
+            yield from _ends(self._expiries())
 
     def _endings(self) -> Metric:
         """Why calls ended; the label is one of the fixed terminations."""
@@ -45,12 +54,22 @@ class Metrics:
 
     content_type: Final = CONTENT_TYPE_LATEST
 
-    def __init__(self, counters: Counters, gauges: Gauges | None = None) -> None:
+    def __init__(self, counters: Counters, gauges: Gauges | None = None, expiries: Expiries | None = None) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(CountersCollector(counters, gauges))
+        self._registry.register(CountersCollector(counters, gauges, expiries))
 
     def render(self) -> bytes:
         return generate_latest(self._registry)
+
+
+def _ends(expiries: Iterable[tuple[str, bool, float]]) -> Iterator[Metric]:
+    """When certificates end; the labels are keys and trunk names of the configuration."""
+    own = GaugeMetricFamily(PREFIX + OWN_ENDS, "When a certificate of ours ends, seconds since 1970", labels=("key",))
+    peers = GaugeMetricFamily(PREFIX + PEER_ENDS, "When the certificate a trunk showed last ends", labels=("trunk",))
+    for name, is_peer, seconds in expiries:
+        (peers if is_peer else own).add_metric([name], seconds)
+    yield own
+    yield peers
 
 
 def describe(name: str) -> str:

@@ -25,7 +25,7 @@ from gateway.base.values import HostPort
 from gateway.site import ConnectionShares, WebListener
 from gateway.web.assets import Asset, load_assets
 from gateway.web.gate import Gate
-from gateway.web.metrics import Gauges, Metrics
+from gateway.web.metrics import Expiries, Gauges, Metrics
 
 logger = logging.getLogger(__name__)
 http_logger = logging.getLogger(f"{__name__}.http")
@@ -146,6 +146,7 @@ class WebServer:
         info: what the page asks for at start.
         counters: shown on `/metrics`.
         gauges: further values for `/metrics`, asked for at each scrape.
+        expiries: ends of certificates for `/metrics`, likewise.
         limits: shares of connections.
     """
 
@@ -157,13 +158,14 @@ class WebServer:
         counters: Counters,
         *,
         gauges: Gauges | None = None,
+        expiries: Expiries | None = None,
         limits: ConnectionShares | None = None,
     ) -> None:
         self._listener = listener
         self._websocket_handler = websocket_handler
         self._info = info
         self._counters = counters
-        self._metrics = Metrics(counters, gauges)
+        self._metrics = Metrics(counters, gauges, expiries)
         self._assets = load_assets(info.to_json())
         self._tls = server_tls(listener)
         self._runner: web.AppRunner | None = None
@@ -176,6 +178,12 @@ class WebServer:
         if self._gate is None:
             return self._listener.address
         return self._gate.local
+
+    def use(self, context: ssl.SSLContext) -> None:
+        """Show another certificate from now on; connections and WebSockets there are keep theirs."""
+        self._tls = context
+        if self._gate is not None:
+            self._gate.use(context)
 
     async def start(self) -> None:
         """Listen; raises ConfigError when the address cannot be used."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from gateway.base.errors import TransportError
 from gateway.base.values import HostPort
+from gateway.net.channel import StreamLimits
 from gateway.sip.message import Request, parse_message
 from gateway.trunks.model import Trunk
 from tests.certificates import Credential, dns, make_certificate
@@ -92,6 +94,24 @@ async def test_the_connection_of_one_trunk_is_not_anothers_although_they_share_a
         assert (await gateway.endpoint.connect("lab")).verified_name == "lab.example"
         with pytest.raises(TransportError):
             await gateway.endpoint.connect("pbx")
+        await peer.close()
+
+
+async def test_a_target_that_never_answers_is_gone_around_too(tmp_path: Path) -> None:
+    """A firewall that drops, as in front of a PBX behind a NAT."""
+    release = asyncio.Event()
+
+    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    sited = trunks(tmp_path, HostPort(*server.sockets[0].getsockname()[:2]))
+    limits = StreamLimits(handshake=0.3)
+    async with server, Gateway(TLS, tls=listen_tls(tmp_path, OTHER), trunks=sited, limits=limits) as gateway:
+        peer = await called(gateway, tmp_path, OWN, "127.0.0.1:9;rport")
+        assert await gateway.endpoint.connect("pbx") == gateway.requests[0].flow
+        release.set()
         await peer.close()
 
 

@@ -98,7 +98,7 @@ class HostedGateway:
         await until(lambda: not self.holdings().excess(before), lambda: self.holdings().excess(before), seconds)
 
 
-async def until(reached: Callable[[], bool], what: Any, seconds: float = WAIT_SECONDS) -> None:
+async def until(reached: Callable[[], object], what: Any, seconds: float = WAIT_SECONDS) -> None:
     """Poll a condition while the loop goes on."""
     end = asyncio.get_running_loop().time() + seconds
     while not reached():

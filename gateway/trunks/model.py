@@ -158,8 +158,11 @@ class Trunk:
         return self._peer(self.tls_names)
 
     def peer_of(self, target: TrunkTarget) -> ExpectedPeer:
-        """What the certificate of a peer must show that was found for this target: never the name of another one."""
-        return self._peer(self.tls.names or (target.host,))
+        """What the certificate of a peer must show that was found for this target: never the name of another one.
+
+        A pinned one is the trunk, wherever it was found, and by the same name each time.
+        """
+        return self._peer(self.tls.names or (self.tls_names if self.tls.pins else (target.host,)))
 
     def _peer(self, names: tuple[str, ...]) -> ExpectedPeer:
         tls = self.tls

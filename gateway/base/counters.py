@@ -46,6 +46,7 @@ class Counter(StrEnum):
     TRUNK_PROBES = "trunk_probes"
     REGISTRATION_LOST = "registration_lost"
     TRUNK_PLACE_DOWN = "trunk_place_down"
+    TRUNK_FAILOVER = "trunk_failover"
     CALLS_STARTED = "calls_started"
     CALLS_ENDED = "calls_ended"
     LEGS_SECURED = "legs_secured"

@@ -7,6 +7,7 @@ GatewayError
 +-- SdpError           a session description that cannot be used; answered 400 or 488
 +-- MediaError         the relay cannot serve a session
 +-- TransportError     a peer cannot be reached, or its identity cannot be verified
+    +-- NoHopError     every place of it was tried, or wants to be left alone
 """
 
 from __future__ import annotations
@@ -107,3 +108,16 @@ class TransportError(GatewayError):
     def __init__(self, why: str, *, verification: str = "") -> None:
         super().__init__(why)
         self.why, self.verification = why, verification
+
+
+class NoHopError(TransportError):
+    """There is no place of a trunk left to try: all were tried already, or want to be left alone. That says nothing of
+    whether the trunk is there.
+
+    Args:
+        shut: some want to be left alone (503 with Retry-After, RFC 3261 21.5.4).
+    """
+
+    def __init__(self, why: str, *, shut: bool = False) -> None:
+        super().__init__(why)
+        self.shut = shut

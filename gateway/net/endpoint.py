@@ -40,7 +40,7 @@ from gateway.sip.stack import SipStack, StackEvent
 from gateway.sip.uri import DEFAULT_PORT
 from gateway.site import Listeners, SipListener
 from gateway.trunks.model import Trunk
-from gateway.trunks.target import Spot
+from gateway.trunks.target import Reached, Spot
 from gateway.trunks.tls import server_context
 
 SWEEP = 1.0
@@ -212,6 +212,14 @@ class SipEndpoint:
         """When each connection there is was opened, by the number of its flow."""
         return self._opened_at
 
+    def reached(self, flow: Flow, tried: Collection[Spot]) -> Reached:
+        """What is known of the place a flow leads to, and whether others are left besides those that were tried."""
+        return self._flows.reached(flow, tried)
+
+    def unheard(self, flow: Flow) -> None:
+        """A request over this flow was given up because nothing was heard: the place is tried last for a while."""
+        self._flows.unheard(flow)
+
     def is_open(self, flow: Flow) -> bool:
         """Whether something sent on this flow has a chance to arrive; UDP flows do not end."""
         return not flow.is_reliable or flow.id in self._channels
@@ -234,6 +242,7 @@ class SipEndpoint:
         caller can know the key.
         """
         key = self._stack.send_request(request, flow, self.now())
+        self._flows.asked(key, flow)
         self._pump(tell=False)
         return key
 
@@ -395,7 +404,9 @@ class SipEndpoint:
         self._events.extend(self._stack.take_events())
         if not self._events:
             return False
-        self._on_event(self._events.popleft())
+        event = self._events.popleft()
+        self._flows.note(event)
+        self._on_event(event)
         return True
 
     def _transmit(self, flow: Flow, data: bytes) -> None:

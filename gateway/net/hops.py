@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gateway.base.counters import Counter, Counters
-from gateway.base.errors import TransportError
+from gateway.base.errors import NoHopError, TransportError
 from gateway.base.values import HostPort
 from gateway.net.admission import TrunkSources, normal_host
 from gateway.net.sockets import family_of
@@ -29,19 +29,6 @@ LOTS = 1 << 16
 """Into how many parts the jitter of a pause is cut."""
 
 log = logging.getLogger(__name__)
-
-
-class NoHopError(TransportError):
-    """There is no place left to try: all were tried already, or want to be left alone. That says nothing of whether
-    the trunk is there.
-
-    Args:
-        shut: some want to be left alone (RFC 3261 21.5.4).
-    """
-
-    def __init__(self, why: str, *, shut: bool = False) -> None:
-        super().__init__(why)
-        self.shut = shut
 
 
 class Places(NamedTuple):
@@ -101,6 +88,12 @@ class Hops:
     def target_of(self, flow: Flow) -> TrunkTarget | None:
         """The target whose place is at the other end of a flow."""
         return self._found_for.get(Key(flow.trunk or "", Spot(flow.transport, flow.remote)))
+
+    def has_others(self, trunk: str, tried: Collection[Spot]) -> bool:
+        """Whether the trunk has places besides these that may be tried now."""
+        now = self._clock()
+        known = (key for key in self._found_for if key.trunk == trunk and key.spot not in tried)
+        return any(not self._breaker.is_shut(key, now) for key in known)
 
     async def _places(self, trunk: str) -> Places:
         """What the targets of the trunk lead to, best first, side by side so that a slow name holds up no other."""

@@ -23,15 +23,19 @@ from gateway.net.dial import Dialer
 from gateway.net.hops import Hops
 from gateway.net.lent import LentConnections
 from gateway.net.sockets import family_of
+from gateway.sip.events import RequestTimeout, ResponseReceived, StackEvent, TransportFailed
 from gateway.sip.flow import Flow
+from gateway.sip.message import Response
+from gateway.sip.retry_after import retry_after
 from gateway.trunks.dns import DnsClient
 from gateway.trunks.health import TRY_SECONDS
 from gateway.trunks.model import Trunk
 from gateway.trunks.resolve import Resolver
-from gateway.trunks.target import NextHop, Spot
+from gateway.trunks.target import NextHop, Reached, Spot
 
 LEAST_PATIENCE = 1.0
 """Seconds a connection may take at least, however many places are left: a TLS handshake around the world."""
+UNAVAILABLE = 503
 MAX_PLACES = 8
 """Places that are tried for a connection that is gone."""
 
@@ -53,6 +57,8 @@ class TrunkFlows:
     ) -> None:
         self._pump, self._limits, self._trunks, self._sources = pump, limits, trunks, sources
         self._datagrams = datagrams
+        self._asked: dict[str, tuple[Flow, float]] = {}
+        """Requests of which nothing was heard yet, by their transaction: where they went, and when."""
         self.lent = LentConnections()
         self._dialer = Dialer(pump, counters, limits, trunks, sources)
         self._dns = DnsClient(nameservers, pump.now)
@@ -119,26 +125,63 @@ class TrunkFlows:
             hops += [hop for hop in await self.hops.choices(trunk, urgent=True) if hop.transport == lost.transport]
         return list({hop.spot: hop for hop in reversed(hops)}.values())[::-1][:MAX_PLACES]
 
+    # --- how the places fare
+
+    def reached(self, flow: Flow, tried: Collection[Spot]) -> Reached:
+        """See `SipEndpoint.reached`."""
+        trunk, spot = flow.trunk or "", Spot(flow.transport, flow.remote)
+        more = self.hops.has_others(trunk, {spot, *tried})
+        return Reached(more, more and self.hops.is_doubtful(trunk, spot), self.hops.target_of(flow))
+
+    def asked(self, key: str, flow: Flow) -> None:
+        """A request has left on this flow; until `note` hears of it, it is waited for."""
+        if flow.trunk is not None:
+            self._asked[key] = (flow, self._pump.now())
+
+    def note(self, event: StackEvent) -> None:
+        """Whatever a place says, it is there, and it may want to be left alone; nothing at all is a failure."""
+        if not isinstance(event, ResponseReceived | RequestTimeout | TransportFailed):
+            return
+        flow, asked_at = self._asked.pop(event.key, (None, 0.0))
+        if isinstance(event, ResponseReceived):
+            self._answered(flow or event.flow, event.response)
+        elif flow is not None:
+            self._failed(flow, asked_at, "no answer" if isinstance(event, RequestTimeout) else "connection lost")
+
+    def unheard(self, flow: Flow) -> None:
+        """See `SipEndpoint.unheard`."""
+        self._failed(flow, self._pump.now(), "no answer")
+
+    def _answered(self, flow: Flow, response: Response) -> None:
+        trunk, spot = flow.trunk or "", Spot(flow.transport, flow.remote)
+        self.hops.heard(trunk, spot)
+        wait = retry_after(response) if response.status == UNAVAILABLE else None
+        if wait is not None:
+            self.hops.shut(trunk, spot, wait)
+
+    def _failed(self, flow: Flow, asked_at: float, why: str) -> None:
+        self.hops.failed(flow.trunk or "", Spot(flow.transport, flow.remote), asked_at, why)
+
     async def _first_of(self, trunk: str, hops: Sequence[NextHop]) -> Flow:
         """A flow to the first of these that can be reached and, over TLS, proves to be the trunk."""
         failures: list[TransportError] = []
         patience = min(self._limits.handshake, max(LEAST_PATIENCE, self._limits.handshake / max(1, len(hops))))
         for hop in hops:
             try:
-                return await self._to(trunk, hop, patience)
+                return await self._to(trunk, hop, patience, is_last=hop is hops[-1])
             except TransportError as error:
                 log.warning("trunk=%s place=%s failed=%s", trunk, hop, error.why)
                 failures.append(error)
         failures.sort(key=lambda error: not error.verification)  # an unverified peer says more than a dead one
         raise failures[0] if failures else TransportError(f"trunk {trunk}: the name has no address")
 
-    async def _to(self, trunk: str, hop: NextHop, patience: float) -> Flow:
+    async def _to(self, trunk: str, hop: NextHop, patience: float, *, is_last: bool) -> Flow:
         if hop.transport == "udp":
             self.hops.trying(trunk, hop)
             return self._datagram_flow(trunk, hop)
         if live := self._dialer.live_at(trunk, hop):
             return live.flow
-        if self.hops.is_doubtful(trunk, hop.spot):
+        if not is_last and self.hops.is_doubtful(trunk, hop.spot):
             patience = min(patience, TRY_SECONDS)
         self.hops.trying(trunk, hop)
         asked_at = self._pump.now()

@@ -90,6 +90,17 @@ class Spot(NamedTuple):
         return f"{self.transport}:{self.address}"
 
 
+class Reached(NamedTuple):
+    """What is known of the place at the other end of a flow."""
+
+    more: bool = False
+    """The trunk has other places, that are left to try."""
+    is_doubtful: bool = False
+    """It did not answer when it was tried last."""
+    found_for: TrunkTarget | None = None
+    """The target that led there; None: nobody was looked for."""
+
+
 def is_ip_literal(host: str) -> bool:
     """Whether `host` is an IP address, with or without brackets, and no name."""
     try:

@@ -29,7 +29,7 @@ from gateway.sip.events import RequestReceived, ResponseReceived
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response, create_response
 from gateway.site import Site, Sites
-from gateway.trunks.target import Spot
+from gateway.trunks.target import Reached, Spot
 from gateway.webrtc.dtls import DtlsIdentity
 from tests import messages
 from tests.call.machine_scene import BROWSER_FLOW, trunk_flow, vector
@@ -75,6 +75,9 @@ class Sip:
         self.cancelled: list[str] = []
         self.broken: dict[str, GatewayError] = {}
         self.flows: dict[str, Flow] = {}
+        self.has_more = False
+        """Trunks have other places."""
+        self.silent_at: list[Flow] = []
         self.full = False
         self.gone: set[int] = set()
         """Ids of flows whose connection has closed."""
@@ -107,6 +110,12 @@ class Sip:
 
     def signed_in(self, flow: Flow, user: str) -> bool:
         return not self.full
+
+    def reached(self, flow: Flow, tried: Collection[Spot]) -> Reached:
+        return Reached(more=self.has_more)
+
+    def unheard(self, flow: Flow) -> None:
+        self.silent_at.append(flow)
 
     def is_open(self, flow: Flow) -> bool:
         return flow.id not in self.gone

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.base.counters import Counter
-from gateway.base.errors import TransportError
+from gateway.base.errors import NoHopError, TransportError
 from gateway.base.values import LegId
 from gateway.call.machine.effects import Timer
 from gateway.call.machine.events import TimerFired
@@ -142,7 +142,7 @@ async def test_a_connection_that_fails_takes_the_trunk_down_and_a_bad_certificat
         await office.manager.probes.connect("pbx")
     assert office.manager.probes.is_down("pbx")
 
-    async def unverified(_name: str) -> None:
+    async def unverified(_name: str, *_tried: object, **_how: object) -> None:
         raise TransportError("no", verification="expired")
 
     office.sip.connect = unverified  # type: ignore[method-assign, assignment]
@@ -158,7 +158,7 @@ async def test_a_trunk_that_is_down_gets_little_time_for_its_connection(
     monkeypatch.setattr(module, "TRY_SECONDS", 0.01)
     office.manager.probes._silent("pbx", office.services.clock(), "test")
 
-    async def never(_name: str) -> None:
+    async def never(_name: str, *_tried: object, **_how: object) -> None:
         await asyncio.Event().wait()
 
     office.sip.connect = never  # type: ignore[method-assign, assignment]
@@ -224,3 +224,26 @@ async def test_a_trunk_is_asked_in_the_name_it_knows_us_by(office: Office, name:
     sent = office.sip.sent[key][0]
     assert sent.contact is not None
     assert (sent.contact.uri.host, sent.from_.uri.host) == ((name, name) if name else ("127.0.0.1", "example.test"))
+
+
+async def test_a_place_of_a_trunk_that_does_not_answer_is_left_for_another_one(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.01)
+    assert not await office.manager.probes.answers("old")
+    assert [flow.trunk for flow in office.sip.silent_at] == [trunk_name(office)]
+
+
+async def test_a_trunk_that_wants_to_be_left_alone_is_there(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def shut(_name: str, *_tried: object, **_how: object) -> None:
+        raise NoHopError("no calls now", shut=True)
+
+    monkeypatch.setattr(office.sip, "connect", shut)
+    assert await office.manager.probes.answers("old")
+    with pytest.raises(NoHopError):
+        await office.manager.probes.connect("old")
+    assert office.manager.probes.down == 0
+
+
+def trunk_name(office: Office) -> str | None:
+    return office.sip.flows["old"].trunk

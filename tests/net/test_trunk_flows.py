@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.base.counters import Counter
-from gateway.base.errors import TransportError
+from gateway.base.errors import NoHopError, TransportError
 from gateway.base.values import HostPort
 from gateway.config import schema
-from gateway.net.hops import NoHopError
+from gateway.sip.events import RequestTimeout, ResponseReceived
 from gateway.sip.flow import Flow
+from gateway.sip.message import Headers, Request, create_response, parse_message
 from gateway.trunks import dns as dns_module
 from gateway.trunks.model import Trunk
-from gateway.trunks.target import Spot
+from gateway.trunks.target import Spot, TrunkTarget
 from tests.certificates import dns as dns_names
 from tests.certificates import make_certificate
 from tests.net.harness import Gateway, until
@@ -193,6 +196,98 @@ async def test_a_target_whose_name_is_unknown_holds_up_no_other() -> None:
         pbx = first_to_last("sip:dead.example:5060", "sip:127.0.0.1:5070")
         async with Gateway(UDP, trunks={"pbx": pbx}, nameservers=(dns.address,)) as gateway:
             assert (await gateway.endpoint.connect("pbx")).remote == HostPort("127.0.0.1", 5070)
+
+
+def options_to(flow: Flow) -> Request:
+    lines = [("From", "<sip:a@x>;tag=1"), ("To", "<sip:b@x>"), ("Call-ID", f"c{flow.id}"), ("CSeq", "2 OPTIONS")]
+    return Request("OPTIONS", "sip:pbx@127.0.0.1", Headers(lines))
+
+
+class UdpPlace:
+    """One place of a trunk over UDP, that answers as it is told."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+        self.socket.bind(("127.0.0.1", 0))
+        self.address = HostPort(*self.socket.getsockname())
+
+    async def answers(self, status: int, *headers: tuple[str, str]) -> None:
+        data, source = await asyncio.get_running_loop().sock_recvfrom(self.socket, 65536)
+        request = parse_message(data, stream=False)
+        assert isinstance(request, Request)
+        self.socket.sendto(bytes(create_response(request, status, to_tag="x", headers=headers)), source)
+
+
+@pytest.fixture
+def two() -> Iterator[tuple[UdpPlace, UdpPlace]]:
+    made = UdpPlace(), UdpPlace()
+    yield made
+    for place in made:
+        place.socket.close()
+
+
+async def test_a_place_that_says_503_with_retry_after_gets_nothing_more_but_calls_for_help(
+    two: tuple[UdpPlace, UdpPlace],
+) -> None:
+    first, second = two
+    pbx = first_to_last(f"sip:{first.address}", f"sip:{second.address}")
+    async with Gateway(UDP, trunks={"pbx": pbx}) as gateway:
+        endpoint = gateway.endpoint
+        for number, place in enumerate(two, start=1):
+            flow = await endpoint.connect("pbx")
+            assert flow.remote == place.address
+            endpoint.send_request(options_to(flow), flow)
+            await place.answers(503, ("Retry-After", "30"))
+            await until(lambda count=number: len(gateway.events) == count)  # type: ignore[misc]
+        with pytest.raises(NoHopError) as refused:
+            await endpoint.connect("pbx")
+        assert refused.value.shut
+        assert (await endpoint.connect("pbx", urgent=True)).remote == first.address
+
+
+async def test_a_503_without_retry_after_is_an_answer_like_any_other(two: tuple[UdpPlace, UdpPlace]) -> None:
+    pbx = first_to_last(*(f"sip:{place.address}" for place in two))
+    async with Gateway(UDP, trunks={"pbx": pbx}) as gateway:
+        flow = await gateway.endpoint.connect("pbx")
+        gateway.endpoint.send_request(options_to(flow), flow)
+        await two[0].answers(503)
+        await until(lambda: gateway.events)
+        assert (await gateway.endpoint.connect("pbx")).remote == two[0].address
+
+
+async def test_a_request_nobody_answers_makes_its_place_the_last_and_one_answer_makes_it_the_first_again(
+    two: tuple[UdpPlace, UdpPlace],
+) -> None:
+    first, second = two
+    pbx = first_to_last(f"sip:{first.address}", f"sip:{second.address}")
+    async with Gateway(UDP, trunks={"pbx": pbx}) as gateway:
+        endpoint = gateway.endpoint
+        flow = await endpoint.connect("pbx")
+        key = endpoint.send_request(options_to(flow), flow)
+        endpoint._flows.note(RequestTimeout(key))
+        assert (await endpoint.connect("pbx")).remote == second.address
+        assert endpoint.reached(flow, ()).is_doubtful
+        again = endpoint.send_request(options_to(flow), flow)
+        endpoint._flows.note(ResponseReceived(again, create_response(heard(options_to(flow)), 486, to_tag="x"), flow))
+        assert (await endpoint.connect("pbx")).remote == first.address
+        assert endpoint._flows._asked == {}
+
+
+def heard(request: Request) -> Request:
+    """As a peer gets it."""
+    return request.with_header("Via", "SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx")
+
+
+async def test_what_is_left_to_try_is_known_beforehand(two: tuple[UdpPlace, UdpPlace]) -> None:
+    first, second = two
+    pbx = first_to_last(f"sip:{first.address}", f"sip:{second.address}")
+    async with Gateway(UDP, trunks={"pbx": pbx}) as gateway:
+        flow = await gateway.endpoint.connect("pbx")
+        reached = gateway.endpoint.reached(flow, ())
+        assert (reached.more, reached.is_doubtful) == (True, False)
+        assert reached.found_for == TrunkTarget.parse(f"sip:{first.address}")
+        assert not gateway.endpoint.reached(flow, [Spot("udp", second.address)]).more
 
 
 @pytest.mark.parametrize("changes", [{}, {"target": "sip:a.example", "targets": ["sip:b.example"]}])

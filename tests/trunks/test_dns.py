@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio
 NAME = "pbx.example"
 
 
-class Clock:
+class SetClock:
     """Time as a test sets it."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == module.__name__]
 
 
-def client(dns: NameServer, clock: Clock) -> DnsClient:
+def client(dns: NameServer, clock: SetClock) -> DnsClient:
     return DnsClient((dns.address,), clock)
 
 
@@ -42,7 +42,7 @@ async def test_records_of_each_kind_are_read() -> None:
         dns.says(NAME, "A", "192.0.2.1", "192.0.2.2").says(NAME, "AAAA", "2001:db8::1")
         dns.says(f"_sip._udp.{NAME}", "SRV", "10 20 5070 Edge.example.")
         dns.says(NAME, "NAPTR", f'10 50 "s" "SIPS+D2T" "" _sips._tcp.{NAME}.')
-        asked = client(dns, Clock())
+        asked = client(dns, SetClock())
         assert set(await asked.find(NAME, "A")) == {"192.0.2.1", "192.0.2.2"}
         assert await asked.find(NAME, "AAAA") == ("2001:db8::1",)
         assert await asked.find(f"_sip._udp.{NAME}", "SRV") == (Srv(10, 20, 5070, "edge.example"),)
@@ -51,7 +51,7 @@ async def test_records_of_each_kind_are_read() -> None:
 
 async def test_a_hundred_calls_at_once_ask_once_even_with_ttl_zero() -> None:
     async with nameserver() as dns:
-        clock = Clock()
+        clock = SetClock()
         asked = client(dns.says(NAME, "A", "192.0.2.1", ttl=0), clock)
         found = await asyncio.gather(*(asked.find(NAME, "A") for _ in range(100)))
         assert set(found) == {("192.0.2.1",)}
@@ -63,7 +63,7 @@ async def test_a_hundred_calls_at_once_ask_once_even_with_ttl_zero() -> None:
 
 async def test_that_there_is_no_such_name_is_remembered_as_long_as_its_zone_says() -> None:
     async with nameserver() as dns:
-        clock = Clock()
+        clock = SetClock()
         asked = client(dns, clock)
         assert await asked.find(NAME, "A") == ()
         clock.now += 29
@@ -82,7 +82,7 @@ async def test_when_dns_fails_the_last_answer_serves_and_that_is_told_once(
     monkeypatch.setattr(module, "DNS_SECONDS", 0.2)
     monkeypatch.setattr(module, "KEPT_PATIENCE", 5.0)
     async with nameserver() as dns:
-        clock = Clock()
+        clock = SetClock()
         asked = client(dns.says(NAME, "A", "192.0.2.1", ttl=60), clock)
         await asked.find(NAME, "A")
         getattr(dns, how).add("*")
@@ -105,7 +105,7 @@ async def test_a_call_does_not_wait_long_for_a_slow_answer_when_the_last_one_is_
 ) -> None:
     monkeypatch.setattr(module, "KEPT_PATIENCE", 0.01)
     async with nameserver() as dns:
-        clock = Clock()
+        clock = SetClock()
         asked = client(dns.says(NAME, "A", "192.0.2.1", ttl=60), clock)
         await asked.find(NAME, "A")
         clock.now += 61
@@ -123,7 +123,7 @@ async def test_without_an_answer_ever_dns_is_told_to_have_failed_and_not_asked_a
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with nameserver() as dns:
-        clock = Clock()
+        clock = SetClock()
         dns.servfail.add("*")
         asked = client(dns, clock)
         for _ in range(5):
@@ -143,7 +143,7 @@ async def test_a_dead_nameserver_leaves_time_for_the_next(monkeypatch: pytest.Mo
     async with nameserver() as dead, nameserver() as dns:
         dead.silent.add("*")
         dns.says(NAME, "A", "192.0.2.1")
-        assert await DnsClient((dead.address, dns.address), Clock()).find(NAME, "A") == ("192.0.2.1",)
+        assert await DnsClient((dead.address, dns.address), SetClock()).find(NAME, "A") == ("192.0.2.1",)
 
 
 async def test_a_forged_answer_from_another_address_is_not_heard() -> None:
@@ -157,17 +157,17 @@ async def test_a_forged_answer_from_another_address_is_not_heard() -> None:
             asyncio.get_running_loop().call_later(0.02, real, data, to)
 
         dns._send = forged  # type: ignore[method-assign]
-        assert await client(dns, Clock()).find(NAME, "A") == ("192.0.2.1",)
+        assert await client(dns, SetClock()).find(NAME, "A") == ("192.0.2.1",)
 
 
 @pytest.mark.parametrize("name", ["a..b", "x" * 64 + ".example", "a\\"])
 async def test_what_is_no_name_has_no_address(name: str) -> None:
-    assert await DnsClient((HostPort("127.0.0.1", 9),), Clock()).find(name, "A") == ()
+    assert await DnsClient((HostPort("127.0.0.1", 9),), SetClock()).find(name, "A") == ()
 
 
 async def test_a_whole_domain_that_is_gone_does_not_become_a_name_below_ours() -> None:
     async with nameserver() as dns:
-        asked = client(dns, Clock())
+        asked = client(dns, SetClock())
         resolver = asked._current()
         resolver.search = [dns_name.from_text("corp.example.")]
         dns.says("pbx.example.corp.example", "A", "192.0.2.66").says("pbx.corp.example", "A", "192.0.2.5")
@@ -180,7 +180,7 @@ async def test_a_whole_domain_that_is_gone_does_not_become_a_name_below_ours() -
 async def test_no_question_is_left_behind_when_the_gateway_stops() -> None:
     async with nameserver() as dns:
         dns.silent.add("*")
-        asked = client(dns, Clock())
+        asked = client(dns, SetClock())
         waiting = asyncio.create_task(asked.find(NAME, "A"))
         while not dns.asked:  # noqa: ASYNC110 - what a nameserver heard is a list and no event
             await asyncio.sleep(0)

@@ -83,6 +83,8 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     """NOTIFYs without an answer, by the number of the request, with that of their subscription."""
     was_down: bool = False
     """It did not answer when it was asked last: it is tried for a short time only."""
+    has_alternatives: bool = False
+    """There are other places of its trunk, where the call was not sent yet."""
     told: Told | None = None
     """What the peer has heard of the call's protection; None: it is not told."""
     place_asked: bool = False

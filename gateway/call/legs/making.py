@@ -18,6 +18,7 @@ from gateway.sip.uri import SipUri
 from gateway.site import Site
 from gateway.trunks.contact import contact_of
 from gateway.trunks.model import Trunk
+from gateway.trunks.target import TrunkTarget as PlaceTarget
 
 MAX_SESSION_ID = 0x7FFFFFFF
 TAG_LENGTH = 12
@@ -118,8 +119,14 @@ class LegMaker:
             media_advertise=trunk.media.advertised,
         )
 
-    def called_trunk(self, leg: LegId, flow: Flow, target: TrunkTarget, origin: Origin) -> TrunkLeg:
-        """The leg a number is called on, for whoever it is."""
+    def called_trunk(
+        self, leg: LegId, flow: Flow, target: TrunkTarget, origin: Origin, at: PlaceTarget | None = None
+    ) -> TrunkLeg:
+        """The leg a number is called on, for whoever it is.
+
+        Args:
+            at: the target of the trunk that the flow leads to; None: its only one.
+        """
         trunk, voice = target.trunk, self.voice(target.trunk)
         relayed = target.relayed
         if relayed is not None:
@@ -128,7 +135,8 @@ class LegMaker:
             made.relayed, made.call_id, made.local_tag = relayed, relayed.call_id, relayed.from_tag
         else:
             told = tell(origin, voice, emergency=target.policy.emergency)
-            remote = NameAddr("", voice.phone(SipUri.of(target.number, trunk.target.host, trunk.port)))
+            host, port = (at.host, at.port if at.has_port else None) if at else (trunk.target.host, trunk.port)
+            remote = NameAddr("", voice.phone(SipUri.of(target.number, host, port)))
             made = self.trunk(leg, flow, target, told.address, remote, is_caller=False)
         made.identity = told.fields
         return made

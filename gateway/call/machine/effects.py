@@ -17,6 +17,7 @@ from gateway.sdp.keying import Fingerprint
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
 from gateway.sip.replaces import Replaces
+from gateway.trunks.target import Spot
 
 
 class Purpose(StrEnum):
@@ -137,6 +138,12 @@ class ConnectTrunk:
     leg: LegId
     """The leg that there will be."""
     trunk: str
+    tried: tuple[Spot, ...] = ()
+    """Places of the trunk where the call was not taken: the next one is wanted."""
+    urgent: bool = False
+    """A call for help, which goes to places too that want to be left alone."""
+    unheard: Flow | None = None
+    """Where nothing at all was heard."""
 
 
 @dataclass(frozen=True, slots=True)

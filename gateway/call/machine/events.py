@@ -17,6 +17,7 @@ from gateway.sip.message import Request, Response
 from gateway.sip.reason import Reason
 from gateway.sip.replaces import Replaces
 from gateway.sip.uri import SipUri
+from gateway.trunks.target import TrunkTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,10 @@ class TrunkConnected:
     flow: Flow
     down: bool = False
     """It did not answer when it was asked last: it is tried for a short time only."""
+    more: bool = False
+    """There are other places of the trunk, where this call was not sent yet."""
+    found_for: TrunkTarget | None = None
+    """The target of the trunk that led there; None: its only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,8 @@ class TrunkFailed:
     leg: LegId
     why: str
     verification: str
+    shut: bool = False
+    """It wants to be left alone for a while."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from gateway.sip.flow import Flow
 from gateway.sip.reason import Reason
 from gateway.sip.refer import Referral
 from gateway.sip.uri import SipUri
+from gateway.trunks.target import Spot
 
 
 class Goal(Enum):
@@ -75,6 +76,12 @@ class Hunt:
     """Users who are being looked for."""
     connecting: dict[LegId, TrunkTarget] = field(default_factory=dict)
     """Trunks a flow to is awaited, by the leg there will be."""
+    called: dict[LegId, TrunkTarget] = field(default_factory=dict)
+    """Trunks that were called, by their leg."""
+    tried: tuple[Spot, ...] = ()
+    """Places of the trunk that is tried now, where the call was not taken."""
+    instead_of: LegId = NO_LEG
+    """The leg that was called at the last of them."""
     ringing: list[LegId] = field(default_factory=list)
     """Legs that may still be the one: called, or about to be."""
     until: float = 0.0

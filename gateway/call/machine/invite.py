@@ -13,7 +13,18 @@ from gateway.base.termination import Termination
 from gateway.base.values import LegId
 from gateway.call.legs.invite_state import Act, CalleeEvent
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import delayed, direction, ending, locate, passing, replacing, report, security, transfer
+from gateway.call.machine import (
+    delayed,
+    direction,
+    elsewhere,
+    ending,
+    locate,
+    passing,
+    replacing,
+    report,
+    security,
+    transfer,
+)
 from gateway.call.machine.effects import CancelInvite, ClearTimer, ProbeTrunk, Purpose, Relay, SetTimer, Timer
 from gateway.call.machine.hunt import Goal, Refused, Stage
 from gateway.call.machine.judging import policy_of
@@ -256,10 +267,13 @@ def won(call: CallState, leg: Leg) -> None:
 
 
 def unheard(call: CallState, leg: Leg) -> None:
-    """The trunk has not even said 100: it is asked whether it is there, or not waited for any longer."""
+    """The trunk has not even said 100: it is asked whether it is there, or not waited for any longer.
+
+    Where it has other places nobody is asked: by now one that is well would have said 100 (RFC 3261 17.2.1).
+    """
     if not _waits_for(call, leg):
         return
-    if _is_only_tried(call, leg):
+    if leg.has_alternatives or _is_only_tried(call, leg):
         silent(call, leg)
     else:
         call.emit(ProbeTrunk(leg.id, leg.trunk_name))
@@ -267,8 +281,9 @@ def unheard(call: CallState, leg: Leg) -> None:
 
 def silent(call: CallState, leg: Leg) -> None:
     """The trunk does not answer the question either: the next target is tried at once."""
-    if _waits_for(call, leg):
-        lose(call, leg, Refused(0, Termination.TRUNK_SILENT))
+    refused = Refused(0, Termination.TRUNK_SILENT)
+    if _waits_for(call, leg) and not elsewhere.tried(call, leg, refused, unheard=True):
+        lose(call, leg, refused)
 
 
 def _waits_for(call: CallState, leg: Leg) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
-from gateway.base.values import LegId
+from gateway.base.values import NO_LEG, LegId
 from gateway.call.legs.identity import Origin
 from gateway.call.legs.leg import KeyingError, Leg
 from gateway.call.legs.party import HIDDEN, Party
 from gateway.call.legs.places import termination_of
 from gateway.call.legs.targets import GroupTarget, TrunkTarget, UserTarget
-from gateway.call.machine import ending, flows, invite, security
+from gateway.call.machine import elsewhere, ending, flows, invite, security
 from gateway.call.machine.effects import ClearTimer, ConnectTrunk, Locate, Timer
 from gateway.call.machine.events import Located, Place, TrunkConnected, TrunkFailed
 from gateway.call.machine.hunt import Goal, Refused, Stage
@@ -88,11 +88,12 @@ def next_target(call: CallState) -> bool:
         _look_for(call, target)
         return True
     hunt.group, hunt.seconds = "", 0.0
+    hunt.tried, hunt.instead_of = (), NO_LEG
     leg = call.next_leg()
     hunt.connecting[leg] = target
     if hunt.goal is Goal.CALL:
         call.trunk_id, call.policy = target.trunk.name, target.policy
-    call.emit(ConnectTrunk(leg, target.trunk.name))
+    call.emit(ConnectTrunk(leg, target.trunk.name, urgent=call.policy.emergency))
     return True
 
 
@@ -144,8 +145,10 @@ def trunk_connected(call: CallState, event: TrunkConnected) -> None:
     target = _awaited(call, event.leg)
     if target is None:
         return
-    leg = call.context.make.called_trunk(event.leg, event.flow, target, _on_behalf_of(call))
-    leg.was_down = event.down
+    leg = call.context.make.called_trunk(event.leg, event.flow, target, _on_behalf_of(call), event.found_for)
+    elsewhere.takes_over(call, leg)
+    leg.was_down, leg.has_alternatives = event.down, event.more
+    call.hunt.called[leg.id] = target
     invite.add(call, leg)
     invite.begin(call, [leg])
 
@@ -167,8 +170,13 @@ def trunk_failed(call: CallState, event: TrunkFailed) -> None:
         return
     if event.verification:
         call.emit(security.unverified_record(call, target, event))
-    why = Termination.TRUNK_UNVERIFIED if event.verification else Termination.TRUNK_UNREACHABLE
-    invite.nobody_there(call, Refused(0, why))
+    invite.nobody_there(call, Refused(0, _why(event)))
+
+
+def _why(event: TrunkFailed) -> Termination:
+    if event.verification:
+        return Termination.TRUNK_UNVERIFIED
+    return Termination.TRUNK_UNAVAILABLE if event.shut else Termination.TRUNK_UNREACHABLE
 
 
 def _awaited(call: CallState, leg: LegId) -> TrunkTarget | None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act, CalleeEvent
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import change, digits, invite, liveness, refreshing, report, responses, telling, transfer
+from gateway.call.machine import (
+    change,
+    digits,
+    elsewhere,
+    invite,
+    liveness,
+    refreshing,
+    report,
+    responses,
+    telling,
+    transfer,
+)
 from gateway.call.machine.effects import Purpose
 from gateway.call.machine.events import RequestFailed, ResponseIn
 from gateway.call.machine.hunt import Refused
@@ -71,7 +82,8 @@ def failed(call: CallState, event: RequestFailed) -> None:
 
 def _invite_failed(call: CallState, leg: Leg, *, transport: bool) -> None:
     why = lost(leg) if transport else _unanswered(leg)
-    if call.step(leg, CalleeEvent.NO_RESPONSE) is Act.DECIDE:
+    decides = call.step(leg, CalleeEvent.NO_RESPONSE) is Act.DECIDE
+    if decides and not elsewhere.tried(call, leg, Refused(0, why)):
         invite.lose(call, leg, Refused(0, why))
 
 

@@ -9,7 +9,7 @@ from gateway.base.termination import Termination
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.redirects import contacts, host_of, is_as_secure, place_of
 from gateway.call.legs.targets import TrunkTarget
-from gateway.call.machine import invite, routes
+from gateway.call.machine import elsewhere, invite, routes
 from gateway.call.machine.effects import ReachTrunk
 from gateway.call.machine.events import TrunkReached
 from gateway.call.machine.hunt import Goal, Refused
@@ -96,7 +96,7 @@ def _elsewhere(call: CallState, leg: Leg) -> None:
     uri = leg.redirects.next()
     if uri is not None:
         _go(call, leg, uri)
-    else:
+    elif not elsewhere.tried(call, leg, Refused(0, Termination.TRUNK_UNREACHABLE)):
         invite.lose(call, leg, Refused(0, Termination.TRUNK_UNREACHABLE))
 
 

@@ -11,6 +11,7 @@ from gateway.call.machine import (
     answering,
     causes,
     delayed,
+    elsewhere,
     ending,
     flows,
     forks,
@@ -36,6 +37,8 @@ from gateway.sip.message import Response
 from gateway.sip.reason import read_reasons
 
 CHALLENGES = (401, 407)
+UNAVAILABLE = 503
+"""What a place of a trunk says that takes no calls itself (RFC 3263 4.3), unless a Reason says who did."""
 SPOKEN = (486, 487, 600, 603)
 """Answers of the callee itself, unless the cause says that it was the network: another trunk would lead to the same
 person."""
@@ -190,8 +193,11 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
         invite.lose(call, leg, sent_on)
         return
     termination, told = causes.of_refusal(status, reasons, person=leg.habits.is_person)
+    refused = Refused(told, termination, reasons)
+    if status == UNAVAILABLE and termination.party is Party.TRUNK and elsewhere.tried(call, leg, refused):
+        return
     spoken = status in SPOKEN and termination.party is not Party.TRUNK
-    invite.lose(call, leg, Refused(told, termination, reasons), spoken=spoken)
+    invite.lose(call, leg, refused, spoken=spoken)
 
 
 def _passed_on(call: CallState, leg: Leg, response: Response) -> bool:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from functools import partial
 
 from gateway.base.counters import Counter
-from gateway.base.errors import GatewayError, TransportError
+from gateway.base.errors import GatewayError, NoHopError, TransportError
 from gateway.base.values import HostPort
 from gateway.call.run.services import Services
 from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request, Response
 from gateway.trunks.contact import contact_of
 from gateway.trunks.health import JITTER, KEEPALIVE_TRIES, PROBE_SECONDS, TRY_SECONDS, Standing, TrunkHealth
+from gateway.trunks.target import Spot
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +59,12 @@ class TrunkProbes:
         """What is known of a trunk, for who asks."""
         return self._health.standing(trunk)
 
-    async def connect(self, trunk: str) -> Flow:
+    async def connect(self, trunk: str, tried: Collection[Spot] = (), *, urgent: bool = False) -> Flow:
         """A flow to the trunk; one that is down gets little time.
+
+        Args:
+            tried: places of it where the call was not taken.
+            urgent: a call for help.
 
         Raises:
             TransportError: as `SipSender.connect`; a trunk that cannot be reached is down from then on.
@@ -66,11 +72,13 @@ class TrunkProbes:
         asked_at = self._services.clock()
         try:
             async with asyncio.timeout(TRY_SECONDS if self.is_down(trunk) else None):
-                return await self._services.sip.connect(trunk)
+                return await self._services.sip.connect(trunk, tried, urgent=urgent)
         except TimeoutError as error:
             raise TransportError(f"trunk {trunk}: no connection in time") from error
+        except NoHopError:
+            raise
         except TransportError as error:
-            if not error.verification:
+            if not error.verification and not tried:
                 self._silent(trunk, asked_at, "no connection")
             raise
 
@@ -124,15 +132,24 @@ class TrunkProbes:
         return False
 
     async def _answer(self, trunk: str) -> bool:
-        """Any final response means that somebody is there."""
-        key = ""
+        """Any final response means that somebody is there; who wants to be left alone has said so just now.
+
+        A place of the trunk that says nothing is left for another one, which is asked next.
+        """
+        key, flow = "", None
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 flow = await self._services.sip.connect(trunk)
                 question = _Question()
                 key = self._services.agent.ask(self._options(trunk, flow), flow, question)
                 return await question.answered
-        except (TimeoutError, GatewayError):
+        except NoHopError:
+            return True
+        except TimeoutError:
+            if flow is not None:
+                self._services.sip.unheard(flow)
+            return False
+        except GatewayError:
             return False
         finally:
             self._services.agent.forget(key)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.audit import notices
-from gateway.base.errors import TransportError
+from gateway.base.errors import NoHopError, TransportError
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
 from gateway.call.machine import effects as fx
@@ -40,7 +40,9 @@ class Seeker:
 
     def connect(self, effect: fx.ConnectTrunk) -> None:
         """A connection to a trunk: `TrunkConnected` or `TrunkFailed`."""
-        self._runner.spawn(self._connect(effect.leg, effect.trunk))
+        if effect.unheard is not None:
+            self._services.sip.unheard(effect.unheard)
+        self._runner.spawn(self._connect(effect))
 
     def reach(self, effect: fx.ReachTrunk) -> None:
         """A connection to another place of a trunk: `TrunkReached`."""
@@ -58,16 +60,23 @@ class Seeker:
         """The addresses of host names in a description: `NamesFound`."""
         self._runner.spawn(self._resolve(effect.names))
 
-    async def _connect(self, leg: LegId, trunk: str) -> None:
+    async def _connect(self, effect: fx.ConnectTrunk) -> None:
+        leg, trunk, tried = effect.leg, effect.trunk, effect.tried
         try:
             down = self._probes.is_down(trunk)
-            flow = await self._probes.connect(trunk)
+            flow = await self._probes.connect(trunk, tried, urgent=effect.urgent)
         except TransportError as error:
             log.warning("call=%s trunk=%s unreachable: %s %s", self._runner.id, trunk, error.why, error.verification)
-            self._runner.feed(events.TrunkFailed(leg, error.why, error.verification))
+            shut = isinstance(error, NoHopError) and error.shut
+            self._runner.feed(events.TrunkFailed(leg, error.why, error.verification, shut))
         else:
+            if tried:
+                why = (self._runner.id, trunk, tried[-1], flow)
+                log.warning("call=%s trunk=%s place=%s failed=the call was not taken, next=%s", *why)
             record_peer(self._services, self._index, trunk, flow)
-            self._runner.feed(events.TrunkConnected(leg, flow, down))
+            known = self._services.sip.reached(flow, tried)
+            found = events.TrunkConnected(leg, flow, down or known.is_doubtful, known.more, known.found_for)
+            self._runner.feed(found)
 
     async def _reach(self, effect: fx.ReachTrunk) -> None:
         flow: Flow | None = None

@@ -18,7 +18,7 @@ from gateway.sip.agent import Agent
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
 from gateway.site import Sites
-from gateway.trunks.target import Spot
+from gateway.trunks.target import Reached, Spot
 from gateway.webrtc.dtls import DtlsIdentity
 
 
@@ -36,6 +36,10 @@ class SipSender(Protocol):
     def signed_in(self, flow: Flow, user: str) -> bool: ...
 
     async def connect(self, trunk_name: str, tried: Collection[Spot] = (), *, urgent: bool = False) -> Flow: ...
+
+    def reached(self, flow: Flow, tried: Collection[Spot]) -> Reached: ...
+
+    def unheard(self, flow: Flow) -> None: ...
 
     def is_open(self, flow: Flow) -> bool: ...
 

@@ -84,7 +84,7 @@ async def test_silence_is_504_and_a_late_answer_is_nobodys(scene: LinkScene, mon
 
 @pytest.mark.parametrize("error", [TransportError("refused"), TransportError("bad", verification="for another name")])
 async def test_a_registrar_that_cannot_be_had_is_503(scene: LinkScene, error: TransportError) -> None:
-    async def connect(_trunk: str) -> Flow:
+    async def connect(_trunk: str, *_tried: object, **_how: object) -> Flow:
         raise error
 
     scene.office.sip.connect = connect  # type: ignore[method-assign,assignment]

@@ -136,7 +136,7 @@ async def test_a_pbx_that_cannot_be_reached_is_503(reception: Reception) -> None
 
 
 async def test_a_pbx_whose_identity_is_not_verified_gets_no_register(reception: Reception) -> None:
-    async def connect(_trunk: str) -> None:
+    async def connect(_trunk: str, *_tried: object, **_how: object) -> None:
         raise TransportError("refused", verification="the certificate is for another name")
 
     reception.office.sip.connect = connect  # type: ignore[method-assign,assignment]

@@ -13,6 +13,7 @@ from gateway.config.compile import compile_dialplan
 from gateway.config.document import Document
 from gateway.config.schema import DialplanFile, InboundRule
 from gateway.config.yaml import Location
+from gateway.routing.coverage import together_cover
 from gateway.routing.dialplan import SAME_USER
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.patterns import Pattern
@@ -148,6 +149,9 @@ def _shadowed(plan: Plan, where: Location, rule: _Earlier, seen: Sequence[_Earli
     first = next((other for other in seen if other.pattern.covers(rule.pattern)), None)
     if first is not None:
         message = f"the rule can never match: rule {first.id} ({first.pattern.text}) comes first"
+        yield plan.error(where, message, "put the narrower rule first, or remove it")
+    elif not rule.pattern.is_exact and together_cover([other.pattern for other in seen], rule.pattern):
+        message = "the rule can never match: the rules before it take all of its numbers together"
         yield plan.error(where, message, "put the narrower rule first, or remove it")
 
 

@@ -57,6 +57,14 @@ def test_a_rule_whose_pattern_an_earlier_one_contains_is_told(files: Files, firs
     assert "narrower rule first" in error.remedy
 
 
+def test_a_rule_that_earlier_ones_leave_nothing_together_is_told(files: Files) -> None:
+    named = enumerate(("0[0-4]X", "0[5-9]X", "0XX"))
+    rules = "".join(f'  - {{id: r{n}, dialled: "{dialled}", trunk: pbx}}\n' for n, dialled in named)
+    error = one(files, f"{HEAD}outbound:\n{rules}")
+    assert error.key == "outbound[2].dialled"
+    assert "together" in error.message
+
+
 @pytest.mark.parametrize(
     ("first", "second"), [("+49[1-9]X.", "+49*"), ("*", "*97"), ("NXX", "XXX"), ("0X.", "0."), ("0.", "0X*")]
 )

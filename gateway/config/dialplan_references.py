@@ -5,15 +5,14 @@ A rule that never matches is a mistake and not a warning: who wrote it counts on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from gateway.base.errors import ConfigError
 from gateway.config.compile import compile_dialplan
 from gateway.config.document import Document
-from gateway.config.schema import DialplanFile, InboundRule
+from gateway.config.schema import DialplanFile
 from gateway.config.yaml import Location
-from gateway.routing.coverage import together_cover
+from gateway.routing.coverage import Earlier, together_cover
 from gateway.routing.dialplan import SAME_USER
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.patterns import Pattern
@@ -113,46 +112,56 @@ def _is_word(text: str) -> bool:
     return any(char.islower() for char in text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Earlier:
-    """A rule that has been looked at."""
+class _Rules:
+    """Rules that have been looked at, in their order."""
 
-    id: str
-    pattern: Pattern
+    def __init__(self) -> None:
+        self._ids: list[str] = []
+        self._patterns = Earlier()
+
+    def add(self, rule_id: str, pattern: Pattern) -> None:
+        self._ids.append(rule_id)
+        self._patterns.add(pattern)
+
+    def objection(self, pattern: Pattern) -> str:
+        """Why a rule with this pattern can never match behind them; "" where it can."""
+        near = self._patterns.near(pattern)
+        first = next((number for number in near if self._patterns[number].covers(pattern)), None)
+        if first is not None:
+            return f"rule {self._ids[first]} ({self._patterns[first].text}) comes first"
+        together = not pattern.is_exact and together_cover([self._patterns[number] for number in near], pattern)
+        return "the rules before it take all of its numbers together" if together else ""
 
 
 def _check_shadowed_outbound(plan: Plan) -> Iterator[ConfigError]:
-    rules = plan.model.outbound
     for wanted in (True, False):
-        seen: list[_Earlier] = []
-        for index, rule in enumerate(rules):
+        seen = _Rules()
+        for index, rule in enumerate(plan.model.outbound):
             if rule.emergency is wanted:
-                now = _Earlier(rule.id, Pattern.parse(rule.dialled))
-                yield from _shadowed(plan, ("outbound", index, "dialled"), now, seen)
-                seen.append(now)
+                pattern = Pattern.parse(rule.dialled)
+                yield from _shadowed(plan, ("outbound", index, "dialled"), seen.objection(pattern))
+                seen.add(rule.id, pattern)
 
 
 def _check_shadowed_inbound(plan: Plan) -> Iterator[ConfigError]:
+    """For each trunk that a rule names, and for calls of any other one, the rules that take them."""
+    told: set[int] = set()
     rules = plan.model.inbound
-    patterns = [_Earlier(rule.id, Pattern.parse(rule.dialled)) for rule in rules]
-    for index, rule in enumerate(rules):
-        before = [patterns[i] for i, other in enumerate(rules[:index]) if _takes_from(other, rule)]
-        yield from _shadowed(plan, ("inbound", index, "dialled"), patterns[index], before)
+    for trunk in (None, *dict.fromkeys(rule.trunk for rule in rules if rule.trunk is not None)):
+        seen = _Rules()
+        for index, rule in enumerate(rules):
+            if rule.trunk not in (None, trunk):
+                continue
+            pattern = Pattern.parse(rule.dialled)
+            if rule.trunk == trunk and index not in told and (why := seen.objection(pattern)):
+                told.add(index)
+                yield from _shadowed(plan, ("inbound", index, "dialled"), why)
+            seen.add(rule.id, pattern)
 
 
-def _takes_from(before: InboundRule, rule: InboundRule) -> bool:
-    return before.trunk is None or before.trunk == rule.trunk
-
-
-def _shadowed(plan: Plan, where: Location, rule: _Earlier, seen: Sequence[_Earlier]) -> Iterator[ConfigError]:
-    """A rule all of whose numbers an earlier one takes."""
-    first = next((other for other in seen if other.pattern.covers(rule.pattern)), None)
-    if first is not None:
-        message = f"the rule can never match: rule {first.id} ({first.pattern.text}) comes first"
-        yield plan.error(where, message, "put the narrower rule first, or remove it")
-    elif not rule.pattern.is_exact and together_cover([other.pattern for other in seen], rule.pattern):
-        message = "the rule can never match: the rules before it take all of its numbers together"
-        yield plan.error(where, message, "put the narrower rule first, or remove it")
+def _shadowed(plan: Plan, where: Location, why: str) -> Iterator[ConfigError]:
+    if why:
+        yield plan.error(where, f"the rule can never match: {why}", "put the narrower rule first, or remove it")
 
 
 def _check_shadowed_permissions(plan: Plan) -> Iterator[ConfigError]:

@@ -58,3 +58,46 @@ def _may_end(pattern: Pattern, length: int) -> bool:
     """Whether the pattern means numbers of this length."""
     fixed = len(pattern.places)
     return length == fixed if not pattern.rest else length >= fixed + pattern.least
+
+
+class Earlier:
+    """Patterns in their order, found again by what a later one may have in common with them.
+
+    Two patterns share a number only if what both begin with, character by character, is the same as far as it goes.
+    """
+
+    def __init__(self) -> None:
+        self._patterns: list[Pattern] = []
+        self._by_beginning: dict[str, list[int]] = {}
+        """Those that begin with this text and go on."""
+        self._by_whole: dict[str, list[int]] = {}
+        """Those whose fixed beginning is this text."""
+
+    def add(self, pattern: Pattern) -> None:
+        """One more, behind all others."""
+        number, fixed = len(self._patterns), _fixed(pattern)
+        self._patterns.append(pattern)
+        self._by_whole.setdefault(fixed, []).append(number)
+        for length in range(len(fixed)):
+            self._by_beginning.setdefault(fixed[:length], []).append(number)
+
+    def near(self, pattern: Pattern) -> list[int]:
+        """Numbers of those that may share something with it, in their order."""
+        fixed = _fixed(pattern)
+        found = set(self._by_beginning.get(fixed, ()))
+        for length in range(len(fixed) + 1):
+            found.update(self._by_whole.get(fixed[:length], ()))
+        return sorted(found)
+
+    def __getitem__(self, number: int) -> Pattern:
+        return self._patterns[number]
+
+
+def _fixed(pattern: Pattern) -> str:
+    """What all numbers of a pattern begin with."""
+    found = ""
+    for place in pattern.places:
+        if len(place) != 1:
+            break
+        found += next(iter(place))
+    return found

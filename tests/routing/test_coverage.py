@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.routing.coverage import together_cover
+from gateway.routing.coverage import Earlier, together_cover
 from gateway.routing.patterns import EVERYTHING, Pattern
 from tests.effort import examples
 from tests.routing.test_patterns import PATTERNS
@@ -80,3 +80,16 @@ def test_a_plan_that_would_take_too_long_is_called_reachable() -> None:
     ]
     assert isinstance(covered("X" * 18, *others), bool)
     assert not covered("X" * 18, *others[:18])
+
+
+@settings(max_examples=examples(500))
+@given(st.lists(PATTERNS, max_size=6), PATTERNS)
+def test_whoever_shares_a_number_with_a_pattern_is_near_it(earlier: list[str], later: str) -> None:
+    seen, pattern = Earlier(), Pattern.parse(later)
+    for text in earlier:
+        seen.add(Pattern.parse(text))
+    near = seen.near(pattern)
+    assert near == sorted(near)
+    numbers = [number for number in SHORT if pattern.matches(number)]
+    sharing = {n for n, text in enumerate(earlier) if any(map(Pattern.parse(text).matches, numbers))}
+    assert sharing <= set(near)

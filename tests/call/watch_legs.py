@@ -12,7 +12,7 @@ from gateway.base.profiles import Profile
 from gateway.base.values import CALLER, NO_LEG, LegId, LegKind
 from gateway.call.legs.leg import Leg
 from gateway.call.machine import effects as fx
-from gateway.call.machine import events
+from gateway.call.machine import events, report
 from gateway.call.machine.effects import Purpose
 from gateway.media.relay_commands import CloseLeg, Command, OpenLeg, Route, SetKeys, SetPeer, Unroute
 from gateway.media.relay_events import LegFailed, LegOpened
@@ -308,6 +308,7 @@ class LegsWatcher:
             if not waits and not told.waits and told.takes_update:
                 grades = f"grade={state.posture.current.name};worst={state.posture.worst.name};"
                 assert self.told[leg.id].startswith(grades)
+                assert leg.is_away or report.is_told(state, leg), "who it speaks to, too"
 
     def ended(self) -> None:
         """The call was ended: whatever rang has its CANCEL."""

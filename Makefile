@@ -46,7 +46,8 @@ fuzz: setup ## Mutated messages for FUZZ_SECONDS per target, every generated cas
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) $$(grep -rlw hypothesis --include=test_*.py tests)
 
-bench: peers ## The load generator
+bench: peers ## What a packet and a call cost; calls at a rate beside Kamailio and rtpengine
+	@.ci/need rtpengine:rtpengine-daemon '/usr/lib/*/kamailio/modules/websocket.so:kamailio-websocket-modules'
 	$(BIN)/python -m bench
 
 lint: setup ## Style

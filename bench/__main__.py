@@ -1,20 +1,22 @@
-"""`python -m bench [packets|relay|calls]`: what a packet and a call cost here, as ratios within one run."""
+"""`python -m bench [packets|relay|calls|rate|seen]`: what a packet and a call cost here, as ratios within one run."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 
-from bench import calls, packets, relay
+from bench import calls, packets, rate, relay, seen
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("packets", "relay", "calls", "all"), default="all")
+    parser.add_argument("what", nargs="?", choices=("packets", "relay", "calls", "rate", "seen", "all"), default="all")
     parser.add_argument("--sessions", type=int, default=100, help="calls the relay carries (50 packets/s each way)")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind, taken in turn")
     parser.add_argument("--calls", type=int, default=100, help="calls set up one after the other")
+    parser.add_argument("--rate", type=float, default=50.0, help="calls per second of `rate`")
+    parser.add_argument("--load-seconds", type=float, default=60.0, help="how long `rate` calls")
     options = parser.parse_args()
     if options.what in ("packets", "all"):
         packets.main()
@@ -22,6 +24,10 @@ def main() -> None:
         asyncio.run(relay.main(options.sessions, options.seconds, options.rounds))
     if options.what in ("calls", "all"):
         asyncio.run(calls.main(options.calls))
+    if options.what in ("rate", "all"):
+        asyncio.run(rate.main(options.rate, options.load_seconds))
+    if options.what == "seen":
+        asyncio.run(seen.main())
 
 
 if __name__ == "__main__":

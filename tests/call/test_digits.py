@@ -135,6 +135,13 @@ def test_nobody_is_there_for_a_digit_before_the_other_side_has_answered() -> Non
     assert info(scene, BROWSER) == (480, {})
 
 
+def test_a_phone_that_rings_has_no_digits_to_tell() -> None:
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=False, offer=WITH).calling()
+    scene.reply(180).clear()
+    assert info(scene, BROWSER) == (480, {})
+    assert sent(scene) == []
+
+
 def test_a_digit_in_early_media_is_played() -> None:
     """Announcements that ask for digits before they answer."""
     trunk = made_trunk("sip:pbx.example;transport=udp", security="legacy")

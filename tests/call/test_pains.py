@@ -11,7 +11,7 @@ from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
 from gateway.call.machine import effects as fx
-from gateway.media.relay_commands import OpenLeg, SetKeys, SetPeer
+from gateway.media.relay_commands import OpenLeg, PlayDigit, SetKeys, SetPeer
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow, vector
 from tests.call.test_change import established, from_browser, from_trunk, held
 from tests.call.test_inbound import BROWSER_ANSWER, inbound
@@ -261,6 +261,20 @@ def test_pain_30_digits_keep_the_clock_of_the_codec_they_come_with() -> None:
     scene.reply(200, BROWSER_ANSWER)
     assert lines(scene.responses[-1].body, "a=rtpmap:101 ") == ["a=rtpmap:101 telephone-event/8000"]
     assert scene.keypads(LegKind.TRUNK, LegKind.BROWSER) == ({101: 8000}, {120: 8000})
+
+
+def test_pain_30_events_have_the_clock_of_each_side_and_info_becomes_an_event() -> None:
+    """Opus beside events at 8000 Hz only, as PBXs answer it; and the page tells its digits by INFO."""
+    opus = (
+        answer()
+        .replace(b"RTP/AVP 0 101", b"RTP/AVP 107 101")
+        .replace(b"a=rtpmap:0 PCMU/8000", b"a=rtpmap:107 opus/48000/2")
+    )
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp")).calling().reply(200, opus).ack()
+    assert scene.keypads(LegKind.TRUNK, LegKind.BROWSER)[1] == {110: 48000}
+    assert scene.keypads(LegKind.BROWSER, LegKind.TRUNK)[1] == {101: 8000}
+    scene.inside(LegKind.BROWSER, "INFO", b"Signal=1\r\n", cseq=9, extra=(("Content-Type", "application/dtmf-relay"),))
+    assert [digit.leg for digit in scene.relayed(PlayDigit)] == [scene.id(LegKind.TRUNK)]
 
 
 def test_pain_32_a_callee_cannot_make_us_follow_any_number_of_forks() -> None:

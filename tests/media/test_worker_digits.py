@@ -195,6 +195,30 @@ def test_a_device_whose_timestamp_counts_on_within_a_digit_presses_one(plain: Li
     assert [(d.signal, d.duration) for d in digits(plain.trunk)] == [("4", 1600)]
 
 
+def test_digits_under_one_timestamp_are_told_apart_by_their_code(plain: ListenerRig) -> None:
+    """Some devices never let it count on while no audio is sent."""
+    keypad = Keypad()
+    for code in (1, 2, 3):
+        for n in (1, 2, 3, 3, 3):
+            plain.from_trunk(keypad.packet(code, n * 400, 8000, end=n == 3, marker=n == 1))
+            plain.pass_time(0.02)
+        if code > 1:
+            plain.from_trunk(keypad.packet(code - 1, 1200, 8000, end=True))
+        plain.pass_time(0.08)
+    assert "".join(d.signal for d in digits(plain.browser)) == "123"
+
+
+def test_a_packet_of_the_source_before_is_no_digit_of_the_next(plain: ListenerRig) -> None:
+    one, other = Keypad(ssrc=1), Keypad(ssrc=2, sequence=40000)
+    first = [packet for _, packet in one.press("1", 0.1, 100.0)]
+    second = [packet for _, packet in other.press("2", 0.1, 107.0)]
+    for packet in (*first[:-1], *second[:2], first[-1], *second[2:], first[-1]):
+        plain.from_trunk(packet)
+        plain.pass_time(0.02)
+    plain.pass_time(0.5)
+    assert "".join(d.signal for d in digits(plain.browser)) == "12"
+
+
 def test_events_that_say_nothing_are_passed_over(plain: ListenerRig) -> None:
     for size in range(4):
         plain.from_browser(rtp(size, payload_type=101, payload=bytes(size)))
@@ -448,6 +472,51 @@ def test_nothing_is_woken_of_a_leg_that_is_gone(plain: ListenerRig) -> None:
     agenda.run(plain.now + 5.0)
     assert len(plain.trunk.packets) == 1
     assert plain.to_trunk.sent == []
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_no_number_leaves_twice_and_none_is_missing_that_was_not_lost_on_the_way(seed: int) -> None:
+    """Speech, events and digits that are told, at random lost and overtaken (RFC 3711 3.3.1: an index is used once)."""
+    chance = random.Random(seed)
+    with rig() as made:
+        talker = by_trunk(made)
+        late: list[bytes] = []
+        absent = 0
+        for _ in range(300):
+            made.pass_time(0.02)
+            draw = chance.random()
+            if draw < 0.05:
+                play(made, chance.choice(SIGNALS), chance.choice([40, 100, 300]), BROWSER)
+            talker.keypad.sequence += 1
+            moment = talker.keypad.timestamp(made.now)
+            packet = voice(talker.keypad.sequence, moment, PHONE)
+            if draw > 0.85:
+                packet = rtp(
+                    talker.keypad.sequence,
+                    payload_type=101,
+                    ssrc=PHONE,
+                    timestamp=moment // 1600,
+                    payload=b"\5\12\0\240",
+                )
+            if 0.1 < draw < 0.15:
+                absent += 1
+            elif 0.15 < draw < 0.2:
+                late.append(packet)
+                absent += 1  # if it does not leave after all, as an event, or speech beside a digit
+            else:
+                made.from_trunk(packet)
+            if late and chance.random() < 0.3:
+                made.from_trunk(late.pop(0))
+        made.pass_time(1.0)
+        numbers = made.browser.numbers
+        assert len(set(numbers)) == len(numbers)
+        missing = max(numbers) - min(numbers) + 1 - len(numbers)
+        assert missing <= absent
+        indices = [made.call.browser.stream.source_index(n & 0xFFFF) for n in sorted(numbers)[-50:]]
+        known = [index for index in indices if index is not None]
+        assert known == sorted(known)
+        assert not known or known[-1] <= talker.keypad.sequence
 
 
 # Told to the gateway.

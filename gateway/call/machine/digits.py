@@ -61,7 +61,7 @@ def _answer(call: CallState, leg: Leg, event: RequestIn) -> tuple[int, Headers]:
 def _pressed(call: CallState, leg: Leg, pressed: Pressed) -> tuple[int, Headers]:
     """Pass a digit on; what its sender is answered."""
     other = call.other(leg)
-    if other is None or not other.is_agreed:
+    if leg not in call.pair or other is None or not other.is_agreed:
         return NOBODY, ()
     onward = _onward(call, leg, other)
     if onward is None:

@@ -15,6 +15,7 @@ from gateway.call.machine import effects as fx
 from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose, Timer
 from gateway.call.machine.state import Phase
+from gateway.media.relay_commands import Route, SetPeer
 from gateway.sip.message import Request, Response
 from tests.call.machine_scene import MachineScene, answer, request, trunk_flow
 from tests.call.office import Office
@@ -178,6 +179,17 @@ def test_a_caller_that_supports_it_gets_ringing_as_it_is_and_a_description_relia
     scene = asked(SUPPORTED).reply(180).reply(183, answer())
     assert [(r.status, is_reliable(r)) for r in ours(scene)] == [(180, False), (183, True)]
     assert ours(scene)[1].body
+
+
+def test_a_trunk_that_calls_is_on_record_and_known_to_the_relay_before_it_hears_early_media() -> None:
+    scene = asked(SUPPORTED).clear().reply(183, answer())
+    kinds = [e for e in scene.done if isinstance(e, fx.WriteAudit | SetPeer | Route | fx.Respond)]
+    caller = scene.state.caller.id
+    recorded = next(n for n, e in enumerate(kinds) if isinstance(e, fx.WriteAudit) and e.record["leg_id"] == caller)
+    placed = next(n for n, e in enumerate(kinds) if isinstance(e, SetPeer) and e.leg == caller)
+    routed = next(n for n, e in enumerate(kinds) if isinstance(e, Route))
+    assert recorded < placed < routed < len(kinds) - 1
+    assert scene.reply(200, answer()).records.count("leg.secured") + scene.records.count("leg.downgraded") == 2
 
 
 def test_a_caller_that_does_not_say_so_gets_nothing_reliably() -> None:

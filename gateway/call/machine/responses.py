@@ -72,9 +72,17 @@ def _provisional(call: CallState, leg: Leg, response: Response) -> None:
     report.note_party(call, leg, response)
     leg.said = response
     if _may_be_heard(call, leg) and response.body and _early_media(call, leg, response):
-        answering.answer_caller(call, leg, 183)
+        if _is_on_record(call):
+            answering.answer_caller(call, leg, 183)
     else:
         _relay_provisional(call, response.status)
+
+
+def _is_on_record(call: CallState) -> bool:
+    """A trunk that calls is on record, its keys and place at the relay, before it hears anything; a browser is when its
+    handshake has finished. False when the call was ended over it.
+    """
+    return call.caller.habits.handshakes or security.settle(call, call.caller)
 
 
 def _may_be_heard(call: CallState, leg: Leg) -> bool:

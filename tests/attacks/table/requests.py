@@ -102,7 +102,13 @@ ADDRESSES = [
 
 EXTENSIONS = [
     refused("Require: unknown", message(extra=("Require: nothingSupportsThis",)), 420, REJECTED),
-    refused("Require: 100rel", message(extra=("Require: 100rel",)), 420, REJECTED),
+    Case(
+        "Require: 100rel",
+        message(extra=("Require: 100rel",)),
+        Expect(404),
+        {"open": Expect(401), "wss": Expect(420)},  # trunks may, browsers never hear of it
+    ),
+    refused("Require: precondition", message(extra=("Require: precondition",)), 420, REJECTED),
     refused(
         "Replaces of no dialog", message(extra=("Require: replaces", "Replaces: a;to-tag=1;from-tag=2")), 481, REJECTED
     ),

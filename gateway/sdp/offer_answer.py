@@ -6,7 +6,8 @@ One offer at a time: whatever comes while one is open waits (ours) or is told to
 the only place that says so. What both sides agreed on lives in `session`, which takes these steps.
 
 - An answer in an 18x is a preview, be it acknowledged (RFC 3262) or not: another fork or the 200 may answer better, and
-  the offer stays open until the INVITE has its final response (RFC 3261 13.2.1).
+  the offer stays open until the INVITE has its final response (RFC 3261 13.2.1). After one that is acknowledged that
+  phone may change what was said by UPDATE (RFC 3311 5.1); then its 2xx stands on that, whatever it repeats.
 - Our re-INVITE waits for the ACK of their INVITE (RFC 3261 14.1). Theirs need not wait for our ACK to arrive: on UDP
   their next change may overtake it, and it shows that they have our answer.
 - An UPDATE they send before that ACK is answered too; then the ACK is not waited for any longer.
@@ -25,6 +26,8 @@ class State(Enum):
 
     STABLE = "no offer is open"
     OFFERED_FIRST = "our offer is out in the INVITE that makes the dialog; each fork may answer it"
+    SETTLED_EARLY = "a reliable 18x has answered the offer of our INVITE; its 2xx is awaited"
+    ANSWERING_EARLY = "their UPDATE brought an offer before that 2xx"
     INVITED = "our INVITE has no offer: theirs is due in the 2xx"
     OFFERED = "our offer is out in a re-INVITE or UPDATE"
     OFFERED_IN_2XX = "our offer is out in the 2xx to their INVITE; its answer comes in the ACK"
@@ -51,6 +54,7 @@ class Event(Enum):
     UPDATE = "their UPDATE with offer"
     THEIR_2XX = "their 2xx to such an INVITE"
     ANSWER_EARLY = "they answer in an 18x"
+    ANSWER_RELIABLY = "they answer in a reliable 18x"
     ANSWER = "they answer"
     REFUSAL = "they refuse"
     COLLISION = "they say 491"
@@ -114,7 +118,16 @@ ROWS: Rows = {
     (State.STABLE, Event.WAIT_OVER): (State.STABLE, Act.KEEP),
     **_ours_is_open(State.OFFERED_FIRST),
     (State.OFFERED_FIRST, Event.ANSWER_EARLY): (State.OFFERED_FIRST, Act.PREVIEW),
+    (State.OFFERED_FIRST, Event.ANSWER_RELIABLY): (State.SETTLED_EARLY, Act.PREVIEW),
     (State.OFFERED_FIRST, Event.REFUSAL): (State.STABLE, Act.DROP),
+    **_ours_is_open(State.SETTLED_EARLY),
+    (State.SETTLED_EARLY, Event.UPDATE): (State.ANSWERING_EARLY, Act.OPEN),
+    (State.SETTLED_EARLY, Event.ANSWER_EARLY): (State.SETTLED_EARLY, Act.PREVIEW),
+    (State.SETTLED_EARLY, Event.ANSWER_RELIABLY): (State.SETTLED_EARLY, Act.PREVIEW),
+    (State.SETTLED_EARLY, Event.REFUSAL): (State.STABLE, Act.DROP),
+    **_theirs_is_open(State.ANSWERING_EARLY),
+    (State.ANSWERING_EARLY, Event.REPLY): (State.SETTLED_EARLY, Act.PREVIEW),
+    (State.ANSWERING_EARLY, Event.REFUSE): (State.SETTLED_EARLY, Act.KEEP),
     (State.STABLE, Event.INVITE_THEM): (State.INVITED, Act.KEEP),
     **{(State.INVITED, event): (State.INVITED, Act.PENDING) for event in _THEIRS},
     (State.INVITED, Event.OFFER): (State.INVITED, Act.WAIT),

@@ -263,7 +263,8 @@ class Negotiation(Generic[O, T]):
             return Glare(491)
         if act is Act.TOO_EARLY:
             return Glare(500, glare.retry_after(tokens))
-        self.carrier = carrier
+        if self.state is not State.ANSWERING_EARLY:  # there the exchange goes on that our INVITE began
+            self.carrier = carrier
         return None
 
     def invite_them(self, carrier: str | int = "") -> Unexpected | None:
@@ -318,16 +319,26 @@ class Negotiation(Generic[O, T]):
         if not OFFER_ANSWER.expects(self.state, event) or not isinstance(proposal, TheirProposal):
             return self._unexpected(event)
         session = proposal.accept(self._publish(content, write))
-        self._step(event)
-        return self._take(session, for_good=event is Event.REPLY)
+        act = self._step(event)
+        if self.state is State.SETTLED_EARLY:
+            self.proposal = self.founding  # which other phones may still answer
+        return self._take(session, for_good=act is Act.AGREE)
 
     def refuse(self) -> Dropped[O, T] | Unexpected:
         """Their change is refused, or they gave it up."""
-        return self._drop(Event.REFUSE)
+        dropped = self._drop(Event.REFUSE)
+        if self.state is State.SETTLED_EARLY:
+            self.proposal = self.founding
+        return dropped
 
-    def early(self, session: Session[O, T]) -> Session[O, T] | Unexpected:
+    def early(self, session: Session[O, T], *, reliable: bool = False) -> Session[O, T] | Unexpected:
         """An answer in an 18x that policy accepts; another one, of another fork, may take its place."""
-        return self._answered(Event.ANSWER_EARLY, session)
+        return self._answered(Event.ANSWER_RELIABLY if reliable else Event.ANSWER_EARLY, session)
+
+    @property
+    def is_renewed(self) -> bool:
+        """What holds before the 2xx is not the answer to our INVITE any more: they have changed it by UPDATE."""
+        return self.preview is not None and self.founding is not None and self.preview.ours is not self.founding.offer
 
     def agree(self, session: Session[O, T] | None = None) -> Session[O, T] | Unexpected:
         """Their answer is accepted.
@@ -339,7 +350,8 @@ class Negotiation(Generic[O, T]):
 
     def _answered(self, event: Event, session: Session[O, T] | None) -> Session[O, T] | Unexpected:
         proposal = self.ours_is_open
-        if session is None or proposal is None or session.ours is not proposal.offer:
+        is_known = session is not None and session is self.preview
+        if session is None or proposal is None or not (is_known or session.ours is proposal.offer):
             return self._unexpected(event)
         act = self._step(event)
         if isinstance(act, Unexpected):

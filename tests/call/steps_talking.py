@@ -167,6 +167,18 @@ class Talking(Calling):
         if really:
             self._one(early, which, lambda leg: self._inside(leg, "BYE", tag=tag))
 
+    @rule(which=WHICH, tag=TAGS, how=st.sampled_from(["same", "same", "hold", "any", "none"]))
+    def a_phone_changes_its_early_media(self, which: int, tag: str, how: str) -> None:
+        def say(leg: LegId) -> None:
+            good = vector("chromium_offer") if self.scene.kind(leg) is LegKind.BROWSER else self._same_again(leg)
+            held = good.replace(b"a=sendrecv", b"a=sendonly")
+            self._inside(leg, "UPDATE", {"same": good, "hold": held, "none": b"", "any": answer()}[how], tag=tag)
+
+        early = [
+            leg.id for leg in self.scene.state.legs.values() if leg.early_dialog(tag) is not None and not leg.dialog
+        ]
+        self._one(early, which, say)
+
     # Media.
 
     @rule(which=WHICH, old=RARELY)

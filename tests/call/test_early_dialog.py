@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -292,3 +293,88 @@ def test_keys_in_the_200_after_plain_early_media_take_its_place_and_the_change_i
     keyed = sdes_answer(offer) if b"RTP/SAVP" in offer else sdes_answer(offer).replace(b"RTP/SAVP", b"RTP/AVP")
     scene.reply(183, answer()).reply(200, keyed)
     assert scene.relay(SetPeer).keyed
+
+
+# Changes before the 2xx, of what a reliable 18x has settled (RFC 3311 5.1).
+
+
+def settled(profile: Profile = Profile.LEGACY, *, rseq: str = "7", tag: str = "callee") -> MachineScene:
+    """A trunk has early media, acknowledged."""
+    scene = MachineScene(profile=profile).calling()
+    body = sdes_answer(scene.invite.body) if profile is Profile.STRICT else answer()
+    return rings_reliably(scene, rseq, body, tag=tag).clear()
+
+
+def rings_reliably(scene: MachineScene, rseq: str, body: bytes = b"", *, tag: str = "callee") -> MachineScene:
+    sent = [e for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.INVITE][-1]
+    event = scene.answer_to(sent, 183 if body else 180, body, tag=tag)
+    assert isinstance(event, events.ResponseIn)
+    fields = (("Require", "100rel"), ("RSeq", rseq)) if rseq else ()
+    return scene.feed(replace(event, response=event.response.with_added(fields)))
+
+
+def test_an_update_after_reliable_early_media_moves_it_and_the_200_stands_on_that() -> None:
+    scene = settled().inside(LegKind.TRUNK, "UPDATE", answer(port=4010), cseq=40)
+    (answered,) = scene.take(fx.Respond)
+    assert answered.response.status == 200
+    assert b"m=audio 20000" in answered.response.body
+    assert scene.relay(SetPeer).rtp.port == 4010
+    scene.reply(200)
+    assert scene.state.live
+    assert scene.relay(SetPeer).rtp.port == 4010
+    scene.ack().feed(scene.keyed())
+    assert scene.ways == (True, True)
+
+
+def test_a_200_that_repeats_the_183_from_before_the_update_changes_nothing() -> None:
+    scene = settled().inside(LegKind.TRUNK, "UPDATE", answer(port=4010), cseq=40).reply(200, answer())
+    assert scene.relay(SetPeer).rtp.port == 4010
+    assert scene.state.live
+
+
+def test_another_phone_may_answer_after_the_update_of_the_first() -> None:
+    scene = settled().reply(180, tag="other").inside(LegKind.TRUNK, "UPDATE", answer(port=4010), cseq=40)
+    scene.reply(200, answer(port=4444), tag="other")
+    assert scene.relay(SetPeer).rtp.port == 4444
+    assert scene.state.live
+
+
+def test_an_early_change_of_a_phone_whose_early_media_is_not_heard_is_491() -> None:
+    scene = settled().reply(180, tag="other").clear()
+    scene.inside(LegKind.TRUNK, "UPDATE", answer(port=4444), cseq=40, tag="other")
+    assert [e.response.status for e in scene.take(fx.Respond)] == [491]
+    assert not scene.told(SetPeer)
+
+
+def test_an_early_change_where_nothing_is_settled_is_491() -> None:
+    scene = settled(rseq="").inside(LegKind.TRUNK, "UPDATE", answer(port=4010), cseq=40)
+    assert [e.response.status for e in scene.take(fx.Respond)] == [491]
+
+
+@pytest.mark.parametrize("body", [answer(), answer("RTP/SAVP")], ids=["plain", "without keys"])
+def test_an_early_change_that_weakens_is_488_and_leaves_what_was_settled(body: bytes) -> None:
+    scene = settled(Profile.STRICT)
+    before = scene.trunk_leg.talk.session
+    scene.inside(LegKind.TRUNK, "UPDATE", body, cseq=40)
+    assert [e.response.status for e in scene.take(fx.Respond)] == [488]
+    assert scene.trunk_leg.talk.session is before
+    assert "leg.violation" in scene.records
+    assert not scene.told(SetPeer)
+    scene.reply(200)
+    assert scene.state.live
+
+
+def test_an_early_hold_is_answered_and_kept() -> None:
+    scene = settled().inside(LegKind.TRUNK, "UPDATE", answer(direction="sendonly"), cseq=40)
+    (answered,) = scene.take(fx.Respond)
+    assert b"a=recvonly" in answered.response.body
+    scene.reply(200).ack().feed(scene.keyed())
+    assert scene.ways == (False, True)
+
+
+def test_an_early_change_moves_where_our_next_requests_go() -> None:
+    scene = settled()
+    scene.inside(LegKind.TRUNK, "UPDATE", answer(), cseq=40, contact="<sip:moved@127.0.0.2:5071>")
+    rings_reliably(scene, "8")
+    pracks = [e.request.uri for e in scene.all if isinstance(e, fx.SendRequest) and e.purpose is Purpose.PRACK]
+    assert pracks == ["sip:callee@127.0.0.2:5061", "sip:moved@127.0.0.2:5071"]

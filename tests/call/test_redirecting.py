@@ -53,6 +53,16 @@ def test_another_address_of_the_trunk_is_called_with_the_same_call_and_the_next_
     assert [r.status for r in scene.responses] == [200], "the caller hears nothing of it"
 
 
+def test_early_media_of_where_it_was_sent_on_from_counts_no_more() -> None:
+    scene = calling("tls", Profile.STRICT)
+    scene.reply(183, sdes_answer(scene.invite.body))
+    assert scene.state.posture.vector(scene.trunk_leg.id) is not None
+    moved(scene, "<sip:600@pbx.example;user=phone>")
+    assert scene.state.posture.vector(scene.trunk_leg.id) is None
+    scene.reply(200, sdes_answer(scene.invite.body))
+    assert scene.state.posture.vector(scene.trunk_leg.id) == scene.trunk_leg.vector
+
+
 @pytest.mark.parametrize("status", [300, 301, 302, 305, 380])
 def test_each_3xx_is_followed_alike(status: int) -> None:
     assert len(invites(moved(calling(), "<sip:600@127.0.0.9>", status=status))) == 2

@@ -183,6 +183,16 @@ def test_a_trunk_that_never_acknowledges_its_ringing_is_refused_after_32_seconds
     assert stand.calling(tmp_path, trunk, "udp", rings)["termination"] == "prack-missing"
 
 
+@BOTH
+def test_reliable_early_media_may_be_moved_by_update_and_the_200_says_nothing_more(
+    stand: Stand, tmp_path: Path, transport: str
+) -> None:
+    trunk = Scenario().gets("INVITE").says(183, sdp(4100), RELIABLE, "RSeq: 1").gets("PRACK").says(200)
+    trunk.asks("UPDATE", sdp(4200, version=2)).gets(200, has="m=audio")
+    trunk.says(200, to="INVITE").gets("ACK").gets("BYE").says(200)
+    assert stand.called(tmp_path, trunk, transport, answered_and_hung_up)["trunk_rtp"].endswith(":4200")
+
+
 # Session timers
 
 

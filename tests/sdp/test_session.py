@@ -90,6 +90,19 @@ def backing_off() -> Talk:
     return made
 
 
+def settled_early(text: str = "early") -> Talk:
+    made = talk()
+    made.early(offered(made, Way.INVITE, "ours").accept(theirs(text)), reliable=True)
+    return made
+
+
+def answering_early() -> Talk:
+    made = settled_early()
+    assert made.hear(Way.UPDATE, lots) is None
+    made.consider(theirs("changed"))
+    return made
+
+
 def invited() -> Talk:
     made = established()
     assert made.invite_them("request") is None
@@ -106,6 +119,8 @@ def offered_in_2xx() -> Talk:
 REACH: dict[State, Callable[[], Talk]] = {
     State.STABLE: established,
     State.OFFERED_FIRST: lambda: open_as(Way.INVITE),
+    State.SETTLED_EARLY: settled_early,
+    State.ANSWERING_EARLY: answering_early,
     State.INVITED: invited,
     State.OFFERED: lambda: open_as(Way.REINVITE),
     State.OFFERED_IN_2XX: open_in_2xx,
@@ -137,6 +152,7 @@ DO: dict[Event, Callable[[Talk], object]] = {
     Event.ASK: lambda made: made.hear(Way.REINVITE, lots, offers=False),
     Event.UPDATE: lambda made: made.hear(Way.UPDATE, lots),
     Event.ANSWER_EARLY: lambda made: made.early(answer_to(made)),
+    Event.ANSWER_RELIABLY: lambda made: made.early(answer_to(made), reliable=True),
     Event.ANSWER: lambda made: made.agree(answer_to(made)),
     Event.REFUSAL: lambda made: made.refused(),
     Event.COLLISION: lambda made: made.collided(lots),
@@ -163,7 +179,7 @@ OUTCOMES: dict[Act, type[object] | tuple[type[object], ...]] = {
 def test_each_step_is_the_tables_and_what_has_no_row_is_named_and_changes_nothing(state: State, event: Event) -> None:
     made = REACH[state]()
     assert made.state is state
-    before, proposal, origin = made.session, made.proposal, made.origin
+    before, agreed, proposal, origin = made.session, made.agreed, made.proposal, made.origin
     outcome = DO[event](made)
     row = ROWS.get((state, event))
     if row is None:
@@ -173,7 +189,7 @@ def test_each_step_is_the_tables_and_what_has_no_row_is_named_and_changes_nothin
     assert made.state is row[0]
     assert isinstance(outcome, OUTCOMES[row[1]])
     if row[1] not in (Act.AGREE, Act.PREVIEW):
-        assert made.session is before
+        assert made.session is (agreed if row[1] in (Act.DROP, Act.BACK_OFF) else before)
     if row[1] in (Act.DROP, Act.BACK_OFF):
         assert made.proposal is None
     if row[1] in (Act.PENDING, Act.TOO_EARLY, Act.WAIT):
@@ -322,6 +338,41 @@ def test_their_offer_in_the_2xx_to_an_invite_without_one_is_answered_and_makes_t
     assert isinstance(session, Session)
     assert made.agreed is session
     assert made.state is State.STABLE
+
+
+def test_what_a_reliable_18x_settled_may_be_changed_before_the_2xx_which_stands_on_that() -> None:
+    made = settled_early()
+    founding, renewed = made.ours_is_open, [made.is_renewed]
+    made.carry("our INVITE")
+    assert made.hear(Way.UPDATE, lots, carrier="update") is None
+    made.consider(theirs("changed"))
+    session = made.reply("new", writer("new"))
+    assert made.session is session
+    assert [*renewed, made.is_renewed] == [False, True]
+    assert made.is_carried_by("our INVITE")
+    assert made.ours_is_open is founding, "another phone may still answer what our INVITE offered"
+    assert made.agree() is session
+    assert made.agreed is session
+    assert made.state is State.STABLE
+
+
+def test_an_early_change_that_is_refused_leaves_what_was_settled() -> None:
+    made = settled_early()
+    before, founding = made.session, made.ours_is_open
+    assert made.hear(Way.UPDATE, lots) is None
+    made.consider(theirs("changed"))
+    made.refuse()
+    assert made.session is before
+    assert made.ours_is_open is founding
+    assert not made.is_renewed
+
+
+def test_after_an_early_change_another_fork_answers_what_the_invite_offered() -> None:
+    made = answering_early()
+    made.reply("new", writer("new"))
+    assert made.ours_is_open is not None
+    other = made.ours_is_open.accept(theirs("fork"))
+    assert made.agree(other) is other
 
 
 def test_an_ack_without_the_answer_drops_the_offer_of_the_2xx() -> None:

@@ -326,10 +326,12 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
             self.has_agreed(theirs, None)
         return session
 
-    def take(self, session: Session[LocalAudio, M], *, early: bool = False) -> Session[LocalAudio, M] | Unexpected:
+    def take(
+        self, session: Session[LocalAudio, M], *, early: bool = False, reliable: bool = False
+    ) -> Session[LocalAudio, M] | Unexpected:
         """Policy accepts an answer: the session stands on it from now on, or until the 2xx if it is early."""
         before = self.talk.preview
-        taken = self.talk.early(session) if early else self.talk.agree(session)
+        taken = self.talk.early(session, reliable=reliable) if early else self.talk.agree(session)
         if isinstance(taken, Session):
             self.has_agreed(session.theirs.content, before.theirs.content if before is not None else None)
         return taken

@@ -42,7 +42,7 @@ def take_answer(call: CallState, leg: Leg, body: bytes, *, fork: str = "") -> bo
     Args:
         fork: To-tag of a 2xx to our INVITE; one without a description repeats the answer of its 18x.
     """
-    if not body and _is_heard(leg, fork):
+    if _is_heard(leg, fork) and (not body or leg.talk.is_renewed):
         return _is_taken(call, leg.talk.agree())
     try:
         session = leg.read_answer(body, leg.talk.ours_is_open)
@@ -88,7 +88,7 @@ class Objection:
 
 def objection(call: CallState, leg: Leg, response: Response) -> Objection | None:
     """What speaks against the answer in a 2xx to our INVITE; nothing of it is taken, whatever comes out."""
-    if not response.body and _is_heard(leg, response.to.tag or ""):
+    if _is_heard(leg, response.to.tag or "") and (not response.body or leg.talk.is_renewed):
         return None  # the answer was in an 18x and is taken already
     if response.unreadable:
         return Objection((), Termination.ANSWER_UNREADABLE)
@@ -132,10 +132,16 @@ def judge_answer(call: CallState, leg: Leg, agreed: AgreedMedia) -> Judged:
 
 
 def use_answer(
-    call: CallState, leg: Leg, session: Session[LocalAudio, Any], step: Judged, *, early: bool = False
+    call: CallState,
+    leg: Leg,
+    session: Session[LocalAudio, Any],
+    step: Judged,
+    *,
+    early: bool = False,
+    reliable: bool = False,
 ) -> bool:
     """Policy accepts: the record first, then the relay. False when the call was ended instead."""
-    if not _is_taken(call, leg.take(session, early=early)):
+    if not _is_taken(call, leg.take(session, early=early, reliable=reliable)):
         return False
     security.posture_changed(call, leg, step=step)
     bridge.begin_handshake(call, leg)

@@ -6,6 +6,8 @@ direction must follow. So hold works even where the other side refuses re-INVITE
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError
 from gateway.base.termination import Termination
@@ -33,7 +35,10 @@ from gateway.call.machine.state import CallState, Phase
 from gateway.sdp.media import Direction
 from gateway.sdp.negotiation import common_codecs
 from gateway.sdp.session import BackOff, Description, Glare, OurProposal, Session, Way
+from gateway.sip.message import Request
 
+PENDING = 491
+"""Something is under way: it may come again."""
 MAX_WEAKENING_ATTEMPTS = 2
 """POLICY A2 mid.crypto_removed: the first try is refused, the second ends the call."""
 
@@ -58,6 +63,9 @@ def _may_change(call: CallState, leg: Leg, event: RequestIn) -> bool:
     """
     talk, tokens, request = leg.talk, call.context.tokens, event.request
     way = Way.UPDATE if request.method == "UPDATE" else Way.REINVITE
+    if _is_of_another_phone(leg, request):
+        call.emit(Respond(event.key, leg.respond(request, PENDING)))
+        return False
     heard = talk.hear(way, tokens, offers=bool(request.body), carrier=event.key)
     other = call.other(leg)
     if heard is None and (other is None or not other.is_agreed):
@@ -70,6 +78,12 @@ def _may_change(call: CallState, leg: Leg, event: RequestIn) -> bool:
     retry = () if glare.retry_after is None else (("Retry-After", str(glare.retry_after)),)
     call.emit(Respond(event.key, leg.respond(request, glare.status, headers=retry)))
     return False
+
+
+def _is_of_another_phone(leg: Leg, request: Request) -> bool:
+    """Whether it comes, before the 2xx, from a phone whose answer is not the one we go by (RFC 3311 5.1)."""
+    preview = leg.talk.preview if leg.dialog is None else None
+    return preview is not None and preview.theirs.content.fork != (request.from_.tag or "")
 
 
 def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
@@ -90,8 +104,9 @@ def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
 def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
     headers = report.announce(call, leg)
     report.note_party(call, leg, event.request)
-    if leg.dialog is not None:
-        leg.dialog.refresh_target(event.request)  # only what is accepted moves the target (RFC 6141 4.2)
+    dialog = leg.dialog or leg.early_dialog(event.request.from_.tag or "")
+    if dialog is not None:
+        dialog.refresh_target(event.request)  # only what is accepted moves the target (RFC 6141 4.2)
     call.emit(Respond(event.key, leg.respond(event.request, 200, body=body, headers=headers)))
     refreshing.answered(call, leg, event.request)
 
@@ -101,6 +116,8 @@ def _judged(call: CallState, leg: Leg, event: RequestIn) -> None:
     other = call.other(leg)
     try:
         agreed = leg.read_offer(event.request.body)
+        if leg.dialog is None:
+            agreed = replace(agreed, fork=event.request.from_.tag or "")
     except KeyingError as error:
         security.violation(call, leg, error.codes, error.termination)
         _weakening(call, leg, event, error.termination)

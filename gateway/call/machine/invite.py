@@ -168,6 +168,12 @@ def send(call: CallState, leg: Leg) -> None:
     leg.talk.carry(leg.invite_ask)
 
 
+def forget_offer(call: CallState, leg: Leg) -> None:
+    """The INVITE came to nothing and another one follows: what an 18x made of its offer counts no more."""
+    call.count(leg.talk.refused())
+    call.posture.drop(leg.id)
+
+
 def _offered(call: CallState, leg: Leg) -> bytes | None:
     """The description of our INVITE, empty where the callee makes the offer; None: there can be none."""
     if delayed.is_wanted(call, leg):

@@ -37,7 +37,7 @@ def followed(call: CallState, leg: Leg, response: Response, *, is_spoken: bool) 
     uri = None if is_spoken or response.status >= invite.GLOBAL_FAILURE else sent.next()
     if uri is None:
         return False
-    call.count(leg.talk.refused())
+    invite.forget_offer(call, leg)
     _go(call, leg, uri)
     return True
 

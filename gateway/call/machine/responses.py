@@ -35,6 +35,7 @@ from gateway.sip.dialog import Dialog
 from gateway.sip.digest_relay import challenges
 from gateway.sip.message import Response
 from gateway.sip.reason import read_reasons
+from gateway.sip.reliable import number_of
 
 CHALLENGES = (401, 407)
 UNAVAILABLE = 503
@@ -109,7 +110,8 @@ def _early_media(call: CallState, leg: Leg, response: Response) -> bool:
     if not step.verdict.allowed or not common_codecs(call.asked_codecs, agreed.remote.codecs):
         return False
     call.meet(leg)
-    return answering.use_answer(call, leg, session, step, early=True)
+    is_reliable = number_of(response) is not None
+    return answering.use_answer(call, leg, session, step, early=True, reliable=is_reliable)
 
 
 def _relay_provisional(call: CallState, status: int) -> None:
@@ -186,7 +188,7 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
     if made_ours and status in RETRY_STATUSES and _retried(call, leg, status):
         return
     if status == refreshing.TOO_SMALL and refreshing.wants_more(leg, response):
-        call.count(leg.talk.refused())
+        invite.forget_offer(call, leg)
         invite.send(call, leg)
         return
     if redirecting.followed(call, leg, response, is_spoken=status in SPOKEN):
@@ -234,7 +236,7 @@ def _retried(call: CallState, leg: Leg, status: int) -> bool:
         invite.lose(call, leg, Refused(0, plan.termination), spoken=True)
     else:
         security.retry(call, leg, plan, status)
-        call.count(leg.talk.refused())
+        invite.forget_offer(call, leg)
         leg.start_over(plan)
         invite.send(call, leg)
     return True

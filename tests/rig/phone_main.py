@@ -179,6 +179,8 @@ def account_config() -> Any:
     config = pj.AccountConfig()
     suffix = "" if OPTIONS["transport"] == "udp" else ";transport=" + OPTIONS["transport"]
     config.idUri = f"sip:{OPTIONS.get('user', 'phone')}@{OPTIONS['host']}:{OPTIONS['port']}{suffix}"
+    if OPTIONS.get("password"):
+        config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", OPTIONS["login"], 0, OPTIONS["password"]))
     media = config.mediaConfig
     media.srtpUse = SRTP[OPTIONS["srtp"]]
     media.srtpSecureSignaling = 0

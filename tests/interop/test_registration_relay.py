@@ -16,12 +16,13 @@ from tests.rig.gateway import PASSWORD, REALM, GatewayProcess, GatewaySetup
 from tests.rig.kamailio import EXECUTABLE, Kamailio, KamailioSetup
 from tests.rig.phone import Phone
 from tests.rig.ports import free_port
+from tests.rig.registrar import StrictRegistrar
+from tests.rig.registrar_trunk import RegistrarTrunk
 from tests.rig.sipjs import PageServer, SipJsPage
+from tests.rig.trunk import TrunkDialog, description
 
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.skipif(EXECUTABLE is None, reason="kamailio (package kamailio) is not installed"),
-]
+pytestmark = pytest.mark.interop
+with_kamailio = pytest.mark.skipif(EXECUTABLE is None, reason="kamailio (package kamailio) is not installed")
 
 PHONE_HOST = "127.0.3.2"
 TALK_SECONDS = 1.5
@@ -115,6 +116,7 @@ def in_and_out(stage: RegistrarStage, chromium: Browser, transport: str) -> None
         assert PASSWORD not in path.read_text()
 
 
+@with_kamailio
 def test_a_page_signs_in_at_kamailio_and_calls_and_is_called(
     registrar_stage: RegistrarStage, chromium: Browser
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_page_signs_in_at_kamailio_and_calls_and_is_called(
     assert "auth alice" in registrar_stage.kamailio.log
 
 
+@with_kamailio
 @pytest.mark.slow
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_kamailio_reaches_the_page_along_a_path(tmp_path: Path, chromium: Browser, transport: str) -> None:
@@ -134,6 +137,7 @@ def test_kamailio_reaches_the_page_along_a_path(tmp_path: Path, chromium: Browse
         stage.stop()
 
 
+@with_kamailio
 @pytest.mark.slow
 def test_a_wrong_password_is_told_and_the_right_one_let_in(registrar_stage: RegistrarStage, chromium: Browser) -> None:
     page = SoftphonePage(chromium, registrar_stage.gateway.url)
@@ -147,6 +151,7 @@ def test_a_wrong_password_is_told_and_the_right_one_let_in(registrar_stage: Regi
         page.close()
 
 
+@with_kamailio
 @pytest.mark.slow
 def test_sip_js_signs_in_and_calls_as_well(tmp_path: Path, chromium: Browser, page_server: PageServer) -> None:
     stage = RegistrarStage(tmp_path, origin=page_server.origin).start()
@@ -165,6 +170,7 @@ def test_sip_js_signs_in_and_calls_as_well(tmp_path: Path, chromium: Browser, pa
         stage.stop()
 
 
+@with_kamailio
 @pytest.mark.slow
 def test_kamailio_forks_to_every_page_of_the_user_and_one_answers(
     registrar_stage: RegistrarStage, chromium: Browser
@@ -186,6 +192,7 @@ def test_kamailio_forks_to_every_page_of_the_user_and_one_answers(
             page.close()
 
 
+@with_kamailio
 @pytest.mark.slow
 def test_a_page_that_is_closed_is_signed_out_at_a_kamailio_that_takes_a_nonce_twice(
     tmp_path: Path, chromium: Browser
@@ -199,6 +206,7 @@ def test_a_page_that_is_closed_is_signed_out_at_a_kamailio_that_takes_a_nonce_tw
         stage.stop()
 
 
+@with_kamailio
 @pytest.mark.slow
 def test_a_refusal_behind_kamailio_is_told_to_the_person(registrar_stage: RegistrarStage, chromium: Browser) -> None:
     page = SoftphonePage(chromium, registrar_stage.gateway.url).sign_in()
@@ -211,6 +219,7 @@ def test_a_refusal_behind_kamailio_is_told_to_the_person(registrar_stage: Regist
     assert REALM in registrar_stage.gateway.config.read_text()
 
 
+@with_kamailio
 @pytest.mark.slow
 def test_two_pages_call_each_other_through_kamailio(registrar_stage: RegistrarStage, chromium: Browser) -> None:
     """A proxy leaves the media to us: both legs of both calls are this gateway's."""
@@ -230,3 +239,42 @@ def test_two_pages_call_each_other_through_kamailio(registrar_stage: RegistrarSt
     finally:
         alice.close()
         bob.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_page_signs_in_at_a_registrar_that_is_no_kamailio(tmp_path: Path, chromium: Browser, transport: str) -> None:
+    """One by the letter of the RFCs: SHA-256 and MD5, auth-int besides auth, nonces for one request, 407 for calls."""
+    registrar = StrictRegistrar(REALM, {"alice": PASSWORD})
+    host = "127.0.3.9"
+    trunk = RegistrarTrunk(registrar, host, free_port(host=host), transport=transport).start()
+    suffix = "" if transport == "udp" else f";transport={transport}"
+    setup = GatewaySetup(
+        tmp_path / "gateway",
+        trunks={
+            "pbx": {"target": f"sip:{host}:{trunk.port}{suffix}", "security": "legacy", "networks": [f"{host}/32"]}
+        },
+        outbound=[{"id": "all", "dialled": "*", "trunk": "pbx"}],
+        inbound=[],
+        registration={"relay": "pbx"},
+    )
+    gateway = GatewayProcess(setup).start()
+    page = SoftphonePage(chromium, gateway.url).sign_in()
+    try:
+        page.call("600")
+        page.click("hangup")
+        page.wait_state("ended")
+        (place,) = registrar.bindings["alice"].values()
+        if transport == "udp":
+            called, here = place.contact.uri.user or "", ("127.0.0.1", setup.sip_port)
+            trunk.request("INVITE", called, here, TrunkDialog("in1"), description(host))
+            page.wait_state("incoming")
+    finally:
+        page.close()
+        assert gateway.stop() == 0
+        trunk.stop()
+    methods = [(request.method, "Authorization" in request.headers) for request in registrar.seen]
+    assert methods[:2] == [("REGISTER", False), ("REGISTER", True)]
+    invites = [request for request in registrar.seen if request.method == "INVITE"]
+    assert [len(request.headers.get_all("Proxy-Authorization")) for request in invites] == [0, 1]
+    assert len({(request.call_id, request.from_.tag, request.uri) for request in invites}) == 1

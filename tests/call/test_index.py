@@ -68,3 +68,18 @@ def test_a_call_that_is_dropped_twice_is_dropped() -> None:
     index.drop(runner)
     index.drop(runner)
     assert index.runners == {}
+
+
+def test_a_call_id_of_several_calls_lives_as_long_as_the_last_of_them() -> None:
+    """A call that was challenged, the one with credentials, and the one a proxy brings to another browser."""
+    index = made()
+    first, second = began(index), began(index)
+    for runner in (first, second):
+        index.receives(runner, f"r{runner is first}", "call-a")
+    assert set(index.of_call_id("call-a")) == {first, second}
+    index.drop(second)
+    assert index.of_call_id("call-a") == (first,)
+    assert index.is_living("call-a")
+    index.drop(first)
+    assert index.of_call_id("call-a") == ()
+    assert not index.is_living("call-a")

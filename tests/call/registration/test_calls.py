@@ -11,7 +11,7 @@ from gateway.call.legs.user_agent import HOP_HEADER
 from gateway.sip.events import RequestReceived, ResponseReceived
 from gateway.sip.message import Request, Response, create_response
 from tests.call.machine_scene import trunk_flow, vector
-from tests.call.registration.reception import ADDRESS, PASSWORD, REALM, Reception, RelayedPage
+from tests.call.registration.reception import ADDRESS, PASSWORD, PLAN, REALM, Reception, RelayedPage
 from tests.rig.registrar import StrictRegistrar, parameters, prove
 
 pytestmark = pytest.mark.asyncio
@@ -161,23 +161,23 @@ async def test_a_refused_password_is_a_new_challenge_and_not_the_end_of_the_sign
     assert call.told(key).status == 407
 
 
-async def test_a_call_for_help_that_is_challenged_goes_to_the_next_trunk(tmp_path: Path) -> None:
-    from tests.call.registration import reception as rig
-
-    plan = dict(rig.PLAN) | {"emergency_trunks": ["pbx", "carrier"]}
-    original, rig.PLAN = rig.PLAN, plan
-    try:
-        reception = Reception(tmp_path)
-    finally:
-        rig.PLAN = original
-    page = RelayedPage(reception)
+async def test_a_call_for_help_that_is_challenged_goes_to_the_next_trunk_and_only_the_last_waits_for_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = RelayedPage(Reception(tmp_path))
     await page.register()
-    reception.office.request(page.invite("112"), key="sos", flow=page.flow)
-    await reception.office.settle()
-    reception.office.reply("INVITE", 407)
-    await reception.office.settle()
-    assert len(reception.invites) == 2
-    assert [s for s in reception.office.statuses("sos") if s >= 300] == []
+    call = Dialled(page, "112")
+    key, only = await call.invite(500)
+    await call.pbx_says(page.reception.registrar.answer(only))
+    assert call.told(key).status == 407
+    monkeypatch.setattr("tests.call.registration.reception.PLAN", PLAN | {"emergency_trunks": ["pbx", "carrier"]})
+    page = RelayedPage(Reception(tmp_path / "other"))
+    await page.register()
+    call = Dialled(page, "112")
+    key, first = await call.invite(500)
+    await call.pbx_says(page.reception.registrar.answer(first))
+    assert len(page.reception.invites) == 2
+    assert [status for status in page.reception.office.statuses(key) if status >= 300] == []
 
 
 def _proof(page: RelayedPage) -> str:

@@ -65,6 +65,20 @@ async def test_a_page_that_is_loaded_anew_is_not_taken_back(reception: Reception
     assert len(reception.registrar.bindings["alice"]) == 1
 
 
+async def test_a_device_that_comes_back_in_time_is_not_taken_back(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reception.relay._leavers, "_seconds", 0.05)
+    first, again = (RelayedPage(reception, number, instance="urn:uuid:1") for number in (1, 2))
+    await first.register()
+    await leaves(first)
+    await again.register()
+    asked = len(reception.relayed)
+    await asyncio.gather(*reception.relay._leavers._jobs)
+    assert len(reception.relayed) == asked
+    assert len(reception.registrar.bindings["alice"]) == 1
+
+
 async def test_a_device_that_comes_back_while_it_is_taken_back_waits_and_stays(reception: Reception) -> None:
     first, again = (RelayedPage(reception, number, instance="urn:uuid:1") for number in (1, 2))
     await first.register()

@@ -161,6 +161,7 @@ async def test_a_star_removes_every_browser_of_the_user(reception: Reception) ->
     assert reception.registrar.bindings["alice"] == {}
     assert reception.relay.user_of(page.flow) is None
     assert reception.relay.book.places == 0
+    assert reception.manager.bindings.peek("alice") == ()
 
 
 async def test_a_query_lists_what_the_user_has_here(reception: Reception) -> None:

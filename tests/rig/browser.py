@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import secrets
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
@@ -229,8 +230,8 @@ class BrowserCall:
         self._branch = ""
         self._contact = ("Contact", browser.contact)
 
-    async def invite(self) -> None:
-        headers = [self._contact, ("Content-Type", SDP)]
+    async def invite(self, more: Sequence[tuple[str, str]] = ()) -> None:
+        headers = [self._contact, *more, ("Content-Type", SDP)]
         self._branch = await self._send("INVITE", headers, self.media.description())
 
     async def final(self) -> Response:

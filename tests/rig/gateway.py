@@ -49,6 +49,10 @@ class GatewaySetup:
     outbound: list[dict[str, Any]]
     inbound: list[dict[str, Any]] = field(default_factory=lambda: [{"id": "alice", "dialled": "100", "user": "alice"}])
     users: tuple[str, ...] = ("alice", "bob")
+    people: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Numbers and names of users."""
+    dialplan: dict[str, Any] = field(default_factory=dict)
+    """What the dialplan says besides its rules."""
     dtls_setup: str = "passive"
     browser_bind: tuple[str, ...] = ("127.0.0.1",)
     sip: tuple[str, ...] = ("udp", "tcp")
@@ -93,7 +97,7 @@ class GatewaySetup:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._write_users()
         (self.directory / "dialplan.yaml").write_text(
-            yaml.safe_dump({"outbound": _texts(self.outbound), "inbound": _texts(self.inbound)})
+            yaml.safe_dump(_texts({**self.dialplan, "outbound": self.outbound, "inbound": self.inbound}))
         )
         path = self.directory / "gateway.yaml"
         path.write_text(yaml.safe_dump(_texts(self._document()), sort_keys=False))
@@ -105,6 +109,7 @@ class GatewaySetup:
                 "realm": REALM,
                 "ha1_md5": compute_ha1(name, REALM, PASSWORD, "MD5"),
                 "ha1_sha256": compute_ha1(name, REALM, PASSWORD, "SHA-256"),
+                **self.people.get(name, {}),
             }
             for name in self.users
         }

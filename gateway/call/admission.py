@@ -35,6 +35,7 @@ from gateway.sip.message import Request
 from gateway.sip.model import MAX_FORWARDS
 from gateway.sip.uri import SipUri
 from gateway.site import Site, Sites
+from gateway.trunks.selection import Draw
 
 ATTEMPTS = Rate(per_second=10, burst=100)
 """New calls one user may begin, refused ones included, emergency calls counted apart. Each leaves two records, and a
@@ -109,6 +110,8 @@ class Admission:
         state = self._from_browser(event, plan, site) if user else self._from_trunk(event, plan, site)
         state.hunt.targets = list(plan.targets)
         refused = plan.refused or (None if plan.is_final else self._looped(request))
+        refused = refused or self._full(event, user, site)
+        state.takes_line = refused is None
         seats: list[Seat] = []
         if refused is None:
             refused = self._seated(plan, state, seats)
@@ -120,7 +123,8 @@ class Admission:
 
     def _outbound(self, event: RequestReceived, user: str, site: Site) -> Plan:
         """A browser calls; where the trunk authenticates it, its INVITE keeps what its digest covers."""
-        plan, registrar = _plan_outbound(event.request, user, site), self._registrar
+        draw = routes.lots(self._services.tokens)
+        plan, registrar = _plan_outbound(event.request, user, site, draw), self._registrar
         if registrar is None:
             return plan
         try:
@@ -158,6 +162,12 @@ class Admission:
         if refused is not None:
             self._services.counters.add(Counter.SIP_REJECTED)
         return refused
+
+    def _full(self, event: RequestReceived, user: str, site: Site) -> Termination | None:
+        """A trunk calls that has as many calls already as it may."""
+        name = event.flow.trunk or UNROUTED
+        cap = None if user else site.trunk(name).max_calls
+        return Termination.TRUNK_FULL if cap is not None and self._index.lines_of(name) >= cap else None
 
     def _release(self, seats: list[Seat]) -> None:
         for seat in seats:
@@ -239,7 +249,7 @@ def _relayed(target: Target, event: RequestReceived, registrar: Registrar) -> Ta
     return replace(target, relayed=registrar.relayed(event, target.trunk.name))
 
 
-def _plan_outbound(request: Request, user: str, site: Site) -> Plan:
+def _plan_outbound(request: Request, user: str, site: Site, draw: Draw) -> Plan:
     """A browser calls: From must be who the flow is; the dialplan knows the trunk, or the user."""
     try:
         number = routes.dialled(request.request_uri, site.realm)
@@ -247,7 +257,7 @@ def _plan_outbound(request: Request, user: str, site: Site) -> Plan:
         return Plan(user, _typed(request), refused=Termination.NO_ROUTE)
     if _user_part(request.from_.uri).lower() != user.lower() and not is_anonymous(request.from_.uri):
         return Plan(user, number, refused=Termination.IDENTITY_MISMATCH)
-    route = routes.from_user(site, user, number, request.request_uri)
+    route = routes.from_user(site, user, number, request.request_uri, draw)
     if route is None:
         return Plan(user, number, refused=Termination.NO_ROUTE)
     return Plan(user, route.number, route.targets, route.emergency, route.user or route.group, route.refused)

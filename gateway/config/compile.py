@@ -15,7 +15,7 @@ from gateway.base.values import HostPort, Secret
 from gateway.config import schema
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.policy.book import PolicyBook
-from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
+from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule, TrunkShare
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.groups import Group
 from gateway.routing.patterns import Pattern
@@ -78,6 +78,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         tls=compile_trunk_tls(trunk.tls),
         crlf_keepalive=trunk.crlf_keepalive,
         keepalive=trunk.keepalive,
+        max_calls=trunk.max_calls,
         rtcp_mux=trunk.rtcp_mux,
         trust_identity=trunk.trust_identity,
         reliable_provisional=trunk.reliable_provisional,
@@ -147,7 +148,7 @@ def compile_dialplan(
     """The rules of a dialplan file, and the users who are reached by name where they are known."""
     home = Home(plan.country or "", plan.trunk_prefix, plan.international_prefix, plan.national_digits)
     return Dialplan(
-        outbound=tuple(OutboundRule(**dict(rule)) for rule in plan.outbound),
+        outbound=tuple(_outbound_rule(rule) for rule in plan.outbound),
         inbound=tuple(InboundRule(**dict(rule)) for rule in plan.inbound),
         emergency=plan.emergency,
         emergency_trunks=plan.emergency_trunks,
@@ -157,6 +158,11 @@ def compile_dialplan(
         groups=MappingProxyType({name: _group(name, group) for name, group in plan.groups.items()}),
         permissions=Permissions(home, plan.countries, tuple(_permission(plan, rule) for rule in plan.permissions)),
     )
+
+
+def _outbound_rule(rule: schema.OutboundRule) -> OutboundRule:
+    shares = tuple(TrunkShare(**dict(share)) for share in sorted(rule.trunks, key=lambda share: share.priority))
+    return OutboundRule(**{**dict(rule), "trunk": shares[0].trunk if shares else rule.trunk, "trunks": shares})
 
 
 def _group(name: str, group: schema.Group) -> Group:

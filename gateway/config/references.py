@@ -60,6 +60,7 @@ def check_references(
         errors += [*_check_rule_ids(dialplan), *_check_trunk_names(gateway, dialplan)]
         errors += [*_check_emergency_rules(dialplan), *check_dialplan(dialplan, number_formats(gateway.model))]
         warnings += [*_unrouted_emergencies(dialplan), *_silent_inbound(gateway, dialplan)]
+        warnings += _weaker_alternatives(gateway, dialplan)
     if users is not None and dialplan is not None and gateway.model.users is not None:
         errors += _check_rule_users(gateway, users, dialplan)
         errors += _check_user_numbers(users, compile_dialplan(dialplan.model).home)
@@ -281,6 +282,7 @@ def _check_trunk_names(gateway: Gateway, dialplan: Plan) -> Iterator[ConfigError
     named: list[tuple[Location, str | None]] = [
         *((("emergency_trunks", i), t) for i, t in enumerate(plan.emergency_trunks)),
         *((("outbound", i, "trunk"), r.trunk) for i, r in enumerate(plan.outbound)),
+        *((("outbound", i, "trunks", j), s.trunk) for i, r in enumerate(plan.outbound) for j, s in enumerate(r.trunks)),
         *((("inbound", i, "trunk"), r.trunk) for i, r in enumerate(plan.inbound)),
         *((("inbound", i, "to_trunk"), r.to_trunk) for i, r in enumerate(plan.inbound)),
     ]
@@ -308,7 +310,7 @@ def _check_rule_users(gateway: Gateway, users: Users, dialplan: Plan) -> Iterato
 def _check_emergency_rules(dialplan: Plan) -> Iterator[ConfigError]:
     """A rule that would ring a user for a call for help is never followed."""
     for index, rule in enumerate(dialplan.model.outbound):
-        if rule.trunk is None and rule.dialled in dialplan.model.emergency:
+        if not rule.named_trunks and rule.dialled in dialplan.model.emergency:
             remedy = "set emergency_trunks, or take the number out of `emergency`"
             where = ("outbound", index, "user" if rule.user is not None else "group")
             yield dialplan.error(where, "an emergency call goes to a trunk", remedy)
@@ -351,6 +353,17 @@ def _unrouted_emergencies(dialplan: Plan) -> Iterator[str]:
     missing = [number for number in plan.emergency if plan.route_outbound(number) is None]
     if missing:
         yield f"{dialplan.path}: no trunk for emergency numbers {', '.join(missing)}: set emergency_trunks"
+
+
+def _weaker_alternatives(gateway: Gateway, dialplan: Plan) -> Iterator[str]:
+    """Whoever keeps calls from the first trunk of a rule decides that they take the next one."""
+    strictness = {name: list(Profile).index(trunk.security) for name, trunk in gateway.model.trunks.items()}
+    for rule in dialplan.model.outbound:
+        known = [name for name in rule.named_trunks if name in strictness]
+        if len({strictness[name] for name in known}) > 1:
+            weakest = max(known, key=lambda name: strictness[name])
+            security = gateway.model.trunks[weakest].security
+            yield f"{dialplan.path}: rule {rule.id}: calls that the others do not take go over {weakest}, as {security}"
 
 
 def _silent_inbound(gateway: Gateway, dialplan: Plan) -> Iterator[str]:

@@ -57,7 +57,7 @@ def _check_trunk(gateway: Document[GatewayConfig], name: str, trunk: Trunk) -> I
 def _check_rules(dialplan: Document[DialplanFile], name: str) -> Iterator[ConfigError]:
     """The browser's digest covers the number as it was dialled."""
     for index, rule in enumerate(dialplan.model.outbound):
-        if rule.trunk == name and (rule.strip or rule.prefix):
+        if name in rule.named_trunks and (rule.strip or rule.prefix):
             key = "strip" if rule.strip else "prefix"
             remedy = "let the PBX rewrite it"
             yield dialplan.error(

@@ -6,10 +6,11 @@ no rule names is not called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import NamedTuple
 
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.groups import Group
@@ -43,6 +44,16 @@ class Rewriting:
         return sent if is_dialable(sent) else ""
 
 
+class TrunkShare(NamedTuple):
+    """One of several trunks of a rule."""
+
+    trunk: str
+    priority: int = 0
+    """The lowest is tried first."""
+    weight: int = 1
+    """How often it is the first of its priority, in proportion to the others."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboundRule:
     """Dialled number or name -> trunk, user or group."""
@@ -61,6 +72,8 @@ class OutboundRule:
     """Browser user who rings, in place of a trunk; such a rule changes no number and is never an emergency's."""
     group: str | None = None
     """Group of users that rings."""
+    trunks: tuple[TrunkShare, ...] = ()
+    """Several trunks, `trunk` the first of them; none: it is the only one."""
     pattern: Pattern = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,7 +119,11 @@ class OutboundRoute:
     """What the trunk gets: the number in its format, after `strip` and `prefix`; or the user or group that rings."""
     emergency: bool
     alternatives: tuple[str, ...] = ()
-    """Further trunks to try, in order; only emergency calls have them."""
+    """Further trunks to try, in order: those of the rule, and for an emergency call those of all."""
+    shares: tuple[TrunkShare, ...] = ()
+    """How the trunks of the rule share its calls, when there are several."""
+    sent: tuple[tuple[str, str], ...] = ()
+    """What each of these gets, where it is not `number`: trunks write numbers in formats of their own."""
     is_group: bool = False
     """`number` is a group's name."""
     asked: tuple[str, ...] = field(default=(), compare=False)
@@ -121,6 +138,10 @@ class OutboundRoute:
     def group(self) -> str:
         """Which group rings; empty when none does."""
         return self.number if self.is_group else ""
+
+    def number_for(self, trunk: str) -> str:
+        """The number as this trunk gets it."""
+        return dict(self.sent).get(trunk, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +232,26 @@ class Dialplan:
         sent = self.sent_to(trunk, number, rule.rewriting)
         if not sent:
             return None
-        others = tuple(t for t in self.emergency_trunks if t != trunk) if emergency and sent == number else ()
-        asked = () if emergency else self._asked(trunk, number, rule.rewriting)
-        return OutboundRoute(rule.id, trunk, sent, emergency, others, asked=asked)
+        written = {share.trunk: self.sent_to(share.trunk, number, rule.rewriting) for share in rule.trunks}
+        shares = tuple(share for share in rule.trunks if written[share.trunk])
+        own = tuple(share.trunk for share in shares)
+        others = self.emergency_trunks if emergency and sent == number else ()
+        asked = () if emergency else self._asked_of((trunk, *own), number, rule.rewriting)
+        return OutboundRoute(
+            rule.id,
+            trunk,
+            sent,
+            emergency,
+            tuple(dict.fromkeys(name for name in (*own, *others) if name != trunk)),
+            shares=shares,
+            sent=tuple((name, written[name]) for name in own if written[name] != sent),
+            asked=asked,
+        )
+
+    def _asked_of(self, trunks: Sequence[str], number: str, rewriting: Rewriting) -> tuple[str, ...]:
+        """The numbers it becomes on any of these trunks: whoever may not call one of them may not call."""
+        found = (asked for trunk in trunks for asked in self._asked(trunk, number, rewriting))
+        return tuple(dict.fromkeys(found))
 
     def sent_to(self, trunk: str, number: str, rewriting: Rewriting) -> str:
         """A number as this trunk gets it; "" when nothing is left that can be dialled."""

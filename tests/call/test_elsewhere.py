@@ -139,10 +139,10 @@ def test_when_no_place_is_left_the_caller_hears_what_was_wrong_with_the_one_that
 def test_a_trunk_that_wants_to_be_left_alone_is_unavailable_and_the_next_one_tried() -> None:
     other = made_trunk("sip:other.example", name="other", security="legacy")
     scene = MachineScene(others=(other,)).begin().clear()
-    scene.feed(events.TrunkFailed(scene.connecting, "it wants no calls now", "", shut=True))
+    scene.feed(events.TrunkFailed(scene.connecting, "it wants no calls now", "", Termination.TRUNK_UNAVAILABLE))
     assert [e.trunk for e in scene.take(fx.ConnectTrunk)] == ["other"]
     scene = MachineScene().begin()
-    scene.feed(events.TrunkFailed(scene.connecting, "it wants no calls now", "", shut=True))
+    scene.feed(events.TrunkFailed(scene.connecting, "it wants no calls now", "", Termination.TRUNK_UNAVAILABLE))
     assert scene.state.termination is Termination.TRUNK_UNAVAILABLE
 
 

@@ -335,9 +335,9 @@ def test_no_pattern_passes_as_an_emergency_rule(files: Files) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ("", "one of `trunk`, `user` and `group`"),
-        (", trunk: pbx, user: alice", "one of `trunk`, `user` and `group`"),
-        (", user: alice, group: sales", "one of `trunk`, `user` and `group`"),
+        ("", "one of `trunk`, `trunks`, `user` and `group`"),
+        (", trunk: pbx, user: alice", "one of `trunk`, `trunks`, `user` and `group`"),
+        (", user: alice, group: sales", "one of `trunk`, `trunks`, `user` and `group`"),
         (", user: alice, strip: 1", "are for rules with a `trunk`"),
         (", user: alice, prefix: '0'", "are for rules with a `trunk`"),
         (", user: alice, emergency: yes", "are for rules with a `trunk`"),

@@ -232,6 +232,24 @@ def test_an_inbound_rule_for_a_trunk_that_cannot_call_in_is_a_warning(files: Fil
     assert "trunk pbx has no networks" in warning
 
 
+def test_a_rule_whose_next_trunk_is_weaker_is_a_warning(files: Files) -> None:
+    files.dialplan = files.dialplan.replace("trunk: carrier", "trunks: [pbx, {trunk: carrier, priority: 1}]", 1)
+    (warning,) = [words for words in load(files).warnings if "do not take" in words]
+    assert "go over carrier, as" in warning
+
+
+def test_a_trunk_of_several_that_is_not_there_is_told_where_it_stands(files: Files) -> None:
+    files.dialplan = files.dialplan.replace("trunk: carrier", "trunks: [pbx, nobody]", 1)
+    mistake = only_mistake(files)
+    assert (mistake.key, mistake.message) == ("outbound[0].trunks[1]", "there is no trunk nobody")
+
+
+@pytest.mark.parametrize("targets", ["[sip:a.example;transport=tls, sip:b.example]", "[sips:a.example, sip:192.0.2.1]"])
+def test_targets_of_one_trunk_are_all_over_tls_or_none(files: Files, targets: str) -> None:
+    files.gateway = files.gateway.replace("target: sip:sip.carrier.example", f"targets: {targets}")
+    assert any("must not lead into the clear" in mistake.message for mistake in mistakes(files))
+
+
 def test_a_trunk_open_to_every_address_is_a_warning(files: Files) -> None:
     files.gateway = files.gateway.replace("198.51.100.0/24", "0.0.0.0/0")
     (warning,) = load(files).warnings

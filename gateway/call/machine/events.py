@@ -141,8 +141,8 @@ class TrunkFailed:
     leg: LegId
     why: str
     verification: str
-    shut: bool = False
-    """It wants to be left alone for a while."""
+    told: Termination = Termination.TRUNK_UNREACHABLE
+    """What that means for the call, when it is not who it should be that is to blame."""
 
 
 @dataclass(frozen=True, slots=True)

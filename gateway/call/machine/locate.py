@@ -170,13 +170,8 @@ def trunk_failed(call: CallState, event: TrunkFailed) -> None:
         return
     if event.verification:
         call.emit(security.unverified_record(call, target, event))
-    invite.nobody_there(call, Refused(0, _why(event)))
-
-
-def _why(event: TrunkFailed) -> Termination:
-    if event.verification:
-        return Termination.TRUNK_UNVERIFIED
-    return Termination.TRUNK_UNAVAILABLE if event.shut else Termination.TRUNK_UNREACHABLE
+    why = Termination.TRUNK_UNVERIFIED if event.verification else event.told
+    invite.nobody_there(call, Refused(0, why))
 
 
 def _awaited(call: CallState, leg: LegId) -> TrunkTarget | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.base.termination import Termination
+from gateway.base.values import TokenSource
 from gateway.call.legs.targets import GroupTarget, Target, TrunkTarget, UserTarget
 from gateway.routing.dialplan import BY_NAME
 from gateway.routing.groups import Group, Ring
@@ -13,6 +13,10 @@ from gateway.routing.numbers import in_context, normalise
 from gateway.sip.replaces import Replaces
 from gateway.sip.uri import SipUri
 from gateway.site import Site
+from gateway.trunks.selection import Draw, in_order
+
+LOT_LENGTH = 10
+"""Characters of a token that a lot is made of: far more than the weights of a rule add up to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,16 @@ def dialled(uri: SipUri, realm: str) -> str:
     return in_context(normalise(uri.subscriber), uri.phone_context, realm)
 
 
-def from_user(site: Site, user: str, number: str, uri: SipUri) -> Route | None:
+def lots(tokens: TokenSource) -> Draw:
+    """Lots drawn from tokens, for what is shared by weight."""
+    return lambda below: int(tokens(LOT_LENGTH), 36) % below
+
+
+def from_user(site: Site, user: str, number: str, uri: SipUri, draw: Draw = lambda _: 0) -> Route | None:
     """Where a number or name leads that a user of ours dials; None: nowhere.
 
     Args:
+        draw: decides among trunks that share the calls of a rule by weight.
         user: her name; what she may not call is refused.
         uri: where it stood: a user is found by her own name in our domain only.
     """
@@ -64,9 +74,10 @@ def from_user(site: Site, user: str, number: str, uri: SipUri) -> Route | None:
         return Route(found.group, _members(site.dialplan.groups[found.group], without=user))
     if not site.dialplan.permits(user, found):
         return Route(found.number, (), refused=Termination.NOT_PERMITTED)
-    names: Sequence[str] = (found.trunk, *found.alternatives)
-    targets = (_over(site, name, found.number, emergency=found.emergency) for name in names)
-    return Route(found.number, tuple(targets), found.emergency)
+    shared = [share.trunk for share in in_order(found.shares, draw)]
+    names = dict.fromkeys((*shared, found.trunk, *found.alternatives))
+    targets = tuple(_over(site, name, found.number_for(name), emergency=found.emergency) for name in names)
+    return Route(targets[0].number, targets, found.emergency)
 
 
 def to_user(site: Site, trunk: str, number: str) -> Route | None:

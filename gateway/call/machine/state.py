@@ -147,6 +147,8 @@ class CallState:
     """The last command of each kind for each leg."""
     began_at: float | None = None
     """When its INVITE was taken."""
+    takes_line: bool = True
+    """It counts among the calls of its trunks: it was not refused as soon as it came."""
     answered_at: float | None = None
     now: float = 0.0
     out: list[Effect] = field(default_factory=list)
@@ -221,6 +223,16 @@ class CallState:
         if self.bridge.b is not None and self.bridge.b != leg.id:
             self.posture.drop(self.bridge.b)
         self.bridge = Bridge(self.hunt.asker, leg.id)
+
+    def lines_of(self, trunk: str) -> int:
+        """How many calls of this trunk this is: its legs that are called or talk, and connections that are awaited."""
+        if not self.live or not self.takes_line or self.policy.emergency:
+            return 0
+        hunt = self.hunt
+        ours = {self.bridge.a, CALLER, *hunt.ringing, *((self.bridge.b,) if self.answered_at is not None else ())}
+        legs = (self.legs[leg] for leg in ours if leg in self.legs)
+        awaited = sum(target.trunk.name == trunk for target in hunt.connecting.values())
+        return awaited + sum(leg.trunk_name == trunk and not leg.gone for leg in legs)
 
     def acknowledged_by(self, key: str) -> Leg | None:
         """The leg whose INVITE we answered under this key: its ACK, or the lack of one, is that leg's."""

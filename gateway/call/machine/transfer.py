@@ -85,7 +85,7 @@ def _route(call: CallState, leg: Leg, number: str, uri: SipUri) -> Route | None:
     if call.last_leg >= MAX_LEGS:
         return None
     if leg.habits.is_person:
-        found = routes.from_user(call.site, leg.number, number, uri)
+        found = routes.from_user(call.site, leg.number, number, uri, routes.lots(call.context.tokens))
         return found if found is not None and found.refused is None else None
     return routes.from_trunk(call.site, leg.trunk_name, number)
 

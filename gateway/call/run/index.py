@@ -47,6 +47,10 @@ class CallIndex:
         self.recorded_peers: set[int] = set()
         """Flows to trunks whose TLS peer is in the audit log; emptied as they close."""
 
+    def lines_of(self, trunk: str) -> int:
+        """Calls over a trunk now, those that ring and those that are being connected included; emergency calls not."""
+        return sum(runner.state.lines_of(trunk) for runner in self.runners)
+
     def begin(self, runner: CallRunner) -> None:
         """One more call."""
         self.runners[runner] = Entries()

@@ -62,13 +62,18 @@ class Seeker:
 
     async def _connect(self, effect: fx.ConnectTrunk) -> None:
         leg, trunk, tried = effect.leg, effect.trunk, effect.tried
+        if self._is_full(trunk):
+            log.warning("call=%s trunk=%s full", self._runner.id, trunk)
+            self._runner.feed(events.TrunkFailed(leg, "max_calls", "", Termination.TRUNK_FULL))
+            return
         try:
             down = self._probes.is_down(trunk)
             flow = await self._probes.connect(trunk, tried, urgent=effect.urgent)
         except TransportError as error:
             log.warning("call=%s trunk=%s unreachable: %s %s", self._runner.id, trunk, error.why, error.verification)
             shut = isinstance(error, NoHopError) and error.shut
-            self._runner.feed(events.TrunkFailed(leg, error.why, error.verification, shut))
+            told = Termination.TRUNK_UNAVAILABLE if shut else Termination.TRUNK_UNREACHABLE
+            self._runner.feed(events.TrunkFailed(leg, error.why, error.verification, told))
         else:
             if tried:
                 why = (self._runner.id, trunk, tried[-1], flow)
@@ -77,6 +82,12 @@ class Seeker:
             known = self._services.sip.reached(flow, tried)
             found = events.TrunkConnected(leg, flow, down or known.is_doubtful, known.more, known.found_for)
             self._runner.feed(found)
+
+    def _is_full(self, trunk: str) -> bool:
+        """Whether the trunk has no line for this call, which is counted already; calls for help are not."""
+        state = self._runner.state
+        cap = state.site.trunk(trunk).max_calls
+        return cap is not None and not state.policy.emergency and self._index.lines_of(trunk) > cap
 
     async def _reach(self, effect: fx.ReachTrunk) -> None:
         flow: Flow | None = None

@@ -7,7 +7,7 @@ told when its value is wrong.
 
 from __future__ import annotations
 
-from gateway.config.schema.dialplan import DialplanFile, Group, InboundRule, OutboundRule, Permission
+from gateway.config.schema.dialplan import DialplanFile, Group, InboundRule, OutboundRule, Permission, TrunkShare
 from gateway.config.schema.limits import Admin, Audit, Connections, Limits
 from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkMedia
@@ -53,6 +53,7 @@ __all__ = [
     "TrunkRegistration",
     "TrunkMedia",
     "TrunkIdentity",
+    "TrunkShare",
     "TrunkTarget",
     "TrunkTls",
     "User",

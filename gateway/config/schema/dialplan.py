@@ -19,9 +19,26 @@ from gateway.routing.groups import MAX_MEMBERS, TURN_SECONDS, Ring
 MAX_RULES = 2000
 """Rules of one direction: they are walked for every call, and compared with each other once."""
 
-
+MAX_TRUNKS = 16
+"""Trunks of one rule."""
 MAX_NAMED = 200
 """Patterns of one class, and numbers of one permission: a list longer than this is a price list, not a rule."""
+
+
+class TrunkShare(Model):
+    """One of several trunks of a rule, written as its name alone or with priority and weight."""
+
+    trunk: Name
+    """Name of the trunk."""
+    priority: int = Field(default=0, ge=0, le=65535)
+    """The lowest is tried first."""
+    weight: int = Field(default=1, ge=0, le=65535)
+    """How often it is the first of its priority, in proportion to the others."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        return {"trunk": value} if isinstance(value, str) else value
 
 
 class OutboundRule(Model):
@@ -34,7 +51,10 @@ class OutboundRule(Model):
     `#` (feature codes) unless the pattern begins with one of them. `X` is any digit, `Z` 1 to 9, `N` 2 to 9, `[1-57]` a
     set of digits, a final `.` one digit or more, for example +49[2-9]X."""
     trunk: Name | None = None
-    """Trunk that gets the call; a rule has this, `user` or `group`."""
+    """Trunk that gets the call; a rule has this, `trunks`, `user` or `group`."""
+    trunks: tuple[TrunkShare, ...] = Field(default=(), max_length=MAX_TRUNKS)
+    """Several trunks in place of one, by `priority` and `weight`: the next is tried when one cannot be reached, is
+    full, does not answer or refuses for itself."""
     user: str | None = None
     """Browser user who rings, on all browsers, in place of a trunk. `*`: the user whose name is what was dialled."""
     group: Name | None = None
@@ -48,11 +68,22 @@ class OutboundRule(Model):
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> OutboundRule:
-        if [self.trunk, self.user, self.group].count(None) != 2:
-            raise ValueError("a rule has one of `trunk`, `user` and `group`: where a call goes that it matches")
-        if self.trunk is None and (self.strip or self.prefix or self.emergency):
+        if [self.trunk, self.trunks or None, self.user, self.group].count(None) != 3:
+            raise ValueError("a rule has one of `trunk`, `trunks`, `user` and `group`: where a call goes it matches")
+        if not self.named_trunks and (self.strip or self.prefix or self.emergency):
             raise ValueError("`strip`, `prefix` and `emergency` are for rules with a `trunk`")
         return self
+
+    @model_validator(mode="after")
+    def _each_trunk_once(self) -> OutboundRule:
+        if len(set(self.named_trunks)) != len(self.named_trunks):
+            raise ValueError("a trunk stands here twice")
+        return self
+
+    @property
+    def named_trunks(self) -> tuple[str, ...]:
+        """Every trunk the rule may lead to, however it was written."""
+        return (self.trunk,) if self.trunk is not None else tuple(share.trunk for share in self.trunks)
 
     @model_validator(mode="after")
     def _emergency_is_exact(self) -> OutboundRule:

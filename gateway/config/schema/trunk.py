@@ -205,6 +205,9 @@ class Trunk(Model):
     keepalive: int = Field(default=60, ge=0, le=3600)
     """Seconds of silence after which the trunk is asked by OPTIONS whether it is there; 0: only when a call hears
     nothing. Two questions without an answer take it down; any word of it takes it up."""
+    max_calls: int | None = Field(default=None, ge=1)
+    """Calls over this trunk at the same time, in and out together. One more in is refused with 503, one more out goes
+    to the next trunk of its rule (`trunk-full`). Emergency calls are never refused, nor counted. Default: no cap."""
     rtcp_mux: bool = False
     """Offer rtcp-mux to this trunk. An inbound offer with rtcp-mux is always honoured."""
     trust_identity: bool = False

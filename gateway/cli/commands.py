@@ -13,15 +13,17 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.admin.lines import Ask
 from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.cli import running
-from gateway.cli.output import Commands, FilePath, show, warn
+from gateway.cli.output import Commands, FilePath, show, tell, warn
+from gateway.cli.probe_options import Monitor, probe_options
 from gateway.config.load import LoadedConfig, load_config, read_config, read_dialplan, read_users
+from gateway.probe.result import Status
 
 if TYPE_CHECKING:
     from gateway.audit.query import Wanted
@@ -272,6 +274,28 @@ def reference() -> None:
     from gateway.config.reference import reference as text
 
     click.echo(text(), nl=False)
+
+
+@cli.command(cls=Monitor)
+@probe_options
+@click.pass_context
+def probe(ctx: click.Context, /, **values: Any) -> None:
+    """Call NUMBER through the gateway as a browser would, and measure what comes of it.
+
+    Signs in over the WebSocket, calls with ICE and DTLS-SRTP, sends a tone, and tells set-up times, codecs, the
+    grade of the call and what came back. With --from-trunk the call comes in from a trunk. With --trunk and --offers
+    the trunk itself is called, to find out which security profile it can meet. NUMBER should be an echo test.
+
+    Exit codes are those of monitoring plugins: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    """
+    from gateway.cli.probing import run as run_probe
+
+    try:
+        status = run_probe(values)
+    except ConfigError as error:
+        tell(error)
+        status = Status.UNKNOWN
+    ctx.exit(int(status))
 
 
 for _command in running.COMMANDS:

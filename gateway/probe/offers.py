@@ -1,0 +1,232 @@
+"""What can a trunk do? Each profile is tried on it directly, without the gateway: OPTIONS first, then a short call.
+
+The strictest profile that works is recommended. Nothing but silence is sent, and what comes is counted, not heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from gateway.base.errors import SdpError, SipError, TransportError
+from gateway.base.profiles import Profile
+from gateway.base.values import HostPort
+from gateway.probe.phone import Phone, RefusedError
+from gateway.probe.rtp import Offer, RtpEnd
+from gateway.probe.wire import DatagramWire, StreamWire, Wire, token
+from gateway.sip.headers import Item
+from gateway.sip.message import Headers, Request
+from gateway.sip.uri import SipUri
+from gateway.trunks.model import Trunk
+from gateway.trunks.target import is_ip_literal
+from gateway.trunks.tls import client_context, inspect_peer
+
+OPTIONS_SECONDS = 5.0
+LISTEN_SECONDS = 1.0
+"""How long each call lasts: fifty packets show whether the keys are the right ones."""
+MOST_REFUSED = 0.5
+"""Share of packets that may not authenticate before the keys count as wrong ones."""
+
+
+@dataclass
+class Attempt:
+    """One call that was tried."""
+
+    offer: Offer
+    works: bool = False
+    status: int = 0
+    """Of the answer to the INVITE; 0: none."""
+    why: str = ""
+    """Why it does not work, or what is to be known of it."""
+    protection: str = ""
+    packets: int = 0
+    """That came and could be opened."""
+    refused: int = 0
+    """That came and could not."""
+
+
+@dataclass
+class Findings:
+    """What was found out about a trunk."""
+
+    trunk: str
+    target: str
+    transport: str
+    verified_name: str = ""
+    """What its certificate proved."""
+    options: int = 0
+    """Status of the answer to OPTIONS; 0: none."""
+    server: str = ""
+    """What it calls itself."""
+    failure: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    recommended: Profile | None = None
+    because: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """For programs."""
+        return {
+            "trunk": self.trunk,
+            "target": self.target,
+            "transport": self.transport,
+            "verified_name": self.verified_name,
+            "options": self.options,
+            "server": self.server,
+            "failure": self.failure,
+            "attempts": [{**vars(attempt), "offer": attempt.offer.value} for attempt in self.attempts],
+            "recommended": self.recommended.value if self.recommended else "",
+            "because": self.because,
+            "steps": self.steps,
+        }
+
+
+async def try_offers(trunk: Trunk, number: str, realm: str, seconds: float) -> Findings:
+    """Ask the trunk, and call the number on it once for each kind of offer.
+
+    Args:
+        number: what is called; somebody may pick up, so it should be an echo test. "": it is asked by OPTIONS alone.
+        seconds: how long each call may ring.
+    """
+    target = trunk.target
+    found = Findings(trunk.name, str(target), target.transport)
+    try:
+        await _ask(trunk, realm, found)
+        if number:
+            for offer in Offer:
+                found.attempts.append(await _attempt(trunk, number, realm, offer, seconds, found))
+    except (TransportError, SipError) as error:
+        why = f" ({error.verification})" if isinstance(error, TransportError) and error.verification else ""
+        found.failure = f"{error}{why}"
+    found.recommended, found.because = recommend(found)
+    return found
+
+
+def recommend(found: Findings) -> tuple[Profile | None, str]:
+    """The strictest profile that this trunk can meet, and why no stricter one."""
+    works = {attempt.offer for attempt in found.attempts if attempt.works}
+    keyed = {attempt.offer for attempt in found.attempts if attempt.works and attempt.protection != "plain"}
+    if found.failure:
+        return None, "nothing was found out"
+    if not found.attempts:
+        return None, "no number was called: name one that answers, an echo test for example"
+    if not works:
+        return None, "no call was answered: see why, and whether the number is right"
+    if Offer.SDES in keyed:
+        if found.transport == "tls" and found.verified_name:
+            return Profile.STRICT, "it takes SRTP, and keys cross verified TLS only"
+        why = (
+            "its certificate does not prove its name" if found.transport == "tls" else f"{found.transport} is readable"
+        )
+        return Profile.PREFER, f"it takes SRTP, but keys are no secret: {why}. With TLS it could be strict"
+    if Offer.OSRTP in keyed:
+        return Profile.OSRTP, "it takes keys that are offered, and refuses a call that demands them"
+    return Profile.LEGACY, "it speaks plain RTP only: anyone on the path can listen"
+
+
+async def _ask(trunk: Trunk, realm: str, found: Findings) -> None:
+    async with _phone(trunk, realm, found) as phone:
+        uri = f"sip:{HostPort(trunk.target.host, trunk.target.port)}"
+        fields: list[Item] = [("From", phone.address.with_tag(token(10))), ("To", f"<{uri}>"), ("Call-ID", token(20))]
+        request = Request("OPTIONS", uri, Headers([*fields, ("CSeq", "1 OPTIONS"), ("Accept", "application/sdp")]))
+        found.steps.append(f"OPTIONS to {found.target}")
+        with contextlib.suppress(TransportError):
+            _, response = await phone.wire.ask(request, OPTIONS_SECONDS, login=trunk.auth)
+            found.options = response.status
+            found.server = (response.headers.get("Server") or response.headers.get("User-Agent") or "")[:80]
+
+
+async def _attempt(trunk: Trunk, number: str, realm: str, offer: Offer, seconds: float, found: Findings) -> Attempt:
+    attempt = Attempt(offer)
+    async with _phone(trunk, realm, found) as phone:
+        port = await RtpEnd(phone.wire.open_flow.local.host, offer, 0.0).open()
+        found.steps.append(f"INVITE to {number} offering {offer.value}, {LISTEN_SECONDS:g} s of silence, BYE")
+        try:
+            uri = str(SipUri.of(number, trunk.target.host, trunk.port))
+            response = await phone.dial(uri, port.describe(), seconds)
+            attempt.status = response.status
+            port.accept(response.body)
+            port.talk()
+            await asyncio.sleep(LISTEN_SECONDS)
+            _conclude(attempt, port)
+        except RefusedError as error:
+            attempt.status, attempt.why = error.status, str(error)
+        except (SdpError, TransportError) as error:
+            attempt.why = str(error)
+        finally:
+            await phone.hang_up()
+            await port.close()
+    return attempt
+
+
+def _conclude(attempt: Attempt, port: RtpEnd) -> None:
+    """Whether the call works: what was agreed on, and whether what came fits it."""
+    attempt.protection, attempt.packets, attempt.refused = port.end.protection, port.received, port.end.refused
+    total = attempt.packets + attempt.refused
+    if total and attempt.refused / total > MOST_REFUSED:
+        attempt.why = f"{attempt.refused} of {total} packets do not authenticate under the key it sent"
+        return
+    attempt.works = True
+    if not total:
+        attempt.why = "answered; no packet came within a second"
+    elif attempt.offer is Offer.OSRTP and attempt.protection == "plain":
+        attempt.why = "the offered keys were ignored"
+
+
+@contextlib.asynccontextmanager
+async def _phone(trunk: Trunk, realm: str, found: Findings) -> AsyncIterator[Phone]:
+    wire = await _connect(trunk)
+    flow = wire.open_flow
+    found.verified_name = flow.verified_name
+    contact = f"<sip:probe@{flow.local};transport={flow.transport}>"
+    phone = Phone(wire, f"<{SipUri.of('probe', realm)}>", contact, trunk.auth)
+    try:
+        yield phone
+    finally:
+        await phone.close()
+
+
+async def _connect(trunk: Trunk) -> Wire:
+    """The first address of the trunk that can be reached, verified as the gateway would.
+
+    Raises:
+        TransportError: there is none.
+    """
+    failure = TransportError(f"{trunk.target.host} has no address")
+    for address in await _addresses(trunk):
+        try:
+            return await _connect_to(trunk, address)
+        except TransportError as error:
+            failure = error
+    raise failure
+
+
+async def _connect_to(trunk: Trunk, remote: HostPort) -> Wire:
+    source = HostPort(trunk.media.bind if _same_family(trunk.media.bind, remote.host) else "", 0)
+    if trunk.target.transport == "udp":
+        return await DatagramWire.open(source, remote)
+    if trunk.target.transport == "tcp":
+        return await StreamWire.open(source, remote)
+    name = trunk.tls_names[0] if is_ip_literal(trunk.target.host) else trunk.target.host
+    inspect = partial(inspect_peer, expected=trunk.peer)
+    return await StreamWire.open(source, remote, client_context(trunk.tls), server_name=name, inspect=inspect)
+
+
+async def _addresses(trunk: Trunk) -> Sequence[HostPort]:
+    target = trunk.target
+    if is_ip_literal(target.host):
+        return [HostPort(target.host.strip("[]"), target.port)]
+    try:
+        async with asyncio.timeout(OPTIONS_SECONDS):
+            found = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError) as error:
+        raise TransportError(f"{target.host} cannot be resolved") from error
+    return [HostPort(str(entry[4][0]), target.port) for entry in found]
+
+
+def _same_family(one: str, other: str) -> bool:
+    return (":" in one) == (":" in other)

@@ -1,0 +1,129 @@
+"""What a trunk can do: each offer is tried on it, and the strictest profile that works is recommended."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.base.profiles import Profile
+from gateway.probe import offers
+from gateway.probe.offers import Attempt, Findings, recommend, try_offers
+from gateway.probe.rtp import Offer
+from gateway.sip.message import Request
+from tests.rig.ports import free_port
+from tests.rig.trunk import Answer, FakeTrunk, description
+from tests.sites import made_trunk
+
+HOST = "127.0.2.9"
+PLAIN, SDES = "plain", "sdes,AES_CM_128_HMAC_SHA1_80"
+
+
+def findings(*works: tuple[Offer, str], transport: str = "udp", name: str = "", others: bool = True) -> Findings:
+    found = Findings("pbx", f"sip:pbx.example;transport={transport}", transport, name)
+    kept = dict(works)
+    for offer in Offer:
+        if offer in kept or others:
+            found.attempts.append(Attempt(offer, offer in kept, 200, "", kept.get(offer, "")))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("found", "profile"),
+    [
+        (findings((Offer.SDES, SDES), transport="tls", name="pbx.example"), Profile.STRICT),
+        (findings((Offer.SDES, SDES), (Offer.PLAIN, PLAIN), transport="tls", name="pbx.example"), Profile.STRICT),
+        (findings((Offer.SDES, SDES), transport="tls"), Profile.PREFER),
+        (findings((Offer.SDES, SDES), transport="tcp"), Profile.PREFER),
+        (findings((Offer.OSRTP, SDES), (Offer.PLAIN, PLAIN)), Profile.OSRTP),
+        (findings((Offer.OSRTP, PLAIN), (Offer.PLAIN, PLAIN)), Profile.LEGACY),
+        (findings((Offer.PLAIN, PLAIN), transport="tls", name="pbx.example"), Profile.LEGACY),
+        (findings(), None),
+        (findings(others=False), None),
+    ],
+)
+def test_the_strictest_profile_that_works_is_recommended(found: Findings, profile: Profile | None) -> None:
+    recommended, why = recommend(found)
+    assert recommended is profile
+    assert why
+
+
+def test_what_could_not_be_reached_is_recommended_nothing() -> None:
+    found = findings((Offer.SDES, SDES), transport="tls", name="pbx.example")
+    found.failure = "refused"
+    assert recommend(found)[0] is None
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers, "LISTEN_SECONDS", 0.05)
+    monkeypatch.setattr(offers, "OPTIONS_SECONDS", 2.0)
+
+
+def takes_plain_only(request: Request) -> list[Answer]:
+    return [(488, b"")] if b"RTP/SAVP" in request.body else [(200, description(HOST))]
+
+
+def takes_keys(request: Request) -> list[Answer]:
+    """Any key that is offered is agreed to, with one of ours."""
+    line = next((line for line in request.body.decode().splitlines() if "AES_CM_128" in line), "")
+    if not line:
+        return [(488, b"")]
+    keyed = f"{line.partition('inline:')[0]}inline:{'A' * 40}"
+    proto = "RTP/SAVP" if b"RTP/SAVP" in request.body else "RTP/AVP"
+    return [(200, description(HOST, keyed, proto=proto))]
+
+
+def tried(script: object, *, number: str = "600") -> tuple[Findings, FakeTrunk]:
+    port = free_port(host=HOST)
+    fake = FakeTrunk(HOST, port, script).start()  # type: ignore[arg-type]
+    trunk = made_trunk(f"sip:{HOST}:{port}", media={"bind": "127.0.0.1"})
+    try:
+        return asyncio.run(try_offers(trunk, number, "example.test", 3.0)), fake
+    finally:
+        fake.stop()
+
+
+def test_a_phone_without_encryption_is_found_out_and_every_step_is_told() -> None:
+    found, fake = tried(takes_plain_only)
+    assert [(a.offer, a.works, a.status) for a in found.attempts] == [
+        (Offer.PLAIN, True, 200),
+        (Offer.OSRTP, True, 200),
+        (Offer.SDES, False, 488),
+    ]
+    assert (found.options, found.recommended) == (200, Profile.LEGACY)
+    methods = [request.method for request in fake.seen]
+    assert methods[0] == "OPTIONS"
+    assert methods.count("INVITE") == 3
+    assert methods.count("BYE") == 2
+    assert len(found.steps) == 4
+
+
+def test_a_phone_that_takes_keys_over_udp_is_no_strict_one() -> None:
+    found, _ = tried(takes_keys)
+    works = {attempt.offer: attempt.works for attempt in found.attempts}
+    assert works == {Offer.PLAIN: False, Offer.OSRTP: True, Offer.SDES: True}
+    assert found.recommended is Profile.PREFER
+
+
+def test_without_a_number_nobody_is_called() -> None:
+    found, fake = tried(takes_keys, number="")
+    assert [request.method for request in fake.seen] == ["OPTIONS"]
+    assert (found.attempts, found.recommended) == ([], None)
+
+
+def test_a_trunk_that_says_nothing_is_asked_for_a_bounded_time() -> None:
+    port = free_port(host=HOST)
+    trunk = made_trunk(f"sip:{HOST}:{port};transport=tcp", media={"bind": "127.0.0.1"})
+    found = asyncio.run(try_offers(trunk, "600", "example.test", 1.0))
+    assert "tcp to" in found.failure
+    assert found.recommended is None
+
+
+def test_what_programs_get_has_no_key_in_it() -> None:
+    found, fake = tried(takes_keys)
+    told = repr(found.as_dict())
+    offered = [line for r in fake.seen for line in r.body.decode().splitlines() if "inline:" in line]
+    assert offered
+    assert not [line for line in offered if line.split("inline:")[1] in told]
+    assert "A" * 40 not in told

@@ -202,6 +202,14 @@ def test_a_connection_that_cannot_be_had_proves_less_or_leads_elsewhere_is_a_fai
     assert scene.state.termination is Termination.TRUNK_UNREACHABLE
 
 
+def test_a_connection_nobody_waits_for_any_more_calls_nobody() -> None:
+    scene = moved(calling("tls", Profile.STRICT), "<sip:600@127.0.0.9>")
+    wanted = asked(scene)
+    there = events.TrunkReached(wanted.leg, wanted.place, connection())
+    scene.feed(there).reply(200, sdes_answer(scene.invite.body)).clear().feed(there)
+    assert not scene.take(fx.SendRequest)
+
+
 def test_a_connection_for_a_call_that_ended_meanwhile_is_left_alone() -> None:
     scene = moved(calling("tls", Profile.STRICT), "<sip:600@127.0.0.9>")
     wanted = asked(scene)

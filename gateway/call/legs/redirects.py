@@ -29,6 +29,8 @@ class Redirects:
     """Request-URIs that were called: none twice, or two of them would send us to and fro."""
     left: list[SipUri] = field(default_factory=list)
     """Further ones of the last 3xx, in its order."""
+    going: HostPort | None = None
+    """Where a connection to is awaited."""
 
     def next(self) -> SipUri | None:
         """Where to go on; None: nowhere, or it was often enough."""

@@ -74,6 +74,7 @@ def _go(call: CallState, leg: Leg, uri: SipUri) -> None:
     if leg.is_named(place.host) or place == leg.flow.remote:
         invite.send(call, leg)
     elif leg.flow.is_reliable:
+        leg.redirects.going = place
         call.emit(ReachTrunk(leg.id, leg.trunk_name, leg.flow, place))
     else:
         _send_over(call, leg, replace(leg.flow, remote=place))
@@ -82,7 +83,10 @@ def _go(call: CallState, leg: Leg, uri: SipUri) -> None:
 def reached(call: CallState, event: TrunkReached) -> None:
     """There is a connection to where the trunk has sent us, or there is none."""
     leg = call.legs.get(event.leg)
-    if leg is None or not call.live or leg.id not in call.hunt.ringing:
+    if leg is None or leg.redirects.going != event.place:
+        return
+    leg.redirects.going = None
+    if not call.live or leg.id not in call.hunt.ringing:
         return
     if event.flow is None:
         _elsewhere(call, leg)

@@ -15,6 +15,7 @@ from gateway.call.machine import effects as fx
 from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose
 from gateway.sip.flow import Flow
+from gateway.trunks.target import TargetChoice, TrunkTarget
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, trunk_flow
 from tests.sites import made_site, made_trunk
 
@@ -103,6 +104,30 @@ def test_nothing_leads_off_tls(transport: str) -> None:
     scene = moved(calling("tls", Profile.STRICT), f"<sip:600@127.0.0.9;transport={transport}>")
     assert scene.state.termination is Termination.REDIRECT_REFUSED
     assert len(invites(scene)) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "transport", "called"),
+    [
+        ("203.0.113.9", "udp", "203.0.113.9"),
+        ("two.example", "udp", ""),
+        ("two.example", "tcp", ""),
+        ("203.0.113.9", "tcp", "203.0.113.9"),
+        ("two.example", "tls", "two.example"),
+    ],
+)
+def test_of_a_trunk_with_several_targets_each_address_is_its_own_and_a_name_where_it_is_proved(
+    host: str, transport: str, called: str
+) -> None:
+    suffix = "" if transport == "udp" else f";transport={transport}"
+    targets = [f"sip:{target}{suffix}" for target in ("one.example", "two.example", "203.0.113.9")]
+    trunk = replace(
+        made_trunk(targets[0], security="legacy"), targets=tuple(TargetChoice(TrunkTarget.parse(t)) for t in targets)
+    )
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow(transport), trunk=trunk).calling()
+    moved(scene, f"<sip:600@{host}>")
+    places = [e.place.host for e in scene.all if isinstance(e, fx.ReachTrunk)]
+    assert [*places, *(e.flow.remote.host for e in invites(scene)[1:])] == ([called] if called else [])
 
 
 def test_a_3xx_without_a_contact_is_a_failure() -> None:

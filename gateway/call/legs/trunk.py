@@ -38,6 +38,7 @@ from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, strongest
 from gateway.sdp.negotiation import TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
 from gateway.sip.flow import Flow
 from gateway.trunks.model import Network, Trunk
+from gateway.trunks.target import is_ip_literal
 
 KeySource = Callable[[int], bytes]
 """Gives that many octets of key material; injected, so that the leg itself has no randomness."""
@@ -129,12 +130,21 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         return self.trunk_id
 
     def is_named(self, host: str) -> bool:
-        return self.trunk is not None and host.lower() == self.trunk.target.host.lower()
+        """Where a trunk has several targets, a name may be that of another one than we are connected to."""
+        return self._target_hosts == {host.lower()}
 
     def is_own_host(self, host: str) -> bool:
-        """Its target, a name of its certificate where there is one, the address it is at, or one of its networks."""
+        """A target, a name of its certificate where there is one, the address it is at, or one of its networks.
+
+        Over UDP and TCP a name is only followed where it is the trunk's one target: nothing would prove who is there.
+        """
+        found = {target for target in self._target_hosts if is_ip_literal(target)}
         names = self.trunk.tls_names if self.trunk is not None and self.founding.is_secure else ()
-        return self.is_named(host) or host.lower() in names or self.may_send_to(host)
+        return self.is_named(host) or host.lower() in (*found, *names) or self.may_send_to(host)
+
+    @property
+    def _target_hosts(self) -> set[str]:
+        return {choice.target.host.lower() for choice in self.trunk.choices} if self.trunk is not None else set()
 
     @property
     def media_networks(self) -> tuple[Network, ...]:

@@ -27,6 +27,18 @@ BROWSER, TRUNK = LegKind.BROWSER, LegKind.TRUNK
 EVENTS = (" 101", b"a=rtpmap:101 telephone-event/8000\r\n")
 WITH = answer()
 WITHOUT = answer().replace(b" 101\r\n", b"\r\n").replace(EVENTS[1], b"")
+
+
+def without_events(description: bytes) -> bytes:
+    """The same of a client that has no telephone-event."""
+    lines = description.decode().split("\r\n")
+    events = {line[9:].split()[0] for line in lines if line.startswith("a=rtpmap:") and "telephone-event" in line}
+    kept = [line for line in lines if not any(line.startswith((f"a=rtpmap:{n} ", f"a=fmtp:{n} ")) for n in events)]
+    made = [" ".join(w for w in line.split(" ") if w not in events) if line[:7] == "m=audio" else line for line in kept]
+    return "\r\n".join(made).encode()
+
+
+WITHOUT_EVENTS = without_events(vector("chromium_offer"))
 JSSIP = b"Signal=5\r\nDuration=100"
 
 
@@ -307,6 +319,46 @@ def test_a_digit_that_anybody_on_the_way_can_read_is_noted(transport: str, noted
     info(scene, BROWSER)
     told(scene)
     assert (Code.SIG_DTMF_CLEARTEXT in scene.state.posture.codes_seen) is noted
+
+
+# A browser that has no events.
+
+
+@pytest.mark.parametrize("outbound", [True, False])
+def test_a_client_without_events_tells_by_info_and_is_told_by_info_while_the_trunk_has_events(outbound: bool) -> None:
+    """The trunk is offered them all the same: they are played and heard by the relay, not by the client."""
+    trunk = made_trunk("sip:pbx.example;transport=udp", security="legacy")
+    offer = WITHOUT_EVENTS if outbound else WITH
+    scene = MachineScene(
+        profile=Profile.LEGACY, trunk=trunk, flow=trunk_flow("udp"), outbound=outbound, offer=offer
+    ).calling()
+    if outbound:
+        number = scene.invite.body.decode().split(" telephone-event/8000")[0].split(":")[-1]
+        scene.reply(200, WITH.replace(b"101", number.encode())).ack()
+    else:
+        scene.reply(200, without_events(browser_answer(scene.invite.body))).ack()
+    scene.feed(scene.keyed()).clear()
+    assert info(scene, BROWSER) == (200, {})
+    assert played(scene) == [(TRUNK, "5", 100)]
+    assert scene.way(TRUNK, BROWSER).tells_digits
+    heard(scene, TRUNK, "8", 200)
+    assert told(scene) == [(BROWSER, b"Signal=8\r\nDuration=200\r\n")]
+
+
+def test_a_client_that_has_neither_events_nor_info_is_told_nothing() -> None:
+    scene = MachineScene(profile=Profile.LEGACY, flow=trunk_flow("udp"), outbound=False, offer=WITH).calling()
+    scene.reply(200, without_events(browser_answer(scene.invite.body))).ack().feed(scene.keyed()).clear()
+    scene.browser_leg.takes_info = False
+    heard(scene, TRUNK, "8")
+    assert (sent(scene), lost(scene)) == ([], 1)
+    assert info(scene, TRUNK) == (488, {})
+
+
+def test_a_digit_over_a_connection_that_proves_less_is_refused() -> None:
+    scene = talking(transport="tls")
+    scene.inside(TRUNK, "INFO", JSSIP, cseq=40, extra=(RELAY,), flow=trunk_flow("udp"))
+    assert [e.response.status for e in scene.take(fx.Respond)] == [403]
+    assert played(scene) == []
 
 
 # INFO to the browser.

@@ -162,7 +162,7 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     @property
     def digits_by_info(self) -> bool:
         """Digits reach the peer by INFO, because it takes no telephone-events."""
-        return False
+        return self.remote is not None and not any(codec.is_event for codec in self.remote.codecs)
 
     @property
     def is_agreed(self) -> bool:

@@ -116,7 +116,7 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
             case Dtmf.INFO:
                 return True
             case Dtmf.AUTO:
-                return self.remote is not None and not any(codec.is_event for codec in self.remote.codecs)
+                return super().digits_by_info
             case _:
                 return False
 

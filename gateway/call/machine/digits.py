@@ -79,8 +79,7 @@ def _pressed(call: CallState, leg: Leg, pressed: Pressed) -> tuple[int, Headers]
 
 def _onward(call: CallState, leg: Leg, other: Leg) -> _Onward | None:
     """How a digit that came by INFO leaves: as the other side takes it, and to a browser as it came, if that can be."""
-    stays_info = other.habits.is_person and other.takes_info and not bridge.event_formats(leg)
-    stays_info |= other.habits.is_person and other.takes_info and leg.habits.is_person
+    stays_info = other.habits.is_person and (leg.habits.is_person or not bridge.event_formats(leg))
     if (other.digits_by_info or stays_info) and _can_be_told(other):
         return _Onward.TOLD
     route = call.relay_knows.get((Route, other.id))
@@ -89,7 +88,9 @@ def _onward(call: CallState, leg: Leg, other: Leg) -> _Onward | None:
 
 
 def _can_be_told(leg: Leg) -> bool:
-    return leg.dialog is not None and leg.invitation.is_open
+    """Whether INFO may leave now; a trunk is told what is configured, whatever it lists."""
+    may = leg.takes_info or not leg.habits.is_person
+    return may and leg.dialog is not None and leg.invitation.is_open
 
 
 def heard(call: CallState, event: DigitHeard) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from aiohttp import web
+
 from gateway import __version__
 from gateway.admin import place as admin_place
 from gateway.admin.desk import Desk
@@ -33,6 +35,7 @@ from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import CONSENT_SECONDS, SILENCE_SECONDS
 from gateway.net.channel import StreamLimits
 from gateway.net.endpoint import SipEndpoint
+from gateway.net.handshake import token_of
 from gateway.net.interfaces import interfaces
 from gateway.net.websocket import SipWebSocket
 from gateway.renewal.watch import CertificateWatch
@@ -43,6 +46,8 @@ from gateway.sip.events import StackEvent
 from gateway.sip.flow import Flow
 from gateway.sip.stack import SipStack
 from gateway.site import ConnectionShares, Site, Sites
+from gateway.tokens.door import TokenDoor
+from gateway.tokens.rings import KeyRings
 from gateway.trunks.registering import Registrations
 from gateway.web.server import PageInfo, WebServer
 from gateway.webrtc.dtls import DtlsIdentity
@@ -120,7 +125,9 @@ class Gateway:
         self.endpoint.on_flow_closed = self._flow_closed
         self.endpoint.on_peer = self._peer_shown
         self.agent = Agent(self.endpoint, random_token)
-        self.manager = CallManager(self._services(), self._digest())
+        self.key_rings = KeyRings(site.tokens, self.counters, time.monotonic)
+        self._token_door = TokenDoor(site.tokens, self.key_rings, wall_clock) if site.tokens else None
+        self.manager = CallManager(self._services(), self._digest(), self._token_door)
         self.registrations = Registrations(
             site.trunks,
             self.manager.probes.connect,
@@ -133,6 +140,8 @@ class Gateway:
         self.endpoint.is_living = self.manager.index.is_living
         web = site.listeners.web
         self.websocket = SipWebSocket(self.endpoint, web, self.counters, connections=site.shares)
+        if self._token_door is not None:
+            self.websocket.welcome = self._welcome
         self.web = WebServer(
             web,
             self.websocket.handle,
@@ -193,6 +202,13 @@ class Gateway:
         """Where the page is served."""
         return self.web.address
 
+    async def _welcome(self, flow: Flow, request: web.Request) -> None:
+        """The handshake of a WebSocket may bring a token, in its own header or in a cookie."""
+        cookies = [issuer.cookie for issuer in self.sites.current.tokens if issuer.cookie]
+        token = token_of(request, cookies)
+        if token is not None:
+            await self.manager.sign_in.welcome(flow, token)
+
     def _on_event(self, event: StackEvent) -> None:
         self.manager.on_event(event)
 
@@ -221,6 +237,7 @@ class Gateway:
         try:
             self.audit.write(notices.gateway_started(__version__, recovered=self.audit.recovered))
             self.audit.write(notices.policy_loaded([site.policies.decide(name) for name in site.trunks]))
+            self.key_rings.start()
             await self.pool.start()
             await self.endpoint.start(site.listeners)
             await self.web.start()
@@ -266,6 +283,7 @@ class Gateway:
         self.manager.sign_in.report(stopping=True)
         await self.endpoint.stop()  # before the web server, which would wait for its WebSockets
         await self.web.stop()
+        await self.key_rings.stop()
         await self.manager.location.stop()  # after the last connection, whose bindings go with it
         await self.pool.stop()
         await self._close_audit(reason)

@@ -19,6 +19,7 @@ from gateway.policy.book import UNROUTED, PolicyBook
 from gateway.routing.dialplan import Dialplan
 from gateway.routing.people import Person
 from gateway.sip.auth import Credentials
+from gateway.tokens.issuer import Issuer
 from gateway.trunks.model import ListenerTls, Trunk
 from gateway.trunks.target import TrunkTarget
 
@@ -124,6 +125,8 @@ class Site:
     shares: ConnectionShares
     listeners: Listeners
     audit: AuditPlace
+    tokens: tuple[Issuer, ...] = ()
+    """Who else may say who a user is."""
     registration: RegistrationRelay | None = None
     """Who registers browsers in our place; None: we do, by `users`."""
     admin_socket: Path | None = None

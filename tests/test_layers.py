@@ -62,6 +62,8 @@ OTHER_DOORS = {
     "gateway.config.document": "reads files",
     "gateway.config.inbound": "tells mistakes of files",
     "gateway.config.references": "asks for files",
+    "gateway.config.issuers": "reads key files",
+    "gateway.tokens.token": "PyJWT looks at the clock",
     "gateway.config.registrar": "tells mistakes of files",
     "gateway.config.yaml": "reads files",
     "gateway.media.worker.port_leg": "has sockets",

@@ -29,6 +29,8 @@ class Counter(StrEnum):
     TLS_HANDSHAKE_FAILED = "tls_handshake_failed"
     WEBSOCKET_REFUSED = "websocket_refused"
     WEBSOCKET_DEAD = "websocket_dead"
+    TOKENS_REFUSED = "tokens_refused"
+    ISSUER_KEYS_FAILED = "issuer_keys_failed"
     WEBSOCKET_NOT_SIGNED_IN = "websocket_not_signed_in"
     WEBSOCKET_EVICTED = "websocket_evicted"
     CONNECTION_EVICTED = "connection_evicted"

@@ -34,6 +34,7 @@ from gateway.call.run.probes import TrunkProbes
 from gateway.call.run.services import Services
 from gateway.call.sign_in import Answer, SignIn
 from gateway.call.trunk_identity import TrunkIdentity
+from gateway.location.registrar import Terms
 from gateway.location.service import Location
 from gateway.location.store import MemoryStore
 from gateway.sip.auth import DigestServer
@@ -55,6 +56,7 @@ from gateway.sip.reason import read_reasons
 from gateway.sip.reliable import OPTION as RELIABLE
 from gateway.sip.replaces import OPTION as REPLACES
 from gateway.sip.session_timer import OPTION
+from gateway.tokens.door import TokenDoor, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ KEY_LENGTH = 32
 class CallManager:
     """Owns the index of calls, the location service and the digest server."""
 
-    def __init__(self, services: Services, digest: DigestServer) -> None:
+    def __init__(self, services: Services, digest: DigestServer, tokens: TokenDoor | None = None) -> None:
         self._services = services
         self.bindings = MemoryStore(lambda: services.clock())
         self.location = Location(
@@ -86,7 +88,7 @@ class CallManager:
             tokens=services.tokens,
             counters=services.counters,
         )
-        self.sign_in = SignIn(services, digest, self.location.identities)
+        self.sign_in = SignIn(services, digest, self.location.identities, tokens)
         proofs = DigestServer(services.sites.current.realm, Secret(services.new_key(KEY_LENGTH)), services.tokens)
         self._trunk_identity = TrunkIdentity(services, proofs, self.sign_in)
         self.index = CallIndex(services.agent)
@@ -266,7 +268,9 @@ class CallManager:
             self._from_registered(self.registrations, event)
             return
         found = self.sign_in.user_of(event)
-        if isinstance(found, Answer):
+        if isinstance(found, Waiting):
+            found.task.add_done_callback(lambda _read: self.on_event(event))
+        elif isinstance(found, Answer):
             self._answer(event, found.status, found.headers)
         else:
             self._serve(event, found)
@@ -304,7 +308,8 @@ class CallManager:
             told = ", ".join([*supported, OPTION, REPLACES])
             self._answer(event, 200, (("Allow", ALLOW), ("Accept", demands.ACCEPT), ("Supported", told)))
         else:
-            self.location.register(event.request, event.flow, user, partial(self._respond, event))
+            terms = Terms(seconds=self.sign_in.seconds_left(event.flow))
+            self.location.register(event.request, event.flow, user, partial(self._respond, event), terms)
 
     def _begin(self, event: RequestReceived, user: str) -> None:
         """A call begins, or goes on at another place (RFC 3891)."""

@@ -1,7 +1,8 @@
-"""Who a browser is: digest, with delays for those who guess (RFC 3261 22)."""
+"""Who a browser is: by digest, with delays for those who guess (RFC 3261 22), or by a signed token (RFC 8898)."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections import Counter as Tally
@@ -10,13 +11,17 @@ from dataclasses import dataclass
 from gateway.audit import notices
 from gateway.base.buckets import Buckets, Rate
 from gateway.base.counters import Counter
+from gateway.base.values import Secret
 from gateway.call.failures import Failure, FailureReport
 from gateway.call.guesses import Guesses
 from gateway.call.run.services import Services
-from gateway.location.identities import Identities
+from gateway.location.identities import FOREVER, Identities
 from gateway.sip.auth import AuthOutcome, DigestServer
+from gateway.sip.bearer import INVALID, bearer_of, challenge
 from gateway.sip.events import RequestReceived
 from gateway.sip.flow import Flow
+from gateway.tokens.door import Admitted, Refused, TokenDoor, Waiting
+from gateway.tokens.token import Fault
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +31,10 @@ told by a number after that."""
 MAX_USERS = 4096
 """Users counted apart at one time."""
 
+HANDSHAKE = "GET"
+"""Method of a sign-in with the handshake of the WebSocket, as records name it."""
+KEYS_RETRY = "30"
+"""Seconds until an issuer that did not give its keys is asked again."""
 TOO_SOON = "too many failures"
 """Reason of credentials that were not looked at."""
 
@@ -38,22 +47,51 @@ class Answer:
     headers: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Somebody tries to sign in."""
+
+    flow: Flow
+    method: str
+
+    @classmethod
+    def of(cls, event: RequestReceived) -> Attempt:
+        """By a request."""
+        return cls(event.flow, event.request.method)
+
+
 class SignIn:
     """Checks credentials, and keeps count of those that were wrong."""
 
-    def __init__(self, services: Services, digest: DigestServer, identities: Identities) -> None:
+    def __init__(
+        self, services: Services, digest: DigestServer, identities: Identities, tokens: TokenDoor | None = None
+    ) -> None:
         self._services, self._digest, self._identities = services, digest, identities
+        self._tokens = tokens
         self._guesses = Guesses()
         self._report = FailureReport()
         self._recorded = Buckets(RECORDED, MAX_USERS)
         self._unrecorded: Tally[str] = Tally()
         """Sign-ins by user that were too many for a record each; told with the next one that has one."""
 
-    def user_of(self, event: RequestReceived) -> str | Answer:
-        """The user of the flow, or what to answer: a challenge (401), or to come back later (503)."""
+    def user_of(self, event: RequestReceived) -> str | Answer | Waiting:
+        """The user of the flow, or what to answer: a challenge (401), or to come back later (503).
+
+        `Waiting`: the key of its token is being asked for, and the request is to be looked at again then.
+        """
+        token = bearer_of(event.request) if self._tokens is not None else None
+        if token is not None:
+            return self._by_token(Attempt.of(event), token)
         known = self._identities.user_of(event.flow)
-        if known is not None:
+        if known is not None and self.seconds_left(event.flow) > 0:
             return known
+        return self._by_digest(event)
+
+    def seconds_left(self, flow: Flow) -> float:
+        """How long what its user proved herself with still counts."""
+        return self._identities.until(flow) - self._services.clock()
+
+    def _by_digest(self, event: RequestReceived) -> str | Answer:
         now, host = self._services.clock(), event.flow.remote.host
         outcome = self._digest.verify(
             event.request,
@@ -63,13 +101,44 @@ class SignIn:
             may_try=lambda user: self._guesses.wait(host, user, now) <= 0,
         )
         if outcome.user is not None:
-            return self._signed_in(event, outcome.user)
+            return self._signed_in(Attempt.of(event), outcome.user)
         if outcome.refused:
             return self._too_soon(event, outcome, now)
         if outcome.claimed and not outcome.stale:
             self._guesses.failed(host, outcome.claimed, now)
-            self._failed(event, outcome, now)
-        return self._challenge(event, now, stale=outcome.stale)
+            self._failed(Attempt.of(event), outcome)
+        return self._challenge(event.flow, stale=outcome.stale)
+
+    # --- tokens
+
+    async def welcome(self, flow: Flow, token: Secret[str]) -> None:
+        """A token came with the handshake of a connection: if it is good, nothing is challenged until it expires.
+
+        If not, the connection is one of a stranger, who may sign in by SIP.
+        """
+        attempt = Attempt(flow, HANDSHAKE)
+        found = self._by_token(attempt, token)
+        if isinstance(found, Waiting):
+            await asyncio.wait((found.task,))
+            self._by_token(attempt, token)
+
+    def _by_token(self, attempt: Attempt, token: Secret[str]) -> str | Answer | Waiting:
+        found = self._look(attempt.flow, token)
+        if isinstance(found, Waiting):
+            return found
+        if isinstance(found, Admitted):
+            return self._signed_in(attempt, found.user, self._services.clock() + found.seconds)
+        self._services.counters.add(Counter.TOKENS_REFUSED)
+        self._failed(attempt, AuthOutcome(None, False, found.fault.value, found.claimed))
+        if found.may_come_again:
+            return Answer(503, (("Retry-After", KEYS_RETRY),))
+        return self._challenge(attempt.flow, error=INVALID)
+
+    def _look(self, flow: Flow, token: Secret[str]) -> Admitted | Refused | Waiting:
+        """A token that anybody in between may have read proves nothing (RFC 8898 5)."""
+        if self._tokens is None or not (flow.is_secure or flow.remote.is_loopback):
+            return Refused(Fault.TRANSPORT)
+        return self._tokens.look(token, self._services.sites.current.users)
 
     # --- what somebody else has looked at: a registrar that authenticates in our place
 
@@ -81,11 +150,11 @@ class SignIn:
         """Credentials were looked at and were wrong."""
         now = self._services.clock()
         self._guesses.failed(event.flow.remote.host, claimed, now)
-        self._failed(event, AuthOutcome(None, False, reason, claimed), now)
+        self._failed(Attempt.of(event), AuthOutcome(None, False, reason, claimed))
 
     def delayed(self, event: RequestReceived, claimed: str) -> None:
         """Credentials came too soon after others, and were not looked at."""
-        self._failed(event, AuthOutcome(None, False, TOO_SOON, claimed, refused=True), self._services.clock())
+        self._failed(Attempt.of(event), AuthOutcome(None, False, TOO_SOON, claimed, refused=True))
 
     def unproved(self, event: RequestReceived, reason: str) -> None:
         """Somebody asks for something without the proof that is needed, and has claimed no name."""
@@ -100,9 +169,7 @@ class SignIn:
         Args:
             claimed: the name in the credentials, where that is another one.
         """
-        self._guesses.proved(event.flow.remote.host, claimed or user)
-        log.info("user=%s signed in flow=%d", user, event.flow.id)
-        self._record(event, user)
+        self._proved(Attempt.of(event), user, claimed or user)
 
     # --- records
 
@@ -112,46 +179,58 @@ class SignIn:
         for summary in self._report.rest(now) if stopping else self._report.due(now):
             self._services.audit.write(summary)
 
-    def _signed_in(self, event: RequestReceived, user: str) -> str | Answer:
-        flow = event.flow
-        if not self._identities.authenticate(flow, user):
-            return self._challenge(event, self._services.clock())
+    def _signed_in(self, attempt: Attempt, user: str, until: float = FOREVER) -> str | Answer:
+        flow = attempt.flow
+        again = self._identities.user_of(flow) == user
+        if not self._identities.authenticate(flow, user, until):
+            return self._challenge(flow)
         if not self._services.sip.signed_in(flow, user):
             self._identities.forget(flow)
             return Answer(503, (("Retry-After", "60"),))
-        self.proved(event, user)
+        if not again:
+            self._proved(attempt, user, user)
         return user
 
-    def _record(self, event: RequestReceived, user: str) -> None:
+    def _proved(self, attempt: Attempt, user: str, claimed: str) -> None:
+        self._guesses.proved(attempt.flow.remote.host, claimed)
+        log.info("user=%s signed in flow=%d", user, attempt.flow.id)
+        self._record(attempt, user)
+
+    def _record(self, attempt: Attempt, user: str) -> None:
         """auth.ok, once for each connection: what follows over it is this user's without being proved again."""
         if not self._recorded.take(user, self._services.clock()):
             self._unrecorded[user] += 1
             return
-        flow = event.flow
+        flow = attempt.flow
         self._services.audit.write(
             notices.auth_ok(
                 user=user,
                 source=flow.remote,
                 transport=flow.transport,
-                method=event.request.method,
+                method=attempt.method,
                 unrecorded=self._unrecorded.pop(user, 0),
             )
         )
 
-    def _challenge(self, event: RequestReceived, now: float, *, stale: bool = False) -> Answer:
-        challenges = self._digest.challenges(event.flow.id, now, stale=stale)
-        return Answer(401, tuple(("WWW-Authenticate", challenge) for challenge in challenges))
+    def _challenge(self, flow: Flow, *, stale: bool = False, error: str = "") -> Answer:
+        """Tokens first and MD5 last: libraries keep the last challenge they read. No digest where nobody has one."""
+        site = self._services.sites.current
+        issuers = self._tokens.issuers if self._tokens is not None else ()
+        challenges = [challenge(site.realm, issuer.authorization_server, error) for issuer in issuers]
+        if site.users or not challenges:
+            challenges += self._digest.challenges(flow.id, self._services.clock(), stale=stale)
+        return Answer(401, tuple(("WWW-Authenticate", value) for value in challenges))
 
     def _too_soon(self, event: RequestReceived, outcome: AuthOutcome, now: float) -> Answer:
         """Not a challenge: a browser would take that for a wrong password, and ask its user for another one."""
         wait = self._guesses.wait(event.flow.remote.host, outcome.claimed, now)
-        self._failed(event, outcome, now)
+        self._failed(Attempt.of(event), outcome)
         return Answer(503, (("Retry-After", str(max(1, math.ceil(wait)))),))
 
-    def _failed(self, event: RequestReceived, outcome: AuthOutcome, now: float) -> None:
+    def _failed(self, attempt: Attempt, outcome: AuthOutcome) -> None:
         self._services.counters.add(Counter.AUTH_DELAYED if outcome.refused else Counter.AUTH_FAILED)
-        flow = event.flow
-        failure = Failure(flow.remote, flow.transport, outcome.claimed, outcome.reason, event.request.method)
-        told = self._report.note(failure, now)
+        flow = attempt.flow
+        failure = Failure(flow.remote, flow.transport, outcome.claimed, outcome.reason, attempt.method)
+        told = self._report.note(failure, self._services.clock())
         if told is not None:
             self._services.audit.write(told)

@@ -24,6 +24,7 @@ from gateway.routing.permissions import NumberClass, PermissionRule, Permissions
 from gateway.sip.auth import Credentials, compute_ha1
 from gateway.sip.digest_client import Login
 from gateway.site import CallLimits, ConnectionShares, Listeners, RegistrationRelay, SipListener, Site, WebListener
+from gateway.tokens.issuer import Issuer
 from gateway.trunks.identity import TrunkIdentity
 from gateway.trunks.model import Inbound, ListenerTls, Network, Trunk, TrunkTls
 from gateway.trunks.registration import RegistrationPlan
@@ -33,7 +34,8 @@ from gateway.trunks.target import TargetChoice, TrunkTarget
 def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan: schema.DialplanFile) -> Site:
     """The site of three files without mistakes."""
     known = users.users if config.registration is None else None  # the PBX knows them, and we do not
-    media, plan = compile_media(config.media), compile_dialplan(dialplan, known, number_formats(config))
+    media = compile_media(config.media)
+    plan = compile_dialplan(dialplan, known, number_formats(config), others=has_others(config))
     return Site(
         realm=config.realm,
         trunks=MappingProxyType(
@@ -51,6 +53,7 @@ def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan
         audit=compile_audit(config.audit),
         registration=compile_registration(config) if config.registration is not None else None,
         admin_socket=config.admin.socket,
+        tokens=tuple(compile_issuer(issuer) for issuer in config.tokens),
     )
 
 
@@ -144,6 +147,8 @@ def compile_dialplan(
     plan: schema.DialplanFile,
     users: Iterable[str] | None = None,
     formats: Mapping[str, NumberFormat] = MappingProxyType({}),
+    *,
+    others: bool = False,
 ) -> Dialplan:
     """The rules of a dialplan file, and the users who are reached by name where they are known."""
     home = Home(plan.country or "", plan.trunk_prefix, plan.international_prefix, plan.national_digits)
@@ -153,6 +158,7 @@ def compile_dialplan(
         emergency=plan.emergency,
         emergency_trunks=plan.emergency_trunks,
         users=frozenset(users) if users is not None else None,
+        others=others,
         home=home,
         formats=MappingProxyType(dict(formats)),
         groups=MappingProxyType({name: _group(name, group) for name, group in plan.groups.items()}),
@@ -216,6 +222,33 @@ def compile_listener_tls(tls: schema.ListenTls) -> ListenerTls:
 def compile_limits(limits: schema.Limits) -> CallLimits:
     """The caps of calls."""
     return CallLimits(limits.calls, limits.ring_seconds, limits.silence_seconds, limits.reconnect_seconds)
+
+
+def has_others(config: schema.GatewayConfig) -> bool:
+    """Whether there may be users besides those of the users file."""
+    return any(issuer.users == "any" for issuer in config.tokens)
+
+
+def compile_issuer(issuer: schema.TokenIssuer) -> Issuer:
+    """Who may say who a user is.
+
+    Raises:
+        ValueError: it has no keys.
+    """
+    keys = issuer.keys_file if issuer.keys_file is not None else issuer.keys_url
+    if keys is None:
+        raise ValueError("an issuer without keys")
+    return Issuer(
+        name=issuer.issuer,
+        audience=issuer.audience,
+        keys=keys,
+        authorization_server=issuer.authorization_server or issuer.issuer,
+        claim=issuer.user_claim,
+        anyone=issuer.users == "any",
+        leeway=issuer.leeway_seconds,
+        cookie=issuer.cookie or "",
+        ca=issuer.keys_ca,
+    )
 
 
 def compile_registration(config: schema.GatewayConfig) -> RegistrationRelay:

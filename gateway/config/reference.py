@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.base.values import Secret
 from gateway.config.scalars import (
+    CookieName,
     CountryCode,
     Dialled,
     DialPrefix,
@@ -19,6 +20,7 @@ from gateway.config.scalars import (
     FilePath,
     HeaderName,
     Host,
+    HttpsUrl,
     IdentityUser,
     IpAddress,
     IpList,
@@ -69,6 +71,8 @@ SCALARS: dict[Any, str] = {
     HeaderName: "header name",
     Host: "domain name",
     IdentityUser: "number or name",
+    CookieName: "name of a cookie",
+    HttpsUrl: "https URL",
     IpAddress: "IP address",
     IpList: "IP address or list of them",
     Name: "name",

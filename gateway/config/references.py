@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 from gateway.base.errors import ConfigError, SipError
 from gateway.base.profiles import Profile
 from gateway.config.certificates import Finding, KeyPair, certifies, check_ca, check_pair
-from gateway.config.compile import compile_dialplan, compile_targets, number_formats
+from gateway.config.compile import compile_dialplan, compile_targets, has_others, number_formats
 from gateway.config.dialplan_references import check_dialplan
 from gateway.config.document import Document
 from gateway.config.inbound import certificates_differ, check_inbound, told_apart_by_proof
+from gateway.config.issuers import check_issuers
 from gateway.config.registrar import check_registrar, warn_of_registrar
 from gateway.config.schema import DialplanFile, GatewayConfig, ListenTls, Trunk, UsersFile, Web
 from gateway.config.yaml import Location
@@ -51,6 +52,7 @@ def check_references(
         *_check_listeners(gateway),
         *_check_media_ports(gateway),
         *check_registrar(gateway, dialplan),
+        *check_issuers(gateway),
     ]
     warnings = [*_open_networks(gateway), *_foreign_origins(gateway), *warn_of_registrar(gateway)]
     warnings += _unproved_contacts(gateway)
@@ -62,7 +64,7 @@ def check_references(
         warnings += [*_unrouted_emergencies(dialplan), *_silent_inbound(gateway, dialplan)]
         warnings += _weaker_alternatives(gateway, dialplan)
     if users is not None and dialplan is not None and gateway.model.users is not None:
-        errors += _check_rule_users(gateway, users, dialplan)
+        errors += [] if has_others(gateway.model) else _check_rule_users(gateway, users, dialplan)
         errors += _check_user_numbers(users, compile_dialplan(dialplan.model).home)
     for location, finding in _findings(gateway.model, now):
         where = (*location, finding.key)

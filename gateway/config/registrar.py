@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.base.errors import ConfigError
-from gateway.config.compile import compile_targets, registrar_reaches
+from gateway.config.compile import compile_targets, has_others, registrar_reaches
 from gateway.config.document import Document
 from gateway.config.schema import DialplanFile, GatewayConfig, Trunk
 
@@ -14,7 +14,7 @@ def check_registrar(gateway: Document[GatewayConfig], dialplan: Document[Dialpla
     """Every mistake in it, and in what it asks of trunk, listeners and dialplan."""
     config = gateway.model
     if config.registration is None:
-        if config.users is None:
+        if config.users is None and not has_others(config):
             remedy = "name the users file, or the PBX that knows them: registration: {relay: TRUNK}"
             yield gateway.error(("users",), "nobody is a user of this gateway", remedy)
         return

@@ -36,7 +36,11 @@ SHA256_DIGITS = 64
 MAX_PINS = 16
 """Pins of one trunk: of the pair in use, of the next one, of each node of a carrier that has several."""
 
+MAX_URL = 1024
+MAX_COOKIE_NAME = 64
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+COOKIE_CHARACTERS = NAME_CHARACTERS | frozenset("!#$%&'*+^`|~")
+"""RFC 6265 4.1.1: a token."""
 DIALLED_CHARACTERS = NAME_CHARACTERS | frozenset("+*#")
 MAX_PREFIX = 6
 """Digits of a prefix or country code: the longest there are have five."""
@@ -167,6 +171,26 @@ def _origin(value: str) -> str:
     return value.lower()
 
 
+def _https_url(value: str) -> str:
+    """Where something is fetched: exactly this, over TLS."""
+    expected = "expected an https URL, for example https://login.example.com/keys"
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(expected) from None
+    plain = value.isascii() and value.isprintable() and not set(' "<>\\^`{|}#') & set(value)
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or not plain or len(value) > MAX_URL:
+        raise ValueError(expected)
+    return value
+
+
+def _cookie_name(value: str) -> str:
+    if not COOKIE_CHARACTERS.issuperset(value) or not 0 < len(value) <= MAX_COOKIE_NAME:
+        raise ValueError("expected the name of a cookie, for example __Host-session")
+    return value
+
+
 def _dialled(value: str) -> str:
     Pattern.parse(value)
     return value
@@ -247,6 +271,8 @@ PinList = Annotated[
     tuple[Annotated[str, AfterValidator(_sha256)], ...], BeforeValidator(_as_list), Field(max_length=MAX_PINS)
 ]
 Origin = Annotated[str, AfterValidator(_origin)]
+HttpsUrl = Annotated[str, AfterValidator(_https_url)]
+CookieName = Annotated[str, AfterValidator(_cookie_name)]
 Dialled = Annotated[str, AfterValidator(_dialled)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 DialPrefix = Annotated[str, AfterValidator(_dial_prefix)]

@@ -1,8 +1,11 @@
-"""Which user each connection proved to be: by digest, once, and never by what From says. PURE."""
+"""Which user each connection proved to be, and until when: once for a password, anew for each token. PURE."""
 
 from __future__ import annotations
 
 from gateway.sip.flow import Flow
+
+FOREVER = float("inf")
+"""A password that was proved once counts as long as its connection."""
 
 
 class Identities:
@@ -10,6 +13,8 @@ class Identities:
 
     def __init__(self) -> None:
         self._users: dict[int, str] = {}
+        self._until: dict[int, float] = {}
+        """When what proved it runs out."""
 
     def __len__(self) -> int:
         """Flows that proved to be somebody."""
@@ -28,10 +33,23 @@ class Identities:
         """The user this flow proved to be; None when it has not, or is gone."""
         return self._users.get(flow.id)
 
-    def authenticate(self, flow: Flow, user: str) -> bool:
-        """Tie a proven user to a flow; False when the flow already belongs to somebody else."""
-        return self._users.setdefault(flow.id, user) == user
+    def authenticate(self, flow: Flow, user: str, until: float = FOREVER) -> bool:
+        """Tie a proven user to a flow; False when the flow already belongs to somebody else.
+
+        Args:
+            until: when it has to be proved again. The flow stays that user's: nobody else can have it.
+        """
+        before = self.until(flow) if flow.id in self._users else float("-inf")
+        if self._users.setdefault(flow.id, user) != user:
+            return False
+        self._until[flow.id] = max(before, until)  # what was proved for longer stays proved
+        return True
+
+    def until(self, flow: Flow) -> float:
+        """When the proof of a flow runs out."""
+        return self._until.get(flow.id, FOREVER)
 
     def forget(self, flow: Flow) -> str | None:
         """Forget a flow, and give back who it was."""
+        self._until.pop(flow.id, None)
         return self._users.pop(flow.id, None)

@@ -39,7 +39,24 @@ class Change:
         return tuple(kept.values())
 
 
-def read(request: Request, user: str, flow: Flow, node: str, bindings: Sequence[Binding]) -> Change | Response:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a user may have of the registrar."""
+
+    seconds: float = MAX_EXPIRES
+    """How long a binding may last: no longer than what its user proved herself with."""
+    places: int = MAX_BINDINGS
+    """Bindings at a time."""
+    displaces: bool = True
+    """One too many takes the place of the oldest; else it is refused."""
+
+
+TOO_MANY = ("Warning", '399 gw "This user has as many registrations as one user may have at once"')
+
+
+def read(
+    request: Request, user: str, flow: Flow, node: str, bindings: Sequence[Binding], terms: Terms = Terms()
+) -> Change | Response:
     """What a REGISTER of an authenticated user changes, or the answer that refuses it.
 
     The request counts as a whole or not at all (RFC 3261 10.3 step 7).
@@ -60,8 +77,12 @@ def read(request: Request, user: str, flow: Flow, node: str, bindings: Sequence[
     for one in contacts:
         _require_newer(request, before.get(one.uri))
     removed = tuple(before[one.uri] for one in contacts if not one.expires and one.uri in before)
-    bound = tuple(_bind(request, flow, node, one) for one in contacts if one.expires)
-    return Change(bound, removed, _displaced([b for b in bindings if b not in removed], bound))
+    bound = tuple(_bind(request, flow, node, one, terms) for one in contacts if one.expires)
+    others = [b for b in bindings if b not in removed]
+    older = [b for b in others if any(new.replaces(b) for new in bound)]
+    if not terms.displaces and bound and len(others) - len(older) + len(bound) > terms.places:
+        return create_response(request, 403, headers=(TOO_MANY,))
+    return Change(bound, removed, _displaced(others, bound, terms.places))
 
 
 def decided(bindings: Sequence[Binding], bound: Sequence[Binding], unbound: Sequence[str]) -> Change:
@@ -86,15 +107,17 @@ def _require_newer(request: Request, binding: Binding | None) -> None:
         raise SipError("REGISTER out of order", 500)
 
 
-def _bind(request: Request, flow: Flow, node: str, one: Wanted) -> Binding:
-    granted = min(one.expires, MAX_EXPIRES)
+def _bind(request: Request, flow: Flow, node: str, one: Wanted, terms: Terms) -> Binding:
+    granted = max(1, int(min(one.expires, MAX_EXPIRES, terms.seconds)))
     agent = (request.headers.get("User-Agent") or "")[:MAX_USER_AGENT]
     return Binding(node, flow, one.contact, one.text, request.call_id, request.cseq.number, granted, agent)
 
 
-def _displaced(bindings: Sequence[Binding], bound: Sequence[Binding]) -> tuple[Binding, ...]:
+def _displaced(
+    bindings: Sequence[Binding], bound: Sequence[Binding], places: int = MAX_BINDINGS
+) -> tuple[Binding, ...]:
     """What gives way: older states of what is bound now, and then, of what is too much, what came first."""
     older = [old for old in bindings if any(new.replaces(old) for new in bound)]
     kept = [old for old in bindings if old not in older]
-    too_many = max(0, len(kept) + len(bound) - MAX_BINDINGS)
+    too_many = max(0, len(kept) + len(bound) - places)
     return (*older, *kept[:too_many])

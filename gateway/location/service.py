@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 NODE_LENGTH = 12
 """Characters of the name of this process, a new one at each start: numbers of flows begin at 1 again."""
+ANY_TERMS = registrar.Terms()
+"""Those of a user of whom nothing else is said."""
 RETRY_SECONDS = 5
 """When a page may try again that could not be bound."""
 
@@ -96,13 +98,22 @@ class Location:
         """
         return targets(b for b in bindings if b.node == self.node and self.identities.user_of(b.flow) == user)
 
-    def register(self, request: Request, flow: Flow, user: str, answer: Callable[[Response], None]) -> None:
+    def register(
+        self,
+        request: Request,
+        flow: Flow,
+        user: str,
+        answer: Callable[[Response], None],
+        terms: registrar.Terms = ANY_TERMS,
+    ) -> None:
         """Take a REGISTER of an authenticated user: bind, refresh, query or unbind.
 
         Args:
             answer: told the response, once.
+            terms: what that user may have.
         """
-        self._start(self._register(request, flow, user, answer), lambda: answer(create_response(request, 500)))
+        job = self._register(request, flow, user, answer, terms)
+        self._start(job, lambda: answer(create_response(request, 500)))
 
     async def bind(
         self, user: str, flow: Flow, bound: Sequence[Binding], unbound: Sequence[str], *, all_gone: bool = False
@@ -150,10 +161,12 @@ class Location:
 
     # --- one user's changes, one after the other
 
-    async def _register(self, request: Request, flow: Flow, user: str, answer: Callable[[Response], None]) -> None:
+    async def _register(
+        self, request: Request, flow: Flow, user: str, answer: Callable[[Response], None], terms: registrar.Terms
+    ) -> None:
         try:
             async with self._turns.take(user):
-                response, bindings = await self._registered(request, flow, user)
+                response, bindings = await self._registered(request, flow, user, terms)
                 answer(response)
                 self._announcer.tell(user, bindings)
         except SipError as error:
@@ -162,11 +175,13 @@ class Location:
             log.warning("user=%s cannot be bound: %s", user, error)
             answer(create_response(request, 503, headers=(("Retry-After", str(RETRY_SECONDS)),)))
 
-    async def _registered(self, request: Request, flow: Flow, user: str) -> tuple[Response, tuple[Binding, ...]]:
+    async def _registered(
+        self, request: Request, flow: Flow, user: str, terms: registrar.Terms
+    ) -> tuple[Response, tuple[Binding, ...]]:
         """The answer, and what is bound then."""
         known = await self._asking.ask(self._store.lookup(user))
         living = tuple(binding for binding in known if not self._is_dead(binding))
-        change = registrar.read(request, user, flow, self.node, living)
+        change = registrar.read(request, user, flow, self.node, living, terms)
         if isinstance(change, Response):
             return change, living
         bindings = change.applied(living)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
@@ -42,6 +43,8 @@ CLOSE_LIMIT = 1.0
 """Seconds a browser has to answer our close frame."""
 
 log = logging.getLogger(__name__)
+
+Welcome = Callable[[Flow, web.Request], Awaitable[None]]
 
 
 class WebSocketChannel:
@@ -169,6 +172,8 @@ class SipWebSocket:
         self._ping_interval, self._pong_deadline = ping_interval, pong_deadline
         self._limits = limits or StreamLimits()
         self.shares = Shares(connections or ConnectionShares(), counters, endpoint.now)
+        self.welcome: Welcome | None = None
+        """Told of each handshake before anything is read, where one may prove who the user is."""
         self._strangers = Bucket(ALL_STRANGERS)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -191,7 +196,7 @@ class SipWebSocket:
         place = self.shares.enter(remote.host, lambda: abort(transport))
         try:
             await socket.prepare(request)
-            await self._serve(socket, transport, remote, place)
+            await self._serve(socket, transport, place, request)
         finally:
             self.shares.leave(place)
         return socket
@@ -211,9 +216,9 @@ class SipWebSocket:
         return len(origins) == 1 and origins[0] in self._settings.origins
 
     async def _serve(
-        self, socket: web.WebSocketResponse, transport: asyncio.Transport, remote: HostPort, place: Place
+        self, socket: web.WebSocketResponse, transport: asyncio.Transport, place: Place, request: web.Request
     ) -> None:
-        flow = self._make_flow(transport, remote)
+        flow = self._make_flow(transport, _address(transport, "peername"))
         channel = WebSocketChannel(flow, socket, transport, place, self.shares, self._limits, self._endpoint.now())
         place.give_way = partial(channel.turn_away, Counter.WEBSOCKET_EVICTED, "others wait, and it is not signed in")
         self._watch(transport, channel.meter)
@@ -221,6 +226,8 @@ class SipWebSocket:
         try:
             self._endpoint.channel_opened(channel)
             log.debug("flow=%s state=open", channel.flow)
+            if self.welcome is not None:
+                await self.welcome(flow, request)
             await self._read(channel, socket)
         finally:
             channel.close()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.groups import Group
-from gateway.routing.numbers import is_dialable
+from gateway.routing.numbers import is_dialable, is_number
 from gateway.routing.patterns import Pattern
 from gateway.routing.permissions import Permissions
 from gateway.routing.trace import Note, Step, ignore
@@ -168,6 +168,8 @@ class Dialplan:
     """Trunks tried for an emergency number, in order."""
     users: frozenset[str] | None = field(default=None, repr=False)
     """Names of the browser users, as they sign in: upper and lower case differ. None: the plan was read by itself."""
+    others: bool = False
+    """There may be users besides: issuers of tokens name them. So any name may be one; numbers still need a rule."""
     home: Home = field(default=Home())
     """How numbers are dialled here."""
     formats: Mapping[str, NumberFormat] = field(default_factory=lambda: MappingProxyType({}))
@@ -274,7 +276,9 @@ class Dialplan:
 
     def _to_user(self, rule_id: str, name: str) -> OutboundRoute | None:
         """The way to a user of ours; nobody else is looked for."""
-        known = name in self.users if self.users is not None else rule_id != BY_NAME
+        by_name = rule_id == BY_NAME
+        known = name in self.users if self.users is not None else not by_name
+        known = known or (self.others and not (by_name and is_number(name)))
         return OutboundRoute(rule_id, "", name, False) if known else None
 
     def route_inbound(self, trunk: str, dialled: str, note: Note = ignore) -> InboundRoute | None:

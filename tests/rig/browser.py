@@ -31,6 +31,8 @@ class ScriptedBrowser:
         self.instance = instance
         """What `+sip.instance` says; "" for a library that gives none."""
         self.contact = f"<sip:{name or user}@{VIA_HOST};transport=ws>"
+        self.token = ""
+        """Sent with each REGISTER in place of a password."""
         self.incoming: asyncio.Queue[BrowserCall] = asyncio.Queue()
         self.calls: dict[str, BrowserCall] = {}
         self.authorizations: list[str] = []
@@ -62,8 +64,10 @@ class ScriptedBrowser:
         aor = f"sip:{self.user}@{REALM}"
         device = f';reg-id=1;+sip.instance="<urn:uuid:{self.instance}>"' if self.instance else ""
         common = [("Contact", self.contact + device), ("Expires", "600")]
+        if self.token:
+            common.append(("Authorization", f"Bearer {self.token}"))
         response = await self.exchange("REGISTER", f"sip:{REALM}", call_id, 1, f"<{aor}>;tag={tag}", f"<{aor}>", common)
-        if response.status != 401:
+        if response.status != 401 or self.token or not self.password:
             return response
         challenges = response.headers.get_all("WWW-Authenticate")
         challenge = next((c for c in challenges if "MD5" in c), challenges[-1])

@@ -23,7 +23,7 @@ from gateway.config.schema.trunk import (
     TrunkTarget,
     TrunkTls,
 )
-from gateway.config.schema.users import User, UsersFile
+from gateway.config.schema.users import TokenIssuer, User, UsersFile
 
 __all__ = [
     "Admin",
@@ -46,6 +46,7 @@ __all__ = [
     "PublicAddress",
     "Registration",
     "SipListener",
+    "TokenIssuer",
     "Trunk",
     "TrunkAddresses",
     "TrunkAuth",

@@ -12,6 +12,7 @@ from gateway.config.schema.listen import Endpoint, Listen
 from gateway.config.schema.media import Media
 from gateway.config.schema.registration import Registration
 from gateway.config.schema.trunk import Trunk
+from gateway.config.schema.users import TokenIssuer
 
 MAX_NAMESERVERS = 4
 """Nameservers that are asked one after the other: each of them must get its part of the time a question has."""
@@ -35,7 +36,10 @@ class GatewayConfig(Model):
     media: Media
     """Addresses and ports of the media relay."""
     users: FilePath | None = None
-    """The users file, written by `sip-gateway users add`. Needed unless `registration` says who the users are."""
+    """The users file, written by `sip-gateway users add`. Needed unless `registration` or `tokens` say who the users
+    are."""
+    tokens: tuple[TokenIssuer, ...] = ()
+    """Issuers whose signed tokens are as good as a password."""
     registration: Registration | None = None
     """Who authenticates the browsers in place of this gateway. Default: `users`."""
     trunks: dict[Name, Trunk] = Field(default_factory=dict)

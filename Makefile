@@ -78,6 +78,7 @@ release: ## Wheel, source archive and bill of materials in dist/; known faults l
 sipjs: ## The bundle of the tests' SIP.js page (tests/interop/sipjs/dist), which is committed
 	@.ci/need node:nodejs npm:npm
 	cd tests/interop/sipjs && npm ci --no-audit --no-fund && npm run build
+	cd tests/interop/jssip && npm ci --no-audit --no-fund && npm run build
 
 softphone: ## The softphone's bundle (gateway/web/softphone/dist), which is committed
 	@.ci/need node:nodejs npm:npm

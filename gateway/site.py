@@ -34,6 +34,12 @@ class CallLimits:
 
     calls: int = 1000
     """Calls at the same time."""
+    calls_per_user: int = 8
+    """Of these, calls one user has dialled."""
+    registrations_per_user: int = 10
+    """Contacts of one user at the same time."""
+    registrations_displace: bool = True
+    """One too many takes the place of the oldest; else it is refused."""
     ring_seconds: float = 180.0
     """How long a call may ring."""
     silence_seconds: float = 1800.0

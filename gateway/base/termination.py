@@ -131,6 +131,7 @@ class Termination(Enum):
     PRACK_MISSING = ("prack-missing", Party.CALLER, 504, 0, "A provisional answer was never acknowledged")
     AUDIT_UNAVAILABLE = ("audit-unavailable", Party.GATEWAY, 503, 399, "The audit log cannot be written")
     USER_BUSY = ("user-busy", Party.CALLEE, 486, 0, "The user has too many calls already")
+    USER_LIMIT = ("user-limit", Party.CALLER, 486, 399, "This user has as many calls as one user may have at once")
     EMERGENCY_LIMIT = (
         "emergency-limit",
         Party.CALLER,

@@ -93,7 +93,8 @@ class Admission:
     ) -> None:
         self._registrar = registrar
         self._services, self._location, self._index, self._probes = services, location, index, probes
-        self._caps = CallCaps(services.sites.current.limits.calls)
+        limits = services.sites.current.limits
+        self._caps = CallCaps(limits.calls, per_user=limits.calls_per_user)
         self._attempts = Buckets(ATTEMPTS, MAX_DIALLING)
         self._hop_marks = HopMarks(Secret(services.new_key(HOP_KEY_LENGTH)), services.tokens)
 

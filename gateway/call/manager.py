@@ -21,7 +21,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import CALLER, Secret
 from gateway.call import demands
 from gateway.call.admission import Admission
-from gateway.call.legs.user_agent import ALLOW
+from gateway.call.legs.user_agent import ALLOW, allowed_outside
 from gateway.call.machine import events
 from gateway.call.machine.effects import SendAck
 from gateway.call.registration.relay import Registrations
@@ -291,7 +291,7 @@ class CallManager:
         """Look at a request in the order of RFC 3261 8.2: method, Request-URI, Require, body."""
         method = event.request.method
         if method not in ("INVITE", "OPTIONS") and not (user and method == "REGISTER"):
-            self._answer(event, 405, (("Allow", ALLOW),))
+            self._answer(event, 405, (("Allow", allowed_outside(is_user=bool(user))),))
             return
         _ = event.request.request_uri  # 416 or 400, when it is of no use
         understood = self._understood(event)
@@ -308,8 +308,15 @@ class CallManager:
             told = ", ".join([*supported, OPTION, REPLACES])
             self._answer(event, 200, (("Allow", ALLOW), ("Accept", demands.ACCEPT), ("Supported", told)))
         else:
-            terms = Terms(seconds=self.sign_in.seconds_left(event.flow))
-            self.location.register(event.request, event.flow, user, partial(self._respond, event), terms)
+            self.location.register(
+                event.request, event.flow, user, partial(self._respond, event), self._terms(event.flow)
+            )
+
+    def _terms(self, flow: Flow) -> Terms:
+        """What the user of a connection may have of the registrar."""
+        limits = self._services.sites.current.limits
+        left = self.sign_in.seconds_left(flow)
+        return Terms(left, limits.registrations_per_user, limits.registrations_displace)
 
     def _begin(self, event: RequestReceived, user: str) -> None:
         """A call begins, or goes on at another place (RFC 3891)."""

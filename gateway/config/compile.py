@@ -221,7 +221,15 @@ def compile_listener_tls(tls: schema.ListenTls) -> ListenerTls:
 
 def compile_limits(limits: schema.Limits) -> CallLimits:
     """The caps of calls."""
-    return CallLimits(limits.calls, limits.ring_seconds, limits.silence_seconds, limits.reconnect_seconds)
+    return CallLimits(
+        calls=limits.calls,
+        calls_per_user=limits.calls_per_user,
+        registrations_per_user=limits.registrations_per_user,
+        registrations_displace=limits.registrations_full == "displace",
+        ring_seconds=limits.ring_seconds,
+        silence_seconds=limits.silence_seconds,
+        reconnect_seconds=limits.reconnect_seconds,
+    )
 
 
 def has_others(config: schema.GatewayConfig) -> bool:

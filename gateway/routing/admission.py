@@ -114,9 +114,9 @@ class CallCaps:
             return self._callee_refusal(held)
         if kind is CallKind.INBOUND:
             return self._inbound_refusal()
-        if self._ordinary >= self._total or len(held) >= self._per_user:
-            return Termination.OVERLOADED
-        return None
+        if len(held) >= self._per_user:
+            return Termination.USER_LIMIT  # it is hers to end one, whatever else is full
+        return Termination.OVERLOADED if self._ordinary >= self._total else None
 
     def _callee_refusal(self, held: list[Seat]) -> Termination | None:
         """What one person can be called by at once, by trunks and by other users each."""

@@ -145,8 +145,16 @@ def test_the_shares_of_connections_are_those_of_the_schema_one_by_one() -> None:
 
 
 def test_the_limits_of_calls_are_those_of_the_schema() -> None:
-    site = made_site(limits={"calls": 7, "ring_seconds": 20, "silence_seconds": 90})
-    assert site.limits == CallLimits(7, 20, 90)
+    written = {
+        "calls": 7,
+        "calls_per_user": 3,
+        "registrations_per_user": 2,
+        "ring_seconds": 20,
+        "silence_seconds": 90,
+        "reconnect_seconds": 12,
+    }
+    site = made_site(limits={**written, "registrations_full": "refuse"})
+    assert dataclasses.asdict(site.limits) == {**written, "registrations_displace": False}
     assert made_site().limits == CallLimits()
 
 

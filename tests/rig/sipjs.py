@@ -15,6 +15,8 @@ from tests.rig.chromium import listen
 from tests.rig.gateway import PASSWORD, REALM, GatewaySetup
 
 DIST = Path(__file__).resolve().parents[1] / "interop" / "sipjs" / "dist"
+JSSIP = DIST.parents[1] / "jssip" / "dist"
+"""The same on JsSIP."""
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -25,8 +27,8 @@ class _Handler(SimpleHTTPRequestHandler):
 class PageServer:
     """The built page on a port of loopback, which is a secure context without TLS."""
 
-    def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(DIST)))
+    def __init__(self, directory: Path = DIST) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(directory)))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -26,7 +26,7 @@ def taken(caps: CallCaps, user: str, kind: CallKind = DIALLED, *, rings: bool = 
 def test_calls_are_capped_in_total_and_per_user() -> None:
     caps = CallCaps(3, per_user=2)
     first, _ = taken(caps, "a"), taken(caps, "a")
-    assert caps.take("a", DIALLED) is Termination.OVERLOADED
+    assert caps.take("a", DIALLED) is Termination.USER_LIMIT
     taken(caps, "b")
     assert caps.take("c", DIALLED) is Termination.OVERLOADED
     caps.release(first)

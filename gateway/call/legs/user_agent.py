@@ -25,6 +25,8 @@ from gateway.sip.session_timer import Timing
 from gateway.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, PRACK, INFO, REFER, SUBSCRIBE"
+INSIDE = frozenset(("PRACK", "INFO", "REFER", "SUBSCRIBE"))
+"""Of these, methods that mean something inside a dialog only."""
 SDP = "application/sdp"
 HOP_HEADER = "Gateway-Hop"
 """Carries a mark on every INVITE we send, see `hops`; an INVITE that comes in with one of ours is a loop."""
@@ -300,6 +302,12 @@ class UserAgent:
         if body:
             request = request.with_header("Allow", ALLOW).with_header("Content-Type", SDP).with_body(body)
         return request
+
+
+def allowed_outside(*, is_user: bool) -> str:
+    """What Allow says where a method outside of any dialog is refused: never that method (RFC 3261 8.2.1)."""
+    methods = [method for method in ALLOW.split(", ") if method not in INSIDE]
+    return ", ".join([*methods, *(["REGISTER"] if is_user else [])])
 
 
 def warning(termination: Termination) -> tuple[tuple[str, str], ...]:

@@ -58,6 +58,12 @@ class Limits(Model):
 
     calls: int = Field(default=1000, ge=1)
     """Calls at the same time; more are refused with 503."""
+    calls_per_user: int = Field(default=8, ge=1, le=1000)
+    """Of these, calls one user has dialled; more are refused with 486. Emergency calls are counted apart."""
+    registrations_per_user: int = Field(default=10, ge=1, le=10)
+    """Places where one user can be called at the same time: pages and devices."""
+    registrations_full: Literal["displace", "refuse"] = "displace"
+    """What becomes of one place too many: it takes that of the oldest, which is told, or gets 403."""
     ring_seconds: int = Field(default=180, ge=1, le=600)
     """How long a call may ring before it is ended."""
     silence_seconds: int = Field(default=1800, ge=60, le=86_400)

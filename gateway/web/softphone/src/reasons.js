@@ -184,6 +184,8 @@ export const LOST = Object.freeze({
 /** Why signing in failed. */
 export function describeRegistration({ response, cause }) {
   const status = response?.status_code ?? 0;
+  const warning = parseWarning(response?.getHeader?.('Warning'));
+  if (warning) return `${capitalise(warning.text)}.`; // the gateway's own words
   if (status === 401 || status === 403 || status === 407) {
     return `Wrong user name or password (${status}). Capital letters count in both.`;
   }

@@ -46,7 +46,8 @@ function select(number) {
   listen();
 }
 
-async function signIn({ user, password, realm, server }) {
+/** With `token` in place of a password: the issuer's JWT goes with each REGISTER. */
+async function signIn({ user, password, realm, server, token }) {
   agent = new UserAgent({
     uri: UserAgent.makeURI(`sip:${user}@${realm}`),
     authorizationUsername: user,
@@ -60,7 +61,7 @@ async function signIn({ user, password, realm, server }) {
     delegate: { onInvite: ring },
   });
   await agent.start();
-  registerer = new Registerer(agent);
+  registerer = new Registerer(agent, token ? { extraHeaders: [`Authorization: Bearer ${token}`] } : {});
   await settled(registerer, () => registerer.register(), RegistererState.Registered);
 }
 
@@ -96,6 +97,15 @@ function reinvite(options) {
     const done = (response) => { readResponse(asked, response); resolve(response.message.statusCode); };
     asked.session.invite({ ...options, requestDelegate: { onAccept: done, onReject: done } }).catch(reject);
   });
+}
+
+/** The WebSocket is gone: a new one, the same registration, and ICE anew over it. Resolves with the status of the re-INVITE. */
+async function comeBack() {
+  await agent.reconnect();
+  await new Promise((resolve, reject) => {
+    registerer.register({ requestDelegate: { onAccept: resolve, onReject: reject } }).catch(reject);
+  });
+  return reinvite({ sessionDescriptionHandlerOptions: { offerOptions: { iceRestart: true }, constraints: CONSTRAINTS } });
 }
 
 /** `sendonly`, or `sendrecv` again. */
@@ -135,6 +145,7 @@ window.sipjs = {
   answer,
   select,
   hold,
+  comeBack,
   refer,
   askForOffer: () => reinvite({ withoutSdp: true }),
   hangUp,

@@ -120,6 +120,8 @@ def test_a_report_that_did_not_arrive_is_made_again_at_once() -> None:
     assert told is not None
     scene.feed(AWAY)
     told.forget()
+    scene.clear().inside(TRUNK, "OPTIONS", cseq=901)
+    assert sent(scene) == [], "nobody would hear it now"
     told.waits = True
     scene.clear().feed(BACK)
     assert sent(scene) == [("UPDATE", OTHER)]

@@ -87,7 +87,7 @@ async def test_a_hanging_disk_delays_only_who_must_wait_for_a_record_and_them_un
 
         for method in ("OPTIONS", "UPDATE"):
             await answered_at_once(live, method)
-        await (await scene.browser()).close()  # another page signs in
+        await (await scene.browser(name="another-page")).close()
         assert available(scene), "all that was within the deadline"
         assert "INVITE" not in scene.trunks[PLAIN].methods(), "the new call waits for its record"
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.attack
 
 OURS = {
     *("via", "max-forwards", "from", "to", "call-id", "cseq", "contact", "allow", "content-type", "content-length"),
-    "supported",
+    *("supported", "session-expires"),
     *("gateway-hop", "call-security", "call-security-detail", "warning", "reason"),
 }
 """Every header field the gateway writes; whatever else arrives was smuggled."""

@@ -25,7 +25,7 @@ TRUNK_FLOW = trunk_flow()
 
 
 @dataclass(frozen=True)
-class Peer:
+class Household:
     """All that could tell one peer from another."""
 
     host: str
@@ -60,8 +60,11 @@ class Peer:
         )
 
 
-ONE, OTHER = Peer("box1.lan.example", "10.1.1.1", "Alpha", "7"), Peer("srv9.corp.example", "172.16.9.9", "Omega", "8")
-QUIET = Peer("peer.example", "192.0.2.77", "Quiet", "9")
+ONE, OTHER = (
+    Household("box1.lan.example", "10.1.1.1", "Alpha", "7"),
+    Household("srv9.corp.example", "172.16.9.9", "Omega", "8"),
+)
+QUIET = Household("peer.example", "192.0.2.77", "Quiet", "9")
 
 
 @dataclass
@@ -69,8 +72,8 @@ class Play:
     """One call between a browser and a trunk; `sent` is what each was sent, in order."""
 
     office: WiredOffice
-    browser: Peer
-    trunk: Peer
+    browser: Household
+    trunk: Household
     sent: dict[str, list[bytes]] = field(default_factory=lambda: {"browser": [], "trunk": []})
 
     async def says(self, side: str, data: bytes) -> None:
@@ -86,7 +89,7 @@ class Play:
         """The last message to a side that begins so."""
         return next(m for m in reversed(self.sent[side]) if m.startswith(start.encode()))
 
-    def peer(self, side: str) -> Peer:
+    def peer(self, side: str) -> Household:
         return self.browser if side == "browser" else self.trunk
 
     def begins(self, side: str, uri: str, from_: str, body: bytes) -> bytes:
@@ -163,7 +166,7 @@ def _written(message: bytes) -> dict[str, str]:
     return found
 
 
-def from_browser(who: Peer, text: bytes) -> bytes:
+def from_browser(who: Household, text: bytes) -> bytes:
     """A browser's description, with all in it that could tell one browser from another."""
     marked = text.replace(b"192.0.2.2", who.address.encode()).replace(b"192.0.2.99", who.address.encode())
     marked = re.sub(rb"a=ice-(ufrag|pwd):.*", lambda m: b"a=ice-" + m[1] + b":" + who.digit.encode() * 24, marked)
@@ -172,7 +175,7 @@ def from_browser(who: Peer, text: bytes) -> bytes:
     return re.sub(rb"cname:\S+", b"cname:" + who.word.encode(), marked)
 
 
-def from_trunk(who: Peer, text: bytes) -> bytes:
+def from_trunk(who: Household, text: bytes) -> bytes:
     """A trunk's, in the same way; its media address is a route, and no secret of the other side."""
     marked = text.replace(b"127.0.0.2", who.address.encode()).replace(b"A" * 40, who.key.encode())
     marked = marked.replace(b"B" * 40, who.key.encode()).replace(b" 4002 ", b" 40" + who.digit.encode() + b"2 ")
@@ -196,7 +199,7 @@ def office(directory: Path) -> WiredOffice:
     return made
 
 
-async def outgoing(directory: Path, browser: Peer, trunk: Peer, *, refused: bool = False) -> Play:
+async def outgoing(directory: Path, browser: Household, trunk: Household, *, refused: bool = False) -> Play:
     """Alice calls, the trunk rings, answers, puts on hold; then she hangs up. Or the trunk refuses."""
     play = Play(office(directory), browser, trunk)
     offer = from_browser(browser, vector("chromium_offer"))
@@ -216,7 +219,7 @@ async def outgoing(directory: Path, browser: Peer, trunk: Peer, *, refused: bool
     return play
 
 
-async def incoming(directory: Path, browser: Peer, trunk: Peer, *, refused: bool = False) -> Play:
+async def incoming(directory: Path, browser: Household, trunk: Household, *, refused: bool = False) -> Play:
     """The trunk calls alice, whose browser rings, answers and hangs up. Or declines."""
     play = Play(office(directory), browser, trunk)
     offer = from_trunk(trunk, answer("RTP/SAVP", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "B" * 40))

@@ -87,8 +87,8 @@ class HostedScene:
         for media in self.media.values():
             media.close()
 
-    async def browser(self, user: str = "alice") -> ScriptedBrowser:
-        return await ScriptedBrowser(self.setup.origin, user).sign_in()
+    async def browser(self, user: str = "alice", **options: str) -> ScriptedBrowser:
+        return await ScriptedBrowser(self.setup.origin, user, **options).sign_in()
 
     async def call(self, browser: ScriptedBrowser, number: str, **options: Any) -> tuple[BrowserCall, TrunkMedia, str]:
         """A call with nobody talking yet: its browser end, its trunk end, its identity in the audit log."""

@@ -44,6 +44,8 @@ class Known:
 
     nonces: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_NONCES), repr=False)
     """Of the challenges it was given."""
+    over: Flow | None = None
+    """Where the last of them came from."""
     user: str = ""
     """Whose REGISTER got its 200 here: the only user it will ever be."""
     username: str = ""
@@ -84,9 +86,15 @@ class Book:
         known = self._flows.get(flow.id)
         return known.username if known is not None else ""
 
-    def challenged(self, flow: Flow, nonces: Iterable[str]) -> None:
-        """A connection was given challenges, which it may answer."""
-        self.of(flow).nonces.extend(nonces)
+    def challenged(self, flow: Flow, nonces: Iterable[str], over: Flow | None = None) -> None:
+        """A connection was given challenges, which it may answer.
+
+        Args:
+            over: the connection to the server that gave them; others may not know them.
+        """
+        known = self.of(flow)
+        known.nonces.extend(nonces)
+        known.over = over
 
     def proved(self, flow: Flow, user: str, username: str) -> bool:
         """A REGISTER of that user got its 200 on this connection; False when it is somebody else's already."""

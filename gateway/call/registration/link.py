@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Protocol
 
 from gateway.base.errors import GatewayError, SipError, TransportError
 from gateway.call.run.services import Services
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
+from gateway.trunks.target import Spot
 
 ANSWER_SECONDS = 10.0
 """How long a registrar may take; the browser gives up after 32 s and must hear what became of it before (RFC 4320)."""
+TRY_SECONDS = 3.0
+"""How long one place of a registrar may take that has others."""
 UNREACHABLE, SILENT = 503, 504
+OVERLOADED = 503
 
 
 class Roads(Protocol):
     """What finds the way to a trunk, and knows which are down; `call.run.probes.TrunkProbes` has this shape."""
 
-    async def connect(self, trunk: str) -> Flow: ...
+    async def connect(self, trunk: str, tried: Collection[Spot] = ()) -> Flow: ...
 
     def heard(self, trunk: str) -> None: ...
 
@@ -37,22 +42,46 @@ class RegistrarLink:
     def __init__(self, services: Services, roads: Roads, trunk: str) -> None:
         self._services, self._roads, self.trunk = services, roads, trunk
 
-    async def ask(self, request: Request) -> tuple[Response, Flow]:
+    async def ask(self, request: Request, over: Flow | None = None) -> tuple[Response, Flow]:
         """The final response to a request, and the connection it came over.
+
+        A place of the registrar that says nothing, or 503, gives way to the next one (RFC 3263 4.3).
+
+        Args:
+            over: the connection of the challenge that is answered: another server may not know its nonce.
 
         Raises:
             NoAnswerError: 503, it could not be reached, or its identity not be verified; 504, it said nothing in time.
         """
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                flow = await self._roads.connect(self.trunk)
-                return await self._exchange(request, flow), flow
+                return await self._ask(request, over)
         except TimeoutError:
             raise NoAnswerError("no answer in time", SILENT) from None
         except TransportError as error:
             raise NoAnswerError(f"{error.why} {error.verification}".strip(), UNREACHABLE) from None
         except SipError as error:
             raise NoAnswerError(error.why, UNREACHABLE) from None
+
+    async def _ask(self, request: Request, over: Flow | None) -> tuple[Response, Flow]:
+        sip, tried = self._services.sip, list[Spot]()
+        while True:
+            kept = over if over is not None and not tried and sip.is_open(over) else None
+            flow = kept or await self._roads.connect(self.trunk, tried)
+            more = sip.reached(flow, tried).more
+            tried.append(Spot(flow.transport, flow.remote))
+            try:
+                async with asyncio.timeout(TRY_SECONDS if more else None):
+                    response = await self._exchange(request, flow)
+            except TimeoutError:
+                sip.unheard(flow)
+                continue
+            except NoAnswerError:
+                if more:
+                    continue
+                raise
+            if response.status != OVERLOADED or not more:
+                return response, flow
 
     async def _exchange(self, request: Request, flow: Flow) -> Response:
         waiting = _Waiting()

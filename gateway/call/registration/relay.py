@@ -185,11 +185,11 @@ class Registrations:
             self._doorkeeper.delayed(attempt.event, attempt.claimed)
             return later(attempt.request, wait)
         try:
-            response = await self._asked(attempt)
+            response, over = await self._asked(attempt)
         except NoAnswerError as error:
             self._lines.tell("trunk=%s user=%s cannot be registered: %s", self.link.trunk, attempt.user, error)
             return later(attempt.request, RETRY_SECONDS, error.status)
-        return await self._verdicts.of(attempt, response)
+        return await self._verdicts.of(attempt, response, over)
 
     def _proving(self, attempt: Attempt) -> Attempt:
         """The attempt as it leaves: with the credentials that may pass."""
@@ -206,12 +206,11 @@ class Registrations:
             self._lines.tell("flow=%d credentials do not pass: %s", flow.id, given.held_back)
         return given
 
-    async def _asked(self, attempt: Attempt) -> Response:
+    async def _asked(self, attempt: Attempt) -> tuple[Response, Flow]:
         names, signed_in = [place.name for place in attempt.places], self.user_of(attempt.flow) is not None
         with self._limits.waiting(attempt.flow, signed_in=signed_in), self._leavers.coming(names):
             await self._leavers.gone(names)
-            response, _ = await self.link.ask(attempt.sent)
-        return response
+            return await self.link.ask(attempt.sent, self.book.of(attempt.flow).over if attempt.given.headers else None)
 
     def _start(self, job: Coroutine[Any, Any, None], failed: Callable[[], None]) -> None:
         task = asyncio.get_running_loop().create_task(job)

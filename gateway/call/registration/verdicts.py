@@ -18,6 +18,7 @@ from gateway.call.run.services import Services
 from gateway.location.binding import Binding
 from gateway.location.service import Location
 from gateway.sip import digest_relay as digest
+from gateway.sip.flow import Flow
 from gateway.sip.message import Response, create_response
 from gateway.site import RegistrationRelay as Settings
 
@@ -52,18 +53,21 @@ class Verdicts:
         self.floor = 0
         """The least seconds the registrar has asked for (423): our own limit must not keep a browser below them."""
 
-    async def of(self, attempt: Attempt, response: Response) -> Response:
+    async def of(self, attempt: Attempt, response: Response, over: Flow) -> Response:
         """What the browser hears.
+
+        Args:
+            over: the connection to the server that has answered.
 
         Raises:
             StoreUnavailableError: it was bound, and that could not be kept.
         """
         if 200 <= response.status < 300:
-            return await self._granted(attempt, response)
+            return await self._granted(attempt, response, over)
         if not self._services.sip.is_open(attempt.flow):
             return create_response(attempt.request, 480)
         self._judge(attempt, response)
-        return self._refusal(attempt, response)
+        return self._refusal(attempt, response, over)
 
     # --- refusals
 
@@ -77,7 +81,7 @@ class Verdicts:
         self._book.revoke(attempt.flow)
         self._doorkeeper.guessed(attempt.event, attempt.claimed, f"refused by the registrar: {response.status}")
 
-    def _refusal(self, attempt: Attempt, response: Response) -> Response:
+    def _refusal(self, attempt: Attempt, response: Response, over: Flow) -> Response:
         """The refusal as the browser gets it: status, challenges and times; no words, no names of what is behind us."""
         request, status = attempt.request, response.status
         if status < 400:
@@ -91,7 +95,7 @@ class Verdicts:
                 words = "trunk=%s asks for a password in a way that cannot be relayed: no digest%s with qop=auth"
                 self._lines.tell(words, self._settings.trunk, where)
                 return create_response(request, 502)
-            self._book.challenged(attempt.flow, (challenge.nonce for challenge in passed))
+            self._book.challenged(attempt.flow, (challenge.nonce for challenge in passed), over)
             headers += [(challenge.name, challenge.text) for challenge in passed]
         return create_response(request, status, headers=headers)
 
@@ -108,7 +112,7 @@ class Verdicts:
 
     # --- a 200
 
-    async def _granted(self, attempt: Attempt, response: Response) -> Response:
+    async def _granted(self, attempt: Attempt, response: Response, over: Flow) -> Response:
         """The connection is that user's from now on, if this proves it, and its places may be called."""
         granted = rewriting.granted(response, attempt.places, self._settings, attempt.limit)
         refused = self._objection(attempt, response, granted)
@@ -116,7 +120,7 @@ class Verdicts:
             self._take_back(attempt, granted)
             return refused
         if nonce := digest.next_nonce(response):
-            self._book.challenged(attempt.flow, (nonce,))
+            self._book.challenged(attempt.flow, (nonce,), over)
         return await self._bind(attempt, response, granted)
 
     def _objection(self, attempt: Attempt, response: Response, granted: Sequence[Granted]) -> Response | None:

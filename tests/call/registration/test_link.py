@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,8 @@ class LinkScene:
         self.office = Office(directory)
         self.link = RegistrarLink(self.office.services, TrunkProbes(self.office.services), "pbx")
 
-    async def ask(self) -> asyncio.Task[tuple[Response, Flow]]:
-        asked = asyncio.create_task(self.link.ask(REQUEST))
+    async def ask(self, over: Flow | None = None) -> asyncio.Task[tuple[Response, Flow]]:
+        asked = asyncio.create_task(self.link.ask(REQUEST, over))
         await self.office.settle()
         return asked
 
@@ -99,3 +100,46 @@ async def test_a_request_that_cannot_be_sent_is_503(scene: LinkScene) -> None:
     with pytest.raises(NoAnswerError) as raised:
         await (await scene.ask())
     assert raised.value.status == 503
+
+
+async def test_a_place_that_says_503_or_nothing_gives_way_to_the_next(
+    scene: LinkScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "TRY_SECONDS", 0.01)
+    sip = scene.office.sip
+    sip.has_more = True
+    asked = await scene.ask()
+    scene.hears(503)
+    await scene.office.settle()
+    assert len(sip.sent) == 2
+    while len(sip.sent) < 3:
+        await scene.office.settle()
+    assert len(sip.silent_at) == 1
+    sip.has_more = False
+    scene.hears_nothing(TransportFailed)
+    await scene.office.settle()
+    scene.hears(200)
+    response, _ = await asked
+    assert response.status == 200
+    assert len(sip.sent) == 4
+
+
+async def test_the_last_place_has_the_last_word(scene: LinkScene) -> None:
+    asked = await scene.ask()
+    scene.hears(503)
+    response, _ = await asked
+    assert response.status == 503
+    assert len(scene.office.sip.sent) == 1
+
+
+async def test_credentials_go_back_to_the_server_that_asked_for_them_while_it_can_be_had(scene: LinkScene) -> None:
+    other = replace(trunk_flow(), id=77)
+    asked = await scene.ask(other)
+    scene.hears(200)
+    assert (await asked)[0].status == 200
+    assert scene.office.sip.sent[scene._key][1].id == 77
+    scene.office.sip.gone.add(77)
+    asked = await scene.ask(other)
+    scene.hears(200)
+    await asked
+    assert scene.office.sip.sent[scene._key][1].id == trunk_flow().id

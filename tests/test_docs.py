@@ -38,7 +38,7 @@ def test_every_counter_is_explained(counter: Counter) -> None:
 def test_the_readmes_configuration_is_one_the_gateway_reads() -> None:
     text = README.split("```yaml\n")[1].split("```")[0]
     config = GatewayConfig.model_validate(yaml.load(text, Loader=yaml.BaseLoader))  # noqa: S506 - text only
-    assert set(config.trunks) == {"pbx", "old"}
+    assert set(config.trunks) == {"pbx", "old", "carrier"}
 
 
 def test_the_headers_parameters_are_those_web_developers_read_of() -> None:

@@ -18,6 +18,7 @@ class Counter(StrEnum):
     SIP_MALFORMED = "sip_malformed"
     SIP_REJECTED = "sip_rejected"
     SIP_OVERSIZE = "sip_oversize"
+    SIP_LARGE_DATAGRAM = "sip_large_datagram"
     SIP_UNMATCHED_RESPONSE = "sip_unmatched_response"
     SIP_TRANSACTIONS_FULL = "sip_transactions_full"
     OFFER_GLARE = "offer_glare"

@@ -81,6 +81,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         tls=compile_trunk_tls(trunk.tls),
         crlf_keepalive=trunk.crlf_keepalive,
         keepalive=trunk.keepalive,
+        tcp_fallback=trunk.tcp_fallback,
         max_calls=trunk.max_calls,
         rtcp_mux=trunk.rtcp_mux,
         trust_identity=trunk.trust_identity,

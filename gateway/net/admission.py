@@ -16,8 +16,9 @@ from gateway.base.signalling import TransportName
 from gateway.sip.flow import Flow
 from gateway.trunks.model import ExpectedPeer, Trunk
 
-MAX_LEARNED = 16
-"""Addresses remembered per trunk from resolving its target; the oldest gives way."""
+MAX_LEARNED = 64
+"""Addresses remembered per trunk from resolving its targets: twice what one look at DNS may bring (`net.hops`), so that
+those of the last one answer too; the oldest gives way."""
 
 
 def normal_host(host: str) -> str:

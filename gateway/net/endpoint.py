@@ -220,6 +220,14 @@ class SipEndpoint:
         """A request over this flow was given up because nothing was heard: the place is tried last for a while."""
         self._flows.unheard(flow)
 
+    def wants_stream(self, request: Request, flow: Flow) -> bool:
+        """Whether a request is too large for the datagrams of `flow` and is to leave `over_stream`."""
+        return self._flows.large.wants_stream(request, flow)
+
+    async def over_stream(self, flow: Flow) -> Flow:
+        """A TCP connection to where `flow` leads; `flow` itself when none can be had (RFC 3261 18.1.1)."""
+        return await self._flows.large.over_stream(flow) or flow
+
     def is_open(self, flow: Flow) -> bool:
         """Whether something sent on this flow has a chance to arrive; UDP flows do not end."""
         return not flow.is_reliable or flow.id in self._channels

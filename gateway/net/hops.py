@@ -53,8 +53,8 @@ class Hops:
         self._trunks, self._resolver, self._sources = trunks, resolver, sources
         self._counters, self._clock = counters, clock
         self._breaker = Breaker()
-        self._found_for: dict[Key, TrunkTarget] = {}
-        """The target each place was found for last; as many as the last answers of DNS named."""
+        self._found_for: dict[str, dict[Spot, TrunkTarget]] = {name: {} for name in trunks}
+        """The target each place of a trunk was found for last; as many as the last answers of DNS named."""
         self.families: Callable[[], frozenset[socket.AddressFamily]] = frozenset
         """Of the UDP listeners: only over those can a datagram leave."""
 
@@ -87,19 +87,29 @@ class Hops:
 
     def target_of(self, flow: Flow) -> TrunkTarget | None:
         """The target whose place is at the other end of a flow."""
-        return self._found_for.get(Key(flow.trunk or "", Spot(flow.transport, flow.remote)))
+        return self._found_for.get(flow.trunk or "", {}).get(Spot(flow.transport, flow.remote))
+
+    def stream_at(self, trunk: str, host: str) -> NextHop | None:
+        """The place of the trunk at this host that is reached over TCP."""
+        for spot, target in self._found_for[trunk].items():
+            if spot.transport == "tcp" and spot.address.host == host:
+                return NextHop("tcp", spot.address, target)
+        return None
 
     def has_others(self, trunk: str, tried: Collection[Spot]) -> bool:
         """Whether the trunk has places besides these that may be tried now."""
         now = self._clock()
-        known = (key for key in self._found_for if key.trunk == trunk and key.spot not in tried)
-        return any(not self._breaker.is_shut(key, now) for key in known)
+        left = (spot for spot in self._found_for.get(trunk, {}) if spot not in tried)
+        return any(not self._breaker.is_shut(Key(trunk, spot), now) for spot in left)
 
     async def _places(self, trunk: str) -> Places:
         """What the targets of the trunk lead to, best first, side by side so that a slow name holds up no other."""
         settings = self._trunks[trunk]
         targets = [choice.target for choice in in_order(settings.choices, secrets.randbelow)]
-        found = await asyncio.gather(*(self._of_target(trunk, target) for target in targets))
+        if len(targets) == 1:
+            found = [await self._of_target(trunk, targets[0])]
+        else:
+            found = await asyncio.gather(*(self._of_target(trunk, target) for target in targets))
         hops: dict[Spot, NextHop] = {}
         for hop in _at_least_as_strong(found):
             hops.setdefault(hop.spot, hop)
@@ -120,11 +130,15 @@ class Hops:
         return Places(reachable, [] if reachable else [f"{target.host}: the name has no address"])
 
     def _note(self, trunk: str, hops: Iterable[NextHop]) -> None:
-        for key in [key for key in self._found_for if key.trunk == trunk]:
-            del self._found_for[key]
-        for hop in hops:
-            self._found_for[Key(trunk, hop.spot)] = hop.target
-            self._sources.learn(trunk, hop.address.host)
+        found = {hop.spot: hop.target for hop in hops}
+        if found == self._found_for[trunk]:
+            return
+        self._found_for[trunk] = found
+        for spot in found:
+            self._sources.learn(trunk, spot.address.host)
+
+    def _knows(self, key: Key) -> bool:
+        return key.spot in self._found_for.get(key.trunk, ())
 
     # --- how they fare
 
@@ -135,20 +149,20 @@ class Hops:
     def heard(self, trunk: str, spot: Spot) -> None:
         """A message came from there, or a connection was taken."""
         key = Key(trunk, spot)
-        if key in self._found_for and self._breaker.heard(key, self._clock()):
+        if self._knows(key) and self._breaker.heard(key, self._clock()):
             log.warning("trunk=%s place=%s state=down->up", trunk, spot)
 
     def failed(self, trunk: str, spot: Spot, asked_at: float, why: str) -> None:
         """What was asked there had no answer, or no connection could be had."""
         key = Key(trunk, spot)
-        if key in self._found_for and self._breaker.failed(key, asked_at, self._clock(), _lot()):
+        if self._knows(key) and self._breaker.failed(key, asked_at, self._clock(), _lot()):
             self._counters.add(Counter.TRUNK_PLACE_DOWN)
             log.warning("trunk=%s place=%s state=up->down reason=%s", trunk, spot, why)
 
     def shut(self, trunk: str, spot: Spot, seconds: float) -> None:
         """It wants to be left alone for so long."""
         key = Key(trunk, spot)
-        if key in self._found_for:
+        if self._knows(key):
             if not self._breaker.is_shut(key, self._clock()):
                 log.warning("trunk=%s place=%s asks for no calls for %d s", trunk, spot, seconds)
             self._breaker.shut(key, seconds, self._clock())

@@ -21,6 +21,7 @@ from gateway.net.channel import Pump, StreamLimits
 from gateway.net.datagram import DatagramListener
 from gateway.net.dial import Dialer
 from gateway.net.hops import Hops
+from gateway.net.large import LargeRequests
 from gateway.net.lent import LentConnections
 from gateway.net.sockets import family_of
 from gateway.sip.events import RequestTimeout, ResponseReceived, StackEvent, TransportFailed
@@ -63,6 +64,7 @@ class TrunkFlows:
         self._dialer = Dialer(pump, counters, limits, trunks, sources)
         self._dns = DnsClient(nameservers, pump.now)
         self.hops = Hops(trunks, Resolver(self._dns, secrets.randbelow), sources, counters, pump.now)
+        self.large = LargeRequests(trunks, self.hops, self._dialer, counters, pump.now)
         self.hops.families = lambda: frozenset(listener.family for listener in datagrams())
 
     def load(self) -> None:

@@ -151,6 +151,11 @@ def with_via(request: Request, flow: Flow, branch: str) -> Request:
     return request.with_headers(headers)
 
 
+def size_on(request: Request, flow: Flow) -> int:
+    """Octets of the request as it leaves on this flow."""
+    return len(bytes(with_via(request, flow, MAGIC_COOKIE + "x" * BRANCH_LENGTH)))
+
+
 def build_failure_ack(request: Request, response: Response) -> Request:
     """The ACK of a 3xx to 6xx: hop by hop, with the branch of the INVITE and the To of the response (17.1.1.3)."""
     return _derived(request, "ACK", response.headers)

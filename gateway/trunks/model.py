@@ -119,6 +119,8 @@ class Trunk:
     """Seconds between two pings on connections we opened to it at most (RFC 5626 3.5.1); 0: none."""
     keepalive: float = 60
     """Seconds of silence after which it is asked by OPTIONS whether it is there; 0: never for that reason."""
+    tcp_fallback: bool = False
+    """Requests too large for a datagram go to it over TCP (RFC 3261 18.1.1)."""
     max_calls: int | None = None
     """Calls over it at the same time, in and out together; None: no cap."""
     rtcp_mux: bool = False

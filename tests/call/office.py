@@ -78,6 +78,9 @@ class Sip:
         self.has_more = False
         """Trunks have other places."""
         self.silent_at: list[Flow] = []
+        self.streams: dict[int, Flow] = {}
+        """Flows that are too small for requests, by id, and what there is in their place."""
+        self.may_connect = asyncio.Event()
         self.full = False
         self.gone: set[int] = set()
         """Ids of flows whose connection has closed."""
@@ -116,6 +119,13 @@ class Sip:
 
     def unheard(self, flow: Flow) -> None:
         self.silent_at.append(flow)
+
+    def wants_stream(self, request: Request, flow: Flow) -> bool:
+        return flow.id in self.streams
+
+    async def over_stream(self, flow: Flow) -> Flow:
+        await self.may_connect.wait()
+        return self.streams[flow.id]
 
     def is_open(self, flow: Flow) -> bool:
         return flow.id not in self.gone

@@ -10,7 +10,8 @@ import pytest
 from gateway.base.termination import Termination
 from gateway.call.machine import events
 from gateway.call.run.runner import CallRunner
-from gateway.sip.events import AckReceived
+from gateway.sip.events import AckReceived, CancelReceived
+from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request
 from tests.call.machine_scene import BROWSER_FLOW, sdes_answer, trunk_flow
 from tests.call.office import Office
@@ -64,3 +65,40 @@ async def test_what_cannot_leave_has_its_answer_so_that_nobody_waits(tmp_path: P
     office.reply("BYE", 200, tag="caller")
     await office.settle()
     assert not runner.state.asks
+
+
+def large(office: Office) -> Flow:
+    """The trunk's datagrams are too small for requests; the connection there is in their place."""
+    datagrams, stream = trunk_flow("udp"), replace(trunk_flow("udp"), id=88, transport="tcp")
+    office.sip.flows["old"], office.sip.streams[datagrams.id] = datagrams, stream
+    return stream
+
+
+async def test_an_invite_too_large_for_a_datagram_leaves_over_the_connection_that_is_opened_for_it(
+    tmp_path: Path,
+) -> None:
+    office = Office(tmp_path)
+    stream = large(office)
+    office.call("700")
+    await office.settle()
+    assert office.methods == []
+    office.sip.may_connect.set()
+    await office.settle()
+    assert [(request.method, flow) for request, flow in office.sip.sent.values()] == [("INVITE", stream)]
+    office.reply("INVITE", 486)
+    await office.settle()
+    assert office.statuses("in-1")[-1] == 486
+
+
+async def test_an_invite_that_was_taken_back_before_it_could_leave_never_does(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    large(office)
+    office.call("700")
+    await office.settle()
+    office.manager.on_event(CancelReceived("in-1"))
+    await office.settle()
+    office.sip.may_connect.set()
+    await office.settle()
+    assert office.methods == []
+    assert office.statuses("in-1")[-1] == 487
+    assert not office.manager.index.runners

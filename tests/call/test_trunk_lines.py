@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from gateway.call.legs.targets import TrunkTarget
 from gateway.call.machine import routes
 from gateway.sip.uri import SipUri
 from tests.call.machine_scene import BROWSER_FLOW, answer
-from tests.call.office import Office
+from tests.call.office import Audit, Office
 from tests.call.test_caps import rung
 from tests.sites import made_site
 
@@ -76,8 +76,8 @@ def test_an_emergency_call_goes_on_to_the_trunks_of_all_emergencies() -> None:
 class Lines:
     """An office whose trunks have so many lines."""
 
-    def __init__(self, directory: Path, *, caps: Mapping[str, int]) -> None:
-        self.office = Office(directory, calls=20)
+    def __init__(self, directory: Path, *, caps: Mapping[str, int], audit: Audit | None = None) -> None:
+        self.office = Office(directory, audit, calls=20)
         site = self.office.sites.current
         trunks = {n: replace(trunk, max_calls=caps.get(n)) for n, trunk in site.trunks.items()}
         self.office.sites.current = replace(site, trunks=MappingProxyType(trunks))
@@ -159,6 +159,29 @@ async def test_a_flood_of_calls_that_are_refused_takes_no_lines(tmp_path: Path) 
         await lines.rings()
     assert lines.office.manager.index.lines_of("old") == 1
     assert lines.over() == ["trunk-full"] * 10
+
+
+class HeldAudit(Audit):
+    """A log whose disk is slow: nothing is written before the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[Callable[[bool], None]] = []
+
+    def write(self, record: Mapping[str, object], then: Callable[[bool], None] | None = None) -> None:
+        self.records.append(record)
+        if then is not None:
+            self.held.append(then)
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_was_refused_takes_no_line_while_its_record_is_being_written(tmp_path: Path) -> None:
+    lines = Lines(tmp_path, caps={"old": 1}, audit=HeldAudit())
+    lines.office.bind()
+    for _ in range(3):
+        await lines.rings()
+    assert len(lines.office.manager.index.runners) == 3
+    assert lines.office.manager.index.lines_of("old") == 1
 
 
 @pytest.mark.asyncio

@@ -71,6 +71,7 @@ CHANGED: dict[str, tuple[object, object]] = {
     ),
     "auth": ({"user": "acme", "password": "opensesame"}, Login("acme", Secret("opensesame"))),
     "keepalive": ("20", 20),
+    "tcp_fallback": (True, True),
     "max_calls": (30, 30),
     "rtcp_mux": (True, True),
     "trust_identity": (True, True),

@@ -294,3 +294,14 @@ async def test_what_is_left_to_try_is_known_beforehand(two: tuple[UdpPlace, UdpP
 async def test_a_trunk_has_either_target_or_targets(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="either `target` or `targets`"):
         schema.Trunk.model_validate(changes)
+
+
+async def test_every_place_of_a_trunk_is_heard_however_many_it_has() -> None:
+    targets = [f"sip:127.0.1.{number}:5060" for number in range(16)]
+    async with nameserver() as dns:
+        dns.says("many.example", "A", *(f"127.0.3.{number}" for number in range(12)))
+        pbx = first_to_last(*targets[:15], "sip:many.example:5060")
+        async with Gateway(UDP, trunks={"pbx": pbx}, nameservers=(dns.address,)) as gateway:
+            await gateway.endpoint.connect("pbx")
+            hosts = {f"127.0.1.{number}" for number in range(15)} | {f"127.0.3.{number}" for number in range(12)}
+            assert all(gateway.endpoint.admit(host, "udp") for host in hosts)

@@ -41,6 +41,8 @@ class Sender:
         self._reinvites: deque[str] = deque()
         self._sent_again: set[int] = set()
         """Asks whose connection broke; one entry at most for each request of the call."""
+        self._waiting: set[int] = set()
+        """Asks that wait for a connection because no datagram holds them."""
         self._challenged: dict[int, int] = {}
         """How often asks were challenged; one entry at most for each request of the call."""
 
@@ -53,6 +55,9 @@ class Sender:
         begins = isinstance(effect, fx.SendRequest) and effect.purpose is fx.Purpose.INVITE
         if self._is_cut(effect) and not begins:
             self._runner.spawn(self._reconnect(effect))
+        elif isinstance(effect, fx.SendRequest) and self._services.sip.wants_stream(effect.request, effect.flow):
+            self._waiting.add(effect.ask)
+            self._runner.spawn(self._over_stream(effect))
         else:
             self._send_over(effect)
 
@@ -78,7 +83,8 @@ class Sender:
             self._probes.heard(flow.trunk)
 
     def cancel(self, effect: fx.CancelInvite) -> None:
-        """CANCEL an INVITE, if it has left."""
+        """CANCEL an INVITE, if it has left; one that waits for a connection never leaves (RFC 3261 9.1)."""
+        self._waiting.discard(effect.ask)
         if effect.ask in self._invites:
             self._services.sip.cancel(self._invites[effect.ask], effect.headers)
 
@@ -131,6 +137,17 @@ class Sender:
         flow, leg = effect.flow, self._runner.state.legs.get(effect.leg)
         can_be_had = leg is not None and leg.habits.reconnects
         return can_be_had and flow.is_reliable and not self._services.sip.is_open(flow)
+
+    async def _over_stream(self, effect: fx.SendRequest) -> None:
+        """Send what is too large for a datagram (RFC 3261 18.1.1), unless it was taken back meanwhile."""
+        flow = await self._services.sip.over_stream(effect.flow)
+        if effect.ask not in self._waiting:
+            self._runner.feed(events.RequestFailed(effect.ask, transport=True))
+            return
+        self._waiting.discard(effect.ask)
+        error = attempt(lambda: self._send_request(replace(effect, flow=flow)))
+        if error is not None:
+            self._runner.cannot_carry_out(effect, error)
 
     async def _reconnect(self, effect: fx.SendRequest | fx.SendAck) -> None:
         """Send over a new connection to where the request goes (RFC 3261 18.1.1), if one proves as much as the first.

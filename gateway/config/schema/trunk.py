@@ -205,6 +205,9 @@ class Trunk(Model):
     keepalive: int = Field(default=60, ge=0, le=3600)
     """Seconds of silence after which the trunk is asked by OPTIONS whether it is there; 0: only when a call hears
     nothing. Two questions without an answer take it down; any word of it takes it up."""
+    tcp_fallback: bool = False
+    """Send requests over 1,300 octets to a trunk over UDP by TCP, to the same address and port (RFC 3261 18.1.1). Off:
+    they leave as datagrams, which may be lost in fragments, unless a target of the same host is reached over tcp."""
     max_calls: int | None = Field(default=None, ge=1)
     """Calls over this trunk at the same time, in and out together. One more in is refused with 503, one more out goes
     to the next trunk of its rule (`trunk-full`). Emergency calls are never refused, nor counted. Default: no cap."""

@@ -52,7 +52,7 @@ ATTACKER = f"{_NET}.66"
 WAIT_SECONDS = 10.0
 BROWSER_PORT = 10000
 PAYLOADS = {0: 8, 111: 96, 101: 110}
-"""Browser to trunk; 101 and 110 stand for telephone-event."""
+"""Browser to trunk."""
 BACK = {to: source for source, to in PAYLOADS.items()}
 
 BROWSER, TRUNK = LegId(1), LegId(2)

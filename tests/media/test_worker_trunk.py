@@ -254,7 +254,7 @@ async def test_a_leg_that_turns_plain_by_command_is_plain_and_says_so(call: Rela
     assert [e.leg for e in call.events if isinstance(e, MediaStarted)].count(TRUNK) == 2
 
 
-async def test_payload_types_are_mapped_both_ways_telephone_event_included(call: RelayedCall) -> None:
+async def test_payload_types_are_mapped_both_ways(call: RelayedCall) -> None:
     await call.connect()
     for n, (here, there) in enumerate(PAYLOADS.items()):
         call.browser.send_media(packets.rtp(n, payload_type=here))

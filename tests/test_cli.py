@@ -351,6 +351,14 @@ def test_a_users_file_written_here_is_one_check_accepts(files: Files) -> None:
     assert sip_gateway("check", path).exit_code == 0
 
 
+def test_check_says_what_a_trunk_is_told_of_callers(files: Files) -> None:
+    keys = 'identity: {from: fixed, number: "+4930", domain: a.example, send: preferred, privacy: pass}'
+    files.gateway = files.gateway.replace("security: prefer", f"security: prefer\n    {keys}\n    number_format: e164")
+    shown = sip_gateway("check", "--elsewhere", files.write()).stdout
+    told = "From +4930 at a.example, P-Preferred-Identity, numbers as e164; who wants privacy is told with the wish"
+    assert [line.split(None, 1)[1] for line in shown.splitlines() if line.strip().startswith("callers")] == [told]
+
+
 def test_dialplan_explain_prints_the_way_of_a_call(files: Files) -> None:
     files.write()
     plan = files.directory / "plan.yaml"

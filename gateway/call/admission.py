@@ -253,15 +253,21 @@ def _relayed(target: Target, event: RequestReceived, registrar: Registrar) -> Ta
 def _plan_outbound(request: Request, user: str, site: Site, draw: Draw) -> Plan:
     """A browser calls: From must be who the flow is; the dialplan knows the trunk, or the user."""
     try:
-        number = routes.dialled(request.request_uri, site.realm)
+        number = routes.called(request.request_uri, site)
     except SipError:
         return Plan(user, _typed(request), refused=Termination.NO_ROUTE)
-    if _user_part(request.from_.uri).lower() != user.lower() and not is_anonymous(request.from_.uri):
+    # A call for help is made whatever stands in From, in the name of who signed in.
+    if not _is_hers(request.from_.uri, user) and not site.dialplan.is_emergency(number):
         return Plan(user, number, refused=Termination.IDENTITY_MISMATCH)
     route = routes.from_user(site, user, number, request.request_uri, draw)
     if route is None:
         return Plan(user, number, refused=Termination.NO_ROUTE)
     return Plan(user, route.number, route.targets, route.emergency, route.user or route.group, route.refused)
+
+
+def _is_hers(uri: SipUri, user: str) -> bool:
+    """Whether From is the user, or nobody."""
+    return _user_part(uri).lower() == user.lower() or is_anonymous(uri)
 
 
 def _origin(event: RequestReceived, user: str, site: Site) -> Origin:
@@ -299,7 +305,7 @@ def _with_caller(state: CallState, caller: Leg, event: RequestReceived) -> CallS
 def is_emergency_call(request: Request, sites: Sites) -> bool:
     """Whether an INVITE dials an emergency number; who sends it does not matter."""
     try:
-        return sites.current.dialplan.is_emergency(routes.dialled(request.request_uri, sites.current.realm))
+        return sites.current.dialplan.is_emergency(routes.called(request.request_uri, sites.current))
     except SipError:
         return False
 

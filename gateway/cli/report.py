@@ -22,6 +22,7 @@ from gateway.policy.posture import SecurityVector
 from gateway.renewal.files import Watched
 from gateway.renewal.watched import watched
 from gateway.site import Site
+from gateway.trunks.identity import Asserts, CallerFrom, PrivacyMode, TrunkIdentity
 from gateway.trunks.model import Trunk
 from gateway.trunks.target import TargetChoice, TrunkTarget
 
@@ -90,6 +91,21 @@ def _trunk(trunk: Trunk, policy: EffectivePolicy) -> Iterator[Text]:
         yield _line("signalling", _signalling(trunk, choice))
     yield from _offer(policy, signalling)
     yield _line("calls in", _calls_in(policy, trunk))
+    if trunk.identity != TrunkIdentity() or trunk.number_format is not None:
+        yield _line("callers", _callers(trunk))
+
+
+def _callers(trunk: Trunk) -> str:
+    """What it is told of who calls."""
+    identity = trunk.identity
+    who = {CallerFrom.FIXED: identity.number, CallerFrom.NUMBER: "the caller's number"}.get(identity.from_, "the user")
+    told = [f"From {who}" + (f" at {identity.domain}" if identity.domain else "")]
+    if identity.asserts is not Asserts.NONE:
+        told.append(f"P-{identity.asserts.value.title()}-Identity")
+    if trunk.number_format is not None:
+        told.append(f"numbers as {trunk.number_format}")
+    private = "told with the wish" if identity.privacy is PrivacyMode.ON else "anonymous"
+    return f"{', '.join(told)}; who wants privacy is {private}"
 
 
 def _signalling(trunk: Trunk, choice: TargetChoice) -> str:

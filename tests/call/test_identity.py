@@ -312,3 +312,9 @@ def test_a_pbx_that_lets_our_users_in_itself_is_told_who_it_is_and_what_she_wish
     assert tell_registrar(ALICE, "pbx.example") == Told(NameAddr("", SipUri.of("alice", "pbx.example")))
     private = tell_registrar(ALICE.wishing(frozenset({"id"})), "pbx.example")
     assert (str(private.address), private.fields) == ("<sip:alice@pbx.example>", (("Privacy", "id"),))
+
+
+@pytest.mark.asyncio
+async def test_a_call_for_help_is_made_whatever_stands_in_from_and_in_the_name_of_who_signed_in(tmp_path: Path) -> None:
+    sent = await sent_by(Office(tmp_path), invite("112").with_header("From", "<sip:bob@example.test>;tag=caller"))
+    assert sent.from_.uri.user == "alice"

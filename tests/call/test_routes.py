@@ -47,3 +47,26 @@ def test_what_counts_in_a_context_that_is_not_ours_is_404() -> None:
     with pytest.raises(SipError) as refused:
         routes.dialled(SipUri.parse(uri), "example.test")
     assert refused.value.status == 404
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sip:112@example.test",
+        "sip:1-1-2@other.example;user=phone",
+        "tel:112;phone-context=+49",
+        "sip:112;phone-context=other.example@example.test",
+        "sip:112;cpc=ordinary@example.test",
+    ],
+)
+def test_a_number_for_emergencies_is_one_in_every_context(uri: str) -> None:
+    number = routes.called(SipUri.parse(uri), SITE)
+    route = routes.from_user(SITE, "alice", number, SipUri.parse(uri))
+    assert route is not None
+    assert (number, route.emergency) == ("112", True)
+
+
+def test_any_other_number_counts_in_its_context() -> None:
+    assert routes.called(SipUri.parse("tel:30123;phone-context=+49"), SITE) == "+4930123"
+    with pytest.raises(SipError):
+        routes.called(SipUri.parse("sip:1120;phone-context=other.example@example.test"), SITE)

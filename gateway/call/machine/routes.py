@@ -52,6 +52,16 @@ def dialled(uri: SipUri, realm: str) -> str:
     return in_context(normalise(uri.subscriber), uri.phone_context, realm)
 
 
+def called(uri: SipUri, site: Site) -> str:
+    """As `dialled`, but a number for emergencies is one in every context: nobody asks first whose 112 was meant.
+
+    Raises:
+        SipError: see `dialled`.
+    """
+    number = normalise(uri.subscriber)
+    return number if site.dialplan.is_emergency(number) else dialled(uri, site.realm)
+
+
 def lots(tokens: TokenSource) -> Draw:
     """Lots drawn from tokens, for what is shared by weight."""
     return lambda below: int(tokens(LOT_LENGTH), 36) % below

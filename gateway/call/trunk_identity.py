@@ -94,6 +94,7 @@ class TrunkIdentity:
         key = (trunk, event.flow.id)
         if key not in self._proved:
             self._sign_in.proved(event, user)
+            self._services.sip.signed_in(event.flow, trunk)
         self._proved[key] = None
         self._proved.move_to_end(key)
         if len(self._proved) > MAX_PROVED:

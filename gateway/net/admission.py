@@ -36,6 +36,8 @@ class Claim(NamedTuple):
 
     trunk: str
     expected: ExpectedPeer
+    must_prove: bool = False
+    """Its address is not enough: a connection that proves nothing more is nobody's, and is not kept."""
 
 
 class TrunkSources:
@@ -51,6 +53,7 @@ class TrunkSources:
         self._transports = {name: trunk.target.transport for name, trunk in trunks.items()}
         self._strictness = {name: list(Profile).index(trunk.security) for name, trunk in trunks.items()}
         self._expected = {name: trunk.peer for name, trunk in trunks.items()}
+        self._must_prove = {name for name, trunk in trunks.items() if trunk.inbound is not None}
         self._registered = {name for name, trunk in trunks.items() if trunk.registrations}
         self._learned: dict[str, dict[str, None]] = {}
 
@@ -63,7 +66,8 @@ class TrunkSources:
 
     def claims(self, host: str, transport: TransportName) -> tuple[Claim, ...]:
         """The same, with what a certificate must show."""
-        return tuple(Claim(name, self._expected[name]) for name in self.find(host, transport))
+        found = self.find(host, transport)
+        return tuple(Claim(name, self._expected[name], name in self._must_prove) for name in found)
 
     def may_call_in(self, flow: Flow) -> bool:
         """Whether requests that begin something new are taken from there: an address of the trunk's networks, or a

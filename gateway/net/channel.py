@@ -35,7 +35,7 @@ class StreamLimits:
     first_browser_message: float = 10.0
     """Seconds a WebSocket may live without ever completing a message: a page registers as soon as it is open."""
     signed_in: float = 30.0
-    """Seconds a browser has to prove who it is."""
+    """Seconds a browser has to prove who it is, and a trunk whose address is not enough."""
     closing: float = 5.0
     """Seconds the last octets of a connection we close may take."""
     per_source: int = 32

@@ -451,7 +451,7 @@ class SipEndpoint:
     @property
     def _sweep_interval(self) -> float:
         limits = self._limits
-        return min(SWEEP, min(limits.message, limits.first_message, limits.closing) / 2)
+        return min(SWEEP, min(limits.message, limits.first_message, limits.signed_in, limits.closing) / 2)
 
     def _disarm(self) -> None:
         if self._timer is not None:

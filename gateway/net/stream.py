@@ -58,6 +58,7 @@ class StreamChannel(asyncio.Protocol):
         self._closing_since: float | None = None
         self._last_words: asyncio.TimerHandle | None = None
         self._had_message = False
+        self._is_proved = initiated or not all(claim.must_prove for claim in claims)
         self._inbox: deque[bytes] = deque()
         self._pace = Bucket(limits.messages)
         self._turn: asyncio.TimerHandle | None = None
@@ -84,6 +85,7 @@ class StreamChannel(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         notice_dead_peer(transport)
         self.flow = self._make_flow(self._transport)
+        self._is_proved = self._is_proved or bool(self.flow.proved)
         tls = self.flow.tls
         if self._initiated and tls is not None and not tls.verified:
             self.rejection = tls.reason
@@ -223,7 +225,8 @@ class StreamChannel(asyncio.Protocol):
             abort(self._transport)
 
     def signed_in(self, user: str) -> bool:
-        """Only browsers sign in."""
+        """The trunk behind the connection has proved who it is."""
+        self._is_proved = True
         return True
 
     def check_limits(self, now: float) -> None:
@@ -236,6 +239,8 @@ class StreamChannel(asyncio.Protocol):
             self._cut("the message did not come to its end in time")
         elif not self._had_message and not self._initiated and now - self._opened_at > limits.first_message:
             self._cut("no message came in time")
+        elif not self._is_proved and now - self._opened_at > limits.signed_in:
+            self._cut("it did not prove to be the trunk in time")
         else:
             self._keep_alive(now)
 

@@ -82,6 +82,8 @@ class Sip:
         """Flows that are too small for requests, by id, and what there is in their place."""
         self.may_connect = asyncio.Event()
         self.full = False
+        self.kept: list[int] = []
+        """Ids of flows whose peer was said to have proved who it is."""
         self.gone: set[int] = set()
         """Ids of flows whose connection has closed."""
         self.again: dict[str, Flow] = {}
@@ -112,6 +114,7 @@ class Sip:
         self.cancelled.append(key)
 
     def signed_in(self, flow: Flow, user: str) -> bool:
+        self.kept.append(flow.id)
         return not self.full
 
     def reached(self, flow: Flow, tried: Collection[Spot]) -> Reached:

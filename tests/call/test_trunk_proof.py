@@ -240,6 +240,7 @@ async def test_the_proof_of_a_connection_is_recorded_once(tmp_path: Path) -> Non
     yard = Yard(tmp_path, {"pbx": {"inbound": LOGIN}})
     for number in (70, 70, 71):
         assert passed(await yard.sign_in(flow("pbx", number=number)))
+    assert yard.office.sip.kept == [70, 71]
     told = [record["user"] for record in yard.office.audit.records if record["type"] == "auth.ok"]
     assert told == ["acme", "acme"]
 

@@ -96,6 +96,11 @@ def test_a_trunk_that_proves_itself_needs_networks_all_the_same(files: Files) ->
     assert "0.0.0.0/0" in error.remedy
 
 
+def test_a_trunk_we_register_at_calls_in_without_networks_and_may_have_to_prove_itself(files: Files) -> None:
+    registered = "registrations: [{user: acme}], auth: {user: acme, password: a}"
+    allowed(files, f"{UDP}, {registered}, {NORTH}", f"{UDP}, {HERE}")
+
+
 def test_a_certificate_nobody_asks_for_cannot_be_shown(files: Files) -> None:
     (error,) = told(files, f"{UDP}, {HERE}, {CERTIFIED}", UDP, listens=False)
     assert (error.key, error.message) == ("trunks.pbx.inbound.certificate", "no listener asks for a certificate")

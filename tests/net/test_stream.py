@@ -539,3 +539,39 @@ async def test_stop_does_not_wait_for_a_peer_that_does_not_read() -> None:
         await gateway.endpoint.stop()
     assert len(gateway.closed) == 1
     await peer.close()
+
+
+# --- proof -------------------------------------------------------------------------------------------------------
+
+ASKED: dict[str, Any] = {"inbound": {"user": "acme", "password": "opensesame"}, "networks": ("127.0.0.1/32",)}
+
+
+async def test_a_connection_of_a_trunk_that_must_prove_itself_and_does_not_is_not_kept() -> None:
+    trunks = {"pbx": made_trunk("sip:127.0.0.1:9;transport=tcp", **ASKED)}
+    async with Gateway(TCP, trunks=trunks, limits=StreamLimits(signed_in=0.2)) as gateway:
+        stranger, trunk = [await SocketPeer.connect(gateway.address) for _ in range(2)]
+        for number, peer in enumerate((stranger, trunk)):
+            peer.send(options(call_id=f"c{number}"))
+            assert (await peer.response()).status == 200
+        assert gateway.endpoint.signed_in(gateway.requests[1].flow, "pbx")
+        assert await stranger.rest() == b""
+        trunk.send(options(call_id="later"))
+        assert (await trunk.response()).status == 200
+        assert gateway.counters[Counter.CONNECTION_TIMEOUT] == 1
+        for peer in (stranger, trunk):
+            await peer.close()
+
+
+async def test_where_another_trunk_at_the_address_needs_no_proof_the_connection_may_be_its() -> None:
+    trunks = {
+        "pbx": made_trunk("sip:127.0.0.1:9;transport=tcp", **ASKED),
+        "lab": made_trunk("sip:127.0.0.1:9;transport=udp", networks=("127.0.0.0/24",)),
+    }
+    async with Gateway(TCP, trunks=trunks, limits=StreamLimits(signed_in=0.05)) as gateway:
+        peer = await SocketPeer.connect(gateway.address)
+        await until(lambda: gateway.endpoint._channels)
+        (channel,) = gateway.endpoint._channels.values()
+        channel.check_limits(gateway.endpoint.now() + 1)
+        peer.send(options())
+        assert (await peer.response()).status == 200
+        await peer.close()

@@ -159,6 +159,7 @@ async def test_the_trunk_may_hang_up_meanwhile_and_the_page_hears_of_it_when_it_
     await browser.close()
 
 
+@pytest.mark.slow
 async def test_media_is_back_although_consent_had_run_out_meanwhile(forgetful: HostedScene) -> None:
     browser = await alice(forgetful)
     try:

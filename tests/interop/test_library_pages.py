@@ -19,7 +19,7 @@ from tests.rig.phone import Phone
 from tests.rig.ports import free_port
 from tests.rig.sipjs import DIST, JSSIP, PageServer
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.slow]
 PORT = free_port()
 
 
@@ -114,7 +114,7 @@ def cable(stage: Stage) -> Iterator[Cable]:
     made.stop()
 
 
-@pytest.mark.parametrize("name", ["jssip", pytest.param("sipjs", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["jssip", "sipjs"])
 def test_a_page_that_signed_in_by_token_talks_on_after_its_websocket_was_cut(
     stage: Stage, cable: Cable, names: dict[str, LibraryPage], phones: Callable[..., Phone], name: str
 ) -> None:
@@ -134,7 +134,6 @@ def test_a_page_that_signed_in_by_token_talks_on_after_its_websocket_was_cut(
     assert len(stage.gateway.records("leg.moved", uid)) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["jssip", "sipjs"])
 def test_a_password_is_found_behind_the_challenge_for_a_token(
     stage: Stage, cable: Cable, names: dict[str, LibraryPage], name: str
@@ -147,7 +146,6 @@ def test_a_password_is_found_behind_the_challenge_for_a_token(
         assert page.do("told") == ["registered"]
 
 
-@pytest.mark.slow
 def test_jssip_is_told_of_a_token_that_expired_and_goes_on_with_a_new_one(
     stage: Stage, cable: Cable, names: dict[str, LibraryPage]
 ) -> None:

@@ -59,7 +59,8 @@ def wait_words(page: SoftphonePage, words: str, seconds: float = 10) -> None:
 
 
 def end_heard(page: SoftphonePage, phone: Phone) -> None:
-    """The page hangs up; the phone has heard it all the time."""
+    """Both have heard each other all the time, and after the change too; the page hangs up."""
+    assert peak(heard(page.listen(2.5), RATE), RATE)[0] == pytest.approx(TRUNK_HERTZ, abs=15)
     page.click("hangup")
     phone.wait("state", text="DISCONNECTED")
     phone.stop()
@@ -133,7 +134,6 @@ def test_a_dead_websocket_that_nobody_closed_is_given_up_when_the_network_has_ch
     page.call("601")
     page.page.evaluate("() => window.dispatchEvent(new Event('online'))")
     wait_words(page, "The connection is back.")
-    page.page.wait_for_timeout(2000)
     end_heard(page, phone)
 
 

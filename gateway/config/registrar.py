@@ -20,6 +20,8 @@ def check_registrar(gateway: Document[GatewayConfig], dialplan: Document[Dialpla
         return
     if config.users is not None:
         yield gateway.error(("users",), "the PBX knows the users (`registration`)", "leave one of the two out")
+    if config.tokens:
+        yield gateway.error(("tokens",), "the PBX proves who a user is (`registration`)", "leave one of the two out")
     trunk = config.trunks.get(config.registration.relay)
     if trunk is None:
         remedy = f"trunks: {', '.join(config.trunks) or 'none'}"

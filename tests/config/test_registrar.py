@@ -74,6 +74,12 @@ def test_not_both_know_them(files: Files) -> None:
     assert only_mistake(files).key == "users"
 
 
+def test_tokens_prove_nothing_where_the_pbx_does(files: Files) -> None:
+    (files.directory / "keys.json").write_text('{"keys": []}')
+    relayed(files, users="\ntokens: [{issuer: https://login.example.com/, audience: gw, keys_file: keys.json}]")
+    assert "tokens" in [error.key for error in mistakes(files)]
+
+
 def test_the_registrar_must_be_a_trunk(files: Files) -> None:
     error = only_mistake(relayed(files, "relay: pxb"))
     assert error.key == "registration.relay"

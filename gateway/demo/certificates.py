@@ -19,9 +19,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 CA_NAME: Final = "sip-gateway development CA"
 PBX_NAME: Final = "pbx.demo.test"
 GATEWAY_NAME: Final = "gateway.demo.test"
-LIFETIME: Final = datetime.timedelta(days=30)
+LIFETIME: Final = datetime.timedelta(days=90)
 """Short: a forgotten development certificate must not stay useful."""
-RENEW_BEFORE: Final = datetime.timedelta(days=1)
+RENEW_BEFORE: Final = datetime.timedelta(days=31)
+"""Before anybody is warned of their end (30 days): nobody has to renew a demonstration by hand."""
 CLOCK_SKEW: Final = datetime.timedelta(minutes=5)
 """How far back validity starts, for peers whose clock is behind."""
 

@@ -88,8 +88,10 @@ def test_second_call_changes_nothing(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("left", [datetime.timedelta(hours=23), datetime.timedelta(days=-1)])
-def test_certificates_that_end_within_a_day_are_made_again(tmp_path: Path, left: datetime.timedelta) -> None:
+@pytest.mark.parametrize(
+    "left", [datetime.timedelta(days=30), datetime.timedelta(hours=23), datetime.timedelta(days=-1)]
+)
+def test_certificates_that_end_soon_are_made_again(tmp_path: Path, left: datetime.timedelta) -> None:
     made = create(tmp_path, now=NOW)
     later = NOW + LIFETIME - left
     create(tmp_path, now=later)

@@ -151,7 +151,14 @@ class Gateway:
             expiries=self._expiries,
             limits=site.shares,
         )
-        self.desk = Desk(self.manager, self.endpoint, self.sites, time.monotonic, self.endpoint.tapped_by)
+        self.desk = Desk(
+            self.manager,
+            self.endpoint,
+            self.sites,
+            time.monotonic,
+            tapped=self.endpoint.tapped_by,
+            registered=self.registrations.shown,
+        )
         self.admin = AdminServer(admin_socket(loaded), self.desk.rows)
         self.certificates = CertificateWatch(
             list(watched(site, self.web.use, self.endpoint.use)), self.counters, now=wall_clock

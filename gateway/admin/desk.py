@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from gateway.call.run.runner import CallRunner
 from gateway.location.asking import StoreUnavailableError
 from gateway.sip.flow import Flow
 from gateway.site import Sites
+from gateway.trunks.registering import Shown
+from gateway.trunks.target import Spot, TrunkTarget
 
 ROWS_PER_TURN = 20
 """Rows made before the loop serves others: a few hundred microseconds."""
@@ -36,6 +38,8 @@ class Endpoint(Protocol):
 
     def flows_of(self, trunk: str) -> list[Flow]: ...
 
+    def places_of(self, trunk: str) -> list[tuple[Spot, TrunkTarget, str]]: ...
+
     @property
     def opened_at(self) -> Mapping[int, float]: ...
 
@@ -46,6 +50,7 @@ class Desk:
     Args:
         clock: monotonic seconds.
         tapped: told the recorder while messages are wanted, None when they are not.
+        registered: what is registered at trunks in our name.
     """
 
     def __init__(
@@ -55,7 +60,9 @@ class Desk:
         sites: Sites,
         clock: Callable[[], float],
         tapped: Callable[[Recorder | None], None],
+        registered: Callable[[], Sequence[Shown]],
     ) -> None:
+        self._registered = registered
         self._manager, self._endpoint, self._sites, self._clock = manager, endpoint, sites, clock
         self.recorder = Recorder(self._find, lambda wanted: tapped(self.recorder if wanted else None))
 
@@ -85,10 +92,17 @@ class Desk:
     async def _trunks(self) -> AsyncGenerator[Row]:
         index = self._manager.index
         live = Counter(runner.state.trunk_id for runner in index.runners)
+        registered = self._registered()
         for name, trunk in self._sites.current.trunks.items():
             standing = self._manager.probes.standing(name)
             facts = TrunkFacts(
-                trunk, standing, self._endpoint.flows_of(name), live[name], live[name] + index.ended[name]
+                trunk=trunk,
+                standing=standing,
+                flows=self._endpoint.flows_of(name),
+                live=live[name],
+                total=live[name] + index.ended[name],
+                places=self._endpoint.places_of(name),
+                registrations=[shown for shown in registered if shown.trunk == name],
             )
             yield views.trunk(facts, self._clock())
 

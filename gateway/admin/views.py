@@ -17,6 +17,8 @@ from gateway.location.binding import Binding
 from gateway.sip.flow import Flow
 from gateway.trunks.health import Standing
 from gateway.trunks.model import Trunk
+from gateway.trunks.registering import Shown
+from gateway.trunks.target import Spot, TrunkTarget
 
 Row = dict[str, object]
 """One line of a table: names of columns and values of JSON."""
@@ -34,6 +36,10 @@ class TrunkFacts:
     """Calls that go over it now."""
     total: int
     """Calls that went over it since the start, those of now included."""
+    places: Sequence[tuple[Spot, TrunkTarget, str]] = ()
+    """Where it was found last, what each place was found for, and how it fares."""
+    registrations: Sequence[Shown] = ()
+    """What is registered there in our name."""
 
 
 def trunk(facts: TrunkFacts, now: float) -> Row:
@@ -45,6 +51,9 @@ def trunk(facts: TrunkFacts, now: float) -> Row:
         "since": _age(standing.since, now),
         "heard": _age(standing.heard_at, now),
         "target": str(target),
+        "targets": [str(choice.target) for choice in facts.trunk.choices],
+        "places": [{"place": str(spot), "target": str(found), "state": word} for spot, found, word in facts.places],
+        "registrations": [_registration(shown) for shown in facts.registrations],
         "transport": target.transport,
         "security": facts.trunk.security.value,
         "connections": [_connection(flow) for flow in facts.flows],
@@ -52,6 +61,10 @@ def trunk(facts: TrunkFacts, now: float) -> Row:
         "calls_live": facts.live,
         "calls_total": facts.total,
     }
+
+
+def _registration(shown: Shown) -> Row:
+    return {"aor": shown.aor, "state": shown.standing.value, "why": shown.why, "expires": round(shown.left, 1)}
 
 
 def _connection(flow: Flow) -> Row:

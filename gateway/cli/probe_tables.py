@@ -70,7 +70,7 @@ def _end(end: End) -> str:
 def of_findings(found: Findings) -> Iterator[Text]:
     """What a trunk can do."""
     name = f" as {found.verified_name}" if found.verified_name else ""
-    yield Text(f"trunk {found.trunk} at {found.target}{name}")
+    yield Text(f"trunk {found.trunk} at {found.place or found.target}{name}")
     if found.failure:
         yield Text.assemble(("  not reached ", "bold red"), found.failure)
     answered = f"{found.options} {found.server}".rstrip() if found.options else "no answer"

@@ -109,7 +109,8 @@ async def _try_offers(options: Options) -> Findings:
     if not options["trunk"]:
         raise ConfigError("--offers tries a trunk", remedy="name it by --trunk")
     site = options.known_site("--offers")
-    return await try_offers(options.trunk(options["trunk"]), options["number"], site.realm, options["ring"])
+    trunk = options.trunk(options["trunk"])
+    return await try_offers(trunk, options["number"], site.realm, options["ring"], site.nameservers)
 
 
 def _plan(options: Options) -> Plan:

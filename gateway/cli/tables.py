@@ -18,6 +18,10 @@ STYLES = {
     "down": "bold red",
     "registered": "green",
     "connected": "yellow",
+    "doubtful": "yellow",
+    "shut": "red",
+    "refused": "bold red",
+    "unreachable": "bold red",
     "established": "green",
 }
 """Colours of states; a state that is not here has none."""
@@ -79,12 +83,33 @@ def _leg(leg: Row) -> Text:
     return Text.assemble(where, grade(leg.get("grade")), " ", str(leg.get("protection", "")), (f" {codes}", "dim"))
 
 
+def _places(row: Row) -> Text:
+    """Where the trunk is: its targets, and under them the places DNS made of them when there are several."""
+    targets = row.get("targets") or [row.get("target", "")]
+    lines = [Text(str(target)) for target in targets]
+    places = row.get("places") or ()
+    if len(places) > 1 or any(place.get("state") != "up" for place in places):
+        lines += [Text.assemble(f"  {place.get('place')} ", state(str(place.get("state")))) for place in places]
+    return Text("\n").join(lines)
+
+
+def _registered(row: Row) -> Text:
+    """What is registered at the trunk in our name: each that is not says why."""
+    lines = []
+    for one in row.get("registrations") or ():
+        word, why = str(one.get("state")), str(one.get("why") or "")
+        told = f" {why}" if why and word != "registered" else ""
+        lines.append(Text.assemble(f"{one.get('aor')} ", state(word), told))
+    return Text("\n").join(lines) if lines else Text("-", "dim")
+
+
 TRUNKS: tuple[tuple[str, Cell], ...] = (
     ("Trunk", _text("trunk")),
     ("State", _state),
     ("Since", _age("since")),
     ("Heard", _age("heard")),
-    ("Target", _text("target")),
+    ("Target", _places),
+    ("Registered", _registered),
     ("Verified", _verified),
     ("Security", _text("security")),
     ("Calls", lambda row: f"{row.get('calls_live', 0)} of {row.get('calls_total', 0)}"),

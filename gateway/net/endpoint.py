@@ -40,7 +40,7 @@ from gateway.sip.stack import SipStack, StackEvent
 from gateway.sip.uri import DEFAULT_PORT
 from gateway.site import Listeners, SipListener
 from gateway.trunks.model import Trunk
-from gateway.trunks.target import Reached, Spot
+from gateway.trunks.target import Reached, Spot, TrunkTarget
 from gateway.trunks.tls import server_context
 
 SWEEP = 1.0
@@ -198,6 +198,10 @@ class SipEndpoint:
             TransportError: it cannot be reached, or its certificate is not the trunk's (`verification` says why).
         """
         return await self._flows.connect(trunk_name, tried, urgent=urgent)
+
+    def places_of(self, trunk: str) -> list[tuple[Spot, TrunkTarget, str]]:
+        """Where a trunk was found last, and how each place fares (see `Hops.standing`)."""
+        return self._flows.hops.standing(trunk)
 
     def tapped_by(self, tap: Tap | None) -> None:
         """Show somebody every message that comes and goes, or nobody any more."""

@@ -140,6 +140,17 @@ class Hops:
     def _knows(self, key: Key) -> bool:
         return key.spot in self._found_for.get(key.trunk, ())
 
+    def standing(self, trunk: str) -> list[tuple[Spot, TrunkTarget, str]]:
+        """The places that were found last, what each was found for, and how it fares: `up`, `doubtful` or `shut`."""
+        now = self._clock()
+        found = self._found_for.get(trunk, {})
+        return [(spot, target, self._word(Key(trunk, spot), now)) for spot, target in found.items()]
+
+    def _word(self, key: Key, now: float) -> str:
+        if self._breaker.is_shut(key, now):
+            return "shut"
+        return "doubtful" if self._breaker.is_doubtful(key) else "up"
+
     # --- how they fare
 
     def trying(self, trunk: str, hop: NextHop) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,13 +21,17 @@ from gateway.probe.wire import DatagramWire, StreamWire, Wire, token
 from gateway.sip.headers import Item
 from gateway.sip.message import Headers, Request
 from gateway.sip.uri import SipUri
+from gateway.trunks.dns import DnsClient, DnsError
 from gateway.trunks.model import Trunk
-from gateway.trunks.target import is_ip_literal
+from gateway.trunks.resolve import Resolver
+from gateway.trunks.target import NextHop, is_ip_literal
 from gateway.trunks.tls import client_context, inspect_peer
 
 OPTIONS_SECONDS = 5.0
 LISTEN_SECONDS = 1.0
 """How long each call lasts: fifty packets show whether the keys are the right ones."""
+MAX_PLACES = 8
+"""Places of the trunk that are tried until one can be connected to."""
 MOST_REFUSED = 0.5
 """Share of packets that may not authenticate before the keys count as wrong ones."""
 
@@ -56,6 +60,8 @@ class Findings:
     trunk: str
     target: str
     transport: str
+    place: str = ""
+    """Where it was reached: the first of its places that could be."""
     verified_name: str = ""
     """What its certificate proved."""
     options: int = 0
@@ -74,6 +80,7 @@ class Findings:
             "trunk": self.trunk,
             "target": self.target,
             "transport": self.transport,
+            "place": self.place,
             "verified_name": self.verified_name,
             "options": self.options,
             "server": self.server,
@@ -85,20 +92,26 @@ class Findings:
         }
 
 
-async def try_offers(trunk: Trunk, number: str, realm: str, seconds: float) -> Findings:
+async def try_offers(
+    trunk: Trunk, number: str, realm: str, seconds: float, nameservers: Sequence[HostPort] = ()
+) -> Findings:
     """Ask the trunk, and call the number on it once for each kind of offer.
 
     Args:
         number: what is called; somebody may pick up, so it should be an echo test. "": it is asked by OPTIONS alone.
         seconds: how long each call may ring.
+        nameservers: who is asked for its places; none: those of this machine.
     """
     target = trunk.target
     found = Findings(trunk.name, str(target), target.transport)
     try:
-        await _ask(trunk, realm, found)
+        hop = await _reachable(trunk, nameservers)
+        found.place, found.transport = str(hop), hop.transport
+        found.steps.append(f"found {trunk.name} at {hop}")
+        await _ask(trunk, hop, realm, found)
         if number:
             for offer in Offer:
-                found.attempts.append(await _attempt(trunk, number, realm, offer, seconds, found))
+                found.attempts.append(await _attempt(trunk, hop, number, realm, offer, seconds, found))
     except (TransportError, SipError) as error:
         why = f" ({error.verification})" if isinstance(error, TransportError) and error.verification else ""
         found.failure = f"{error}{why}"
@@ -128,25 +141,27 @@ def recommend(found: Findings) -> tuple[Profile | None, str]:
     return Profile.LEGACY, "it speaks plain RTP only: anyone on the path can listen"
 
 
-async def _ask(trunk: Trunk, realm: str, found: Findings) -> None:
-    async with _phone(trunk, realm, found) as phone:
-        uri = f"sip:{HostPort(trunk.target.host, trunk.target.port)}"
+async def _ask(trunk: Trunk, hop: NextHop, realm: str, found: Findings) -> None:
+    async with _phone(trunk, hop, realm, found) as phone:
+        uri = str(_request_uri(hop, ""))
         fields: list[Item] = [("From", phone.address.with_tag(token(10))), ("To", f"<{uri}>"), ("Call-ID", token(20))]
         request = Request("OPTIONS", uri, Headers([*fields, ("CSeq", "1 OPTIONS"), ("Accept", "application/sdp")]))
-        found.steps.append(f"OPTIONS to {found.target}")
+        found.steps.append(f"OPTIONS to {hop}")
         with contextlib.suppress(TransportError):
             _, response = await phone.wire.ask(request, OPTIONS_SECONDS, login=trunk.auth)
             found.options = response.status
             found.server = (response.headers.get("Server") or response.headers.get("User-Agent") or "")[:80]
 
 
-async def _attempt(trunk: Trunk, number: str, realm: str, offer: Offer, seconds: float, found: Findings) -> Attempt:
+async def _attempt(
+    trunk: Trunk, hop: NextHop, number: str, realm: str, offer: Offer, seconds: float, found: Findings
+) -> Attempt:
     attempt = Attempt(offer)
-    async with _phone(trunk, realm, found) as phone:
+    async with _phone(trunk, hop, realm, found) as phone:
         port = await RtpEnd(phone.wire.open_flow.local.host, offer, 0.0).open()
         found.steps.append(f"INVITE to {number} offering {offer.value}, {LISTEN_SECONDS:g} s of silence, BYE")
         try:
-            uri = str(SipUri.of(number, trunk.target.host, trunk.port))
+            uri = str(_request_uri(hop, number))
             response = await phone.dial(uri, port.describe(), seconds)
             attempt.status = response.status
             port.accept(response.body)
@@ -177,9 +192,16 @@ def _conclude(attempt: Attempt, port: RtpEnd) -> None:
         attempt.why = "the offered keys were ignored"
 
 
+def _request_uri(hop: NextHop, user: str) -> SipUri:
+    """Whom a request is for: the name the place was found for, with a port only where one is written (RFC 3263 4)."""
+    port = hop.target.port if hop.target.has_port else None
+    host = hop.target.host
+    return SipUri.of(user, host, port) if user else SipUri("sip", None, None, host, port)
+
+
 @contextlib.asynccontextmanager
-async def _phone(trunk: Trunk, realm: str, found: Findings) -> AsyncIterator[Phone]:
-    wire = await _connect(trunk)
+async def _phone(trunk: Trunk, hop: NextHop, realm: str, found: Findings) -> AsyncIterator[Phone]:
+    wire = await _connect(trunk, hop)
     flow = wire.open_flow
     found.verified_name = flow.verified_name
     contact = f"<sip:probe@{flow.local};transport={flow.transport}>"
@@ -190,42 +212,48 @@ async def _phone(trunk: Trunk, realm: str, found: Findings) -> AsyncIterator[Pho
         await phone.close()
 
 
-async def _connect(trunk: Trunk) -> Wire:
-    """The first address of the trunk that can be reached, verified as the gateway would.
+async def _reachable(trunk: Trunk, nameservers: Sequence[HostPort]) -> NextHop:
+    """The first place of the trunk that can be connected to, verified as the gateway would.
 
     Raises:
         TransportError: there is none.
     """
     failure = TransportError(f"{trunk.target.host} has no address")
-    for address in await _addresses(trunk):
+    for hop in await _hops(trunk, nameservers):
         try:
-            return await _connect_to(trunk, address)
+            await (await _connect(trunk, hop)).close()
         except TransportError as error:
             failure = error
+        else:
+            return hop
     raise failure
 
 
-async def _connect_to(trunk: Trunk, remote: HostPort) -> Wire:
-    source = HostPort(trunk.media.bind if _same_family(trunk.media.bind, remote.host) else "", 0)
-    if trunk.target.transport == "udp":
-        return await DatagramWire.open(source, remote)
-    if trunk.target.transport == "tcp":
-        return await StreamWire.open(source, remote)
-    name = trunk.tls_names[0] if is_ip_literal(trunk.target.host) else trunk.target.host
-    inspect = partial(inspect_peer, expected=trunk.peer)
-    return await StreamWire.open(source, remote, client_context(trunk.tls), server_name=name, inspect=inspect)
+async def _connect(trunk: Trunk, hop: NextHop) -> Wire:
+    source = HostPort(trunk.media.bind if _same_family(trunk.media.bind, hop.address.host) else "", 0)
+    if hop.transport == "udp":
+        return await DatagramWire.open(source, hop.address)
+    if hop.transport == "tcp":
+        return await StreamWire.open(source, hop.address)
+    peer, host = trunk.peer_of(hop.target), hop.target.host
+    name = peer.names[0] if is_ip_literal(host) and peer.names else host
+    inspect = partial(inspect_peer, expected=peer)
+    return await StreamWire.open(source, hop.address, client_context(trunk.tls), server_name=name, inspect=inspect)
 
 
-async def _addresses(trunk: Trunk) -> Sequence[HostPort]:
-    target = trunk.target
-    if is_ip_literal(target.host):
-        return [HostPort(target.host.strip("[]"), target.port)]
+async def _hops(trunk: Trunk, nameservers: Sequence[HostPort]) -> list[NextHop]:
+    """Where the targets of the trunk lead, the first choice first (RFC 3263)."""
+    client = DnsClient(nameservers)
+    found: list[NextHop] = []
     try:
-        async with asyncio.timeout(OPTIONS_SECONDS):
-            found = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError, UnicodeError) as error:
-        raise TransportError(f"{target.host} cannot be resolved") from error
-    return [HostPort(str(entry[4][0]), target.port) for entry in found]
+        for choice in sorted(trunk.choices, key=lambda choice: choice.priority):
+            found += await Resolver(client, secrets.randbelow).hops(choice.target, ("udp", "tcp", "tls"))
+    except DnsError as error:
+        if not found:
+            raise TransportError(f"{trunk.target.host} cannot be resolved: {error.why}") from error
+    finally:
+        await client.close()
+    return found[:MAX_PLACES]
 
 
 def _same_family(one: str, other: str) -> bool:

@@ -9,11 +9,14 @@ import pytest
 from gateway.admin import views
 from gateway.admin.views import TrunkFacts, UserFacts
 from gateway.base.profiles import Profile
-from gateway.base.values import LegKind
+from gateway.base.values import HostPort, LegKind
 from gateway.location import registrar
 from gateway.location.binding import Binding
 from gateway.sip.flow import Flow
 from gateway.trunks.health import TrunkHealth
+from gateway.trunks.registering import Shown
+from gateway.trunks.registration import Standing
+from gateway.trunks.target import Spot
 from tests import messages
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow
 from tests.sites import made_trunk
@@ -58,6 +61,19 @@ def test_a_connection_says_who_opened_it_and_what_name_it_proved() -> None:
     assert isinstance(connections, list)
     assert [c["verified_name"] for c in connections] == ["pbx.example", ""]
     assert connections[0] | {"remote": "127.0.0.2:5061", "opened_by": "us", "tls": "TLSv1.3"} == connections[0]
+
+
+def test_a_trunk_shows_its_targets_the_places_they_lead_to_and_what_is_registered_there() -> None:
+    trunk = made_trunk("sip:pbx.example;transport=tls")
+    place = (Spot("tls", HostPort("192.0.2.5", 5061)), trunk.target, "shut")
+    shown = Shown("pbx", "sip:acme@pbx.example", Standing.REFUSED, "403 Forbidden", 0.0)
+    facts = TrunkFacts(trunk, TrunkHealth().standing("pbx"), (), 0, 0, [place], [shown])
+    row = views.trunk(facts, 100.0)
+    assert row["targets"] == [str(trunk.target)]
+    assert row["places"] == [{"place": "tls:192.0.2.5:5061", "target": str(trunk.target), "state": "shut"}]
+    assert row["registrations"] == [
+        {"aor": "sip:acme@pbx.example", "state": "refused", "why": "403 Forbidden", "expires": 0.0}
+    ]
 
 
 def bound(user_agent: str = "JsSIP 3.13.8") -> Binding:

@@ -146,7 +146,7 @@ def test_a_result_for_people_says_how_it_went_first() -> None:
 
 
 def test_findings_for_people_end_with_what_is_recommended_and_what_was_done() -> None:
-    found = Findings("pbx", "sip:pbx;transport=tls", "tls", "pbx", 200, "Asterisk")
+    found = Findings("pbx", "sip:pbx;transport=tls", "tls", options=200, server="Asterisk")
     found.attempts = [Attempt(Offer.SDES, works=True, status=200, protection="sdes,AES", packets=50)]
     found.recommended, found.because, found.steps = Profile.STRICT, "it takes SRTP", ["OPTIONS to pbx"]
     lines = [line.plain for line in of_findings(found)]

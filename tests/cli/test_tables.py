@@ -46,6 +46,21 @@ def test_what_is_missing_is_a_dash_and_nothing_is_a_number() -> None:
     assert line.split() == ["alice", "away", "0", "-", "-"]
 
 
+def test_a_trunk_shows_where_it_is_and_why_nothing_is_registered_there() -> None:
+    places = [{"place": "udp:192.0.2.5:5060", "state": "up"}, {"place": "udp:192.0.2.6:5060", "state": "doubtful"}]
+    refused = {"aor": "sip:acme@pbx", "state": "refused", "why": "403 Forbidden"}
+    text = printed(
+        tables.TRUNKS, {"trunk": "pbx", "targets": ["sip:pbx"], "places": places, "registrations": [refused]}
+    )
+    assert "udp:192.0.2.6:5060 doubtful" in text
+    assert "sip:acme@pbx refused 403 Forbidden" in text
+
+
+def test_one_place_that_answers_is_not_told_of_beside_its_target() -> None:
+    places = [{"place": "udp:192.0.2.5:5060", "state": "up"}]
+    assert "udp:" not in printed(tables.TRUNKS, {"trunk": "pbx", "targets": ["sip:pbx"], "places": places})
+
+
 def test_each_leg_of_a_call_has_its_line_with_grade_and_codes() -> None:
     leg = {"kind": "trunk", "state": "confirmed", "grade": "CLEARTEXT", "codes": ["media.plain_rtp"]}
     row = {"id": "c-1", "state": "established", "legs": [{**leg, "leg": 1}, {**leg, "leg": 2, "grade": None}]}

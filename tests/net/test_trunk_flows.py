@@ -274,6 +274,23 @@ async def test_a_request_nobody_answers_makes_its_place_the_last_and_one_answer_
         assert endpoint._flows._asked == {}
 
 
+async def test_administrators_see_each_place_and_how_it_fares(two: tuple[UdpPlace, UdpPlace]) -> None:
+    first, second = two
+    pbx = first_to_last(f"sip:{first.address}", f"sip:{second.address}")
+    async with Gateway(UDP, trunks={"pbx": pbx}) as gateway:
+        endpoint = gateway.endpoint
+        assert endpoint.places_of("pbx") == []
+        flow = await endpoint.connect("pbx")
+        assert [(spot.address, word) for spot, _, word in endpoint.places_of("pbx")] == [
+            (first.address, "up"),
+            (second.address, "up"),
+        ]
+        key = endpoint.send_request(options_to(flow), flow)
+        endpoint._flows.note(RequestTimeout(key))
+        assert {spot.address: word for spot, _, word in endpoint.places_of("pbx")}[first.address] == "doubtful"
+        assert endpoint.places_of("other") == []
+
+
 def heard(request: Request) -> Request:
     """As a peer gets it."""
     return request.with_header("Via", "SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx")

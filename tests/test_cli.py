@@ -151,6 +151,14 @@ def test_check_asks_dns_for_the_trunks(files: Files, dns: dict[str, bool]) -> No
     assert sip_gateway("check", "--elsewhere", files.write()).exit_code == 0
 
 
+def test_check_names_the_one_of_several_targets_that_dns_does_not_know(files: Files, dns: dict[str, bool]) -> None:
+    dns["b.example"] = False
+    several = "targets: [sip:a.example, sip:b.example]"
+    files.gateway = files.gateway.replace("target: sip:sip.carrier.example", several)
+    told = refused(sip_gateway("check", files.write()))
+    assert "gateway.yaml:12: trunks.carrier.targets[1]: DNS knows no address of b.example" in told
+
+
 def test_check_only_warns_where_dns_gives_no_answer(files: Files, dns: dict[str, bool]) -> None:
     dns["sip.carrier.example"] = True
     result = sip_gateway("check", files.write())

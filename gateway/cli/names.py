@@ -40,7 +40,7 @@ def _targets(config: GatewayConfig) -> dict[str, TrunkTarget]:
             except ValueError:
                 continue  # told of as a target
             if not is_ip_literal(target.host):
-                found[f"trunks.{name}.targets[{index}].target" if trunk.targets else f"trunks.{name}.target"] = target
+                found[f"trunks.{name}.targets[{index}]" if trunk.targets else f"trunks.{name}.target"] = target
     return found
 
 

@@ -64,6 +64,8 @@ class HeardDigit:
     timestamp: int
     duration: int
     arrived: float
+    begins: bool = False
+    """The marker is on its first packet."""
     markers: int = 0
     ends: int = 0
     durations: list[int] = field(default_factory=list)
@@ -90,7 +92,7 @@ def read_digits(heard: Iterable[HeardPacket], kind: int, scale: int = 1) -> list
                 last.timestamp = packet.timestamp
                 last.durations.append(duration)
             else:
-                last = HeardDigit(code, packet.timestamp, 0, packet.arrived, durations=[duration])
+                last = HeardDigit(code, packet.timestamp, 0, packet.arrived, packet.marker, durations=[duration])
                 found.append(last)
         assert last is not None
         assert last.code == code, "one timestamp, two codes"

@@ -83,7 +83,7 @@ def is_unbroken(listener: RelayListener) -> None:
 
 def digits(listener: RelayListener, kind: int = 101, scale: int = 1) -> list[HeardDigit]:
     found = read_digits(listener.packets, kind, scale)
-    assert all(digit.markers == 1 for digit in found), "the marker is on the first packet"
+    assert all(digit.begins and digit.markers == 1 for digit in found), "the marker is on the first packet"
     return found
 
 
@@ -127,6 +127,13 @@ def test_a_digit_of_any_length_arrives_at_48000_in_segments_and_leaves_so(second
         made.pass_time(0.3)
         assert [(d.signal, d.duration) for d in digits(made.trunk)] == [("1", round(seconds * 8000))]
         assert [(d.signal, d.duration) for d in digits(made.browser, 110)] == [("2", round(seconds * 48000))]
+
+
+def test_a_long_digit_of_which_only_the_end_arrives_begins_with_the_marker_too(plain: ListenerRig) -> None:
+    plain.call.payloads(OPUS, OPUS, plain.now, browser=EventFormat(110, 48000), trunk=EventFormat(101))
+    plain.from_trunk(Keypad().packet(5, 24000, 8000, end=True))
+    plain.pass_time(0.3)
+    assert [(d.signal, d.duration, d.ends) for d in digits(plain.browser, 110)] == [("5", 144000, 3)]
 
 
 def test_a_key_held_for_longer_than_eight_seconds_is_one_digit_that_ends(plain: ListenerRig) -> None:

@@ -186,7 +186,8 @@ class DigitPlayer:
         units = max(round(self._said * rate), 1)
         while units - self._base > SEGMENT:
             for _ in range(ENDS):
-                self._write(digit, SEGMENT)
+                self._write(digit, SEGMENT, marker=marker)
+                marker = False
             self._base += SEGMENT
             self._timestamp += SEGMENT * ours // rate
         self._write(digit, units - self._base, marker=marker, end=end)

@@ -45,9 +45,14 @@ def _leads(plan: Dialplan, route: OutboundRoute) -> str:
     if route.user:
         return f"user {route.user} rings" + (", whose name it is" if route.rule_id == BY_NAME else "")
     head = "emergency_trunks: " if route.rule_id == EMERGENCY_RULE else ""
-    return f"{head}trunk {route.trunk} gets {route.number}" + "".join(
-        f", then {t} is tried" for t in route.alternatives
-    )
+    later = "".join(f", then {name} {_gets(route, name)}" for name in route.alternatives)
+    return f"{head}trunk {route.trunk} gets {route.number}{later}"
+
+
+def _gets(route: OutboundRoute, trunk: str) -> str:
+    """What comes of a further trunk; the number only where it is another one there."""
+    number = route.number_for(trunk)
+    return "is tried" if number == route.number else f"is tried with {number}"
 
 
 def _rings(plan: Dialplan, route: InboundRoute) -> str:
@@ -86,7 +91,9 @@ def _outbound_outcome(route: OutboundRoute | None, allowed: bool) -> dict[str, o
     if not allowed:
         found["status"] = 403
     if route.trunk:
-        found |= {"trunks": [route.trunk, *route.alternatives], "sent": route.number, "emergency": route.emergency}
+        names = (route.trunk, *route.alternatives)
+        found |= {"trunks": list(names), "sent": route.number, "emergency": route.emergency}
+        found["numbers"] = {name: route.number_for(name) for name in names}
     else:
         found |= {"group": route.group} if route.is_group else {"user": route.user}
     return found

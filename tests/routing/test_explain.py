@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
+from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule, TrunkShare
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.explain import explain_inbound, explain_outbound
 from gateway.routing.groups import Group, Ring
@@ -115,6 +115,7 @@ def test_an_explanation_for_programs_has_the_same_steps_and_the_outcome() -> Non
         "trunks": ["pbx"],
         "sent": "+4930",
         "emergency": False,
+        "numbers": {"pbx": "+4930"},
     }
     assert explain_outbound(PLAN, "7").as_dict()["outcome"] == "no-route"
     assert explain_outbound(PLAN, "bob").as_dict()["user"] == "bob"
@@ -122,3 +123,12 @@ def test_an_explanation_for_programs_has_the_same_steps_and_the_outcome() -> Non
     assert (inward["user"], inward["rule"]) == ("alice", "x")
     through = replace(PLAN, inbound=(InboundRule("t", "1", to_trunk="pbx"),))
     assert explain_inbound(through, "carrier", "1").as_dict()["trunks"] == ["pbx"]
+
+
+def test_an_explanation_says_what_each_of_several_trunks_gets() -> None:
+    shares = (TrunkShare("pbx"), TrunkShare("carrier", 1), TrunkShare("third", 2))
+    rule = OutboundRule("world", "+*", "pbx", trunks=shares)
+    shared = replace(PLAN, home=Home("49"), formats={"carrier": NumberFormat.NATIONAL}, outbound=(rule,))
+    assert out(shared, "0301")[-1] == "trunk pbx gets +49301, then carrier is tried with 0301, then third is tried"
+    found = explain_outbound(shared, "0301").as_dict()
+    assert found["numbers"] == {"pbx": "+49301", "carrier": "0301", "third": "+49301"}

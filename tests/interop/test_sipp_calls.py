@@ -364,7 +364,7 @@ def test_an_answer_that_is_never_acknowledged_ends_the_call(stand: Stand, tmp_pa
 def test_a_phone_may_ring_for_longer_than_any_transaction_without_a_response(
     stand: Stand, tmp_path: Path, transport: str
 ) -> None:
-    trunk = Scenario().gets("INVITE").says(180).rests(65_000).says(200, sdp()).gets("ACK").gets("BYE").says(200)
+    trunk = Scenario().gets("INVITE").says(180).rests(62_000).says(200, sdp()).gets("ACK").gets("BYE").says(200)
 
     async def waited(call: BrowserCall) -> None:
         statuses = [(await call.provisional(70)).status for _ in range(3)]

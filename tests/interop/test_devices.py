@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.sip.message import Request
+from gateway.trunks import breaker
 from tests.interop.devices import BETWEEN, HOST, SDP, OddTrunk, message
 from tests.outside import outside, outside_or_skip
 from tests.rig.browser import ScriptedBrowser
@@ -49,6 +50,8 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Devic
         sip=("udp",),
         overrides={"limits": {"calls": 100}},
     )
+    patience = pytest.MonkeyPatch()
+    patience.setattr(breaker, "MAX_RETRY_AFTER", 0.0)  # one says 503 and when to come back; the next comes at once
     host = await HostedGateway(setup).start()
     odd = await OddTrunk.open(port, ("127.0.0.1", setup.sip_port))
     users = [await ScriptedBrowser(setup.origin, name).sign_in() for name in setup.users]
@@ -57,6 +60,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Devic
         await user.close()
     odd.close()
     await host.stop()
+    patience.undo()
 
 
 # --- answers to a call from a browser

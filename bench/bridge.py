@@ -71,6 +71,7 @@ class Bridge:
         }
         written = [f"--{name}={value}" for name, value in options.items()]
         self._run(place / "rtpengine.log", "rtpengine", "--foreground", "--log-stderr", *written)
+        wait_for(self._is_media_up, READY_SECONDS, lambda: (place / "rtpengine.log").read_text()[-2000:])
         config = place / "bridge.cfg"
         config.write_text(self._filled(Path(__file__).with_name("bridge.cfg").read_text()))
         log = place / "kamailio.log"
@@ -105,6 +106,17 @@ class Bridge:
         for name, value in values.items():
             text = text.replace(f"@{name}@", value)
         return text
+
+    def _is_media_up(self) -> bool:
+        """Kamailio asks once, at its start, and does without rtpengine when that is not there yet."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.settimeout(0.2)
+            probe.connect((HOST, self._control))
+            try:
+                probe.send(b"1 d7:command4:pinge")
+                return b"pong" in probe.recv(100)
+            except OSError:
+                return False
 
     def _is_up(self) -> bool:
         with socket.socket() as probe:

@@ -204,7 +204,7 @@ async def _call(browser: ScriptedBrowser, result: Result) -> None:
         result.answered.append(answered)
         result.keyed.append(time.monotonic() - began)
         await call.hang_up()
-    except (AssertionError, OSError, TimeoutError) as error:
+    except (AssertionError, IndexError, OSError, TimeoutError) as error:
         result.failures.append(f"{type(error).__name__}: {error}")
     finally:
         _forget(browser, call)

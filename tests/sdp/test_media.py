@@ -7,8 +7,9 @@ import pytest
 from gateway.base.errors import SdpError
 from gateway.base.keying import Proto, Setup
 from gateway.base.values import HostPort
-from gateway.sdp.media import MAX_CANDIDATES, Direction, audio_lines, read_audio, strongest
-from tests.sdp.helpers import BROWSER_OFFERS, CM_80, capture, describe, key_text, parse_lines, remote
+from gateway.sdp.description import SessionDescription
+from gateway.sdp.media import MAX_CANDIDATES, Direction, audio_lines, bundle_tag, read_audio, strongest
+from tests.sdp.helpers import BROWSER_OFFERS, CM_80, VECTORS, capture, describe, key_text, parse_lines, remote
 
 KEY_LINE = f"a=crypto:1 {CM_80} inline:{key_text(CM_80, 1)}"
 BAD_KEY_LINE = f"a=crypto:1 {CM_80} inline:{key_text(CM_80, 1)} UNENCRYPTED_SRTP"
@@ -308,3 +309,12 @@ def test_ptime_is_a_sensible_number_or_none(text: str, ptime: int | None) -> Non
 @pytest.mark.parametrize(("text", "mid"), [("0", "0"), ("audio", "audio"), ("", None), ("a b", None), ("x" * 65, None)])
 def test_a_mid_is_a_token_or_none(text: str, mid: str | None) -> None:
     assert remote(f"a=mid:{text}").mid == mid
+
+
+@pytest.mark.parametrize("group", ["", " ", "BUNDLE", "LS 0", "  BUNDLE  "])
+def test_a_group_that_names_no_line_binds_none(group: str) -> None:
+    """RFC 5888 5 wants a word there; a line without one is a curiosity and no error of ours."""
+    text = (VECTORS / "chromium_offer.sdp").read_bytes().replace(b"a=group:BUNDLE 0", f"a=group:{group}".encode())
+    description = SessionDescription.parse(text)
+    assert bundle_tag(description, description.media[0]) is None
+    assert audio_lines(description)

@@ -5,6 +5,9 @@ Who made the Call-ID waits longer, so that the two do not collide again. Both wa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from gateway.base.counters import Counter
 from gateway.base.values import TokenSource
 
 UNIT = 0.01
@@ -16,6 +19,30 @@ MAX_RETRY_AFTER = 10
 """Seconds: Retry-After of a change that comes before the one under way is answered (RFC 3261 14.2, RFC 3311 5.2)."""
 LOT_LENGTH = 8
 """Characters of a lot: 36**8 against a few hundred choices, so that none is noticeably likelier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glare:
+    """Their change cannot be looked at now (RFC 3261 14.2, RFC 3311 5.2)."""
+
+    status: int
+    retry_after: int | None = None
+    """Seconds, for the header of a 500."""
+
+    @property
+    def counter(self) -> Counter:
+        return Counter.OFFER_GLARE
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """Our offer met theirs: it is dropped and due again after this many seconds (RFC 3261 14.1)."""
+
+    seconds: float
+
+    @property
+    def counter(self) -> Counter:
+        return Counter.OFFER_GLARE
 
 
 def wait_seconds(tokens: TokenSource, *, owns_call_id: bool) -> float:

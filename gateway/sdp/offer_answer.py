@@ -3,7 +3,7 @@
     (state, event) -> (next state, what becomes of the open proposal and the session)
 
 One offer at a time: whatever comes while one is open waits (ours) or is told to come again (theirs), and the rows are
-the only place that says so. What both sides agreed on lives in `session`, which takes these steps.
+the only place that says so. What both sides agreed on lives in `exchange`, which takes these steps.
 
 - An answer in an 18x is a preview, be it acknowledged (RFC 3262) or not: another fork or the 200 may answer better, and
   the offer stays open until the INVITE has its final response (RFC 3261 13.2.1). After one that is acknowledged that

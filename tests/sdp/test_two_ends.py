@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.base.table import Unexpected
+from gateway.sdp.exchange import Negotiation
+from gateway.sdp.glare import BackOff
 from gateway.sdp.offer_answer import State
-from gateway.sdp.session import BackOff, Description, Dropped, Negotiation, OurProposal, Session, Way, Write
+from gateway.sdp.session import Description, Dropped, OurProposal, Session, Way, Write
 
 
 def lots(length: int) -> str:

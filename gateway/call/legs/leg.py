@@ -32,9 +32,10 @@ from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import Codec
+from gateway.sdp.exchange import Negotiation, Waits
 from gateway.sdp.keying import Fingerprint
 from gateway.sdp.media import LocalAudio, RemoteAudio
-from gateway.sdp.session import Description, Negotiation, OurProposal, Session, Waits, Way
+from gateway.sdp.session import Description, OurProposal, Session, Way
 from gateway.sip.message import Message
 from gateway.sip.subscription import Subscriptions
 

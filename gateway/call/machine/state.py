@@ -23,7 +23,7 @@ from gateway.media.relay_commands import LegCommand
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture
 from gateway.sdp.codecs import Codec, with_events
-from gateway.sdp.session import BackOff, Glare
+from gateway.sdp.glare import BackOff, Glare
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
 from gateway.sip.reason import Reason

@@ -9,21 +9,10 @@ import pytest
 from gateway.base.counters import Counter
 from gateway.base.errors import SdpError
 from gateway.base.table import Unexpected
+from gateway.sdp.exchange import MAX_COLLISIONS, Negotiation, Waits
+from gateway.sdp.glare import BackOff, Glare
 from gateway.sdp.offer_answer import OFFER_ANSWER, ROWS, Act, Event, State
-from gateway.sdp.session import (
-    MAX_COLLISIONS,
-    BackOff,
-    Description,
-    Dropped,
-    Glare,
-    Negotiation,
-    OurProposal,
-    Session,
-    TheirProposal,
-    Waits,
-    Way,
-    Write,
-)
+from gateway.sdp.session import Description, Dropped, OurProposal, Session, TheirProposal, Way, Write
 
 Talk = Negotiation[str, str]
 

@@ -16,7 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway import app
+from gateway import process
 from gateway.base.errors import ConfigError, MediaError
 from gateway.base.values import HostPort
 from gateway.cli import names
@@ -196,13 +196,13 @@ def test_markup_in_a_message_is_only_text(files: Files) -> None:
 
 def test_run_hands_the_configuration_to_the_gateway(free: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[LoadedConfig] = []
-    monkeypatch.setattr(app, "main", handed.append)
+    monkeypatch.setattr(process, "main", handed.append)
     assert sip_gateway("run", "-c", free.write()).exit_code == 0
     assert handed[0].config.realm == "pbx.example.com"
 
 
 def test_run_tells_mistakes_before_anything_starts(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "main", lambda loaded: pytest.fail("started"))
+    monkeypatch.setattr(process, "main", lambda loaded: pytest.fail("started"))
     files.gateway = files.gateway.replace("prefer", "maybe")
     assert "trunks.carrier.security" in refused(sip_gateway("run", "-c", files.write()))
 
@@ -222,7 +222,7 @@ def test_demo_hands_its_options_and_a_way_to_serve(
         asyncio.run(_awaited(serve_file(files.write(), lambda: served.append("ready"))))
         return 3
 
-    monkeypatch.setattr(app, "serve", serve)
+    monkeypatch.setattr(process, "serve", serve)
     monkeypatch.setattr(demo, "main", run_demo)
     result = sip_gateway("demo", "--port", "9443", "--directory", tmp_path)
     assert result.exit_code == 3
@@ -240,7 +240,7 @@ def test_a_failure_that_is_no_mistake_of_the_user_has_exit_code_1(free: Files, m
     def fail(loaded: LoadedConfig) -> None:
         raise MediaError("no worker came up")
 
-    monkeypatch.setattr(app, "main", fail)
+    monkeypatch.setattr(process, "main", fail)
     result = sip_gateway("run", "-c", free.write())
     assert (result.exit_code, result.stderr) == (1, "error: no worker came up\n")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway import app
+from gateway import process
 from gateway.base.errors import ConfigError
 from gateway.config.load import LoadedConfig
 from tests.config.files import Files, free_ports, make_certificate
@@ -47,7 +47,7 @@ def held(files: Files, text: str, kind: socket.SocketKind) -> socket.socket:
 def test_a_port_in_use_is_a_mistake_for_run_and_a_warning_for_check(
     free: Files, monkeypatch: pytest.MonkeyPatch, text: str, kind: socket.SocketKind, place: str
 ) -> None:
-    monkeypatch.setattr(app, "main", lambda loaded: pytest.fail("started"))
+    monkeypatch.setattr(process, "main", lambda loaded: pytest.fail("started"))
     path = free.write()
     with contextlib.closing(held(free, text, kind)):
         told = refused(sip_gateway("run", "-c", path))
@@ -103,7 +103,7 @@ def test_an_error_of_the_start_is_told_with_its_place(free: Files, monkeypatch: 
     async def fail(loaded: LoadedConfig) -> None:
         raise ConfigError("the audit log cannot be written", key="audit.directory", remedy="free the disk")
 
-    monkeypatch.setattr(app, "serve", fail)
+    monkeypatch.setattr(process, "serve", fail)
     told = refused(sip_gateway("run", "-c", free.write()))
     assert "gateway.yaml:16: audit.directory: the audit log cannot be written\n  remedy: free the disk" in told
 

@@ -52,8 +52,8 @@ def main() -> None:
 def run(path: Path) -> None:
     """Run the gateway until it is told to stop (SIGTERM or Ctrl-C)."""
     loaded = load_config(path)
-    from gateway.app import main as run_gateway
     from gateway.cli.preflight import preflight
+    from gateway.process import main as run_gateway
 
     found = preflight(loaded.config)
     _refuse(loaded, (*found.wrong, *found.busy))
@@ -102,9 +102,9 @@ def check(path: Path, elsewhere: bool, connect: bool) -> None:
 @click.pass_context
 def demo(ctx: click.Context, /, directory: Path, port: int, address: str, origins: tuple[str, ...]) -> None:
     """Start a demonstration on this machine: gateway, phones to call and softphone page."""
-    from gateway.app import serve
     from gateway.demo.main import DemoOptions
     from gateway.demo.main import main as run_demo
+    from gateway.process import serve
 
     async def serve_file(path: Path, ready: Callable[[], None]) -> None:
         await serve(load_config(path), ready=ready)

@@ -26,7 +26,7 @@ from gateway.demo.phones import NO_PJSUA2
 PROGRAM = """
 import sys
 from pathlib import Path
-from gateway.app import serve
+from gateway.process import serve
 from gateway.config.load import load_config
 from gateway.demo import layout
 from gateway.demo.main import DemoOptions, main

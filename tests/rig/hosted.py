@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.app import Gateway
 from gateway.config.load import load_config
+from gateway.process import descriptors_wanted, raise_file_limit
 from tests.rig.gateway import GatewaySetup, Record, whole_lines
 
 WAIT_SECONDS = 5.0
@@ -49,6 +50,7 @@ class HostedGateway:
     async def start(self) -> HostedGateway:
         logging.getLogger("gateway").addHandler(self._log)
         logging.getLogger("gateway").setLevel(logging.DEBUG)
+        raise_file_limit(descriptors_wanted(self.gateway.sites.current))
         await self.gateway.start()
         return self
 

@@ -100,6 +100,11 @@ def _check_permissions(plan: Plan) -> Iterator[ConfigError]:
             yield plan.error(where, f"{name} means nothing without `country`", "set it, for example country: 49")
         elif _is_word(name) and name not in BUILT_IN:
             yield plan.error(where, f"there is no class {name}", f"classes: {known}")
+    for index, rule in enumerate(plan.model.permissions):
+        for place, user in enumerate(rule.users):
+            if user == SAME_USER:
+                remedy = "leave out `users` and `groups`: then it is for everybody"
+                yield plan.error(("permissions", index, "users", place), "this is nobody's name", remedy)
 
 
 def _named_numbers(plan: DialplanFile) -> Iterator[tuple[Location, str]]:

@@ -133,6 +133,7 @@ def test_a_country_is_digits_that_begin_with_none_of_zero(files: Files, country:
         ("inbound: [{id: a, dialled: 5, group: sales}]", "inbound[0].group", "there is no group sales"),
         ("permissions: [{id: a, groups: [sales], deny: [local]}]", "permissions[0].groups[0]", "there is no group"),
         ("permissions: [{id: a, users: [zoe], deny: [local]}]", "permissions[0].users[0]", "there is no user 'zoe'"),
+        ("permissions: [{id: a, users: ['*'], deny: [local]}]", "permissions[0].users[0]", "nobody's name"),
         ("permissions: [{id: a, deny: [premiun]}]", "permissions[0].deny[0]", "there is no class premiun"),
         ("groups: {sales: {members: [alice, zoe]}}", "groups.sales.members[1]", "there is no user 'zoe'"),
         ("groups: {sales: {members: [alice, alice]}}", "groups.sales.members[1]", "named once"),

@@ -19,7 +19,7 @@ def check_inbound(gateway: Gateway) -> Iterator[ConfigError]:
         if inbound is None:
             continue
         where = ("trunks", name, "inbound")
-        if not (trunk.networks or trunk.registrations):
+        if not trunk.may_call_in:
             remedy = "name the networks it calls from; 0.0.0.0/0 and ::/0 where its address is not known"
             yield gateway.error(where, "the trunk has no networks, so it cannot call in", remedy)
         if inbound.certificate and not asks_for_certificates(gateway.model):

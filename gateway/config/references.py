@@ -371,7 +371,7 @@ def _weaker_alternatives(gateway: Gateway, dialplan: Plan) -> Iterator[str]:
 def _silent_inbound(gateway: Gateway, dialplan: Plan) -> Iterator[str]:
     for rule in dialplan.model.inbound:
         trunk = gateway.model.trunks.get(rule.trunk or "")
-        if trunk is not None and not trunk.networks:
+        if trunk is not None and not trunk.may_call_in:
             yield f"{dialplan.path}: rule {rule.id}: trunk {rule.trunk} has no networks, so it cannot call in"
 
 

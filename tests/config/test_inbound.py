@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.base.errors import ConfigError
 from tests.config.files import Files
-from tests.config.test_load import files, load, mistakes, only_mistake
+from tests.config.test_load import files, load, only_mistake
 from tests.config.test_references import two_trunks
 
 __all__ = ["files"]
@@ -25,18 +24,12 @@ EITHER_NORTH = "inbound: {user: north, password: a, certificate: yes, require: a
 EITHER_SOUTH = "inbound: {user: south, password: b, certificate: yes, require: any}"
 
 
-def told(files: Files, one: str, other: str, *, listens: bool = True) -> tuple[ConfigError, ...]:
-    """The mistakes of two trunks, told with what is wrong about the place they call from."""
+def at(files: Files, one: str, other: str, *, listens: bool = True) -> Files:
+    """Two trunks, and whether there is a listener that asks them for a certificate."""
     two_trunks(files, one, other, client_ca=True)
     if listens:
         files.gateway = files.gateway.replace('"tcp:127.0.0.1:5060"', '"tls:127.0.0.1:5061"')
-    return mistakes(files)
-
-
-def allowed(files: Files, one: str, other: str) -> None:
-    two_trunks(files, one, other, client_ca=True)
-    files.gateway = files.gateway.replace('"tcp:127.0.0.1:5060"', '"tls:127.0.0.1:5061"')
-    load(files)
+    return files
 
 
 @pytest.mark.parametrize(
@@ -53,8 +46,7 @@ def allowed(files: Files, one: str, other: str) -> None:
     ids=["digest", "digest over TLS", "certificate or none", "certificate on UDP", "pins", "either", "anywhere"],
 )
 def test_trunks_at_one_address_may_be_told_apart_by_what_they_prove(files: Files, one: str, other: str) -> None:
-    allowed(files, one, other)
-    assert load(files).warnings == ()
+    assert load(at(files, one, other)).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -79,30 +71,31 @@ def test_trunks_at_one_address_may_be_told_apart_by_what_they_prove(files: Files
     ],
 )
 def test_trunks_at_one_address_that_stay_ambiguous_are_refused(files: Files, one: str, other: str) -> None:
-    (error,) = told(files, one, other)
+    error = only_mistake(at(files, one, other))
     assert (error.key, error.message) == ("trunks.carrier.networks[0]", "trunk pbx has the same network")
     assert error.line == 12
     assert "user and password of `inbound`" in error.remedy
 
 
 def test_a_user_name_belongs_to_one_trunk(files: Files) -> None:
-    (error,) = told(files, f"{UDP}, {HERE}, {NORTH}", f"{UDP}, networks: [192.0.2.20/32], {NORTH}")
+    error = only_mistake(at(files, f"{UDP}, {HERE}, {NORTH}", f"{UDP}, networks: [192.0.2.20/32], {NORTH}"))
     assert (error.key, error.message) == ("trunks.carrier.inbound.user", "trunk pbx has the same user")
 
 
 def test_a_trunk_that_proves_itself_needs_networks_all_the_same(files: Files) -> None:
-    (error,) = told(files, f"{UDP}, {NORTH}", f"{UDP}, {HERE}")
+    error = only_mistake(at(files, f"{UDP}, {NORTH}", f"{UDP}, {HERE}"))
     assert (error.key, error.line) == ("trunks.pbx.inbound", 11)
     assert "0.0.0.0/0" in error.remedy
 
 
 def test_a_trunk_we_register_at_calls_in_without_networks_and_may_have_to_prove_itself(files: Files) -> None:
     registered = "registrations: [{user: acme}], auth: {user: acme, password: a}"
-    allowed(files, f"{UDP}, {registered}, {NORTH}", f"{UDP}, {HERE}")
+    at(files, f"{UDP}, {registered}, {NORTH}", f"{UDP}, {HERE}")
+    assert load(files).warnings == (), "calls for its inbound rule do come"
 
 
 def test_a_certificate_nobody_asks_for_cannot_be_shown(files: Files) -> None:
-    (error,) = told(files, f"{UDP}, {HERE}, {CERTIFIED}", UDP, listens=False)
+    error = only_mistake(at(files, f"{UDP}, {HERE}, {CERTIFIED}", UDP, listens=False))
     assert (error.key, error.message) == ("trunks.pbx.inbound.certificate", "no listener asks for a certificate")
     assert "listen.tls.client_ca" in error.remedy
 

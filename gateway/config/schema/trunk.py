@@ -275,3 +275,8 @@ class Trunk(Model):
     def written_targets(self) -> tuple[TrunkTarget, ...]:
         """Every target, however it was written."""
         return self.targets if self.target is None else (TrunkTarget(target=self.target),)
+
+    @property
+    def may_call_in(self) -> bool:
+        """Whether requests that begin something can be this trunk's."""
+        return bool(self.networks or self.registrations)

@@ -75,6 +75,8 @@ class TokenIssuer(Model):
     def _has_keys(self) -> TokenIssuer:
         if (self.keys_file is None) == (self.keys_url is None):
             raise ValueError("give one of keys_file and keys_url")
+        if self.keys_ca is not None and self.keys_url is None:
+            raise ValueError("keys_ca is for keys_url: no server is asked for a keys_file")
         if self.authorization_server is None and not self.issuer.startswith("https://"):
             raise ValueError("give authorization_server: the issuer is no https URL")
         return self

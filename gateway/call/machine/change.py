@@ -22,10 +22,10 @@ from gateway.call.machine import (
     ending,
     flows,
     judging,
+    lost_dialog,
     refreshing,
     report,
     security,
-    transfer,
 )
 from gateway.call.machine.asks import Ask
 from gateway.call.machine.effects import Purpose, Respond, SendAck, SetTimer, Timer
@@ -295,7 +295,4 @@ def wait_over(call: CallState, leg: Leg) -> None:
 def _reoffer_refused(call: CallState, leg: Leg, status: int) -> None:
     report.reinvite_refused(call, leg, status)
     call.count(leg.talk.refused())
-    knows = status == 481
-    is_over = knows or (status == 408 and not call.policy.emergency)
-    if is_over and not transfer.is_cut_off(call, leg, knows=knows):  # RFC 3261 12.2.1.2: it is over
-        ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if knows else None)
+    lost_dialog.is_said(call, leg, status)

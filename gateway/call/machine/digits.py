@@ -13,9 +13,8 @@ from gateway.base.codes import Code
 from gateway.base.counters import Counter
 from gateway.base.dtmf import Way
 from gateway.base.errors import SipError
-from gateway.base.termination import Termination
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import bridge, ending, transfer
+from gateway.call.machine import bridge, lost_dialog
 from gateway.call.machine.effects import Count, Purpose, Relay, Respond
 from gateway.call.machine.events import RequestIn, ResponseIn
 from gateway.call.machine.state import CallState
@@ -23,9 +22,6 @@ from gateway.media.relay_commands import PlayDigit, Route
 from gateway.media.relay_events import DigitHeard
 from gateway.sip.info import METHOD, RELAY, InfoError, Pressed, read_info
 
-UNKNOWN_DIALOG = 481
-GONE = (408, UNKNOWN_DIALOG)
-"""Answers that mean that there is no such dialog any more (RFC 3261 12.2.1.2)."""
 NOBODY = 480
 NOT_TAKEN = 488
 TOO_MANY = 500
@@ -48,7 +44,7 @@ def info(call: CallState, leg: Leg, event: RequestIn) -> None:
 
 def _answer(call: CallState, leg: Leg, event: RequestIn) -> tuple[int, Headers]:
     if not call.live:
-        return UNKNOWN_DIALOG, ()
+        return lost_dialog.UNKNOWN_DIALOG, ()
     try:
         pressed = read_info(event.request)
     except InfoError as error:
@@ -131,10 +127,7 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
     call.asks.answered(event.ask)
     if status >= 300:
         call.emit(Count(Counter.DIGITS_LOST))
-    if status in GONE and call.live:
-        knows = status == UNKNOWN_DIALOG
-        if not transfer.is_cut_off(call, leg, knows=knows):
-            ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if knows else None)
+    lost_dialog.is_said(call, leg, status)
     _tell_next(call, leg)
 
 

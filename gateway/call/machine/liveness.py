@@ -14,7 +14,7 @@ from __future__ import annotations
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import direction, ending, transfer
+from gateway.call.machine import direction, ending, lost_dialog
 from gateway.call.machine.effects import ClearTimer, Purpose, SetTimer, Timer
 from gateway.call.machine.events import ResponseIn
 from gateway.call.machine.state import CallState, Phase
@@ -24,9 +24,6 @@ ASK_AGAIN_SECONDS = 30.0
 """Between two questions while a trunk that should send is silent; a question without answer takes 32 s by itself."""
 ASK_HELD_SECONDS = 300.0
 """Between two questions while the call is on hold: music is often not sent, and a hold may last an hour."""
-UNKNOWN_DIALOG = 481
-GONE = (408, UNKNOWN_DIALOG)
-"""Answers that mean that there is no such dialog any more (RFC 3261 12.2.1.2); all others come from somebody alive."""
 
 
 def ask(call: CallState, leg: Leg) -> None:
@@ -83,17 +80,10 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
     if status < 200:
         return
     call.asks.answered(event.ask)
-    if status in GONE:
-        _gone(call, leg, knows=status == UNKNOWN_DIALOG)
+    lost_dialog.is_said(call, leg, status, Termination.PEER_GONE)
 
 
 def failed(call: CallState, leg: Leg) -> None:
     """Nobody answered, or it could not be asked: with silence that is the end, with media it proves nothing."""
     if leg.silent_since is not None:
-        _gone(call, leg, knows=False)
-
-
-def _gone(call: CallState, leg: Leg, *, knows: bool) -> None:
-    """End the call; a peer that did not say so itself still gets a BYE."""
-    if (knows or not call.policy.emergency) and not transfer.is_cut_off(call, leg, knows=knows):
-        ending.terminate(call, Termination.PEER_GONE, by=leg.id if knows else None)
+        lost_dialog.is_over(call, leg, Termination.PEER_GONE, knows=False)

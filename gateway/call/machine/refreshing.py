@@ -13,7 +13,7 @@ from __future__ import annotations
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import change, direction, ending, flows, transfer
+from gateway.call.machine import change, direction, ending, flows, lost_dialog, transfer
 from gateway.call.machine.effects import ClearTimer, Purpose, SetTimer, Timer
 from gateway.call.machine.events import ResponseIn
 from gateway.call.machine.state import CallState
@@ -28,7 +28,6 @@ MAX_RAISED = 2
 NO_UPDATE = frozenset({405, 415, 420, 501})
 """Answers that say: not by UPDATE."""
 TOO_SMALL = 422
-UNKNOWN_DIALOG = 481
 
 
 def answered(call: CallState, leg: Leg, request: Request) -> None:
@@ -106,9 +105,8 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
         if leg.dialog is not None and flows.note_target(call, leg, event.response, event.flow):
             leg.dialog.refresh_target(event.response)
         accepted(call, leg, event.response)
-    elif status == UNKNOWN_DIALOG:
-        if not transfer.is_cut_off(call, leg, knows=True):
-            ending.terminate(call, Termination.PEER_GONE, by=leg.id)
+    elif status == lost_dialog.UNKNOWN_DIALOG:  # a 408 may be that of a proxy which swallowed the UPDATE
+        lost_dialog.is_over(call, leg, Termination.PEER_GONE, knows=True)
     elif status in NO_UPDATE:
         unanswered(call, leg)
     elif status == TOO_SMALL and wants_more(leg, event.response):

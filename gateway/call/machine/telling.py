@@ -11,9 +11,8 @@ with an offer. A browser that does not take UPDATE (SIP.js) gets a re-INVITE tha
 
 from __future__ import annotations
 
-from gateway.base.termination import Termination
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import change, direction, ending, report, transfer
+from gateway.call.machine import change, direction, lost_dialog, report
 from gateway.call.machine.effects import Purpose
 from gateway.call.machine.events import ResponseIn
 from gateway.call.machine.state import CallState, Phase
@@ -47,12 +46,9 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
         leg.told.retries = 0
         if leg.dialog is not None:
             leg.dialog.refresh_target(event.response)
-    elif status in (408, 481):  # RFC 3261 12.2.1.2: the dialog is over; after 481 the peer knows
-        if not transfer.is_cut_off(call, leg, knows=status == 481):
-            ending.terminate(call, Termination.PEER_TIMEOUT, by=leg.id if status == 481 else None)
     elif status in NO_UPDATE:
         unanswered(leg)
-    else:
+    elif not lost_dialog.is_said(call, leg, status):
         report.missed(call, leg)
 
 

@@ -97,11 +97,13 @@ def test_credentials_the_trunk_wants_stay_an_error_of_the_trunk_whatever_it_give
     assert causes.of_refusal(407, ()) == (Termination.TRUNK_LOGIN, 502)
 
 
-@pytest.mark.parametrize("status", [400, 480, 486, 500, 503, 603])
+@pytest.mark.parametrize("status", [300, 302, 380, 400, 401, 407, 480, 486, 500, 503, 603])
 def test_a_browser_that_refuses_is_no_fault_of_a_trunk(status: int) -> None:
-    termination = finished(refused(status, outbound=False))
+    scene = refused(status, outbound=False)
+    termination = finished(scene)
     assert termination is not None
     assert termination.party in ("callee", "caller")
+    assert scene.responses[-1].status >= 400
 
 
 @pytest.mark.parametrize("outbound", [True, False])

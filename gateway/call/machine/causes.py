@@ -71,6 +71,8 @@ _BY_STATUS: dict[int, Termination] = {
     608: Termination.REJECTED,
 }
 _CHALLENGES = (401, 407)
+MIN_REFUSAL = 400
+"""Below it a final response sends us on (RFC 3261 21.3), which was not followed when it comes here."""
 _FOR_MANY_THINGS = (480, 500, 503)
 """Statuses that a box on the way gives for another one's; then SIP causes count too."""
 
@@ -81,15 +83,20 @@ def of_refusal(status: int, reasons: Sequence[Reason], *, person: bool = False) 
     Args:
         person: the callee is one of our browsers: whatever it says, no trunk is at fault.
     """
-    if status in _CHALLENGES:
-        return Termination.TRUNK_LOGIN, 502
-    if status < 400:
-        return Termination.TRUNK_ERROR, 480  # redirection is not followed
+    if status in _CHALLENGES or status < MIN_REFUSAL:
+        return _of_what_is_not_passed_on(status, person=person)
     usual = Termination.TRUNK_REFUSED if status < 500 else Termination.TRUNK_ERROR
     found = _by_cause(status, reasons) or _BY_STATUS.get(status, usual)
     if person and found.party is Party.TRUNK:
         found = Termination.UNAVAILABLE
     return found, status
+
+
+def _of_what_is_not_passed_on(status: int, *, person: bool) -> tuple[Termination, int]:
+    """A challenge would be ours, and a 3xx would be ours and name somebody else's hosts."""
+    if person:
+        return Termination.UNAVAILABLE, 480
+    return (Termination.TRUNK_LOGIN, 502) if status in _CHALLENGES else (Termination.REDIRECT_REFUSED, 480)
 
 
 def _by_cause(status: int, reasons: Sequence[Reason]) -> Termination | None:

@@ -18,9 +18,6 @@ from gateway.sip.flow import Flow, objection
 from gateway.sip.message import Response
 from gateway.sip.uri import SipUri
 
-TOLD = 480
-"""What the caller hears of a redirection that is not followed: a 3xx would be ours, and name somebody else's hosts."""
-
 
 def followed(call: CallState, leg: Leg, response: Response, *, is_spoken: bool) -> bool:
     """Whether a refusal has been dealt with: by going where it points, or where an earlier 3xx pointed too.
@@ -40,11 +37,6 @@ def followed(call: CallState, leg: Leg, response: Response, *, is_spoken: bool) 
     invite.forget_offer(call, leg)
     _go(call, leg, uri)
     return True
-
-
-def refusal(leg: Leg, status: int) -> Refused | None:
-    """How a 3xx that is not followed counts."""
-    return Refused(TOLD, Termination.REDIRECT_REFUSED) if 300 <= status < 400 and leg.habits.reconnects else None
 
 
 def _may_go(call: CallState, leg: Leg, uri: SipUri) -> bool:

@@ -198,10 +198,6 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
         security.violation(call, leg, (Code.MEDIA_PLAIN_RTP,), why)
         invite.lose(call, leg, Refused(488, why, reasons), spoken=True)
         return
-    sent_on = redirecting.refusal(leg, status)
-    if sent_on is not None:
-        invite.lose(call, leg, sent_on)
-        return
     termination, told = causes.of_refusal(status, reasons, person=leg.habits.is_person)
     refused = Refused(told, termination, reasons)
     if status == UNAVAILABLE and termination.party is Party.TRUNK and elsewhere.tried(call, leg, refused):

@@ -85,12 +85,15 @@ def _challenge(name: str, text: str, realm: str) -> Challenge | None:
 
 
 def credentials(request: Request, is_known: Callable[[DigestAnswer], bool]) -> Given:
-    """The credentials of a request that may pass.
+    """The credentials of a request that may pass: those of one user name, once for each field, realm and algorithm.
+
+    A registrar takes whichever of several it likes. A guess must not pass under the name of another one, which would be
+    counted and recorded in its place, nor several as one.
 
     Args:
         is_known: whether they answer a challenge that this connection was given, or name who it is known to be.
     """
-    headers: list[tuple[str, str]] = []
+    passing: dict[tuple[str, str, str], tuple[str, str]] = {}
     username = why = ""
     for name in CREDENTIALS:
         for text in request.headers.get_all(name)[:MAX_FIELDS]:
@@ -98,9 +101,13 @@ def credentials(request: Request, is_known: Callable[[DigestAnswer], bool]) -> G
             if answer is None or not is_known(answer):
                 why = problem or "the challenge was not given to this connection"
                 continue
-            headers.append((name, text))
-            username = username or answer.username
-    return Given(tuple(headers), username, why)
+            asked = (name, answer.realm, answer.algorithm.upper() or "MD5")
+            if asked in passing or answer.username != (username or answer.username):
+                why = "several credentials where one is enough"
+                continue
+            passing[asked] = (name, text)
+            username = answer.username
+    return Given(tuple(passing.values()), username, why)
 
 
 def claimed(username: str) -> str:

@@ -135,6 +135,29 @@ def test_credentials_whose_challenge_is_not_known_are_held_back_and_others_pass(
     assert given.held_back
 
 
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"username": '"bob"'},
+        {"username": '"bob"', "algorithm": "SHA-256"},
+        {"response": f'"{"1" * 32}"'},
+        {"response": f'"{"1" * 32}"', "algorithm": "md5"},
+    ],
+)
+def test_one_guess_does_not_pass_under_the_name_of_another_nor_beside_it(second: dict[str, str]) -> None:
+    """What a registrar refuses is counted once, and for the first name."""
+    given = credentials(asked(proof(), proof(**second)), lambda _: True)
+    assert given.headers == (("Authorization", proof()),)
+    assert given.held_back
+
+
+def test_answers_by_several_algorithms_and_to_several_realms_pass_together() -> None:
+    texts = [proof(), proof(algorithm="SHA-256"), proof(realm='"other"')]
+    given = credentials(asked(*texts), lambda _: True)
+    assert [text for _, text in given.headers] == texts
+    assert not given.held_back
+
+
 @pytest.mark.parametrize("text", ["Bearer abc", "Basic YTpi", "Digest", "Digest =", 'Digest username="a'])
 def test_anything_but_a_digest_stays_here(text: str) -> None:
     assert credentials(asked(text), lambda _: True).headers == ()

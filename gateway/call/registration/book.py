@@ -73,18 +73,17 @@ class Book:
         return len(self._places)
 
     def of(self, flow: Flow) -> Known:
-        """What is known of a connection; kept from now on."""
-        return self._flows.setdefault(flow.id, Known())
+        """What is known of a connection, which may have ended: then that is nothing, and none of it is kept."""
+        return self._flows.get(flow.id) or Known()
 
     def user_of(self, flow: Flow, now: float) -> str | None:
         """Who a connection was proved to be; None when it was not, or too long ago."""
-        known = self._flows.get(flow.id)
-        return known.user if known is not None and known.user and now < known.until else None
+        known = self.of(flow)
+        return known.user if known.user and now < known.until else None
 
     def username_of(self, flow: Flow) -> str:
         """By which name its user answers challenges, "" when that is not known."""
-        known = self._flows.get(flow.id)
-        return known.username if known is not None else ""
+        return self.of(flow).username
 
     def challenged(self, flow: Flow, nonces: Iterable[str], over: Flow | None = None) -> None:
         """A connection was given challenges, which it may answer.
@@ -92,13 +91,13 @@ class Book:
         Args:
             over: the connection to the server that gave them; others may not know them.
         """
-        known = self.of(flow)
+        known = self._kept(flow)
         known.nonces.extend(nonces)
         known.over = over
 
     def proved(self, flow: Flow, user: str, username: str) -> bool:
         """A REGISTER of that user got its 200 on this connection; False when it is somebody else's already."""
-        known = self.of(flow)
+        known = self._kept(flow)
         if known.user and known.user != user:
             return False
         known.user, known.username = user, username or known.username
@@ -115,7 +114,7 @@ class Book:
         """The registrar may call this place; of another connection that had it nothing is left."""
         self._drop(place.name)
         self._places[place.name] = place
-        known = self.of(place.flow)
+        known = self._kept(place.flow)
         known.names.add(place.name)
         known.until = max(known.until, place.until + GRACE_SECONDS)
 
@@ -155,6 +154,10 @@ class Book:
         """A connection has ended; gives the places it had."""
         known = self._flows.pop(flow.id, Known())
         return [self._places.pop(name) for name in sorted(known.names)]
+
+    def _kept(self, flow: Flow) -> Known:
+        """What is known of a connection that lives; kept until it ends."""
+        return self._flows.setdefault(flow.id, Known())
 
     def _drop(self, name: str) -> None:
         place = self._places.pop(name, None)

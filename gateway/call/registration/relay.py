@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.base.errors import SipError
+from gateway.base.sources import source_of
 from gateway.base.values import Secret
 from gateway.call.legs.targets import Relayed, UserTarget
 from gateway.call.registration import rewriting
@@ -65,6 +66,8 @@ class Registrations:
         self.link = RegistrarLink(services, roads, settings.trunk)
         self.book = Book()
         self._limits, self._turns = Limits(), Turns()
+        self._guesses = Turns()
+        """Of credentials of one name from one place: each is counted before the next one is looked at."""
         self._key = Secret(services.new_key(KEY_LENGTH))
         self._leavers = Leavers(self.link, self.book)
         self._lines = Lines(log, services.clock)
@@ -177,13 +180,20 @@ class Registrations:
             respond(later(attempt.request, RETRY_SECONDS))
 
     async def _answer(self, attempt: Attempt) -> Response:
+        attempt = self._proving(attempt)
+        if not attempt.given.headers:
+            return await self._decided(attempt)
+        async with self._guesses.take(f"{source_of(attempt.flow.remote.host)} {attempt.claimed}"):
+            wait = self._doorkeeper.wait(attempt.flow, attempt.claimed)
+            if wait > 0:
+                self._doorkeeper.delayed(attempt.event, attempt.claimed)
+                return later(attempt.request, wait)
+            return await self._decided(attempt)
+
+    async def _decided(self, attempt: Attempt) -> Response:
+        """What the registrar says to it, unless its connection has ended while it waited for its turn."""
         if not self._services.sip.is_open(attempt.flow):
             return create_response(attempt.request, 480)
-        attempt = self._proving(attempt)
-        wait = self._doorkeeper.wait(attempt.flow, attempt.claimed) if attempt.given.headers else 0.0
-        if wait > 0:
-            self._doorkeeper.delayed(attempt.event, attempt.claimed)
-            return later(attempt.request, wait)
         try:
             response, over = await self._asked(attempt)
         except NoAnswerError as error:

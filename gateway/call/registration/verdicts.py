@@ -64,15 +64,15 @@ class Verdicts:
         """
         if 200 <= response.status < 300:
             return await self._granted(attempt, response, over)
+        self._judge(attempt, response)
         if not self._services.sip.is_open(attempt.flow):
             return create_response(attempt.request, 480)
-        self._judge(attempt, response)
         return self._refusal(attempt, response, over)
 
     # --- refusals
 
     def _judge(self, attempt: Attempt, response: Response) -> None:
-        """Whoever's credentials were refused has guessed, unless only the nonce was too old."""
+        """Whoever's credentials were refused has guessed, gone since or not, unless only the nonce was too old."""
         if not attempt.given.headers or response.status not in REFUSED:
             return
         stale = any(one.stale for one in digest.challenges(response, self._settings.realm))
@@ -152,6 +152,7 @@ class Verdicts:
         if signed_in:
             return None
         if not self._services.sip.signed_in(flow, user):
+            self._location.identities.forget(flow)
             return later(request, FULL_RETRY_SECONDS)
         self._doorkeeper.proved(attempt.event, user, attempt.claimed)
         return None

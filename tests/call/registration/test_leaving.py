@@ -98,6 +98,20 @@ async def test_a_device_that_comes_back_while_it_is_taken_back_waits_and_stays(r
     assert reception.relay.user_of(again.flow) == "alice"
 
 
+async def test_nothing_is_kept_of_a_connection_that_ends_while_it_waits_for_its_place(reception: Reception) -> None:
+    first, again = (RelayedPage(reception, number, instance="urn:uuid:1") for number in (1, 2))
+    await first.register()
+    proving = again.proving(await again.send(again.register_request()))
+    reception.silent = True
+    await leaves(first)
+    await reception.settle()
+    assert await reception.hears(proving, again.flow) is None
+    await leaves(again)
+    reception.silent = False
+    await reception.settle()
+    assert len(reception.relay.book) == 0
+
+
 async def test_who_has_signed_out_is_not_taken_back_again(reception: Reception) -> None:
     page = RelayedPage(reception)
     await page.register()

@@ -193,6 +193,37 @@ async def test_wrong_passwords_are_counted_and_soon_do_not_reach_the_pbx(recepti
     assert (await RelayedPage(reception, 91).register()).status == 200
 
 
+async def test_of_guesses_at_once_over_many_connections_no_more_reach_the_pbx_than_one_after_the_other(
+    reception: Reception,
+) -> None:
+    pages = [RelayedPage(reception, number, password="guess") for number in range(3 * NAME_AT_PLACE.free)]
+    guesses = [(page.proving(await page.send(page.register_request())), page.flow) for page in pages]
+    before = len(reception.relayed)
+    for number, (request, flow) in enumerate(guesses):
+        reception.office.request(request, key=f"guess-{number}", flow=flow)
+    await reception.settle()
+    assert len(reception.relayed) == before + NAME_AT_PLACE.free + 1
+    counters = reception.office.services.counters
+    assert counters[Counter.AUTH_DELAYED] == len(pages) - NAME_AT_PLACE.free - 1
+
+
+async def test_whoever_waits_behind_a_guess_and_ends_is_not_kept_and_not_asked_for(reception: Reception) -> None:
+    pages = [RelayedPage(reception, number, password="guess") for number in range(2)]
+    guesses = [(page.proving(await page.send(page.register_request())), page.flow) for page in pages]
+    reception.silent = True
+    for number, (request, flow) in enumerate(guesses):
+        reception.office.request(request, key=f"guess-{number}", flow=flow)
+    await reception.settle()
+    for page in pages:
+        reception.office.sip.gone.add(page.flow.id)
+        reception.manager.flow_closed(page.flow)
+    asked = len(reception.relayed)
+    reception.silent = False
+    await reception.settle()
+    assert len(reception.relay.book) == 0
+    assert len(reception.relayed) == asked
+
+
 async def test_a_flood_of_strangers_stops_before_the_pbx_and_users_refresh_all_the_same(reception: Reception) -> None:
     page = RelayedPage(reception)
     await page.register()

@@ -209,6 +209,19 @@ async def test_a_browser_that_left_before_the_answer_came_is_not_bound(reception
     assert await reception.manager.location.locate("alice") == ()
 
 
+async def test_a_guess_counts_although_its_connection_ends_before_the_answer(reception: Reception) -> None:
+    page = RelayedPage(reception, password="guess")
+    request = page.proving(await page.send(page.register_request()))
+    reception.silent = True
+    assert await reception.hears(request, page.flow) is None
+    reception.office.sip.gone.add(page.flow.id)
+    reception.manager.flow_closed(page.flow)
+    reception.silent = False
+    await reception.settle()
+    assert reception.office.services.counters[Counter.AUTH_FAILED] == 1
+    assert len(reception.relay.book) == 0
+
+
 async def test_a_sign_in_is_recorded_once_for_a_connection(reception: Reception) -> None:
     page = RelayedPage(reception)
     await page.register()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -19,18 +19,26 @@ from gateway.sip.message import Request, Response
 from gateway.trunks.contact import contact_of
 from gateway.trunks.model import Trunk
 from gateway.trunks.registration import Registration, RegistrationPlan, Standing
+from gateway.trunks.target import Spot
 
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS = 2.0
 """How long a stopping gateway waits until the trunks know that it is gone."""
 LOTS = 36**4
+UNAVAILABLE = 503
+MAX_PLACES = 8
+"""Places one registration is asked for at, one right after the other: names may lead elsewhere each time."""
+
+
+_Outcome = Callable[[float], float]
+"""What came of asking: takes a lot from 0 to 1, and gives the seconds until it is asked again."""
 
 
 class Connector(Protocol):
     """How a trunk is reached; `net.endpoint.SipEndpoint.connect` has this shape."""
 
-    def __call__(self, trunk_name: str, /) -> Awaitable[Flow]: ...
+    def __call__(self, trunk_name: str, tried: Collection[Spot], /) -> Awaitable[Flow]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +113,13 @@ class Registrations:
         """A number from 0 to 1."""
         return int(self._tokens(4), 36) / LOTS
 
-    async def flow_to(self, trunk: str) -> Flow:
-        """A flow to the trunk.
+    async def flow_to(self, trunk: str, tried: Collection[Spot]) -> Flow:
+        """A flow to the trunk, to another place than those that were tried.
 
         Raises:
             TransportError: there is none to be had.
         """
-        return await self._connect(trunk)
+        return await self._connect(trunk, tried)
 
     def contact(self, plan: RegistrationPlan, flow: Flow) -> NameAddr:
         """Where the trunk shall call us for this registration."""
@@ -152,25 +160,31 @@ class _Kept:
         self._contact: NameAddr | None = None
         self._key = ""
         self._tries = 0
+        self._tried: list[Spot] = []
+        """Places that did not take it this time; `MAX_PLACES` at most."""
+        self._outcome: _Outcome | None = None
+        """What the last of them came to, which counts when no other takes it."""
+        self._is_over = False
         self._left: asyncio.Event | None = None
 
     def begin(self) -> None:
         """Ask now; one question at a time."""
         self._again = None
-        if self._task is None and not self._key:
-            self._task = asyncio.get_running_loop().create_task(self._ask())
-            self._task.add_done_callback(self._asked)
+        if not self._is_asking:
+            self._tried, self._outcome = [], None
+            self._ask_in_task()
+
+    @property
+    def _is_asking(self) -> bool:
+        """Whether an outcome will come by itself."""
+        return self._task is not None or bool(self._key)
 
     async def leave(self) -> None:
-        """Take our Contact away, if the trunk has it."""
-        if self._again is not None:
-            self._again.cancel()
-        if self._task is not None:
-            self._task.cancel()
-        if self._key:
-            self._owner.forget(self._key)
+        """Take our Contact away, if the trunk has it; after that nothing of it runs."""
+        self._is_over = True
         was_bound, flow, contact = self.registration.is_bound, self._flow, self._contact
         self.registration.stop()
+        await self._cease()
         if was_bound and flow is not None and contact is not None:
             self._left, self._tries = asyncio.Event(), 0
             try:
@@ -178,12 +192,21 @@ class _Kept:
                 await self._left.wait()
             except GatewayError as error:
                 log.info("trunk=%s cannot unregister: %s", self.registration.plan.trunk, error)
+            finally:
+                self._owner.forget(self._key)
+
+    async def _cease(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._owner.forget(self._key)
 
     def flow_closed(self, flow: Flow) -> None:
-        """Come back over a new connection."""
-        if self._left is None and self.registration.is_bound and self._flow is not None and self._flow.id == flow.id:
-            if self._again is not None:
-                self._again.cancel()
+        """Come back over a new connection; a question that is under way is told by itself."""
+        is_ours = self._flow is not None and self._flow.id == flow.id
+        if is_ours and self.registration.is_bound and not self._is_asking:
             self._follow(self.registration.connection_lost)
 
     # --- what comes of a REGISTER
@@ -197,7 +220,14 @@ class _Kept:
             self._left.set()
             return
         contact = self._contact or NameAddr.parse("<sip:gateway@invalid>")
-        self._follow(lambda lot: self.registration.answered(response, contact, self._owner.now(), lot))
+
+        def outcome(lot: float) -> float:
+            return self.registration.answered(response, contact, self._owner.now(), lot)
+
+        if response.status == UNAVAILABLE:
+            self._ask_elsewhere(outcome)
+        else:
+            self._follow(outcome)
 
     def unanswered(self, *, transport: bool) -> None:
         """Nobody said anything."""
@@ -206,7 +236,7 @@ class _Kept:
             self._left.set()
             return
         why = "connection lost" if transport else "no answer"
-        self._follow(lambda lot: self.registration.unanswered(why, lot))
+        self._ask_elsewhere(partial(self.registration.unanswered, why))
 
     def challenged(self, response: Response, flow: Flow, credentials: tuple[tuple[str, str], ...]) -> None:
         """Say who we are (RFC 3261 10.2, 22.2)."""
@@ -221,9 +251,22 @@ class _Kept:
 
     # --- asking
 
+    def _ask_elsewhere(self, outcome: _Outcome) -> None:
+        """This place does not take it: the next one of the trunk is asked at once (RFC 3263 4.3)."""
+        if self._flow is None or len(self._tried) >= MAX_PLACES:
+            self._follow(outcome)
+            return
+        self._tried.append(Spot(self._flow.transport, self._flow.remote))
+        self._outcome = outcome
+        self._ask_in_task()
+
+    def _ask_in_task(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._ask())
+        self._task.add_done_callback(self._asked)
+
     async def _ask(self) -> None:
         plan = self.registration.plan
-        self._flow = await self._owner.flow_to(plan.trunk)
+        self._flow = await self._owner.flow_to(plan.trunk, tuple(self._tried))
         self._contact, self._tries = self._owner.contact(plan, self._flow), 0
         self._send(self.registration.request(self._contact), self._flow)
 
@@ -240,13 +283,17 @@ class _Kept:
         if self._left is not None:
             self._left.set()
         else:
-            self._follow(partial(self.registration.unanswered, str(error)))
+            self._follow(self._outcome or partial(self.registration.unanswered, str(error)))
 
     def _send(self, request: Request, flow: Flow) -> None:
         self._key = self._owner.ask(request, flow, self, self._tries)
 
-    def _follow(self, outcome: Callable[[float], float]) -> None:
+    def _follow(self, outcome: _Outcome) -> None:
         """Take an outcome, and ask again when it says."""
+        if self._is_over:
+            return
+        if self._again is not None:
+            self._again.cancel()
         before = self.registration.standing
         seconds = outcome(self._owner.lot())
         self._owner.tell(self.registration, before)

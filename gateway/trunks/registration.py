@@ -17,6 +17,7 @@ from gateway.sip.grammar import escape_user, printable
 from gateway.sip.headers import Item
 from gateway.sip.message import Headers, Request, Response
 from gateway.sip.model import MAX_FORWARDS
+from gateway.sip.retry_after import retry_after
 from gateway.sip.uri import SipUri
 
 TOKEN_LENGTH = 20
@@ -81,6 +82,8 @@ class Registration:
         self._number = 0
         self._expires = plan.expires
         self._failures = 0
+        self._has_followed = False
+        """Whether what is asked for now is what the last answer wanted."""
 
     @property
     def is_bound(self) -> bool:
@@ -109,9 +112,10 @@ class Registration:
             contact: the one that was sent.
             lot: drawn from 0 to 1.
         """
+        has_followed, self._has_followed = self._has_followed, False
         if response.status < 300:
             return self._bound(response, contact, now, lot)
-        if response.status == 423 and self._follows(response):
+        if response.status == 423 and not has_followed and self._follows(response):
             return 0.0
         if response.status in (408, 480, 500, 502, 503, 504):
             return self._lost(f"{response.status} {_words(response)}", lot, _retry_after(response))
@@ -142,7 +146,7 @@ class Registration:
         wanted = _number(response.headers.get("Min-Expires"))
         if not self._expires < wanted <= LONGEST:
             return False
-        self._expires = wanted
+        self._expires, self._has_followed = wanted, True
         return True
 
     def _lost(self, why: str, lot: float, retry_after: int = 0) -> float:
@@ -182,8 +186,7 @@ def _same(one: SipUri, other: SipUri) -> bool:
 
 
 def _retry_after(response: Response) -> int:
-    text = response.headers.get("Retry-After") or ""
-    return min(_number(text.partition(";")[0].partition("(")[0].strip()), LONGEST_RETRY_AFTER)
+    return min(retry_after(response) or 0, LONGEST_RETRY_AFTER)
 
 
 def _number(text: str | None) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import pytest
 
 from gateway.base.counters import Counter, Counters
-from gateway.base.errors import TransportError
+from gateway.base.errors import NoHopError, TransportError
 from gateway.base.values import HostPort, Secret
 from gateway.sip.agent import Agent
 from gateway.sip.auth import DigestServer
@@ -20,6 +20,7 @@ from gateway.sip.message import Request, create_response
 from gateway.trunks import registering, registration
 from gateway.trunks.registering import Registrations
 from gateway.trunks.registration import Standing
+from gateway.trunks.target import Spot
 from tests.sip.digest import PASSWORD, REALM, USER, lookup
 from tests.sites import made_trunk
 
@@ -32,6 +33,11 @@ class Carrier:
     def __init__(self, registrations: list[dict[str, object]]) -> None:
         self.sent: dict[str, tuple[Request, Flow]] = {}
         self.unreachable = False
+        self.places = ["192.0.2.9"]
+        """Where it is, best first."""
+        self.closed = 0
+        self.connecting: asyncio.Event | None = None
+        """Set it to let a connection, which hangs until then, fail."""
         self.counters = Counters()
         self._keys, numbers = itertools.count(1), itertools.count(1)
         self.agent = Agent(self, lambda length: f"{next(numbers):0{length}d}")
@@ -47,10 +53,23 @@ class Carrier:
             counters=self.counters,
         )
 
-    async def connect(self, trunk_name: str) -> Flow:
+    async def connect(self, trunk_name: str, tried: Collection[Spot]) -> Flow:
+        if self.connecting is not None:
+            try:
+                await self.connecting.wait()
+            except asyncio.CancelledError:
+                if self.unreachable:
+                    raise TransportError("no connection in time") from None
+                raise
+            finally:
+                await asyncio.sleep(0.001)  # it takes turns of the loop to close one
+                self.closed += 1
         if self.unreachable:
             raise TransportError("refused")
-        ours, theirs = HostPort("192.0.2.1", 40000), HostPort("192.0.2.9", 5061)
+        left = [host for host in self.places if Spot("tls", HostPort(host, 5061)) not in tried]
+        if not left:
+            raise NoHopError("every place was tried")
+        ours, theirs = HostPort("192.0.2.1", 40000), HostPort(left[0], 5061)
         return Flow(next(self.flows), "tls", ours, theirs, trunk_name, initiated=True)
 
     def send_request(self, request: Request, flow: Flow) -> str:
@@ -64,7 +83,10 @@ class Carrier:
         return key, request, flow
 
     def answer(self, status: int, *headers: tuple[str, str]) -> None:
-        key, request, flow = self.last
+        self.answer_to(self.last[0], status, *headers)
+
+    def answer_to(self, key: str, status: int, *headers: tuple[str, str]) -> None:
+        request, flow = self.sent[key]
         response = create_response(request, status, to_tag="r", headers=headers)
         self.agent.take(ResponseReceived(key, response, flow))
 
@@ -85,6 +107,17 @@ def carrier(monkeypatch: pytest.MonkeyPatch) -> Carrier:
     for name in ("FIRST_PAUSE", "REFUSED_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(registration, name, 0.005)
     return Carrier([{"user": "acme", "auth": {"user": USER, "password": PASSWORD}}])
+
+
+def hosts(carrier: Carrier) -> list[str]:
+    """Where each REGISTER went."""
+    return [flow.remote.host for _, flow in carrier.sent.values()]
+
+
+def timers() -> int:
+    """Timers of the loop that are still to come."""
+    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    return sum(not timer.cancelled() and "begin" in repr(timer) for timer in scheduled)
 
 
 async def begun(carrier: Carrier) -> Carrier:
@@ -132,8 +165,9 @@ async def test_a_wrong_password_is_refused_and_counted_and_not_tried_at_once(car
 async def test_no_answer_is_asked_again(carrier: Carrier, event: Callable[[str], RequestTimeout]) -> None:
     await begun(carrier)
     carrier.agent.take(event(carrier.last[0]))
-    assert carrier.stands() is Standing.UNREACHABLE
     await carrier.asked(2)
+    assert carrier.stands() is Standing.UNREACHABLE
+    assert carrier.counters[Counter.REGISTRATION_LOST] == 1
     carrier.answer(200)
     assert carrier.stands() is Standing.REGISTERED
 
@@ -167,8 +201,133 @@ async def test_the_connection_of_a_binding_is_gone_and_it_comes_back_over_a_new_
     assert carrier.stands() is Standing.REGISTERED
     carrier.registrations.flow_closed(flow)
     assert carrier.stands() is Standing.UNREACHABLE
+    assert timers() == 1, "that of the refresh is gone"
     await carrier.asked(2)
     assert carrier.last[2].id != flow.id
+
+
+async def unregistered(carrier: Carrier, sent: int) -> None:
+    """Stop, and take the answer to the last REGISTER."""
+    stopping = asyncio.create_task(carrier.registrations.stop())
+    await carrier.asked(sent)
+    carrier.answer(200)
+    await stopping
+
+
+@pytest.mark.parametrize("event", [RequestTimeout, TransportFailed])
+async def test_a_place_that_says_nothing_is_left_for_the_next_one_at_once(
+    carrier: Carrier, event: Callable[[str], RequestTimeout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 3263 4.3: the trunk is there, at another place."""
+    monkeypatch.setattr(registration, "FIRST_PAUSE", 300.0)
+    carrier.places = ["192.0.2.9", "192.0.2.10"]
+    await begun(carrier)
+    carrier.agent.take(event(carrier.last[0]))
+    await carrier.asked(2)
+    assert hosts(carrier) == ["192.0.2.9", "192.0.2.10"]
+    carrier.answer(200)
+    assert carrier.stands() is Standing.REGISTERED
+    assert carrier.counters[Counter.REGISTRATION_LOST] == 0
+
+
+async def test_a_place_that_wants_to_be_left_alone_for_an_hour_does_not_keep_the_next_one_from_being_asked(
+    carrier: Carrier,
+) -> None:
+    carrier.places = ["192.0.2.9", "192.0.2.10"]
+    await begun(carrier)
+    carrier.answer(503, ("Retry-After", "3600"))
+    await carrier.asked(2)
+    assert hosts(carrier) == ["192.0.2.9", "192.0.2.10"]
+
+
+async def test_where_no_place_takes_it_the_word_of_the_last_counts_and_the_next_round_begins_with_the_first(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "LONGEST_PAUSE", 0.02)
+    carrier.places = ["192.0.2.9", "192.0.2.10"]
+    await begun(carrier)
+    for number in (2, 3):
+        carrier.answer(503)
+        await carrier.asked(number)
+    assert hosts(carrier) == ["192.0.2.9", "192.0.2.10", "192.0.2.9"]
+    (shown,) = carrier.registrations.shown()
+    assert shown.why.startswith("503")
+
+
+async def test_a_name_that_leads_elsewhere_each_time_is_followed_to_a_limit(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "FIRST_PAUSE", 300.0)
+    monkeypatch.setattr(registration, "LONGEST_PAUSE", 300.0)
+    carrier.places = [f"192.0.2.{number}" for number in range(1, 100)]
+    await begun(carrier)
+    for number in range(2, registering.MAX_PLACES + 2):
+        carrier.answer(503)
+        await carrier.asked(number)
+    carrier.answer(503)
+    assert carrier.stands() is Standing.UNREACHABLE
+
+
+async def test_a_refresh_whose_connection_breaks_leaves_one_timer_and_none_after_the_end(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss is told twice: of the connection, and of the REGISTER that was under way on it."""
+    monkeypatch.setattr(registration, "SHORTEST", 0.01)
+    await begun(carrier)
+    monkeypatch.setattr(registration, "REFRESH", 0.00001)
+    carrier.answer(200)
+    await carrier.asked(2)
+    monkeypatch.setattr(registration, "REFRESH", 0.8)
+    key, _, flow = carrier.last
+    carrier.registrations.flow_closed(flow)
+    assert carrier.stands() is Standing.REGISTERED, "the REGISTER tells it by itself"
+    carrier.agent.take(TransportFailed(key))
+    await carrier.asked(3)
+    carrier.answer(200)
+    assert timers() == 1
+    assert len(carrier.sent) == 3
+    await unregistered(carrier, 4)
+    assert timers() == 0
+
+
+async def test_a_connection_that_breaks_while_another_is_opened_leaves_one_timer(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "SHORTEST", 0.01)
+    await begun(carrier)
+    monkeypatch.setattr(registration, "REFRESH", 0.00001)
+    carrier.connecting = asyncio.Event()
+    flow = carrier.last[2]
+    carrier.answer(200)
+    async with asyncio.timeout(5):
+        while timers():  # noqa: ASYNC110 - until the refresh has begun
+            await asyncio.sleep(0.001)
+    monkeypatch.setattr(registration, "REFRESH", 0.8)
+    carrier.registrations.flow_closed(flow)
+    carrier.connecting.set()
+    await carrier.asked(2)
+    carrier.answer(200)
+    assert timers() == 1
+
+
+async def test_a_connection_that_fails_as_the_gateway_stops_is_not_asked_for_again(carrier: Carrier) -> None:
+    carrier.connecting, carrier.unreachable = asyncio.Event(), True
+    carrier.registrations.start()
+    await asyncio.sleep(0)
+    await carrier.registrations.stop()
+    assert carrier.closed == 1
+    assert timers() == 0
+    assert carrier.stands() is Standing.STOPPED
+
+
+async def test_nothing_runs_after_the_end_of_one_that_was_still_being_connected(carrier: Carrier) -> None:
+    carrier.connecting = asyncio.Event()
+    carrier.registrations.start()
+    await asyncio.sleep(0)
+    await carrier.registrations.stop()
+    assert carrier.closed == 1
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert carrier.sent == {}
 
 
 async def test_at_the_end_the_contact_is_taken_back(carrier: Carrier) -> None:
@@ -188,6 +347,7 @@ async def test_a_trunk_that_does_not_answer_holds_no_end_up(carrier: Carrier, mo
     await begun(carrier)
     carrier.answer(200)
     await carrier.registrations.stop()
+    assert len(carrier.agent) == 0
 
 
 async def test_what_is_not_bound_is_not_taken_back(carrier: Carrier) -> None:

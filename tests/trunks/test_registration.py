@@ -97,6 +97,14 @@ def test_who_wants_longer_is_followed_at_once_and_once() -> None:
     assert answer(registration, 423, ("Min-Expires", "1800")) >= REFUSED_PAUSE * (1 - JITTER)
 
 
+def test_who_wants_longer_each_time_is_not_followed_for_ever() -> None:
+    registration = made()
+    assert answer(registration, 423, ("Min-Expires", "1800")) == 0
+    assert answer(registration, 423, ("Min-Expires", "1801")) >= REFUSED_PAUSE * (1 - JITTER)
+    assert answer(registration, 200) > 0
+    assert answer(registration, 423, ("Min-Expires", "2400")) == 0, "after a good answer it may want something new"
+
+
 @pytest.mark.parametrize("value", ["60", "999999999", "x", "-1", ""])
 def test_a_423_that_cannot_be_followed_is_a_refusal(value: str) -> None:
     registration = made()

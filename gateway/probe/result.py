@@ -26,6 +26,11 @@ class Status(IntEnum):
     UNKNOWN = 3
     """Nothing could be measured: the question is wrong, or something is missing here."""
 
+    @property
+    def weight(self) -> int:
+        """How bad it is: what is not known never stands before an alarm."""
+        return (Status.OK, Status.WARNING, Status.UNKNOWN, Status.CRITICAL).index(self)
+
 
 class Expected(StrEnum):
     """What shall come back."""
@@ -134,7 +139,7 @@ def _quoted(value: str) -> Iterator[tuple[str, str, str]]:
 
 def judged(result: Result, demands: Demands) -> tuple[Status, list[str]]:
     """How it went, and why: every complaint, the worst first."""
-    found = sorted(_complaints(result, demands), key=lambda complaint: -complaint[0])
+    found = sorted(_complaints(result, demands), key=lambda complaint: -complaint[0].weight)
     worst = found[0][0] if found else Status.OK
     return worst, [why for _, why in found]
 

@@ -96,6 +96,13 @@ def test_the_worst_complaint_decides_and_comes_first() -> None:
     assert why[0].startswith("answered after")
 
 
+def test_what_could_not_be_asked_hides_no_alarm() -> None:
+    status, why = judged(result(SILENCE), Demands(trunk="pbx"))
+    assert status is Status.CRITICAL
+    assert why == ["browser: nothing was heard", "the gateway could not be asked over which trunk the call went"]
+    assert judged(result(replace(TONE, gaps=1)), Demands(trunk="pbx"))[0] is Status.UNKNOWN
+
+
 def test_the_fields_of_call_security_are_read() -> None:
     value = 'grade=HOP_BY_HOP;worst=CLEARTEXT;scope="to pbx";browser="dtls,pending,wss";trunk="plain,none,udp";id=c-1'
     found = read_security(value)

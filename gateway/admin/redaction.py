@@ -110,9 +110,7 @@ def _credentials(value: str) -> str:
 
 def _uris(value: str) -> str:
     """A header value with URIs: no password, none of the headers a URI may carry, no parameter that is a secret."""
-    *users, rest = value.split("@")
-    text = "@".join([*map(_without_password, users), rest])
-    shown, mark, rest = text.partition("?")
+    shown, mark, rest = _without_passwords(value).partition("?")
     while mark:
         _, end, rest = rest.partition(">")
         head, mark, rest = rest.partition("?")
@@ -120,11 +118,20 @@ def _uris(value: str) -> str:
     return _parameters(shown)
 
 
-def _without_password(text: str) -> str:
-    """What stands before an @: `sip:user:password` (RFC 3261 19.1.1) loses its end."""
-    begin = max(text.rfind(mark) for mark in '<>" \t') + 1
-    parts = text[begin:].split(":", 2)
-    return text if len(parts) < 3 else f"{text[:begin]}{parts[0]}:{parts[1]}:{WITHHELD}"
+def _without_passwords(value: str) -> str:
+    """What stands before an @: `sip:user:password` (RFC 3261 19.1.1) loses its end, and all of it when it has an @."""
+    *users, rest = value.split("@")
+    shown: list[str] = []
+    is_open = False
+    for text in users:
+        begin = max(text.rfind(mark) for mark in '<>" \t') + 1
+        parts = text[begin:].split(":", 2)
+        if is_open and not begin:
+            text = WITHHELD
+        elif is_open := len(parts) == 3:
+            text = f"{text[:begin]}{parts[0]}:{parts[1]}:{WITHHELD}"
+        shown.append(text)
+    return "@".join([*shown, rest])
 
 
 def _parameters(value: str) -> str:

@@ -112,6 +112,8 @@ def test_other_credentials_and_broken_ones_are_withheld(value: str) -> None:
         f"Refer-To: <sip:bob@example.test?Authorization=Digest%20{KEY}&Replaces={KEY}>",
         f"Refer-To: sip:bob@example.test?Authorization={KEY}",
         f"Referred-By: <sip:bob:{KEY}@example.test>",
+        f"Referred-By: <sip:bob:p@{KEY}@example.test>",
+        f"Refer-To: sip:bob:p@{KEY}@{KEY}@example.test",
         f"P-Asserted-Identity: <sip:a:1,{KEY}@h>, <sip:b:{KEY}@h>",
         f"Contact: <sip:a@h;pn-prid={KEY};pn-provider=apns>",
         f'Contact: <sip:a@h>;access_token="{KEY}; {KEY}"',

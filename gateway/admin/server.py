@@ -95,6 +95,7 @@ class AdminServer:
             else:
                 await self._converse(reader, writer)
         except (OSError, TimeoutError):
+            writer.transport.abort()  # what it has not read it does not want: closing would keep that until it does
             log.debug("admin state=closed reason=the client is gone")
         except Exception as error:  # a defect here must not be the gateway's
             log.error("admin cannot serve: %s", error, exc_info=error)

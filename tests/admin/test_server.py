@@ -23,6 +23,7 @@ from gateway.admin.lines import MAX_REQUEST, Ask, AskError, Problem, Question
 from gateway.admin.server import MAX_CLIENTS, AdminServer
 from gateway.admin.views import Row
 from gateway.base.errors import ConfigError
+from tests.rig.hosted import until
 
 pytestmark = pytest.mark.asyncio
 WAIT = 5.0
@@ -33,6 +34,8 @@ class Answers:
 
     def __init__(self) -> None:
         self.closed = asyncio.Event()
+        self.filling = ""
+        """Said again and again to who asks for a trace."""
 
     async def __call__(self, question: Question) -> AsyncGenerator[Row]:
         if question.ask is Ask.USERS:
@@ -42,8 +45,8 @@ class Answers:
         try:
             yield {"asked": question.ask.value}
             while question.ask is Ask.TRACE:
-                await asyncio.sleep(0.01)
-                yield {}
+                await asyncio.sleep(0 if self.filling else 0.01)
+                yield {"filling": self.filling} if self.filling else {}
         finally:
             self.closed.set()
 
@@ -148,6 +151,32 @@ async def test_a_client_that_says_nothing_is_let_go(tmp_path: Path, monkeypatch:
         async with asyncio.timeout(WAIT):
             assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_reader_that_stands_still_is_let_go_with_what_it_has_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_server, "WRITE_SECONDS", 0.05)
+    answers = Answers()
+    answers.filling = "x" * 10_000
+    made = AdminServer(tmp_path / "a.sock", answers)
+    await made.start()
+    with socket.socket(socket.AF_UNIX) as stuck:
+        stuck.connect(str(made.path))
+        stuck.sendall(b'{"ask":"trace"}\n')
+        async with asyncio.timeout(WAIT):
+            await answers.closed.wait()
+        await until(lambda: _is_gone(stuck), "the connection is gone")
+    await made.stop()
+
+
+def _is_gone(asked: socket.socket) -> bool:
+    """Whether the other side has let go of its end."""
+    try:
+        asked.send(b"\n")
+    except BrokenPipeError:
+        return True
+    return False
 
 
 async def test_a_stop_waits_for_no_reader(tmp_path: Path) -> None:

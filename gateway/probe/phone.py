@@ -25,7 +25,8 @@ EXPIRES = 120
 """Seconds of the registration: a probe that is killed is forgotten soon."""
 USER_AGENT = "sip-gateway-probe"
 SDP = "application/sdp"
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, NOTIFY"
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "NOTIFY")
+ALLOW = ", ".join(METHODS)
 
 
 class RefusedError(TransportError):
@@ -68,7 +69,9 @@ class Phone:
         """The Call-Security header that came last."""
         self._dialog: Dialog | None = None
         self._registration = (token(20), token(10))
-        self._registered = 0
+        self._cseq = 0
+        """Of the REGISTER that went out last; those that followed a challenge count too (RFC 3261 10.2)."""
+        self._may_be_bound = False
         self._task = asyncio.get_running_loop().create_task(self._serve())
 
     # --- signing in
@@ -79,20 +82,20 @@ class Phone:
         Raises:
             TransportError: it was refused (`RefusedError`), or there was no answer.
         """
+        self._may_be_bound = True  # also where the answer is lost
         response = await self._register(realm, EXPIRES, SIGN_IN_SECONDS)
         if response.status != 200:
+            self._may_be_bound = False
             raise refusal(response, "sign-in refused: ")
-        self._registered = 1
 
     async def sign_off(self, realm: str) -> None:
-        """Remove the Contact; whoever does not answer forgets it soon anyway."""
-        if self._registered:
+        """Remove the Contact; whoever does not answer forgets it soon anyway. A refused password is not tried again."""
+        if self._may_be_bound:
             with contextlib.suppress(TransportError, SipError):
                 await self._register(realm, 0, HANG_UP_SECONDS)
 
     async def _register(self, realm: str, expires: int, seconds: float) -> Response:
         call_id, tag = self._registration
-        self._registered += 2
         request = Request(
             "REGISTER",
             f"sip:{realm}",
@@ -101,14 +104,16 @@ class Phone:
                     ("From", self.address.with_tag(tag)),
                     ("To", self.address),
                     ("Call-ID", call_id),
-                    ("CSeq", f"{self._registered} REGISTER"),
+                    ("CSeq", f"{self._cseq + 1} REGISTER"),
                     ("Contact", str(self.contact)),
                     ("Expires", str(expires)),
                     ("User-Agent", USER_AGENT),
                 ]
             ),
         )
-        _, response = await self.wire.ask(request, seconds, login=self.login)
+        self._cseq += 1
+        sent, response = await self.wire.ask(request, seconds, login=self.login)
+        self._cseq = sent.cseq.number
         return response
 
     # --- calling
@@ -214,7 +219,7 @@ class Phone:
             if request.method == "BYE":
                 self.end_reason = cleaned_text(request.headers.get("Reason") or "the other side hung up")
                 self.ended.set()
-            self.wire.refuse(event, 200 if request.method in ALLOW else 405)
+            self.wire.refuse(event, 200 if request.method in METHODS else 405)
 
     def _invited(self, event: RequestReceived) -> None:
         if self.invited.done():

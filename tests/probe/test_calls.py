@@ -22,6 +22,8 @@ from gateway.probe.calls import Door, MediaEnd, Plan, TrunkSide, browser_calls, 
 from gateway.probe.result import Demands, Expected, Result, Status, judged
 from gateway.probe.rtp import Offer
 from gateway.probe.webrtc import BrowserEnd
+from gateway.sip.flow import Flow
+from gateway.sip.message import Message, Request
 from tests.rig.gateway import PASSWORD, REALM
 from tests.rig.hosted import until
 from tests.rig.hosted_scene import PLAIN, PLAIN_HOST, HostedScene
@@ -109,6 +111,29 @@ def test_a_wrong_password_is_a_failure_and_is_nowhere_in_the_result(tmp_path: Pa
     found = probed(tmp_path, lambda scene: browser_calls(door(scene, password=Secret(wrong)), plan(PLAIN)))
     assert found.failure.startswith("sign-in refused: 401")
     assert wrong not in repr(found)
+
+
+def test_a_refused_password_is_tried_once_a_probe_and_each_register_has_a_number_of_its_own(tmp_path: Path) -> None:
+    async def registers(scene: HostedScene) -> Result:
+        numbers: list[int] = []
+        receive = scene.host.gateway.stack.receive
+
+        def received(flow: Flow, message: Message, now: float) -> None:
+            if isinstance(message, Request) and message.method == "REGISTER":
+                numbers.append(message.cseq.number)
+            receive(flow, message, now)
+
+        scene.host.gateway.stack.receive = received  # type: ignore[method-assign]
+        await browser_calls(door(scene, password=Secret("canary-wrong-password")), plan(PLAIN))
+        assert numbers == [1, 2]
+        numbers.clear()
+        found = await browser_calls(door(scene), plan(NOWHERE))
+        assert numbers[:2] == [1, 2]
+        assert numbers[2:] == sorted({*numbers[2:]})
+        assert numbers[2] > 2
+        return found
+
+    assert probed(tmp_path, registers).status >= 400
 
 
 def test_a_call_nobody_answers_is_given_up_in_time_and_cancelled(tmp_path: Path) -> None:

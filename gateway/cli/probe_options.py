@@ -28,7 +28,12 @@ PARAMETERS = (
     click.option("--source", default="", help="Address the trunk's call comes from; default is of its networks."),
     click.option("--transport", type=click.Choice(["", "udp", "tcp"]), default="", help="Of the trunk's call."),
     click.option("--offer", type=click.Choice(["", "plain", "osrtp", "sdes"]), default="", help="Of the trunk's call."),
-    click.option("--codec", default="", help="The only codec the browser offers: opus, G722, PCMU, PCMA."),
+    click.option(
+        "--codec",
+        type=click.Choice(["", "opus", "G722", "PCMU", "PCMA"], case_sensitive=False),
+        default="",
+        help="The only codec the browser offers.",
+    ),
     click.option("--seconds", type=click.FloatRange(0.5, 60), default=3.0, show_default=True, help="Of tones."),
     click.option("--ring", type=click.FloatRange(1, 180), default=30.0, show_default=True, help="Longest wait."),
     click.option(

@@ -15,6 +15,8 @@ from gateway.cli.preflight import Findings
 from tests.certificates import DAY, Credential, dns, make_authority, make_certificate, pin
 from tests.config.files import Files
 from tests.net.test_tls_connection import AUTHORITY, DOMAIN, GOOD, tls_peer, trunk
+from tests.rig.nameserver import nameserver
+from tests.sites import made_trunk
 from tests.test_cli import dns as known_names
 from tests.test_cli import sip_gateway
 
@@ -77,6 +79,24 @@ async def test_a_pinned_certificate_is_told_as_such(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_each_target_is_asked_where_dns_has_its_servers_and_past_one_that_is_down(tmp_path: Path) -> None:
+    async with tls_peer(tmp_path, GOOD) as peer, nameserver() as server:
+        server.says(f"_sips._tcp.{DOMAIN}", "SRV", "1 1 9 down.example.", f"2 1 {peer.address.port} up.example.")
+        server.says("down.example", "A", "127.0.0.1").says("up.example", "A", peer.address.host)
+        tls = {"ca": AUTHORITY.write(tmp_path, "ca")[0]}
+        places = [{"target": f"sip:{host};transport=tls"} for host in (DOMAIN, "nowhere.example")]
+        pbx = made_trunk("", tls=tls, targets=places)
+        found, lost = await handshakes._all([pbx], [server.address])
+    assert found.info is not None
+    assert (found.info.verified_name, found.refused) == (DOMAIN, "")
+    (error,) = findings([lost], now()).busy
+    assert (error.key, error.message) == (
+        "trunks.pbx.targets",
+        "no TLS connection to nowhere.example: DNS knows no address of it",
+    )
+
+
+@pytest.mark.asyncio
 async def test_who_cannot_be_reached_is_a_warning(tmp_path: Path) -> None:
     (found,) = await handshakes._all([trunk(tmp_path, HostPort("127.0.0.1", 9))])
     assert [error.key for error in findings([found], now()).busy] == ["trunks.pbx.target"]
@@ -88,7 +108,7 @@ def test_check_connects_when_it_is_told_to(tmp_path: Path) -> None:
     path = files.write()
     result = sip_gateway("check", "--elsewhere", "--connect", path)
     assert result.exit_code == 0
-    assert "trunks.pbx.target: no TLS connection: " in result.stderr
+    assert "trunks.pbx.target: no TLS connection to 127.0.0.1: " in result.stderr
     assert "no TLS connection" not in sip_gateway("check", "--elsewhere", path).stderr
 
 

@@ -65,7 +65,7 @@ def run(path: Path) -> None:
 @click.option(
     "--elsewhere", is_flag=True, help="For another machine: do not try addresses, ports and the audit log here."
 )
-@click.option("--connect", is_flag=True, help="Connect to each trunk over TLS, and tell what its certificate proves.")
+@click.option("--connect", is_flag=True, help="Connect to each TLS target, and tell what its certificate proves.")
 def check(path: Path, elsewhere: bool, connect: bool) -> None:
     """Check a configuration and print what each trunk will offer.
 
@@ -320,7 +320,7 @@ def _connect(loaded: LoadedConfig) -> None:
     from gateway.cli.handshakes import ask, findings, words
 
     now = datetime.datetime.now(datetime.UTC)
-    shown = ask(loaded.site.trunks.values())
+    shown = ask(loaded.site.trunks.values(), loaded.site.nameservers)
     for each in shown:
         if each.info is not None and not each.refused:
             show(f"trunk {each.trunk}: {words(each, now)}")

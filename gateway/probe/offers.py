@@ -148,7 +148,7 @@ async def _ask(trunk: Trunk, hop: NextHop, realm: str, found: Findings) -> None:
         request = Request("OPTIONS", uri, Headers([*fields, ("CSeq", "1 OPTIONS"), ("Accept", "application/sdp")]))
         found.steps.append(f"OPTIONS to {hop}")
         with contextlib.suppress(TransportError):
-            _, response = await phone.wire.ask(request, OPTIONS_SECONDS, login=trunk.auth)
+            _, response = await phone.wire.ask(request, OPTIONS_SECONDS, login=phone.login)
             found.options = response.status
             found.server = (response.headers.get("Server") or response.headers.get("User-Agent") or "")[:80]
 
@@ -201,11 +201,13 @@ def _request_uri(hop: NextHop, user: str) -> SipUri:
 
 @contextlib.asynccontextmanager
 async def _phone(trunk: Trunk, hop: NextHop, realm: str, found: Findings) -> AsyncIterator[Phone]:
+    """A connection to the trunk; no challenge is answered where a certificate proved another name than the trunk's."""
     wire = await _connect(trunk, hop)
     flow = wire.open_flow
     found.verified_name = flow.verified_name
     contact = f"<sip:probe@{flow.local};transport={flow.transport}>"
-    phone = Phone(wire, f"<{SipUri.of('probe', realm)}>", contact, trunk.auth)
+    is_believed = flow.tls is None or flow.tls.verified
+    phone = Phone(wire, f"<{SipUri.of('probe', realm)}>", contact, trunk.auth if is_believed else None)
     try:
         yield phone
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,10 @@ from gateway.base.profiles import Profile
 from gateway.probe import offers
 from gateway.probe.offers import Attempt, Findings, recommend, try_offers
 from gateway.probe.rtp import Offer
-from gateway.sip.message import Request
+from gateway.sip.message import Request, create_response, parse_message
+from tests.certificates import dns, make_certificate
+from tests.net.test_tls_connection import AUTHORITY, DOMAIN, tls_peer, trunk
+from tests.rig.hosted import until
 from tests.rig.ports import free_port
 from tests.rig.trunk import Answer, FakeTrunk, description
 from tests.sites import made_trunk
@@ -77,9 +81,9 @@ def takes_keys(request: Request) -> list[Answer]:
 def tried(script: object, *, number: str = "600") -> tuple[Findings, FakeTrunk]:
     port = free_port(host=HOST)
     fake = FakeTrunk(HOST, port, script).start()  # type: ignore[arg-type]
-    trunk = made_trunk(f"sip:{HOST}:{port}", media={"bind": "127.0.0.1"})
+    pbx = made_trunk(f"sip:{HOST}:{port}", media={"bind": "127.0.0.1"})
     try:
-        return asyncio.run(try_offers(trunk, number, "example.test", 3.0)), fake
+        return asyncio.run(try_offers(pbx, number, "example.test", 3.0)), fake
     finally:
         fake.stop()
 
@@ -118,6 +122,32 @@ def test_a_trunk_that_says_nothing_is_asked_for_a_bounded_time() -> None:
     found = asyncio.run(try_offers(trunk, "600", "example.test", 1.0))
     assert "tcp to" in found.failure
     assert found.recommended is None
+
+
+@pytest.mark.parametrize(("name", "answers"), [(DOMAIN, 2), ("impostor.example", 1)])
+def test_a_challenge_is_answered_only_where_the_certificate_proves_the_trunk(
+    tmp_path: Path, name: str, answers: int
+) -> None:
+    async def challenged() -> list[bytes]:
+        seen: list[bytes] = []
+        async with tls_peer(tmp_path, make_certificate(alternative_names=dns(name), issuer=AUTHORITY)) as peer:
+            login = {"user": "acme", "password": "canary-password", "realm": DOMAIN}
+            asking = asyncio.create_task(try_offers(trunk(tmp_path, peer.address, auth=login), "", DOMAIN, 3.0))
+            await until(lambda: len(peer.peers) == 2, "the place was tried, then asked")
+            gateway = peer.peers[1]
+            for _ in range(answers):
+                seen.append(await asyncio.wait_for(gateway.reader.readuntil(b"\r\n\r\n"), 5.0))
+                request = parse_message(seen[-1], stream=True)
+                assert isinstance(request, Request)
+                challenge = f'Digest realm="{DOMAIN}", nonce="n", algorithm=MD5'
+                gateway.send(bytes(create_response(request, 401, headers=[("WWW-Authenticate", challenge)])))
+            assert (await asking).options == 401
+            seen.append(await gateway.rest())
+        return seen
+
+    *asked, rest = asyncio.run(challenged())
+    assert [b"\r\nAuthorization: Digest" in request for request in asked] == [False, True][:answers]
+    assert b"Authorization" not in rest
 
 
 def test_what_programs_get_has_no_key_in_it() -> None:

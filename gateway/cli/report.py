@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.text import Text
 
 from gateway.base.crypto_suite import SUITES
-from gateway.base.grades import Grade
 from gateway.base.keying import Keying
 from gateway.base.signalling import Signalling
 from gateway.base.values import LegKind
+from gateway.cli.tables import colour
 from gateway.config.load import LoadedConfig
 from gateway.config.schema import GatewayConfig
 from gateway.policy.evaluate import OfferPlan, Refusal, plan_offer, plan_retry
@@ -138,22 +138,15 @@ def _offer(policy: EffectivePolicy, signalling: Signalling) -> Iterator[Text]:
         return
     best = _vector(signalling, plan).grade
     yield _line("offer", _media(plan))
-    yield _line("at best", best.name, _colour(best))
+    yield _line("at best", best.name, colour(best))
     retry = plan_retry(policy, NOT_ACCEPTABLE)
     yield _line("if refused", f"a second INVITE with {_media(retry)}, logged" if retry else "the call ends")
     worst = policy.rules.require
-    yield _line("at worst", f"{worst.name}, {_consequence(policy)}", _colour(worst))
+    yield _line("at worst", f"{worst.name}, {_consequence(policy)}", colour(worst))
 
 
 def _consequence(policy: EffectivePolicy) -> str:
     return "anything weaker is refused" if policy.demands_protection else "logged and shown to the user"
-
-
-def _colour(best: Grade) -> str:
-    """The colours of the softphone."""
-    if best >= Grade.HOP_BY_HOP:
-        return "green"
-    return "yellow" if best >= Grade.PARTIAL else "red"
 
 
 def _vector(signalling: Signalling, plan: OfferPlan) -> SecurityVector:

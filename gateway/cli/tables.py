@@ -28,12 +28,15 @@ STYLES = {
 
 
 def grade(name: str | None) -> Text:
-    """A grade: green from hop by hop on, red where others can listen."""
-    if not name:
-        return Text("-", "dim")
-    found = Grade.__members__.get(name)
-    good = found is not None and found >= Grade.HOP_BY_HOP
-    return Text(name, "green" if good else "yellow" if found == Grade.UNAUTHENTICATED else "red")
+    """A grade in its colour; one that is not known is as bad as the worst."""
+    return Text(name, colour(Grade.__members__.get(name, Grade.CLEARTEXT))) if name else Text("-", "dim")
+
+
+def colour(found: Grade) -> str:
+    """The colours of the softphone: green from hop by hop on, red where anyone can listen."""
+    if found >= Grade.HOP_BY_HOP:
+        return "green"
+    return "yellow" if found >= Grade.PARTIAL else "red"
 
 
 def state(word: str) -> Text:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from gateway.base.crypto_suite import SUITES
 from gateway.base.errors import SdpError, TransportError
 from gateway.base.keying import Proto
-from gateway.base.values import HostPort, Secret
+from gateway.base.values import Secret
 from gateway.media.worker.srtp import SrtpReceiver, SrtpSender
 from gateway.probe.result import End
 from gateway.probe.tones import MAX_SECONDS, RATE, TICK, from_ulaw, listen, to_ulaw, tone
@@ -198,8 +198,3 @@ class RtpEnd(asyncio.DatagramProtocol):
         if self._transport is not None:
             with contextlib.suppress(OSError):
                 self._transport.close()
-
-    @property
-    def place(self) -> HostPort:
-        """Where media is sent to us."""
-        return HostPort(self.host, self.port)

@@ -150,7 +150,6 @@ class Play:
 
 
 def _parsed(data: bytes) -> Message:
-
     return parse_message(data, stream=True)
 
 
@@ -241,22 +240,25 @@ async def incoming(directory: Path, browser: Household, trunk: Household, *, ref
 CALLS = {"outgoing": outgoing, "incoming": incoming}
 
 
+@pytest.mark.parametrize(
+    ("side", "one", "other"),
+    [("trunk", (ONE, QUIET), (OTHER, QUIET)), ("browser", (QUIET, ONE), (QUIET, OTHER))],
+    ids=["trunk", "browser"],
+)
 @pytest.mark.parametrize("refused", [False, True], ids=["answered", "refused"])
 @pytest.mark.parametrize("way", CALLS)
-async def test_what_the_trunk_is_sent_does_not_depend_on_the_browser(tmp_path: Path, way: str, refused: bool) -> None:
-    first = await CALLS[way](tmp_path / "1", ONE, QUIET, refused=refused)
-    second = await CALLS[way](tmp_path / "2", OTHER, QUIET, refused=refused)
-    assert first.sent["trunk"] == second.sent["trunk"]
-    assert len(first.sent["trunk"]) >= 2
-
-
-@pytest.mark.parametrize("refused", [False, True], ids=["answered", "refused"])
-@pytest.mark.parametrize("way", CALLS)
-async def test_what_the_browser_is_sent_does_not_depend_on_the_trunk(tmp_path: Path, way: str, refused: bool) -> None:
-    first = await CALLS[way](tmp_path / "1", QUIET, ONE, refused=refused)
-    second = await CALLS[way](tmp_path / "2", QUIET, OTHER, refused=refused)
-    assert first.sent["browser"] == second.sent["browser"]
-    assert len(first.sent["browser"]) >= 2
+async def test_what_one_side_is_sent_does_not_depend_on_who_the_other_is(
+    tmp_path: Path,
+    way: str,
+    refused: bool,
+    side: str,
+    one: tuple[Household, Household],
+    other: tuple[Household, Household],
+) -> None:
+    first = await CALLS[way](tmp_path / "1", *one, refused=refused)
+    second = await CALLS[way](tmp_path / "2", *other, refused=refused)
+    assert first.sent[side] == second.sent[side]
+    assert len(first.sent[side]) >= 2
 
 
 @pytest.mark.parametrize("refused", [False, True], ids=["answered", "refused"])

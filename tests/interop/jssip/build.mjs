@@ -1,5 +1,5 @@
 // Builds dist/ from src/. dist/ is committed, so that the tests need no Node.js. dist/MANIFEST.json records what the
-// bundle was made from; tests/interop/test_jssip_bundle.py compares it with the sources.
+// bundle was made from; tests/interop/test_library_bundles.py compares it with the sources.
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';

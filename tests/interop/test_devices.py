@@ -20,6 +20,8 @@ from tests.rig.hosted import HostedGateway
 from tests.rig.ports import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
+CALLS_IN_ALL = 250
+"""Room for each to have ports of its own: they rest after a call, longer than a fast machine takes for all of them."""
 
 
 @dataclass
@@ -49,6 +51,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Devic
         users=("alice", "bob", "carol"),
         sip=("udp",),
         overrides={"limits": {"calls": 100}},
+        trunk_ports=2 * CALLS_IN_ALL,
     )
     patience = pytest.MonkeyPatch()
     patience.setattr(breaker, "MAX_RETRY_AFTER", 0.0)  # one says 503 and when to come back; the next comes at once

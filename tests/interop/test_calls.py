@@ -22,6 +22,7 @@ TALK_SECONDS = 4.0
 def talk_both_ways(page: SoftphonePage, phone: Phone) -> None:
     """Listen at both ends, hang up, and check tone and continuity."""
     samples = page.listen(TALK_SECONDS)
+    phone.wait_recorded(TALK_SECONDS)
     page.click("hangup")
     phone.wait("state", text="DISCONNECTED")
     phone.stop()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.interop.conftest import BROWSER_HERTZ, TRUNK_HERTZ, Stage
-from tests.interop.test_calls import call_uid, hear
+from tests.interop.test_calls import TALK_SECONDS, call_uid, hear
 from tests.rig.audio import heard, peak, read_wav
 from tests.rig.capture import Capture, clear_tone, rtp_flows
 from tests.rig.chromium import RATE
@@ -64,7 +64,8 @@ def page(stage: Stage, firefox: Firefox) -> Iterator[FirefoxSoftphone]:
 
 def talk_both_ways(page: FirefoxSoftphone, phone: Phone) -> None:
     """Listen at both ends, hang up, and check tone and continuity."""
-    samples = page.listen(4.0)
+    samples = page.listen(TALK_SECONDS)
+    phone.wait_recorded(TALK_SECONDS)
     page.click("hangup")
     phone.wait("state", text="DISCONNECTED")
     page.wait_state("ended")

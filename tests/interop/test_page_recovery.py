@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.interop.conftest import BROWSER_HERTZ, TRUNK_HERTZ, Stage
-from tests.interop.test_calls import call_uid, hear
+from tests.interop.test_calls import TALK_SECONDS, call_uid, hear
 from tests.rig.audio import gaps, heard, peak, read_wav
 from tests.rig.chromium import RATE, SoftphonePage, begin_listening, heard_since
 from tests.rig.cut import Cable
@@ -61,6 +61,7 @@ def wait_words(page: SoftphonePage, words: str, seconds: float = 10) -> None:
 def end_heard(page: SoftphonePage, phone: Phone) -> None:
     """Both have heard each other all the time, and after the change too; the page hangs up."""
     assert peak(heard(page.listen(2.5), RATE), RATE)[0] == pytest.approx(TRUNK_HERTZ, abs=15)
+    phone.wait_recorded(TALK_SECONDS)
     page.click("hangup")
     phone.wait("state", text="DISCONNECTED")
     phone.stop()

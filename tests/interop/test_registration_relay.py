@@ -87,6 +87,7 @@ def hear(samples: Samples, rate: int, hertz: float) -> None:
 def talk(page: SoftphonePage, phone: Phone) -> None:
     """Both hear each other; then the page hangs up."""
     samples = page.listen(TALK_SECONDS)
+    phone.wait_recorded(TALK_SECONDS)
     page.click("hangup")
     phone.wait("state", text="DISCONNECTED")
     phone.stop()

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Error
 
 from tests.interop.conftest import BROWSER_HERTZ, TRUNK_HERTZ, Stage
-from tests.interop.test_calls import call_uid, hear
+from tests.interop.test_calls import TALK_SECONDS, call_uid, hear
 from tests.rig.audio import heard, peak, read_wav
 from tests.rig.capture import Capture, clear_tone, rtp_flows
 from tests.rig.chromium import RATE
@@ -39,7 +39,8 @@ def page(stage: Stage, chromium: Browser, page_server: PageServer) -> Iterator[S
 
 def talk_both_ways(page: SipJsPage, phone: Phone) -> None:
     """Listen at both ends, hang up, and check tone and continuity."""
-    samples = page.listen(4.0)
+    samples = page.listen(TALK_SECONDS)
+    phone.wait_recorded(TALK_SECONDS)
     page.hang_up()
     phone.wait("state", text="DISCONNECTED")
     page.wait_state("Terminated")

@@ -53,7 +53,12 @@ HEARD = """async () => {
   for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
   return btoa(text);
 }"""
-
+ENOUGH = """(seconds) => {
+  const {context, kept} = window.__tap;
+  return kept.reduce((n, block) => n + block.length, 0) >= seconds * context.sampleRate;
+}"""
+PLAYING_SECONDS = 10
+"""How much longer than the sound itself it may take to play it."""
 
 STATS_TRIES = 100
 _STATS = """async () => {
@@ -80,9 +85,9 @@ def heard_since(page: Page) -> Samples:
 
 
 def listen(page: Page, seconds: float) -> Samples:
-    """What the page plays during that time, as samples at `RATE`."""
+    """So many seconds of what the page plays, silence too, as samples at `RATE`: longer on a busy machine."""
     begin_listening(page)
-    page.wait_for_timeout(seconds * 1000)
+    page.wait_for_function(ENOUGH, arg=seconds, timeout=(seconds + PLAYING_SECONDS) * 1000, polling=20)
     return heard_since(page)
 
 

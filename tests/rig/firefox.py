@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from tests.rig.audio import Samples
-from tests.rig.chromium import HEARD, LISTEN, RATE, decode
+from tests.rig.chromium import ENOUGH, HEARD, LISTEN, PLAYING_SECONDS, RATE, decode
 from tests.rig.gateway import PASSWORD
 
 EXECUTABLE = shutil.which("firefox-esr") or shutil.which("firefox")
@@ -123,9 +123,9 @@ class Firefox:
         return True
 
     def listen(self, seconds: float) -> Samples:
-        """What the page plays during that time, as samples at `RATE`."""
+        """So many seconds of what the page plays, as `chromium.listen`."""
         self.evaluate(LISTEN, RATE)
-        time.sleep(seconds)
+        assert self.wait(ENOUGH, seconds, seconds=seconds + PLAYING_SECONDS), "the page does not play"
         return decode(self.evaluate(HEARD))
 
     def stop(self) -> None:

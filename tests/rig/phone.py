@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.rig.audio import read_wav
+from tests.rig.gateway import wait_for
 from tests.rig.handover import HandOver, hand_over
 
 Event = dict[str, Any]
+RECORDED_BYTES = 2 * 16000
+"""Of one second of a recording: `phone_main` mixes at 16 kHz."""
 
 
 class Phone:
@@ -102,6 +105,18 @@ class Phone:
         """End the phone and listen to what it recorded; with the option `timeline` gaps between calls are in it too."""
         self.stop()
         return hand_over(*read_wav(self.recording), *tones)
+
+    def wait_recorded(self, seconds: float) -> None:
+        """Wait until its recording is as long as that: on a busy machine its clock is slower than ours."""
+        wait_for(
+            lambda: self._recorded() >= seconds,
+            seconds + 10,
+            lambda: f"the phone has recorded {self._recorded():.1f} s, wanted {seconds} s",
+        )
+
+    def _recorded(self) -> float:
+        """Seconds of sound in its recording so far, as far as they are written."""
+        return self.recording.stat().st_size / RECORDED_BYTES if self.recording.exists() else 0.0
 
     @property
     def log(self) -> str:

@@ -19,5 +19,5 @@ def outside_or_skip(*parts: str) -> Path:
     """The same; without it the test says why it is skipped."""
     found = outside(*parts)
     if found is None:
-        pytest.skip(f"there is no shared/{'/'.join(parts)} beside the project")
+        pytest.skip(f"messages that others collected are no part of the project: no shared/{'/'.join(parts)} beside it")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from tests.interop.test_calls import call_uid, hear
 from tests.rig.baresip import Baresip
 from tests.rig.capture import Capture, clear_tone, rtp_flows
 from tests.rig.chromium import RATE, SoftphonePage
+from tests.rig.tools import needs
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(shutil.which("baresip") is None, reason="baresip (package baresip-core) is not installed"),
+    needs("baresip"),
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 from collections.abc import Callable
 from itertools import pairwise
@@ -19,6 +18,7 @@ from tests.rig.baresip import Baresip
 from tests.rig.capture import Capture, Packet
 from tests.rig.chromium import RATE, SoftphonePage
 from tests.rig.phone import Phone
+from tests.rig.tools import needs
 
 pytestmark = pytest.mark.interop
 
@@ -131,7 +131,7 @@ def test_digits_reach_a_phone_over_srtp(page: SoftphonePage, phones: Callable[..
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("baresip") is None, reason="baresip (package baresip-core) is not installed")
+@needs("baresip")
 def test_baresip_hears_what_the_page_tells(stage: Stage, page: SoftphonePage, tmp_path: Path) -> None:
     pair = stage.setup.certificates.pbx
     phone = Baresip(tmp_path / "baresip", "600", TRUNKS["600"][1], stage.ports["600"], pair)

@@ -13,11 +13,12 @@ from tests.rig.browser import BrowserCall, ScriptedBrowser
 from tests.rig.browser_media import BrowserMedia
 from tests.rig.gateway import REALM, GatewayProcess, GatewaySetup, Record
 from tests.rig.ports import free_port
-from tests.rig.sipp import Scenario, SippTrunk, is_here, loopback, sdp
+from tests.rig.sipp import Scenario, SippTrunk, loopback, sdp
+from tests.rig.tools import needs
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(not is_here(), reason="sipp (package sip-tester) is not installed"),
+    needs("sipp"),
 ]
 
 CARRIER, PBX = "carrier", "pbx"

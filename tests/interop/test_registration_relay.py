@@ -13,16 +13,17 @@ from tests.interop.conftest import BROWSER_HERTZ, TRUNK_HERTZ
 from tests.rig.audio import Samples, heard, peak, read_wav, write_tone
 from tests.rig.chromium import RATE, SoftphonePage
 from tests.rig.gateway import PASSWORD, REALM, GatewayProcess, GatewaySetup
-from tests.rig.kamailio import EXECUTABLE, Kamailio, KamailioSetup
+from tests.rig.kamailio import Kamailio, KamailioSetup
 from tests.rig.phone import Phone
 from tests.rig.ports import free_port
 from tests.rig.registrar import StrictRegistrar
 from tests.rig.registrar_trunk import RegistrarTrunk
 from tests.rig.sipjs import PageServer, SipJsPage
+from tests.rig.tools import needs
 from tests.rig.trunk import TrunkDialog, description
 
 pytestmark = pytest.mark.interop
-with_kamailio = pytest.mark.skipif(EXECUTABLE is None, reason="kamailio (package kamailio) is not installed")
+with_kamailio = needs("kamailio")
 
 PHONE_HOST = "127.0.3.2"
 TALK_SECONDS = 1.5

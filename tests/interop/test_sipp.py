@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,10 +13,11 @@ import pytest
 from tests.attacks.target import HOSTS, Target
 from tests.rig.gateway import wait_for
 from tests.rig.ports import free_port
+from tests.rig.tools import needs
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(shutil.which("sipp") is None, reason="sipp (package sip-tester) is not installed"),
+    needs("sipp"),
 ]
 
 CALLS, RATE = 100, 300

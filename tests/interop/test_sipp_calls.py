@@ -14,11 +14,12 @@ import pytest
 from tests.rig.browser import BrowserCall, ScriptedBrowser
 from tests.rig.gateway import GatewayProcess, GatewaySetup, Record
 from tests.rig.ports import free_port
-from tests.rig.sipp import T38, Scenario, SippTrunk, is_here, loopback, sdp
+from tests.rig.sipp import T38, Scenario, SippTrunk, loopback, sdp
+from tests.rig.tools import needs
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(not is_here(), reason="sipp (package sip-tester) is not installed"),
+    needs("sipp"),
 ]
 
 TRANSPORTS = ("udp", "tcp")

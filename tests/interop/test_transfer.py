@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.rig.phone import Phone
 from tests.rig.ports import free_sip_port
 from tests.rig.referring import refer
 from tests.rig.sipjs import PageServer, SipJsPage
+from tests.rig.tools import needs
 
 pytestmark = pytest.mark.interop
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ COLLEAGUE = "127.0.1.21"
 """A second phone of the PBX behind 600."""
 PLAIN, STRICT = "600", "601"
 RING_SECONDS = 4
-needs_baresip = pytest.mark.skipif(shutil.which("baresip") is None, reason="baresip is not installed")
+needs_baresip = needs("baresip")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ These hold the rig: when a transfer through the gateway fails, they say whether 
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.rig.gateway import wait_for
 from tests.rig.handover import HandOver
 from tests.rig.phone import Phone
 from tests.rig.ports import free_sip_port
+from tests.rig.tools import needs
 from tests.rig.trunk import FakeTrunk, description
 
 pytestmark = pytest.mark.interop
@@ -218,9 +218,7 @@ def baresip(tmp_path: Path) -> Iterator[Baresip]:
     made.stop()
 
 
-needs_baresip = pytest.mark.skipif(
-    shutil.which("baresip") is None, reason="baresip (package baresip-core) is not installed"
-)
+needs_baresip = needs("baresip")
 
 
 @among_themselves

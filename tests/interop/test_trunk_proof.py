@@ -12,7 +12,7 @@ from tests.rig.gateway import GatewayProcess, GatewaySetup
 from tests.rig.phone import Phone
 from tests.rig.ports import free_port
 
-pytest.importorskip("pjsua2")
+pytest.importorskip("pjsua2", reason="pjsua2 has no build for this Python or machine")
 pytestmark = pytest.mark.interop
 
 OVER_TLS, OVER_UDP = "127.0.4.1", "127.0.4.2"

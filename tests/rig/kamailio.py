@@ -6,7 +6,6 @@ of it is good once.
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,8 +14,9 @@ from pathlib import Path
 
 from tests.rig.gateway import PASSWORD, REALM, wait_for
 from tests.rig.ports import free_sip_port
+from tests.rig.tools import find
 
-EXECUTABLE = shutil.which("kamailio", path="/usr/sbin:/usr/bin")
+EXECUTABLE = find("kamailio")
 READY_SECONDS = 15.0
 
 CONFIGURATION = """\

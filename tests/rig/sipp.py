@@ -12,7 +12,6 @@ has come is put together from what it kept of the INVITE.
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -46,11 +45,6 @@ t=0 0
 m=image 4500 udptl t38
 a=T38FaxVersion:0
 """
-
-
-def is_here() -> bool:
-    """Whether SIPp is installed."""
-    return shutil.which("sipp") is not None
 
 
 def sdp(port: int = 4000, direction: str = "sendrecv", *, version: int = 1, address: str = "[local_ip]") -> str:

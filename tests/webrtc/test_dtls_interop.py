@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import select
-import shutil
 import socket
 import subprocess
 import time
@@ -19,10 +18,11 @@ from gateway.base.crypto_suite import SUITES, CryptoSuite
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls import EXPORTER_LABEL, DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
 from tests.certificates import Credential, make_certificate
+from tests.rig.tools import needs
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command"),
+    needs("openssl"),
 ]
 
 PATIENCE = 10.0

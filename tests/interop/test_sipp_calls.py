@@ -137,6 +137,18 @@ async def answered_and_hung_up(call: BrowserCall) -> None:
     await call.hang_up()
 
 
+def calls_and_is_answered() -> Scenario:
+    """A trunk up to its ACK."""
+    trunk = Scenario(is_called=False).asks("INVITE", sdp()).gets(100, optional=True).gets(180, optional=True)
+    return trunk.gets(200).acknowledges(sequence=1)
+
+
+async def picked_up(call: BrowserCall) -> None:
+    """Answer a call of the trunk, and stay until it hangs up."""
+    await call.accept()
+    await call.end()
+
+
 # 100rel
 
 
@@ -161,15 +173,14 @@ def test_a_trunk_that_requires_it_is_rung_reliably(stand: Stand, tmp_path: Path,
     trunk.gets(180, has="Require: 100rel").asks("PRACK", "", "RAck: [$x_rseq] 1 INVITE").gets(200)
     trunk.gets(200).acknowledges(sequence=1).rests(200).asks("BYE").gets(200)
 
-    async def picked_up(call: BrowserCall) -> None:
+    async def rung_and_picked_up(call: BrowserCall) -> None:
         assert call.offer is not None
         assert "100rel" not in bytes(call.offer).decode()
         await call.ring()
         await asyncio.to_thread(stand.gateway.wait_log, "event=leg 1 PRACK")
-        await call.accept()
-        await call.end()
+        await picked_up(call)
 
-    assert stand.calling(tmp_path, trunk, transport, picked_up)["termination"] == "hangup-trunk"
+    assert stand.calling(tmp_path, trunk, transport, rung_and_picked_up)["termination"] == "hangup-trunk"
 
 
 @pytest.mark.slow
@@ -229,12 +240,11 @@ def test_a_trunk_that_calls_with_a_timer_refreshes_it_by_update_and_reinvite(
     trunk.gets(200, has="Session-Expires: 90;refresher=uac").acknowledges(sequence=3)
     trunk.asks("BYE").gets(200)
 
-    async def picked_up(call: BrowserCall) -> None:
-        await call.accept()
-        await call.end()
-        assert not [r for r in call.seen if r.method == "INVITE"], "the browser hears nothing of it"
+    async def heard_nothing_of_it(call: BrowserCall) -> None:
+        await picked_up(call)
+        assert not [r for r in call.seen if r.method == "INVITE"]
 
-    assert stand.calling(tmp_path, trunk, transport, picked_up)["termination"] == "hangup-trunk"
+    assert stand.calling(tmp_path, trunk, transport, heard_nothing_of_it)["termination"] == "hangup-trunk"
 
 
 @pytest.mark.slow
@@ -341,10 +351,6 @@ def test_our_answer_is_repeated_until_the_ack_comes(stand: Stand, tmp_path: Path
     trunk = trunk.gets(200).rests(700) if transport == "udp" else trunk.gets(200).gets(200)
     trunk.acknowledges(sequence=1).asks("BYE").gets(200)  # over UDP SIPp swallows what comes twice
 
-    async def picked_up(call: BrowserCall) -> None:
-        await call.accept()
-        await call.end()
-
     assert stand.calling(tmp_path, trunk, transport, picked_up)["termination"] == "hangup-trunk"
 
 
@@ -403,8 +409,7 @@ def test_a_bye_in_the_middle_of_our_reinvite_ends_the_call_once(stand: Stand, tm
 def test_each_form_of_hold_is_answered_and_passed_on_without_a_new_handshake(
     stand: Stand, tmp_path: Path, transport: str
 ) -> None:
-    trunk = Scenario(is_called=False).asks("INVITE", sdp()).gets(100, optional=True).gets(180, optional=True)
-    trunk.gets(200).acknowledges(sequence=1)
+    trunk = calls_and_is_answered()
     forms = [("sendonly", "", "recvonly"), ("inactive", "", "inactive"), ("sendrecv", "0.0.0.0", "recvonly")]
     number = 1
     for direction, address, answered in forms:
@@ -438,8 +443,7 @@ def test_fax_is_refused_and_the_call_goes_on_wherever_its_audio_moves(
     stand: Stand, tmp_path: Path, transport: str
 ) -> None:
     """T.38 gets 488; music on hold and direct media move the address, with an offer or in the ACK."""
-    trunk = Scenario(is_called=False).asks("INVITE", sdp()).gets(100, optional=True).gets(180, optional=True)
-    trunk.gets(200).acknowledges(sequence=1)
+    trunk = calls_and_is_answered()
     trunk.asks("INVITE", T38).gets(100, optional=True).gets(488).acknowledges(sequence=2, refused=True)
     trunk.asks("INVITE", sdp(4400, version=2)).gets(100, optional=True).gets(200).acknowledges(sequence=3)
     trunk.asks("INVITE").gets(100, optional=True).gets(200, has="m=audio").acknowledges(
@@ -461,10 +465,6 @@ def test_a_trunk_that_calls_without_an_offer_gets_ours_and_answers_in_the_ack(
 ) -> None:
     trunk = Scenario(is_called=False).asks("INVITE").gets(100, optional=True).gets(180, optional=True)
     trunk.gets(200, has="m=audio").acknowledges(sdp(4600), sequence=1).asks("BYE").gets(200)
-
-    async def picked_up(call: BrowserCall) -> None:
-        await call.accept()
-        await call.end()
 
     assert stand.calling(tmp_path, trunk, transport, picked_up)["trunk_rtp"].endswith(":4600")
 

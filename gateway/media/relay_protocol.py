@@ -151,7 +151,8 @@ Rules a worker keeps whatever it is told
       of the packets it came in; when its end was lost it ends 200 ms after the last of them. What the source sends
       besides is left out while it is played, which is no gap. The next one begins at least 40 ms after its end. One
       that came as an event and by `PlayDigit`, within 2 s, is one digit. A hold, or another source, ends the one that
-      is played and forgets those that wait; so does another SSRC. A leg that cannot send yet is waited for, 5 s.
+      is played and forgets those that wait; another SSRC breaks the one that is played off, and the next one follows. A
+      leg that cannot send yet is waited for, 5 s.
     - RTCP leaves in whole compounds of SR, RR, SDES, RTPFB, PSFB and XR, at most 50 a second from one leg, in the
       numbers of the worker's own streams; what does not concern the present source is left out. The CNAME is the
       worker's own.

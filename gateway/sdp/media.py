@@ -155,8 +155,7 @@ def bundle_tag(desc: SessionDescription, section: MediaSection) -> MediaSection 
     """The line whose transport this one shares: the first of its BUNDLE group (RFC 9143 7.1.2), perhaps itself."""
     mid = read_mid(section)
     for group in desc.attrs("group"):
-        semantics, _, named = group.strip().partition(" ")  # a group that says nothing is no BUNDLE
-        mids = named.split()
+        semantics, *mids = group.split() or [""]  # a group that says nothing is no BUNDLE
         if mid is not None and semantics.upper() == "BUNDLE" and mid in mids:
             return next((other for other in desc.media if read_mid(other) == mids[0]), None)
     return None

@@ -72,6 +72,11 @@ class LocalCall:
         self.call.obey(Route(TRUNK, BROWSER, replace(self._plans[1], is_open=to_browser)), now)
 
     @property
+    def plan_to_trunk(self) -> RelayPlan:
+        """How the trunk hears the browser, as `payloads` has it."""
+        return self._plans[0]
+
+    @property
     def counters(self) -> Totals:
         return Totals(self.call.counters())
 

@@ -14,8 +14,14 @@ from gateway.base.dtmf import SIGNALS
 from gateway.base.values import LegId, Secret
 from gateway.media.relay_commands import EventFormat, PayloadMap, PlayDigit, RelayPlan, Route, Unroute
 from gateway.media.relay_events import DigitHeard
+from gateway.media.worker.agenda import NEVER
+from gateway.media.worker.call import Call
+from gateway.media.worker.credentials import Credentials
 from gateway.media.worker.digit_player import MAX_WAITING
 from gateway.media.worker.digit_teller import MAX_TOLD_PER_SECOND
+from gateway.media.worker.ice_leg import IceLeg
+from gateway.media.worker.packet import Packet
+from gateway.media.worker.stream import signed
 from tests.effort import examples
 from tests.media.keypad import HeardDigit, Keypad, read_digits
 from tests.media.listener import FRAME, FROM_TRUNK, SUITE, TO_TRUNK, ListenerRig, RelayListener, rig, voice
@@ -577,3 +583,112 @@ def test_a_flood_of_events_is_told_within_a_limit(plain: ListenerRig) -> None:
         plain.from_browser(keypad.packet(n % 10, 800, n * 1000, end=True))
     assert len(told(plain)) <= MAX_TOLD_PER_SECOND
     assert plain.call.counters.digits_dropped >= 480
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["told", "played"])
+def test_a_key_that_is_held_while_its_way_changes_is_one_digit_by_the_way_it_began(
+    plain: ListenerRig, first: bool
+) -> None:
+    """An agreement in mid-call may turn events into INFO, or INFO into events."""
+    ways = [RelayPlan((PayloadMap(0, 0),), heard=(EventFormat(101),), tells_digits=True), plain.call.plan_to_trunk]
+    before, after = ways if first else ways[::-1]
+    plain.call.call.obey(Route(BROWSER, TRUNK, before), plain.now)
+    talker = by_browser(plain)
+    pressed = list(talker.keypad.press("5", 0.4, plain.now))
+    for n, (at, packet) in enumerate(pressed):
+        if n == 3:
+            plain.call.call.obey(Route(BROWSER, TRUNK, after), plain.now)
+        plain.pass_time(at - plain.now)
+        talker.send(packet)
+    plain.pass_time(0.5)
+    assert ([(s, ms) for _, s, ms in told(plain)], [(d.signal, d.duration) for d in digits(plain.trunk)]) == (
+        ([("5", 400)], []) if first else ([], [("5", 3200)])
+    )
+
+
+# What happens when a leg goes, or comes, in the middle of a digit.
+
+
+def test_the_digit_of_a_peer_that_is_gone_ends_and_nothing_of_it_waits_on(plain: ListenerRig) -> None:
+    talker = by_browser(plain)
+    talker.talk(5)
+    for n, (at, packet) in enumerate(list(talker.keypad.press("1", 4.0, plain.now))[:10]):
+        plain.pass_time(at - plain.now)
+        talker.send(packet)
+        if n == 5:
+            play(plain, "2", 100)
+    plain.call.call.remove(plain.call.browser, plain.now)
+    plain.pass_time(10.0)
+    (digit,) = digits(plain.trunk)
+    assert (digit.signal, digit.ends) == ("1", 3)
+    assert digit.duration <= 8 * 540
+    assert plain.call.call.agenda.next == NEVER
+    is_unbroken(plain.trunk)
+
+
+def test_a_leg_adopted_in_the_middle_of_a_digit_ends_it_and_plays_those_of_its_new_source(made: ListenerRig) -> None:
+    """A transfer joins the trunk of one call with the browser of another (RFC 3891): its peer hears one stream."""
+    talker = by_browser(made)
+    talker.talk(5)
+    for at, packet in list(talker.keypad.press("1", 4.0, made.now))[:10]:
+        made.pass_time(at - made.now)
+        talker.send(packet)
+    play(made, "9", 100)  # waits, and is forgotten
+    into = Call(made.events.append, made.call.call.agenda)
+    phone = IceLeg(BROWSER, made.events.append, into.ssrcs, Credentials("other", b"password"), 30.0)
+    into.add(phone)
+    made.call.call.release(made.call.trunk, made.now)
+    into.adopt(made.call.trunk, LegId(7))
+    into.obey(Route(BROWSER, LegId(7), made.call.plan_to_trunk), made.now)
+    assert into.obey(PlayDigit(LegId(7), Secret("2"), 100), made.now)
+    for at, packet in list(talker.keypad.press("1", 0.2, made.now)):  # the peer before presses on, and is not heard
+        made.pass_time(at - made.now)
+        talker.send(packet)
+    for sequence in range(5):
+        made.pass_time(0.02)
+        phone.accepted(Packet(voice(sequence, sequence * FRAME, ssrc=1)), made.now)
+    made.deliver()
+    assert [(d.signal, d.ends) for d in digits(made.trunk)] == [("1", 3), ("2", 3)]
+    assert [p.kind for p in made.trunk.packets[-5:]] == [0] * 5
+    is_unbroken(made.trunk)
+    into.remove(made.call.trunk, made.now)
+
+
+@pytest.mark.parametrize("is_told", [False, True], ids=["played", "told"])
+def test_a_flood_of_digits_that_never_end_leaves_nothing_behind_but_those_that_may_wait(
+    plain: ListenerRig, is_told: bool
+) -> None:
+    """Each packet begins another one: what is not played or told soon is counted and forgotten."""
+    if is_told:
+        tells(plain)
+    keypad = Keypad()
+    for n in range(5000):
+        plain.from_browser(keypad.packet(n % 10, 80, n * 1000, marker=True))
+        if n % 50 == 49:
+            plain.pass_time(0.01)
+    plain.pass_time(60.0)
+    counters = plain.call.counters
+    if is_told:
+        assert len(told(plain)) <= 2 * MAX_TOLD_PER_SECOND
+        assert counters.digits_dropped == 5000 - len(told(plain))
+    else:
+        found = digits(plain.trunk)
+        assert MAX_WAITING < len(found) < MAX_WAITING + 20
+        assert counters.digits_dropped == 5000 - len(found)
+        is_unbroken(plain.trunk)
+    assert plain.call.call.agenda.next == NEVER
+
+
+@pytest.mark.parametrize("rate", [1, 100, 1_000_000])
+def test_a_clock_nobody_has_makes_no_digit_longer_than_the_longest(plain: ListenerRig, rate: int) -> None:
+    """Any rate may stand in a description (RFC 8866 6.6): in hours before now no digit began."""
+    plain.call.payloads(OPUS, OPUS, plain.now, browser=EventFormat(101, rate))
+    talker = by_browser(plain)
+    talker.kind = 111
+    talker.talk(5)
+    plain.from_browser(talker.keypad.packet(5, 0xFFFF, talker.keypad.timestamp(plain.now), end=True, marker=True))
+    plain.pass_time(10.0)
+    (digit,) = digits(plain.trunk)
+    before = signed(digit.timestamp - plain.trunk.packets[4].timestamp)
+    assert -8.0 * 48000 <= before <= 0
+    assert digit.duration == max(min(round(0xFFFF / rate * 8000), 64000), 320)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 
+from gateway.base.dtmf import LONGEST
 from gateway.media.worker.digit import SEGMENT, Digit, EventPacket, Outlet
 from gateway.media.worker.packet import MARKER, Packet
+from gateway.media.worker.stream import signed
 
 SEGMENT_SLACK = 0.05
 """Seconds by which a segment may begin beside the end of the one before: senders cut at their packets."""
@@ -60,7 +62,7 @@ class DigitReader:
 
     def _other(self, digit: Digit, packet: Packet, event: EventPacket, clock_rate: int, now: float) -> None:
         """A packet of another timestamp than the present event's."""
-        step = _signed(packet.timestamp - self._timestamp)
+        step = signed(packet.timestamp - self._timestamp)
         if -MAX_LATE * clock_rate < step < 0:
             return
         same = event.code == digit.code and self._is_open and not packet.data[1] & MARKER
@@ -83,7 +85,7 @@ class DigitReader:
             before.end()
             self.outlet.over(before, now)
         self._ssrc, self._timestamp, self._before = packet.ssrc, packet.timestamp, 0
-        length = event.duration / clock_rate
+        length = min(event.duration / clock_rate, LONGEST)
         digit = self._digit = Digit(event.code, now - length, 0.0, volume=event.volume)
         self._duration, self._is_open = event.duration, not event.ended
         digit.grow(length, event.ended, now)
@@ -95,8 +97,3 @@ class DigitReader:
             return
         if digit.grow((self._before + event.duration) / clock_rate, event.ended, now):
             self.outlet.over(digit, now)
-
-
-def _signed(difference: int) -> int:
-    difference &= 0xFFFFFFFF
-    return difference - 0x100000000 if difference & 0x80000000 else difference

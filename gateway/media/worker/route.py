@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from gateway.media.relay_commands import EventFormat, PayloadMap, RelayPlan
 from gateway.media.relay_events import UnsentCause
-from gateway.media.worker.digit import Outlet
 from gateway.media.worker.digit_reader import DigitReader
 from gateway.media.worker.digit_teller import DigitTeller
 from gateway.media.worker.packet import Packet
@@ -38,9 +37,8 @@ class Route:
         self.payloads = {**_heard(plan.heard), **_payloads(plan.payloads)}
         self.is_open = plan.is_open
         self.sink.digits.formats = tuple(form for form in plan.events if _is_format(form))
-        outlet: Outlet = self._teller if plan.tells_digits else self.sink.digits
-        if self._reader.outlet is not outlet:
-            self._reader = DigitReader(outlet)
+        # A digit in the middle of which that changes stays with whom it was begun for, and is none of the other's.
+        self._reader.outlet = self._teller if plan.tells_digits else self.sink.digits
         if not plan.is_open:
             self.sink.stream.cut()
             self.sink.digits.hush()

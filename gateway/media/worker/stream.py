@@ -176,7 +176,7 @@ class Stream:
     def timestamp_of(self, timestamp: int, now: float) -> int:
         """Our timestamp for one of the source; of this moment if it belongs to no packet of the run."""
         ours, moment = (timestamp + self._timestamp_shift) & _LONG, self.timestamp_at(now)
-        return ours if abs(_signed(ours - moment)) <= MAX_LAG * self._rate else moment
+        return ours if abs(signed(ours - moment)) <= MAX_LAG * self._rate else moment
 
     def source_index(self, sequence: int) -> int | None:
         """The source's extended sequence number behind one of ours (16 bits or more); None outside its present run."""
@@ -233,7 +233,7 @@ class Stream:
 
     def _is_of_run(self, behind: int, timestamp: int, payload: Payload, now: float) -> bool:
         """Whether timestamp and number of an older packet fit each other as those of the run do."""
-        passed = _signed(timestamp - self._timestamp) / self._rate
+        passed = signed(timestamp - self._timestamp) / self._rate
         if self._high - behind > self._line:  # overtaken by an event that came after it
             return 0 <= passed <= now - self._at + MAX_LEAD
         return payload.clock_rate == self._rate and -behind * self._pace() - MAX_LEAD <= passed <= 0
@@ -312,7 +312,7 @@ class Stream:
 _SEEN_MASK = (1 << MAX_MISORDER + 1) - 1
 
 
-def _signed(difference: int) -> int:
+def signed(difference: int) -> int:
     """A difference of timestamps modulo 2^32 as the shorter way round."""
     difference &= _LONG
     return difference - 0x100000000 if difference & 0x80000000 else difference

@@ -301,7 +301,7 @@ def compile_audit(audit: schema.Audit) -> AuditPlace:
     return AuditPlace(audit.directory, audit.on_unavailable == "refuse_new", int(audit.buffer_mb * MEBIBYTE))
 
 
-def _trunk_place(place: schema.TrunkMedia | schema.TrunkAddresses) -> TrunkPlace:
+def _trunk_place(place: schema.TrunkAddresses) -> TrunkPlace:
     return TrunkPlace(place.bind, place.advertise or "")
 
 

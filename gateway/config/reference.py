@@ -34,7 +34,15 @@ from gateway.config.scalars import (
     TelephoneNumber,
     TlsName,
 )
-from gateway.config.schema import DialplanFile, Endpoint, GatewayConfig, PortRange, SipListener, UsersFile
+from gateway.config.schema import (
+    DialplanFile,
+    Endpoint,
+    GatewayConfig,
+    PortRange,
+    PublicAddress,
+    SipListener,
+    UsersFile,
+)
 
 INTRODUCTION = """\
 # Configuration
@@ -85,6 +93,7 @@ SCALARS: dict[Any, str] = {
     TlsName: "name or IP address",
     Endpoint: "`address:port`",
     PortRange: "`first-last`",
+    PublicAddress: "`host:port`",
     SipListener: "`transport:address:port`",
     str: "text",
     int: "number",
@@ -92,6 +101,9 @@ SCALARS: dict[Any, str] = {
     bool: "`yes` or `no`",
     Secret[str]: "secret",
 }
+
+UNCOUNTED = frozenset({"keys", "text", "digits"})
+"""Kinds of which several are called the same."""
 
 
 def reference() -> str:
@@ -152,7 +164,14 @@ def _kind(hint: Any, field: FieldInfo) -> str:
 
 
 def _plural(kind: str) -> str:
-    return "keys" if kind == "keys" else f"{kind}{'' if kind.endswith('`') or kind in ('text', 'digits') else 's'}"
+    """The word for several of these: `name or IP address` -> `names or IP addresses`."""
+    return " or ".join(map(_several, kind.split(" or ")))
+
+
+def _several(word: str) -> str:
+    if word in UNCOUNTED or word.endswith("`"):
+        return word
+    return word + ("es" if word.endswith("ss") else "s")
 
 
 def _choice(values: Iterator[str]) -> str:

@@ -225,15 +225,26 @@ def _check_listeners(gateway: Gateway) -> Iterator[ConfigError]:
 def _check_media_ports(gateway: Gateway) -> Iterator[ConfigError]:
     media = gateway.model.media
     browser, trunk = media.browser.ports, media.trunk.ports
-    shared = any(_same(bind, media.trunk.bind) for bind in media.browser.bind)
-    if shared and browser.first <= trunk.last and trunk.first <= browser.last:
-        yield gateway.error(("media", "trunk", "ports"), f"these overlap media.browser.ports {browser}", "move one")
+    overlap = browser.first <= trunk.last and trunk.first <= browser.last
+    for where, bind in _trunk_binds(gateway.model) if overlap else ():
+        if any(_same(bind, other) for other in media.browser.bind):
+            message = f"media.trunk.ports {trunk} overlap media.browser.ports {browser} on this address"
+            yield gateway.error(where, message, "move one of them")
+    trunk_binds = [bind for _, bind in _trunk_binds(gateway.model)]
     for index, listener in enumerate(gateway.model.listen.sip):
         where = ("listen", "sip", index)
         port, host = listener.address.port, listener.address.host
-        for name, ports, binds in (("browser", browser, media.browser.bind), ("trunk", trunk, (media.trunk.bind,))):
+        for name, ports, binds in (("browser", browser, media.browser.bind), ("trunk", trunk, trunk_binds)):
             if listener.transport == "udp" and ports.first <= port <= ports.last and any(_same(host, b) for b in binds):
                 yield gateway.error(where, f"the port is one of media.{name}.ports {ports}", "move one of them")
+
+
+def _trunk_binds(config: GatewayConfig) -> Iterator[tuple[Location, str]]:
+    """Every address on which `media.trunk.ports` are used, and the key that says so."""
+    yield ("media", "trunk", "ports"), config.media.trunk.bind
+    for name, trunk in config.trunks.items():
+        if trunk.media is not None:
+            yield ("trunks", name, "media", "bind"), trunk.media.bind
 
 
 def _same(one: str, other: str) -> bool:

@@ -195,6 +195,40 @@ def test_two_sockets_cannot_have_one_port(files: Files, old: str, new: str, key:
     assert only_mistake(files).key == key
 
 
+@pytest.mark.parametrize(
+    ("bind", "listener", "key"),
+    [
+        ("127.0.0.2", "127.0.0.2:20010", "listen.sip[0]"),
+        ("127.0.0.1", "127.0.0.1:5060", "trunks.carrier.media.bind"),
+        ("127.0.0.3", "127.0.0.1:5060", None),
+    ],
+)
+def test_the_media_address_of_one_trunk_is_compared_as_that_of_all(
+    files: Files, bind: str, listener: str, key: str | None
+) -> None:
+    files.gateway = files.gateway.replace("127.0.0.1, ports: 20000-20099", "127.0.0.4, ports: 10000-20099")
+    files.gateway = files.gateway.replace("udp:127.0.0.1:5060", f"udp:{listener}")
+    files.gateway = files.gateway.replace("security: prefer", f"security: prefer\n    media: {{bind: {bind}}}")
+    if key is None:
+        load(files)
+    else:
+        assert only_mistake(files).key == key
+
+
+def test_a_trunk_has_no_address_of_its_own_that_nobody_can_send_to(files: Files) -> None:
+    files.gateway = files.gateway.replace("security: prefer", "security: prefer\n    media: {bind: 0.0.0.0}")
+    error = only_mistake(files)
+    assert (error.key, error.line) == ("trunks.carrier.media", 15)
+    assert "needs advertise" in error.message
+
+
+def test_a_nameserver_has_a_port_that_can_be_asked(files: Files) -> None:
+    files.gateway += "dns: {servers: ['192.0.2.53:53', '192.0.2.54:0']}\n"
+    error = only_mistake(files)
+    assert error.key == "dns.servers"
+    assert "port 0" in error.message
+
+
 def test_ports_on_other_addresses_do_not_collide(files: Files) -> None:
     files.gateway = files.gateway.replace("udp:127.0.0.1:5060", "udp:127.0.0.2:20010")
     files.gateway = files.gateway.replace("tcp:127.0.0.1:5060", "tcp:127.0.0.2:8443")

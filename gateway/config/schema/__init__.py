@@ -10,12 +10,11 @@ from __future__ import annotations
 from gateway.config.schema.dialplan import DialplanFile, Group, InboundRule, OutboundRule, Permission, TrunkShare
 from gateway.config.schema.limits import Admin, Audit, Connections, Limits
 from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
-from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkMedia
+from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkAddresses, TrunkMedia
 from gateway.config.schema.registration import PublicAddress, Registration
 from gateway.config.schema.root import Dns, GatewayConfig
 from gateway.config.schema.trunk import (
     Trunk,
-    TrunkAddresses,
     TrunkAuth,
     TrunkIdentity,
     TrunkInbound,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -67,20 +67,16 @@ class BrowserMedia(Model):
         return self.advertise or self.bind
 
 
-class TrunkMedia(Model):
-    """Media towards trunks: one even RTP port and the odd RTCP port above it per call."""
+class TrunkAddresses(Model):
+    """Media addresses of one trunk where they differ from `media.trunk` (another interface, another NAT)."""
 
     bind: IpAddress
     """Local address for trunk media."""
     advertise: IpAddress | None = None
     """Address written in the SDP for trunks (1:1 NAT). Default: the bind address."""
-    ports: PortRange
-    """UDP ports for trunk media, `first-last`: two per call, and room for ports that rest after a call."""
 
     @model_validator(mode="after")
-    def _room(self) -> TrunkMedia:
-        if (self.ports.last + 1) // 2 <= (self.ports.first + 1) // 2:
-            raise ValueError("a call needs an even port and the odd port above it (RTP and RTCP)")
+    def _can_be_written(self) -> Self:
         if self.advertise is None and ipaddress.ip_address(self.bind).is_unspecified:
             raise ValueError("bind on an unspecified address needs advertise")
         return self
@@ -88,6 +84,19 @@ class TrunkMedia(Model):
     @property
     def advertised(self) -> str:
         return self.advertise or self.bind
+
+
+class TrunkMedia(TrunkAddresses):
+    """Media towards trunks: one even RTP port and the odd RTCP port above it per call."""
+
+    ports: PortRange
+    """UDP ports for trunk media, `first-last`: two per call, and room for ports that rest after a call."""
+
+    @model_validator(mode="after")
+    def _room(self) -> TrunkMedia:
+        if (self.ports.last + 1) // 2 <= (self.ports.first + 1) // 2:
+            raise ValueError("a call needs an even port and the odd port above it (RTP and RTCP)")
+        return self
 
 
 class Media(Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gateway.config.scalars import FilePath, Host, Model, Name
 from gateway.config.schema.limits import Admin, Audit, Limits
@@ -24,6 +24,13 @@ class Dns(Model):
     servers: tuple[Endpoint, ...] = Field(default=(), max_length=MAX_NAMESERVERS)
     """Nameservers in place of this machine's (/etc/resolv.conf), each an IP address and a port, for example
     192.0.2.53:53. /etc/hosts goes before them either way."""
+
+    @field_validator("servers")
+    @classmethod
+    def _can_be_asked(cls, servers: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        if any(server.port == 0 for server in servers):
+            raise ValueError("nobody can be asked at port 0: nameservers listen on 53")
+        return servers
 
 
 class GatewayConfig(Model):

@@ -15,13 +15,13 @@ from gateway.config.scalars import (
     HeaderName,
     Host,
     IdentityUser,
-    IpAddress,
     Model,
     Network,
     PinList,
     SecretText,
     TlsName,
 )
+from gateway.config.schema.media import TrunkAddresses
 from gateway.routing.e164 import NumberFormat
 from gateway.sdp.codecs import CODEC_NAMES
 from gateway.sip.passing import MAX_PASSED
@@ -85,15 +85,6 @@ class TrunkInbound(Model):
         if self.require == "any" and (self.user is None or not self.certificate):
             raise ValueError("require: any needs both user and certificate to choose from")
         return self
-
-
-class TrunkAddresses(Model):
-    """Media addresses of one trunk where they differ from `media.trunk` (another interface, another NAT)."""
-
-    bind: IpAddress
-    """Local address for this trunk's media."""
-    advertise: IpAddress | None = None
-    """Address written in the SDP for this trunk. Default: the bind address."""
 
 
 class TrunkAuth(Model):
@@ -184,7 +175,8 @@ class Trunk(Model):
     """Security profile: strict, prefer, osrtp or legacy."""
     networks: tuple[Network, ...] = ()
     """Source networks whose requests are this trunk's; of several that hold an address the narrowest wins, then the
-    transport of `target`, then the name of a client certificate. Empty: the trunk cannot call in."""
+    transport of `target`, then the name of a client certificate. Empty: it calls in by
+    `registrations`, or not at all."""
     inbound: TrunkInbound | None = None
     """What it must prove to call in besides that it calls from `networks`, which may then be wide: 0.0.0.0/0, ::/0."""
     media_networks: tuple[Network, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.errors import ConfigError
+from gateway.config.schema.dialplan import MAX_NAMED
 from tests.config.files import Files
 from tests.config.test_load import files, load, mistakes, only_mistake
 
@@ -141,6 +142,7 @@ def test_a_country_is_digits_that_begin_with_none_of_zero(files: Files, country:
         ("groups: {sales: {members: []}}", "groups.sales.members", ""),
         ("groups: {sales: {members: [alice], ring: round}}", "groups.sales.ring", ""),
         ("classes: {local: ['1X']}", "classes.local", "is there already"),
+        (f"classes: {{p: [{', '.join(map(str, range(1000, 1001 + MAX_NAMED)))}]}}", "classes.p", "at most 200"),
         ("classes: {X1: ['1X']}", "classes.X1", "small letter"),
         ("classes: {p: ['1[']}", "classes.p[0]", "set"),
         ("outbound: [{id: a, dialled: '1[9-1]', trunk: pbx}]", "outbound[0].dialled", "set"),

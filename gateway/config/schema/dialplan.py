@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from gateway.config.scalars import (
@@ -173,7 +175,7 @@ class DialplanFile(Model):
     behind `trunk_prefix` are none. 0: extensions and short numbers alone have no prefix."""
     countries: tuple[CountryCode, ...] = ()
     """Countries that may be called at all, by country code, or by longer beginnings of E.164 numbers. Default: all."""
-    classes: dict[str, tuple[Dialled, ...]] = Field(default_factory=dict)
+    classes: dict[str, Annotated[tuple[Dialled, ...], Field(max_length=MAX_NAMED)]] = Field(default_factory=dict)
     """Names for sets of patterns, to use in permissions, for example premium: ["+49900*"]."""
     permissions: tuple[Permission, ...] = Field(default=(), max_length=MAX_RULES)
     """Who may call what. The first that is for the caller and names the number decides; none: the call is allowed.

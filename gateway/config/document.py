@@ -104,6 +104,15 @@ def read_document(path: Path, model: type[M], environ: Environment[str, str]) ->
     return Document(typed, path, root)
 
 
+def filled(path: Path, scalar: Scalar, location: Location, environ: Environment[str, str]) -> str:
+    """The text of one key of a file of which nothing else is looked at, `${NAME}` replaced. Raises ConfigErrors."""
+    filler = _Filler(path, scalar, environ)
+    text = str(filler.plain(scalar, location))
+    if filler.errors:
+        raise ConfigErrors(filler.errors)
+    return text
+
+
 def _located(path: Path, root: Node, location: Location, message: str, remedy: str) -> ConfigError:
     _, line = known_part(root, location)
     return ConfigError(message, file=str(path), line=line, key=dotted(location), remedy=remedy)

@@ -92,7 +92,8 @@ def _known_keys(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"this is a key of `{owner}`: look at the indentation"
     holder = _holder(model, detail["loc"])
     names = list(keys(holder)) if holder else []
-    return "known keys here: " + ", ".join(names[:MAX_SUGGESTED_KEYS]) if names else "remove it"
+    more = [f"and more, {SEE}"] if len(names) > MAX_SUGGESTED_KEYS else []
+    return "known keys here: " + ", ".join(names[:MAX_SUGGESTED_KEYS] + more) if names else "remove it"
 
 
 def _owners(model: type[BaseModel], name: str, prefix: Location = ()) -> Iterator[str]:

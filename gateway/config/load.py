@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.config.compile import compile_dialplan, compile_site, number_formats
-from gateway.config.document import Document, read_document
+from gateway.config.document import Document, filled, read_document
 from gateway.config.references import check_named_files, check_references
 from gateway.config.schema import DialplanFile, GatewayConfig, UsersFile
 from gateway.config.yaml import Mapping as YamlMapping
@@ -133,7 +133,7 @@ def read_dialplan(path: Path) -> Dialplan:
     A gateway file will do: the dialplan it names is meant, with the users it names where they can be read.
     """
     root = read_yaml(path)
-    named, users = _file_named(root, path, "dialplan"), _file_named(root, path, "users")
+    named, users = (_file_named(root, path, (key,)) for key in ("dialplan", "users"))
     plan = read_document(named or path, DialplanFile, os.environ).model
     if named is None:
         return compile_dialplan(plan)
@@ -149,14 +149,16 @@ def _formats_in(path: Path) -> Mapping[str, NumberFormat]:
 def read_admin_socket(path: Path) -> Path | None:
     """The admin socket a gateway file names, None when it names none; nothing else of it is looked at."""
     root = read_yaml(path)
-    admin = root.entries.get("admin") if isinstance(root, YamlMapping) else None
-    return _file_named(admin, path, "socket") if admin is not None else None
+    return _file_named(root, path, ("admin", "socket"))
 
 
-def _file_named(root: Node, path: Path, key: str) -> Path | None:
+def _file_named(root: Node, path: Path, location: tuple[str, ...]) -> Path | None:
     """The file a gateway file names under this key."""
-    named = root.entries.get(key) if isinstance(root, YamlMapping) else None
-    return path.parent / named.text if isinstance(named, Scalar) and named.text and named.text.isprintable() else None
+    node: Node | None = root
+    for key in location:
+        node = node.entries.get(key) if isinstance(node, YamlMapping) else None
+    text = filled(path, node, location, os.environ) if isinstance(node, Scalar) else ""
+    return path.parent / text if text and text.isprintable() else None
 
 
 def _names_in(users: Path) -> Iterable[str] | None:

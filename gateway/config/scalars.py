@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import ipaddress
+from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
 
 from gateway.base.values import Secret
@@ -56,6 +57,28 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
+
+
+class Written(Model):
+    """Base of what may stand in a file as one text in place of its keys."""
+
+    @classmethod
+    @abstractmethod
+    def of_text(cls, text: str) -> dict[str, object]:
+        """The keys that are meant, by name; raises ValueError with what was expected."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        return cls.of_text(value) if isinstance(value, str) else value
+
+
+def host_and_port(text: str) -> tuple[str, str]:
+    """The two parts of `host:port`; an IPv6 address keeps its brackets."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host:
+        raise ValueError("expected host:port")
+    return host, port
 
 
 def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:

@@ -14,6 +14,7 @@ from gateway.config.scalars import (
     Model,
     Name,
     Prefix,
+    Written,
     emergency_number,
 )
 from gateway.routing.groups import MAX_MEMBERS, TURN_SECONDS, Ring
@@ -27,7 +28,7 @@ MAX_NAMED = 200
 """Patterns of one class, and numbers of one permission: a list longer than this is a price list, not a rule."""
 
 
-class TrunkShare(Model):
+class TrunkShare(Written):
     """One of several trunks of a rule, written as its name alone or with priority and weight."""
 
     trunk: Name
@@ -37,10 +38,9 @@ class TrunkShare(Model):
     weight: int = Field(default=1, ge=0, le=65535)
     """How often it is the first of its priority, in proportion to the others."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _parse(cls, value: object) -> object:
-        return {"trunk": value} if isinstance(value, str) else value
+    def of_text(cls, text: str) -> dict[str, object]:
+        return {"trunk": text}
 
 
 class OutboundRule(Model):

@@ -7,38 +7,30 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from gateway.config.scalars import FilePath, Model, Origin, SecretText, ip_address
+from gateway.config.scalars import FilePath, Model, Origin, SecretText, Written, host_and_port, ip_address
 
 
-class Endpoint(Model):
+class Endpoint(Written):
     """An address to listen on, written `host:port` (`[v6]:port`)."""
 
     host: str
     port: int = Field(ge=0, le=65535)
 
-    @model_validator(mode="before")
     @classmethod
-    def _parse(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        host, colon, port = value.rpartition(":")
-        if not colon or not host:
-            raise ValueError("expected host:port")
+    def of_text(cls, text: str) -> dict[str, object]:
+        host, port = host_and_port(text)
         return {"host": ip_address(host.strip("[]")), "port": port}
 
 
-class SipListener(Model):
+class SipListener(Written):
     """One SIP listener, written `transport:host:port` with transport udp, tcp or tls."""
 
     transport: Literal["udp", "tcp", "tls"]
     address: Endpoint
 
-    @model_validator(mode="before")
     @classmethod
-    def _parse(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        transport, colon, rest = value.partition(":")
+    def of_text(cls, text: str) -> dict[str, object]:
+        transport, colon, rest = text.partition(":")
         if not colon:
             raise ValueError("expected transport:host:port, for example udp:0.0.0.0:5060")
         return {"transport": transport.lower(), "address": rest}

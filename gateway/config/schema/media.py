@@ -7,24 +7,21 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.config.scalars import IpAddress, IpList, Model, Port
+from gateway.config.scalars import IpAddress, IpList, Model, Port, Written
 
 MAX_WORKERS = 64
 """More relay workers than this is a typing mistake, not a machine."""
 
 
-class PortRange(Model):
+class PortRange(Written):
     """A range of UDP ports, written `first-last` or one number."""
 
     first: Port
     last: Port
 
-    @model_validator(mode="before")
     @classmethod
-    def _parse(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        first, dash, last = value.partition("-")
+    def of_text(cls, text: str) -> dict[str, object]:
+        first, dash, last = text.partition("-")
         return {"first": first, "last": last if dash else first}
 
     @model_validator(mode="after")

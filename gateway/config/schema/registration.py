@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from gateway.config.scalars import Host, Model, Name, Port
+from gateway.config.scalars import Host, Model, Name, Port, Written, host_and_port
 
 
-class PublicAddress(Model):
+class PublicAddress(Written):
     """Where somebody else reaches this gateway, written `host:port`; the host may be a name."""
 
     host: Host
@@ -17,14 +17,9 @@ class PublicAddress(Model):
     port: Port
     """Port, after the last colon."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _parse(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        host, colon, port = value.rpartition(":")
-        if not colon or not host:
-            raise ValueError("expected host:port")
+    def of_text(cls, text: str) -> dict[str, object]:
+        host, port = host_and_port(text)
         return {"host": host, "port": port}
 
 

@@ -20,6 +20,7 @@ from gateway.config.scalars import (
     PinList,
     SecretText,
     TlsName,
+    Written,
 )
 from gateway.config.schema.media import TrunkAddresses
 from gateway.routing.e164 import NumberFormat
@@ -143,7 +144,7 @@ class TrunkIdentity(Model):
         return self
 
 
-class TrunkTarget(Model):
+class TrunkTarget(Written):
     """One of several places of a trunk, written as a SIP URI alone or with priority and weight."""
 
     target: str
@@ -153,10 +154,9 @@ class TrunkTarget(Model):
     weight: int = Field(default=1, ge=0, le=65535)
     """How often it is the first of its priority, in proportion to the others."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _parse(cls, value: object) -> object:
-        return {"target": value} if isinstance(value, str) else value
+    def of_text(cls, text: str) -> dict[str, object]:
+        return {"target": text}
 
 
 class Trunk(Model):

@@ -92,7 +92,7 @@ def _check_group_names(plan: Plan) -> Iterator[ConfigError]:
 
 def _check_permissions(plan: Plan) -> Iterator[ConfigError]:
     """Classes that permissions name exist; a word that is none would be taken for the name of a number."""
-    known = ", ".join((*plan.model.classes, *BUILT_IN))
+    known = ", ".join((*plan.model.classes, *NumberClass))
     for where, name in _named_numbers(plan.model):
         if name in plan.model.classes:
             continue

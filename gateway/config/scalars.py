@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from gateway.base.values import Secret
-from gateway.routing.numbers import DIGITS, is_number
+from gateway.routing.numbers import DIGITS, is_normal, is_number
 from gateway.routing.patterns import Pattern
 from gateway.sip.passing import may_pass
 
@@ -215,7 +215,10 @@ def _cookie_name(value: str) -> str:
 
 
 def _dialled(value: str) -> str:
-    Pattern.parse(value)
+    """A pattern that some number or name can fit."""
+    pattern = Pattern.parse(value)
+    if pattern.is_exact and not is_normal("".join(char for place in pattern.places for char in place)):
+        raise ValueError("no number or name is this once its separators are taken out, as they are before rules look")
     return value
 
 
@@ -226,9 +229,9 @@ def _dial_prefix(value: str) -> str:
 
 
 def _country(value: str) -> str:
-    if not value or value.startswith("0"):
+    if not 0 < len(value) <= MAX_PREFIX or not DIGITS.issuperset(value) or value.startswith("0"):
         raise ValueError("expected a country code, for example 49, without + and 00")
-    return _dial_prefix(value)
+    return value
 
 
 def _prefix(value: str) -> str:

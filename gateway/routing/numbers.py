@@ -69,9 +69,14 @@ def is_number(text: str) -> bool:
     return 0 < len(text) <= MAX_LOCAL and NUMBER_CHARACTERS.issuperset(text)
 
 
+def is_normal(text: str) -> bool:
+    """True for what `normalise` may return."""
+    return is_number(text) or (0 < len(text) <= MAX_LENGTH and _is_name(text))
+
+
 def is_dialable(text: str) -> bool:
     """True for what a rule made of a number by `strip` and `prefix`: its prefix may be longer than people dial."""
-    return is_number(text) or (0 < len(text) <= MAX_LENGTH and (NUMBER_CHARACTERS.issuperset(text) or _is_name(text)))
+    return is_normal(text) or (0 < len(text) <= MAX_LENGTH and NUMBER_CHARACTERS.issuperset(text))
 
 
 def _number(user_part: str) -> str:

@@ -94,6 +94,19 @@ def test_a_short_number_that_begins_with_the_prefix_of_a_country_is_none_of_its_
 
 
 @pytest.mark.parametrize(
+    "dialled", ["1.2", "30-12", "+", "+1#", "+1234567890123456", "-.", "1" * 25, "[3]-1", "a" * 65]
+)
+def test_an_exact_number_that_none_is_once_it_is_read_is_told(files: Files, dialled: str) -> None:
+    error = one(files, f'{HEAD}outbound:\n  - {{id: a, dialled: "{dialled}", trunk: pbx}}\n')
+    assert (error.key, error.line) == ("outbound[0].dialled", 3)
+
+
+@pytest.mark.parametrize("dialled", ["j.doe", "a-b", "1_", "*97", "#31#", "12.", "[3]1", "+49", "x" * 64])
+def test_an_exact_number_or_name_that_can_be_dialled_is_none_of_them(files: Files, dialled: str) -> None:
+    load(plan(files, f'{HEAD}outbound:\n  - {{id: a, dialled: "{dialled}", trunk: pbx}}\n'))
+
+
+@pytest.mark.parametrize(
     ("text", "key"),
     [
         ("countries: [49]", "countries"),
@@ -124,7 +137,9 @@ def test_a_list_of_countries_without_the_own_one_is_told(files: Files) -> None:
 
 @pytest.mark.parametrize("country", ["+49", "049", "", "4x", "1234567"])
 def test_a_country_is_digits_that_begin_with_none_of_zero(files: Files, country: str) -> None:
-    assert one(files, f'{HEAD}country: "{country}"\n').key == "country"
+    error = one(files, f'{HEAD}country: "{country}"\n')
+    assert error.key == "country"
+    assert "for example 49" in error.message
 
 
 @pytest.mark.parametrize(
@@ -143,6 +158,7 @@ def test_a_country_is_digits_that_begin_with_none_of_zero(files: Files, country:
         ("groups: {sales: {members: [alice], ring: round}}", "groups.sales.ring", ""),
         ("classes: {local: ['1X']}", "classes.local", "is there already"),
         (f"classes: {{p: [{', '.join(map(str, range(1000, 1001 + MAX_NAMED)))}]}}", "classes.p", "at most 200"),
+        ("groups: {'a b': {members: [alice]}}", "groups.a b", "expected 1 to 32"),
         ("classes: {X1: ['1X']}", "classes.X1", "small letter"),
         ("classes: {p: ['1[']}", "classes.p[0]", "set"),
         ("outbound: [{id: a, dialled: '1[9-1]', trunk: pbx}]", "outbound[0].dialled", "set"),

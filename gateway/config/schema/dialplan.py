@@ -180,7 +180,7 @@ class DialplanFile(Model):
     permissions: tuple[Permission, ...] = Field(default=(), max_length=MAX_RULES)
     """Who may call what. The first that is for the caller and names the number decides; none: the call is allowed.
     Calls to users of ours and emergency calls are not asked about."""
-    groups: dict[str, Group] = Field(default_factory=dict)
+    groups: dict[Name, Group] = Field(default_factory=dict)
     """Users who ring together, or who have permissions together, by the name of their group."""
     emergency: tuple[EmergencyNumber, ...] = ("112", "110", "911", "999")
     """Numbers that always connect, whatever policy or the audit log say."""

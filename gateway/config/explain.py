@@ -23,6 +23,7 @@ WORDS = {
     "float_parsing": "expected a number",
     "int_parsing": "expected a whole number",
     "model_type": "expected keys with values, `key: value`",
+    "path_type": "expected the path of a file, not a list or keys",
     "string_type": "expected one value, not a list or keys",
     "tuple_type": "expected a list, `[one, two]`",
 }
@@ -54,7 +55,9 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], root: Node) -> Proble
         return Problem(location, "a required key is missing", f"add it: {_description(model, location)}")
     known, _ = known_part(root, location)
     message = WORDS.get(detail["type"]) or _words(detail["msg"])
-    rest = dotted(location[len(known) :]).removesuffix("[key]").removesuffix(".")
+    below = location[len(known) :]
+    alone = all(isinstance(part, int) for part in below)  # one value where a list of them may stand
+    rest = "" if alone else dotted(below).removesuffix("[key]").removesuffix(".")
     return Problem(known, f"{rest}: {message}" if rest else message, _remedy(detail, model, root))
 
 
@@ -79,7 +82,9 @@ def _node(node: Node, location: Location) -> Node | None:
 
 
 def _words(message: str) -> str:
-    message = message.removeprefix("Value error, ").removeprefix("Input ")
+    for head in ("Value error, ", "Input ", "Tuple ", "String "):
+        message = message.removeprefix(head)
+    message = message.replace(" after validation", "")
     return message[:1].lower() + message[1:] if message[:2].istitle() else message
 
 

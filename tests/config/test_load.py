@@ -374,6 +374,22 @@ def test_a_file_that_is_named_by_a_variable_is_found_wherever_it_is_asked_for(
     assert read_admin_socket(path) == Path("/run/there/admin")
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("codecs: []", "should have at least 1 item, not 0"),
+        ("codecs: PCMU", "expected a list, `[one, two]`"),
+        ("tls: {ca: [a, b]}", "expected the path of a file, not a list or keys"),
+        ("tls: {pin_sha256: abc}", "expected a SHA-256 digest: 64 hexadecimal digits, or 44 characters of base64"),
+        ("auth: {user: '', password: a}", "should have at least 1 character"),
+        ("auth: acme", "expected keys with values, `key: value`"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_said_in_the_language_of_the_file(files: Files, keys: str, message: str) -> None:
+    files.gateway = files.gateway.replace("security: prefer", f"security: prefer\n    {keys}")
+    assert only_mistake(files).message == message
+
+
 def test_every_error_names_file_line_key_and_remedy(files: Files) -> None:
     files.gateway = files.gateway.replace("prefer", "maybe")
     text = str(only_mistake(files))

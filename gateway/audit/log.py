@@ -20,8 +20,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.audit import gaps
 from gateway.audit.crashed import call_crashed
 from gateway.audit.file import AuditFile, Tail
+from gateway.audit.gaps import Outage
 from gateway.audit.line import LineFormat
 from gateway.audit.place import AuditPlace
 from gateway.audit.recovery import History, read_back
@@ -72,23 +74,6 @@ class _Waiting:
     ends_outage: bool = False
 
 
-@dataclass(slots=True)
-class _Outage:
-    """One stretch of time in which the file could not be written."""
-
-    since_ns: int
-    reason: str
-    buffered: int = 0
-    lost: int = 0
-    """Records dropped since the outage began."""
-    unreported: int = 0
-    """Those of them no log.dropped line tells of yet."""
-    first_seq: int = 0
-    last_seq: int = 0
-    reported: bool = False
-    """Its log.recovered line waits to be written."""
-
-
 class AuditLog:
     """Takes audit records; the only owner of the log file. Everything but its writer runs in one thread.
 
@@ -121,7 +106,7 @@ class AuditLog:
         self._octets = 0
         self._under_way = 0
         self._overdue = False
-        self._outage: _Outage | None = None
+        self._outage: Outage | None = None
         self._seq = self._written = 0
         self._tried_ns = 0
         self.recovered = 0
@@ -271,9 +256,9 @@ class AuditLog:
         self._writer.keep(Numbers(self._written, self._seq))
         _tell(told)
 
-    def _fail(self, reason: str) -> _Outage:
+    def _fail(self, reason: str) -> Outage:
         if self._outage is None:
-            self._outage = _Outage(self._monotonic_ns(), reason)
+            self._outage = Outage(self._monotonic_ns(), reason)
             _log.error("audit state=available->unavailable error=%s", reason)
         return self._outage
 
@@ -294,12 +279,7 @@ class AuditLog:
 
     def _lose(self, entry: _Waiting) -> None:
         """Count what does not fit, with its place in the sequence."""
-        outage = self._fail(TOO_MANY)
-        if not outage.unreported:
-            outage.first_seq = entry.seq
-        outage.last_seq = entry.seq
-        outage.unreported += 1
-        outage.lost += 1
+        self._fail(TOO_MANY).lose(entry.seq)
         self._counters.add(Counter.AUDIT_DROPPED)
 
     def _report(self) -> None:
@@ -308,14 +288,8 @@ class AuditLog:
         if outage is None:
             return
         if outage.unreported:
-            span = {"first_seq": outage.first_seq, "last_seq": outage.last_seq}
-            dropped = {"type": "log.dropped", "reason": outage.reason, "dropped": outage.unreported}
-            self._queue_own(dropped | span)
-            outage.unreported = 0
-        seconds = round((self._monotonic_ns() - outage.since_ns) / 1e9, 3)
-        facts = {"buffered": outage.buffered, "dropped": outage.lost, "seconds": seconds}
-        recovered = {"type": "log.recovered", "cause": "unavailable", "reason": outage.reason, **facts}
-        self._queue_own(recovered).ends_outage = True
+            self._queue_own(outage.dropped())
+        self._queue_own(outage.recovered(self._monotonic_ns())).ends_outage = True
         outage.reported = True
 
     def _queue_own(self, record: Mapping[str, object]) -> _Waiting:
@@ -344,12 +318,13 @@ class AuditLog:
         except OSError as error:
             raise self._config_error(error.strerror or type(error).__name__, error.errno) from error
         self._seq = self._written = _last_number(tail, history, numbers)
-        records: list[dict[str, object]] = [_torn_record(tail)] if tail.torn else []
+        records: list[dict[str, object]] = [gaps.torn_line(tail.torn)] if tail.torn else []
         if numbers.given > self._seq:
-            records.append(_lost_record(self._seq + 1, numbers.given))
+            records.append(gaps.lost_before(self._seq + 1, numbers.given))
             self._seq = numbers.given
         if not history.ended_well or history.open_calls:
-            records.append(_crash_record(history))
+            log_ended, calls = history.last.get("ts"), len(history.open_calls)
+            records.append(gaps.crashed(log_ended, calls, complete=history.complete))
         ended = str(history.last.get("ts", ""))
         records += [call_crashed(call.start, call.legs, log_ended=ended) for call in history.open_calls]
         self.recovered = len(history.open_calls)
@@ -371,7 +346,7 @@ class AuditLog:
         """A file was opened on the way: its numbers are taken too, and what had to be cut off is recorded."""
         self._seq = max(self._seq, tail.last_seq)
         if tail.torn:
-            self.write(_torn_record(tail))
+            self.write(gaps.torn_line(tail.torn))
 
     def _config_error(self, why: str, number: int | None = None) -> ConfigError:
         remedy = f"make {self._place.directory} writable for the gateway alone, with room on its disk"
@@ -389,18 +364,3 @@ def _tell(told: list[tuple[Then | None, bool]]) -> None:
 def _last_number(tail: Tail, history: History, numbers: Numbers) -> int:
     """The number of the last record in the log; where the files are gone, the one kept beside them."""
     return max(tail.last_seq, history.last_seq) or numbers.written
-
-
-def _lost_record(first: int, last: int) -> dict[str, object]:
-    span = {"first_seq": first, "last_seq": last, "dropped": last - first + 1}
-    return {"type": "log.dropped", "reason": "not in the log when the gateway started", **span}
-
-
-def _crash_record(history: History) -> dict[str, object]:
-    facts = {"open_calls": len(history.open_calls), "complete": history.complete}
-    return {"type": "log.recovered", "cause": "crash", "log_ended": history.last.get("ts"), **facts}
-
-
-def _torn_record(tail: Tail) -> dict[str, object]:
-    fragment = tail.torn.decode("utf-8", errors="replace")
-    return {"type": "log.recovered", "cause": "torn_line", "octets": len(tail.torn), "fragment": fragment}

@@ -151,7 +151,7 @@ def table(columns: Iterable[tuple[str, Cell]], rows: Iterable[Row]) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold")
     chosen = list(columns)
     for name, _ in chosen:
-        made.add_column(name, overflow="fold")
+        made.add_column(name, overflow="fold", min_width=len(name))
     for row in rows:
         made.add_row(*(cell(row) for _, cell in chosen))
     return made

@@ -10,8 +10,8 @@ from rich.console import Console
 from gateway.cli import tables
 
 
-def printed(columns: tuple[tuple[str, tables.Cell], ...], *rows: tables.Row) -> str:
-    console = Console(file=io.StringIO(), width=200)
+def printed(columns: tuple[tuple[str, tables.Cell], ...], *rows: tables.Row, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(tables.table(columns, rows))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -40,6 +40,12 @@ def test_an_age_in_two_units(seconds: float | None, words: str) -> None:
 )
 def test_a_grade_is_green_only_where_nobody_else_can_listen(name: str | None, style: str) -> None:
     assert str(tables.grade(name).style) == style
+
+
+def test_a_name_of_a_column_stays_whole_on_a_narrow_terminal() -> None:
+    row = {"trunk": "callback", "state": "unheard", "target": "sip:127.0.0.11:5070;transport=udp", "security": "legacy"}
+    heads = printed(tables.TRUNKS, row, width=80).splitlines()[0].split()
+    assert heads == [name for name, _ in tables.TRUNKS]
 
 
 def test_what_is_missing_is_a_dash_and_nothing_is_a_number() -> None:

@@ -22,6 +22,9 @@ MAX_VALUE = 1024
 """Characters of a value that are looked at for parameters: more than a line shows."""
 MAX_LINES = 200
 """Lines kept of one message: a browser's offer of audio has eighty."""
+MAX_TEXT = 20_000
+"""Characters kept of one message, a browser's offer three times over: in ASCII, at most twelve octets each, they go
+into one line of an answer (`lines.MAX_ANSWER_LINE`) whatever they are."""
 WITHHELD = "***"
 """Stands for what is not shown."""
 
@@ -61,9 +64,20 @@ def redacted(message: Message) -> str:
     lines += [f"{name}: {_value(name, value)}" for name, value in message.headers.items()]
     if message.body:
         lines += ["", *_body(Part(message.headers, message.body))]
-    kept = [_clean(line) for line in lines[:MAX_LINES]]
+    kept = _within(map(_clean, lines[:MAX_LINES]), MAX_TEXT)
     more = len(lines) - len(kept)
     return "\n".join([*kept, *([f"[{more} more lines]"] if more else [])])
+
+
+def _within(lines: Iterable[str], room: int) -> list[str]:
+    """The lines that go into so many characters, their ends counted."""
+    kept = []
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    return kept
 
 
 def summary(message: Message) -> str:

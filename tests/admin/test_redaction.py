@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.admin.lines import MAX_ANSWER_LINE, write
 from gateway.admin.redaction import MAX_LINE, SHOWN_ATTRIBUTES, SHOWN_HEADERS, redacted, summary
 from gateway.sip.headers import canonical
 from gateway.sip.message import Request, create_response, parse_message
@@ -136,6 +137,13 @@ def test_the_password_in_a_request_uri_is_withheld_and_the_rest_of_the_message_i
 def test_behind_the_headers_of_a_uri_the_rest_of_the_value_is_shown() -> None:
     value = f"<sip:a@h?Reason={KEY}>;index=1, <sip:b@h?x={KEY}>;index=2"
     assert "History-Info: <sip:a@h?***>;index=1, <sip:b@h?***>;index=2" in redacted(request(f"History-Info: {value}"))
+
+
+@pytest.mark.parametrize("octets", [b"\xff", b"\x1b", b"\xc2\x85", b"\xe2\x80\xae", b"\xf0\x9f\x98\x80", b"\\"])
+def test_a_message_of_whatever_octets_goes_into_one_line_of_an_answer(octets: bytes) -> None:
+    body = b"v=0\r\n" + (b"s=" + octets * (390 // len(octets)) + b"\r\n") * 150
+    text = redacted(request(*("Subject: \U0001f600" * 90 for _ in range(5)), body=body, kind="application/sdp"))
+    assert len(write(row={"text": text})) < MAX_ANSWER_LINE - 4096
 
 
 def test_what_a_terminal_would_obey_is_escaped_and_lines_are_cut() -> None:

@@ -246,15 +246,17 @@ async def _connect(trunk: Trunk, hop: NextHop) -> Wire:
 async def _hops(trunk: Trunk, nameservers: Sequence[HostPort]) -> list[NextHop]:
     """Where the targets of the trunk lead, the first choice first (RFC 3263)."""
     client = DnsClient(nameservers)
+    resolver = Resolver(client, secrets.randbelow)
     found: list[NextHop] = []
-    try:
-        for choice in sorted(trunk.choices, key=lambda choice: choice.priority):
-            found += await Resolver(client, secrets.randbelow).hops(choice.target, ("udp", "tcp", "tls"))
-    except DnsError as error:
-        if not found:
-            raise TransportError(f"{trunk.target.host} cannot be resolved: {error.why}") from error
-    finally:
-        await client.close()
+    failure: TransportError | None = None
+    for choice in sorted(trunk.choices, key=lambda choice: choice.priority):
+        try:
+            found += await resolver.hops(choice.target, ("udp", "tcp", "tls"))
+        except DnsError as error:
+            failure = TransportError(f"{choice.target.host} cannot be resolved: {error.why}")
+    await client.close()
+    if failure is not None and not found:
+        raise failure
     return found[:MAX_PLACES]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.base.errors import TransportError
 from gateway.base.profiles import Profile
 from gateway.probe import offers
 from gateway.probe.offers import Attempt, Findings, recommend, try_offers
@@ -15,6 +16,7 @@ from gateway.sip.message import Request, create_response, parse_message
 from tests.certificates import dns, make_certificate
 from tests.net.test_tls_connection import AUTHORITY, DOMAIN, tls_peer, trunk
 from tests.rig.hosted import until
+from tests.rig.nameserver import nameserver
 from tests.rig.ports import free_port
 from tests.rig.trunk import Answer, FakeTrunk, description
 from tests.sites import made_trunk
@@ -108,6 +110,18 @@ def test_a_phone_that_takes_keys_over_udp_is_no_strict_one() -> None:
     works = {attempt.offer: attempt.works for attempt in found.attempts}
     assert works == {Offer.PLAIN: False, Offer.OSRTP: True, Offer.SDES: True}
     assert found.recommended is Profile.PREFER
+
+
+def test_a_target_dns_fails_for_keeps_none_of_the_others_from_being_tried() -> None:
+    async def hops(*targets: str) -> list[str]:
+        async with nameserver() as server:
+            server.servfail = {"*"}
+            pbx = made_trunk("", targets=[{"target": target} for target in targets])
+            return [str(hop) for hop in await offers._hops(pbx, [server.address])]
+
+    assert asyncio.run(hops("sip:gone.example:5060", f"sip:{HOST}:5060")) == [f"udp:{HOST}:5060"]
+    with pytest.raises(TransportError, match=r"gone\.example cannot be resolved"):
+        asyncio.run(hops("sip:gone.example:5060", "sip:gone.example:5061"))
 
 
 def test_without_a_number_nobody_is_called() -> None:

@@ -129,7 +129,7 @@ class CallManager:
         self.location.flow_closed(flow)
         self.index.recorded_peers.discard(flow.id)
         asked = 0
-        for runner in list(self.index.runners):
+        for runner in self.index.on(flow.id):
             for leg in runner.legs_on(flow):
                 if not leg.habits.reconnects:
                     self._comeback.lost(runner, leg, known)

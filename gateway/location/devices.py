@@ -55,6 +55,8 @@ class Devices:
 
     def __init__(self) -> None:
         self._by_flow: dict[int, tuple[Flow, tuple[Device, ...]]] = {}
+        self._flows_of: dict[str, dict[int, Flow]] = {}
+        """The connections of a user, in the order in which she came to them."""
 
     def __len__(self) -> int:
         """Connections over which somebody registered."""
@@ -66,6 +68,7 @@ class Devices:
         new = tuple(d for d in (Device.of(user, binding) for binding in bindings) if d not in known)
         if new:
             self._by_flow[flow.id] = (flow, (*known, *new)[-MAX_BINDINGS:])
+            self._flows_of.setdefault(user, {})[flow.id] = flow
         return new
 
     def of(self, flow: Flow) -> tuple[Device, ...]:
@@ -74,12 +77,17 @@ class Devices:
 
     def forget(self, flow: Flow) -> None:
         """The connection is gone."""
+        for user in {device.user for device in self.of(flow)}:
+            flows = self._flows_of[user]
+            del flows[flow.id]
+            if not flows:
+                del self._flows_of[user]
         self._by_flow.pop(flow.id, None)
 
     def elsewhere(self, device: Device) -> Flow | None:
         """The connection over which the same device registered last, of those there are."""
-        found = [flow for flow, devices in self._by_flow.values() if any(device.is_same(one) for one in devices)]
-        return found[-1] if found else None
+        flows = reversed(self._flows_of.get(device.user, {}).values())
+        return next((flow for flow in flows if any(device.is_same(one) for one in self.of(flow))), None)
 
 
 def device_of(devices: Sequence[Device], user: str, target: SipUri | None) -> Device | None:

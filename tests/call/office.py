@@ -16,6 +16,7 @@ from gateway.base.errors import GatewayError, MediaError, TransportError
 from gateway.base.values import HostPort, LegId
 from gateway.call.legs.places import NO_PLACES
 from gateway.call.manager import CallManager
+from gateway.call.run.runner import CallRunner
 from gateway.call.run.services import Services
 from gateway.location.binding import Binding
 from gateway.media.relay_client import RelayPool
@@ -292,6 +293,15 @@ class Office:
         """Let the tasks of the calls run to their next wait."""
         for _ in range(20):
             await asyncio.sleep(0)
+        for runner in self.manager.index.runners:
+            self._is_found(runner)
+
+    def _is_found(self, runner: CallRunner) -> None:
+        """Whatever has happened to a call: it is found by each connection and each user of its legs."""
+        index = self.manager.index
+        for leg in runner.state.legs.values():
+            assert runner in index.on(leg.flow.id)
+            assert not leg.habits.returns or runner in index.of_user(leg.number)
 
 
 def invite(number: str = "600", *, call_id: str = "call-1", contact: str = "<sip:alice@client.invalid>") -> Request:

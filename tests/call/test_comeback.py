@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.base.values import HostPort
+from gateway.call.legs.leg import Leg
+from gateway.call.run.comeback import Comeback
+from gateway.call.run.runner import CallRunner
 from gateway.sip.events import AckReceived
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
@@ -249,3 +252,28 @@ async def test_a_call_that_ended_meanwhile_answers_481_and_is_not_brought_back(s
     assert scene.within("INVITE", NEXT) == [481]
     finals = [r for r in scene.office.audit.records if r["type"] == "call.final"]
     assert [r["termination"] for r in finals] == ["hangup-trunk"]
+
+
+async def test_a_connection_that_ends_or_registers_looks_at_no_call_of_others(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When all browsers of an office lose their connections at once, a walk through all calls for each is too long."""
+    await scene.register(BROWSER_FLOW)
+    await scene.talk()
+    looked: list[str] = []
+
+    def legs_on(runner: CallRunner, _flow: Flow) -> list[Leg]:
+        looked.append(runner.id)
+        return []
+
+    def is_theirs(_self: Comeback, leg: Leg, _new: object) -> bool:
+        looked.append(leg.number)
+        return False
+
+    monkeypatch.setattr(CallRunner, "legs_on", legs_on)
+    monkeypatch.setattr(Comeback, "_is_theirs", is_theirs)
+    await scene.register(NEXT, user="bob")
+    await scene.close(NEXT)
+    assert looked == []
+    await scene.register(THIRD, instance="B")
+    assert looked == ["alice"]

@@ -83,3 +83,25 @@ def test_a_call_id_of_several_calls_lives_as_long_as_the_last_of_them() -> None:
     index.drop(first)
     assert index.of_call_id("call-a") == ()
     assert not index.is_living("call-a")
+
+
+def test_a_call_is_found_by_its_connections_and_users_of_now_and_by_no_others() -> None:
+    index = made()
+    one, other = began(index), began(index)
+    index.stands(one, {1, 2}, {"alice"})
+    index.stands(other, {2}, {"alice", "bob"})
+    assert (index.on(1), index.on(2), index.on(3)) == ((one,), (one, other), ())
+    assert (index.of_user("Alice"), index.of_user("bob")) == ((one, other), (other,))
+    index.stands(one, {3}, {"bob"})
+    assert (index.on(1), index.on(2), index.on(3)) == ((), (other,), (one,))
+    assert (index.of_user("alice"), index.of_user("bob")) == ((other,), (other, one))
+
+
+def test_nobody_finds_a_call_that_is_forgotten_whatever_its_legs_do_then() -> None:
+    index = made()
+    runner = began(index)
+    index.stands(runner, {1}, {"alice"})
+    index.drop(runner)
+    index.stands(runner, {1}, {"alice"})
+    assert (index.on(1), index.of_user("alice")) == ((), ())
+    assert (index._by_flow, index._by_user) == ({}, {})

@@ -166,8 +166,9 @@ async def test_tags_the_other_way_round_name_the_same_dialog(office: Office, swa
 
 async def test_a_dialog_of_another_user_does_not_exist_for_whoever_names_it(office: Office) -> None:
     first, second = await dial(office, "600", "one"), await dial(office, "601", "two")
-    theirs = runner_of(office, "two").state
-    theirs.caller.number = "bob"
+    theirs = runner_of(office, "two")
+    theirs.state.caller.number = "bob"
+    theirs._stands()
     first.refer(second.replaces)
     first.refer("two;to-tag=1;from-tag=2", key="guess")
     await office.settle()

@@ -59,8 +59,10 @@ def test_a_refresh_says_nothing_new_and_a_connection_that_is_gone_is_forgotten()
     assert bound(devices, 1, "<sip:x1@a.invalid>;expires=60") == ()
     assert len(devices.of(ONE)) == 1
     devices.forget(ONE)
+    devices.forget(ONE)
     assert devices.of(ONE) == ()
     assert len(devices) == 0
+    assert devices._flows_of == {}
 
 
 def test_a_connection_that_registers_ever_new_devices_keeps_the_last() -> None:

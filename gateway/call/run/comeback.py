@@ -35,9 +35,7 @@ class Comeback:
 
     def bound(self, flow: Flow, new: Sequence[Device]) -> None:
         """These devices have registered over this connection for the first time: their calls go on there."""
-        if not new:
-            return
-        for runner in list(self._index.runners):
+        for runner in {runner: None for user in {one.user for one in new} for runner in self._index.of_user(user)}:
             for leg in list(runner.state.legs.values()):
                 if leg.habits.returns and leg.flow.id != flow.id and self._is_theirs(leg, new):
                     runner.feed(events.FlowMoved(leg.id, flow))

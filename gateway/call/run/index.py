@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway.base.values import LegId
 from gateway.call.machine.forks import LateForks
@@ -13,6 +14,8 @@ from gateway.sip.dialog import DialogKey
 
 if TYPE_CHECKING:
     from gateway.call.run.runner import CallRunner
+
+K = TypeVar("K", int, str)
 
 
 @dataclass
@@ -23,6 +26,8 @@ class Entries:
     received: set[str] = field(default_factory=set)
     dialogs: set[DialogKey] = field(default_factory=set)
     call_ids: set[str] = field(default_factory=set)
+    flows: Set[int] = frozenset()
+    users: Set[str] = frozenset()
 
 
 class CallIndex:
@@ -42,6 +47,10 @@ class CallIndex:
         """The Call-IDs of all legs of every call. Several calls have one where a registrar authenticates browsers: the
         one it challenged and the one with credentials, and the one that a proxy brings to another browser."""
         self.runners: dict[CallRunner, Entries] = {}
+        self._by_flow: dict[int, dict[CallRunner, None]] = {}
+        """Whose legs use a connection: when a thousand of them end at once, each looks at its own calls only."""
+        self._by_user: dict[str, dict[CallRunner, None]] = {}
+        """Whose browsers take part, names in small letters; for each time one of them signs in."""
         self.ended: Counter[str] = Counter()
         """Calls that are forgotten, by their trunk as records name it; as many names as there are trunks."""
         self.recorded_peers: set[int] = set()
@@ -83,8 +92,29 @@ class CallIndex:
         self.tracks(runner, key, leg)
         self._call_id(runner, key[0])
 
+    def stands(self, runner: CallRunner, flows: Set[int], users: Set[str]) -> None:
+        """The legs of a call use these connections and are these users' now; nothing, where it is forgotten."""
+        entries = self.runners.get(runner)
+        if entries is None:
+            return
+        if entries.flows != flows:
+            _move(self._by_flow, runner, entries.flows, flows)
+            entries.flows = flows
+        if entries.users != users:
+            _move(self._by_user, runner, entries.users, users)
+            entries.users = users
+
+    def on(self, flow: int) -> tuple[CallRunner, ...]:
+        """The calls with a leg on this connection, in the order in which they came to it."""
+        return tuple(self._by_flow.get(flow, ()))
+
+    def of_user(self, user: str) -> tuple[CallRunner, ...]:
+        """The calls in which a browser of this user takes part, however its name is written."""
+        return tuple(self._by_user.get(user.lower(), ()))
+
     def drop(self, runner: CallRunner) -> None:
         """Forget everything of one call."""
+        self.stands(runner, frozenset(), frozenset())
         entries = self.runners.pop(runner, Entries())
         for key in entries.sent:
             self._agent.forget(key)
@@ -124,3 +154,13 @@ class CallIndex:
         calls.discard(runner)
         if not calls:
             self.call_ids.pop(call_id, None)
+
+
+def _move(index: dict[K, dict[CallRunner, None]], runner: CallRunner, before: Set[K], after: Set[K]) -> None:
+    """Let a call be found under other keys; of a key without calls nothing is kept."""
+    for key in before - after:
+        index[key].pop(runner)
+        if not index[key]:
+            del index[key]
+    for key in after - before:
+        index.setdefault(key, {})[runner] = None

@@ -219,6 +219,7 @@ class CallRunner:
     def _decide(self, step: Callable[[], list[fx.Effect]]) -> None:
         """Let the machine decide; what it did not foresee ends this call and no other."""
         error = attempt(lambda: self._effects.extend(step()))
+        self._stands()
         if error is None:
             return
         self._tell_failure("decide", error)
@@ -226,6 +227,12 @@ class CallRunner:
         if error is not None:  # it cannot even end: it is ended without being asked
             self._tell_failure("end", error)
             self._effects.extend((fx.Finished(Termination.INTERNAL_ERROR, 500), fx.Forget()))
+
+    def _stands(self) -> None:
+        """Let the index know where the legs are, which only a decision changes."""
+        legs = self.state.legs.values()
+        users = {leg.number.lower() for leg in legs if leg.habits.returns}
+        self._index.stands(self, {leg.flow.id for leg in legs}, users)
 
     def _carry_out(self, effect: fx.Effect) -> None:
         error = attempt(lambda: self._handlers[type(effect)](effect))

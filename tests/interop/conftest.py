@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 from tests.rig.audio import write_tone
 from tests.rig.capture import Capture
 from tests.rig.chromium import SoftphonePage, launch
+from tests.rig.cut import Cable
 from tests.rig.gateway import GatewayProcess, GatewaySetup
 from tests.rig.phone import Phone
 from tests.rig.ports import free_port
@@ -36,6 +37,8 @@ TRUNKS = {
 }
 DTMF = {"info": "info"}
 """How digits reach a trunk, of those that are not left as they are."""
+CABLE_PORT = free_port()
+"""Where pages of some tests find the gateway: at the near end of `cable`."""
 
 
 class Stage:
@@ -146,3 +149,11 @@ def phones(stage: Stage) -> Iterator[Callable[..., Phone]]:
     yield start
     for phone in started:
         phone.stop()
+
+
+@pytest.fixture
+def cable(stage: Stage) -> Iterator[Cable]:
+    """What lies between those pages and the gateway, and can be cut."""
+    made = Cable(("127.0.0.1", CABLE_PORT), ("127.0.0.1", stage.setup.web_port)).start()
+    yield made
+    made.stop()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.interop.conftest import TRUNK_HERTZ, Stage
+from tests.interop.conftest import CABLE_PORT, TRUNK_HERTZ, Stage
 from tests.interop.test_calls import call_uid
 from tests.rig.audio import heard, peak
 from tests.rig.chromium import RATE, listen
@@ -16,11 +16,9 @@ from tests.rig.cut import Cable
 from tests.rig.gateway import PASSWORD, REALM
 from tests.rig.issuing import AUDIENCE, ISSUER, ec_jwk, issue, jwks
 from tests.rig.phone import Phone
-from tests.rig.ports import free_port
 from tests.rig.sipjs import DIST, JSSIP, PageServer
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
-PORT = free_port()
 
 
 class LibraryPage:
@@ -82,7 +80,7 @@ class LibraryPage:
 
 @pytest.fixture(scope="module")
 def names(chromium: Browser) -> Iterator[dict[str, LibraryPage]]:
-    made = {name: LibraryPage(chromium, name, f"wss://127.0.0.1:{PORT}/ws") for name in ("jssip", "sipjs")}
+    made = {name: LibraryPage(chromium, name, f"wss://127.0.0.1:{CABLE_PORT}/ws") for name in ("jssip", "sipjs")}
     for page in made.values():
         page.open()
     yield made
@@ -105,13 +103,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory, names: dict[str, LibraryPage
     made.gateway.start()
     yield made
     assert made.gateway.stop() == 0
-
-
-@pytest.fixture
-def cable(stage: Stage) -> Iterator[Cable]:
-    made = Cable(("127.0.0.1", PORT), ("127.0.0.1", stage.setup.web_port)).start()
-    yield made
-    made.stop()
 
 
 @pytest.mark.parametrize("name", ["jssip", "sipjs"])

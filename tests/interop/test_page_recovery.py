@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.interop.conftest import BROWSER_HERTZ, TRUNK_HERTZ, Stage
+from tests.interop.conftest import BROWSER_HERTZ, CABLE_PORT, TRUNK_HERTZ, Stage
 from tests.interop.test_calls import TALK_SECONDS, call_uid, hear
 from tests.rig.audio import gaps, heard, peak, read_wav
 from tests.rig.chromium import RATE, SoftphonePage, begin_listening, heard_since
 from tests.rig.cut import Cable
 from tests.rig.gateway import wait_for
 from tests.rig.phone import Phone
-from tests.rig.ports import free_port
 
 pytestmark = pytest.mark.interop
 
@@ -22,7 +21,6 @@ KEPT_SECONDS = 5
 MAX_GAP = 0.5
 """Seconds of silence; a restart of ICE by itself leaves none, and people wait for two at most."""
 NAME = "() => softphone.session().connection.localDescription.sdp.match(/a=ice-ufrag:(\\S+)/)[1]"
-PORT = free_port()
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     made = Stage(
         tmp_path_factory.mktemp("recovery"),
         reconnect_seconds=KEPT_SECONDS,
-        more_origins=(f"https://127.0.0.1:{PORT}",),
+        more_origins=(f"https://127.0.0.1:{CABLE_PORT}",),
     )
     made.gateway.start()
     yield made
@@ -39,15 +37,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def cable(stage: Stage) -> Iterator[Cable]:
-    made = Cable(("127.0.0.1", PORT), ("127.0.0.1", stage.setup.web_port)).start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def page(stage: Stage, cable: Cable, chromium: Browser) -> Iterator[SoftphonePage]:
-    opened = SoftphonePage(chromium, f"https://127.0.0.1:{PORT}/?raw=1").sign_in()  # a steady tone counts as noise
+    opened = SoftphonePage(
+        chromium, f"https://127.0.0.1:{CABLE_PORT}/?raw=1"
+    ).sign_in()  # a steady tone counts as noise
     yield opened
     opened.close()
     assert opened.errors == []

@@ -252,9 +252,10 @@ class SippTrunk:
         assert status == 0, (status, self._words())
 
     def _listens(self) -> bool:
-        kind = "udp" if self._transport == "udp" else "tcp"
-        lines = Path(f"/proc/net/{kind}").read_text().splitlines()[1:]
-        return any(line.split()[1].endswith(f":{self._port:04X}") for line in lines)
+        kind, waiting = ("udp", "07") if self._transport == "udp" else ("tcp", "0A")
+        lines = (line.split() for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:])
+        # A connection of the SIPp before, which rests in TIME_WAIT, has the same port.
+        return any(local.endswith(f":{self._port:04X}") and state == waiting for _, local, _, state, *_ in lines)
 
     def _words(self) -> str:
         found = [self._directory / name for name in ("errors.log", "messages.log")]

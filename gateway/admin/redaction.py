@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from gateway.audit.clean import cleaned_text
 from gateway.base.errors import SipError
-from gateway.sip.body import MAX_PARTS, MULTIPART, SDP, Part, split_parts
+from gateway.sip.body import MAX_PARTS, MULTIPART, Part, split_parts
 from gateway.sip.grammar import LWS, printable, split_top_level
 from gateway.sip.headers import canonical
 from gateway.sip.message import Message, Request
@@ -167,13 +167,29 @@ def _parameters(value: str) -> str:
 
 def _body(whole: Part) -> Iterator[str]:
     """A description line by line; of what else a message carries only how much of what it is."""
-    kind = whole.type.word
+    kind = _type(whole)
     if kind.startswith(MULTIPART):
         yield from _parts(whole)
-    elif kind == SDP and not whole.headers.get("Content-Encoding") and whole.is_session:
+    elif _is_session(whole):
         yield from _description(whole.data)
     else:
         yield f"[{len(whole.data)} octets of {kind or 'no type'} withheld]"
+
+
+def _type(whole: Part) -> str:
+    """The media type, "" where none can be read."""
+    try:
+        return whole.type.word
+    except SipError:
+        return ""
+
+
+def _is_session(whole: Part) -> bool:
+    """Whether it is a description in plain text; what cannot be read is none."""
+    try:
+        return whole.is_session and not whole.headers.get("Content-Encoding")
+    except SipError:
+        return False
 
 
 def _parts(whole: Part) -> Iterator[str]:
@@ -183,10 +199,11 @@ def _parts(whole: Part) -> Iterator[str]:
         yield f"[{len(whole.data)} octets of several parts withheld]"
         return
     for part in parts:
-        if part.type.word.startswith(MULTIPART):
-            yield f"[{len(part.data)} octets of {part.type.word} withheld]"
+        kind = _type(part)
+        if kind.startswith(MULTIPART):
+            yield f"[{len(part.data)} octets of {kind} withheld]"
         else:
-            yield f"[part {part.type.word or 'without a type'}]"
+            yield f"[part {kind or 'without a type'}]"
             yield from _body(part)
 
 

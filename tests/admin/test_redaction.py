@@ -172,3 +172,24 @@ def test_a_header_field_nobody_has_heard_of_shows_its_name_only(name: str) -> No
 def test_an_attribute_nobody_has_heard_of_shows_its_name_only(name: str, before: str) -> None:
     body = f"v=0\r\nm=audio 4000 RTP/AVP 0\r\na={name}:{before}{KEY}\r\n".encode()
     assert KEY not in redacted(request(body=body, kind="application/sdp"))
+
+
+@pytest.mark.parametrize("is_part", [False, True], ids=["alone", "part"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Content-Type: application/sdp;<x",),
+        ("Content-Type: multipart/mixed;boundary=b;<x",),
+        ("Content-Type: application/sdp", "Content-Disposition: session;handli<g=required"),
+    ],
+)
+def test_a_body_whose_kind_cannot_be_read_is_withheld_and_its_message_is_kept(
+    headers: tuple[str, ...], is_part: bool
+) -> None:
+    """The call answers such a message; whoever only looks on must not be what it fails at."""
+    part = "\r\n".join(("--b", *headers, "", "")).encode() + OFFER + b"\r\n--b--\r\n"
+    made = request(body=part, kind="multipart/mixed;boundary=b") if is_part else request(*headers, body=OFFER)
+    text = redacted(made)
+    assert text.startswith("INVITE sip:600@example.test")
+    assert text.endswith("withheld]")
+    assert KEY not in text

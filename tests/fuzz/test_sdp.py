@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.base.errors import SdpError
+from gateway.sdp.build import build_answer
+from gateway.sdp.codecs import with_events
 from gateway.sdp.description import SessionDescription
-from gateway.sdp.media import audio_lines, read_audio, strongest
+from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, read_audio, strongest
+from gateway.sdp.negotiation import check_trunk_answer
 from tests.fuzz.mutate import TIMEOUT, run
+from tests.sdp.helpers import PCMU
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 
@@ -34,6 +39,10 @@ WORDS = (
     b"a=ice-ufrag:abcd\r\n",
     b"a=candidate:1 1 udp 2130706431 192.0.2.1 9 typ host\r\n",
     b"a=group:BUNDLE 0 0 0\r\n",
+    b"a=group:\r\n",
+    b"a=group:LS\t0\r\n",
+    b"a=mid:0\r\n",
+    b"a=bundle-only\r\n",
     b"a=rtcp:65536 IN IP4 x\r\n",
     b"inline:",
     b"|",
@@ -44,8 +53,12 @@ WORDS = (
 )
 
 
-def check_status(error: SdpError) -> None:
-    assert error.status in (400, 488)
+OUR_FAULT = (500,)
+"""What was made up here to answer with need not fit the offer."""
+
+
+def check_status(error: SdpError, *others: int) -> None:
+    assert error.status in (400, 488, *others)
 
 
 def read_everything(data: bytes) -> None:
@@ -58,9 +71,27 @@ def read_everything(data: bytes) -> None:
     try:
         lines = audio_lines(description)
         read_audio(description)
-        strongest(lines)
+        line = strongest(lines)
     except SdpError as error:
         check_status(error)
+        return
+    answer(description, line)
+
+
+def answer(description: SessionDescription, line: RemoteAudio) -> None:
+    """What can be agreed to is answered in a description with as many lines; what came may be an answer to ours."""
+    ours = LocalAudio(line.proto, "192.0.2.1", 4000, 4001, line.rtcp_mux, with_events(line.codecs or (PCMU,)))
+    for keys in ((), line.cryptos[:1]):
+        try:
+            written = build_answer(
+                replace(ours, cryptos=keys), description, audio_index=line.index, session_id=1, version=1
+            )
+        except SdpError as error:
+            check_status(error, *OUR_FAULT)
+        else:
+            assert len(SessionDescription.parse(written).media) == len(description.media)
+        agreement = check_trunk_answer(replace(ours, cryptos=keys), line)
+        assert agreement.problem is not None or agreement.remote is None or agreement.local is not None
 
 
 def test_any_octets_are_a_description_or_an_sdp_error() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.admin.redaction import redacted
 from gateway.base.errors import SipError
 from gateway.sip.framing import PING, StreamFramer
 from gateway.sip.head import MAX_MESSAGE
@@ -63,6 +64,9 @@ WORDS = (
     b"CSeq: 99999999999 INVITE\r\n",
     b"\xe2\x80\xae",
     b"\xff\xfe",
+    b"Content-Type: multipart/mixed;boundary=b\r\n",
+    b"Content-Disposition: session;handling<=required\r\n",
+    b"--b\r\n",
 )
 PROPERTIES = (
     "via",
@@ -88,6 +92,7 @@ def look_at_everything(message: Message) -> None:
     for name in PROPERTIES:
         read(lambda name=name: getattr(message, name))  # type: ignore[misc]
     read(lambda: message.tokens("Supported"))
+    assert redacted(message).replace("\n", "").isprintable()
     if isinstance(message, Request):
         read(lambda: message.request_uri)
 

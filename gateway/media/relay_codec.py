@@ -19,6 +19,9 @@ _LENGTH = struct.Struct("!I")
 _TYPE = "type"
 _CALL = "call"
 
+MAX_NUMBER = (1 << 63) - 1
+"""Largest whole number of a message, either way: no counter gets there, and with larger ones arithmetic can fail."""
+
 M = TypeVar("M")
 
 
@@ -125,15 +128,13 @@ _Reader = Callable[[object, _Octets], Any]
 
 
 def _integer(value: object, _: _Octets) -> int:
-    if type(value) is not int:
+    if type(value) is not int or abs(value) > MAX_NUMBER:
         raise TypeError("not a whole number")
     return value
 
 
-def _number(value: object, _: _Octets) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("not a number")
-    return float(value)
+def _number(value: object, octets: _Octets) -> float:
+    return value if isinstance(value, float) else float(_integer(value, octets))
 
 
 def _text(value: object, _: _Octets) -> str:

@@ -225,6 +225,14 @@ def test_a_damaged_message_is_a_message_or_a_media_error(command: Command, at: i
         return
 
 
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63), 10**400])
+def test_a_number_no_arithmetic_is_meant_for_is_malformed(number: int) -> None:
+    with pytest.raises(MediaError):
+        decode_command(encode(CALL, PlayDigit(LEG, Secret("1"), number)))
+    with pytest.raises(MediaError):
+        decode_config(encode_config(WorkerConfig(5, ("::1",), 10000, 20000, 20999, (), number, 0)))
+
+
 def test_the_start_configuration_survives_the_command_line() -> None:
     config = WorkerConfig(5, ("127.0.0.1", "::1"), 10000, 20000, 20999, ("203.0.113.1",), 1.5, 0)
     assert decode_config(encode_config(config)) == config

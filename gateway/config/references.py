@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import ipaddress
 from collections.abc import Iterator
@@ -11,10 +10,10 @@ from urllib.parse import urlsplit
 from gateway.base.errors import ConfigError, SipError
 from gateway.base.profiles import Profile
 from gateway.config.certificates import Finding, KeyPair, certifies, check_ca, check_pair
-from gateway.config.compile import compile_dialplan, compile_targets, has_others, number_formats
+from gateway.config.compile import compile_dialplan, has_others, number_formats
 from gateway.config.dialplan_references import check_dialplan
 from gateway.config.document import Document
-from gateway.config.inbound import certificates_differ, check_inbound, told_apart_by_proof
+from gateway.config.inbound import check_inbound, located_targets, warn_of_networks
 from gateway.config.issuers import check_issuers
 from gateway.config.registrar import check_registrar, warn_of_registrar
 from gateway.config.schema import DialplanFile, GatewayConfig, ListenTls, Trunk, UsersFile, Web
@@ -47,14 +46,13 @@ def check_references(
     errors = [
         *_check_targets(gateway),
         *_check_codecs(gateway),
-        *_check_trunk_networks(gateway),
         *check_inbound(gateway),
         *_check_listeners(gateway),
         *_check_media_ports(gateway),
         *check_registrar(gateway, dialplan),
         *check_issuers(gateway),
     ]
-    warnings = [*_open_networks(gateway), *_foreign_origins(gateway), *warn_of_registrar(gateway)]
+    warnings = [*warn_of_networks(gateway), *_foreign_origins(gateway), *warn_of_registrar(gateway)]
     warnings += _unproved_contacts(gateway)
     if users is not None:
         errors += _check_users(gateway, users)
@@ -94,7 +92,7 @@ def check_named_files(gateway: Gateway) -> Iterator[ConfigError]:
 def _check_targets(gateway: Gateway) -> Iterator[ConfigError]:
     for name, trunk in gateway.model.trunks.items():
         found = []
-        for where, written in _targets(name, trunk):
+        for where, written in located_targets(name, trunk):
             try:
                 found.append(TrunkTarget.parse(written))
             except ValueError as error:
@@ -104,14 +102,6 @@ def _check_targets(gateway: Gateway) -> Iterator[ConfigError]:
         if len({target.transport == "tls" for target in found}) > 1:
             message = "some of these are reached over tls and some are not: one that fails must not lead into the clear"
             yield gateway.error(("trunks", name, "targets"), message, "add ;transport=tls to all of them, or make two")
-
-
-def _targets(name: str, trunk: Trunk) -> Iterator[tuple[Location, str]]:
-    """Each target, and where it is written."""
-    if trunk.target is not None:
-        yield ("trunks", name, "target"), trunk.target
-    for index, one in enumerate(trunk.targets):
-        yield ("trunks", name, "targets", index), one.target
 
 
 def _check_transport(
@@ -136,79 +126,6 @@ def _check_codecs(gateway: Gateway) -> Iterator[ConfigError]:
                 yield gateway.error(("trunks", name, "codecs", index), "this is no codec the gateway knows", remedy)
         if OTHER_CODECS.issuperset(names):
             yield gateway.error(("trunks", name, "codecs"), "no browser has one of these, and none is added", remedy)
-
-
-def _check_trunk_networks(gateway: Gateway) -> Iterator[ConfigError]:
-    """Calls that come in must be one trunk's: by the narrowest network, by transport, or by the name a client proves.
-
-    Requests inside a dialog need none of this: the dialog knows its trunk.
-    """
-    trunks = gateway.model.trunks
-    for index, (name, trunk) in enumerate(trunks.items()):
-        earlier = dict(list(trunks.items())[:index])
-        for position, network in enumerate(trunk.networks):
-            same = (n for n, other in earlier.items() if network in other.networks)
-            for owner in (n for n in same if not _told_apart(gateway.model, trunk, trunks[n])):
-                where = ("trunks", name, "networks", position)
-                yield gateway.error(where, f"trunk {owner} has the same network", _APART)
-                break
-        yield from _check_callback(gateway, name, trunk)
-
-
-def _check_callback(gateway: Gateway, name: str, trunk: Trunk) -> Iterator[ConfigError]:
-    """A trunk that may call in does so from its targets: their addresses must not count as another trunk's."""
-    for where, host in _target_addresses(name, trunk) if trunk.networks else ():
-        own = _narrowest(trunk, host)
-        for other_name, other in gateway.model.trunks.items():
-            if other_name != name and _narrowest(other, host) > own and not _told_apart(gateway.model, trunk, other):
-                message = f"calls from {host} would count as trunk {other_name}'s: it has the narrower network"
-                remedy = f"add {host}/{host.max_prefixlen} to the networks of {name}, or: {_APART}"
-                yield gateway.error(where, message, remedy)
-                return
-
-
-_APART = (
-    "give each source to one trunk, or let the two differ in transport, in tls.names with listen.tls.client_ca set, or"
-    " in the user and password of `inbound` that both must prove"
-)
-"""What can tell two trunks at one address apart when they call in."""
-
-
-def _told_apart(config: GatewayConfig, one: Trunk, other: Trunk) -> bool:
-    """Whether something besides the address says whose call it is: transport, certificate or password."""
-    try:
-        transports = {_first_target(trunk).transport for trunk in (one, other)}
-    except ValueError:
-        return True  # told by `_check_targets`
-    if len(transports) > 1:
-        return True
-    asked = config.listen.tls is not None and config.listen.tls.client_ca is not None
-    names = [frozenset(name.lower() for name in _tls_names(trunk)) for trunk in (one, other)]
-    by_certificate = asked and certificates_differ(one, other, (names[0], names[1]))
-    return (transports == {"tls"} and by_certificate) or told_apart_by_proof(one, other, by_certificate=by_certificate)
-
-
-def _first_target(trunk: Trunk) -> TrunkTarget:
-    return compile_targets(trunk)[0].target
-
-
-def _tls_names(trunk: Trunk) -> tuple[str, ...]:
-    return trunk.tls.names or tuple(choice.target.host for choice in compile_targets(trunk))
-
-
-def _target_addresses(
-    name: str, trunk: Trunk
-) -> Iterator[tuple[Location, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
-    """The addresses of targets that are some; what a name resolves to is known only while the gateway runs."""
-    for where, written in _targets(name, trunk):
-        with contextlib.suppress(ValueError):
-            yield where, ipaddress.ip_address(TrunkTarget.parse(written).host.strip("[]"))
-
-
-def _narrowest(trunk: Trunk, host: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
-    """Prefix length of the trunk's narrowest network that holds the address, -1 when none does."""
-    networks = (ipaddress.ip_network(network) for network in trunk.networks)
-    return max((network.prefixlen for network in networks if host in network), default=-1)
 
 
 def _check_listeners(gateway: Gateway) -> Iterator[ConfigError]:
@@ -384,12 +301,6 @@ def _silent_inbound(gateway: Gateway, dialplan: Plan) -> Iterator[str]:
         trunk = gateway.model.trunks.get(rule.trunk or "")
         if trunk is not None and not trunk.may_call_in:
             yield f"{dialplan.path}: rule {rule.id}: trunk {rule.trunk} has no networks, so it cannot call in"
-
-
-def _open_networks(gateway: Gateway) -> Iterator[str]:
-    for name, trunk in gateway.model.trunks.items():
-        if trunk.inbound is None and any(ipaddress.ip_network(n).prefixlen == 0 for n in trunk.networks):
-            yield str(gateway.error(("trunks", name, "networks"), "every address may call in as this trunk"))
 
 
 def _foreign_origins(gateway: Gateway) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind
-from gateway.call.legs.trunk import MAX_NAMES, MAX_NAMES_KEPT
+from gateway.call.legs.media_names import MAX_NAMES, MAX_NAMES_KEPT
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events
 from gateway.call.machine.names import MAX_WAITING

@@ -18,14 +18,9 @@ from gateway.base.values import HostPort, LegId, LegKind, Secret
 from gateway.media.relay_commands import LegCommand, SetIce, SetKeys, SetPeer
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.description import SessionDescription
-from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import Direction, RemoteAudio
 from gateway.sdp.negotiation import TrunkAgreement
 from gateway.webrtc.ice_lite import IceCredentials
-
-MAX_KEYS_REMEMBERED = 32
-"""Keys of ours, and keys of the peer with their addresses, that later ones are compared with; the oldest is forgotten.
-A call that changes its key more often than this is no telephone call, and its comparisons must stay cheap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +98,13 @@ class TrunkMedia:
             noted=self.noted | frozenset(self.agreement.noted),
         )
 
+    def is_hold_with_new_key(self, before: TrunkMedia | None) -> bool:
+        """Whether the peer turned its direction and changed its key in one step."""
+        if before is None or before.agreement.remote is None or self.agreement.remote is None:
+            return False
+        turned = before.remote.direction is not self.remote.direction
+        return turned and not before.agreement.remote.same_master_key(self.agreement.remote)
+
     def relay_commands(self, leg: LegId, sources: tuple[str, ...] = ()) -> tuple[LegCommand, ...]:
         """What the relay must know of this leg: keys first, then whether it is keyed and where the peer is.
 
@@ -126,40 +128,6 @@ class TrunkMedia:
 
 
 AgreedMedia = BrowserMedia | TrunkMedia
-
-
-@dataclass(frozen=True, slots=True)
-class KeysSeen:
-    """Every key of a leg so far, for RFC 4568's rule: one key, one stream, one direction, one address."""
-
-    ours: tuple[CryptoAttribute, ...] = ()
-    theirs: tuple[tuple[CryptoAttribute, HostPort], ...] = ()
-    """With the transport address the peer gave when it used the key."""
-
-    def with_ours(self, lines: tuple[CryptoAttribute, ...]) -> KeysSeen:
-        """We have offered or answered these."""
-        new = tuple(line for line in lines if not any(line.same_master_key(known) for known in self.ours))
-        return KeysSeen((*self.ours, *new)[-MAX_KEYS_REMEMBERED:], self.theirs)
-
-    def with_theirs(self, line: CryptoAttribute | None, where: HostPort | None) -> KeysSeen:
-        """The peer's key was agreed on, for media at this address."""
-        if line is None or where is None or (line, where) in self.theirs:
-            return self
-        return KeysSeen(self.ours, (*self.theirs, (line, where))[-MAX_KEYS_REMEMBERED:])
-
-    def echoes(self, line: CryptoAttribute) -> bool:
-        """The peer sent a key back that is ours: one key in both directions (RFC 4568 7)."""
-        return any(line.same_master_key(known) for known in self.ours)
-
-    def used_elsewhere(self, line: CryptoAttribute, where: HostPort | None) -> bool:
-        """The peer keeps a key although its address is another: a fork, a transfer, a moved port."""
-        return where is not None and any(
-            line.same_master_key(known) and before != where for known, before in self.theirs
-        )
-
-
-NO_KEYS = KeysSeen()
-"""A leg begins with none."""
 
 
 def known_place(remote: RemoteAudio, before: TrunkMedia | None) -> tuple[HostPort | None, HostPort | None]:

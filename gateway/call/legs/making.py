@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from gateway.base.values import LegId, TokenSource
 from gateway.call.legs.browser import BrowserLeg
 from gateway.call.legs.identity import Origin, Voice, tell, tell_registrar
+from gateway.call.legs.keys import KeySource
 from gateway.call.legs.party import Party, Reading
 from gateway.call.legs.places import OwnPlaces
 from gateway.call.legs.targets import TrunkTarget
-from gateway.call.legs.trunk import KeySource, TrunkLeg
+from gateway.call.legs.trunk import TrunkLeg
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.address import NameAddr
 from gateway.sip.flow import Flow

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.base.codes import CONTRADICTED, Code
-from gateway.base.crypto_suite import SUITES, CryptoSuite
+from gateway.base.crypto_suite import SUITES
 from gateway.base.dtmf import Dtmf
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying, Proto, is_protected
 from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
-from gateway.base.values import HostPort, LegKind, Secret
-from gateway.call.legs.agreed import NO_KEYS, KeysSeen, TrunkMedia, known_place
+from gateway.base.values import HostPort, LegKind
+from gateway.call.legs import keys
+from gateway.call.legs.agreed import TrunkMedia, known_place
+from gateway.call.legs.keys import NO_KEYS, KeySource, KeysSeen
 from gateway.call.legs.leg import BaseLeg, KeyingError
-from gateway.call.legs.places import NO_PLACES, OwnPlaces, check_places, first_reachable, is_name
+from gateway.call.legs.media_names import MediaNames
+from gateway.call.legs.places import NO_PLACES, OwnPlaces, check_places
 from gateway.call.legs.terms import Terms
 from gateway.call.legs.user_agent import Habits
 from gateway.media.relay_commands import LegCommand, OwnPort
@@ -40,14 +43,7 @@ from gateway.sip.flow import Flow
 from gateway.trunks.model import Network, Trunk
 from gateway.trunks.target import is_ip_literal
 
-KeySource = Callable[[int], bytes]
-"""Gives that many octets of key material; injected, so that the leg itself has no randomness."""
-
 NOWHERE = HostPort("", 0)
-MAX_NAMES = 4
-"""Names looked up for one description; one for RTP and one for RTCP are all a line can need."""
-MAX_NAMES_KEPT = 32
-"""Names of one call; one that changes them more often than this is no telephone call, and DNS is not asked again."""
 
 
 class TrunkKeyingError(KeyingError):
@@ -85,8 +81,8 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
     trunk: Trunk | None = None
     new_key: KeySource | None = None
     own: OwnPlaces = NO_PLACES
-    names: dict[str, str] = field(default_factory=dict)
-    """Host names of the peer's media with the address each stands for in this call; "": none it may stand for."""
+    names: MediaNames = field(default_factory=MediaNames)
+    """Host names of the peer's media."""
     media_bind: str = ""
     """Address of the trunk's media socket; empty while none is known."""
     media_advertise: str = ""
@@ -151,29 +147,17 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         """Where a name of its media may lead to."""
         return (*self.trunk.networks, *self.trunk.media_networks) if self.trunk else ()
 
-    def _named(self, remote: RemoteAudio) -> RemoteAudio:
-        """The line with addresses for the names that were looked up."""
-        codecs = self._without_events(remote.codecs)
-        return replace(remote, rtp=self._place(remote.rtp), rtcp=self._place(remote.rtcp), codecs=codecs)
-
-    def _place(self, place: HostPort | None) -> HostPort | None:
-        address = self.names.get(place.host.lower()) if place is not None else None
-        return HostPort(address, place.port) if address and place is not None else place
-
     def unknown_names(self, body: bytes) -> tuple[str, ...]:
         """Names in a description that were not looked up yet; none for a trunk whose networks are not known."""
-        if not body or not self.media_networks or len(self.names) >= MAX_NAMES_KEPT:
-            return ()
-        try:
-            lines = audio_lines(SessionDescription.parse(body))
-        except SdpError:
-            return ()  # told when it is judged
-        hosts = {place.host.lower(): None for line in lines for place in (line.rtp, line.rtcp) if place is not None}
-        return tuple(name for name in hosts if is_name(name) and name not in self.names)[:MAX_NAMES]
+        return self.names.unknown(body) if self.media_networks else ()
 
     def learn_names(self, found: Iterable[tuple[str, Sequence[str]]]) -> None:
-        for name, addresses in found:
-            self.names.setdefault(name, first_reachable(addresses, self.media_bind, self.media_networks))
+        self.names.learn(found, self.media_bind, self.media_networks)
+
+    def _audio_lines(self, description: SessionDescription) -> list[RemoteAudio]:
+        """The audio lines as this leg takes them: with addresses for names, without what it has no use for."""
+        placed = [self.names.placed(line) for line in audio_lines(description)]
+        return [replace(line, codecs=self._without_events(line.codecs)) for line in placed]
 
     @property
     def place(self) -> OwnPort:
@@ -293,27 +277,15 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
             return self.agreed.remote.proto, self._our_line
         if self.plan is None:
             raise SdpError("no offer planned", 500)
-        return self.plan.proto, self._fresh_cryptos() if self.plan.with_crypto else ()
+        return self.plan.proto, keys.fresh(self.new_key) if self.plan.with_crypto else ()
 
     @property
     def _our_line(self) -> tuple[CryptoAttribute, ...]:
         line = self.agreed.agreement.local if self.agreed is not None else None
         return (line,) if line is not None else ()
 
-    def _fresh_cryptos(self) -> tuple[CryptoAttribute, ...]:
-        return tuple(self._crypto(tag, suite) for tag, suite in enumerate(SUITES, start=1))
-
-    def _crypto(self, tag: int, suite: CryptoSuite) -> CryptoAttribute:
-        return CryptoAttribute(tag, suite.name, self._key(suite))
-
-    def _key(self, suite: CryptoSuite) -> Secret[bytes]:
-        if self.new_key is None:
-            raise SdpError("no key source", 500)
-        return Secret(self.new_key(suite.master_length))
-
     def inspect_answer(self, body: bytes, offer: LocalAudio) -> TrunkMedia:
-        lines = [self._named(line) for line in audio_lines(SessionDescription.parse(body))]
-        usable = [line for line in lines if line.rtp is not None]
+        usable = [line for line in self._audio_lines(SessionDescription.parse(body)) if line.rtp is not None]
         if not usable:
             raise SdpError("audio refused")
         self._check_address(usable[0])
@@ -325,7 +297,7 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
     def inspect_offer(self, body: bytes) -> TrunkMedia:
         """Read an offer without taking it: the strongest audio line and the keys we would answer it with."""
         description = SessionDescription.parse(body)
-        live = [self._named(line) for line in audio_lines(description) if line.rtp is not None]
+        live = [line for line in self._audio_lines(description) if line.rtp is not None]
         usable = [line for line in live if not line.proto.dtls]
         if live and not usable:
             raise TrunkKeyingError([Code.MEDIA_KEYING_UNKNOWN])
@@ -338,7 +310,8 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         if chosen is not None and self.keys_seen.echoes(chosen):
             raise TrunkKeyingError([Code.KEY_REUSE])
         self._check_address(line)
-        agreed = self._agreed(line, self._agree(chosen, line), mux=line.rtcp_mux)
+        before = self.agreed.agreement if self.agreed is not None else None
+        agreed = self._agreed(line, keys.accept(chosen, line, before, self.new_key), mux=line.rtcp_mux)
         return replace(agreed, description=description, noted=self._noted(agreed, live, description))
 
     def _agreed(self, remote: RemoteAudio, agreement: TrunkAgreement, *, mux: bool) -> TrunkMedia:
@@ -359,19 +332,12 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
             Code.MEDIA_MIXED_KEYING: bool(line.crypto_lines and line.fingerprints),
             Code.KEY_REUSE: key is not None and any(key.same_master_key(other) for other in others),
             Code.MID_STREAM_ADDED_PLAIN: bool(_live_plain(description, line.index) - self._streams_known(description)),
-            Code.MID_HOLD_REKEY: self._is_hold_with_new_key(agreed),
+            Code.MID_HOLD_REKEY: agreed.is_hold_with_new_key(self.agreed),
         }
         return frozenset(code for code, found in noted.items() if found)
 
     def _streams_known(self, description: SessionDescription) -> frozenset[int]:
         return _live_plain(description, -1) if self.agreed is None else self.streams_at_start or frozenset()
-
-    def _is_hold_with_new_key(self, agreed: TrunkMedia) -> bool:
-        before = self.agreed
-        if before is None or before.agreement.remote is None or agreed.agreement.remote is None:
-            return False
-        turned = before.remote.direction is not agreed.remote.direction
-        return turned and not before.agreement.remote.same_master_key(agreed.agreement.remote)
 
     def _check_address(self, remote: RemoteAudio) -> None:
         """Media goes only where a trunk's media can be, see `places`.
@@ -381,16 +347,6 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         """
         own = self.own.but(place for leg in self.facing for place in leg.own_places) if self.facing else self.own
         check_places((remote.rtp, remote.rtcp), bind=self.media_bind, peer=self.flow.remote.host, own=own)
-
-    def _agree(self, chosen: CryptoAttribute | None, line: RemoteAudio) -> TrunkAgreement:
-        """Accept one crypto line: tag and suite echoed; our key is kept while its suite stays (ROC goes on)."""
-        if chosen is None:
-            return TrunkAgreement(Keying.NONE, None, None, None, None, line.crypto_problems)
-        suite = chosen.crypto_suite
-        before = self.agreed.agreement if self.agreed is not None else None
-        kept = before.local if before is not None and before.suite == suite else None
-        key = kept.key if kept else self._key(suite)
-        return TrunkAgreement(Keying.SDES, suite, chosen.with_key(key), chosen, None, line.crypto_problems)
 
     def has_agreed(self, agreed: TrunkMedia, before: TrunkMedia | None) -> None:
         was_plain = before is not None and before.agreement.keying is Keying.NONE

@@ -9,8 +9,8 @@ from typing import Protocol
 from gateway.audit.log import AuditLog
 from gateway.base.counters import Counters
 from gateway.base.values import HostPort, TokenSource
+from gateway.call.legs.keys import KeySource
 from gateway.call.legs.places import OwnPlaces
-from gateway.call.legs.trunk import KeySource
 from gateway.call.run.lookup import NameLookups
 from gateway.media.relay_client import RelayPool
 from gateway.sip.address import NameAddr

@@ -1,4 +1,4 @@
-"""One side of a call: what it agreed on, what it would be, and that looking at a description changes nothing."""
+"""One side of a call: what is known of it beside its offers, and that it tells nobody its secrets."""
 
 from __future__ import annotations
 
@@ -6,52 +6,8 @@ import pytest
 
 from gateway.base.codes import Code
 from gateway.base.termination import Termination
-from gateway.base.values import LegKind
-from gateway.call.legs.leg import KeyingError
-from gateway.call.machine import effects as fx
-from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
-
-TURNED = vector("chromium_offer").replace(b"a=sendrecv", b"a=sendonly")
-
-
-def talking() -> MachineScene:
-    scene = MachineScene().calling()
-    return scene.reply(200, sdes_answer(scene.invite.body)).ack()
-
-
-def versions(scene: MachineScene) -> list[int]:
-    """Of our descriptions to the browser, in their order."""
-    sent = [e.response.body.decode() for e in scene.all if isinstance(e, fx.Respond) and e.response.body]
-    return [int(line.split()[2]) for body in sent for line in body.splitlines() if line.startswith("o=")]
-
-
-def test_the_same_description_has_the_same_version_and_another_one_the_next() -> None:
-    """RFC 3264 8."""
-    scene = talking().inside(LegKind.BROWSER, "UPDATE", vector("chromium_offer"), cseq=30)
-    scene.inside(LegKind.BROWSER, "UPDATE", TURNED, cseq=31)
-    first, again, other = versions(scene)
-    assert (again, other) == (first, first + 1)
-
-
-def test_a_leg_is_agreed_when_both_have_spoken() -> None:
-    scene = MachineScene().calling()
-    assert not scene.trunk_leg.is_agreed
-    scene.reply(200, sdes_answer(scene.invite.body))
-    assert scene.trunk_leg.is_agreed
-
-
-def test_early_media_is_early_until_the_callee_picks_up() -> None:
-    scene = MachineScene().calling()
-    body = sdes_answer(scene.invite.body)
-    early = scene.reply(183, body).trunk_leg.early_media
-    assert (early, scene.reply(200, body).trunk_leg.early_media) == (True, False)
-
-
-def test_an_offer_that_is_refused_leaves_the_session_the_very_same() -> None:
-    scene = talking()
-    before = scene.trunk_leg.talk.session
-    scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/SAVP"), cseq=30)
-    assert scene.trunk_leg.talk.session is before
+from gateway.call.legs.leg import MAX_FACING, KeyingError
+from tests.call.test_negotiating import talking
 
 
 def test_a_broken_keying_rule_says_its_codes_once_and_in_order() -> None:
@@ -65,3 +21,11 @@ def test_the_text_of_a_leg_shows_no_key() -> None:
     scene = talking()
     assert "inline:" not in repr(scene.trunk_leg)
     assert scene.browser_leg.ice.pwd not in repr(scene.browser_leg)
+
+
+def test_a_leg_is_joined_with_so_many_others_and_no_more_from_either_side() -> None:
+    first, others = talking().trunk_leg, [talking().trunk_leg for _ in range(MAX_FACING + 2)]
+    for n, other in enumerate(others):
+        first.face(other) if n % 2 else other.face(first)
+    assert len(first.facing) == MAX_FACING
+    assert [len(other.facing) for other in others] == [1] * MAX_FACING + [0, 0]

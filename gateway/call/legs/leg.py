@@ -1,4 +1,4 @@
-"""One side of a call: what it agreed on by offer and answer, and how that protects it; its signalling is `user_agent`.
+"""One side of a call: how it is protected and who is there. Its signalling is `user_agent`, its offers `negotiating`.
 
 There is one kind of leg, with two profiles: what a browser or a trunk negotiates, and what is expected of either, is
 the business of `legs.browser` and `legs.trunk`. Nobody else asks which of the two a leg is.
@@ -6,36 +6,28 @@ the business of `legs.browser` and `legs.trunk`. Nobody else asks which of the t
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
 from gateway.base.keying import DtlsRole, Keying
-from gateway.base.table import Unexpected
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
-from gateway.call.legs.agreed import AgreedMedia, Will
 from gateway.call.legs.keypad import Keypad
+from gateway.call.legs.negotiating import M, NegotiatingAgent
 from gateway.call.legs.party import Party
 from gateway.call.legs.redirects import Redirects
-from gateway.call.legs.terms import Terms
 from gateway.call.legs.told import Told
-from gateway.call.legs.user_agent import UserAgent
 from gateway.media.relay_commands import LegCommand, Place
 from gateway.policy.evaluate import OfferPlan, Refusal
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
-from gateway.sdp.build import build_answer, build_offer
-from gateway.sdp.codecs import Codec
-from gateway.sdp.exchange import Negotiation, Waits
 from gateway.sdp.keying import Fingerprint
-from gateway.sdp.media import LocalAudio, RemoteAudio
-from gateway.sdp.session import Description, OurProposal, Session, Way
 from gateway.sip.message import Message
 from gateway.sip.subscription import Subscriptions
 
@@ -44,8 +36,6 @@ MAX_VECTORS = 4
 
 MAX_FACING = 16
 """Legs that one may be joined with: a proxy forks to all browsers of a user, and nobody has more."""
-
-M = TypeVar("M", bound=AgreedMedia)
 
 
 class KeyingError(SdpError):
@@ -58,10 +48,9 @@ class KeyingError(SdpError):
 
 
 @dataclass(kw_only=True)
-class BaseLeg(UserAgent, ABC, Generic[M]):
+class BaseLeg(NegotiatingAgent[M]):
     """A leg: its signalling, what it agreed on and how it is protected."""
 
-    session_id: int
     policy: EffectivePolicy | None = None
     """What this leg must meet; None: what the call must."""
     display_name: str = ""
@@ -91,8 +80,6 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     place_asked: bool = False
     is_open: bool = False
     """The relay was asked for a place, and has it."""
-    talk: Negotiation[LocalAudio, M] = field(init=False)
-    """Offer and answer: what both sides agreed on, and the proposal that may change it."""
     relay_follows: M | None = None
     """What the relay was told of the leg comes from this."""
     keyed: SecurityVector | None = None
@@ -118,19 +105,12 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
     """Since when the peer is silent although it might speak, see `liveness`; None: it is heard."""
     silent_on_hold: bool = False
     """The call was on hold when that was looked at last."""
+    redirects: Redirects = field(default_factory=Redirects, repr=False)
+    """Where its INVITE was sent on to."""
 
     _vectors: deque[SecurityVector] = field(
         default_factory=lambda: deque(maxlen=MAX_VECTORS), init=False, repr=False, compare=False
     )
-
-    answered_in_ack: bytes = field(default=b"", repr=False)
-    """Our answer to that: each ACK of that 2xx brings it."""
-    redirects: Redirects = field(default_factory=Redirects, repr=False)
-    """Where its INVITE was sent on to."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.talk = Negotiation(owns_call_id=not self.is_caller)
 
     @property
     def trunk_name(self) -> str:
@@ -146,34 +126,9 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
         return False
 
     @property
-    def agreed(self) -> M | None:
-        """What record and relay follow: what the peer said last, be it an offer that we are about to answer."""
-        return self.talk.theirs
-
-    @property
-    def remote(self) -> RemoteAudio | None:
-        """The line the peer described last."""
-        return self.agreed.remote if self.agreed is not None else None
-
-    @property
-    def will(self) -> Will:
-        """What the peer wants itself; an answer to our hold does not change what it did not ask for."""
-        return self.agreed.will if self.agreed is not None else Will()
-
-    @property
     def digits_by_info(self) -> bool:
         """Digits reach the peer by INFO, because it takes no telephone-events."""
         return self.remote is not None and not any(codec.is_event for codec in self.remote.codecs)
-
-    @property
-    def is_agreed(self) -> bool:
-        """Both descriptions are known."""
-        return self.talk.session is not None
-
-    @property
-    def early_media(self) -> bool:
-        """An answer was taken from an 18x and the callee has not picked up yet."""
-        return self.talk.ours_is_open is not None and self.talk.preview is not None and not self.invitation.is_confirmed
 
     # What the profiles do: read a description, judge it, describe our side.
 
@@ -212,130 +167,13 @@ class BaseLeg(UserAgent, ABC, Generic[M]):
 
     def face(self, other: Leg) -> None:
         """A proxy has joined this leg with one of another call."""
-        if len(self.facing) < MAX_FACING:
+        if max(len(self.facing), len(other.facing)) < MAX_FACING:
             self.facing.append(other)
             other.facing.append(self)
 
     @abstractmethod
     def relay_commands(self) -> tuple[LegCommand, ...]:
         """What the relay must know of what was agreed on."""
-
-    @property
-    @abstractmethod
-    def usable_codecs(self) -> tuple[Codec, ...]:
-        """Codecs to offer when the other side's are not known yet (delayed offer, RFC 3261 13.2.1)."""
-
-    @abstractmethod
-    def inspect_offer(self, body: bytes) -> M:
-        """Read an offer without taking it: policy has the word first.
-
-        Raises:
-            SdpError: unusable; `KeyingError` when the reason is how it is to be keyed.
-        """
-
-    @abstractmethod
-    def inspect_answer(self, body: bytes, offer: LocalAudio) -> M:
-        """Read an answer to this offer of ours without taking it.
-
-        Raises:
-            SdpError: unusable; `KeyingError` when it breaks what nothing can make up for.
-        """
-
-    @abstractmethod
-    def describe_offer(self, terms: Terms) -> LocalAudio:
-        """Our side, as an offer.
-
-        Raises:
-            SdpError: it cannot be described.
-        """
-
-    @abstractmethod
-    def describe_answer(self, agreed: M, terms: Terms) -> LocalAudio:
-        """Our side, as the answer to this.
-
-        Raises:
-            SdpError: it cannot be described.
-        """
-
-    def has_offered(self, ours: LocalAudio) -> None:
-        """This offer leaves now: its keys are used, whatever comes of it."""
-
-    def has_agreed(self, agreed: M, before: M | None) -> None:
-        """The session stands on this from now on.
-
-        Args:
-            before: what early media was under until now.
-        """
-
-    # Offer and answer, the same for both profiles.
-
-    def read_offer(self, body: bytes) -> M:
-        """Read an offer without taking it.
-
-        Raises:
-            SdpError: see `inspect_offer`.
-        """
-        read = self.inspect_offer(body)
-        return replace(read, will=Will.of_offer(read.remote.direction))
-
-    def read_answer(
-        self, body: bytes, proposal: OurProposal[LocalAudio, M] | None, *, fork: str = ""
-    ) -> Session[LocalAudio, M]:
-        """The session an answer would make; nothing of it is taken.
-
-        Args:
-            fork: To-tag of the early dialog it came in, in an 18x.
-
-        Raises:
-            SdpError: nothing was offered, or see `inspect_answer`.
-        """
-        if proposal is None:
-            raise SdpError("answer without an offer")
-        ours = proposal.offer.content
-        read = self.inspect_answer(body, ours)
-        will = self.will.after_answer(read.remote.direction, ours.direction)
-        return proposal.accept(Description(replace(read, will=will, fork=fork), body))
-
-    def offer(self, way: Way, terms: Terms) -> OurProposal[LocalAudio, M] | Waits | Unexpected:
-        """Our offer, if one may leave now.
-
-        Raises:
-            SdpError: it cannot be described or written; nothing has changed.
-        """
-        ours = self.describe_offer(terms)
-        made = self.talk.offer(way, ours, lambda n: build_offer(ours, session_id=self.session_id, version=n))
-        if isinstance(made, OurProposal):
-            self.has_offered(ours)
-        return made
-
-    def answer(self, terms: Terms, *, early: bool = False) -> Session[LocalAudio, M] | Unexpected:
-        """Our answer to the offer that is considered, which is agreed to thereby, or previewed in an 18x.
-
-        Raises:
-            SdpError: there is none, or it cannot be described or written; nothing has changed.
-        """
-        theirs = self.agreed
-        if theirs is None or theirs.description is None:
-            raise SdpError("no offer to answer", 500)
-        ours, asked, index = self.describe_answer(theirs, terms), theirs.description, theirs.remote.index
-
-        def write(version: int) -> bytes:
-            return build_answer(ours, asked, audio_index=index, session_id=self.session_id, version=version)
-
-        session = self.talk.reply_early(ours, write) if early else self.talk.reply(ours, write)
-        if isinstance(session, Session):
-            self.has_agreed(theirs, None)
-        return session
-
-    def take(
-        self, session: Session[LocalAudio, M], *, early: bool = False, reliable: bool = False
-    ) -> Session[LocalAudio, M] | Unexpected:
-        """Policy accepts an answer: the session stands on it from now on, or until the 2xx if it is early."""
-        before = self.talk.preview
-        taken = self.talk.early(session, reliable=reliable) if early else self.talk.agree(session)
-        if isinstance(taken, Session):
-            self.has_agreed(session.theirs.content, before.theirs.content if before is not None else None)
-        return taken
 
     def refuse_broken(self, agreed: M) -> None:
         """An answer that breaks a keying rule is no agreement.

@@ -6,7 +6,11 @@ import pytest
 
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
-from gateway.call.legs.user_agent import ALLOW, HOP_HEADER, reason, warning
+from gateway.base.values import LegKind
+from gateway.call.legs.targets import Relayed
+from gateway.call.legs.user_agent import ALLOW, HOP_HEADER, MAX_FIRST_CSEQ, reason, warning
+from gateway.call.machine import effects as fx
+from gateway.sip.cseq import MAX_CSEQ
 from tests.call.machine_scene import MachineScene, request, sdes_answer
 
 
@@ -39,6 +43,18 @@ def test_each_request_in_a_dialog_has_the_next_number() -> None:
     leg = talking().trunk_leg
     one, two = leg.in_dialog("OPTIONS"), leg.in_dialog("OPTIONS")
     assert two.cseq.number == one.cseq.number + 1
+
+
+@pytest.mark.parametrize("taken", [1, 500, MAX_CSEQ - 1, MAX_CSEQ])
+def test_an_invite_that_keeps_its_callers_number_leaves_numbers_for_the_goodbye(taken: int) -> None:
+    scene = MachineScene().begin().connect()
+    leg = scene.trunk_leg
+    leg.relayed = Relayed("sip:600@example.test", leg.remote_address, leg.call_id, leg.local_tag, taken)
+    scene.open_media()
+    assert scene.invite.cseq.number == min(taken, MAX_FIRST_CSEQ)
+    scene.reply(200, sdes_answer(scene.invite.body)).ack().inside(LegKind.BROWSER, "BYE", cseq=9)
+    (bye,) = [e.request for e in scene.take(fx.SendRequest) if e.request.method == "BYE"]
+    assert bye.cseq.number == scene.invite.cseq.number + 1
 
 
 @pytest.mark.parametrize("why", [Termination.HANGUP_TRUNK, Termination.CANCELLED])

@@ -15,7 +15,7 @@ from gateway.call.legs.targets import Relayed
 from gateway.location.devices import Device
 from gateway.sip import reliable, replaces, session_timer
 from gateway.sip.address import NameAddr
-from gateway.sip.cseq import CSeq
+from gateway.sip.cseq import MAX_CSEQ, CSeq
 from gateway.sip.dialog import Dialog, InviteDialogs
 from gateway.sip.flow import Flow, objection
 from gateway.sip.headers import Item
@@ -28,6 +28,9 @@ ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, PRACK, INFO, REFER, SUBSCRIB
 INSIDE = frozenset(("PRACK", "INFO", "REFER", "SUBSCRIBE"))
 """Of these, methods that mean something inside a dialog only."""
 SDP = "application/sdp"
+MAX_FIRST_CSEQ = MAX_CSEQ - 2**20
+"""The highest number an INVITE begins with, whatever its caller took: what follows in the dialog counts up from there,
+and without a number left nobody could be told goodbye."""
 HOP_HEADER = "Gateway-Hop"
 """Carries a mark on every INVITE we send, see `hops`; an INVITE that comes in with one of ours is a loop."""
 
@@ -180,7 +183,7 @@ class UserAgent:
         return reliable.insists(self.invite) or (bool(response.body) and reliable.supports(self.invite))
 
     def _next_invite_sequence(self) -> int:
-        first = self.relayed.sequence if self.relayed is not None else 1
+        first = min(self.relayed.sequence, MAX_FIRST_CSEQ) if self.relayed is not None else 1
         return first if self.invite is None else self.invite.cseq.number + 1
 
     @property

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from gateway.base.values import CALLER, LegId
+from gateway.call import machine
 from gateway.call.legs.identity import Origin
 from gateway.call.machine.effects import Purpose, Relay, SendRequest
 from gateway.call.machine.state import Bridge
 from gateway.media.relay_commands import RelayPlan, Route
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, request, sdes_answer
 
+MACHINE = Path(machine.__file__).parent
 ROUTE = Route(CALLER, LegId(2), RelayPlan())
 
 
 def talking() -> MachineScene:
     scene = MachineScene().calling()
     return scene.reply(200, sdes_answer(scene.invite.body)).ack().clear()
+
+
+@pytest.mark.parametrize(
+    ("step", "owner"), [(".invitation.on(", "state"), (".posture.update(", "security"), (".invite_ask = ", "invite")]
+)
+def test_where_a_leg_stands_is_said_in_one_place(step: str, owner: str) -> None:
+    said = {path.stem for path in MACHINE.parent.rglob("*.py") if step in path.read_text()}
+    assert said == {owner}
 
 
 def test_no_number_of_a_leg_is_used_twice() -> None:

@@ -198,7 +198,7 @@ def join(call: CallState, stays: Leg, leg: Leg) -> None:
     """Both hear each other from now on, and nobody else."""
     call.bridge = Bridge(stays.id, leg.id)
     for joined in call.pair:
-        call.posture.update(joined.id, joined.vector)
+        security.posture_changed(call, joined)
         if joined.habits.handshakes and joined.keyed is None:
             call.emit(SetTimer(Timer.KEYED, answering.KEYED_SECONDS, joined.id))
     bridge.connect(call)

@@ -318,3 +318,20 @@ def test_a_pbx_that_lets_our_users_in_itself_is_told_who_it_is_and_what_she_wish
 async def test_a_call_for_help_is_made_whatever_stands_in_from_and_in_the_name_of_who_signed_in(tmp_path: Path) -> None:
     sent = await sent_by(Office(tmp_path), invite("112").with_header("From", "<sip:bob@example.test>;tag=caller"))
     assert sent.from_.uri.user == "alice"
+
+
+@pytest.mark.parametrize(
+    ("asked", "wish"),
+    [
+        ("id", "id"),
+        ("user; critical", "critical;user"),
+        ("none;header", "header"),
+        ('"x"@evil.example(,)=<sip:a@b>', "id"),
+        ("\u00fcber;history;user", "history;id;user"),
+        (";".join(f"w{n}" for n in range(500)), "id"),
+    ],
+)
+def test_a_wish_for_privacy_is_passed_on_in_the_words_there_are_and_in_no_others(asked: str, wish: str) -> None:
+    origin = of_user(said("<sip:alice@example.test>", ("Privacy", asked)), "alice", Person(), Reading("example.test"))
+    assert tell(origin, voice(privacy=PrivacyMode.ON)).fields[-1] == ("Privacy", wish)
+    assert tell_registrar(origin, "example.test").fields == (("Privacy", wish),)

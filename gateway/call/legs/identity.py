@@ -20,6 +20,9 @@ from gateway.trunks.identity import Asserts, CallerFrom, PrivacyMode, TrunkIdent
 
 PREFERRED = "P-Preferred-Identity"
 PRIVACY = "Privacy"
+WISHES = frozenset(("header", "session", "user", "id", "history", "critical"))
+"""Values of Privacy that are passed on (RFC 3323 4.2, RFC 3325 9.3, RFC 7044 10.1); whatever else was asked for
+is `id`: who asked in words of his own is hidden too, and they go to nobody."""
 ANONYMOUS_HOST = "anonymous.invalid"
 """Host of the address of somebody who wants none (RFC 3323 4.1.1.3)."""
 NOBODY = NameAddr("Anonymous", SipUri.of(party.ANONYMOUS, ANONYMOUS_HOST))
@@ -54,6 +57,11 @@ class Origin:
     def is_private(self) -> bool:
         """Whether nobody shall be told who it is."""
         return bool(self.privacy - party.NO_PRIVACY)
+
+    @property
+    def wish(self) -> str:
+        """What he asked for as a value of Privacy: nothing stands there that is not written here."""
+        return ";".join(sorted({word if word in WISHES else "id" for word in self.privacy - {"none"}}))
 
     def shown(self) -> Party:
         """As a browser is told it."""
@@ -142,14 +150,13 @@ def tell(origin: Origin, voice: Voice, *, emergency: bool = False) -> Told:
         return Told(shown, _asserted(origin, voice))
     if voice.identity.privacy is PrivacyMode.ACT:
         return Told(NOBODY)
-    wish = ";".join(sorted(origin.privacy - {"none"}))
-    return Told(NOBODY, (*_asserted(origin, voice), (PRIVACY, wish)))
+    return Told(NOBODY, (*_asserted(origin, voice), (PRIVACY, origin.wish)))
 
 
 def tell_registrar(origin: Origin, realm: str) -> Told:
     """What a trunk is told that registers and authenticates our users itself: it knows them, and gets their wishes."""
-    wish = ";".join(sorted(origin.privacy - {"none"})) if origin.is_private else ""
-    return Told(NameAddr("", SipUri.of(origin.user, realm)), ((PRIVACY, wish),) if wish else ())
+    fields = ((PRIVACY, origin.wish),) if origin.is_private else ()
+    return Told(NameAddr("", SipUri.of(origin.user, realm)), fields)
 
 
 def _user_part(origin: Origin, voice: Voice) -> str:

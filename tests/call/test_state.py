@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def talking() -> MachineScene:
 def test_where_a_leg_stands_is_said_in_one_place(step: str, owner: str) -> None:
     said = {path.stem for path in MACHINE.parent.rglob("*.py") if step in path.read_text()}
     assert said == {owner}
+
+
+def test_each_room_of_the_call_is_on_the_map() -> None:
+    named = set(re.findall(r"\w+", (MACHINE.parents[2] / "docs" / "architecture.md").read_text()))
+    rooms = {path.stem for floor in ("legs", "machine") for path in (MACHINE.parent / floor).glob("[!_]*.py")}
+    assert rooms - named == set()
 
 
 def test_no_number_of_a_leg_is_used_twice() -> None:

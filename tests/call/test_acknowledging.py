@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegId, LegKind
 from gateway.call.machine import effects as fx
@@ -11,7 +12,7 @@ from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose
 from gateway.call.machine.state import Bridge, Phase
 from gateway.media.relay_commands import Route
-from tests.call.machine_scene import MachineScene, browser_answer, sdes_answer, vector
+from tests.call.machine_scene import MachineScene, answer, browser_answer, sdes_answer, vector
 
 
 def answered() -> MachineScene:
@@ -69,3 +70,18 @@ def test_an_answer_in_the_ack_is_taken_although_the_other_side_has_left_meanwhil
     scene.ack_of(LegKind.BROWSER, 20, vector("chromium_offer").replace(b"setup:actpass", b"setup:active"))
     assert not waits(scene)
     assert scene.state.live
+
+
+@pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.parametrize("emergency", [False, True])
+def test_a_change_nobody_acknowledges_ends_a_call_unless_it_is_for_help(emergency: bool, asks: bool) -> None:
+    """RFC 3261 13.3.1.4; what is missing proves nothing where nobody may be cut off."""
+    scene = (
+        MachineScene(Profile.LEGACY, emergency=emergency).calling().reply(200, answer()).ack().feed(MachineScene.keyed)
+    )
+    scene.inside(LegKind.TRUNK, "INVITE", b"" if asks else answer(direction="sendonly"), cseq=20)
+    scene.feed(events.AckMissing(scene.take(fx.Respond)[-1].key))
+    assert scene.state.live is emergency
+    if emergency:
+        scene.inside(LegKind.TRUNK, "INVITE", answer(), cseq=21)
+        assert scene.responses[-1].status == 200, "the next change finds nothing in its way"

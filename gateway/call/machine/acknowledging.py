@@ -63,8 +63,9 @@ def missing(call: CallState, event: AckMissing) -> None:
 
 
 def _of_a_change(call: CallState, leg: Leg, event: AckMissing) -> None:
-    """Without the answer it may have held, our offer is void."""
-    if event.transport and (leg.habits.reconnects or returning.is_waited_for(call, leg)):
+    """Without the answer it may have held, our offer is void. That alone ends no emergency call, see `lost_dialog`."""
+    comes_back = leg.habits.reconnects or returning.is_waited_for(call, leg)
+    if comes_back if event.transport else call.policy.emergency:
         call.count(leg.talk.lost())
     elif not transfer.is_cut_off(call, leg, knows=event.transport):
         ending.terminate(call, outcomes.lost(leg) if event.transport else Termination.ACK_MISSING)

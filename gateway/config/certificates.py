@@ -45,15 +45,17 @@ def check_pair(pair: KeyPair, now: datetime.datetime) -> Iterator[Finding]:
     """Everything wrong with a certificate file and its key file."""
     chain: list[x509.Certificate] = []
     key: PrivateKeyTypes | None = None
+    certified = b""
     try:
         chain = _certificates(pair.certificate)
+        certified = _certified_key(pair.certificate, chain)
     except ConfigError as error:
         yield Finding("certificate", error.message, error.remedy)
     try:
         key = _private_key(pair)
     except ConfigError as error:
         yield Finding("key", error.message, error.remedy)
-    if chain and key and _public(chain[0].public_key()) != _public(key.public_key()):
+    if certified and key and certified != _public(key.public_key()):
         yield Finding("key", "the key does not belong to the first certificate of the file", "give the matching pair")
     for number, certificate in enumerate(chain, start=1):
         yield from _validity(certificate, number, now)
@@ -124,6 +126,14 @@ def _certificates(path: Path) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(data)
     except ValueError:
         raise _unusable(f"{path} holds no readable PEM certificate", "give a PEM file, leaf first") from None
+
+
+def _certified_key(path: Path, chain: list[x509.Certificate]) -> bytes:
+    try:
+        return _public(chain[0].public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        remedy = "give a certificate for an RSA or ECDSA key"
+        raise _unusable(f"{path} holds a certificate for a key of an unknown kind", remedy) from None
 
 
 def _private_key(pair: KeyPair) -> PrivateKeyTypes:

@@ -117,7 +117,9 @@ class CertificateWatch:
             self._wanted.clear()
             try:
                 await self.look(asked=asked)
-            except Exception:
+            except (
+                Exception
+            ):  # a defect of ours must not end the watch: certificates would run out months later, untold
                 log.exception("certificates: this look failed; the next one is tried all the same")
 
     async def look(self, *, asked: bool = False) -> None:
@@ -142,12 +144,15 @@ class CertificateWatch:
     def _load(self, entry: Watched, stamp: Stamp) -> _Outcome:
         now = datetime.datetime.fromtimestamp(self._now(), datetime.UTC)
         try:
-            context = entry.load(now)
+            context, ends = entry.load(now), entry.ends()
         except ConfigError as error:
             return _Outcome(entry, stamp, error=error)
+        except Exception as error:  # noqa: BLE001 - whatever libraries make of a file; the others are taken all the same
+            remedy = "give a PEM file that `sip-gateway check` accepts"
+            return _Outcome(entry, stamp, error=ConfigError(f"cannot be used: {type(error).__name__}", remedy=remedy))
         if entry.stamp() != stamp:  # written while it was read: the next look will tell
             stamp = ()
-        return _Outcome(entry, stamp, context, ends=entry.ends())
+        return _Outcome(entry, stamp, context, ends=ends)
 
     def _take(self, outcome: _Outcome) -> None:
         entry, state = outcome.watched, self._states[outcome.watched.key]

@@ -7,6 +7,8 @@ import datetime
 import logging
 import os
 import ssl
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from tests.rig.hosted import until
 pytestmark = pytest.mark.asyncio
 
 NEW = make_certificate("new")
+P256 = bytes.fromhex("06082a8648ce3d030107")
+"""The curve in a certificate (RFC 5480 2.1.1.1)."""
 
 
 class Wardrobe:
@@ -132,8 +136,28 @@ def a_directory(wardrobe: Wardrobe) -> str:
     return "there is no file"
 
 
+def of_an_unknown_kind(wardrobe: Wardrobe) -> str:
+    """For a key on a curve nobody knows: whoever signs certificates knows some that we do not."""
+    der = make_certificate("odd").certificate.public_bytes(Encoding.DER)
+    odd = der.replace(P256, P256[:-1] + b"\x63")
+    assert odd != der
+    (wardrobe.directory / "gw.pem").write_text(ssl.DER_cert_to_PEM_cert(odd))
+    return "holds a certificate for a key of an unknown kind"
+
+
 @pytest.mark.parametrize(
-    "spoil", [spoil_certificate, half_renewed, removed, expired, early, emptied, spoil_authority, a_directory]
+    "spoil",
+    [
+        of_an_unknown_kind,
+        spoil_certificate,
+        half_renewed,
+        removed,
+        expired,
+        early,
+        emptied,
+        spoil_authority,
+        a_directory,
+    ],
 )
 async def test_a_broken_file_keeps_the_old_one_and_is_told_once_with_file_and_remedy(
     wardrobe: Wardrobe, caplog: pytest.LogCaptureFixture, spoil: object
@@ -204,7 +228,23 @@ async def test_a_link_that_is_turned_to_other_files_is_a_change(tmp_path: Path) 
     assert len(used) == 1
 
 
-async def test_one_broken_file_keeps_no_other_from_being_taken(tmp_path: Path) -> None:
+def spoiled(entry: Watched) -> Watched:
+    assert entry.pair is not None
+    entry.pair.certificate.write_text("")
+    return entry
+
+
+def surprising(entry: Watched) -> Watched:
+    def make() -> ssl.SSLContext:
+        raise RuntimeError("nobody foresaw this")
+
+    return replace(entry, make=make)
+
+
+@pytest.mark.parametrize("broken", [spoiled, surprising])
+async def test_one_broken_file_keeps_no_other_from_being_taken_and_is_told_once(
+    tmp_path: Path, broken: Callable[[Watched], Watched], caplog: pytest.LogCaptureFixture
+) -> None:
     used: dict[str, list[ssl.SSLContext]] = {"a": [], "b": []}
     entries = []
     for name in used:
@@ -212,14 +252,18 @@ async def test_one_broken_file_keeps_no_other_from_being_taken(tmp_path: Path) -
         tls = TrunkTls(certificate=certificate, key=key)
         pair = KeyPair(certificate, key, None)
         entries.append(Watched(name, pair, None, partial(client_context, tls), used[name].append))
+    taken = {entry.key: entry.stamp() for entry in entries}
+    NEW.write(tmp_path, "a")
+    NEW.write(tmp_path, "b")
+    entries[0] = broken(entries[0])
     watch = CertificateWatch(entries, Counters(), now=lambda: datetime.datetime.now(datetime.UTC).timestamp())
     for entry in entries:
-        watch._states[entry.key].taken = entry.stamp()
-    (tmp_path / "a.pem").write_text("")
-    NEW.write(tmp_path, "b")
-    for _ in range(2):
+        watch._states[entry.key].taken = taken[entry.key]
+    for _ in range(4):
         await watch.look()
     assert [len(used[name]) for name in used] == [0, 1]
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "certificates=a state=kept" in line
 
 
 async def test_the_watch_goes_on_by_itself_and_stops(wardrobe: Wardrobe) -> None:

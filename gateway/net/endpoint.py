@@ -6,7 +6,6 @@ connections alike.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import secrets
@@ -20,10 +19,12 @@ from gateway.base.errors import ConfigError, SipError
 from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
 from gateway.net.admission import Claim, TrunkSources
+from gateway.net.alarm import Alarm
 from gateway.net.channel import Channel, StreamLimits, Tap
+from gateway.net.channels import Channels
 from gateway.net.datagram import DatagramListener
 from gateway.net.datagram_rates import DatagramRates
-from gateway.net.listener import StreamListener
+from gateway.net.listeners import SipListeners
 from gateway.net.revive import Reviver
 from gateway.net.trunk_flows import TrunkFlows
 from gateway.sip.flow import Flow
@@ -37,16 +38,12 @@ from gateway.sip.message import (
     salvage_response,
 )
 from gateway.sip.stack import SipStack, StackEvent
-from gateway.sip.uri import DEFAULT_PORT
-from gateway.site import Listeners, SipListener
+from gateway.site import Listeners
 from gateway.trunks.model import Trunk
 from gateway.trunks.target import Reached, Spot, TrunkTarget
-from gateway.trunks.tls import server_context
 
 SWEEP = 1.0
 """Seconds between two looks at the time limits of the connections."""
-STOP_LIMIT = 2.0
-"""Seconds the connections have to send what is queued when the gateway stops."""
 OVERSIZE = frozenset({413, 513})
 
 log = logging.getLogger(__name__)
@@ -80,8 +77,10 @@ class SipEndpoint:
         self.on_flow_closed: Callable[[Flow], None] = _nothing
         """Told once of each connection that is gone; UDP flows do not end."""
         self._sources = TrunkSources(trunks)
+        self._listeners = SipListeners(self, counters, self._limits)
+        self._channels = Channels()
         self._flows = TrunkFlows(
-            self, counters, self._limits, trunks, self._sources, lambda: self._datagrams, nameservers
+            self, counters, self._limits, trunks, self._sources, lambda: self._listeners.datagrams, nameservers
         )
         self.on_peer: Callable[[Flow], None] = _nothing
         """Told of each connection whose peer showed a certificate."""
@@ -89,19 +88,13 @@ class SipEndpoint:
         self.is_living: Callable[[str], bool] = _no_call
         """Whether a Call-ID is that of a call there is: what belongs to one is heard whatever the load."""
         self._tap: Tap | None = None
-        self._opened_at: dict[int, float] = {}
         self._rates = DatagramRates(lambda call_id: self.is_living(call_id))
         self._flow_ids = itertools.count(1)
-        self._datagrams: list[DatagramListener] = []
-        self._streams: list[StreamListener] = []
-        self._channels: dict[int, Channel] = {}
         self._events: deque[StackEvent] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._alarm = Alarm(self.now, self._on_timer)
         self._sweep_at: float | None = None
         self._pumping = False
         self._stopping = False
-        self._drained = asyncio.Event()
 
     # --- start and stop
 
@@ -114,26 +107,10 @@ class SipEndpoint:
         self._stopping = False
         try:
             self._flows.load()
-            for listener in listeners.sip:
-                await self._listen(listener, listeners)
+            await self._listeners.open(listeners)
         except ConfigError:
             await self.stop()
             raise
-
-    async def _listen(self, listener: SipListener, listeners: Listeners) -> None:
-        address = listener.address
-        try:
-            if listener.transport == "udp":
-                self._datagrams.append(await DatagramListener.open(self, address))
-                return
-            context = server_context(listeners.tls) if listener.transport == "tls" and listeners.tls else None
-            stream = StreamListener(self, self._counters, self._limits, context)
-            stream.open(address)
-            self._streams.append(stream)
-        except OSError as error:
-            place = f"{listener.transport}:{address}"
-            remedy = "stop what uses the address, or choose another one"
-            raise ConfigError(f"cannot listen on {place}: {error.strerror}", key="listen.sip", remedy=remedy) from error
 
     def use(self, trunk: str, context: ssl.SSLContext) -> None:
         """Have new connections to a trunk, or to `tls:` listeners with "", use this context.
@@ -142,47 +119,23 @@ class SipEndpoint:
         """
         if trunk:
             self._flows.use(trunk, context)
-            return
-        for stream in self._streams:
-            if stream.is_secure:
-                stream.use(context)
+        else:
+            self._listeners.use(context)
 
     @property
     def addresses(self) -> list[HostPort]:
         """Where the listeners are, UDP first; a configured port 0 shows as the one chosen."""
-        return [listener.local for listener in self._datagrams] + [listener.local for listener in self._streams]
+        return self._listeners.addresses
 
     async def stop(self) -> None:
         """Close every listener and connection; after that nothing of the endpoint runs."""
         self._stopping = True
         await self._reviver.stop()
         await self._flows.close()
-        for stream in self._streams:
-            await stream.close()
-        await self._close_channels()
-        for listener in self._datagrams:
-            await listener.close()
-        self._streams, self._datagrams = [], []
-        self._disarm()
-
-    async def _close_channels(self) -> None:
-        for channel in list(self._channels.values()):
-            channel.close()
-        if not await self._drain():
-            for channel in list(self._channels.values()):
-                channel.abort()
-            await self._drain()
-
-    async def _drain(self) -> bool:
-        """Whether every connection ended in time."""
-        try:
-            async with asyncio.timeout(STOP_LIMIT):
-                while self._channels:
-                    self._drained.clear()
-                    await self._drained.wait()
-        except TimeoutError:
-            return False
-        return True
+        await self._listeners.close_streams()
+        await self._channels.close()
+        await self._listeners.close()
+        self._alarm.set(None)
 
     # --- what the gateway sends
 
@@ -209,12 +162,12 @@ class SipEndpoint:
 
     def flows_of(self, trunk: str) -> list[Flow]:
         """The connections there are to and from a trunk."""
-        return [channel.flow for channel in self._channels.values() if channel.flow.may_be(trunk)]
+        return [channel.flow for channel in self._channels if channel.flow.may_be(trunk)]
 
     @property
     def opened_at(self) -> Mapping[int, float]:
         """When each connection there is was opened, by the number of its flow."""
-        return self._opened_at
+        return self._channels.opened_at
 
     def reached(self, flow: Flow, tried: Collection[Spot]) -> Reached:
         """What is known of the place a flow leads to, and whether others are left besides those that were tried."""
@@ -234,7 +187,7 @@ class SipEndpoint:
 
     def is_open(self, flow: Flow) -> bool:
         """Whether something sent on this flow has a chance to arrive; UDP flows do not end."""
-        return not flow.is_reliable or flow.id in self._channels
+        return not flow.is_reliable or self._channels.of(flow) is not None
 
     async def reconnect(self, trunk_name: str, lost: Flow, place: HostPort | None) -> Flow:
         """A connection in place of `lost`, over the same transport and verified to the same name (RFC 3261 18.1.1).
@@ -275,7 +228,7 @@ class SipEndpoint:
 
     def signed_in(self, flow: Flow, user: str) -> bool:
         """Tell a connection who its peer proved to be; False when that user or everybody has connections enough."""
-        channel = self._channels.get(flow.id)
+        channel = self._channels.of(flow)
         return channel is not None and channel.signed_in(user)
 
     # --- what the sockets bring
@@ -292,32 +245,25 @@ class SipEndpoint:
         """The trunks a connection from `host` can be of, with the names they may prove, the likeliest first."""
         return self._sources.claims(host, transport)
 
-    def _others(self, trunk: str, host: str) -> frozenset[str]:
-        """The other trunks at an address: a datagram from there may be for a dialog of any of them."""
-        return frozenset(self._sources.find(host, "udp")) - {trunk}
-
     def channel_opened(self, channel: Channel) -> None:
         """A connection is ready to carry messages."""
-        self._channels[channel.flow.id] = channel
+        self._channels.add(channel, self.now())
         self._flows.lent.opened(channel)
         if channel.flow.tls is not None:
             self.on_peer(channel.flow)
-        self._opened_at[channel.flow.id] = self.now()
         if self._stopping:
             channel.abort()
         self._arm()
 
     def channel_closed(self, channel: Channel) -> None:
         """The connection is gone: its transactions end, and `on_flow_closed` is told."""
-        if self._channels.pop(channel.flow.id, None) is None:
+        if not self._channels.remove(channel):
             return
         self._flows.lent.closed(channel.flow)
-        self._opened_at.pop(channel.flow.id, None)
         self._stack.flow_closed(channel.flow, self.now())
         self.on_flow_closed(channel.flow)
         if channel.is_dead and channel.flow.trunk is not None and not self._stopping:
             self._reviver.died(channel.flow.trunk)
-        self._drained.set()
         self._pump()
 
     def receive_datagram(self, listener: DatagramListener, data: bytes, source: HostPort) -> None:
@@ -340,7 +286,7 @@ class SipEndpoint:
         """One complete message; what cannot be parsed is answered at once if that can be done safely."""
         try:
             message = parse_message(data, stream=stream)
-            flow = self._return_flow(flow, message)
+            flow = self._listeners.return_flow(flow, message)
         except SipError as error:
             self.refuse(flow, data, error)
             return
@@ -369,16 +315,6 @@ class SipEndpoint:
         self._stack.receive(flow, response, self.now())
         self._pump()
         return True
-
-    def _return_flow(self, flow: Flow, message: Message) -> Flow:
-        """Where a datagram's answer goes: without rport to the port Via names (RFC 3261 18.2.2, RFC 3581 4)."""
-        if flow.transport != "udp" or not isinstance(message, Request) or "rport" in message.via.params:
-            return flow
-        port = message.via.port or DEFAULT_PORT
-        listener = self._listener_of(flow)
-        if listener is None or port == flow.remote.port:
-            return flow
-        return listener.flow_to(HostPort(flow.remote.host, port), flow.trunk, flow.also)
 
     def _may_begin(self, flow: Flow, message: Message) -> bool:
         """False for requests that begin something new from a trunk address outside of `networks`."""
@@ -425,49 +361,33 @@ class SipEndpoint:
         if self._tap is not None:
             self._tap.sent(flow, data, self.now())
         if flow.transport == "udp":
-            if listener := self._listener_of(flow):
+            if listener := self._listeners.carrying(flow):
                 listener.send(flow, data)
-        elif channel := self._channels.get(flow.id):
+        elif channel := self._channels.of(flow):
             channel.send(data)
         else:
             self._stack.flow_closed(flow, self.now())
-
-    def _listener_of(self, flow: Flow) -> DatagramListener | None:
-        return next((listener for listener in self._datagrams if listener.carries(flow)), None)
 
     # --- the one timer
 
     def _arm(self) -> None:
         if self._stopping:
-            self._disarm()
+            self._alarm.set(None)
             return
         self._sweep_at = (self._sweep_at or self.now() + self._sweep_interval) if self._channels else None
         pending = self.now() if self._events else None
         due = [t for t in (pending, self._stack.next_deadline(), self._sweep_at) if t is not None]
-        if not due:
-            self._disarm()
-        elif self._timer is None or min(due) != self._timer_at:
-            self._disarm()
-            self._timer_at = min(due)
-            delay = max(0.0, self._timer_at - self.now())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+        self._alarm.set(min(due, default=None))
 
     @property
     def _sweep_interval(self) -> float:
         limits = self._limits
         return min(SWEEP, min(limits.message, limits.first_message, limits.signed_in, limits.closing) / 2)
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _on_timer(self) -> None:
-        self._timer = None
         now = self.now()
         if self._sweep_at is not None and now >= self._sweep_at:
             self._sweep_at = None
-            for channel in list(self._channels.values()):
-                channel.check_limits(now)
+            self._channels.check_limits(now)
         self._stack.handle_timers(now)
         self._pump()

@@ -157,7 +157,7 @@ async def test_a_source_keeps_its_flow(sockets: list[socket.socket]) -> None:
 
 async def test_remembered_flows_are_limited() -> None:
     async with Gateway(UDP) as gateway:
-        (listener,) = gateway.endpoint._datagrams
+        (listener,) = gateway.endpoint._listeners.datagrams
         for port in range(1, MAX_FLOWS + 10):
             listener.flow_to(HostPort("127.0.0.1", port), "pbx")
         assert len(listener._flows) == MAX_FLOWS
@@ -191,7 +191,7 @@ async def test_a_listener_on_all_interfaces_names_the_address_the_peer_can_reach
     async with Gateway("udp:0.0.0.0:0", trunks={"pbx": made_trunk("sip:127.0.0.1:5099")}) as gateway:
         flow = await gateway.endpoint.connect("pbx")
         assert flow.local == HostPort("127.0.0.1", gateway.address.port)
-        (listener,) = gateway.endpoint._datagrams
+        (listener,) = gateway.endpoint._listeners.datagrams
         assert listener.carries(flow)
 
 
@@ -224,7 +224,7 @@ async def test_an_address_in_use_is_a_configuration_error_and_leaves_nothing_ope
 
 async def test_a_closed_listener_sends_nothing() -> None:
     async with Gateway(UDP) as gateway:
-        (listener,) = gateway.endpoint._datagrams
+        (listener,) = gateway.endpoint._listeners.datagrams
         flow = listener.flow_to(HostPort("127.0.0.1", 9), "pbx")
         await listener.close()
         listener.send(flow, b"x")

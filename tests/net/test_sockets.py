@@ -18,7 +18,7 @@ async def test_an_accepted_connection_does_not_wait_for_more_to_send() -> None:
         peer = await SocketPeer.connect(gateway.address)
         peer.send(options())
         await peer.response()
-        (channel,) = gateway.endpoint._channels.values()
+        (channel,) = gateway.endpoint._channels
         sock = channel._transport.get_extra_info("socket")  # type: ignore[attr-defined]
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         await peer.close()

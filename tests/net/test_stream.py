@@ -245,7 +245,7 @@ async def test_a_peer_that_does_not_read_is_cut_at_the_high_water_mark() -> None
         peer.send(options())
         await until(lambda: gateway.requests)
         flow = gateway.requests[0].flow
-        (channel,) = gateway.endpoint._channels.values()
+        (channel,) = gateway.endpoint._channels
         for _ in range(400):  # more than loopback's own buffers take
             channel.send(bytes(MAX_WRITE_BUFFER // 8))
         await until(lambda: gateway.closed == [flow])
@@ -495,7 +495,7 @@ async def test_stop_leaves_no_task_socket_or_timer() -> None:
             await until(lambda: len(gateway.requests) == 5)
             await gateway.endpoint.connect("pbx")
         assert len(gateway.closed) == 6
-        assert gateway.endpoint._timer is None
+        assert not gateway.endpoint._alarm.is_set
         for peer in peers:
             assert await peer.rest() == b""
             await peer.close()
@@ -512,13 +512,13 @@ async def test_nothing_runs_after_stop() -> None:
     assert isinstance(request, Request)
     request = request.without_header("Via")
     gateway.endpoint.send_request(request, gateway.requests[0].flow)
-    assert gateway.endpoint._timer is None
+    assert not gateway.endpoint._alarm.is_set
     await peer.close()
 
 
 async def test_stop_closes_a_connection_that_was_just_accepted() -> None:
     async with Gateway(TCP) as gateway:
-        (listener,) = gateway.endpoint._streams
+        (listener,) = gateway.endpoint._listeners.streams
         ours, theirs = socket.socketpair()
         listener._admit(ours, HostPort("127.0.0.1", 4711))
     assert ours.fileno() == -1
@@ -532,7 +532,7 @@ async def test_stop_does_not_wait_for_a_peer_that_does_not_read() -> None:
     peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
     peer.send(options())
     await until(lambda: gateway.requests)
-    (channel,) = gateway.endpoint._channels.values()
+    (channel,) = gateway.endpoint._channels
     while not channel._transport.get_write_buffer_size():  # type: ignore[attr-defined]
         channel.send(bytes(MAX_WRITE_BUFFER // 8))
     async with asyncio.timeout(PATIENCE):
@@ -570,7 +570,7 @@ async def test_where_another_trunk_at_the_address_needs_no_proof_the_connection_
     async with Gateway(TCP, trunks=trunks, limits=StreamLimits(signed_in=0.05)) as gateway:
         peer = await SocketPeer.connect(gateway.address)
         await until(lambda: gateway.endpoint._channels)
-        (channel,) = gateway.endpoint._channels.values()
+        (channel,) = gateway.endpoint._channels
         channel.check_limits(gateway.endpoint.now() + 1)
         peer.send(options())
         assert (await peer.response()).status == 200

@@ -390,7 +390,7 @@ async def test_stop_ends_unfinished_handshakes(tmp_path: Path) -> None:
     tasks = asyncio.all_tasks()
     async with Gateway(TLS, tls=listen_tls(tmp_path), trunks=CALLER) as gateway:
         peers = [await SocketPeer.connect(gateway.address) for _ in range(3)]
-        (listener,) = gateway.endpoint._streams
+        (listener,) = gateway.endpoint._listeners.streams
         await until(lambda: len(listener._handshakes) == 3)
     assert asyncio.all_tasks() == tasks
     for peer in peers:

@@ -603,7 +603,7 @@ async def test_a_browser_that_does_not_read_is_cut_at_the_high_water_mark() -> N
     async with Served() as gateway:
         browser = await Browser.open(gateway.web, limit=1024)
         browser.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        (channel,) = gateway.endpoint._channels.values()
+        (channel,) = gateway.endpoint._channels
         for _ in range(200):
             channel.send(b"x" * (MAX_WRITE_BUFFER // 4))
             await asyncio.sleep(0)
@@ -614,7 +614,7 @@ async def test_a_browser_that_does_not_read_is_cut_at_the_high_water_mark() -> N
 async def test_a_browser_that_reads_may_get_any_amount() -> None:
     async with Served() as gateway:
         browser = await Browser.open(gateway.web)
-        (channel,) = gateway.endpoint._channels.values()
+        (channel,) = gateway.endpoint._channels
         for _ in range(8):
             channel.send(b"x" * (MAX_WRITE_BUFFER // 4))
             assert len((await browser.frame())[1]) == MAX_WRITE_BUFFER // 4

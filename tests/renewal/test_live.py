@@ -97,7 +97,9 @@ async def test_a_trunks_new_authority_counts_for_the_next_connection(scene: Host
     await gateway.certificates.look(asked=True)
     assert gateway.endpoint.is_open(flow)
     assert await gateway.endpoint.connect("sdes") == flow
-    gateway.endpoint._channels[flow.id].abort()
+    channel = gateway.endpoint._channels.of(flow)
+    assert channel is not None
+    channel.abort()
     await until(lambda: not gateway.endpoint.is_open(flow), "the end of the connection")
     with pytest.raises(TransportError) as caught:
         await gateway.endpoint.connect("sdes")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 
-from gateway.base.errors import TransportError
+from gateway.base.errors import NoHopError, TransportError
 from gateway.net.channel import Channel
 from gateway.sip.flow import Flow
 from gateway.sip.message import Message, Request
@@ -54,7 +54,8 @@ class LentConnections:
         which it proved its name.
 
         Raises:
-            TransportError: that of `open_one`; a target that proves to be somebody else is not gone around.
+            TransportError: that of `open_one`; a target that proves to be somebody else, or wants to be left alone, is
+                not gone around.
         """
         if found := self.offered(trunk):
             return found
@@ -62,7 +63,7 @@ class LentConnections:
             return await open_one()
         except TransportError as error:
             found = self.offered(trunk) or next(self._of(trunk), None)
-            if found is None or error.verification:
+            if found is None or error.verification or isinstance(error, NoHopError):
                 raise
             log.info(
                 "trunk=%s flow=%s its own connection, for its target cannot be reached: %s", trunk, found, error.why

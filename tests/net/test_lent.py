@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.base.errors import TransportError
+from gateway.base.errors import NoHopError, TransportError
 from gateway.base.values import HostPort
 from gateway.net.channel import StreamLimits
 from gateway.sip.message import Request, parse_message
 from gateway.trunks.model import Trunk
+from gateway.trunks.target import Spot, TrunkTarget
 from tests.certificates import Credential, dns, make_certificate
 from tests.net.harness import Gateway, SocketPeer, options, until
 from tests.net.test_reconnect import bye
@@ -68,6 +69,24 @@ async def test_one_it_does_not_offer_is_used_only_while_its_target_cannot_be_rea
         peer = await called(gateway, tmp_path, OWN, plain)
         assert await gateway.endpoint.connect("pbx") == gateway.requests[0].flow
         await peer.close()
+
+
+async def test_a_trunk_that_wants_to_be_left_alone_is_not_called_over_its_own_connection(tmp_path: Path) -> None:
+    """503 with Retry-After (RFC 3261 21.5.4) is no failure of the way there."""
+    async with Gateway(TLS, tls=listen_tls(tmp_path, OTHER), trunks=trunks(tmp_path)) as gateway:
+        peer = await called(gateway, tmp_path, OWN, "127.0.0.1:9;rport")
+        (spot, _, _), *_ = await places(gateway)
+        gateway.endpoint._flows.hops.shut("pbx", spot, 30)
+        with pytest.raises(NoHopError):
+            await gateway.endpoint.connect("pbx")
+        assert await gateway.endpoint.connect("pbx", urgent=True) == gateway.requests[0].flow
+        await peer.close()
+
+
+async def places(gateway: Gateway) -> list[tuple[Spot, TrunkTarget, str]]:
+    """What the trunk's target leads to."""
+    await gateway.endpoint._flows.hops.known("pbx")
+    return gateway.endpoint.places_of("pbx")
 
 
 @pytest.mark.parametrize(

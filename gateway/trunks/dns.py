@@ -25,8 +25,9 @@ from gateway.trunks.dns_cache import DnsCache, Question, Records
 from gateway.trunks.selection import Naptr, Srv
 
 DNS_SECONDS = 2.0
-"""How long one question may take, all nameservers together. A target is found with two in turn at most, which leaves
-time for a connection within the five seconds of `StreamLimits.handshake`."""
+"""How long one question may take, all nameservers together. A target is found with two in turn, which leaves time for a
+connection within the five seconds of `StreamLimits.handshake`; with three where a domain's NAPTR names its services in
+another way than the usual one: what comes too late for one call is known for the next."""
 KEPT_PATIENCE = 0.5
 """How long a call waits for an answer when the last one is at hand (RFC 8767 5); the question goes on meanwhile."""
 MAX_RECORDS = 32

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from typing import TypeVar
 
 from gateway.base.values import HostPort
 from gateway.trunks.dns import DnsClient, DnsError
@@ -23,6 +24,8 @@ from gateway.trunks.selection import (
     servers,
 )
 from gateway.trunks.target import NextHop, TrunkTarget, TrunkTransport, is_ip_literal
+
+T = TypeVar("T")
 
 MAX_SERVERS = 8
 """Servers of one service that are tried."""
@@ -61,11 +64,8 @@ class Resolver:
         if not services:
             guesses = zip(guessed_services(target.host, allowed), guessed, strict=True)
             services = [(service, records) for service, records in guesses if records]
-        found: list[NextHop] = []
-        for service, records in services:
-            found += await self._of_service(target, service, records)
         if services:
-            return found
+            return await self._of_services(target, services)
         return _at(target, target.transport, await self._addresses(target.host), target.port)
 
     async def _records(self, target: TrunkTarget, allowed: Collection[TrunkTransport]) -> list[Records]:
@@ -79,6 +79,16 @@ class Resolver:
         asked = await asyncio.gather(*naptr, *(self._dns.find(n, "SRV") for n in names), return_exceptions=True)
         found = [() if isinstance(answer, DnsError) else _raised(answer) for answer in asked]
         return found if naptr else [(), *found]
+
+    async def _of_services(
+        self, target: TrunkTarget, services: Sequence[tuple[Service, Records | None]]
+    ) -> list[NextHop]:
+        """The places of each, found side by side; where DNS fails for one of them the others serve."""
+        found = await asyncio.gather(*(self._of_service(target, *one) for one in services), return_exceptions=True)
+        failures = [answer for answer in found if isinstance(answer, BaseException)]
+        if len(failures) == len(found):
+            raise failures[0]
+        return [hop for answer in found if not isinstance(answer, DnsError) for hop in _raised(answer)]
 
     async def _of_service(self, target: TrunkTarget, service: Service, records: Records | None) -> list[NextHop]:
         """The places of one service; those of a server whose name leads nowhere are left out."""
@@ -120,7 +130,7 @@ def _at(target: TrunkTarget, transport: TrunkTransport, hosts: Sequence[str], po
     return [NextHop(transport, HostPort(host, port), target) for host in hosts][:MAX_HOPS]
 
 
-def _raised(answer: Records | BaseException) -> Records:
+def _raised(answer: T | BaseException) -> T:
     if isinstance(answer, BaseException):
         raise answer
     return answer

@@ -63,6 +63,17 @@ async def test_without_a_transport_the_domain_says_how_it_is_reached_and_tls_is_
         assert await places(dns, f"sip:{DOMAIN}") == []
 
 
+async def test_where_dns_fails_for_one_of_the_ways_a_domain_names_the_others_serve() -> None:
+    async with nameserver() as dns:
+        carrier(dns).records[DOMAIN, "NAPTR"].pop(0)
+        assert await places(dns, f"sip:{DOMAIN}") == ["tcp:192.0.2.1:5080", "udp:192.0.2.1:5090"]
+        dns.servfail.add(f"_sip._tcp.{DOMAIN}")
+        assert await places(dns, f"sip:{DOMAIN}") == ["udp:192.0.2.1:5090"]
+        dns.servfail.add(f"_sip._udp.{DOMAIN}")
+        with pytest.raises(DnsError):
+            await places(dns, f"sip:{DOMAIN}")
+
+
 async def test_a_sips_target_is_reached_over_tls_whatever_dns_names() -> None:
     async with nameserver() as dns:
         carrier(dns)

@@ -37,8 +37,8 @@ class Asker(Protocol):
         """None will come any more; `transport`: its connection is gone."""
 
     def challenged(self, response: Response, flow: Flow, credentials: tuple[tuple[str, str], ...]) -> None:
-        """A 401 or 407 has come: the asker sends the request once more, with these fields and the next number in its
-        CSeq (RFC 3261 22.2), or takes it as the refusal it is."""
+        """A 401 or 407 has come: the asker sends the request once more, with these fields in place of those it had of
+        their names and the next number in its CSeq (RFC 3261 22.2), or takes it as the refusal it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +105,19 @@ class Agent:
 
     def _credentials(self, ask: _Ask, response: Response) -> tuple[tuple[str, str], ...]:
         """What answers a challenge. A password is used on flows we opened to its peer only, and a second time only when
-        the first was not refused but late."""
-        if response.status not in FIELDS or ask.login is None or not _is_ours(ask.flow):
+        the first was not refused but late.
+
+        A proxy on the way and the server behind it each want their own (RFC 3261 22.3): who has let us through keeps
+        what it got.
+        """
+        if response.status not in FIELDS or ask.login is None or not _is_ours(ask.flow) or ask.tries >= MAX_TRIES:
             return ()
-        if ask.tries and (ask.tries >= MAX_TRIES or not is_stale(response, ask.login)):
+        name = FIELDS[response.status][1]
+        if name in ask.request.headers and not is_stale(response, ask.login):
             return ()
-        return credentials(response, ask.request, ask.login, self._tokens)
+        found = credentials(response, ask.request, ask.login, self._tokens)
+        others = [other for _, other in FIELDS.values() if other != name]
+        return (*((o, value) for o in others for value in ask.request.headers.get_all(o)), *found) if found else ()
 
 
 def _is_ours(flow: Flow) -> bool:

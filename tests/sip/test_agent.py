@@ -62,7 +62,7 @@ class Hears:
         self.tries += 1
         self.heard.append("challenged")
         number = self.request.cseq.number + 1
-        self.request = self.request.without_header("Authorization").with_added(credentials)
+        self.request = self.request.without_header(*{name for name, _ in credentials}).with_added(credentials)
         self.request = self.request.with_header("CSeq", CSeq(number, self.request.method))
         self.ask()
 
@@ -135,6 +135,27 @@ def test_a_challenge_is_answered_once_and_a_second_one_is_a_refusal(
     first, second = wire.sent.values()
     assert second.cseq.number == first.cseq.number + 1
     assert second.call_id == first.call_id
+
+
+def test_a_proxy_and_the_server_behind_it_are_each_told_who_we_are(agent: Agent, wire: Remembering) -> None:
+    """RFC 3261 22.3: what the proxy got stays in the request that the server asks for."""
+    asker = Hears(agent)
+    asker.ask()
+    assert answer(agent, wire, 407, (("Proxy-Authenticate", 'Digest realm="edge", nonce="p1", qop="auth"'),))
+    assert answer(agent, wire, 401, CHALLENGE)
+    assert answer(agent, wire, 200)
+    assert asker.heard == ["challenged", "challenged", "200"]
+    last = list(wire.sent.values())[-1]
+    assert [len(last.headers.get_all(name)) for name in ("Proxy-Authorization", "Authorization")] == [1, 1]
+
+
+def test_a_server_that_asks_again_behind_a_proxy_has_refused_us(agent: Agent, wire: Remembering) -> None:
+    asker = Hears(agent)
+    asker.ask()
+    answer(agent, wire, 407, (("Proxy-Authenticate", 'Digest realm="edge", nonce="p1", qop="auth"'),))
+    answer(agent, wire, 401, CHALLENGE)
+    answer(agent, wire, 401, CHALLENGE)
+    assert asker.heard == ["challenged", "challenged", "401"]
 
 
 def test_a_nonce_that_is_always_stale_is_not_followed_for_ever(agent: Agent, wire: Remembering) -> None:

@@ -151,6 +151,17 @@ async def test_who_asks_for_a_password_gets_it_as_digest_and_an_old_nonce_is_ren
     assert carrier.stands() is Standing.REGISTERED
 
 
+async def test_a_proxy_and_the_registrar_behind_it_are_each_told_who_we_are(carrier: Carrier) -> None:
+    """RFC 3261 22.3."""
+    await begun(carrier)
+    carrier.answer(407, ("Proxy-Authenticate", 'Digest realm="edge", nonce="p", qop="auth"'))
+    carrier.answer(401, ("WWW-Authenticate", f'Digest realm="{REALM}", nonce="n", qop="auth"'))
+    _, request, _ = carrier.last
+    assert [len(request.headers.get_all(name)) for name in ("Proxy-Authorization", "Authorization")] == [1, 1]
+    carrier.answer(200)
+    assert carrier.stands() is Standing.REGISTERED
+
+
 async def test_a_wrong_password_is_refused_and_counted_and_not_tried_at_once(carrier: Carrier) -> None:
     await begun(carrier)
     challenge = ("WWW-Authenticate", f'Digest realm="{REALM}", nonce="n", qop="auth"')

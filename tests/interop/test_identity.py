@@ -26,7 +26,7 @@ UUI = "User-to-User: 56a390f3;encoding=hex"
 NOBODY = "anonymous@anonymous.invalid"
 
 
-class Stand:
+class IdentityStand:
     """A gateway in Germany between a carrier, which wants numbers, and a PBX, which is trusted."""
 
     def __init__(self, directory: Path) -> None:
@@ -125,8 +125,8 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    made = Stand(tmp_path_factory.mktemp("identity"))
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdentityStand]:
+    made = IdentityStand(tmp_path_factory.mktemp("identity"))
     made.gateway.start()
     yield made
     assert made.gateway.stop() == 0
@@ -151,30 +151,32 @@ AS_WANTED = (
 
 
 @pytest.mark.parametrize("dialled", ["0301234", pytest.param("0049301234", marks=pytest.mark.slow)])
-def test_a_carrier_sees_number_domain_and_identity_as_it_wants_them(stand: Stand, tmp_path: Path, dialled: str) -> None:
+def test_a_carrier_sees_number_domain_and_identity_as_it_wants_them(
+    stand: IdentityStand, tmp_path: Path, dialled: str
+) -> None:
     wanted = carrier(".*".join(AS_WANTED), lacks="sip:alice|192[.]168")
     stand.called(tmp_path, wanted, CARRIER, dialled)
 
 
-def test_a_carrier_that_is_not_trusted_sees_nobody_who_wants_privacy(stand: Stand, tmp_path: Path) -> None:
+def test_a_carrier_that_is_not_trusted_sees_nobody_who_wants_privacy(stand: IdentityStand, tmp_path: Path) -> None:
     """As JsSIP asks for it."""
     nobody = carrier(f'From: "Anonymous" <sip:{NOBODY}>;tag=', lacks="lice|030123451|Privacy|P-Asserted")
     wishes = (("P-Preferred-Identity", f"<sip:alice@{REALM}>"), ("Privacy", "id"))
     stand.called(tmp_path, nobody, CARRIER, "0301234", *wishes, from_=f'"Anonymous" <sip:{NOBODY}>')
 
 
-def test_a_trusted_pbx_sees_who_it_is_and_the_wish(stand: Stand, tmp_path: Path) -> None:
+def test_a_trusted_pbx_sees_who_it_is_and_the_wish(stand: IdentityStand, tmp_path: Path) -> None:
     known = carrier("P-Asserted-Identity: <sip:.4930123450@.*Privacy: id", lacks="From: .*alice")
     wishes = (("P-Preferred-Identity", "<tel:030123450>"), ("Privacy", "id"))
     stand.called(tmp_path, known, PBX, "600", *wishes)
 
 
-def test_a_named_header_passes_and_no_other_one(stand: Stand, tmp_path: Path) -> None:
+def test_a_named_header_passes_and_no_other_one(stand: IdentityStand, tmp_path: Path) -> None:
     passed = carrier("User-to-User: 1234", lacks="X-Secret|User-Agent")
     stand.called(tmp_path, passed, PBX, "600", ("User-to-User", "1234"), ("X-Secret", "1"), ("User-Agent", "Soft/1"))
 
 
-def test_a_group_rings_in_turn_and_hears_who_was_called_before(stand: Stand, tmp_path: Path) -> None:
+def test_a_group_rings_in_turn_and_hears_who_was_called_before(stand: IdentityStand, tmp_path: Path) -> None:
     trunk = Scenario(is_called=False, number="030100")
     asserted = 'P-Asserted-Identity: "Carol" <sip:03099@x.invalid>'
     trunk.asks("INVITE", sdp(), asserted, "Diversion: <sip:0308@10.0.0.1>;reason=no-answer", UUI)

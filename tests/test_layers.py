@@ -53,6 +53,7 @@ LOCATION_DOORS = {
 OTHER_DOORS = {
     "gateway.__main__": "starts the program",
     "gateway.audit.archive": "reads files",
+    "gateway.audit.ledger": "writes to a file",
     "gateway.audit.recovery": "reads files",
     "gateway.cli.output": "writes to the terminal",
     "gateway.cli.pictures": "draws on the terminal",

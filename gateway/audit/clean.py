@@ -21,11 +21,23 @@ _KEY_MARK = b"inline:"
 """Whatever follows it in a text may be an SDES key that a peer put in the wrong place (RFC 4568 6.1)."""
 
 
+class Cleaned(dict[str, object]):
+    """A record that `cleaned_record` made harmless. Nothing is put into it afterwards, so nobody cleans it again."""
+
+    __slots__ = ()
+
+
+def cleaned_record(value: Mapping[str, object]) -> Cleaned:
+    """A whole record made harmless, once and for all."""
+    return Cleaned(cleaned_mapping(value))
+
+
 def cleaned(value: object, depth: int = MAX_DEPTH) -> object:
     """A JSON-safe, bounded copy: text made harmless, unknown objects reduced to the name of their type."""
-    if isinstance(value, str):
-        return cleaned_text(value)
-    if value is None or isinstance(value, bool):
+    kind = type(value)
+    if kind is str or isinstance(value, str):
+        return cleaned_text(value)  # type: ignore[arg-type]
+    if value is None or kind is bool:
         return value
     if isinstance(value, Enum):
         return cleaned_text(value.name)
@@ -36,7 +48,7 @@ def cleaned(value: object, depth: int = MAX_DEPTH) -> object:
 
 def cleaned_text(text: str) -> str:
     """Text in which every unprintable character (controls, line separators, bidi marks, lone surrogates) is escaped."""
-    if len(text) <= MAX_TEXT and text.isprintable() and ":" not in text:
+    if len(text) <= MAX_TEXT and text.isprintable() and (":" not in text or "inline:" not in text.lower()):
         return str(text)  # nearly every text; str() because an enumeration member is to become plain text
     kept = "".join(c if c.isprintable() else _escaped(c) for c in text[: MAX_TEXT + 1])
     mark = kept.encode("ascii", errors="replace").lower().find(_KEY_MARK)
@@ -47,7 +59,7 @@ def cleaned_text(text: str) -> str:
 
 def cleaned_mapping(value: Mapping[str, object], depth: int = MAX_DEPTH) -> dict[str, object]:
     """A whole record or a part of one, made harmless with its names."""
-    pairs = list(value.items())[:MAX_ITEMS]
+    pairs = value.items() if len(value) <= MAX_ITEMS else list(value.items())[:MAX_ITEMS]
     return {_key(key): cleaned(item, depth - 1) for key, item in pairs}
 
 
@@ -76,4 +88,6 @@ def _container(value: object, depth: int) -> object:
 
 
 def _key(key: object) -> str:
+    if type(key) is str and len(key) <= MAX_TEXT and key.isascii() and key.isidentifier():
+        return key  # every name a builder gives
     return cleaned_text(key) if isinstance(key, str) else f"<{type(key).__name__}>"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from gateway.audit.clean import cleaned_mapping, cleaned_text
+from gateway.audit.clean import Cleaned, cleaned_record, cleaned_text
 from gateway.base.signalling import TlsInfo
 from gateway.base.values import HostPort, mask_number
 
@@ -82,9 +82,9 @@ class FlowFacts(Protocol):
     def tls(self) -> TlsInfo | None: ...
 
 
-def make(kind: str, fields: Mapping[str, object]) -> dict[str, object]:
+def make(kind: str, fields: Mapping[str, object]) -> Cleaned:
     """Every builder ends here: whatever a peer put into a name is harmless from now on."""
-    return cleaned_mapping({"type": kind, **fields})
+    return cleaned_record({"type": kind, **fields})
 
 
 def party(text: str) -> str:

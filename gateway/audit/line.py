@@ -1,4 +1,8 @@
-"""One record as one line: the envelope every record gets, and JSON in printable ASCII."""
+"""One record as one line: the envelope every record gets, and JSON in printable ASCII.
+
+A line is made in two steps, by two threads: who gives a record its number drafts it, who writes it seals it with the
+hash of the line before (`chain`).
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,20 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.audit.clean import cleaned_mapping
+from gateway.audit.chain import HEAD, SEAL_OCTETS
+from gateway.audit.clean import Cleaned, cleaned_mapping
 
-VERSION = 1
-"""Version of the record format, the field `v`."""
+VERSION = 2
+"""Version of the record format, the field `v`; 1 had no chain."""
 
 MAX_LINE = 65536
 """Octets of one line; a longer record is replaced by its identifying fields."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_ENVELOPE = frozenset({*HEAD, "prev_hash", "hash"})
+"""Names the log gives itself: no record brings them, but for its type and its call."""
+
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), sort_keys=True).encode
 
 
 class LineFormat:
@@ -34,22 +43,25 @@ class LineFormat:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._clock, self._monotonic_ns = clock, monotonic_ns
-        self._where = {"boot_id": _boot_id(), "node": os.uname().nodename}
+        self._where = f'"boot_id":{_encode(_boot_id())},"node":{_encode(os.uname().nodename)}'
 
-    def encode(self, record: Mapping[str, object], seq: int) -> bytes:
-        """The whole line with its newline, at most `MAX_LINE` octets."""
-        line = self._encode(record, seq)
-        if len(line) <= MAX_LINE:
-            return line
+    def draft(self, record: Mapping[str, object], seq: int) -> bytes:
+        """The record in canonical form, without the closing brace: what `chain.sealed` makes a line of."""
+        draft = self._draft(record, seq)
+        if len(draft) + SEAL_OCTETS <= MAX_LINE:
+            return draft
         kept = {key: record[key] for key in ("type", "call_uid", "leg") if key in record}
-        return self._encode(kept | {"oversize": len(line)}, seq)
+        return self._draft(kept | {"oversize": len(draft) + SEAL_OCTETS}, seq)
 
-    def _encode(self, record: Mapping[str, object], seq: int) -> bytes:
+    def _draft(self, record: Mapping[str, object], seq: int) -> bytes:
+        fields = record if isinstance(record, Cleaned) else cleaned_mapping(record)
         now = datetime.fromtimestamp(self._clock(), tz=UTC).isoformat(timespec="microseconds")
-        envelope = {"v": VERSION, "seq": seq, "ts": now.removesuffix("+00:00") + "Z", "mono_ns": self._monotonic_ns()}
-        envelope |= self._where
-        fields = envelope | cleaned_mapping(record) | envelope
-        return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+        head = f'{{"v":{VERSION},"seq":{seq},"ts":"{now[:-6]}Z","mono_ns":{self._monotonic_ns()},{self._where}'
+        for name in ("type", "call_uid"):
+            if name in fields:
+                head += f',"{name}":{_encode(fields[name])}'
+        rest = _encode({name: value for name, value in fields.items() if name not in _ENVELOPE})
+        return (f"{head},{rest[1:-1]}" if rest != "{}" else head).encode("ascii")
 
 
 def _boot_id() -> str:

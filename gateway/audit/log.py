@@ -1,6 +1,6 @@
 """The audit log: one JSON line per record, whole or not at all, never a silent loss, never the event loop waiting.
 
-    write() -> waiting (numbered, in order) -> Writer, a batch at a time -> `then` of each record
+    write() -> waiting (numbered, in order) -> Writer, a batch at a time -> `then` of each record, listeners
 
 Who must not act before a record is written passes `then`: it is called with True when the operating system has taken
 the line, with False when policy lets the action go on without (`audit.on_unavailable` decides about new calls).
@@ -17,13 +17,15 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.audit import gaps
+from gateway.audit.chain import SEAL_OCTETS, hash_in
 from gateway.audit.crashed import call_crashed
 from gateway.audit.file import AuditFile, Tail
 from gateway.audit.gaps import Outage
+from gateway.audit.ledger import Ledger
 from gateway.audit.line import LineFormat
 from gateway.audit.place import AuditPlace
 from gateway.audit.recovery import History, read_back
@@ -56,14 +58,17 @@ TOO_MANY = "more records than the disk takes"
 Then = Callable[[bool], None]
 """Told once what became of a record: True written, False not (yet)."""
 
+Listener = Callable[[Sequence[bytes]], None]
+"""Gets lines that are in the file, in their order, as they stand there."""
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """A line that is not known to be in the file."""
+    """A record that is not known to be in the file."""
 
-    line: bytes
+    draft: bytes
     seq: int
     since_ns: int
     then: Then | None
@@ -72,6 +77,11 @@ class _Waiting:
     own: bool = False
     """It is about the log itself."""
     ends_outage: bool = False
+
+    @property
+    def octets(self) -> int:
+        """Of the line it is to become."""
+        return len(self.draft) + SEAL_OCTETS
 
 
 class AuditLog:
@@ -92,15 +102,16 @@ class AuditLog:
         deliver: Callable[[Callable[[], None]], object],
         form: LineFormat | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
-        writer: Callable[[AuditFile, SequenceFile], Writer] | None = None,
+        writer: Callable[[Ledger, SequenceFile], Writer] | None = None,
     ) -> None:
         self._place, self._counters = place, counters
         self._monotonic_ns = monotonic_ns
         self._form = form or LineFormat()
         self._file = AuditFile(place.directory / FILE_NAME)
+        self._ledger = Ledger(self._file)
         self._sequence = SequenceFile(place.directory / SEQUENCE_NAME)
-        make = writer or (lambda file, sequence: ThreadWriter(file, sequence, deliver))
-        self._writer = make(self._file, self._sequence)
+        make = writer or (lambda ledger, sequence: ThreadWriter(ledger, sequence, deliver))
+        self._writer = make(self._ledger, self._sequence)
         self._limit = place.buffer_octets
         self._waiting: deque[_Waiting] = deque()
         self._octets = 0
@@ -109,6 +120,7 @@ class AuditLog:
         self._outage: Outage | None = None
         self._seq = self._written = 0
         self._tried_ns = 0
+        self._listeners: list[Listener] = []
         self.recovered = 0
         """Calls of earlier runs that got their final record when the log was opened."""
 
@@ -128,6 +140,13 @@ class AuditLog:
         if self._overdue:
             _tell(self._hold([entry]))
         self._hand_over()
+
+    def after_written(self, listener: Listener) -> None:
+        """Have each line told of once it is in the file, in the loop of the log; to be called before `open`.
+
+        A listener returns at once: it may put lines into a queue of its own. What it raises is logged and ends nothing.
+        """
+        self._listeners.append(listener)
 
     @property
     def accepting_calls(self) -> bool:
@@ -185,11 +204,11 @@ class AuditLog:
 
     def _entry(self, record: Mapping[str, object], then: Then | None = None) -> _Waiting:
         self._seq += 1
-        return _Waiting(self._form.encode(record, self._seq), self._seq, self._monotonic_ns(), then)
+        return _Waiting(self._form.draft(record, self._seq), self._seq, self._monotonic_ns(), then)
 
     def _take(self, entry: _Waiting) -> bool:
         """Let a line wait if there is room; after a loss only behind the line that tells of it."""
-        if self._waiting and self._octets + len(entry.line) > self._limit:
+        if self._waiting and self._octets + entry.octets > self._limit:
             return False
         if self._outage is not None and self._outage.unreported:
             return False
@@ -198,7 +217,7 @@ class AuditLog:
 
     def _queue(self, entry: _Waiting) -> None:
         self._waiting.append(entry)
-        self._octets += len(entry.line)
+        self._octets += entry.octets
 
     def _hand_over(self) -> None:
         """Give the writer what waits, unless it is busy: then the rest goes together, next time."""
@@ -209,13 +228,14 @@ class AuditLog:
         batch = [entry for entry, _ in zip(self._waiting, range(MAX_BATCH), strict=False)]
         self._under_way = len(batch)
         self._tried_ns = self._monotonic_ns()
-        self._writer.submit(Batch(tuple(e.line for e in batch), batch[0].seq, self._seq))
+        self._writer.submit(Batch(tuple(e.draft for e in batch), batch[0].seq, self._seq))
 
     def _done(self, outcome: Outcome) -> None:
         """A batch came back: move on, and tell those who wait."""
         self._under_way = 0
+        self._announce(outcome.lines)
         told: list[tuple[Then | None, bool]] = []
-        for _ in range(outcome.written):
+        for _ in outcome.lines:
             told.append(self._wrote(self._waiting.popleft()))
         if outcome.error:
             self._fail(outcome.error)
@@ -231,11 +251,18 @@ class AuditLog:
         _tell(told)
 
     def _wrote(self, entry: _Waiting) -> tuple[Then | None, bool]:
-        self._octets -= len(entry.line)
+        self._octets -= entry.octets
         self._written = entry.seq
         if entry.ends_outage:
             self._end_outage()
         return (None if entry.held else entry.then), True
+
+    def _announce(self, lines: Sequence[bytes]) -> None:
+        for listener in self._listeners if lines else ():
+            try:
+                listener(lines)
+            except Exception:  # noqa: BLE001 - a listener's defect must not keep anybody's record waiting
+                _log.exception("audit listener failed")
 
     # --- outages
 
@@ -318,6 +345,7 @@ class AuditLog:
         except OSError as error:
             raise self._config_error(error.strerror or type(error).__name__, error.errno) from error
         self._seq = self._written = _last_number(tail, history, numbers)
+        self._ledger.resume(hash_in(history.last))
         records: list[dict[str, object]] = [gaps.torn_line(tail.torn)] if tail.torn else []
         if numbers.given > self._seq:
             records.append(gaps.lost_before(self._seq + 1, numbers.given))
@@ -332,11 +360,13 @@ class AuditLog:
 
     def _write_now(self, records: list[dict[str, object]]) -> None:
         """Before the writer starts: in the file, or the gateway does not start."""
-        lines = [self._entry(record).line for record in records]
+        drafts = [self._entry(record).draft for record in records]
         try:
-            for first in range(0, len(lines), MAX_BATCH):
-                batch = lines[first : first + MAX_BATCH]
-                if self._file.append(batch) < len(batch):
+            for first in range(0, len(drafts), MAX_BATCH):
+                batch = drafts[first : first + MAX_BATCH]
+                lines = self._ledger.append(batch)
+                self._announce(lines)
+                if len(lines) < len(batch):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise self._config_error(error.strerror or type(error).__name__) from error

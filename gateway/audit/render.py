@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
+from gateway.audit.chain import HEAD
 from gateway.audit.clean import cleaned, cleaned_text
 from gateway.audit.facts import short_id
 from gateway.base.termination import Termination
@@ -273,7 +274,7 @@ def _stopped(record: Record) -> str:
 
 
 def _unknown_words(record: Record) -> str:
-    envelope = ("v", "seq", "ts", "mono_ns", "boot_id", "node", "type", "call_uid")
+    envelope = (*HEAD, "prev_hash", "hash")
     rest = {key: value for key, value in record.items() if key not in envelope}
     return cleaned_text(json.dumps(cleaned(rest), ensure_ascii=True))
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.audit.file import AuditFile, Tail
+from gateway.audit.ledger import Ledger
 from gateway.audit.sequence import Numbers, SequenceFile
 
 SYNC_SECONDS = 0.1
@@ -27,11 +28,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Whole lines to append, in order."""
+    """Records to append, in order."""
 
-    lines: tuple[bytes, ...]
+    drafts: tuple[bytes, ...]
     first: int
-    """Sequence number of the first line."""
+    """Sequence number of the first one."""
     given: int
     """The highest sequence number given so far: what is lost if the process ends before it is written."""
 
@@ -40,8 +41,8 @@ class Batch:
 class Outcome:
     """What became of a batch."""
 
-    written: int
-    """How many of its lines are in the file: the first ones."""
+    lines: tuple[bytes, ...]
+    """Those of its records that are in the file, as they stand there: the first ones."""
     error: str = ""
     """Why the others are not; empty when all of them are."""
     tail: Tail | None = None
@@ -64,17 +65,18 @@ class Writer(Protocol):
         """Finish and let go of the files; False when the disk did not allow that in time."""
 
 
-def append(file: AuditFile, numbers: SequenceFile, batch: Batch) -> Outcome:
+def append(ledger: Ledger, numbers: SequenceFile, batch: Batch) -> Outcome:
     """Write a batch and say what became of it; numbers that must wait are kept at once."""
+    lines, error = tuple[bytes, ...](), ""
     try:
-        written, error = file.append(batch.lines), ""
-        if written < len(batch.lines):
+        lines = ledger.append(batch.drafts)
+        if len(lines) < len(batch.drafts):
             error = os.strerror(errno.ENOSPC)
     except OSError as failure:
-        written, error = 0, failure.strerror or type(failure).__name__
+        error = failure.strerror or type(failure).__name__
     if error:
-        numbers.keep(Numbers(batch.first + written - 1, batch.given))
-    return Outcome(written, error, file.take_tail())
+        numbers.keep(Numbers(batch.first + len(lines) - 1, batch.given))
+    return Outcome(lines, error, ledger.file.take_tail())
 
 
 class ThreadWriter:
@@ -84,8 +86,8 @@ class ThreadWriter:
         deliver: calls a function in the loop of the log, from any thread (`loop.call_soon_threadsafe`).
     """
 
-    def __init__(self, file: AuditFile, numbers: SequenceFile, deliver: Callable[[Callable[[], None]], object]) -> None:
-        self._file, self._numbers, self._deliver = file, numbers, deliver
+    def __init__(self, ledger: Ledger, numbers: SequenceFile, deliver: Callable[[Callable[[], None]], object]) -> None:
+        self._ledger, self._numbers, self._deliver = ledger, numbers, deliver
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._keeper = _Keeper(numbers)
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
@@ -119,12 +121,12 @@ class ThreadWriter:
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
-            outcome = append(self._file, self._numbers, batch)
-            if outcome.written:
-                self._keeper.written(self._file, batch.first + outcome.written - 1)
+            outcome = append(self._ledger, self._numbers, batch)
+            if outcome.lines:
+                self._keeper.written(self._ledger.file, batch.first + len(outcome.lines) - 1)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
                 self._deliver(lambda outcome=outcome: self._done(outcome))  # type: ignore[misc]
-        self._file.close()
+        self._ledger.file.close()
 
 
 class _Keeper:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.audit.file import AuditFile
+from gateway.audit.ledger import Ledger
 from gateway.audit.line import LineFormat
 from gateway.audit.log import FILE_NAME, AuditLog
 from gateway.audit.place import MEBIBYTE, AuditPlace
@@ -24,9 +24,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds = 0
+        self._behind = 0
+
+    def set_back(self, seconds: int) -> None:
+        """Somebody sets the wall clock back."""
+        self._behind += seconds
 
     def wall(self) -> float:
-        return 1_900_000_000.25 + self.seconds
+        return 1_900_000_000.25 + self.seconds - self._behind
 
     def monotonic_ns(self) -> int:
         return (1000 + self.seconds) * 1_000_000_000
@@ -35,8 +40,8 @@ class Clock:
 class Inline:
     """A writer without threads: what it is given is done before it returns, unless the disk hangs."""
 
-    def __init__(self, file: AuditFile, sequence: SequenceFile) -> None:
-        self._file, self._sequence = file, sequence
+    def __init__(self, ledger: Ledger, sequence: SequenceFile) -> None:
+        self._ledger, self._sequence = ledger, sequence
         self._done: Callable[[Outcome], None] = lambda _outcome: None
         self.hangs = False
         self._held: list[Batch] = []
@@ -48,7 +53,7 @@ class Inline:
         if self.hangs:
             self._held.append(batch)
         else:
-            self._done(append(self._file, self._sequence, batch))
+            self._done(append(self._ledger, self._sequence, batch))
 
     def answer(self) -> None:
         """The disk answers again: what hung in it is written."""
@@ -68,7 +73,7 @@ class Inline:
     def close_files(self) -> None:
         """As the end of a process does it: nothing more is said."""
         self._sequence.close()
-        self._file.close()
+        self._ledger.file.close()
 
 
 def inline_log(directory: Path, **settings: Any) -> AuditLog:
@@ -94,8 +99,8 @@ class AuditBench:
             writer=self._make_writer,
         )
 
-    def _make_writer(self, file: AuditFile, sequence: SequenceFile) -> Inline:
-        self.writer = Inline(file, sequence)
+    def _make_writer(self, ledger: Ledger, sequence: SequenceFile) -> Inline:
+        self.writer = Inline(ledger, sequence)
         return self.writer
 
     def write(self, record: Mapping[str, object]) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.audit.chain import GENESIS, Link, examine
 from gateway.audit.line import MAX_LINE
 from gateway.audit.log import DEADLINE_SECONDS, FILE_NAME, MAX_BATCH, NEW_CALL_SHARE
 from gateway.audit.place import MEBIBYTE
@@ -42,17 +43,20 @@ def test_a_record_becomes_one_line_that_says_when_where_and_in_which_order(bench
     assert bench.write({"type": "admin.start", "version": "1"})
     assert bench.write({"type": "admin.stop"})
     first, second = bench.records
-    assert list(first) == ["v", "seq", "ts", "mono_ns", "boot_id", "node", "type", "version"]
-    assert (first["v"], first["seq"], second["seq"]) == (1, 1, 2)
+    envelope = ["v", "seq", "ts", "mono_ns", "boot_id", "node", "type"]
+    assert list(first) == [*envelope, "version", "prev_hash", "hash"]
+    assert (first["v"], first["seq"], second["seq"]) == (2, 1, 2)
     assert first["ts"] == "2030-03-17T17:46:40.250000Z"
     assert first["mono_ns"] == 1_000_000_000_000
     assert bench.accepts()
 
 
 def test_a_record_cannot_forge_its_place_in_the_log(bench: AuditBench) -> None:
-    bench.write({"type": "x", "seq": 99, "ts": "yesterday", "v": 7, "node": "elsewhere"})
+    forged = {"seq": 99, "ts": "yesterday", "v": 7, "node": "elsewhere", "prev_hash": "1" * 64, "hash": "2" * 64}
+    bench.write({"type": "x"} | forged)
     (record,) = bench.records
-    assert (record["seq"], record["v"]) == (1, 1)
+    assert (record["seq"], record["v"], record["prev_hash"]) == (1, 2, GENESIS)
+    assert not examine(bench.lines[0], Link()).faults
     assert record["ts"].startswith("2030-")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from gateway.audit import file as file_module
 from gateway.audit.log import FILE_NAME
 from gateway.base.counters import Counter
 from tests.audit.audit_bench import AuditBench
+from tests.audit.chained import broken
 from tests.audit.disk import FailingDisk
 from tests.effort import examples
 
@@ -30,6 +32,8 @@ class LogLife(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(file_module, "os", self.disk)
         self.bench = AuditBench(Path(self.home.name), buffer_octets=2 * 1024)
+        self.announced: list[Sequence[bytes]] = []
+        self.bench.log.after_written(self.announced.append)
         self.bench.log.open()
         self.rotated: list[Path] = []
         self.written = 0
@@ -107,7 +111,10 @@ class LogLife(RuleBasedStateMachine):
     def check_all(self) -> None:
         current = self.bench.directory / FILE_NAME
         files = [*self.rotated, *([current] if current.exists() else [])]
-        records = [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
+        lines = [line for path in files for line in path.read_bytes().splitlines(keepends=True)]
+        assert not broken(lines)
+        assert lines == [line for batch in self.announced for line in batch]
+        records = [json.loads(line) for line in lines]
         seqs = [record["seq"] for record in records]
         assert seqs == sorted(set(seqs))
         dropped = sum(record["dropped"] for record in records if record["type"] == "log.dropped")

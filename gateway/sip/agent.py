@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.base.values import TokenSource
-from gateway.sip.digest_client import FIELDS, Login, credentials, is_stale
+from gateway.sip.digest_client import FIELDS, Login, counted_on, credentials, is_stale
 from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
@@ -107,8 +107,8 @@ class Agent:
         """What answers a challenge. A password is used on flows we opened to its peer only, and a second time only when
         the first was not refused but late.
 
-        A proxy on the way and the server behind it each want their own (RFC 3261 22.3): who has let us through keeps
-        what it got.
+        A proxy on the way and the server behind it each want their own (RFC 3261 22.3): who has let us through gets
+        what it got, under the next count of its nonce.
         """
         if response.status not in FIELDS or ask.login is None or not _is_ours(ask.flow) or ask.tries >= MAX_TRIES:
             return ()
@@ -117,7 +117,8 @@ class Agent:
             return ()
         found = credentials(response, ask.request, ask.login, self._tokens)
         others = [other for _, other in FIELDS.values() if other != name]
-        return (*((o, value) for o in others for value in ask.request.headers.get_all(o)), *found) if found else ()
+        kept = [(o, value) for o in others for value in ask.request.headers.get_all(o)]
+        return (*((o, counted_on(value, ask.request, ask.login)) for o, value in kept), *found) if found else ()
 
 
 def _is_ours(flow: Flow) -> bool:

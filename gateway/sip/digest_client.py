@@ -1,7 +1,8 @@
 """Digest authentication of our requests (RFC 3261 22, RFC 7616, RFC 8760), client side.
 
 A challenge is read, the strongest of those that can be answered is chosen for each realm, and the credentials for one
-request are made. Nothing is kept: a nonce is used once, with the request it was issued for.
+request are made. Nothing is kept: a nonce is used with the request it was issued for, and again, counted on, when that
+request is sent once more because somebody else on its way asks too.
 """
 
 from __future__ import annotations
@@ -101,7 +102,18 @@ def credentials(response: Response, request: Request, login: Login, tokens: Toke
     """The header fields that answer a 401 or 407 to this request; none when it cannot be answered."""
     name = FIELDS[response.status][1]
     found = challenges(response, login)
-    return tuple((name, _answer(challenge, request, login, tokens)) for challenge in found)
+    return tuple((name, _answer(challenge, request, login, tokens(CNONCE_LENGTH))) for challenge in found)
+
+
+def counted_on(text: str, request: Request, login: Login) -> str:
+    """Credentials of ours for a request that is sent once more: the same nonce, under its next count, for each count is
+    good once (RFC 7616 3.4). Those of an RFC 2069 server know no count and stay as they are.
+    """
+    said = digest_params(text.partition(" ")[2])
+    if "nc" not in said:
+        return text
+    challenge = Challenge(said["realm"], said["nonce"], said.get("algorithm", ""), said.get("opaque"), True, False)
+    return _answer(challenge, request, login, said["cnonce"], f"{int(said['nc'], 16) + 1:08x}")
 
 
 def is_stale(response: Response, login: Login) -> bool:
@@ -113,13 +125,13 @@ def _rank(challenge: Challenge) -> int:
     return list(HASHES).index(challenge.hash_name)
 
 
-def _answer(challenge: Challenge, request: Request, login: Login, tokens: TokenSource) -> str:
-    digest, cnonce = _hasher(challenge), tokens(CNONCE_LENGTH)
+def _answer(challenge: Challenge, request: Request, login: Login, cnonce: str, count: str = FIRST_COUNT) -> str:
+    digest, is_session = _hasher(challenge), challenge.algorithm.upper().endswith(SESSION)
     secret = digest(f"{login.user}:{challenge.realm}:{login.password.reveal()}")
-    if challenge.algorithm.upper().endswith(SESSION):
+    if is_session:
         secret = digest(f"{secret}:{challenge.nonce}:{cnonce}")
     action = digest(f"{request.method}:{request.uri}")
-    used = f"{challenge.nonce}:{FIRST_COUNT}:{cnonce}:auth" if challenge.has_qop else challenge.nonce
+    used = f"{challenge.nonce}:{count}:{cnonce}:auth" if challenge.has_qop else challenge.nonce
     fields = [
         f"username={quote(login.user)}",
         f"realm={quote(challenge.realm)}",
@@ -130,7 +142,9 @@ def _answer(challenge: Challenge, request: Request, login: Login, tokens: TokenS
     if challenge.algorithm:
         fields.append(f"algorithm={challenge.algorithm}")
     if challenge.has_qop:
-        fields += ["qop=auth", f"nc={FIRST_COUNT}", f'cnonce="{cnonce}"']
+        fields += ["qop=auth", f"nc={count}"]
+    if challenge.has_qop or is_session:  # what is hashed into the secret must be told, whatever else is not
+        fields.append(f"cnonce={quote(cnonce)}")
     if challenge.opaque is not None:
         fields.append(f"opaque={quote(challenge.opaque)}")
     return "Digest " + ", ".join(fields)

@@ -1,7 +1,7 @@
-"""A Kamailio that registers telephones and proxies their calls: no database, no media, passwords for all.
+"""Kamailio as a process: no database, no media. `Kamailio` registers telephones and proxies their calls.
 
 It is as strict as it can be made: a nonce holds for one request URI, Call-ID and From tag, and with `once` each count
-of it is good once.
+of it is good once. What a Kamailio does instead that is a carrier's stands in `kamailio_carrier`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests.rig.gateway import PASSWORD, REALM, wait_for
 from tests.rig.ports import free_sip_port
@@ -19,7 +20,7 @@ from tests.rig.tools import find
 EXECUTABLE = find("kamailio")
 READY_SECONDS = 15.0
 
-CONFIGURATION = """\
+COMMON = """\
 #!KAMAILIO
 debug=2
 log_stderror=yes
@@ -31,8 +32,12 @@ dns=no
 rev_dns=no
 listen=udp:{host}:{port}
 listen=tcp:{host}:{port}
-alias="{realm}"
 mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/:/usr/lib/kamailio/modules/"
+"""
+"""What each begins with."""
+
+CONFIGURATION = """\
+alias="{realm}"
 loadmodule "tm.so"
 loadmodule "sl.so"
 loadmodule "rr.so"
@@ -85,63 +90,32 @@ request_route {{
 """
 
 
-@dataclass
-class KamailioSetup:
-    """What it is started with."""
+class KamailioServer:
+    """One process group, on one address and port, over UDP and TCP.
 
-    directory: Path
-    host: str = "127.0.3.1"
-    phone: str = "127.0.3.2:5060"
-    """Where the number 600 is."""
-    path: bool = False
-    """It keeps Path (RFC 3327)."""
-    once: bool = True
-    """Each count of a nonce is good once."""
-    least: int = 60
+    Args:
+        directory: for its files, which nobody else has.
+        host: a loopback address.
+        configuration: what stands behind `COMMON`.
+    """
 
-
-class Kamailio:
-    """One process group."""
-
-    def __init__(self, setup: KamailioSetup) -> None:
-        self.setup = setup
-        setup.directory.mkdir(parents=True, exist_ok=True)
-        self.port = free_sip_port(setup.host)
-        self.log_path = setup.directory / "kamailio.log"
+    def __init__(self, directory: Path, host: str, configuration: str = "") -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory, self.host, self.configuration = directory, host, configuration
+        self.port = free_sip_port(host)
+        self.log_path = directory / "kamailio.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def target(self) -> str:
-        return f"sip:{self.setup.host}:{self.port}"
+        return f"sip:{self.host}:{self.port}"
 
-    def start(self) -> Kamailio:
+    def start(self) -> Self:
         assert EXECUTABLE is not None
-        setup, configuration = self.setup, self.setup.directory / "kamailio.cfg"
-        configuration.write_text(
-            CONFIGURATION.format(
-                host=setup.host,
-                port=self.port,
-                realm=REALM,
-                password=PASSWORD,
-                phone=setup.phone,
-                path=int(setup.path),
-                once=int(setup.once),
-                least=setup.least,
-            )
-        )
-        arguments = [
-            EXECUTABLE,
-            "-DD",
-            "-E",
-            "-f",
-            str(configuration),
-            "-m",
-            "64",
-            "-M",
-            "4",
-            "-Y",
-            str(setup.directory),
-        ]
+        path = self.directory / "kamailio.cfg"
+        path.write_text(COMMON.format(host=self.host, port=self.port) + self.configuration)
+        memory = ["-m", "64", "-M", "4"]
+        arguments = [EXECUTABLE, "-DD", "-E", "-f", str(path), *memory, "-Y", str(self.directory)]
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(arguments, stdout=log, stderr=log)
         wait_for(self._listens, READY_SECONDS, lambda: self.log[-3000:], self._alive)
@@ -171,4 +145,35 @@ class Kamailio:
     def _listens(self) -> bool:
         """Whether its TCP listener takes connections."""
         with socket.socket() as probe:
-            return probe.connect_ex((self.setup.host, self.port)) == 0
+            return probe.connect_ex((self.host, self.port)) == 0
+
+
+@dataclass
+class KamailioSetup:
+    """What it is started with."""
+
+    directory: Path
+    host: str = "127.0.3.1"
+    phone: str = "127.0.3.2:5060"
+    """Where the number 600 is."""
+    path: bool = False
+    """It keeps Path (RFC 3327)."""
+    once: bool = True
+    """Each count of a nonce is good once."""
+    least: int = 60
+
+
+class Kamailio(KamailioServer):
+    """The registrar of one domain, and the proxy of its telephones."""
+
+    def __init__(self, setup: KamailioSetup) -> None:
+        configuration = CONFIGURATION.format(
+            realm=REALM,
+            password=PASSWORD,
+            phone=setup.phone,
+            path=int(setup.path),
+            once=int(setup.once),
+            least=setup.least,
+        )
+        super().__init__(setup.directory, setup.host, configuration)
+        self.setup = setup

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.base.values import Secret
-from gateway.sip.digest_client import FIELDS, HASHES, Login, challenges, credentials, is_stale
+from gateway.sip.digest_client import FIELDS, HASHES, Login, challenges, counted_on, credentials, is_stale
 from gateway.sip.message import Request, Response, create_response
 from tests.sip.digest import PASSWORD, REALM, USER, lookup, parameters, server
 from tests.sip.samples import raw, request
@@ -72,6 +72,35 @@ def test_our_own_server_takes_the_answer_to_each_of_its_challenges(number: int) 
     assert digest.verify(answered, 7, lookup, 1.0).user == USER
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_server_that_counts_takes_the_same_nonce_once_more_and_not_the_same_credentials(number: int) -> None:
+    """RFC 7616 3.4: each count of a nonce is good once."""
+    digest = server()
+    message, refused = asked(digest.challenges(7, 0.0)[number])
+    ((name, first),) = credentials(refused, message, LOGIN, lambda length: "c" * length)
+    assert digest.verify(message.with_added([(name, first)]), 7, lookup, 1.0).user == USER
+    assert digest.verify(message.with_added([(name, first)]), 7, lookup, 1.0).user is None
+    for count in (2, 3):
+        first = counted_on(first, message, LOGIN)
+        assert f"nc=0000000{count}" in first
+        assert digest.verify(message.with_added([(name, first)]), 7, lookup, 1.0).user == USER
+
+
+@pytest.mark.parametrize("changes", [{"opaque": '"x\\"y"'}, {"algorithm": "MD5-sess"}, {"realm": 'a \\"b\\"'}])
+def test_credentials_that_are_counted_on_say_all_else_as_they_did(changes: dict[str, str]) -> None:
+    message, response = asked(challenge(**changes))
+    ((_, value),) = credentials(response, message, LOGIN, lambda length: "c" * length)
+    before, after = parameters(value), parameters(counted_on(value, message, LOGIN))
+    assert {name for name in before if before[name] != after[name]} == {"nc", "response"}
+    assert before.keys() == after.keys()
+
+
+def test_credentials_without_a_count_stay_as_they_are() -> None:
+    message, response = asked(challenge(qop=""))
+    ((_, value),) = credentials(response, message, LOGIN, lambda length: "c" * length)
+    assert counted_on(value, message, LOGIN) == value
+
+
 def test_of_several_challenges_of_one_realm_the_strongest_is_answered_wherever_it_stands() -> None:
     offered = [challenge(algorithm=name, nonce=f'"{name}"') for name in ("MD5", "SHA-256", "SHA-512-256")]
     for order in (offered, offered[::-1]):
@@ -119,6 +148,13 @@ def test_a_session_variant_hashes_the_nonces_into_the_secret(algorithm: str) -> 
     plain, session = (answers(challenge(algorithm=name))[0] for name in (algorithm, f"{algorithm}-sess"))
     assert plain["response"] != session["response"]
     assert session["algorithm"] == f"{algorithm}-sess"
+
+
+def test_a_session_variant_tells_its_nonce_where_the_server_knows_no_qop() -> None:
+    """RFC 7616 3.4.2: it is in the secret, which nobody could compute without it."""
+    (found,) = answers(challenge(qop="", algorithm="MD5-sess"))
+    assert found["cnonce"] == "c0ffee"
+    assert {"qop", "nc"}.isdisjoint(found)
 
 
 @pytest.mark.parametrize(("stale", "is_so"), [("true", True), ("TRUE", True), ("false", False), ("", False)])

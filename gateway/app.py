@@ -237,7 +237,7 @@ class Gateway:
         self._watch_audit()
         try:
             self.audit.write(notices.gateway_started(__version__, recovered=self.audit.recovered))
-            self.audit.write(notices.policy_loaded([site.policies.decide(name) for name in site.trunks]))
+            self.audit.write(notices.policy_loaded([site.policies.standing(name) for name in site.trunks]))
             self.key_rings.start()
             await self.pool.start()
             await self.endpoint.start(site.listeners)

@@ -32,12 +32,12 @@ async def test_a_call_keeps_its_site_and_the_next_one_begins_under_the_new(tmp_p
     await office.settle()
     (living,) = states(office)
     assert living.site is before
-    assert (living.policy.profile, living.policy) == (Profile.STRICT, before.policies.decide("pbx"))
+    assert (living.policy.profile, living.policy) == (Profile.STRICT, before.policies.standing("pbx"))
     office.call("600", key="in-2", call_id="call-2")
     await office.settle()
     (new,) = [state for state in states(office) if state is not living]
     assert (living.site, new.site) == (before, after)
-    assert new.policy is after.policies.decide("pbx")
+    assert new.policy == after.policies.standing("pbx")
     first, second = [request for request, _ in office.sip.sent.values() if request.method == "INVITE"]
     assert (first.uri, second.uri) == ("sip:600@pbx.example", "sip:600@elsewhere.example")
     assert "@new.example" in str(second.from_.uri)
@@ -56,5 +56,5 @@ async def test_where_a_call_has_no_trunk_it_leads_nowhere_and_is_held_to_the_str
     bare = made_site()
     trunk = bare.trunk(UNROUTED)
     assert (trunk.name, trunk.target.host, trunk.security, trunk.networks) == (UNROUTED, NOWHERE, Profile.STRICT, ())
-    assert bare.policies.decide(UNROUTED).demands_protection
+    assert bare.policies.standing(UNROUTED).demands_protection
     assert Sites(bare).current is bare

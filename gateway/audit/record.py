@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from gateway.audit.calls import of_call
 from gateway.audit.clean import cleaned_text
 from gateway.audit.facts import UNPROVED, CallInfo, CauseFacts, Checkpoint, FlowFacts, make, party, place, tls_facts
 from gateway.base.codes import Code
@@ -43,7 +44,7 @@ def call_start(
         "require": policy.rules.require.name,
         "prefer": policy.rules.prefer.name,
     }
-    return _call("call.start", call, policy, fields)
+    return of_call("call.start", call, policy, fields)
 
 
 def leg_record(
@@ -86,7 +87,7 @@ def leg_record(
         "tls": tls_facts(identity) if identity is not None else None,
         "sip_sent": _sip_sent(verdict.termination, sip_status),
     }
-    return _call(verdict.record, call, policy, fields)
+    return of_call(verdict.record, call, policy, fields)
 
 
 def offer_refused(
@@ -110,7 +111,7 @@ def offer_refused(
         "source": place(source),
         "sip_sent": _sip_sent(refusal.termination, 0),
     }
-    return _call("leg.violation", call, policy, fields)
+    return of_call("leg.violation", call, policy, fields)
 
 
 def offer_retry(
@@ -128,7 +129,7 @@ def offer_retry(
         "refused_status": refused_status,
         "proto": plan.proto.value,
     }
-    return _call("leg.downgraded", call, policy, fields)
+    return of_call("leg.downgraded", call, policy, fields)
 
 
 def call_transfer(
@@ -157,7 +158,7 @@ def call_transfer(
         "decision": "allowed" if sip_status < 300 else "refused",
         "sip_sent": {"code": sip_status},
     }
-    return _call("call.transfer", call, policy, fields)
+    return of_call("call.transfer", call, policy, fields)
 
 
 def leg_moved(
@@ -176,7 +177,7 @@ def leg_moved(
         "before": place(before.remote),
         "was_lost": was_lost,
     }
-    return _call("leg.moved", call, None, fields)
+    return of_call("leg.moved", call, None, fields)
 
 
 def flow_judged(
@@ -217,7 +218,7 @@ def flow_judged(
         "founding_flow": _flow(founding),
         "sip_sent": {"code": sip_status} if sip_status else None,
     }
-    return _call("leg.violation", call, policy, fields)
+    return of_call("leg.violation", call, policy, fields)
 
 
 def leg_verified(
@@ -237,7 +238,7 @@ def leg_verified(
         "received": "authenticated",
         "sent": "confirmed" if confirmed else "unconfirmed",
     }
-    return _call("leg.verified", call, policy, fields)
+    return of_call("leg.verified", call, policy, fields)
 
 
 def media_latch(
@@ -264,7 +265,7 @@ def media_latch(
         "decision": "allowed" if accepted else "refused",
         "codes": [code] if code else [],
     }
-    return _call("media.latch", call, None, fields)
+    return of_call("media.latch", call, None, fields)
 
 
 def call_final(
@@ -319,7 +320,7 @@ def call_final(
         "counters": {leg: dict(counted) for leg, counted in (counters or {}).items()},
         "recorded": False,
     }
-    return _call("call.final", call, policy, fields)
+    return of_call("call.final", call, policy, fields)
 
 
 def call_broken(call_uid: str) -> dict[str, object]:
@@ -335,24 +336,6 @@ def call_broken(call_uid: str) -> dict[str, object]:
         "grade_worst": None,
     }
     return make("call.final", fields)
-
-
-def _call(kind: str, call: CallInfo, policy: EffectivePolicy | None, fields: Mapping[str, object]) -> dict[str, object]:
-    ids = {"browser": call.browser_call_id, "trunk": call.trunk_call_id}
-    common = {
-        "call_uid": call.call_uid,
-        "sip_call_id": {**ids, "peer": call.peer_call_id} if call.peer_call_id else ids,
-        "dir": call.direction,
-        "trunk": call.trunk,
-        "user": party(call.user),
-        "from": party(call.caller),
-        "to": party(call.called),
-    }
-    return make(kind, {**common, **(_policy(policy) if policy is not None else {}), **fields})
-
-
-def _policy(policy: EffectivePolicy) -> dict[str, object]:
-    return {"profile": str(policy.profile), "policy_sha256": policy.sha256, "emergency": policy.emergency}
 
 
 def _flow(flow: FlowFacts) -> dict[str, object]:

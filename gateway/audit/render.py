@@ -48,6 +48,7 @@ _BY_TYPE: dict[str, Severity] = {
     "auth.ok": Severity.INFO,
     "auth.fail": Severity.MEDIUM,
     "policy.loaded": Severity.INFO,
+    "policy.exception_used": Severity.LOW,
     "admin.start": Severity.INFO,
     "admin.stop": Severity.INFO,
     "log.recovered": Severity.MEDIUM,
@@ -134,6 +135,11 @@ def _final_severity(record: Record) -> Severity:
     if record.get("answered") is not True:
         return _ENCRYPTION_REFUSED.get(_text(record, "termination"), Severity.INFO)
     return _BY_GRADE.get(_text(record, "grade_worst"), Severity.MEDIUM)
+
+
+def _exception_used(record: Record) -> str:
+    words = f"exception {_text(record, 'exception_id')} of {_text(record, 'owner')} until {_text(record, 'expires')}"
+    return f"{words}: requires {_text(record, 'require')} only, {_text(record, 'reason')}"
 
 
 def _call_start(record: Record) -> str:
@@ -292,6 +298,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "media.latch": _latch,
     "call.final": _final,
     "auth.ok": _auth_ok,
+    "policy.exception_used": _exception_used,
     "auth.fail": _auth_fail,
     "tls.peer": _tls_peer,
     "policy.loaded": _policy_loaded,

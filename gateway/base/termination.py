@@ -20,6 +20,7 @@ class Termination(Enum):
     CHALLENGED = ("challenged", Party.CALLER, 407, 0, "The caller is asked for a password")
     NO_ROUTE = ("no-route", Party.CALLER, 404, 399, "No dialplan rule matches this number")
     NOT_PERMITTED = ("not-permitted", Party.CALLER, 403, 399, "This user may not call this number")
+    POLICY_REJECTED = ("policy-rejected", Party.CALLER, 403, 399, "A rule of the policy refuses this call")
     USER_NOT_REGISTERED = ("user-not-registered", Party.CALLEE, 480, 399, "The user is not signed in")
     RING_TIMEOUT = ("ring-timeout", Party.CALLEE, 408, 0, "Nobody answered in time")
     REJECTED = ("rejected", Party.CALLEE, 603, 0, "The other side rejected the call")

@@ -20,6 +20,7 @@ from gateway.call.legs.party import Reading
 from gateway.call.legs.targets import Relayed, Target, TrunkTarget, UserTarget
 from gateway.call.legs.user_agent import HOP_HEADER
 from gateway.call.machine import routes
+from gateway.call.machine.circumstances import asked_by_trunk, asked_by_user
 from gateway.call.machine.hops import HopMarks
 from gateway.call.machine.hunt import Stage
 from gateway.call.machine.state import CallContext, CallFacts, CallState
@@ -27,7 +28,8 @@ from gateway.call.run.index import CallIndex
 from gateway.call.run.probes import TrunkProbes
 from gateway.call.run.runner import CallRunner
 from gateway.call.run.services import Locator, Services
-from gateway.policy.book import UNROUTED
+from gateway.policy.facts import UNROUTED, Facts
+from gateway.policy.model import EffectivePolicy
 from gateway.routing.admission import CallCaps, CallKind, Seat
 from gateway.sip.address import NameAddr
 from gateway.sip.events import RequestReceived
@@ -62,6 +64,8 @@ class Plan:
     callee: str = ""
     """The user or group of ours whom another user calls."""
     refused: Termination | None = None
+    policy: EffectivePolicy | None = None
+    """What the call must meet where no trunk is called; of a call a rule refuses, that rule's."""
     is_final: bool = False
     """It rings one browser and goes nowhere else: a PBX that calls one user of ours for another one is no loop."""
 
@@ -105,12 +109,14 @@ class Admission:
             SipError: 503, this user begins more calls than anybody dials; no call and no record of it then.
         """
         request, site = event.request, self._services.sites.current
-        plan = self._outbound(event, user, site) if user else self._inbound(event, site)
+        who = self._who(event, user, site)
+        plan = self._outbound(event, who, site) if user else self._inbound(event, who, site)
         if user and not self._attempts.take(f"{user} {plan.emergency}", self._services.clock()):
             raise SipError("too many calls", 503)
-        state = self._from_browser(event, plan, site) if user else self._from_trunk(event, plan, site)
+        state = self._from_browser(event, plan, who) if user else self._from_trunk(event, plan, who)
         state.hunt.targets = list(plan.targets)
-        refused = plan.refused or (None if plan.is_final else self._looped(request))
+        refused = plan.refused or (Termination.POLICY_REJECTED if state.policy.reject else None)
+        refused = refused or (None if plan.is_final else self._looped(request))
         refused = refused or self._full(event, user, site)
         state.takes_line = refused is None
         seats: list[Seat] = []
@@ -122,10 +128,18 @@ class Admission:
         callee = partial(self._seat_of_callee, state, seats)
         CallRunner(state, self._services, self._index, self._probes, self._location, callee, release).begin(refused)
 
-    def _outbound(self, event: RequestReceived, user: str, site: Site) -> Plan:
+    def _who(self, event: RequestReceived, user: str, site: Site) -> Facts:
+        """Who asks for the call, over which connection, and when: what its policy is decided by."""
+        now = self._services.wall()
+        if user:
+            return asked_by_user(site, user, event.flow, now)
+        calling = routes.calling(event.request.from_.uri, site.realm)
+        return asked_by_trunk(site, event.flow.trunk or UNROUTED, event.flow, now, calling, _number(event, site))
+
+    def _outbound(self, event: RequestReceived, who: Facts, site: Site) -> Plan:
         """A browser calls; where the trunk authenticates it, its INVITE keeps what its digest covers."""
         draw = routes.lots(self._services.tokens)
-        plan, registrar = _plan_outbound(event.request, user, site, draw), self._registrar
+        plan, registrar = _plan_outbound(event.request, who, site, draw), self._registrar
         if registrar is None:
             return plan
         try:
@@ -133,10 +147,10 @@ class Admission:
         except SipError:
             return replace(plan, targets=(), refused=Termination.NO_ROUTE)
 
-    def _inbound(self, event: RequestReceived, site: Site) -> Plan:
+    def _inbound(self, event: RequestReceived, who: Facts, site: Site) -> Plan:
         """A trunk calls: one registered place, or a number."""
         if self._registrar is None or not self._registrar.is_for_a_place(event):
-            return _plan_inbound(event, site)
+            return _plan_inbound(event, who, site)
         target = self._registrar.target_of(event)
         if target is None:
             return Plan("", _typed(event.request), refused=Termination.USER_NOT_REGISTERED)
@@ -179,26 +193,28 @@ class Admission:
         looped = self._hop_marks.contains_ours(request.headers.get_all(HOP_HEADER))
         return Termination.LOOP_DETECTED if looped else None
 
-    def _from_browser(self, event: RequestReceived, plan: Plan, site: Site) -> CallState:
+    def _from_browser(self, event: RequestReceived, plan: Plan, who: Facts) -> CallState:
         """A call of a user of ours."""
+        site = self._services.sites.current
         first = next((target for target in plan.targets if isinstance(target, TrunkTarget)), None)
+        policy = first.policy if first is not None else plan.policy or site.policies.standing(UNROUTED)
         state = CallState(
-            facts=self._facts(event, plan, site, outbound=True),
+            facts=self._facts(event, plan, who, outbound=True),
             context=self._context(site),
-            policy=first.policy if first is not None else site.policies.decide(UNROUTED),
-            trunk_id=first.trunk.name if first is not None else UNROUTED,
+            policy=policy,
+            trunk_id=policy.trunk,
         )
         local, remote = _named(event.request)
         caller = state.context.make.browser(CALLER, event.flow, local, remote, is_caller=True, user=plan.user)
         caller.party = state.facts.origin.shown()
         return _with_caller(state, caller, event)
 
-    def _from_trunk(self, event: RequestReceived, plan: Plan, site: Site) -> CallState:
+    def _from_trunk(self, event: RequestReceived, plan: Plan, who: Facts) -> CallState:
         """A call to a user of ours."""
-        name = event.flow.trunk or UNROUTED
-        target = TrunkTarget(site.trunk(name), site.policies.decide(name), plan.number)
+        site, name = self._services.sites.current, who.trunk
+        target = TrunkTarget(site.trunk(name), routes.called_by(site, who, plan.targets), plan.number)
         state = CallState(
-            facts=self._facts(event, plan, site, outbound=False),
+            facts=self._facts(event, plan, who, outbound=False),
             context=self._context(site),
             policy=target.policy,
             trunk_id=name,
@@ -227,17 +243,18 @@ class Admission:
         make = LegMaker(services.tokens, services.new_key, site, services.identity.fingerprint, services.own)
         return CallContext(services.tokens, self._hop_marks, make)
 
-    def _facts(self, event: RequestReceived, plan: Plan, site: Site, *, outbound: bool) -> CallFacts:
-        uid = self._services.tokens(UID_LENGTH)
+    def _facts(self, event: RequestReceived, plan: Plan, who: Facts, *, outbound: bool) -> CallFacts:
+        site, uid = self._services.sites.current, self._services.tokens(UID_LENGTH)
         return CallFacts(
             id=short_id(uid),
             uid=uid,
+            at=who.at,
             outbound=outbound,
             user=plan.user,
             number=plan.number,
             callee=plan.callee,
             origin=_origin(event, plan.user if outbound else "", site),
-            calling_number="" if outbound else _calling(event.request.from_.uri, site.realm),
+            calling_number="" if outbound else routes.calling(event.request.from_.uri, site.realm),
             dialled=_typed(event.request),
             max_forwards=_hops(event.request),
         )
@@ -250,8 +267,9 @@ def _relayed(target: Target, event: RequestReceived, registrar: Registrar) -> Ta
     return replace(target, relayed=registrar.relayed(event, target.trunk.name))
 
 
-def _plan_outbound(request: Request, user: str, site: Site, draw: Draw) -> Plan:
+def _plan_outbound(request: Request, who: Facts, site: Site, draw: Draw) -> Plan:
     """A browser calls: From must be who the flow is; the dialplan knows the trunk, or the user."""
+    user = who.user
     try:
         number = routes.called(request.request_uri, site)
     except SipError:
@@ -259,10 +277,11 @@ def _plan_outbound(request: Request, user: str, site: Site, draw: Draw) -> Plan:
     # A call for help is made whatever stands in From, in the name of who signed in.
     if not _is_hers(request.from_.uri, user) and not site.dialplan.is_emergency(number):
         return Plan(user, number, refused=Termination.IDENTITY_MISMATCH)
-    route = routes.from_user(site, user, number, request.request_uri, draw)
+    route = routes.from_user(site, who, number, request.request_uri, draw)
     if route is None:
         return Plan(user, number, refused=Termination.NO_ROUTE)
-    return Plan(user, route.number, route.targets, route.emergency, route.user or route.group, route.refused)
+    callee = route.user or route.group
+    return Plan(user, route.number, route.targets, route.emergency, callee, route.refused, route.policy)
 
 
 def _is_hers(uri: SipUri, user: str) -> bool:
@@ -279,16 +298,24 @@ def _origin(event: RequestReceived, user: str, site: Site) -> Origin:
     return of_trunk(event.request, reading, trusted=site.trunk(name).trust_identity)
 
 
-def _plan_inbound(event: RequestReceived, site: Site) -> Plan:
+def _plan_inbound(event: RequestReceived, who: Facts, site: Site) -> Plan:
     """A trunk calls: the dialplan knows the user; where she is signed in is found out later."""
     try:
         number = routes.dialled(event.request.request_uri, site.realm)
     except SipError:
         return Plan("", _typed(event.request), refused=Termination.NO_ROUTE)
-    route = routes.to_user(site, event.flow.trunk or UNROUTED, number)
+    route = routes.to_user(site, who, number)
     if route is None:
         return Plan("", number, refused=Termination.NO_ROUTE)
-    return Plan(route.user, route.number, route.targets)
+    return Plan(route.user, route.number, route.targets, refused=route.refused)
+
+
+def _number(event: RequestReceived, site: Site) -> str:
+    """What a trunk calls; "" where it cannot be dialled."""
+    try:
+        return routes.dialled(event.request.request_uri, site.realm)
+    except SipError:
+        return ""
 
 
 def _named(request: Request) -> tuple[NameAddr, NameAddr]:
@@ -325,14 +352,6 @@ def _typed(request: Request) -> str:
     except SipError:
         return request.uri[:MAX_TYPED]
     return (uri.user_decoded or uri.host)[:MAX_TYPED]
-
-
-def _calling(uri: SipUri, realm: str) -> str:
-    """The caller's number, or what stands in its place."""
-    try:
-        return routes.dialled(uri, realm)
-    except SipError:
-        return uri.subscriber
 
 
 def _user_part(uri: SipUri) -> str:

@@ -40,7 +40,7 @@ def report(loaded: LoadedConfig) -> Iterator[Text]:
     yield from _gateway(loaded)
     for trunk in loaded.site.trunks.values():
         yield Text("")
-        yield from _trunk(trunk, loaded.site.policies.decide(trunk.name))
+        yield from _trunk(trunk, loaded.site.policies.standing(trunk.name))
 
 
 def _gateway(loaded: LoadedConfig) -> Iterator[Text]:

@@ -186,6 +186,18 @@ class Dialplan:
     def _emergency(self) -> frozenset[str]:
         return frozenset(self.emergency) | {rule.dialled for rule in self.outbound if rule.emergency}
 
+    @cached_property
+    def _groups_of(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        for name, group in self.groups.items():
+            for member in group.members:
+                found.setdefault(member, set()).add(name)
+        return {member: frozenset(names) for member, names in found.items()}
+
+    def groups_of(self, user: str) -> frozenset[str]:
+        """The groups a user is in."""
+        return self._groups_of.get(user, frozenset())
+
     def is_emergency(self, number: str) -> bool:
         """True when calls to this number always connect."""
         return number in self._emergency

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.audit import notices, record
+from gateway.audit import exceptions, notices, record
 from gateway.audit.facts import CallInfo, CauseFacts, FlowFacts
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import SUITES, CryptoSuite
@@ -19,11 +19,14 @@ from gateway.base.signalling import Signalling, TlsInfo, TransportName
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, HostPort, LegId, LegKind
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
+from gateway.policy.match import Match
 from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector
+from gateway.policy.rules import Exemption
 from gateway.sip.flow import Flow
 from gateway.sip.reason import Reason
 from tests.audit.samples import CALL, PREFER, SOURCE, STRICT, TLS, answered, every_record
+from tests.policy.facts import NOON
 from tests.policy.vectors import browser, trunk
 
 CANARY = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
@@ -31,8 +34,9 @@ PLANTED = f"1 AES_CM_128_HMAC_SHA1_80 inline:{CANARY}|2^20|1:4"
 
 BUILDERS: dict[str, Callable[..., dict[str, object]]] = {
     name: function
-    for name, function in vars(record).items()
-    if inspect.isfunction(function) and function.__module__ == record.__name__ and not name.startswith("_")
+    for module in (record, exceptions)
+    for name, function in vars(module).items()
+    if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
 }
 
 SAMPLES: dict[object, object] = {
@@ -42,6 +46,7 @@ SAMPLES: dict[object, object] = {
     bool: True,
     CallInfo: CallInfo(**{f.name: PLANTED for f in dataclasses.fields(CallInfo)}),
     EffectivePolicy: effective_policy(Profile.STRICT, PLANTED),
+    Exemption: Exemption(id=PLANTED, match=Match(), owner=PLANTED, reason=PLANTED, expires=NOON),
     Verdict: judge(STRICT, trunk("sdes")),
     SecurityVector: replace(
         trunk("sdes"),

@@ -37,6 +37,7 @@ from gateway.sip.message import Request, Response, create_response
 from gateway.sip.uri import SipUri
 from gateway.trunks.model import Trunk
 from tests import messages
+from tests.policy.facts import NOON
 from tests.sites import made_site, made_trunk
 
 SITE = made_site()
@@ -162,6 +163,7 @@ class MachineScene:
             facts=CallFacts(
                 id="c-1",
                 uid="u" * 26,
+                at=NOON,
                 outbound=self.outbound,
                 user="alice",
                 number=self.callee or "600",

@@ -18,6 +18,7 @@ from gateway.sip.uri import SipUri
 from tests.call.machine_scene import BROWSER_FLOW, answer
 from tests.call.office import Audit, Office
 from tests.call.test_caps import rung
+from tests.policy.facts import asker
 from tests.sites import made_site
 
 NUMBER = SipUri.parse("sip:700@example.test")
@@ -39,13 +40,13 @@ def order(found: routes.Route | None) -> str:
 
 def test_trunks_of_a_rule_are_tried_by_priority() -> None:
     site = made_site(plan({"trunk": "b", "priority": 1}, "a", {"trunk": "c", "priority": 2}), trunks=TRUNKS)
-    assert order(routes.from_user(site, "alice", "700", NUMBER)) == "abc"
+    assert order(routes.from_user(site, asker("alice"), "700", NUMBER)) == "abc"
 
 
 def test_trunks_of_one_priority_share_the_calls_by_weight() -> None:
     shares = ({"trunk": "a", "weight": 3}, {"trunk": "b", "weight": 1}, {"trunk": "c", "priority": 1})
     site, draw = made_site(plan(*shares), trunks=TRUNKS), random.Random(5).randrange
-    found = Counter(order(routes.from_user(site, "alice", "700", NUMBER, draw)) for _ in range(1000))
+    found = Counter(order(routes.from_user(site, asker("alice"), "700", NUMBER, draw)) for _ in range(1000))
     assert set(found) == {"abc", "bac"}
     assert 690 < found["abc"] < 810
 
@@ -60,7 +61,7 @@ def test_each_trunk_gets_the_number_in_its_own_format() -> None:
     more = {"country": "49", "trunk_prefix": "0", "outbound": [{"id": "de", "dialled": "+49*", "trunks": ["a", "c"]}]}
     trunks = {**TRUNKS, "a": {**TRUNKS["a"], "number_format": "national"}}  # type: ignore[dict-item]
     site = made_site(more, trunks=trunks)
-    found = routes.from_user(site, "alice", "030123456", NUMBER)
+    found = routes.from_user(site, asker("alice"), "030123456", NUMBER)
     assert found is not None
     sent = {t.trunk.name: t.number for t in found.targets if isinstance(t, TrunkTarget)}
     assert sent["a"] == "030123456"
@@ -70,7 +71,7 @@ def test_each_trunk_gets_the_number_in_its_own_format() -> None:
 def test_an_emergency_call_goes_on_to_the_trunks_of_all_emergencies() -> None:
     rules = {"outbound": [{"id": "sos", "dialled": "112", "trunks": ["b", "a"], "emergency": True}]}
     site = made_site({**rules, "emergency_trunks": ["c", "a"]}, trunks=TRUNKS)
-    assert order(routes.from_user(site, "alice", "112", NUMBER)) == "bac"
+    assert order(routes.from_user(site, asker("alice"), "112", NUMBER)) == "bac"
 
 
 class Lines:

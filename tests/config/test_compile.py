@@ -232,7 +232,7 @@ def test_a_site_cannot_be_changed_and_shows_no_digest_of_a_password() -> None:
     with pytest.raises(TypeError):
         site.trunks["new"] = site.trunks["pbx"]  # type: ignore[index]
     assert "users" not in repr(site)
-    assert site.policies.decide("pbx").profile is Profile.LEGACY
+    assert site.policies.standing("pbx").profile is Profile.LEGACY
 
 
 @pytest.mark.parametrize("seconds", [1, 9, -1, 3601])

@@ -15,6 +15,7 @@ from gateway.call.legs.invite_state import Act
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.party import Party
 from gateway.call.machine import bridge, change, ending, liveness, refreshing, routes, security, transfer
+from gateway.call.machine.circumstances import of_leg
 from gateway.call.machine.effects import FindDialog, Respond, TakeOver
 from gateway.call.machine.events import DialogFound, DialogMissing, Handed, NotTaken, RequestIn, TakenOver
 from gateway.call.machine.hunt import Goal, Hunt, Refused, Stage
@@ -101,7 +102,9 @@ def _to_the_trunk(call: CallState, leg: Leg, event: RequestIn, referral: Referra
         number = routes.dialled(referral.refer_to.uri, call.site.realm)
     except SipError as error:
         return error.status
-    route = routes.back_to_trunk(call.site, leg.trunk_name, number, referral.refer_to.replaces)
+    route = routes.back_to_trunk(call.site, of_leg(call, leg, "REFER"), number, referral.refer_to.replaces)
+    if route.refused is not None:
+        return route.refused.status
     transfer.begin(call, leg, call.asker, event, referral, route)
     return 0
 

@@ -89,6 +89,7 @@ class Call:
         """The INVITE is somebody's: from here on there is one call.start and there will be one call.final."""
         self.state.now = self.state.began_at = now
         self.state.emit(security.start_record(self.state))
+        security.exception_used(self.state, self.state.policy)
         return self._drain()
 
     def begin(self, now: float) -> list[Effect]:
@@ -103,7 +104,8 @@ class Call:
     def begin_refused(self, termination: Termination, now: float) -> list[Effect]:
         """The INVITE cannot be served."""
         self.state.now = now
-        ending.terminate(self.state, termination)
+        by_rule = self.state.policy.reject if termination is Termination.POLICY_REJECTED else 0
+        ending.terminate(self.state, termination, status=by_rule)
         return self._drain()
 
     def handle(self, event: Event, now: float) -> list[Effect]:

@@ -93,6 +93,7 @@ def next_target(call: CallState) -> bool:
     hunt.connecting[leg] = target
     if hunt.goal is Goal.CALL:
         call.trunk_id, call.policy = target.trunk.name, target.policy
+    security.exception_used(call, target.policy)
     call.emit(ConnectTrunk(leg, target.trunk.name, urgent=call.policy.emergency))
     return True
 

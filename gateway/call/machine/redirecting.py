@@ -9,11 +9,14 @@ from gateway.base.termination import Termination
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.redirects import contacts, host_of, is_as_secure, place_of
 from gateway.call.legs.targets import TrunkTarget
-from gateway.call.machine import elsewhere, invite, routes
+from gateway.call.machine import elsewhere, invite, routes, security
+from gateway.call.machine.circumstances import of_leg
 from gateway.call.machine.effects import ReachTrunk
 from gateway.call.machine.events import TrunkReached
 from gateway.call.machine.hunt import Goal, Refused
+from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState
+from gateway.policy.model import EffectivePolicy, at_least
 from gateway.sip.flow import Flow, objection
 from gateway.sip.message import Response
 from gateway.sip.uri import SipUri
@@ -41,27 +44,40 @@ def followed(call: CallState, leg: Leg, response: Response, *, is_spoken: bool) 
 
 def _may_go(call: CallState, leg: Leg, uri: SipUri) -> bool:
     is_own = leg.is_own_host(uri.host) and leg.is_own_host(host_of(uri))
-    return is_own and is_as_secure(uri, leg.founding) and _may_dial(call, leg, uri)
+    return is_own and is_as_secure(uri, leg.founding) and _policy_there(call, leg, uri) is not None
 
 
-def _may_dial(call: CallState, leg: Leg, uri: SipUri) -> bool:
-    """The same number at another place; or another one that the user who calls could have dialled over this trunk."""
+def _policy_there(call: CallState, leg: Leg, uri: SipUri) -> EffectivePolicy | None:
+    """What must be met there; None: it may not go there.
+
+    It may to the same number at another place, or to another one that the user who calls could have dialled over this
+    trunk. Then that number's policy holds too, and never less than the one the call was made under.
+    """
     try:
         number = routes.dialled(uri, call.site.realm)
     except SipError:
-        return False
+        return None
+    policy = policy_of(call, leg)
     if number == leg.number:
-        return True
+        return policy
     if not call.facts.outbound or call.hunt.goal is not Goal.CALL:
-        return False
-    route = routes.from_user(call.site, call.facts.user, number, uri)
-    targets = route.targets if route is not None and route.refused is None else ()
-    return any(isinstance(target, TrunkTarget) and target.trunk.name == leg.trunk_name for target in targets)
+        return None
+    route = routes.from_user(call.site, of_leg(call, call.caller, "INVITE"), number, uri)
+    for target in route.targets if route is not None and route.refused is None else ():
+        if isinstance(target, TrunkTarget) and target.trunk.name == leg.trunk_name:
+            return policy if policy.emergency else at_least(policy, target.policy)
+    return None
 
 
 def _go(call: CallState, leg: Leg, uri: SipUri) -> None:
     """Send the INVITE there: over what we have if that leads there, else over what can be had."""
     leg.redirects.tried.add(str(uri))
+    policy = _policy_there(call, leg, uri)
+    if policy is None:  # what was allowed when the 3xx came is not any more
+        _elsewhere(call, leg)
+        return
+    leg.policy = policy
+    security.exception_used(call, policy)
     leg.request_uri, place = uri, place_of(uri, leg.flow)
     if leg.is_named(place.host) or place == leg.flow.remote:
         invite.send(call, leg)

@@ -6,6 +6,8 @@ room, joined with the one who stays, and then the one it replaces is hung up on.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.audit import record
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
@@ -18,7 +20,8 @@ from gateway.call.legs.party import Reading
 from gateway.call.legs.places import termination_of
 from gateway.call.legs.targets import TrunkTarget
 from gateway.call.legs.user_agent import warning
-from gateway.call.machine import bridge, direction, flows, refreshing, security, transfer
+from gateway.call.machine import bridge, direction, flows, refreshing, routes, security, transfer
+from gateway.call.machine.circumstances import asked_by_trunk, for_user
 from gateway.call.machine.effects import Relay, Respond, TrackDialog, WriteAudit
 from gateway.call.machine.events import Replacing
 from gateway.call.machine.hunt import Goal, Hunt, Stage
@@ -26,6 +29,7 @@ from gateway.call.machine.judging import judged, policy_of
 from gateway.call.machine.report import announce, note_allow
 from gateway.call.machine.state import CallState
 from gateway.media.relay_commands import CloseLeg, OpenLeg
+from gateway.policy.facts import Facts
 from gateway.policy.model import at_least
 from gateway.sdp.session import Description, Session, Way
 from gateway.sip.address import NameAddr
@@ -82,7 +86,7 @@ def _made(call: CallState, named: Leg, event: Replacing) -> Leg:
         leg.party = of_user(invite, named.number, person, Reading(call.site.realm, plan.read)).shown()
     else:
         trunk = call.site.trunk(named.trunk_name)
-        policy = at_least(call.site.policies.decide(trunk.name), policy_of(call, named))
+        policy = at_least(call.site.policies.decide(_facts(call, named, event)), policy_of(call, named))
         target = TrunkTarget(trunk, policy, named.number)
         leg = make.trunk(number, event.flow, target, local, remote, is_caller=True)
         leg.party = party.caller(invite, make.reading(trunk.name), trusted=trunk.trust_identity)
@@ -91,9 +95,20 @@ def _made(call: CallState, named: Leg, event: Replacing) -> Leg:
     return leg
 
 
+def _facts(call: CallState, named: Leg, event: Replacing) -> Facts:
+    """What the policy of the leg that comes from a trunk is decided by; it is for whom the one it replaces is for."""
+    calling = routes.calling(event.request.from_.uri, call.site.realm)
+    facts = asked_by_trunk(call.site, named.trunk_name, event.flow, call.wall, calling, call.facts.number)
+    stays = call.other(named)
+    who = for_user(facts, call.site, stays.number) if stays is not None and stays.habits.is_person else facts
+    return replace(who, emergency=call.policy.emergency)
+
+
 def _objection(call: CallState, named: Leg, leg: Leg) -> Termination | None:
     """Read and judge the offer; why the leg cannot be taken in, recorded where policy is why."""
     body = leg.invite.body if leg.invite is not None else b""
+    if policy_of(call, leg).reject:
+        return Termination.POLICY_REJECTED
     if leg.invite is None or not body or call.waiting.events:
         return Termination.NOT_ACCEPTABLE
     flows.note_target(call, leg, leg.invite, leg.flow)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.base.values import TokenSource
 from gateway.call.legs.targets import GroupTarget, Target, TrunkTarget, UserTarget
+from gateway.call.machine.circumstances import for_user
+from gateway.policy.facts import UNROUTED, Direction, Facts
+from gateway.policy.model import EffectivePolicy, strictest
 from gateway.routing.dialplan import BY_NAME
 from gateway.routing.groups import Group, Ring
 from gateway.routing.numbers import in_context, normalise
@@ -29,6 +34,8 @@ class Route:
     emergency: bool = False
     refused: Termination | None = None
     """Why it is not called although it leads somewhere."""
+    policy: EffectivePolicy | None = None
+    """What the call must meet where no trunk is called; where policy is why it is refused, what refused it."""
 
     @property
     def user(self) -> str:
@@ -62,44 +69,85 @@ def called(uri: SipUri, site: Site) -> str:
     return number if site.dialplan.is_emergency(number) else dialled(uri, site.realm)
 
 
+def calling(uri: SipUri, realm: str) -> str:
+    """The caller's number, or what stands in its place."""
+    try:
+        return dialled(uri, realm)
+    except SipError:
+        return uri.subscriber
+
+
 def lots(tokens: TokenSource) -> Draw:
     """Lots drawn from tokens, for what is shared by weight."""
     return lambda below: int(tokens(LOT_LENGTH), 36) % below
 
 
-def from_user(site: Site, user: str, number: str, uri: SipUri, draw: Draw = lambda _: 0) -> Route | None:
+def from_user(site: Site, who: Facts, number: str, uri: SipUri, draw: Draw = lambda _: 0) -> Route | None:
     """Where a number or name leads that a user of ours dials; None: nowhere.
 
     Args:
         draw: decides among trunks that share the calls of a rule by weight.
-        user: her name; what she may not call is refused.
+        who: she, and the connection she asks over; what she may not call is refused.
         uri: where it stood: a user is found by her own name in our domain only.
     """
     found = site.dialplan.route_outbound(number)
     if found is None or (found.rule_id == BY_NAME and uri.host.lower() != site.realm.lower()):
         return None
     if found.user:
-        return Route(found.user, (UserTarget(found.user),))
+        return _within(site, who, found.user, (UserTarget(found.user),))
     if found.group:
-        return Route(found.group, _members(site.dialplan.groups[found.group], without=user))
-    if not site.dialplan.permits(user, found):
+        return _within(site, who, found.group, _members(site.dialplan.groups[found.group], without=who.user))
+    if not site.dialplan.permits(who.user, found):
         return Route(found.number, (), refused=Termination.NOT_PERMITTED)
     shared = [share.trunk for share in in_order(found.shares, draw)]
     names = dict.fromkeys((*shared, found.trunk, *found.alternatives))
-    targets = tuple(_over(site, name, found.number_for(name), emergency=found.emergency) for name in names)
-    return Route(targets[0].number, targets, found.emergency)
+    who = replace(who, emergency=who.emergency or found.emergency)
+    asked = dict.fromkeys((site.dialplan.read(number), *found.asked))  # what `strip` and `prefix` make of it counts too
+    targets = [_over(site, who, name, found.number_for(name), tuple(asked)) for name in names]
+    return _allowed(targets, emergency=found.emergency)
 
 
-def to_user(site: Site, trunk: str, number: str) -> Route | None:
-    """Whom a call of this trunk rings; None: nobody."""
-    found = site.dialplan.route_inbound(trunk, number)
+def to_user(site: Site, who: Facts, number: str) -> Route | None:
+    """Whom a call of the trunk that asks rings; None: nobody."""
+    found = site.dialplan.route_inbound(who.trunk, number)
     if found is None:
         return None
     if found.trunk:
-        return Route(found.number, (_over(site, found.trunk, found.number),))
+        asked = (site.dialplan.read_from(who.trunk, number),)
+        return _allowed([_over(site, who, found.trunk, found.number, asked)])
     if found.group:
         return Route(number, _members(site.dialplan.groups[found.group]))
     return Route(number, (UserTarget(found.user),))
+
+
+def called_by(site: Site, who: Facts, targets: Iterable[Target]) -> EffectivePolicy:
+    """What a call to users of ours must meet: what each of them needs."""
+    users = [user for target in targets for user in _users(target)]
+    return site.policies.decide_for([for_user(who, site, user) for user in users] or [who])
+
+
+def _users(target: Target) -> tuple[str, ...]:
+    if isinstance(target, TrunkTarget):
+        return ()
+    return target.users if isinstance(target, GroupTarget) else (target.user,)
+
+
+def _within(site: Site, who: Facts, name: str, targets: tuple[Target, ...]) -> Route:
+    """A call from user to user: it must meet what either of them needs."""
+    asked = replace(who, direction=Direction.INTERNAL, trunk=UNROUTED, dialled=name)
+    policy = strictest((site.policies.decide(asked), called_by(site, asked, targets)))
+    if policy.reject:
+        return Route(name, (), refused=Termination.POLICY_REJECTED, policy=policy)
+    return Route(name, targets, policy=policy)
+
+
+def _allowed(targets: Sequence[TrunkTarget], *, emergency: bool = False) -> Route:
+    """The way over these trunks, without those that a rule refuses the call for."""
+    allowed = tuple(target for target in targets if not target.policy.reject)
+    if not allowed:
+        first = targets[0]
+        return Route(first.number, (), emergency, Termination.POLICY_REJECTED, first.policy)
+    return Route(allowed[0].number, allowed, emergency)
 
 
 def _members(group: Group, without: str = "") -> tuple[Target, ...]:
@@ -110,18 +158,24 @@ def _members(group: Group, without: str = "") -> tuple[Target, ...]:
     return tuple(UserTarget(user, group.name, group.seconds) for user in users)
 
 
-def from_trunk(site: Site, trunk: str, number: str) -> Route:
+def from_trunk(site: Site, who: Facts, number: str) -> Route:
     """Where a number leads that a trunk hands a call over to: to a user of ours, else back to that trunk and no other.
 
     What a trunk names is never dialled over another one: that would be a call at our expense.
     """
-    return to_user(site, trunk, number) or Route(number, (_over(site, trunk, number),))
+    return to_user(site, who, number) or _allowed([_back(site, who, number)])
 
 
-def back_to_trunk(site: Site, trunk: str, number: str, replaces: Replaces | None) -> Route:
+def back_to_trunk(site: Site, who: Facts, number: str, replaces: Replaces | None) -> Route:
     """The way to a dialog that a trunk has with somebody else: to that trunk, whoever the number is."""
-    return Route(number, (replace(_over(site, trunk, number), replaces=replaces),))
+    return _allowed([replace(_back(site, who, number), replaces=replaces)])
 
 
-def _over(site: Site, name: str, number: str, *, emergency: bool = False) -> TrunkTarget:
-    return TrunkTarget(site.trunk(name), site.policies.decide(name, emergency=emergency), number)
+def _back(site: Site, who: Facts, number: str) -> TrunkTarget:
+    return _over(site, who, who.trunk, number, (site.dialplan.read_from(who.trunk, number),))
+
+
+def _over(site: Site, who: Facts, name: str, number: str, asked: Sequence[str]) -> TrunkTarget:
+    """A number behind a trunk, under the policy of everything it may be called by; `number` is what the trunk gets."""
+    ways = [replace(who, direction=Direction.OUT, trunk=name, dialled=dialled) for dialled in asked]
+    return TrunkTarget(site.trunk(name), site.policies.decide_for(ways), number)

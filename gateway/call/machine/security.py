@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.audit import record
+from gateway.audit import exceptions, record
 from gateway.audit.clean import cleaned_text
 from gateway.audit.facts import CallInfo, Checkpoint
 from gateway.base.codes import Code
@@ -23,6 +23,7 @@ from gateway.call.machine.state import CallState, Phase
 from gateway.media.relay_commands import SetPeer
 from gateway.media.relay_events import SourceLearned, SourceRejected
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
+from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
 
 
@@ -72,6 +73,14 @@ def start_record(call: CallState) -> WriteAudit:
             dialled=call.facts.dialled,
         )
     )
+
+
+def exception_used(call: CallState, policy: EffectivePolicy) -> None:
+    """Say, before the call goes on, that an exception lowers a floor for it: once for each exception."""
+    if policy.exception_id and policy.exception_id not in call.exceptions_told:
+        call.exceptions_told.add(policy.exception_id)
+        exemption = call.site.policies.exception(policy.exception_id)
+        call.emit(WriteAudit(exceptions.exception_used(info(call), policy, exemption)))
 
 
 def checkpoint(call: CallState, leg: Leg) -> str:

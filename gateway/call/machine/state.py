@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from gateway.base.grades import Grade
@@ -61,6 +62,8 @@ class CallFacts:
     """Short name in logs and headers."""
     uid: str
     """128-bit random identity in the audit log."""
+    at: datetime
+    """When its INVITE came, by the clock on the wall; has a time zone."""
     outbound: bool
     """True: a browser calls."""
     user: str
@@ -147,6 +150,8 @@ class CallState:
     """The last command of each kind for each leg."""
     began_at: float | None = None
     """When its INVITE was taken."""
+    exceptions_told: set[str] = field(default_factory=set)
+    """Exceptions of the policy that a record tells of already."""
     takes_line: bool = True
     """It counts among the calls of its trunks: it was not refused as soon as it came."""
     answered_at: float | None = None
@@ -184,6 +189,12 @@ class CallState:
         """The number of one more leg; none is used twice in a call."""
         self.last_leg = LegId(self.last_leg + 1)
         return self.last_leg
+
+    @property
+    def wall(self) -> datetime:
+        """The time of day now, counted on from when the INVITE came."""
+        passed = self.now - self.began_at if self.began_at is not None else 0.0
+        return self.facts.at + timedelta(seconds=passed)
 
     @property
     def site(self) -> Site:

@@ -18,6 +18,7 @@ from gateway.call.legs.party import Party
 from gateway.call.legs.targets import Target, TrunkTarget
 from gateway.call.legs.user_agent import warning
 from gateway.call.machine import answering, bridge, change, ending, invite, locate, routes, security
+from gateway.call.machine.circumstances import of_leg
 from gateway.call.machine.effects import ClearTimer, Purpose, Relay, Respond, SetTimer, Timer, WriteAudit
 from gateway.call.machine.events import RequestIn, ResponseIn
 from gateway.call.machine.hunt import Goal, Hunt, Refused, Stage
@@ -84,10 +85,12 @@ def _route(call: CallState, leg: Leg, number: str, uri: SipUri) -> Route | None:
     """Where the one who asks may send the other: a user where she may dial, a trunk to our users or back to itself."""
     if call.last_leg >= MAX_LEGS:
         return None
+    who = of_leg(call, leg, "REFER")
     if leg.habits.is_person:
-        found = routes.from_user(call.site, leg.number, number, uri, routes.lots(call.context.tokens))
+        found = routes.from_user(call.site, who, number, uri, routes.lots(call.context.tokens))
         return found if found is not None and found.refused is None else None
-    return routes.from_trunk(call.site, leg.trunk_name, number)
+    route = routes.from_trunk(call.site, who, number)
+    return route if route.refused is None else None
 
 
 def begin(call: CallState, leg: Leg, stays: Leg, event: RequestIn, referral: Referral, route: Route) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
 from gateway.audit.log import AuditLog
@@ -20,6 +21,11 @@ from gateway.sip.message import Request, Response
 from gateway.site import Sites
 from gateway.trunks.target import Reached, Spot
 from gateway.webrtc.dtls import DtlsIdentity
+
+
+def utc_now() -> datetime:
+    """The time of day."""
+    return datetime.now(UTC)
 
 
 class SipSender(Protocol):
@@ -86,3 +92,5 @@ class Services:
     """Where this gateway itself is reached: media is never sent there."""
     lookups: NameLookups = field(default_factory=NameLookups)
     """DNS for the host names of trunks' media, shared by all calls."""
+    wall: Callable[[], datetime] = utc_now
+    """The time of day, by which rules of the policy hold and its exceptions end."""

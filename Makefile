@@ -10,7 +10,7 @@ SOFTPHONE := gateway/web/softphone
 # Peers the tests call: a browser, a capture, a phone and a load generator. Node.js runs the page's modules by themselves,
 # and Playwright's own driver does not start without libatomic, which a bare Debian lacks.
 PEERS := chromium:chromium tcpdump:tcpdump baresip:baresip-core sipp:sip-tester node:nodejs libatomic.so.1:libatomic1
-PEERS += openssl:openssl kamailio:kamailio
+PEERS += openssl:openssl kamailio:kamailio dnsmasq:dnsmasq-base ip:iproute2
 # A second browser, for `make test-interop` only; its tests are marked slow, so `make test` leaves them out.
 FIREFOX := firefox-esr:firefox-esr
 

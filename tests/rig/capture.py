@@ -35,16 +35,16 @@ class Packet:
 
 
 class Capture:
-    """Records UDP on the loopback interface between `start` and `stop`."""
+    """Records UDP on one interface between `start` and `stop`."""
 
-    def __init__(self, path: Path, expression: str = "udp") -> None:
-        self.path, self._expression = path, expression
+    def __init__(self, path: Path, expression: str = "udp", *, interface: str = "lo") -> None:
+        self.path, self._expression, self._interface = path, expression, interface
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Capture:
         # without immediate mode the last second is still with the kernel when tcpdump ends
         options = ["-n", "-U", "--immediate-mode", "-B", "8192", "-s", "0"]
-        command = ["tcpdump", "-i", "lo", *options, "-w", str(self.path), self._expression]
+        command = ["tcpdump", "-i", self._interface, *options, "-w", str(self.path), self._expression]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE)
         assert self._process.stderr is not None
         line = self._process.stderr.readline()  # "listening on lo": packets are recorded from here on

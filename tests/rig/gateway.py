@@ -65,6 +65,8 @@ class GatewaySetup:
     registration: dict[str, Any] = field(default_factory=dict)
     """The PBX registers the browsers: there is no users file then."""
     workers: int = 1
+    trunk_address: str = "127.0.0.1"
+    """Where trunks reach it: its SIP listeners and its media towards them."""
     trunk_ports: int = 200
     log_level: str = "DEBUG"
     web_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
@@ -127,7 +129,7 @@ class GatewaySetup:
         if self.tls_web:
             web |= {"certificate": str(files.web.certificate), "key": str(files.web.key)}
         ports = {"udp": self.sip_port, "tcp": self.sip_port, "tls": self.sip_tls_port}
-        listen: dict[str, Any] = {"web": web, "sip": [f"{t}:127.0.0.1:{ports[t]}" for t in self.sip]}
+        listen: dict[str, Any] = {"web": web, "sip": [f"{t}:{self.trunk_address}:{ports[t]}" for t in self.sip]}
         if "tls" in self.sip:
             listen["tls"] = {
                 "certificate": str(files.gateway.certificate),
@@ -143,7 +145,7 @@ class GatewaySetup:
                     "ports": f"{self.browser_port}-{self.browser_port + self.workers - 1}",
                     "dtls_setup": self.dtls_setup,
                 },
-                "trunk": {"bind": "127.0.0.1", "ports": self.trunk_range},
+                "trunk": {"bind": self.trunk_address, "ports": self.trunk_range},
                 "workers": self.workers,
             },
             "users": "users.yaml",

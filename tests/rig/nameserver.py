@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
 import dns.flags
 import dns.message
@@ -29,6 +30,8 @@ class NameServer(asyncio.DatagramProtocol):
         self.negative_ttl = 30
         self.servfail: set[str] = set()
         """Names, or kinds, that are answered with SERVFAIL; `*`: all."""
+        self.servfail_for: set[str] = set()
+        """Addresses whose every question is answered with SERVFAIL."""
         self.silent: set[str] = set()
         """The same, not answered at all."""
         self.delay = 0.0
@@ -59,7 +62,8 @@ class NameServer(asyncio.DatagramProtocol):
         name, kind = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
         self.asked.append((name, kind))
         if self.silent.isdisjoint({"*", name, kind}):
-            answer = self._answer(query, name, kind).to_wire()
+            fails = addr[0] in self.servfail_for or not self.servfail.isdisjoint({"*", name, kind})
+            answer = (_failure(query) if fails else self._answer(query, name, kind)).to_wire()
             asyncio.get_running_loop().call_later(self.delay, self._send, answer, addr)
 
     def _send(self, data: bytes, to: tuple[str, int]) -> None:
@@ -68,16 +72,14 @@ class NameServer(asyncio.DatagramProtocol):
 
     def _answer(self, query: dns.message.Message, name: str, kind: str) -> dns.message.Message:
         answer = dns.message.make_response(query, recursion_available=True)
-        if not self.servfail.isdisjoint({"*", name, kind}):
-            answer.set_rcode(dns.rcode.SERVFAIL)
-            return answer
         found = self.records.get((name, kind), [])
         if found:
             ttl = self.ttl.get((name, kind), TTL)
             answer.answer.append(dns.rrset.from_text_list(f"{name}.", ttl, "IN", kind, found))
             return answer
-        soa = f"ns.example. admin.example. 1 3600 600 86400 {self.negative_ttl}"
-        answer.authority.append(dns.rrset.from_text("example.", self.negative_ttl, "IN", "SOA", soa))
+        zone = name.rpartition(".")[2]
+        soa = f"ns.{zone}. admin.{zone}. 1 3600 600 86400 {self.negative_ttl}"
+        answer.authority.append(dns.rrset.from_text(f"{zone}.", self.negative_ttl, "IN", "SOA", soa))
         if not any(known == name for known, _ in self.records):
             answer.set_rcode(dns.rcode.NXDOMAIN)
         return answer
@@ -91,11 +93,22 @@ class NameServer(asyncio.DatagramProtocol):
             await self._closed
 
 
+def _failure(query: dns.message.Message) -> dns.message.Message:
+    answer = dns.message.make_response(query, recursion_available=True)
+    answer.set_rcode(dns.rcode.SERVFAIL)
+    return answer
+
+
 @asynccontextmanager
-async def nameserver(port: int = 0) -> AsyncIterator[NameServer]:
-    """A nameserver that runs in the test's loop."""
+async def nameserver(port: int = 0, *, bound: socket.socket | None = None) -> AsyncIterator[NameServer]:
+    """A nameserver that runs in the test's loop.
+
+    Args:
+        bound: the socket it has, in place of one on loopback.
+    """
     made = NameServer()
-    await asyncio.get_running_loop().create_datagram_endpoint(lambda: made, ("127.0.0.1", port))
+    where: dict[str, Any] = {"sock": bound} if bound is not None else {"local_addr": ("127.0.0.1", port)}
+    await asyncio.get_running_loop().create_datagram_endpoint(lambda: made, **where)
     try:
         yield made
     finally:

@@ -11,9 +11,11 @@ import pytest
 
 PACKAGES = {
     "baresip": "baresip-core",
+    "dnsmasq": "dnsmasq-base",
     "kamailio": "kamailio",
     "openssl": "openssl",
     "sipp": "sip-tester",
+    "tcpdump": "tcpdump",
 }
 PLACES = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 """Debian puts servers where the PATH of people does not lead."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from gateway.base.codes import Code
 from gateway.base.counters import Counter
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER
 from gateway.cli.pictures import pictures, redrawn
 from gateway.config.schema import GatewayConfig
-from gateway.policy.header import call_security_header
+from gateway.policy.header import report_of
 from gateway.policy.model import effective_policy
 from gateway.policy.posture import CallPosture
 from tests.policy.vectors import browser
@@ -45,8 +47,9 @@ def test_the_headers_parameters_are_those_web_developers_read_of() -> None:
     posture, leg = CallPosture(), browser()
     posture.update(CALLER, leg)
     policy = effective_policy(Profile.STRICT, "pbx")
-    header = call_security_header(posture, policy, leg, leg, seq=1, call_id="c-1", lost=frozenset({"trunk"}))
-    names = [part.partition("=")[0] for part in header.split(";")]
+    report = report_of(posture, policy, leg, leg, seq=1, call_id="c-1", lost=frozenset({"trunk"}))
+    report = replace(report, codes=(Code.MEDIA_PLAIN_RTP,), refused=(Code.MID_CRYPTO_REMOVED,))
+    names = [part.partition("=")[0] for part in report.header.split(";")]
     grammar = WEB_DEVELOPERS.split("```abnf\n")[1].split("\ngrade ")[0]
     assert re.findall(r"(\w+)=", grammar) == names
 

@@ -276,10 +276,12 @@ def test_a_browser_whose_dialog_is_gone_ends_the_call(status: int) -> None:
     assert finished(scene) is Termination.PEER_TIMEOUT
 
 
-def test_a_refused_change_is_no_news() -> None:
+def test_a_change_that_was_refused_is_told_with_what_it_would_have_done_and_the_grade_stays() -> None:
     scene = from_trunk(outbound(Profile.STRICT), "INVITE", answer("RTP/AVP"))
     assert scene.responses[-1].status == 488
-    assert to_browser(scene) == []
+    (report,) = to_browser(scene)
+    assert (report.method, grade(report)) == ("UPDATE", "HOP_BY_HOP")
+    assert (report.headers.get("Call-Security") or "").endswith(';refused="media.plain_rtp,mid.crypto_removed"')
 
 
 def test_a_call_that_ends_tells_nobody_anything_but_goodbye() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.base.keying import Keying
 from gateway.base.profiles import Profile
 from gateway.base.values import LegId
-from gateway.policy.header import HEADER_NAME, call_security_header
+from gateway.policy.header import HEADER_NAME, report_of
 from gateway.policy.model import effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector
 from tests.policy.vectors import VECTORS, browser, trunk
@@ -20,6 +21,10 @@ def posture(*vectors: SecurityVector) -> CallPosture:
     for number, vector in enumerate(vectors, start=1):
         made.update(LegId(number), vector)
     return made
+
+
+def call_security_header(*legs: Any, **facts: Any) -> str:
+    return report_of(*legs, **facts).header
 
 
 def test_the_header_tells_grade_legs_and_policy_in_one_line() -> None:
@@ -77,6 +82,7 @@ SHAPE = re.compile(
     r"grade=[A-Z_]+;worst=[A-Z_]+;"
     r'scope="[^"\\;]*";browser="[^"\\;]*";trunk="[^"\\;]*";'
     r'rec=no;seq=\d+;policy="[a-z]+/[0-9a-f]{4}";id=[A-Za-z0-9\-.!%*_+`\'~]+(;far=browser)?'
+    r'(;codes="[a-z_.,]+")?'
 )
 
 
@@ -87,7 +93,7 @@ def test_no_name_can_break_out_of_its_value(
     policy = effective_policy(Profile.STRICT, trunk_name)
     value = call_security_header(posture(one), policy, one, other, seq=seq, call_id=call_id)
     assert SHAPE.fullmatch(value)
-    assert len(value.split(";")) == 9 + (";far=browser" in value)
+    assert len(value.split(";")) == 9 + (";far=browser" in value) + (";codes=" in value)
     assert value.isprintable()
     assert value.encode()
     assert len(value) < 1024

@@ -19,7 +19,7 @@ from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
 from gateway.base.values import CALLER, LegId, LegKind
 from gateway.call.legs.party import HIDDEN, Party
-from gateway.policy.header import call_security_header
+from gateway.policy.header import report_of
 from gateway.policy.model import effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector
 
@@ -143,7 +143,7 @@ def test_header_as_the_gateway_writes_it_is_understood(vector: SecurityVector, c
     posture.update(CALLER, BROWSER)
     posture.update(LegId(2), vector)
     policy = effective_policy("legacy", "pbx")  # type: ignore[arg-type]
-    header = call_security_header(posture, policy, BROWSER, vector, seq=1, call_id="c-1")
+    header = report_of(posture, policy, BROWSER, vector, seq=1, call_id="c-1").header
     expression = "(r => [r.grade, m.legColour(r.trunk), m.describeLeg(r.trunk), m.describeLeg(r.browser)])"
     grade, shown, trunk_words, browser_words = run_module(
         "callsecurity.js", f"{expression}(m.parseCallSecurity(a[0]))", header
@@ -366,7 +366,7 @@ def test_the_other_end_is_a_browser_when_the_gateway_or_its_leg_says_so(far: str
 
 def test_another_browser_is_known_from_the_header_as_the_gateway_writes_it() -> None:
     policy = effective_policy("legacy", "pbx")  # type: ignore[arg-type]
-    header = call_security_header(CallPosture(), policy, BROWSER, BROWSER, seq=1, call_id="c-1", next_hop="bob")
+    header = report_of(CallPosture(), policy, BROWSER, BROWSER, seq=1, call_id="c-1", next_hop="bob").header
     assert run_module("callsecurity.js", "m.endsInBrowser(a[0])", parse(header))
     assert run_module("callsecurity.js", "m.legColour(a[0])", parse(header)["trunk"]) == "grey"
 

@@ -14,6 +14,8 @@ class Told:
 
     takes_update: bool = True
     """Whether UPDATE is worth a try (RFC 3311 4); a browser that does not say is asked."""
+    takes_package: bool = False
+    """It takes INFO of our package (RFC 6086), which says it in a smaller message and touches no session."""
     news: News | None = None
     """None: it was told nothing, or a report it did not read."""
     party: Party | None = None

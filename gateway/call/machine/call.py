@@ -97,7 +97,7 @@ class Call:
         call = self.state
         call.now = now
         if call.caller.invite is not None:
-            report.note_allow(call.caller, call.caller.invite)
+            report.note_abilities(call.caller, call.caller.invite)
         names.start(call)
         return self._drain()
 

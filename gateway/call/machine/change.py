@@ -104,6 +104,7 @@ def _no_offer(call: CallState, leg: Leg, event: RequestIn) -> None:
 
 def _accept(call: CallState, leg: Leg, event: RequestIn, body: bytes) -> None:
     headers = report.announce(call, leg)
+    report.note_packages(leg, event.request)
     report.note_party(call, leg, event.request)
     dialog = leg.dialog or leg.early_dialog(event.request.from_.tag or "")
     if dialog is not None:
@@ -121,7 +122,7 @@ def _judged(call: CallState, leg: Leg, event: RequestIn) -> None:
             agreed = replace(agreed, fork=event.request.from_.tag or "")
     except KeyingError as error:
         security.violation(call, leg, error.codes, error.termination)
-        _weakening(call, leg, event, error.termination)
+        _weakening(call, leg, event, error.termination, error.codes)
         return
     except SdpError as error:
         _unacceptable(call, leg, event, termination_of(error))
@@ -135,12 +136,13 @@ def _judged(call: CallState, leg: Leg, event: RequestIn) -> None:
         return
     why = step.verdict.termination or Termination.ENCRYPTION_REQUIRED
     security.violation(call, leg, step.verdict.codes, why, step.vector, kind=step.verdict.kind)
-    _weakening(call, leg, event, why)
+    _weakening(call, leg, event, why, step.verdict.codes)
 
 
-def _weakening(call: CallState, leg: Leg, event: RequestIn, why: Termination) -> None:
+def _weakening(call: CallState, leg: Leg, event: RequestIn, why: Termination, codes: tuple[Code, ...]) -> None:
     """An insecure change is refused once; whoever insists ends the call, unless nothing may end it (POLICY A2)."""
     call.weakening_attempts += 1
+    call.refused_changes[leg.id] = codes
     _unacceptable(call, leg, event, why)
     if call.weakening_attempts >= MAX_WEAKENING_ATTEMPTS and not call.policy.emergency:
         ending.terminate(call, why)

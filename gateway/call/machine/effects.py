@@ -31,6 +31,7 @@ class Purpose(StrEnum):
     PRACK = "prack"
     REFRESH = "refresh"
     INFO = "info"
+    REPORT = "report"
     BYE = "bye"
 
 

@@ -10,6 +10,7 @@ from gateway.base.values import LegId
 from gateway.call.legs.invite_state import Act
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.user_agent import reason, warning
+from gateway.call.machine import report
 from gateway.call.machine.effects import (
     CancelInvite,
     ClearTimer,
@@ -93,9 +94,9 @@ def _end(call: CallState, leg: Leg, termination: Termination, *, knows: bool) ->
 
 
 def bye(call: CallState, leg: Leg, termination: Termination) -> None:
-    """Say goodbye to a leg whose dialog is confirmed."""
+    """Say goodbye to a leg whose dialog is confirmed; a browser hears what its call was in the end."""
     try:
-        request = leg.in_dialog("BYE", headers=_why(call, termination, least=300))
+        request = leg.in_dialog("BYE", headers=(*_why(call, termination, least=300), *report.announce(call, leg)))
     except SipError:
         return  # no dialog, or one that cannot be written to any more: there is nobody left to tell
     call.send(leg, request, leg.next_hop(), Purpose.BYE)

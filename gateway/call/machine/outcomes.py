@@ -24,6 +24,7 @@ from gateway.call.machine.state import CallState
 
 _OF_WHO_IS_THERE = {
     Purpose.UPDATE: telling.response,
+    Purpose.REPORT: telling.informed,
     Purpose.OPTIONS: liveness.response,
     Purpose.INFO: digits.response,
 }
@@ -36,13 +37,13 @@ def response(call: CallState, event: ResponseIn) -> None:
     if ask is None or leg is None:
         return
     if 200 <= event.response.status < 300:
-        report.note_allow(leg, event.response)
+        report.note_abilities(leg, event.response)
     match ask.purpose:
         case Purpose.INVITE:
             responses.invite_response(call, leg, event)
         case Purpose.REINVITE:
             change.response(call, leg, event)
-        case Purpose.UPDATE | Purpose.OPTIONS | Purpose.INFO if not leg.gone:
+        case Purpose.UPDATE | Purpose.REPORT | Purpose.OPTIONS | Purpose.INFO if not leg.gone:
             _OF_WHO_IS_THERE[ask.purpose](call, leg, event)
         case Purpose.REFRESH if not leg.gone and call.live:
             refreshing.response(call, leg, event)
@@ -66,7 +67,9 @@ def failed(call: CallState, event: RequestFailed) -> None:
             _invite_failed(call, leg, transport=event.transport)
         case Purpose.UPDATE if not event.transport:
             telling.unanswered(leg)
-        case Purpose.REINVITE | Purpose.UPDATE:
+        case Purpose.REPORT if not event.transport:
+            telling.uninformed(leg)
+        case Purpose.REINVITE | Purpose.UPDATE | Purpose.REPORT:
             change.unanswered(call, leg, ask)
         case Purpose.OPTIONS if not leg.gone:
             liveness.failed(call, leg)

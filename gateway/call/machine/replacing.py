@@ -26,7 +26,7 @@ from gateway.call.machine.effects import Relay, Respond, TrackDialog, WriteAudit
 from gateway.call.machine.events import Replacing
 from gateway.call.machine.hunt import Goal, Hunt, Stage
 from gateway.call.machine.judging import judged, policy_of
-from gateway.call.machine.report import announce, note_allow
+from gateway.call.machine.report import announce, note_abilities
 from gateway.call.machine.state import CallState
 from gateway.media.relay_commands import CloseLeg, OpenLeg
 from gateway.policy.facts import Facts
@@ -91,7 +91,7 @@ def _made(call: CallState, named: Leg, event: Replacing) -> Leg:
         leg = make.trunk(number, event.flow, target, local, remote, is_caller=True)
         leg.party = party.caller(invite, make.reading(trunk.name), trusted=trunk.trust_identity)
     leg.invite, leg.invite_key, leg.call_id = invite, event.key, invite.call_id
-    note_allow(leg, invite)
+    note_abilities(leg, invite)
     return leg
 
 

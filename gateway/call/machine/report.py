@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 
+from gateway.base.codes import Code
 from gateway.call.legs import party
 from gateway.call.legs.leg import Leg
 from gateway.call.machine.effects import SetTimer, Timer
 from gateway.call.machine.state import CallState
-from gateway.policy.header import HEADER_NAME, News, call_security_header
+from gateway.policy.header import HEADER_NAME, PACKAGE, News, Report, report_of
 from gateway.policy.posture import CallPosture
 from gateway.sip.message import Message
 
@@ -27,12 +28,21 @@ def announce(call: CallState, leg: Leg) -> tuple[tuple[str, str], ...]:
 
     Legs not agreed yet count as what they will be at best. A trunk is told nothing.
     """
+    made = written(call, leg)
+    if made is None or leg.told is None:
+        return ()
+    who = () if leg.told.party is None else ((party.HEADER, str(leg.told.party.address(call.site.realm))),)
+    return ((HEADER_NAME, made.header), *who)
+
+
+def written(call: CallState, leg: Leg) -> Report | None:
+    """The next report to the peer of `leg`, who counts as told from here on; a trunk is told nothing: None."""
     told, far = leg.told, call.other(leg)
     if told is None:
-        return ()
+        return None
     told.number += 1
     told.news, told.party = news(call, leg), _shown(far)
-    value = call_security_header(
+    return report_of(
         _outlook(call),
         call.policy,
         leg.vector,
@@ -41,9 +51,8 @@ def announce(call: CallState, leg: Leg) -> tuple[tuple[str, str], ...]:
         call_id=call.facts.id,
         lost=_lost(call, leg),
         next_hop=_name(far),
+        refused=_refused(call, far),
     )
-    who = () if told.party is None else ((party.HEADER, str(told.party.address(call.site.realm))),)
-    return ((HEADER_NAME, value), *who)
 
 
 def note_party(call: CallState, leg: Leg, message: Message) -> None:
@@ -52,10 +61,30 @@ def note_party(call: CallState, leg: Leg, message: Message) -> None:
     leg.party = party.connected(message, reading, trusted=leg.trusts_identity) or leg.party
 
 
+def is_same_party(call: CallState, leg: Leg) -> bool:
+    """Whether the peer of this leg has heard who it speaks to."""
+    return leg.told is None or leg.told.party == _shown(call.other(leg))
+
+
 def is_told(call: CallState, leg: Leg) -> bool:
     """Whether the peer of this leg has heard how the call is protected, and who it speaks to."""
     told = leg.told
     return told is None or (told.news == news(call, leg) and told.party == _shown(call.other(leg)))
+
+
+def note_abilities(leg: Leg, message: Message) -> None:
+    """What a message says of how its sender can be told things: by which methods, and by which Info Packages."""
+    note_allow(leg, message)
+    note_packages(leg, message)
+
+
+def note_packages(leg: Leg, message: Message) -> None:
+    """A set of Info Packages holds until another one is named; one without ours takes it back (RFC 6086 5.2.1)."""
+    named = message.headers.get_all("Recv-Info")
+    if leg.told is None or not named:
+        return
+    packages = {name.partition(";")[0].strip().lower() for value in named for name in value.split(",")}
+    leg.told.takes_package = PACKAGE in packages
 
 
 def note_allow(leg: Leg, message: Message) -> None:
@@ -90,7 +119,8 @@ def missed(call: CallState, leg: Leg) -> None:
 def news(call: CallState, leg: Leg) -> News:
     """What a report on this leg would say now."""
     far = call.other(leg)
-    return News.of(_outlook(call), far.vector if far is not None else None, _lost(call, leg))
+    vector = far.vector if far is not None else None
+    return News.of(_outlook(call), vector, _lost(call, leg), _refused(call, far))
 
 
 def _shown(far: Leg | None) -> party.Party | None:
@@ -103,6 +133,11 @@ def _name(far: Leg | None) -> str:
     if far is None:
         return ""
     return far.display_name if not far.habits.is_person or far.party != party.HIDDEN else party.ANONYMOUS
+
+
+def _refused(call: CallState, far: Leg | None) -> tuple[Code, ...]:
+    """What the other end last tried to do to the protection of the call, and was refused."""
+    return call.refused_changes.get(far.id, ()) if far is not None else ()
 
 
 def _lost(call: CallState, reader: Leg) -> frozenset[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from gateway.base.codes import Code
 from gateway.base.grades import Grade
 from gateway.base.table import Unexpected
 from gateway.base.termination import Termination
@@ -138,6 +139,8 @@ class CallState:
     asks: Asks = field(default_factory=Asks)
     weakening_attempts: int = 0
     """Changes that would have weakened a leg and were refused."""
+    refused_changes: dict[LegId, tuple[Code, ...]] = field(default_factory=dict)
+    """What the last of them on each leg would have done."""
     transfers_refused: int = 0
     """REFERs that were refused and recorded."""
     waiting: Waiting = field(default_factory=Waiting)

@@ -5,8 +5,11 @@ went to the browser. If they differ, the browser gets a new report, at once wher
 changes a leg calls `security.posture_changed` and nothing else: the record is written there, the relay's commands
 follow it, and the report leaves at the end of the same step. Several changes become one report, the latest.
 
-The report is a `Call-Security` header on an UPDATE without a description, which touches no session and cannot collide
-with an offer. A browser that does not take UPDATE (SIP.js) gets a re-INVITE that repeats the session as it is.
+The report is an INFO of our package where the page has asked for it by `Recv-Info` (RFC 6086), the smallest message
+there is and one that both libraries hand to the page. Else it is a `Call-Security` header on an UPDATE without a
+description, which touches no session and cannot collide with an offer. A browser that does not take UPDATE (SIP.js)
+gets a re-INVITE that repeats the session as it is. Who is at the other end is no part of the package: that goes by the
+latter two.
 """
 
 from __future__ import annotations
@@ -16,8 +19,12 @@ from gateway.call.machine import change, direction, lost_dialog, report
 from gateway.call.machine.effects import Purpose
 from gateway.call.machine.events import ResponseIn
 from gateway.call.machine.state import CallState, Phase
+from gateway.policy.header import PACKAGE
 from gateway.sdp.session import Way
 
+JSON = "application/json"
+NO_PACKAGE = frozenset({405, 415, 420, 469, 489, 501})
+"""Answers that say: not by INFO of this package (RFC 6086 4.2.2: 469). It is not tried again until it is asked for."""
 NO_UPDATE = frozenset({405, 415, 420, 501})
 """Answers that say: not by UPDATE. The next report goes by re-INVITE."""
 
@@ -28,9 +35,11 @@ def settle(call: CallState) -> None:
         told = leg.told
         if told is None or not _can_hear(call, leg) or report.is_told(call, leg):
             continue
-        if told.waits or call.asks.awaits(leg.id, Purpose.UPDATE):
+        if told.waits or any(call.asks.awaits(leg.id, purpose) for purpose in (Purpose.UPDATE, Purpose.REPORT)):
             continue
-        if told.takes_update:
+        if told.takes_package and report.is_same_party(call, leg):
+            _inform(call, leg)
+        elif told.takes_update:
             _update(call, leg)
         elif call.phase is Phase.ESTABLISHED and leg.talk.may_offer(Way.REINVITE):
             change.reoffer(call, leg, direction.offer_from(call.other(leg)))
@@ -50,6 +59,27 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
         unanswered(leg)
     elif not lost_dialog.is_said(call, leg, status):
         report.missed(call, leg)
+
+
+def informed(call: CallState, leg: Leg, event: ResponseIn) -> None:
+    """A response to an INFO of our package."""
+    status = event.response.status
+    if status < 200 or leg.told is None:
+        return
+    call.asks.answered(event.ask)
+    if status < 300:
+        leg.told.retries = 0
+    elif status in NO_PACKAGE:
+        uninformed(leg)
+    elif not lost_dialog.is_said(call, leg, status):
+        report.missed(call, leg)
+
+
+def uninformed(leg: Leg) -> None:
+    """This browser has asked for the package and does not take it, or says nothing to it: it is told as all others."""
+    if leg.told is not None:
+        leg.told.takes_package = False
+        leg.told.forget()
 
 
 def unanswered(leg: Leg) -> None:
@@ -72,3 +102,12 @@ def _can_hear(call: CallState, leg: Leg) -> bool:
 
 def _update(call: CallState, leg: Leg) -> None:
     call.send(leg, leg.in_dialog("UPDATE", headers=report.announce(call, leg)), leg.next_hop(), Purpose.UPDATE)
+
+
+def _inform(call: CallState, leg: Leg) -> None:
+    made = report.written(call, leg)
+    if made is None:
+        return
+    fields = (("Info-Package", PACKAGE), ("Content-Type", JSON), ("Content-Disposition", "Info-Package"))
+    request = leg.in_dialog("INFO", headers=fields).with_body(made.body)
+    call.send(leg, request, leg.next_hop(), Purpose.REPORT)

@@ -1,16 +1,18 @@
-"""`python -m bench [packets|relay|calls|rate|seen]`: what a packet and a call cost here, as ratios within one run."""
+"""`python -m bench [packets|audit|relay|calls|rate|seen]`: what packets and calls cost here, in ratios."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 
-from bench import calls, packets, rate, relay, seen
+from bench import audit, calls, packets, rate, relay, seen
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("packets", "relay", "calls", "rate", "seen", "all"), default="all")
+    parser.add_argument(
+        "what", nargs="?", choices=("packets", "audit", "relay", "calls", "rate", "seen", "all"), default="all"
+    )
     parser.add_argument("--sessions", type=int, default=100, help="calls the relay carries (50 packets/s each way)")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind, taken in turn")
@@ -20,6 +22,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.what in ("packets", "all"):
         packets.main()
+    if options.what in ("audit", "all"):
+        asyncio.run(audit.main())
     if options.what in ("relay", "all"):
         asyncio.run(relay.main(options.sessions, options.seconds, options.rounds))
     if options.what in ("calls", "all"):

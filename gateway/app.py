@@ -103,7 +103,7 @@ class Gateway:
         self.sites = Sites(site)
         self.counters = Counters()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.audit = AuditLog(site.audit, self.counters, deliver=self._deliver)
+        self.audit = AuditLog(site.audit, self.counters, deliver=self._deliver, soon=self._soon)
         self.pool = RelayPool(
             site.media, self.counters, consent_seconds=consent_seconds, silence_seconds=silence_seconds
         )
@@ -166,6 +166,10 @@ class Gateway:
         """Call something in the gateway's loop, from any thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(told)
+
+    def _soon(self, then: Callable[[], None]) -> None:
+        """Call something in the gateway's loop when what happens now is over."""
+        asyncio.get_running_loop().call_soon(then)
 
     def _services(self) -> Services:
         return Services(
@@ -294,7 +298,8 @@ class Gateway:
         last = asyncio.Event()
         ended = self.counters[Counter.CALLS_STARTED] == self.counters[Counter.CALLS_ENDED]
         stopped = notices.gateway_stopped(reason, all_ended=ended and not self.audit.records_lost)
-        self.audit.write(stopped, lambda _written: last.set())
+        self.audit.write(stopped)
+        self.audit.checkpoint(lambda _written: last.set())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(last.wait(), AUDIT_STOP_SECONDS)
         if self._audit_timer is not None:

@@ -54,6 +54,7 @@ OTHER_DOORS = {
     "gateway.__main__": "starts the program",
     "gateway.audit.archive": "reads files",
     "gateway.audit.ledger": "writes to a file",
+    "gateway.audit.opening": "reads the log back",
     "gateway.audit.recovery": "reads files",
     "gateway.cli.output": "writes to the terminal",
     "gateway.cli.pictures": "draws on the terminal",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import cast
 
 MAX_TEXT = 256
 """Characters kept of one string: enough for a distinguished name, too few to fill a disk."""
@@ -17,6 +18,10 @@ MAX_ITEMS = 64
 MAX_DEPTH = 4
 """Nesting kept; builders use two levels."""
 
+MAX_KNOWN = 1024
+"""Names remembered as harmless: builders give some two hundred, peers none."""
+
+_KNOWN: set[object] = set()
 _KEY_MARK = b"inline:"
 """Whatever follows it in a text may be an SDES key that a peer put in the wrong place (RFC 4568 6.1)."""
 
@@ -60,7 +65,19 @@ def cleaned_text(text: str) -> str:
 def cleaned_mapping(value: Mapping[str, object], depth: int = MAX_DEPTH) -> dict[str, object]:
     """A whole record or a part of one, made harmless with its names."""
     pairs = value.items() if len(value) <= MAX_ITEMS else list(value.items())[:MAX_ITEMS]
-    return {_key(key): cleaned(item, depth - 1) for key, item in pairs}
+    return {
+        key if key in _KNOWN else _key(key): item if _is_harmless(item) else cleaned(item, depth - 1)
+        for key, item in pairs
+    }
+
+
+def _is_harmless(value: object) -> bool:
+    """Nearly every value of a record, told without a copy: no text a peer could have made, no large number."""
+    kind = type(value)
+    if kind is str:
+        text = cast(str, value)
+        return len(text) <= MAX_TEXT and ":" not in text and text.isprintable()
+    return value is None or kind is bool or (kind is int and -(2**31) < cast(int, value) < 2**31)
 
 
 def _escaped(character: str) -> str:
@@ -89,5 +106,7 @@ def _container(value: object, depth: int) -> object:
 
 def _key(key: object) -> str:
     if type(key) is str and len(key) <= MAX_TEXT and key.isascii() and key.isidentifier():
+        if len(_KNOWN) < MAX_KNOWN:
+            _KNOWN.add(key)
         return key  # every name a builder gives
     return cleaned_text(key) if isinstance(key, str) else f"<{type(key).__name__}>"

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.audit.chain import GENESIS, sealed
+from gateway.audit.chain import sealed
+from gateway.audit.checkpoint import Signer, State
 from gateway.audit.file import AuditFile
+from gateway.audit.line import Draft
 
 
 class Ledger:
@@ -16,28 +18,31 @@ class Ledger:
 
     def __init__(self, file: AuditFile) -> None:
         self.file = file
-        self._head = GENESIS
+        self._state = State()
+        self._signer: Signer | None = None
 
-    @property
-    def head(self) -> str:
-        """Hash of the newest line."""
-        return self._head
+    def resume(self, state: State, signer: Signer) -> None:
+        """Go on where the log ended, with its key."""
+        self._state, self._signer = state, signer
 
-    def resume(self, head: str) -> None:
-        """Go on after a line with this hash."""
-        self._head = head
-
-    def append(self, drafts: Sequence[bytes]) -> tuple[bytes, ...]:
+    def append(self, drafts: Sequence[Draft]) -> tuple[bytes, ...]:
         """Write drafts as lines and return those that are in the file; fewer than given: there is no more room.
 
         Raises:
             OSError: none of them is.
         """
-        lines, heads = list[bytes](), [self._head]
+        lines, states = list[bytes](), [self._state]
         for draft in drafts:
-            line, head = sealed(draft, heads[-1])
+            line, state = self._line(draft, states[-1])
             lines.append(line)
-            heads.append(head)
+            states.append(state)
         whole = self.file.append(lines)
-        self._head = heads[whole]
+        self._state = states[whole]
         return tuple(lines[:whole])
+
+    def _line(self, draft: Draft, before: State) -> tuple[bytes, State]:
+        """The draft as the line after `before`; a checkpoint says, and signs, what `before` is."""
+        signer = self._signer if draft.signed_at else None
+        text = signer.complete(draft.text, draft.signed_at, before) if signer else draft.text
+        line, found = sealed(text, before.head)
+        return line, State(draft.seq, found, found if signer else before.prev_checkpoint)

@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.audit.chain import HEAD, SEAL_OCTETS
+from gateway.audit.checkpoint import TYPE as CHECKPOINT
 from gateway.audit.clean import Cleaned, cleaned_mapping
 
 VERSION = 2
@@ -27,6 +29,16 @@ _ENVELOPE = frozenset({*HEAD, "prev_hash", "hash"})
 """Names the log gives itself: no record brings them, but for its type and its call."""
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), sort_keys=True).encode
+
+
+class Draft(NamedTuple):
+    """A record that has its number, and not yet its place in the chain."""
+
+    text: bytes
+    """In canonical form, without the closing brace."""
+    seq: int
+    signed_at: str = ""
+    """Of a checkpoint, which is completed and signed when its place is known: the time it states."""
 
 
 class LineFormat:
@@ -45,18 +57,27 @@ class LineFormat:
         self._clock, self._monotonic_ns = clock, monotonic_ns
         self._where = f'"boot_id":{_encode(_boot_id())},"node":{_encode(os.uname().nodename)}'
 
-    def draft(self, record: Mapping[str, object], seq: int) -> bytes:
-        """The record in canonical form, without the closing brace: what `chain.sealed` makes a line of."""
-        draft = self._draft(record, seq)
-        if len(draft) + SEAL_OCTETS <= MAX_LINE:
-            return draft
-        kept = {key: record[key] for key in ("type", "call_uid", "leg") if key in record}
-        return self._draft(kept | {"oversize": len(draft) + SEAL_OCTETS}, seq)
+    def draft(self, record: Mapping[str, object], seq: int) -> Draft:
+        """The record with its number and its time: what `chain.sealed` makes a line of."""
+        now = self._now()
+        text = self._text(record, seq, now)
+        if len(text) + SEAL_OCTETS > MAX_LINE:
+            kept = {key: record[key] for key in ("type", "call_uid", "leg") if key in record}
+            text = self._text(kept | {"oversize": len(text) + SEAL_OCTETS}, seq, now)
+        return Draft(text, seq)
 
-    def _draft(self, record: Mapping[str, object], seq: int) -> bytes:
-        fields = record if isinstance(record, Cleaned) else cleaned_mapping(record)
+    def checkpoint(self, seq: int) -> Draft:
+        """A checkpoint; what it says is known when its place is."""
+        now = self._now()
+        return Draft(self._text({"type": CHECKPOINT}, seq, now), seq, now)
+
+    def _now(self) -> str:
         now = datetime.fromtimestamp(self._clock(), tz=UTC).isoformat(timespec="microseconds")
-        head = f'{{"v":{VERSION},"seq":{seq},"ts":"{now[:-6]}Z","mono_ns":{self._monotonic_ns()},{self._where}'
+        return now[:-6] + "Z"
+
+    def _text(self, record: Mapping[str, object], seq: int, now: str) -> bytes:
+        fields = record if isinstance(record, Cleaned) else cleaned_mapping(record)
+        head = f'{{"v":{VERSION},"seq":{seq},"ts":"{now}","mono_ns":{self._monotonic_ns()},{self._where}'
         for name in ("type", "call_uid"):
             if name in fields:
                 head += f',"{name}":{_encode(fields[name])}'

@@ -18,22 +18,20 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from gateway.audit import gaps
-from gateway.audit.chain import SEAL_OCTETS, hash_in
-from gateway.audit.crashed import call_crashed
 from gateway.audit.file import AuditFile, Tail
 from gateway.audit.gaps import Outage
+from gateway.audit.heartbeat import Pulse
 from gateway.audit.ledger import Ledger
 from gateway.audit.line import LineFormat
+from gateway.audit.opening import begin, cannot_write
 from gateway.audit.place import AuditPlace
-from gateway.audit.recovery import History, read_back
 from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
 from gateway.audit.sequence import Numbers, SequenceFile
+from gateway.audit.waiting import Then, Waiting, tell
 from gateway.audit.writer import Batch, Outcome, ThreadWriter, Writer
 from gateway.base.counters import Counter, Counters
-from gateway.base.errors import ConfigError
 
 FILE_NAME = "audit.jsonl"
 
@@ -55,33 +53,10 @@ CLOSE_SECONDS = 1.0
 NO_ANSWER = "the disk does not answer"
 TOO_MANY = "more records than the disk takes"
 
-Then = Callable[[bool], None]
-"""Told once what became of a record: True written, False not (yet)."""
-
 Listener = Callable[[Sequence[bytes]], None]
 """Gets lines that are in the file, in their order, as they stand there."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A record that is not known to be in the file."""
-
-    draft: bytes
-    seq: int
-    since_ns: int
-    then: Then | None
-    held: bool = False
-    """It was not written when that was wanted: it waits for the end of an outage."""
-    own: bool = False
-    """It is about the log itself."""
-    ends_outage: bool = False
-
-    @property
-    def octets(self) -> int:
-        """Of the line it is to become."""
-        return len(self.draft) + SEAL_OCTETS
 
 
 class AuditLog:
@@ -89,6 +64,7 @@ class AuditLog:
 
     Args:
         deliver: calls a function in the loop the log is used from, from any thread (`loop.call_soon_threadsafe`).
+        soon: calls a function when what happens now is over (`loop.call_soon`); without it nothing is collected.
         form: makes lines; brings the wall clock.
         monotonic_ns: for deadlines and retries.
         writer: who writes instead of a thread.
@@ -100,12 +76,14 @@ class AuditLog:
         counters: Counters,
         *,
         deliver: Callable[[Callable[[], None]], object],
+        soon: Callable[[Callable[[], None]], object] | None = None,
         form: LineFormat | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         writer: Callable[[Ledger, SequenceFile], Writer] | None = None,
     ) -> None:
         self._place, self._counters = place, counters
-        self._monotonic_ns = monotonic_ns
+        self._monotonic_ns, self._soon = monotonic_ns, soon
+        self._asked = False
         self._form = form or LineFormat()
         self._file = AuditFile(place.directory / FILE_NAME)
         self._ledger = Ledger(self._file)
@@ -113,13 +91,14 @@ class AuditLog:
         make = writer or (lambda ledger, sequence: ThreadWriter(ledger, sequence, deliver))
         self._writer = make(self._ledger, self._sequence)
         self._limit = place.buffer_octets
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._octets = 0
         self._under_way = 0
         self._overdue = False
         self._outage: Outage | None = None
         self._seq = self._written = 0
         self._tried_ns = 0
+        self._pulse = Pulse(self._monotonic_ns())
         self._listeners: list[Listener] = []
         self.recovered = 0
         """Calls of earlier runs that got their final record when the log was opened."""
@@ -132,13 +111,24 @@ class AuditLog:
         Args:
             then: told once what became of it, perhaps before this returns.
         """
-        entry = self._entry(record, then)
+        self._submit(self._entry(record, then))
+
+    def _submit(self, entry: Waiting) -> None:
         if not self._take(entry):
             self._lose(entry)
-            _tell([(then, False)])
+            tell([(entry.then, False)])
             return
         if self._overdue:
-            _tell(self._hold([entry]))
+            tell(self._hold([entry]))
+        if self._soon is None:
+            self._hand_over()
+        elif not (self._asked or self._under_way):
+            self._asked = True
+            self._soon(self._collected)
+
+    def _collected(self) -> None:
+        """What one step of the loop wrote goes to the writer together: waking a thread costs more than a line."""
+        self._asked = False
         self._hand_over()
 
     def after_written(self, listener: Listener) -> None:
@@ -175,8 +165,10 @@ class AuditLog:
             self._file.open()
             numbers = self._sequence.open()
         except OSError as error:
-            raise self._config_error(error.strerror or type(error).__name__, error.errno) from error
-        self._resume(numbers)
+            raise cannot_write(self._place, error) from error
+        begun = begin(self._place, self._ledger, numbers)
+        self._seq, self.recovered = begun.seq, begun.recovered
+        self._write_now(begun.records)
         self._writer.start(self._done)
 
     def watch(self) -> None:
@@ -186,6 +178,25 @@ class AuditLog:
             self._give_up_waiting()
         elif self._outage is not None:
             self.retry()
+        else:
+            self._beat(self._monotonic_ns())
+
+    def checkpoint(self, then: Then | None = None) -> None:
+        """Have all that was written until now signed; `then` as in `write`."""
+        self._pulse.signed(self._monotonic_ns())
+        self._seq += 1
+        self._submit(Waiting(self._form.checkpoint(self._seq), self._monotonic_ns(), then, own=True))
+
+    def _beat(self, now_ns: int) -> None:
+        """Say once a while that the log is there, and have what it says signed."""
+        if self._pulse.wants_heartbeat(now_ns):
+            state = {"calls": self._calls(), "waiting": len(self._waiting), "dropped": self.records_lost}
+            self.write(self._pulse.heartbeat(now_ns, state))
+        if self._pulse.wants_checkpoint(now_ns):
+            self.checkpoint()
+
+    def _calls(self) -> int:
+        return self._counters[Counter.CALLS_STARTED] - self._counters[Counter.CALLS_ENDED]
 
     def retry(self) -> None:
         """Try again to write what waits, at most once per `RETRY_NS`."""
@@ -195,6 +206,8 @@ class AuditLog:
 
     def close(self) -> bool:
         """Give the files back; False when a disk that does not answer keeps them."""
+        if self._asked:
+            self._collected()
         if self._waiting:
             span = f"{self._waiting[0].seq}..{self._seq}"
             _log.error("audit state=closed waiting=%d seq=%s", len(self._waiting), span)
@@ -202,11 +215,11 @@ class AuditLog:
 
     # --- the waiting line
 
-    def _entry(self, record: Mapping[str, object], then: Then | None = None) -> _Waiting:
+    def _entry(self, record: Mapping[str, object], then: Then | None = None) -> Waiting:
         self._seq += 1
-        return _Waiting(self._form.draft(record, self._seq), self._seq, self._monotonic_ns(), then)
+        return Waiting(self._form.draft(record, self._seq), self._monotonic_ns(), then)
 
-    def _take(self, entry: _Waiting) -> bool:
+    def _take(self, entry: Waiting) -> bool:
         """Let a line wait if there is room; after a loss only behind the line that tells of it."""
         if self._waiting and self._octets + entry.octets > self._limit:
             return False
@@ -215,7 +228,7 @@ class AuditLog:
         self._queue(entry)
         return True
 
-    def _queue(self, entry: _Waiting) -> None:
+    def _queue(self, entry: Waiting) -> None:
         self._waiting.append(entry)
         self._octets += entry.octets
 
@@ -233,6 +246,7 @@ class AuditLog:
     def _done(self, outcome: Outcome) -> None:
         """A batch came back: move on, and tell those who wait."""
         self._under_way = 0
+        self._pulse.count(len(outcome.lines))
         self._announce(outcome.lines)
         told: list[tuple[Then | None, bool]] = []
         for _ in outcome.lines:
@@ -248,9 +262,11 @@ class AuditLog:
             self._absorb(outcome.tail)
         if not outcome.error:
             self._hand_over()
-        _tell(told)
+        tell(told)
+        if self._pulse.is_full and self._outage is None:
+            self.checkpoint()
 
-    def _wrote(self, entry: _Waiting) -> tuple[Then | None, bool]:
+    def _wrote(self, entry: Waiting) -> tuple[Then | None, bool]:
         self._octets -= entry.octets
         self._written = entry.seq
         if entry.ends_outage:
@@ -273,7 +289,7 @@ class AuditLog:
             return False
         return self._octets < self._limit * NEW_CALL_SHARE
 
-    def _age(self, entry: _Waiting) -> float:
+    def _age(self, entry: Waiting) -> float:
         return (self._monotonic_ns() - entry.since_ns) / 1e9
 
     def _give_up_waiting(self) -> None:
@@ -281,7 +297,7 @@ class AuditLog:
         self._overdue = True
         told = self._hold(self._waiting)
         self._writer.keep(Numbers(self._written, self._seq))
-        _tell(told)
+        tell(told)
 
     def _fail(self, reason: str) -> Outage:
         if self._outage is None:
@@ -289,7 +305,7 @@ class AuditLog:
             _log.error("audit state=available->unavailable error=%s", reason)
         return self._outage
 
-    def _hold(self, entries: deque[_Waiting] | list[_Waiting]) -> list[tuple[Then | None, bool]]:
+    def _hold(self, entries: deque[Waiting] | list[Waiting]) -> list[tuple[Then | None, bool]]:
         """These wait for the end of the outage; nobody waits for them any more."""
         told: list[tuple[Then | None, bool]] = []
         for entry in entries:
@@ -299,12 +315,12 @@ class AuditLog:
                 told.append((entry.then, False))
         return told
 
-    def _count_buffered(self, entry: _Waiting) -> None:
+    def _count_buffered(self, entry: Waiting) -> None:
         if self._outage is not None and not entry.own:
             self._outage.buffered += 1
             self._counters.add(Counter.AUDIT_BUFFERED)
 
-    def _lose(self, entry: _Waiting) -> None:
+    def _lose(self, entry: Waiting) -> None:
         """Count what does not fit, with its place in the sequence."""
         self._fail(TOO_MANY).lose(entry.seq)
         self._counters.add(Counter.AUDIT_DROPPED)
@@ -319,7 +335,7 @@ class AuditLog:
         self._queue_own(outage.recovered(self._monotonic_ns())).ends_outage = True
         outage.reported = True
 
-    def _queue_own(self, record: Mapping[str, object]) -> _Waiting:
+    def _queue_own(self, record: Mapping[str, object]) -> Waiting:
         entry = self._entry(record)
         entry.own = True
         self._queue(entry)
@@ -337,28 +353,7 @@ class AuditLog:
 
     # --- what the file tells
 
-    def _resume(self, numbers: Numbers) -> None:
-        """Go on counting where the log ended, and put in order what the last run left behind."""
-        tail = self._file.take_tail() or Tail()
-        try:
-            history = read_back(self._file.path)
-        except OSError as error:
-            raise self._config_error(error.strerror or type(error).__name__, error.errno) from error
-        self._seq = self._written = _last_number(tail, history, numbers)
-        self._ledger.resume(hash_in(history.last))
-        records: list[dict[str, object]] = [gaps.torn_line(tail.torn)] if tail.torn else []
-        if numbers.given > self._seq:
-            records.append(gaps.lost_before(self._seq + 1, numbers.given))
-            self._seq = numbers.given
-        if not history.ended_well or history.open_calls:
-            log_ended, calls = history.last.get("ts"), len(history.open_calls)
-            records.append(gaps.crashed(log_ended, calls, complete=history.complete))
-        ended = str(history.last.get("ts", ""))
-        records += [call_crashed(call.start, call.legs, log_ended=ended) for call in history.open_calls]
-        self.recovered = len(history.open_calls)
-        self._write_now(records)
-
-    def _write_now(self, records: list[dict[str, object]]) -> None:
+    def _write_now(self, records: Sequence[Mapping[str, object]]) -> None:
         """Before the writer starts: in the file, or the gateway does not start."""
         drafts = [self._entry(record).draft for record in records]
         try:
@@ -369,7 +364,7 @@ class AuditLog:
                 if len(lines) < len(batch):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            raise self._config_error(error.strerror or type(error).__name__) from error
+            raise cannot_write(self._place, error) from error
         self._written = self._seq
 
     def _absorb(self, tail: Tail) -> None:
@@ -377,20 +372,3 @@ class AuditLog:
         self._seq = max(self._seq, tail.last_seq)
         if tail.torn:
             self.write(gaps.torn_line(tail.torn))
-
-    def _config_error(self, why: str, number: int | None = None) -> ConfigError:
-        remedy = f"make {self._place.directory} writable for the gateway alone, with room on its disk"
-        if number == errno.EBUSY:
-            remedy = "a gateway runs already: stop it, or give each its own audit.directory"
-        return ConfigError(f"the audit log cannot be written: {why}", key="audit.directory", remedy=remedy)
-
-
-def _tell(told: list[tuple[Then | None, bool]]) -> None:
-    for then, written in told:
-        if then is not None:
-            then(written)
-
-
-def _last_number(tail: Tail, history: History, numbers: Numbers) -> int:
-    """The number of the last record in the log; where the files are gone, the one kept beside them."""
-    return max(tail.last_seq, history.last_seq) or numbers.written

@@ -14,6 +14,8 @@ class AuditPlace:
 
     directory: Path
     """Made when it is missing."""
+    signing_key: Path | None = None
+    """Where the key is that signs checkpoints; None: beside the log. Made when it is missing."""
     refuses_at_once: bool = False
     """New calls are refused as soon as the log cannot be written; otherwise once the memory is full."""
     buffer_octets: int = MEBIBYTE

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.audit import checkpoint, heartbeat
 from gateway.audit.archive import DAMAGED, Record, parsed, rotated, sequence_number, size_of, whole_lines
 from gateway.audit.file import TAIL_WINDOW
 from gateway.audit.notices import ALL_ENDED, RECOVERED
@@ -26,6 +27,11 @@ MAX_OPEN = 100_000
 MAX_LEG_RECORDS = 64
 """Leg records kept of one call; a call has a handful, one that is changed all the time has its newest."""
 
+CHECKPOINT_ROOM = 16 * 1024**2
+"""Octets of a file the last checkpoint is looked for in: ten times what a thousand records take."""
+
+_OWN_PULSE = frozenset({checkpoint.TYPE, heartbeat.TYPE})
+_IS_CHECKPOINT = f'"type":"{checkpoint.TYPE}"'.encode("ascii")
 _HEAD = re.compile(
     rb'\{"v":\d+,"seq":(\d{1,18}),"ts":"[^"\\]*","mono_ns":\d+,"boot_id":"[^"\\]*","node":"[^"\\]*"'
     rb',"type":"([a-z._]+)"(?:,"call_uid":"([^"\\]{1,64})")?'
@@ -49,6 +55,10 @@ class History:
     open_calls: tuple[OpenCall, ...] = ()
     last: Record = field(default_factory=dict)
     """The newest readable record; empty when there is none."""
+    ending: Record = field(default_factory=dict)
+    """The newest that is more than a checkpoint or a heartbeat."""
+    checkpoint: Record = field(default_factory=dict)
+    """The newest checkpoint."""
     complete: bool = True
     """False when a limit ended the reading: older calls may have no end."""
 
@@ -59,7 +69,7 @@ class History:
     @property
     def ended_well(self) -> bool:
         """The gateway stopped on purpose, or never ran."""
-        return not self.last or self.last.get("type") == "admin.stop"
+        return not self.ending or self.ending.get("type") == "admin.stop"
 
 
 @dataclass(slots=True)
@@ -86,25 +96,41 @@ def read_back(current: Path) -> History:
     """
     older = rotated(current)
     last = _newest_record(current, older)
-    if last.get("type") == "admin.stop" and last.get(ALL_ENDED) is True:
-        return History(last=last)
+    ending = last if last.get("type") not in _OWN_PULSE else _newest_record(current, older, _OWN_PULSE)
+    signed = _newest_checkpoint(current, older)
+    if ending.get("type") == "admin.stop" and ending.get(ALL_ENDED) is True:
+        return History(last=last, ending=ending, checkpoint=signed)
     scans, complete = _first_pass(current, older)
     calls = {uid: OpenCall(start) for uid, start in _open_calls(scans).items()}
     if calls:
         for scan in scans:
             _second_pass(scan.path, calls)
-    return History(tuple(calls.values()), last, complete)
+    return History(tuple(calls.values()), last, ending, signed, complete)
 
 
-def _newest_record(current: Path, older: list[Path]) -> Record:
-    """The last readable record of the newest file that has one."""
+def _newest_record(current: Path, older: list[Path], apart: frozenset[str] = frozenset()) -> Record:
+    """The last readable record of the newest file that has one; those of some types are passed over."""
     for path in (current, *older):
         found: Record = {}
         with suppress(*DAMAGED):
             for line in whole_lines(path, TAIL_WINDOW):
-                found = parsed(line) or found
+                record = parsed(line)
+                found = record if record and record.get("type") not in apart else found
         if found:
             return found
+    return {}
+
+
+def _newest_checkpoint(current: Path, older: list[Path]) -> Record:
+    """The last checkpoint, which is a thousand records back at most, unless somebody removed it."""
+    for path in (current, *older):
+        found = b""
+        for room in (TAIL_WINDOW, CHECKPOINT_ROOM):
+            with suppress(*DAMAGED):
+                for line in whole_lines(path, room):
+                    found = line if _IS_CHECKPOINT in line else found
+            if found:
+                return parsed(found)
     return {}
 
 

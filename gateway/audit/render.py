@@ -51,6 +51,8 @@ _BY_TYPE: dict[str, Severity] = {
     "policy.exception_used": Severity.LOW,
     "admin.start": Severity.INFO,
     "admin.stop": Severity.INFO,
+    "log.heartbeat": Severity.INFO,
+    "log.checkpoint": Severity.INFO,
     "log.recovered": Severity.MEDIUM,
     "log.dropped": Severity.HIGH,
 }
@@ -251,6 +253,15 @@ def _policy_loaded(record: Record) -> str:
     return f"{_text(record, 'trunks')} trunk policies in force"
 
 
+def _heartbeat(record: Record) -> str:
+    words = f"{_text(record, 'calls')} calls, {_text(record, 'records')} records since the last heartbeat"
+    return words + (f", {_text(record, 'dropped')} lost since the start" if record.get("dropped") else "")
+
+
+def _checkpoint(record: Record) -> str:
+    return f"signed up to record {_text(record, 'size')}"
+
+
 def _recovered(record: Record) -> str:
     if _text(record, "cause") == "torn_line":
         return f"an unfinished last line of {_text(record, 'octets')} octets was cut off"
@@ -304,6 +315,8 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "policy.loaded": _policy_loaded,
     "admin.start": _started,
     "admin.stop": _stopped,
+    "log.heartbeat": _heartbeat,
+    "log.checkpoint": _checkpoint,
     "log.recovered": _recovered,
     "log.dropped": _dropped,
 }

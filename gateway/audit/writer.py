@@ -18,6 +18,7 @@ from typing import Protocol
 
 from gateway.audit.file import AuditFile, Tail
 from gateway.audit.ledger import Ledger
+from gateway.audit.line import Draft
 from gateway.audit.sequence import Numbers, SequenceFile
 
 SYNC_SECONDS = 0.1
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 class Batch:
     """Records to append, in order."""
 
-    drafts: tuple[bytes, ...]
+    drafts: tuple[Draft, ...]
     first: int
     """Sequence number of the first one."""
     given: int

@@ -251,6 +251,21 @@ def audit_follow(path: Path, **choice: str) -> None:
         return
 
 
+@audit.command("key")
+@click.argument("path", metavar="FILE", type=FilePath())
+def audit_key(path: Path) -> None:
+    """Print the public key that checks the log's checkpoints, for those who keep them elsewhere.
+
+    FILE is the directory of the log, or the file of its key where `audit.signing_key` names one.
+    """
+    from gateway.audit.checkpoint import log_id_of
+    from gateway.audit.signing_key import FILE_NAME, load_public, public_pem
+
+    key = load_public(path / FILE_NAME if path.is_dir() else path)
+    click.echo(public_pem(key), nl=False)
+    click.echo(f"log_id {log_id_of(key)}", err=True)
+
+
 @cli.group(cls=Commands)
 def certs() -> None:
     """Certificates for development."""

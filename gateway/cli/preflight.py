@@ -16,10 +16,12 @@ from functools import partial
 from pathlib import Path
 
 from gateway.audit.log import FILE_NAME
+from gateway.audit.signing_key import FILE_NAME as KEY_NAME
+from gateway.audit.signing_key import load
 from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
 from gateway.config.compile import compile_listener_tls, compile_trunk_tls, compile_web
-from gateway.config.schema import GatewayConfig, Listen
+from gateway.config.schema import Audit, GatewayConfig, Listen
 from gateway.net.sockets import bind
 from gateway.trunks.tls import client_context, server_context
 from gateway.web.server import server_tls
@@ -45,7 +47,7 @@ class Findings:
 
 def preflight(config: GatewayConfig) -> Findings:
     """Try everything a start would do that leaves nothing behind."""
-    wrong: list[ConfigError] = [*_tls_files(config), *_audit(config.audit.directory)]
+    wrong: list[ConfigError] = [*_tls_files(config), *_audit(config.audit.directory), *_signing_key(config.audit)]
     busy: list[ConfigError] = []
     for key, address, kind in _sockets(config):
         try:
@@ -116,6 +118,18 @@ def _audit(directory: Path) -> Iterator[ConfigError]:
             yield _no_log(f"{existing} is not writable for this user", "give it to the gateway's user, mode 0700")
         return
     yield _no_log(f"{directory} is not accessible for this user", "give it to the gateway's user, mode 0700")
+
+
+def _signing_key(audit: Audit) -> Iterator[ConfigError]:
+    """Whether the key of the log, where there is one already, could be used."""
+    path = audit.signing_key or audit.directory / KEY_NAME
+    try:
+        load(path)
+    except ConfigError as error:
+        yield error
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EACCES, errno.ENOTDIR):  # made then, or the directory was told of
+            yield ConfigError(f"{path}: {error.strerror}", key="audit.signing_key", remedy="give a regular file")
 
 
 def _no_log(message: str, remedy: str) -> ConfigError:

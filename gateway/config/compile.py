@@ -298,7 +298,12 @@ def registrar_reaches(config: schema.GatewayConfig) -> HostPort | None:
 
 def compile_audit(audit: schema.Audit) -> AuditPlace:
     """Where the log is."""
-    return AuditPlace(audit.directory, audit.on_unavailable == "refuse_new", int(audit.buffer_mb * MEBIBYTE))
+    return AuditPlace(
+        audit.directory,
+        signing_key=audit.signing_key,
+        refuses_at_once=audit.on_unavailable == "refuse_new",
+        buffer_octets=int(audit.buffer_mb * MEBIBYTE),
+    )
 
 
 def _trunk_place(place: schema.TrunkAddresses) -> TrunkPlace:

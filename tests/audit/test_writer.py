@@ -17,6 +17,7 @@ from gateway.audit.log import FILE_NAME, AuditLog
 from gateway.audit.place import AuditPlace
 from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
 from gateway.base.counters import Counters
+from tests.audit.chained import broken
 from tests.audit.disk import FailingDisk
 
 pytestmark = pytest.mark.asyncio
@@ -53,8 +54,23 @@ async def test_many_records_keep_their_order(log: AuditLog, tmp_path: Path) -> N
     for number in range(2000):
         log.write({"type": "x", "n": number})
     assert await written(log, {"type": "x", "n": 2000})
-    assert [record["n"] for record in lines(tmp_path)] == list(range(2001))
-    assert [record["seq"] for record in lines(tmp_path)] == list(range(1, 2002))
+    found = lines(tmp_path)
+    assert [record["n"] for record in found if record["type"] == "x"] == list(range(2001))
+    assert [record["seq"] for record in found] == list(range(1, len(found) + 1))
+    assert broken((tmp_path / FILE_NAME).read_bytes().splitlines(keepends=True)) == []
+
+
+async def test_what_one_step_of_the_loop_writes_goes_to_the_disk_together(tmp_path: Path, disk: FailingDisk) -> None:
+    loop = asyncio.get_running_loop()
+    log = AuditLog(AuditPlace(tmp_path), Counters(), deliver=loop.call_soon_threadsafe, soon=loop.call_soon)
+    log.open()
+    for number in range(10):
+        log.write({"type": "x", "n": number})
+    assert await written(log, {"type": "x", "n": 10})
+    assert [data.count(b"\n") for data in disk.writes] == [11]
+    log.write({"type": "x", "n": 11})
+    assert log.close()  # also what was not handed over yet
+    assert [record["n"] for record in lines(tmp_path)] == list(range(12))
 
 
 async def test_the_loop_goes_on_while_the_disk_hangs(log: AuditLog, disk: FailingDisk) -> None:

@@ -19,6 +19,9 @@ class Audit(Model):
     Emergency numbers always connect."""
     buffer_mb: float = Field(default=1.0, gt=0, le=1024)
     """How much is buffered in memory while the log cannot be written."""
+    signing_key: FilePath | None = None
+    """Private Ed25519 key (PEM, mode 0600) that signs the log's checkpoints; made when it is missing. Default:
+    `audit.key` in `directory`. Elsewhere, who may change the log does not have the key as well."""
 
 
 class Admin(Model):

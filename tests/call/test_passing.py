@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 
 from gateway.routing.dialplan import InboundRule
 from gateway.routing.people import Person
-from gateway.sip.message import Request
+from gateway.sip.events import AckReceived
+from gateway.sip.message import Request, Response
 from gateway.trunks.identity import Asserts, Passing, PrivacyMode, TrunkIdentity
-from tests.call.machine_scene import answer, browser_answer, sdes_answer, trunk_flow
+from tests.call.machine_scene import BROWSER_FLOW, answer, browser_answer, sdes_answer, trunk_flow
 from tests.call.office import Office, invite
+from tests.call.test_flows import in_dialog
 
 pytestmark = pytest.mark.asyncio
 
@@ -153,3 +156,90 @@ async def test_a_trunk_that_believes_us_is_told_who_answered(tmp_path: Path, wis
         answers = [response for key, response in on.sip.answers if key == "in-1" and response.status == 200]
         expected = '"Alice Example" <sip:+4930123451@example.test>' if settings and not wish else None
         assert answers[-1].headers.get("P-Asserted-Identity") == expected
+
+
+PASSES = {"pass_headers": ("User-to-User",)}
+REFUSAL = pytest.mark.parametrize("status", [302, 404, 486, 500, 603])
+
+
+async def talking(on: Office) -> tuple[Request, Response]:
+    """A call of the browser that is up: the INVITE the trunk got, and the 200 the browser got."""
+    sent = await dialled(on)
+    on.reply("INVITE", 200, sdes_answer(sent.body))
+    await on.settle()
+    answered = on.sip.answers[-1][1]
+    ack = Request("ACK", sent.uri, invite().with_header("To", str(answered.headers.get("To"))).headers)
+    on.manager.on_event(AckReceived("in-1", ack.with_header("CSeq", "1 ACK"), BROWSER_FLOW))
+    return sent, answered
+
+
+def last_bye(on: Office) -> Request:
+    return [request for request, _ in on.sip.sent.values() if request.method == "BYE"][-1]
+
+
+@pytest.mark.parametrize("settings", [PASSES, {}], ids=["named", "not named"])
+async def test_a_named_header_of_a_bye_reaches_the_trunk(tmp_path: Path, settings: dict[str, object]) -> None:
+    on = office(tmp_path, pbx=settings)
+    _, answered = await talking(on)
+    bye = invite().with_header("To", str(answered.headers.get("To"))).with_header("CSeq", "2 BYE")
+    on.request(Request("BYE", bye.uri, bye.headers).with_added((UUI, ODD)), key="bye")
+    await on.settle()
+    expected = {"User-to-User": UUI[1] if settings else None, "X-Internal": None}
+    assert fields(last_bye(on), "User-to-User", "X-Internal") == expected
+
+
+@pytest.mark.parametrize("settings", [PASSES, {}], ids=["named", "not named"])
+async def test_a_named_header_of_a_bye_reaches_the_browser(tmp_path: Path, settings: dict[str, object]) -> None:
+    on = office(tmp_path, pbx=settings)
+    sent, _ = await talking(on)
+    flow = next(flow for request, flow in on.sip.sent.values() if request is sent)
+    on.request(in_dialog(sent, "BYE").with_added((UUI, ODD)), key="bye", flow=flow)
+    await on.settle()
+    expected = {"User-to-User": UUI[1] if settings else None, "X-Internal": None}
+    assert fields(last_bye(on), "User-to-User", "X-Internal") == expected
+
+
+async def test_a_call_that_ends_by_itself_says_nothing_of_anybody(tmp_path: Path) -> None:
+    on = office(tmp_path, pbx=PASSES)
+    await talking(on)
+    stopping = asyncio.create_task(on.manager.stop())
+    await on.settle()
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    await on.settle()
+    assert "User-to-User" not in last_bye(on).headers
+
+
+@REFUSAL
+async def test_a_named_header_of_a_refusal_reaches_the_caller(tmp_path: Path, status: int) -> None:
+    for settings in (PASSES, {}):
+        on = office(tmp_path, pbx=settings)
+        await dialled(on)
+        on.reply("INVITE", status, headers=(UUI, ODD))
+        await on.settle()
+        refused = on.sip.answers[-1][1]
+        assert refused.status >= 400
+        passed = refused.headers.get("User-to-User"), refused.headers.get("X-Internal")
+        assert passed == (UUI[1] if settings else None, None)
+
+
+@REFUSAL
+async def test_a_refusal_between_trunks_passes_what_both_name(tmp_path: Path, status: int) -> None:
+    one = {"pass_headers": ("User-to-User", "X-Internal")}
+    on = office(tmp_path, old=PASSES, pbx=one)
+    await called(on, "400")
+    on.reply("INVITE", status, headers=(UUI, ODD))
+    await on.settle()
+    refused = on.sip.answers[-1][1]
+    assert (refused.headers.get("User-to-User"), refused.headers.get("X-Internal")) == (UUI[1], None)
+
+
+async def test_no_list_of_a_refusal_replaces_what_the_gateway_says_itself(tmp_path: Path) -> None:
+    """Names that rest on identity or protection pass in no message (`sip/passing.NEVER`)."""
+    on = office(tmp_path, pbx={"pass_headers": ("Warning", "Contact", "Via", "User-to-User")})
+    await dialled(on)
+    on.reply("INVITE", 486, headers=(UUI, ("Warning", '399 evil "x"'), ("Contact", "<sip:evil@192.0.2.66>")))
+    await on.settle()
+    refused = on.sip.answers[-1][1]
+    assert "evil" not in bytes(refused).decode()
+    assert len(refused.vias) == 1

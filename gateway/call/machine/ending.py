@@ -10,7 +10,7 @@ from gateway.base.values import LegId
 from gateway.call.legs.invite_state import Act
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.user_agent import reason, warning
-from gateway.call.machine import report
+from gateway.call.machine import passing, report
 from gateway.call.machine.effects import (
     CancelInvite,
     ClearTimer,
@@ -24,7 +24,7 @@ from gateway.call.machine.effects import (
 from gateway.call.machine.hunt import Stage
 from gateway.call.machine.state import CallState, Phase
 from gateway.sip.dialog import Dialog
-from gateway.sip.message import Request
+from gateway.sip.message import Message, Request
 from gateway.sip.model import MAX_FORWARDS
 from gateway.sip.reason import SIP, Reason, in_request, in_response
 
@@ -55,6 +55,7 @@ def terminate(
     status: int = 0,
     reasons: Sequence[Reason] = (),
     headers: tuple[tuple[str, str], ...] = (),
+    said: Message | None = None,
 ) -> None:
     """End the call for both sides. A second end changes nothing.
 
@@ -62,13 +63,14 @@ def terminate(
         by: the leg that already knows.
         reasons: what the message that ends the call says of why (RFC 3326); the other side hears it too.
         headers: what else a caller is told that has no answer yet.
+        said: the message by which that leg has ended it.
     """
     if not call.live:
         return
     call.phase, call.hunt.stage = Phase.ENDED, Stage.OVER
     end = call.end
     end.termination, end.status, end.reasons = termination, status or termination.status, tuple(reasons)
-    end.headers = headers
+    end.headers, end.by, end.said = headers, by, said
     call.emit(ClearTimer(Timer.RING))
     for leg in call.legs.values():
         call.emit(*(ClearTimer(name, leg.id) for name in OF_A_LEG))
@@ -83,7 +85,12 @@ def _end(call: CallState, leg: Leg, termination: Termination, *, knows: bool) ->
     match call.step(leg, leg.bye_event if knows else leg.end_event):
         case Act.REFUSE if leg.invite is not None:
             failure = call.end.status if call.end.status >= 300 else NO_ANSWER
-            headers = (*warning(termination), *in_response(call.end.reasons), *call.end.headers)
+            headers = (
+                *warning(termination),
+                *in_response(call.end.reasons),
+                *call.end.headers,
+                *passing.ended(call, leg),
+            )
             call.emit(Respond(leg.invite_key, leg.respond(leg.invite, failure, headers=headers)))
         case Act.CANCEL:
             call.emit(CancelInvite(leg.invite_ask, _why(call, termination)))
@@ -96,7 +103,8 @@ def _end(call: CallState, leg: Leg, termination: Termination, *, knows: bool) ->
 def bye(call: CallState, leg: Leg, termination: Termination) -> None:
     """Say goodbye to a leg whose dialog is confirmed; a browser hears what its call was in the end."""
     try:
-        request = leg.in_dialog("BYE", headers=(*_why(call, termination, least=300), *report.announce(call, leg)))
+        headers = (*_why(call, termination, least=300), *report.announce(call, leg), *passing.ended(call, leg))
+        request = leg.in_dialog("BYE", headers=headers)
     except SipError:
         return  # no dialog, or one that cannot be written to any more: there is nobody left to tell
     call.send(leg, request, leg.next_hop(), Purpose.BYE)

@@ -1,4 +1,4 @@
-"""What of one side's INVITE, or of its answer, is told to the other besides what this gateway says itself.
+"""What of one side's INVITE, of its answer or of its BYE is told to the other besides what this gateway says itself.
 
 Who called or was called before, by the policy of each trunk; and header fields an administrator has named. Nothing else
 of a message ever reaches the other side.
@@ -31,6 +31,19 @@ def answered(call: CallState) -> Fields:
     if callee is None or callee.said is None or call.hunt.goal is not Goal.CALL:
         return ()
     return (*_who_answered(call, callee, callee.said), *_named(call, callee, call.caller, callee.said))
+
+
+def refused(call: CallState, leg: Leg, response: Message) -> Fields:
+    """What a refusal to the caller takes over from a callee's."""
+    return _named(call, leg, call.caller, response) if call.hunt.goal is Goal.CALL else ()
+
+
+def ended(call: CallState, leg: Leg) -> Fields:
+    """What the end of the call on this leg takes over from the BYE that ended it on another one."""
+    end = call.end
+    if end.said is None or end.by is None or end.by == leg.id:
+        return ()
+    return _named(call, call.legs[end.by], leg, end.said)
 
 
 def _named(call: CallState, source: Leg, sink: Leg, message: Message) -> Fields:

@@ -59,7 +59,7 @@ def _bye(call: CallState, leg: Leg, event: RequestIn) -> None:
     if act is Act.FORK_GONE:
         forks.hung_up_early(call, leg, event.request.from_.tag or "")
     elif act is Act.END_CALL and not transfer.lets_go(call, leg):
-        ending.terminate(call, why, by=leg.id, reasons=read_reasons(event.request.headers))
+        ending.terminate(call, why, by=leg.id, reasons=read_reasons(event.request.headers), said=event.request)
 
 
 def _options(call: CallState, leg: Leg, event: RequestIn) -> None:

@@ -199,7 +199,7 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
         invite.lose(call, leg, Refused(488, why, reasons), spoken=True)
         return
     termination, told = causes.of_refusal(status, reasons, person=leg.habits.is_person)
-    refused = Refused(told, termination, reasons)
+    refused = Refused(told, termination, reasons, passing.refused(call, leg, response))
     if status == UNAVAILABLE and termination.party is Party.TRUNK and elsewhere.tried(call, leg, refused):
         return
     spoken = status in SPOKEN and termination.party is not Party.TRUNK

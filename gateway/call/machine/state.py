@@ -27,7 +27,7 @@ from gateway.policy.posture import CallPosture
 from gateway.sdp.codecs import Codec, with_events
 from gateway.sdp.glare import BackOff, Glare
 from gateway.sip.flow import Flow
-from gateway.sip.message import Request
+from gateway.sip.message import Message, Request
 from gateway.sip.reason import Reason
 from gateway.site import Site
 
@@ -107,6 +107,10 @@ class End:
     """What the message that ended the call said of why."""
     headers: tuple[tuple[str, str], ...] = ()
     """What else a caller is told that has no answer yet."""
+    by: LegId | None = None
+    """The leg that has ended it; None: nobody on a leg did."""
+    said: Message | None = None
+    """By this message."""
     forgotten: bool = False
 
 

@@ -217,8 +217,9 @@ class Trunk(Model):
     """Domain name of Contact towards this trunk, where it wants one that leads here and stands in our certificate, as
     Teams does. Default: our address."""
     pass_headers: tuple[HeaderName, ...] = Field(default=(), max_length=MAX_PASSED)
-    """Header fields passed on in INVITEs and their answers, from this trunk and to it, for example User-to-User. From
-    trunk to trunk what both name. None that identity, routing, authentication or protection rest on."""
+    """Header fields passed on in INVITEs, their answers and refusals, and BYEs, from this trunk and to it, for example
+    User-to-User. From trunk to trunk what both name. None that identity, routing, authentication or protection rest
+    on."""
     number_format: NumberFormat | None = None
     """How the trunk writes telephone numbers, in both directions: e164 (4930123), +e164, or national (030123, as the
     dialplan's `country` has it). Default: as the dialplan makes them, +e164 with a `country`, else as dialled."""

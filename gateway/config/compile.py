@@ -77,7 +77,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         inbound=compile_inbound(trunk.inbound, realm) if trunk.inbound is not None else None,
         media_networks=_networks(trunk.media_networks),
         registrations=tuple(_registration(name, trunk, found) for found in trunk.registrations),
-        auth=compile_login(trunk.auth) if trunk.auth is not None else None,
+        auth=compile_login(name, trunk.auth) if trunk.auth is not None else None,
         tls=compile_trunk_tls(trunk.tls),
         crlf_keepalive=trunk.crlf_keepalive,
         keepalive=trunk.keepalive,
@@ -97,9 +97,9 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
     )
 
 
-def compile_login(auth: schema.TrunkAuth) -> Login:
+def compile_login(trunk: str, auth: schema.TrunkAuth) -> Login:
     """Who we are to a trunk."""
-    return Login(auth.user, auth.password, auth.realm or "")
+    return Login(auth.user, auth.password, auth.realm or "", trunk)
 
 
 def compile_inbound(inbound: schema.TrunkInbound, realm: str) -> Inbound:
@@ -119,7 +119,7 @@ def _registration(name: str, trunk: schema.Trunk, registration: schema.TrunkRegi
         user=registration.user,
         domain=registration.domain or compile_targets(trunk)[0].target.host,
         expires=registration.expires,
-        login=compile_login(auth) if auth is not None else None,
+        login=compile_login(name, auth) if auth is not None else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 A call, a registration, a keepalive and the location service ask in the same way; what every request needs is done here
 once: a transaction for it, its responses brought to the asker and to nobody else, and a challenge answered by
-credentials where the flow is one we opened ourselves.
+credentials where it is known whom the flow leads to.
 """
 
 from __future__ import annotations
@@ -104,13 +104,15 @@ class Agent:
         return True
 
     def _credentials(self, ask: _Ask, response: Response) -> tuple[tuple[str, str], ...]:
-        """What answers a challenge. A password is used on flows we opened to its peer only, and a second time only when
-        the first was not refused but late.
+        """What answers a challenge. A password is used on flows we opened to its peer, or on which that proved to be it
+        by its certificate, and a second time only when the first was not refused but late.
 
         A proxy on the way and the server behind it each want their own (RFC 3261 22.3): who has let us through gets
         what it got, under the next count of its nonce.
         """
-        if response.status not in FIELDS or ask.login is None or not _is_ours(ask.flow) or ask.tries >= MAX_TRIES:
+        if response.status not in FIELDS or ask.login is None or ask.tries >= MAX_TRIES:
+            return ()
+        if not _leads_to(ask.login.peer, ask.flow):
             return ()
         name = FIELDS[response.status][1]
         if name in ask.request.headers and not is_stale(response, ask.login):
@@ -121,6 +123,7 @@ class Agent:
         return (*((o, counted_on(value, ask.request, ask.login)) for o, value in kept), *found) if found else ()
 
 
-def _is_ours(flow: Flow) -> bool:
-    """Whether we opened it; a datagram goes where the trunk's own name led."""
-    return flow.initiated or flow.transport == "udp"
+def _leads_to(peer: str, flow: Flow) -> bool:
+    """Whether we opened it; a datagram goes where the trunk's own name led. One that the trunk opened leads to it if it
+    proved its name (RFC 5923)."""
+    return flow.initiated or flow.transport == "udp" or peer in flow.proved

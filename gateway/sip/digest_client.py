@@ -40,7 +40,10 @@ class Login:
     user: str
     password: Secret[str]
     realm: str = ""
-    """The only realm the password is for; empty: whichever the peer names on the flow we opened to it."""
+    """The only realm the password is for; empty: whichever the peer names."""
+    peer: str = ""
+    """The trunk it is for, which may ask over a connection of its own too if it proved its name there; empty: only
+    over one we opened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,9 +67,9 @@ CHANGED: dict[str, tuple[object, object]] = {
     "media": ({"bind": "10.0.0.2", "advertise": "203.0.113.9"}, TrunkPlace("10.0.0.2", "203.0.113.9")),
     "registrations": (
         [{"user": "acme", "auth": {"user": "a", "password": "opensesame"}}],
-        (RegistrationPlan("pbx", "acme", "pbx.example", 3600, Login("a", Secret("opensesame"))),),
+        (RegistrationPlan("pbx", "acme", "pbx.example", 3600, Login("a", Secret("opensesame"), peer="pbx")),),
     ),
-    "auth": ({"user": "acme", "password": "opensesame"}, Login("acme", Secret("opensesame"))),
+    "auth": ({"user": "acme", "password": "opensesame"}, Login("acme", Secret("opensesame"), peer="pbx")),
     "keepalive": ("20", 20),
     "tcp_fallback": (True, True),
     "max_calls": (30, 30),

@@ -48,9 +48,10 @@ class Hears:
     request: Request = field(default_factory=lambda: request("OPTIONS"))
     heard: list[str] = field(default_factory=list)
     tries: int = 0
+    login: Login = LOGIN
 
     def ask(self) -> str:
-        return self.agent.ask(self.request, self.flow, self, login=LOGIN, tries=self.tries)
+        return self.agent.ask(self.request, self.flow, self, login=self.login, tries=self.tries)
 
     def responded(self, response: Response, flow: Flow) -> None:
         self.heard.append(str(response.status))
@@ -169,16 +170,19 @@ def test_a_nonce_that_is_always_stale_is_not_followed_for_ever(agent: Agent, wir
     assert asker.heard == ["challenged"] * MAX_TRIES + ["401"]
 
 
-@pytest.mark.parametrize(
-    "flow", [stream(), replace(stream("tls"), trunk="pbx")], ids=["a connection to us", "of a trunk"]
-)
-def test_a_password_is_not_used_over_a_connection_somebody_opened_to_us(
-    agent: Agent, wire: Remembering, flow: Flow
+BY_ADDRESS = replace(stream("tls"), trunk="pbx")
+BY_NAME = replace(BY_ADDRESS, proved=frozenset({"pbx"}))
+
+
+@pytest.mark.parametrize("flow", [stream(), BY_ADDRESS, BY_NAME], ids=["a connection to us", "of a trunk", "proved"])
+@pytest.mark.parametrize("peer", ["", "pbx", "other"])
+def test_a_password_is_used_over_a_connection_its_trunk_opened_only_if_it_proved_its_name(
+    agent: Agent, wire: Remembering, flow: Flow, peer: str
 ) -> None:
-    asker = Hears(agent, flow=flow)
+    asker = Hears(agent, flow=flow, login=replace(LOGIN, peer=peer))
     asker.ask()
     answer(agent, wire, 401, CHALLENGE)
-    assert asker.heard == ["401"]
+    assert asker.heard == ["challenged" if (flow, peer) == (BY_NAME, "pbx") else "401"]
 
 
 def test_who_has_no_login_takes_a_challenge_as_the_refusal_it_is(agent: Agent, wire: Remembering) -> None:

@@ -89,7 +89,8 @@ class TrunkInbound(Model):
 
 
 class TrunkAuth(Model):
-    """Who we are to a trunk when it asks (401, 407): digest, over flows we opened to it."""
+    """Who we are to a trunk when it asks (401, 407): digest, over flows we opened to it, and over those it opened if it
+    proved its name there by a certificate."""
 
     user: str = Field(min_length=1, max_length=128)
     """User name the trunk knows us by."""

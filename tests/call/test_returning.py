@@ -201,6 +201,37 @@ def test_who_is_back_and_stays_without_media_is_lost_for_that_reason() -> None:
     assert scene.state.termination is Termination.CONSENT_LOST
 
 
+def test_who_comes_and_goes_and_is_never_heard_is_not_waited_for_without_end() -> None:
+    """Each loss begins the time anew; twice the time is all there is until media has come back."""
+    scene = outbound().feed(AWAY).feed(ConsentLost(CALLER))
+    began, moved = scene.now, OTHER
+    waits: list[float] = []
+    for number in range(12):
+        scene.now += 9.0
+        moved = replace(OTHER, id=20 + number)
+        scene.clear().feed(events.FlowMoved(CALLER, moved))
+        waits += clocks(scene)
+        scene.clear().feed(AWAY)
+        waits += clocks(scene)
+        if waits[-1] == 0.0:
+            break
+    assert scene.now - began < 2 * 30.0 + 9.0
+    assert waits[:3] == [30.0, 30.0, 30.0]
+    assert scene.feed(LATE).state.termination is Termination.FLOW_LOST
+
+
+def test_media_that_was_back_meanwhile_gives_the_whole_time_again() -> None:
+    scene = outbound().feed(AWAY).feed(ConsentLost(CALLER))
+    for number in range(6):
+        scene.now += 25.0
+        scene.feed(events.FlowMoved(CALLER, replace(OTHER, id=20 + number))).feed(CHECKED)
+        scene.now += 25.0
+        scene.clear().feed(AWAY)
+        assert clocks(scene) == [30.0]
+        scene.feed(ConsentLost(CALLER))
+    assert scene.state.live
+
+
 def test_media_that_is_back_does_not_stand_in_for_the_connection() -> None:
     scene = outbound().feed(AWAY).feed(ConsentLost(CALLER)).feed(CHECKED).feed(LATE)
     assert scene.state.termination is Termination.FLOW_LOST

@@ -116,6 +116,8 @@ class UserAgent:
     """Who was there when its connection closed (browsers): nobody else may come back for it."""
     is_away: bool = False
     """Its connection is gone and it has not come back yet, see `returning`."""
+    missed_since: float | None = None
+    """Since when its connection, its media or both have been gone without a moment between; None: it is all there."""
     moves: int = 0
     """Changes of its connection on record."""
     invitation: InviteState[Any, Any] = field(init=False)

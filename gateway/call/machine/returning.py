@@ -4,7 +4,8 @@ Networks change while people talk: the WebSocket dies, the device registers agai
 call is kept for a named time meanwhile: the dialog belongs to the device, not to the connection it began on. It ends
 when nobody has come back by then, or when media has not. ICE consent runs out in the same change of networks
 (RFC 7675), so it does not end a call that waits for its connection; where the connection seems to be there, the 30 s
-that consent lasts count as waiting already done.
+that consent lasts count as waiting already done. Each loss begins the time anew, but of one who comes and goes and is
+never heard it is over after twice as long.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from gateway.call.machine.state import CallState, Phase
 from gateway.media.relay_protocol import CONSENT_SECONDS
 from gateway.sip.flow import Flow
 
+MAX_WAITS = 2
+"""How often the time may pass, all in all, before media and connection are both there again: once for a connection,
+once more for the restart of ICE over it."""
 MAX_RECORDS = 16
 """Changes of one leg's connection that have a record each; they are counted all the same."""
 
@@ -35,7 +39,8 @@ def is_waited_for(call: CallState, leg: Leg) -> bool:
 def lost(call: CallState, leg: Leg) -> None:
     """Its connection is gone."""
     leg.is_away = True
-    call.emit(Count(Counter.FLOWS_LOST), SetTimer(Timer.RETURN, _seconds(call), leg.id))
+    call.emit(Count(Counter.FLOWS_LOST))
+    _wait(call, leg, _seconds(call))
 
 
 def found(call: CallState, leg: Leg, flow: Flow) -> None:
@@ -49,9 +54,9 @@ def found(call: CallState, leg: Leg, flow: Flow) -> None:
     _record(call, leg, before, away=away)
     call.emit(Count(Counter.FLOWS_MOVED))
     if leg.is_unheard:
-        call.emit(SetTimer(Timer.RETURN, _seconds(call), leg.id))
+        _wait(call, leg, _seconds(call))
     elif away:
-        call.emit(ClearTimer(Timer.RETURN, leg.id))
+        _all_there(call, leg)
     if call.phase is Phase.ESTABLISHED:
         leg.talk.want()
     if leg.told is not None and leg.told.waits:
@@ -66,7 +71,7 @@ def consent_lost(call: CallState, leg: Leg) -> None:
         return  # the clock runs
     left = _seconds(call) - CONSENT_SECONDS
     if left > 0:
-        call.emit(SetTimer(Timer.RETURN, left, leg.id))
+        _wait(call, leg, left)
     else:
         ending.terminate(call, Termination.CONSENT_LOST)
 
@@ -77,13 +82,26 @@ def heard(call: CallState, leg: Leg) -> None:
         return
     leg.is_unheard = False
     if not leg.is_away:
-        call.emit(ClearTimer(Timer.RETURN, leg.id))
+        _all_there(call, leg)
 
 
 def too_late(call: CallState, leg: Leg) -> None:
     """The time is over."""
     if leg in call.pair and (leg.is_away or leg.is_unheard):
         ending.terminate(call, Termination.FLOW_LOST if leg.is_away else Termination.CONSENT_LOST)
+
+
+def _wait(call: CallState, leg: Leg, seconds: float) -> None:
+    """Wait for so long, if there is as much left."""
+    if leg.missed_since is None:
+        leg.missed_since = call.now
+    left = leg.missed_since + MAX_WAITS * _seconds(call) - call.now
+    call.emit(SetTimer(Timer.RETURN, max(0.0, min(seconds, left)), leg.id))
+
+
+def _all_there(call: CallState, leg: Leg) -> None:
+    leg.missed_since = None
+    call.emit(ClearTimer(Timer.RETURN, leg.id))
 
 
 def _seconds(call: CallState) -> float:

@@ -127,6 +127,7 @@ class Gateway:
             site.trunks,
             self.manager.probes.connect,
             self.agent,
+            is_open=self.endpoint.is_open,
             advertised=site.media.trunk.advertised,
             tokens=random_token,
             clock=time.monotonic,

@@ -140,6 +140,11 @@ class Site:
     nameservers: tuple[HostPort, ...] = ()
     """Who is asked for the names of trunks; none: whom this machine asks."""
 
+    def is_same_user(self, one: str, other: str) -> bool:
+        """Whether two names mean one user. Of those we know ourselves no two differ in case alone; what a registrar's
+        names mean is its affair: there `Bob` may be another one than `bob` (RFC 3261 19.1.4)."""
+        return one == other if self.registration is not None else one.lower() == other.lower()
+
     def person(self, user: str) -> Person:
         """Number and name of a user; nothing is known of one who is not configured."""
         return self.people.get(user, NOBODY)

@@ -22,7 +22,7 @@ from gateway.base.values import HostPort
 from gateway.cli import names
 from gateway.cli.audit import follow_log
 from gateway.cli.commands import cli
-from gateway.cli.users import save_users
+from gateway.cli.users import UserStore
 from gateway.config.load import LoadedConfig
 from gateway.config.reference import reference
 from gateway.demo import main as demo
@@ -336,7 +336,7 @@ def test_users_add_refuses_a_file_others_can_read(store: Path) -> None:
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "users.yaml").mkdir()
     with pytest.raises(ConfigError, match="cannot be written"):
-        save_users(tmp_path / "users.yaml", {})
+        UserStore(tmp_path / "users.yaml").save()
     assert [p.name for p in tmp_path.iterdir()] == ["users.yaml"]
 
 
@@ -350,6 +350,34 @@ def test_the_owner_of_the_users_file_stays_its_owner(store: Path) -> None:
 
 def test_users_add_into_a_directory_that_is_missing_is_told(tmp_path: Path) -> None:
     assert "cannot be written" in refused(add(tmp_path / "no" / "users.yaml"))
+
+
+def test_what_a_users_file_takes_from_elsewhere_stays_elsewhere(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`${NAME}` and `file:` of users that are left alone, and of what does not change with a password."""
+    add(store)
+    add(store, "bob")
+    digests = {
+        line.split(":")[0].strip(): line.split(": ")[1] for line in store.read_text().splitlines() if "ha1" in line
+    }
+    monkeypatch.setenv("ALICE_MD5", digests["ha1_md5"].strip('"'))
+    monkeypatch.setenv("EXTENSION", "4711")
+    (store.parent / "alice.sha256").write_text(digests["ha1_sha256"].strip('"') + "\n")
+    store.write_text(
+        'users:\n  alice: {realm: pbx.example.com, ha1_md5: "${ALICE_MD5}", ha1_sha256: "file:alice.sha256",'
+        ' number: "+49${EXTENSION}"}\n'
+    )
+    assert add(store, "carol").exit_code == 0
+    kept = store.read_text()
+    assert '"${ALICE_MD5}"' in kept
+    assert '"file:alice.sha256"' in kept
+    assert digests["ha1_md5"].strip('"') not in kept
+    assert add(store, "alice", "another-wonderland").exit_code == 0
+    changed = store.read_text()
+    assert "${ALICE_MD5}" not in changed
+    assert "file:alice.sha256" not in changed
+    assert '"+49${EXTENSION}"' in changed
+    assert sip_gateway("users", "remove", store, "carol").exit_code == 0
+    assert '"+49${EXTENSION}"' in store.read_text()
 
 
 def test_a_users_file_written_here_is_one_check_accepts(files: Files) -> None:

@@ -275,7 +275,7 @@ def _plan_outbound(request: Request, who: Facts, site: Site, draw: Draw) -> Plan
     except SipError:
         return Plan(user, _typed(request), refused=Termination.NO_ROUTE)
     # A call for help is made whatever stands in From, in the name of who signed in.
-    if not _is_hers(request.from_.uri, user) and not site.dialplan.is_emergency(number):
+    if not _is_hers(request.from_.uri, user, site) and not site.dialplan.is_emergency(number):
         return Plan(user, number, refused=Termination.IDENTITY_MISMATCH)
     route = routes.from_user(site, who, number, request.request_uri, draw)
     if route is None:
@@ -284,9 +284,9 @@ def _plan_outbound(request: Request, who: Facts, site: Site, draw: Draw) -> Plan
     return Plan(user, route.number, route.targets, route.emergency, callee, route.refused, route.policy)
 
 
-def _is_hers(uri: SipUri, user: str) -> bool:
+def _is_hers(uri: SipUri, user: str, site: Site) -> bool:
     """Whether From is the user, or nobody."""
-    return _user_part(uri).lower() == user.lower() or is_anonymous(uri)
+    return site.is_same_user(_user_part(uri), user) or is_anonymous(uri)
 
 
 def _origin(event: RequestReceived, user: str, site: Site) -> Origin:

@@ -111,7 +111,7 @@ class CallManager:
     async def stop(self) -> None:
         """Take no more calls, end every one there is, and wait, within limits, until peers and log know."""
         self._stopping = True
-        self.probes.stop()
+        await self.probes.stop()
         if self.registrations is not None:
             await self.registrations.stop()
         runners = list(self.index.runners)

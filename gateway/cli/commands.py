@@ -134,10 +134,10 @@ def users_add(path: Path, name: str, realm: str, password_stdin: bool) -> None:
     from gateway.cli import users as store
 
     store.check_name(name)
-    known = store.load_users(path)
-    changed = name in known
-    known[name] = store.make_user(name, store.check_realm(realm), _password(password_stdin), known.get(name))
-    store.save_users(path, known)
+    known = store.UserStore.load(path)
+    changed, before = name in known.users, known.users.get(name)
+    known.users[name] = store.make_user(name, store.check_realm(realm), _password(password_stdin), before)
+    known.save()
     show(f"{'changed' if changed else 'added'} {name} in {path}")
 
 
@@ -148,11 +148,11 @@ def users_remove(path: Path, name: str) -> None:
     """Remove USER from the users file."""
     from gateway.cli import users as store
 
-    known = store.load_users(path)
-    if name not in known:
+    known = store.UserStore.load(path)
+    if name not in known.users:
         raise ConfigError(f"there is no user {name!r}", file=str(path), remedy="see sip-gateway users list")
-    del known[name]
-    store.save_users(path, known)
+    del known.users[name]
+    known.save()
     show(f"removed {name} from {path}")
 
 

@@ -18,7 +18,7 @@ from gateway.config.certificates import WARN_BEFORE
 from gateway.trunks.dns import DnsClient, DnsError
 from gateway.trunks.model import Trunk
 from gateway.trunks.resolve import Resolver
-from gateway.trunks.target import NextHop, TrunkTarget, is_ip_literal
+from gateway.trunks.target import NextHop, TrunkTarget
 from gateway.trunks.tls import client_context, inspect_peer
 
 CONNECT_SECONDS = 5.0
@@ -137,12 +137,9 @@ async def _first(trunk: Trunk, hops: Sequence[NextHop]) -> TlsInfo:
 
 
 async def _handshake(trunk: Trunk, hop: NextHop) -> TlsInfo:
-    peer, host = trunk.peer_of(hop.target), hop.target.host
-    name = peer.names[0] if is_ip_literal(host) else host
-    _, writer = await asyncio.open_connection(
-        hop.address.host, hop.address.port, ssl=client_context(trunk.tls), server_hostname=name
-    )
+    context, name = client_context(trunk.tls), trunk.server_name(hop.target)
+    _, writer = await asyncio.open_connection(hop.address.host, hop.address.port, ssl=context, server_hostname=name)
     try:
-        return inspect_peer(writer.get_extra_info("ssl_object"), peer)
+        return inspect_peer(writer.get_extra_info("ssl_object"), trunk.peer_of(hop.target))
     finally:
         writer.transport.abort()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +15,7 @@ from gateway.base.values import Secret
 from gateway.config.load import read_users
 from gateway.config.scalars import Host
 from gateway.config.schema import User
+from gateway.config.yaml import Mapping, Node, Scalar
 from gateway.routing.numbers import normalise
 from gateway.sip.auth import compute_ha1
 
@@ -23,9 +25,39 @@ MIN_PASSWORD = 8
 HEADER = "# Written by `sip-gateway users`. Digests are as good as passwords: mode 0600, never in version control.\n"
 
 
-def load_users(path: Path) -> dict[str, User]:
-    """The users in a file; none when there is no file yet."""
-    return dict(read_users(path, os.environ).model.users) if path.exists() else {}
+@dataclass
+class UserStore:
+    """A users file that is changed: what is left alone stays as it was written, `${NAME}` and `file:` included."""
+
+    path: Path
+    users: dict[str, User] = field(default_factory=dict)
+    _read: dict[str, User] = field(default_factory=dict)
+    _written: dict[str, dict[str, Node]] = field(default_factory=dict)
+    """What stands in the file of each user, by key."""
+
+    @classmethod
+    def load(cls, path: Path) -> UserStore:
+        """The users in a file; none when there is no file yet."""
+        if not path.exists():
+            return cls(path)
+        found = read_users(path, os.environ)
+        users = _entries(_entries(found.root).get("users"))
+        written = {name: _entries(entry) for name, entry in users.items()}
+        return cls(path, dict(found.model.users), dict(found.model.users), written)
+
+    def save(self) -> None:
+        """Replace the file in one step, mode 0600; its owner stays the owner."""
+        text = "".join(f"  {_quoted(name)}:\n{self._entry(name)}" for name in sorted(self.users))
+        try:
+            _replace(self.path.resolve(), HEADER + (f"users:\n{text}" if text else "users: {}\n"))
+        except OSError as error:
+            raise ConfigError(f"the users file cannot be written: {error.strerror}", file=str(self.path)) from None
+
+    def _entry(self, name: str) -> str:
+        user, values = self.users[name], {key: _as_yaml(node) for key, node in self._written.get(name, {}).items()}
+        if self._read.get(name) is not user:
+            values |= _of_password(user)
+        return "".join(f"    {key}: {value}\n" for key, value in values.items())
 
 
 def make_user(name: str, realm: str, password: str, known: User | None = None) -> User:
@@ -61,15 +93,6 @@ def check_realm(realm: str) -> str:
         raise ConfigError("the realm is a domain name", remedy="give the `realm` of gateway.yaml") from None
 
 
-def save_users(path: Path, users: Mapping[str, User]) -> None:
-    """Replace the file in one step, mode 0600; its owner stays the owner."""
-    target = path.resolve()
-    try:
-        _replace(target, HEADER + _text(users))
-    except OSError as error:
-        raise ConfigError(f"the users file cannot be written: {error.strerror}", file=str(path)) from None
-
-
 def _replace(target: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(prefix=".users-", dir=target.parent)
     try:
@@ -85,27 +108,24 @@ def _replace(target: Path, text: str) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _text(users: Mapping[str, User]) -> str:
-    if not users:
-        return "users: {}\n"
-    return "users:\n" + "".join(_entry(name, users[name]) for name in sorted(users))
+def _of_password(user: User) -> dict[str, str]:
+    """What changes with her password."""
+    return {"realm": user.realm, "ha1_md5": user.ha1_md5.reveal(), "ha1_sha256": user.ha1_sha256.reveal()}
 
 
-def _entry(name: str, user: User) -> str:
-    return (
-        f'  "{name}":\n'
-        f"    realm: {user.realm}\n"
-        f"    ha1_md5: {user.ha1_md5.reveal()}\n"
-        f"    ha1_sha256: {user.ha1_sha256.reveal()}\n" + "".join(_known_as(user))
-    )
+def _entries(node: Node | None) -> dict[str, Node]:
+    return node.entries if isinstance(node, Mapping) else {}
 
 
-def _known_as(user: User) -> Iterator[str]:
-    """Numbers and name, as YAML text of one line each."""
-    if user.number is not None:
-        yield f'    number: "{user.number}"\n'
-    if user.numbers:
-        quoted = ", ".join(f'"{number}"' for number in user.numbers)
-        yield f"    numbers: [{quoted}]\n"
-    if user.display_name is not None:
-        yield f'    display_name: "{user.display_name}"\n'
+def _as_yaml(node: Node) -> str:
+    """A value on one line, as it was written; the schema of a user knows text and lists of text."""
+    if isinstance(node, Scalar):
+        return _quoted(node.text)
+    if isinstance(node, Mapping):
+        return "{" + ", ".join(f"{_quoted(key)}: {_as_yaml(value)}" for key, value in node.entries.items()) + "}"
+    return "[" + ", ".join(_as_yaml(item) for item in node.items) + "]"
+
+
+def _quoted(text: str) -> str:
+    """As a double-quoted scalar, whose escapes are those of JSON (YAML 1.2 5.7)."""
+    return json.dumps(text, ensure_ascii=False)

@@ -117,10 +117,19 @@ def _registration(name: str, trunk: schema.Trunk, registration: schema.TrunkRegi
     return RegistrationPlan(
         trunk=name,
         user=registration.user,
-        domain=registration.domain or compile_targets(trunk)[0].target.host,
+        domain=registered_domain(trunk, registration),
         expires=registration.expires,
         login=compile_login(name, auth) if auth is not None else None,
     )
+
+
+def registered_domain(trunk: schema.Trunk, registration: schema.TrunkRegistration) -> str:
+    """The domain of an address of record.
+
+    Raises:
+        ValueError: no target of the trunk has one.
+    """
+    return registration.domain or compile_targets(trunk)[0].target.host
 
 
 def compile_targets(trunk: schema.Trunk) -> tuple[TargetChoice, ...]:

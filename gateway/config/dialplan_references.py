@@ -16,7 +16,7 @@ from gateway.routing.coverage import Earlier, together_cover
 from gateway.routing.dialplan import SAME_USER
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.patterns import Pattern
-from gateway.routing.permissions import NumberClass
+from gateway.routing.permissions import NumberClass, PermissionRule
 
 Plan = Document[DialplanFile]
 
@@ -171,15 +171,64 @@ def _shadowed(plan: Plan, where: Location, why: str) -> Iterator[ConfigError]:
 
 def _check_shadowed_permissions(plan: Plan) -> Iterator[ConfigError]:
     """A permission all of whose numbers, for all of its callers, an earlier one has decided about."""
-    rules = compile_dialplan(plan.model).permissions.rules
+    rules, seen = compile_dialplan(plan.model).permissions.rules, _Permissions()
     for index, rule in enumerate(rules):
-        for earlier in rules[:index]:
-            callers = earlier.callers is None or (rule.callers is not None and rule.callers <= earlier.callers)
-            inside = all(any(wide.covers(narrow) for wide in earlier.patterns) for narrow in rule.patterns)
-            if callers and inside and rule.classes <= earlier.classes:
-                message = f"the permission never decides: permission {earlier.id} ({earlier.named}) comes first"
-                yield plan.error(("permissions", index), message, "put the narrower one first, or remove it")
-                break
+        earlier = seen.decided_by(rule)
+        if earlier is not None:
+            message = f"the permission never decides: permission {earlier.id} ({earlier.named}) comes first"
+            yield plan.error(("permissions", index), message, "put the narrower one first, or remove it")
+        seen.add(rule)
+
+
+class _Permissions:
+    """Permissions that have been looked at, found again by any of their callers, classes or numbers.
+
+    Whoever decides about a later one has all of what that one has, so it is enough to look at those that have one thing
+    of each kind.
+    """
+
+    def __init__(self) -> None:
+        self._rules: list[PermissionRule] = []
+        self._for: dict[str | None, set[int]] = {}
+        self._of_class: dict[NumberClass, set[int]] = {}
+        self._patterns, self._rule_of = Earlier(), list[int]()
+
+    def add(self, rule: PermissionRule) -> None:
+        number = len(self._rules)
+        self._rules.append(rule)
+        for caller in rule.callers if rule.callers is not None else (None,):
+            self._for.setdefault(caller, set()).add(number)
+        for name in rule.classes:
+            self._of_class.setdefault(name, set()).add(number)
+        for pattern in rule.patterns:
+            self._patterns.add(pattern)
+            self._rule_of.append(number)
+
+    def decided_by(self, rule: PermissionRule) -> PermissionRule | None:
+        """The first that leaves nothing of this one."""
+        alike = list(self._alike(rule))
+        found = set.intersection(*alike) if alike else set(range(len(self._rules)))
+        return next((self._rules[n] for n in sorted(found) if _decides(self._rules[n], rule)), None)
+
+    def _alike(self, rule: PermissionRule) -> Iterator[set[int]]:
+        """Those with one thing of each kind that this one has."""
+        if rule.patterns:
+            narrow = rule.patterns[0]
+            near = self._patterns.near(narrow)
+            yield {self._rule_of[number] for number in near if self._patterns[number].covers(narrow)}
+        if rule.classes:
+            yield self._of_class.get(next(iter(rule.classes)), set())
+        everybody = self._for.get(None, set())
+        if rule.callers is None:
+            yield everybody
+        elif rule.callers:
+            yield everybody | self._for.get(next(iter(rule.callers)), set())
+
+
+def _decides(earlier: PermissionRule, rule: PermissionRule) -> bool:
+    callers = earlier.callers is None or (rule.callers is not None and rule.callers <= earlier.callers)
+    inside = all(any(wide.covers(narrow) for wide in earlier.patterns) for narrow in rule.patterns)
+    return callers and inside and rule.classes <= earlier.classes
 
 
 def _check_spelling(plan: Plan) -> Iterator[ConfigError]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from gateway.base.errors import ConfigError, SipError
 from gateway.base.profiles import Profile
 from gateway.config.certificates import Finding, KeyPair, certifies, check_ca, check_pair
-from gateway.config.compile import compile_dialplan, has_others, number_formats
+from gateway.config.compile import compile_dialplan, has_others, number_formats, registered_domain
 from gateway.config.dialplan_references import check_dialplan
 from gateway.config.document import Document
 from gateway.config.inbound import check_inbound, located_targets, warn_of_networks
@@ -45,6 +45,7 @@ def check_references(
     """
     errors = [
         *_check_targets(gateway),
+        *_check_registrations(gateway),
         *_check_codecs(gateway),
         *check_inbound(gateway),
         *_check_listeners(gateway),
@@ -71,6 +72,21 @@ def check_references(
         else:
             errors.append(gateway.error(where, finding.message, finding.remedy))
     return errors, warnings
+
+
+def _check_registrations(gateway: Gateway) -> Iterator[ConfigError]:
+    """Two of one address, be its domain written or that of the target, would take turns at one binding."""
+    for name, trunk in gateway.model.trunks.items():
+        known: set[tuple[str, str]] = set()
+        for index, registration in enumerate(trunk.registrations):
+            where: Location = ("trunks", name, "registrations", index)
+            try:
+                one = registration.user, registered_domain(trunk, registration)
+            except (ValueError, SipError):
+                continue  # its target is told elsewhere
+            if one in known:
+                yield gateway.error(where, f"{one[0]}@{one[1]} is registered already", "remove one of the two")
+            known.add(one)
 
 
 def check_named_files(gateway: Gateway) -> Iterator[ConfigError]:
@@ -171,9 +187,12 @@ def _same(one: str, other: str) -> bool:
 
 
 def _check_users(gateway: Gateway, users: Users) -> Iterator[ConfigError]:
-    realm = gateway.model.realm
+    realm, known = gateway.model.realm, dict[str, str]()
     for name, user in users.model.users.items():
         where: Location = ("users", name)
+        first = known.setdefault(name.lower(), name)
+        if first != name:
+            yield users.error(where, f"{first} is the same name, whatever its case", "rename one of the two")
         if not _is_plain_name(name):
             yield users.error(where, "a user name has a-z A-Z 0-9 . _ - only", "rename the user")
         if user.realm != realm:

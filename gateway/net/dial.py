@@ -18,7 +18,7 @@ from gateway.net.admission import Claim, TrunkSources
 from gateway.net.channel import Pump, StreamLimits
 from gateway.net.stream import StreamChannel
 from gateway.trunks.model import Trunk
-from gateway.trunks.target import NextHop, is_ip_literal
+from gateway.trunks.target import NextHop
 from gateway.trunks.tls import client_context
 
 OLD_TLS_REASONS = frozenset({"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"})
@@ -149,11 +149,6 @@ class Dialer:
         expected = self._trunks[trunk].peer_of(hop.target)
         return [Claim(trunk, expected), *(Claim(n, self._trunks[n].peer) for n in others if n != trunk)]
 
-    def _server_name(self, trunk: str, hop: NextHop) -> str:
-        """What the TLS hello asks for (RFC 6066 3): the target's host, or the domain when the target is an address."""
-        host = hop.target.host
-        return self._trunks[trunk].peer_of(hop.target).names[0] if is_ip_literal(host) else host
-
     def _context(self, trunk: str) -> ssl.SSLContext:
         """How the trunk is verified; made on demand for one that only calls in over TLS."""
         if trunk not in self._contexts:
@@ -169,7 +164,7 @@ class Dialer:
         if hop.transport == "tls":
             secured = {
                 "ssl": self._context(trunk),
-                "server_hostname": self._server_name(trunk, hop),
+                "server_hostname": self._trunks[trunk].server_name(hop.target),
                 "ssl_handshake_timeout": self._limits.handshake,
                 "ssl_shutdown_timeout": TLS_SHUTDOWN,
             }

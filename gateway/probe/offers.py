@@ -24,7 +24,7 @@ from gateway.sip.uri import SipUri
 from gateway.trunks.dns import DnsClient, DnsError
 from gateway.trunks.model import Trunk
 from gateway.trunks.resolve import Resolver
-from gateway.trunks.target import NextHop, is_ip_literal
+from gateway.trunks.target import NextHop
 from gateway.trunks.tls import client_context, inspect_peer
 
 OPTIONS_SECONDS = 5.0
@@ -237,9 +237,7 @@ async def _connect(trunk: Trunk, hop: NextHop) -> Wire:
         return await DatagramWire.open(source, hop.address)
     if hop.transport == "tcp":
         return await StreamWire.open(source, hop.address)
-    peer, host = trunk.peer_of(hop.target), hop.target.host
-    name = peer.names[0] if is_ip_literal(host) and peer.names else host
-    inspect = partial(inspect_peer, expected=peer)
+    name, inspect = trunk.server_name(hop.target), partial(inspect_peer, expected=trunk.peer_of(hop.target))
     return await StreamWire.open(source, hop.address, client_context(trunk.tls), server_name=name, inspect=inspect)
 
 

@@ -16,7 +16,7 @@ from gateway.sip.auth import Credentials
 from gateway.sip.digest_client import Login
 from gateway.trunks.identity import TrunkIdentity
 from gateway.trunks.registration import RegistrationPlan
-from gateway.trunks.target import TargetChoice, TrunkTarget
+from gateway.trunks.target import TargetChoice, TrunkTarget, is_ip_literal
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -167,6 +167,10 @@ class Trunk:
         A pinned one is the trunk, wherever it was found, and by the same name each time.
         """
         return self._peer(self.tls.names or (self.tls_names if self.tls.pins else (target.host,)))
+
+    def server_name(self, target: TrunkTarget) -> str:
+        """What our TLS hello asks for (RFC 6066 3): the target's host, or the domain when the target is an address."""
+        return self.peer_of(target).names[0] if is_ip_literal(target.host) else target.host
 
     def _peer(self, names: tuple[str, ...]) -> ExpectedPeer:
         tls = self.tls

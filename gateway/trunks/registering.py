@@ -42,6 +42,14 @@ class Connector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Bound:
+    """Where our Contact was taken last."""
+
+    flow: Flow
+    contact: NameAddr
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """One registration, as administrators are shown it."""
 
@@ -58,6 +66,7 @@ class Registrations:
 
     Args:
         connect: gives a flow to a trunk.
+        is_open: whether something sent on a flow can arrive; `net.endpoint.SipEndpoint.is_open` has this shape.
         advertised: where we are when a flow does not know.
     """
 
@@ -67,12 +76,13 @@ class Registrations:
         connect: Connector,
         agent: Agent,
         *,
+        is_open: Callable[[Flow], bool],
         advertised: str,
         tokens: TokenSource,
         clock: Callable[[], float],
         counters: Counters,
     ) -> None:
-        self._trunks, self._connect, self._agent = trunks, connect, agent
+        self._trunks, self._connect, self._agent, self.is_open = trunks, connect, agent, is_open
         self._advertised, self._tokens, self._clock, self._counters = advertised, tokens, clock, counters
         plans = [plan for trunk in trunks.values() for plan in trunk.registrations]
         self._kept = [_Kept(Registration(plan, tokens), self) for plan in plans]
@@ -162,6 +172,7 @@ class _Kept:
         self._tries = 0
         self._tried: list[Spot] = []
         """Places that did not take it this time; `MAX_PLACES` at most."""
+        self._bound: _Bound | None = None
         self._outcome: _Outcome | None = None
         """What the last of them came to, which counts when no other takes it."""
         self._is_over = False
@@ -180,20 +191,35 @@ class _Kept:
         return self._task is not None or bool(self._key)
 
     async def leave(self) -> None:
-        """Take our Contact away, if the trunk has it; after that nothing of it runs."""
+        """Take our Contact away, where the trunk may have it; after that nothing of it runs."""
         self._is_over = True
-        was_bound, flow, contact = self.registration.is_bound, self._flow, self._contact
+        bound = self._may_be_bound()
         self.registration.stop()
         await self._cease()
-        if was_bound and flow is not None and contact is not None:
+        if bound is not None:
             self._left, self._tries = asyncio.Event(), 0
             try:
-                self._send(self.registration.request(contact, leave=True), flow)
-                await self._left.wait()
+                await self._take_back(bound)
             except GatewayError as error:
                 log.info("trunk=%s cannot unregister: %s", self.registration.plan.trunk, error)
             finally:
                 self._owner.forget(self._key)
+
+    def _may_be_bound(self) -> _Bound | None:
+        """Where our Contact may still be: of a REGISTER that is out nobody knows, and a binding that could not be
+        refreshed holds until its time is over."""
+        if self._key and self._flow is not None and self._contact is not None:
+            return _Bound(self._flow, self._contact)
+        return self._bound if self.registration.until > self._owner.now() else None
+
+    async def _take_back(self, bound: _Bound) -> None:
+        """Ask for it where it was given, or wherever the trunk can be reached."""
+        self._flow, self._contact = bound.flow, bound.contact
+        if not self._owner.is_open(bound.flow):
+            self._flow = await self._owner.flow_to(self.registration.plan.trunk, ())
+        self._send(self.registration.request(bound.contact, leave=True), self._flow)
+        if self._left is not None:
+            await self._left.wait()
 
     async def _cease(self) -> None:
         if self._again is not None:
@@ -220,6 +246,9 @@ class _Kept:
             self._left.set()
             return
         contact = self._contact or NameAddr.parse("<sip:gateway@invalid>")
+
+        if response.status < 300 and self._flow is not None:
+            self._bound = _Bound(self._flow, contact)
 
         def outcome(lot: float) -> float:
             return self.registration.answered(response, contact, self._owner.now(), lot)
@@ -265,8 +294,11 @@ class _Kept:
         self._task.add_done_callback(self._asked)
 
     async def _ask(self) -> None:
-        plan = self.registration.plan
-        self._flow = await self._owner.flow_to(plan.trunk, tuple(self._tried))
+        plan, bound = self.registration.plan, self._bound
+        if bound is not None and self.registration.is_bound and not self._tried and self._owner.is_open(bound.flow):
+            self._flow = bound.flow  # another place of the trunk may know nothing of the binding
+        else:
+            self._flow = await self._owner.flow_to(plan.trunk, tuple(self._tried))
         self._contact, self._tries = self._owner.contact(plan, self._flow), 0
         self._send(self.registration.request(self._contact), self._flow)
 

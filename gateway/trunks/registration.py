@@ -77,7 +77,7 @@ class Registration:
         self.why = ""
         """In a few words, where it is not registered."""
         self.until = 0.0
-        """When the binding runs out."""
+        """When the binding runs out, be it that it could not be refreshed since."""
         self._call_id, self._tag = tokens(TOKEN_LENGTH), tokens(TOKEN_LENGTH)
         self._number = 0
         self._expires = plan.expires
@@ -136,6 +136,7 @@ class Registration:
     def _bound(self, response: Response, contact: NameAddr, now: float, lot: float) -> float:
         seconds = min(granted(response, contact, self._expires), LONGEST)
         if seconds <= 0:
+            self.until = 0.0
             return self._lost("the trunk took our Contact away", lot)
         self.standing, self.why, self._failures = Standing.REGISTERED, "", 0
         self.until = now + seconds

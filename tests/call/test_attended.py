@@ -8,7 +8,7 @@ import pytest
 
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
-from gateway.base.values import CALLER, LegId, LegKind
+from gateway.base.values import CALLER, HostPort, LegId, LegKind
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose
@@ -20,7 +20,8 @@ from gateway.policy.model import effective_policy
 from gateway.sdp.codecs import Codec
 from gateway.sip.replaces import Replaces
 from gateway.sip.session_timer import Timing
-from tests.call.machine_scene import MachineScene, answer
+from gateway.site import RegistrationRelay
+from tests.call.machine_scene import SITE, MachineScene, answer
 from tests.call.test_setup import finished
 from tests.call.test_transfer import hears, sent, talking, told
 
@@ -403,16 +404,20 @@ def test_what_is_given_is_a_likeness_and_looking_changes_nothing() -> None:
 def test_a_user_has_a_say_in_her_own_dialogs_only(one: str, other: str, same: bool) -> None:
     legs = [talking().browser_leg, talking().browser_leg]
     legs[0].number, legs[1].number = one, other
-    assert is_same_peer(*legs) is same
+    assert is_same_peer(SITE, *legs) is same
+    relayed = replace(SITE, registration=RegistrationRelay(trunk="pbx", address=HostPort("192.0.2.1", 5060)))
+    assert not is_same_peer(relayed, *legs)  # Alice may be another one there (RFC 3261 19.1.4)
+    legs[1].number = one
+    assert is_same_peer(relayed, *legs) is bool(one)
 
 
 def test_a_trunk_has_no_say_in_the_dialogs_of_a_user_or_of_another_trunk() -> None:
     scene, other = talking(), talking()
     scene.browser_leg.number = "pbx"
-    assert not is_same_peer(scene.browser_leg, scene.trunk_leg)
-    assert is_same_peer(scene.trunk_leg, other.trunk_leg)
+    assert not is_same_peer(SITE, scene.browser_leg, scene.trunk_leg)
+    assert is_same_peer(SITE, scene.trunk_leg, other.trunk_leg)
     other.trunk_leg.trunk_id = "old"
-    assert not is_same_peer(scene.trunk_leg, other.trunk_leg)
+    assert not is_same_peer(SITE, scene.trunk_leg, other.trunk_leg)
 
 
 def test_a_2xx_that_is_repeated_late_is_acknowledged_by_the_call_that_asked() -> None:

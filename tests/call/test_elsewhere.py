@@ -90,6 +90,20 @@ def test_the_next_place_gets_the_same_request_in_a_transaction_of_its_own_with_k
     assert not crypto(first) & crypto(second)
 
 
+def test_the_next_place_gets_the_number_that_a_challenge_at_the_first_one_led_to() -> None:
+    """RFC 3263 4.3: a phone behind both must not take the second INVITE for an older one."""
+    scene = calling()
+    sent = invites(scene)[-1]
+    event = scene.answer_to(sent, 401)
+    assert isinstance(event, events.ResponseIn)
+    scene.feed(events.Challenged(sent.ask, sent.request, (("Authorization", "Digest x"),), event.response, event.flow))
+    challenged = invites(scene)[-1].request
+    second = invites(reaches(fails(scene, "503"), 2))[-1].request
+    assert (challenged.cseq.number, second.cseq.number) == (2, 2)
+    assert second.call_id == challenged.call_id
+    assert "Authorization" not in second.headers
+
+
 def crypto(request: Request) -> set[bytes]:
     return {line for line in request.body.splitlines() if line.startswith(b"a=crypto")}
 

@@ -10,7 +10,7 @@ from gateway.call.machine import events
 from gateway.call.machine.events import Handed
 from gateway.call.machine.handed import hand_out, is_same_peer, takes_part
 from gateway.sip.replaces import Replaces
-from tests.call.machine_scene import MachineScene
+from tests.call.machine_scene import SITE, MachineScene
 from tests.call.test_attended import answer_asks
 from tests.call.test_transfer import refer, talking
 
@@ -49,10 +49,10 @@ def test_nothing_is_handed_out_while_something_is_under_way() -> None:
 
 def test_two_legs_are_of_one_peer_by_user_or_by_trunk_and_never_across() -> None:
     one, other = at_rest(), at_rest()
-    assert is_same_peer(one.trunk_leg, other.trunk_leg)
-    assert not is_same_peer(one.trunk_leg, other.browser_leg)
+    assert is_same_peer(SITE, one.trunk_leg, other.trunk_leg)
+    assert not is_same_peer(SITE, one.trunk_leg, other.browser_leg)
     other.trunk_leg.trunk_id = "old"
-    assert not is_same_peer(one.trunk_leg, other.trunk_leg)
+    assert not is_same_peer(SITE, one.trunk_leg, other.trunk_leg)
 
 
 @pytest.mark.parametrize("outbound", [True, False])

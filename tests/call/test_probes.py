@@ -16,6 +16,7 @@ from gateway.call.machine.effects import Timer
 from gateway.call.machine.events import TimerFired
 from gateway.call.run import probes as module
 from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
+from gateway.sip.flow import Flow
 from gateway.sip.message import create_response
 from gateway.trunks.identity import TrunkIdentity
 from tests.call.machine_scene import trunk_flow
@@ -84,14 +85,14 @@ async def test_a_trunk_that_does_not_answer_is_down_and_its_call_over(
     assert office.manager.probes.down == 1
     assert office.services.counters[Counter.TRUNK_DOWN] == 1
     assert "trunk=old state=up->down" in caplog.text
-    office.manager.probes.stop()
+    await office.manager.probes.stop()
 
 
 async def test_silence_ends_the_question_in_time(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PROBE_SECONDS", 0.01)
     assert not await office.manager.probes.answers("old")
     assert office.manager.probes.is_down("old")
-    office.manager.probes.stop()
+    await office.manager.probes.stop()
 
 
 async def test_a_hundred_calls_ask_one_question(office: Office) -> None:
@@ -139,7 +140,7 @@ async def test_a_request_takes_the_trunk_up_that_alone_can_have_sent_it(
     probes._silent("pbx", office.services.clock(), "test")
     office.request(invite("100", call_id="in"), key="in-2", flow=replace(trunk_flow(), also=also))
     assert probes.is_down("pbx") is not up
-    probes.stop()
+    await probes.stop()
 
 
 async def test_a_connection_that_fails_takes_the_trunk_down_and_a_bad_certificate_does_not(office: Office) -> None:
@@ -156,7 +157,7 @@ async def test_a_connection_that_fails_takes_the_trunk_down_and_a_bad_certificat
     with pytest.raises(TransportError):
         await office.manager.probes.connect("soft")
     assert not office.manager.probes.is_down("soft")
-    office.manager.probes.stop()
+    await office.manager.probes.stop()
 
 
 async def test_a_trunk_that_is_down_gets_little_time_for_its_connection(
@@ -171,7 +172,7 @@ async def test_a_trunk_that_is_down_gets_little_time_for_its_connection(
     office.sip.connect = never  # type: ignore[method-assign, assignment]
     with pytest.raises(TransportError):
         await office.manager.probes.connect("pbx")
-    office.manager.probes.stop()
+    await office.manager.probes.stop()
 
 
 def keeps_alive(office: Office, seconds: float) -> None:
@@ -189,7 +190,7 @@ async def test_a_silent_trunk_is_asked_now_and_then_and_stays_up_when_it_answers
         answer(office, asked(office)[-1], 200)
         await office.settle()
     assert office.manager.probes.down == 0
-    office.manager.probes.stop()
+    await office.manager.probes.stop()
 
 
 async def test_one_lost_keepalive_takes_no_trunk_down_and_two_do(
@@ -212,7 +213,7 @@ async def test_one_lost_keepalive_takes_no_trunk_down_and_two_do(
     assert probes.down == 1
     assert caplog.text.count("trunk=old state=up->down") == 1
     assert len(asked(office)) == 4
-    probes.stop()
+    await probes.stop()
 
 
 async def test_a_trunk_that_speaks_is_not_asked(office: Office) -> None:
@@ -223,7 +224,7 @@ async def test_a_trunk_that_speaks_is_not_asked(office: Office) -> None:
     office.manager.probes._look("pbx", 60.0)
     await office.settle()
     assert len(asked(office)) == 1
-    office.manager.probes.stop()
+    await office.manager.probes.stop()
 
 
 @pytest.mark.parametrize("name", ["", "sbc.example"])
@@ -260,3 +261,20 @@ async def test_a_trunk_that_wants_to_be_left_alone_is_there(office: Office, monk
 
 def trunk_name(office: Office) -> str | None:
     return office.sip.flows["old"].trunk
+
+
+async def test_nothing_of_a_question_runs_after_the_end(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To close a connection takes turns of the loop."""
+
+    async def connect(*_: object, **__: object) -> Flow:
+        try:
+            return await asyncio.Future()
+        finally:
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(office.sip, "connect", connect)
+    waiting = asyncio.create_task(office.manager.probes.answers("old"))
+    await office.settle()
+    await office.manager.probes.stop()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.cli.users import load_users, make_user, save_users
+from gateway.cli.users import UserStore, make_user
 from tests.config.files import Files, make_certificate
 from tests.config.test_load import files, load, only_mistake
 
@@ -80,11 +80,12 @@ def test_a_new_password_leaves_number_and_name(files: Files) -> None:
     of_alice(files, "number: '+4930123'\n    numbers: ['+4930124']\n    display_name: Älice O'Hara")
     files.write()
     path = files.directory / "users.yaml"
-    known = load_users(path)
-    save_users(path, {"alice": make_user("alice", "pbx.example.com", "another password", known["alice"])})
-    again = load_users(path)["alice"]
+    store, before = UserStore.load(path), UserStore.load(path).users["alice"]
+    store.users = {"alice": make_user("alice", "pbx.example.com", "another password", before)}
+    store.save()
+    again = UserStore.load(path).users["alice"]
     assert (again.number, again.numbers, again.display_name) == ("+4930123", ("+4930124",), "Älice O'Hara")
-    assert again.ha1_md5 != known["alice"].ha1_md5
+    assert again.ha1_md5 != before.ha1_md5
 
 
 def named_certificate(directory: Path, *names: str) -> None:

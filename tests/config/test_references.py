@@ -397,3 +397,30 @@ def test_a_page_that_is_no_origin_of_its_own_gateway_is_a_warning(files: Files, 
     (warning,) = load(files).warnings
     assert "gateway.yaml:" in warning
     assert "listen.web.origins: none is the gateway's own page, http://HOST:8443" in warning
+
+
+@pytest.mark.parametrize(
+    ("second", "twice"),
+    [
+        ("{user: acme}", True),
+        ("{user: acme, domain: sip.carrier.example}", True),
+        ("{user: acme, domain: SIP.Carrier.example}", True),
+        ("{user: acme, domain: other.example}", False),
+        ("{user: Acme}", False),
+    ],
+)
+def test_an_address_is_registered_once_however_its_domain_is_known(files: Files, second: str, twice: bool) -> None:
+    """The first has the domain of the target, sip.carrier.example."""
+    keys = f"registrations: [{{user: acme}}, {second}]"
+    files.gateway = files.gateway.replace("security: prefer", f"security: prefer\n    {keys}")
+    if twice:
+        error = only_mistake(files)
+        assert (error.key, "registered already" in str(error)) == ("trunks.carrier.registrations[1]", True)
+    else:
+        load(files)
+
+
+def test_two_users_whose_names_differ_in_case_alone_are_one_too_many(files: Files) -> None:
+    alice = files.users.partition("users:\n")[2]
+    files.users += alice.replace("alice", "Alice")
+    assert only_mistake(files).key == "users.Alice"

@@ -35,6 +35,9 @@ class Carrier:
         self.unreachable = False
         self.places = ["192.0.2.9"]
         """Where it is, best first."""
+        self.now = 1000.0
+        self.gone: set[int] = set()
+        """Connections that have ended."""
         self.closed = 0
         self.connecting: asyncio.Event | None = None
         """Set it to let a connection, which hangs until then, fail."""
@@ -47,9 +50,10 @@ class Carrier:
             {"pbx": replace(trunk, name="pbx")},
             self.connect,
             self.agent,
+            is_open=lambda flow: flow.id not in self.gone,
             advertised="198.51.100.1",
             tokens=lambda length: f"{next(numbers):0{length}d}"[-length:],
-            clock=lambda: 1000.0,
+            clock=lambda: self.now,
             counters=self.counters,
         )
 
@@ -361,11 +365,117 @@ async def test_a_trunk_that_does_not_answer_holds_no_end_up(carrier: Carrier, mo
     assert len(carrier.agent) == 0
 
 
-async def test_what_is_not_bound_is_not_taken_back(carrier: Carrier) -> None:
+async def test_what_was_refused_is_not_taken_back(carrier: Carrier) -> None:
     await begun(carrier)
+    carrier.answer(403)
     await carrier.registrations.stop()
     assert len(carrier.sent) == 1
     assert len(carrier.agent) == 0
+
+
+async def test_what_may_be_bound_by_a_request_that_is_out_is_taken_back(carrier: Carrier) -> None:
+    await begun(carrier)
+    await unregistered(carrier, 2)
+    assert [request.expires for request, _ in carrier.sent.values()] == [3600, 0]
+    assert len(carrier.agent) == 0
+
+
+async def refreshed_in_vain(carrier: Carrier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is bound, and nobody answers the refresh."""
+    monkeypatch.setattr(registration, "REFRESH", 0.00001)
+    monkeypatch.setattr(registration, "FIRST_PAUSE", 60.0)
+    await begun(carrier)
+    carrier.answer(200)
+    await carrier.asked(2)
+    carrier.unreachable = True
+    carrier.agent.take(RequestTimeout(carrier.last[0]))
+    async with asyncio.timeout(5):
+        while carrier.stands() is not Standing.UNREACHABLE:  # noqa: ASYNC110 - how it stands is no event
+            await asyncio.sleep(0.001)
+    carrier.unreachable = False
+
+
+async def test_a_binding_that_could_not_be_refreshed_is_taken_back_while_it_lasts(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await refreshed_in_vain(carrier, monkeypatch)
+    await unregistered(carrier, 3)
+    assert carrier.last[1].expires == 0
+    assert carrier.last[1].contact == next(iter(carrier.sent.values()))[0].contact
+
+
+async def test_a_binding_whose_time_is_over_is_not_taken_back(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await refreshed_in_vain(carrier, monkeypatch)
+    carrier.now += 3600
+    await carrier.registrations.stop()
+    assert len(carrier.sent) == 2
+
+
+async def test_a_contact_the_trunk_took_away_is_not_taken_back(carrier: Carrier) -> None:
+    await begun(carrier)
+    carrier.answer(200)
+    carrier.registrations._kept[0].begin()
+    await carrier.asked(2)
+    carrier.answer(200, ("Contact", "<sip:somebody@192.0.2.77>"))
+    await carrier.registrations.stop()
+    assert len(carrier.sent) == 2
+
+
+async def test_a_binding_whose_connection_is_gone_is_taken_back_over_another_by_its_contact(carrier: Carrier) -> None:
+    await begun(carrier)
+    carrier.answer(200)
+    bound, flow = carrier.last[1:]
+    carrier.gone.add(flow.id)
+    await unregistered(carrier, 2)
+    _, request, over = carrier.last
+    assert (request.expires, request.contact, over.id == flow.id) == (0, bound.contact, False)
+
+
+async def test_who_asks_for_a_password_at_the_end_gets_it(carrier: Carrier) -> None:
+    digest = DigestServer(REALM, Secret(b"k"), lambda length: "n" * length)
+    await begun(carrier)
+    carrier.answer(200)
+    stopping = asyncio.create_task(carrier.registrations.stop())
+    await carrier.asked(2)
+    carrier.answer(401, *(("WWW-Authenticate", value) for value in digest.challenges(7, 1000.0)))
+    await carrier.asked(3)
+    assert digest.verify(carrier.last[1], 7, lookup, 1000.0).user == USER
+    carrier.answer(200)
+    await stopping
+    assert carrier.last[1].expires == 0
+
+
+async def test_a_refresh_goes_where_the_binding_is_and_elsewhere_only_from_there(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carrier.places = ["192.0.2.9", "192.0.2.10"]
+    await begun(carrier)
+    carrier.answer(503)
+    await carrier.asked(2)
+    monkeypatch.setattr(registration, "REFRESH", 0.00001)
+    carrier.answer(200)
+    await carrier.asked(3)
+    assert hosts(carrier) == ["192.0.2.9", "192.0.2.10", "192.0.2.10"]
+    assert carrier.last[2] == list(carrier.sent.values())[1][1]
+    carrier.answer(503)
+    await carrier.asked(4)
+    assert hosts(carrier)[3] == "192.0.2.9"
+
+
+async def test_a_refresh_whose_connection_is_gone_begins_with_the_first_place(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carrier.places = ["192.0.2.9", "192.0.2.10"]
+    await begun(carrier)
+    carrier.answer(503)
+    await carrier.asked(2)
+    carrier.gone.add(carrier.last[2].id)
+    monkeypatch.setattr(registration, "REFRESH", 0.00001)
+    carrier.answer(200)
+    await carrier.asked(3)
+    assert hosts(carrier)[2] == "192.0.2.9"
 
 
 async def test_several_of_one_trunk_are_kept_beside_each_other() -> None:

@@ -118,6 +118,8 @@ class UserAgent:
     """Its connection is gone and it has not come back yet, see `returning`."""
     missed_since: float | None = None
     """Since when its connection, its media or both have been gone without a moment between; None: it is all there."""
+    first_sequence: int = 1
+    """CSeq number of our INVITE; one that goes on where another leg failed has that one's (RFC 3263 4.3)."""
     moves: int = 0
     """Changes of its connection on record."""
     invitation: InviteState[Any, Any] = field(init=False)
@@ -185,7 +187,8 @@ class UserAgent:
         return reliable.insists(self.invite) or (bool(response.body) and reliable.supports(self.invite))
 
     def _next_invite_sequence(self) -> int:
-        first = min(self.relayed.sequence, MAX_FIRST_CSEQ) if self.relayed is not None else 1
+        relayed = min(self.relayed.sequence, MAX_FIRST_CSEQ) if self.relayed is not None else 0
+        first = max(self.first_sequence, relayed)
         return first if self.invite is None else self.invite.cseq.number + 1
 
     @property

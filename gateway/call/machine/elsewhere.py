@@ -53,3 +53,5 @@ def takes_over(call: CallState, leg: Leg) -> None:
     before = call.legs.get(call.hunt.instead_of)
     if before is not None:
         leg.call_id, leg.local_tag = before.call_id, before.local_tag
+        if before.invite is not None:
+            leg.first_sequence = before.invite.cseq.number

@@ -25,18 +25,19 @@ from gateway.policy.model import at_least
 from gateway.sdp.offer_answer import State
 from gateway.sip.replaces import Named, Replaces, answer_to
 from gateway.sip.subscription import Subscriptions
+from gateway.site import Site
 
 PENDING = 491
 """Something is under way there: it may be tried again."""
 
 
-def is_same_peer(one: Leg, other: Leg) -> bool:
+def is_same_peer(site: Site, one: Leg, other: Leg) -> bool:
     """Whether two legs are of one user, or of one trunk: each has a say in dialogs of its own, and in no others."""
-    return one.kind is other.kind and bool(_owner(one)) and _owner(one) == _owner(other)
-
-
-def _owner(leg: Leg) -> str:
-    return leg.number.lower() if leg.habits.is_person else leg.trunk_name
+    if one.kind is not other.kind:
+        return False
+    if one.habits.is_person:
+        return bool(one.number) and site.is_same_user(one.number, other.number)
+    return bool(one.trunk_name) and one.trunk_name == other.trunk_name
 
 
 def hand_out(call: CallState, named: LegId, replaces: Replaces) -> Handed | int:

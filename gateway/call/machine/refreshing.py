@@ -25,8 +25,9 @@ AGAIN_SECONDS = 10.0
 """Between two tries of a refresh that could not be made, or was refused for a passing reason."""
 MAX_RAISED = 2
 """How often one leg may want a longer interval (422); proxies on the way have one each, and agree after that."""
-NO_UPDATE = frozenset({405, 415, 420, 501})
-"""Answers that say: not by UPDATE."""
+NO_UPDATE = frozenset({405, 408, 415, 420, 501})
+"""Answers that say: not by UPDATE. A 408 is the word of a proxy that heard none, because there is nobody any more, or
+because something behind it swallows what it does not know: the re-INVITE that follows tells which."""
 TOO_SMALL = 422
 
 
@@ -105,7 +106,7 @@ def response(call: CallState, leg: Leg, event: ResponseIn) -> None:
         if leg.dialog is not None and flows.note_target(call, leg, event.response, event.flow):
             leg.dialog.refresh_target(event.response)
         accepted(call, leg, event.response)
-    elif status == lost_dialog.UNKNOWN_DIALOG:  # a 408 may be that of a proxy which swallowed the UPDATE
+    elif status == lost_dialog.UNKNOWN_DIALOG:
         lost_dialog.is_over(call, leg, Termination.PEER_GONE, knows=True)
     elif status in NO_UPDATE:
         unanswered(call, leg)

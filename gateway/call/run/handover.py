@@ -73,7 +73,7 @@ class Handover:
         asks, leg = self._runner.state.legs.get(effect.leg), owner.state.legs.get(named)
         if asks is None or leg is None or owner is self._runner:
             return False
-        return is_same_peer(asks, leg) and not leg.objection_to(effect.flow)
+        return is_same_peer(self._runner.state.site, asks, leg) and not leg.objection_to(effect.flow)
 
     def take(self, effect: fx.TakeOver) -> None:
         """Move the leg that was found, unless something has happened to it meanwhile."""
@@ -124,7 +124,7 @@ def replace_leg(index: CallIndex, event: RequestReceived, user: str) -> int | No
         return answer_to(Named.UNKNOWN, replaces)
     runner, named = entry
     leg = runner.state.legs.get(named)
-    if leg is None or not _is_theirs(leg, event, user):
+    if leg is None or not _is_theirs(runner, leg, event, user):
         runner.feed(events.FlowRefused(named, event.flow, "INVITE with Replaces", "from elsewhere", 481))
         return answer_to(Named.OTHERS, replaces)
     index.receives(runner, event.key, event.request.call_id)
@@ -132,8 +132,8 @@ def replace_leg(index: CallIndex, event: RequestReceived, user: str) -> int | No
     return None
 
 
-def _is_theirs(leg: Leg, event: RequestReceived, user: str) -> bool:
+def _is_theirs(runner: CallRunner, leg: Leg, event: RequestReceived, user: str) -> bool:
     """Whether the sender has a say in this dialog, and speaks over what proves as much as it was made with."""
     if leg.habits.is_person:
-        return bool(user) and leg.number.lower() == user.lower()
+        return bool(user) and runner.state.site.is_same_user(leg.number, user)
     return not user and event.flow.trunk == leg.trunk_name and not objection(event.flow, leg.founding)

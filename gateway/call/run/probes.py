@@ -94,13 +94,15 @@ class TrunkProbes:
         if timer := self._again.pop(trunk, None):
             timer.cancel()
 
-    def stop(self) -> None:
-        """Ask nothing more."""
+    async def stop(self) -> None:
+        """Ask nothing more; after that nothing of it runs."""
         self._stopped = True
         for timer in (*self._again.values(), *self._watched.values()):
             timer.cancel()
-        for task in self._asking.values():
+        asking = list(self._asking.values())
+        for task in asking:
             task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
     def _watch(self, trunk: str, seconds: float) -> None:
         pause = seconds * (1 - JITTER * self._lot())

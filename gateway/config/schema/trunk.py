@@ -253,13 +253,6 @@ class Trunk(Model):
         return seconds
 
     @model_validator(mode="after")
-    def _registered_once(self) -> Trunk:
-        known = [(registration.user, registration.domain) for registration in self.registrations]
-        if len(set(known)) != len(known):
-            raise ValueError("registrations name an address of record twice")
-        return self
-
-    @model_validator(mode="after")
     def _leads_somewhere(self) -> Trunk:
         if (self.target is None) == (not self.targets):
             raise ValueError("a trunk has either `target` or `targets`: where it is reached")

@@ -67,6 +67,17 @@ async def test_an_invite_keeps_what_a_digest_covers_and_a_nonce_may_be_tied_to(p
     assert sent.to.tag is None
 
 
+async def test_another_spelling_of_a_user_is_another_user_where_a_registrar_says_who_they_are(
+    page: RelayedPage,
+) -> None:
+    """RFC 3261 19.1.4: user parts differ by case."""
+    invite = page.invite("1", sequence=500).with_header("From", f"<sip:Alice@{REALM}>;tag=callfrom")
+    request = Request("INVITE", f"sip:1@{REALM}", invite.headers, invite.body)
+    page.reception.office.request(request, key="call-500", flow=page.flow)
+    await page.reception.office.settle()
+    assert page.reception.office.statuses("call-500") == [403]
+
+
 async def test_the_description_and_everything_else_is_built_here_as_for_any_trunk(page: RelayedPage) -> None:
     _, sent = await Dialled(page).invite(500)
     assert b"crypto" in sent.body

@@ -20,7 +20,7 @@ from gateway import process
 from gateway.base.errors import ConfigError, MediaError
 from gateway.base.values import HostPort
 from gateway.cli import names
-from gateway.cli.audit import follow_log
+from gateway.cli.audit.following import follow_log
 from gateway.cli.commands import cli
 from gateway.cli.users import UserStore
 from gateway.config.load import LoadedConfig

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 from gateway.audit.line import MAX_LINE
 
 MAX_FILES = 64
-"""Rotated files looked at: two months of daily ones."""
+"""Rotated files looked at when the gateway starts: two months of daily ones."""
 
 DAMAGED = (OSError, EOFError, zlib.error)
 """What reading a file, compressed or not, can raise."""
@@ -21,15 +21,19 @@ DAMAGED = (OSError, EOFError, zlib.error)
 Record = Mapping[str, object]
 
 
-def rotated(current: Path) -> list[Path]:
-    """Older files, newest first by their first number: audit.jsonl.1, audit.jsonl-20300101.gz, audit-20300101.jsonl."""
+def rotated(current: Path, most: int = MAX_FILES) -> list[Path]:
+    """Older files, newest first by their first number: audit.jsonl.1, audit.jsonl-20300101.gz, audit-20300101.jsonl.
+
+    Args:
+        most: so many are looked at, those changed last.
+    """
     stem = current.name.partition(".")[0]
     found: list[tuple[float, Path]] = []
     with suppress(OSError):
         for path in current.parent.glob(f"{stem}*"):
             if path.name != current.name and ".jsonl" in path.name and path.is_file() and not path.is_symlink():
                 found.append((path.stat().st_mtime, path))
-    newest = [path for _, path in sorted(found, reverse=True)[:MAX_FILES]]
+    newest = [path for _, path in sorted(found, reverse=True)[:most]]
     return sorted(newest, key=_first_number, reverse=True)
 
 

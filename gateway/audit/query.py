@@ -7,11 +7,15 @@ Every record has a number that goes on across restarts and files. A number that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.audit.archive import Record, sequence_number
 from gateway.audit.facts import short_id
+from gateway.audit.joining import FOR_ENCRYPTION
+from gateway.audit.pick import text
 from gateway.audit.render import Severity, severity
+from gateway.audit.words import grade_of
+from gateway.base.grades import Grade
 
 MAX_GAPS = 1000
 """Holes that are told of; a log with more has no order worth a list."""
@@ -27,7 +31,13 @@ class Wanted:
     trunk: str = ""
     since: str = ""
     """UTC time as records write it, or its beginning: `2030-01-02T10`."""
+    until: str = ""
+    """The same; what the beginning of a time names belongs to it: of `2030-01-02` all of that day."""
     least: Severity = Severity.OK
+    downgraded: bool = False
+    """Only what was weaker than wanted, tolerated or refused."""
+    grades: frozenset[str] = frozenset()
+    """Only what has one of these grades."""
 
     def matches(self, record: Record) -> bool:
         """Whether this record is asked for."""
@@ -35,9 +45,20 @@ class Wanted:
             self._is_call(record)
             and (not self.user or self._is_users(record))
             and (not self.trunk or record.get("trunk") == self.trunk)
-            and (not self.since or str(record.get("ts", "")) >= self.since)
+            and self.is_in_time(record)
             and _rank(severity(record)) >= _rank(self.least)
+            and (not self.downgraded or _is_downgraded(record))
+            and (not self.grades or not self.grades.isdisjoint(_grades(record)))
         )
+
+    def but_for_grades(self) -> Wanted:
+        """The same question without what only a whole call can answer."""
+        return replace(self, downgraded=False, grades=frozenset())
+
+    def is_in_time(self, record: Record) -> bool:
+        """Whether it was written in the time asked for."""
+        at = str(record.get("ts", ""))
+        return (not self.since or at >= self.since) and (not self.until or at[: len(self.until)] <= self.until)
 
     def _is_users(self, record: Record) -> bool:
         """Whether a record is about this user: of a call between two, about either."""
@@ -126,6 +147,20 @@ def gaps_by_place(gaps: Iterable[Gap]) -> dict[int, list[Gap]]:
     if pending:
         found[pending[-1].last + 1] = pending
     return found
+
+
+def _is_downgraded(record: Record) -> bool:
+    """A leg below what was wanted, or a call that was: by its worst grade, or by what it was refused for."""
+    if record.get("type") == "call.final":
+        worst = grade_of(record.get("grade_worst"))
+        refused = record.get("grade_refused") is not None or text(record, "termination") in FOR_ENCRYPTION
+        return refused or (worst is not None and worst < Grade.HOP_BY_HOP)
+    return record.get("type") in ("leg.downgraded", "leg.violation")
+
+
+def _grades(record: Record) -> set[str]:
+    """The grades a record tells of: of a leg as it is now, of a call as it was at its worst."""
+    return {str(record.get(name)) for name in ("grade_after", "grade_worst") if isinstance(record.get(name), str)}
 
 
 def _rank(level: Severity) -> int:

@@ -9,24 +9,21 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from gateway.admin.lines import Ask
 from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.cli import running
+from gateway.cli.audit.commands import audit
 from gateway.cli.output import Commands, FilePath, show, tell, warn
 from gateway.cli.probe_options import Monitor, probe_options
 from gateway.config.load import LoadedConfig, load_config, read_config, read_dialplan, read_users
 from gateway.probe.result import Status
-
-if TYPE_CHECKING:
-    from gateway.audit.query import Wanted
 
 MAX_PASSWORD_INPUT = 1024
 """Characters read from standard input; a password line is shorter."""
@@ -194,79 +191,6 @@ def dialplan_explain(
 
 
 @cli.group(cls=Commands)
-def audit() -> None:
-    """Read the audit log. FILE is the log or its directory."""
-
-
-CHOICES = (
-    click.option("--call", default="", help="Of this call: c-81f00d2a as page and log say, call_uid or SIP Call-ID."),
-    click.option("--user", default="", help="Of calls of this user."),
-    click.option("--trunk", default="", help="Of calls over this trunk."),
-    click.option("--since", default="", help="From this UTC time on: 2030-01-02, 2030-01-02T10:30."),
-    click.option(
-        "--severity",
-        type=click.Choice(["OK", "INFO", "LOW", "MEDIUM", "HIGH"], case_sensitive=False),
-        default="OK",
-        help="Of this severity or worse.",
-    ),
-)
-"""Options that choose records; `audit.query.Wanted` has the same."""
-
-
-def _choosing(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(CHOICES):
-        command = option(command)
-    return command
-
-
-@audit.command("show")
-@click.argument("path", metavar="FILE", type=FilePath())
-@click.option("--json", "as_json", is_flag=True, help="The records as they stand in the log, for other programs.")
-@_choosing
-def audit_show(path: Path, as_json: bool, **choice: str) -> None:
-    """Print every record, one line each, or those that are chosen.
-
-    Of a directory the rotated files are read too, compressed or not. Records whose number is missing are told of.
-    """
-    from gateway.cli.audit import show_log
-
-    for line in show_log(path, _wanted(choice), as_json=as_json):
-        if as_json:
-            click.echo(line.plain)
-        else:
-            show(line)
-
-
-@audit.command("follow")
-@click.argument("path", metavar="FILE", type=FilePath())
-@_choosing
-def audit_follow(path: Path, **choice: str) -> None:
-    """Print records as they are written, or those that are chosen, until Ctrl-C."""
-    from gateway.cli.audit import follow_log
-
-    try:
-        for line in follow_log(path, _wanted(choice)):
-            show(line)
-    except KeyboardInterrupt:
-        return
-
-
-@audit.command("key")
-@click.argument("path", metavar="FILE", type=FilePath())
-def audit_key(path: Path) -> None:
-    """Print the public key that checks the log's checkpoints, for those who keep them elsewhere.
-
-    FILE is the directory of the log, or the file of its key where `audit.signing_key` names one.
-    """
-    from gateway.audit.checkpoint import log_id_of
-    from gateway.audit.signing_key import FILE_NAME, load_public, public_pem
-
-    key = load_public(path / FILE_NAME if path.is_dir() else path)
-    click.echo(public_pem(key), nl=False)
-    click.echo(f"log_id {log_id_of(key)}", err=True)
-
-
-@cli.group(cls=Commands)
 def certs() -> None:
     """Certificates for development."""
 
@@ -313,21 +237,8 @@ def probe(ctx: click.Context, /, **values: Any) -> None:
     ctx.exit(int(status))
 
 
-for _command in running.COMMANDS:
+for _command in (audit, *running.COMMANDS):
     cli.add_command(_command)
-
-
-def _wanted(choice: dict[str, str]) -> Wanted | None:
-    """What was chosen, None when nothing was: then what is no record is shown too."""
-    from gateway.audit.query import Wanted
-    from gateway.audit.render import Severity
-
-    call, user, trunk, since = (choice[name].strip() for name in ("call", "user", "trunk", "since"))
-    since = since.upper().replace(" ", "T")
-    if since and not re.fullmatch(r"\d{4}(-\d\d){0,2}(T\d\d(:\d\d){0,2}(\.\d+)?Z?)?", since):
-        raise ConfigError(f"--since {since!r} is no time", remedy="write UTC as 2030-01-02 or 2030-01-02T10:30")
-    wanted = Wanted(call, user, trunk, since, Severity(choice["severity"].upper()))
-    return None if wanted == Wanted() else wanted
 
 
 def _connect(loaded: LoadedConfig) -> None:

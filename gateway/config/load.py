@@ -152,6 +152,11 @@ def read_admin_socket(path: Path) -> Path | None:
     return _file_named(root, path, ("admin", "socket"))
 
 
+def read_audit_directory(path: Path) -> Path | None:
+    """The directory of the audit log a gateway file names, None when it names none; nothing else of it is looked at."""
+    return _file_named(read_yaml(path), path, ("audit", "directory"))
+
+
 def _file_named(root: Node, path: Path, location: tuple[str, ...]) -> Path | None:
     """The file a gateway file names under this key."""
     node: Node | None = root

@@ -1,0 +1,83 @@
+"""The lines of the log in the order they were written, each with the place it stands at, a few octets at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from gateway.audit.archive import DAMAGED, opened, rotated
+from gateway.audit.line import MAX_LINE
+from gateway.audit.log import FILE_NAME
+from gateway.base.errors import ConfigError
+
+MAX_FILES = 4096
+"""Rotated files read for a question: eleven years of daily ones. More is no log of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of one file."""
+
+    path: Path
+    number: int
+    """Counted from 1, as editors do; of a compressed file, within what is packed in it."""
+    octets: bytes
+    """With its newline, if it has one; of a line longer than the log writes, its beginning."""
+
+    @property
+    def place(self) -> str:
+        """`audit.jsonl:17`."""
+        return f"{self.path.name}:{self.number}"
+
+    @property
+    def whole(self) -> bool:
+        """It ends as a line does, and is no longer than the log writes them."""
+        return self.octets.endswith(b"\n")
+
+
+def log_file(path: Path) -> Path:
+    """The file that is written, of a log that is named by itself or by its directory."""
+    return path / FILE_NAME if path.is_dir() else path
+
+
+def log_files(path: Path) -> list[Path]:
+    """What is to be read, oldest first; a rotated file may be named by itself.
+
+    Raises:
+        ConfigError: there is no such log.
+    """
+    current = log_file(path)
+    older = rotated(current, MAX_FILES)[::-1] if path.is_dir() else []
+    if not older or current.exists():
+        open_log(path).close()
+        older.append(current)
+    return older
+
+
+def open_log(path: Path) -> BinaryIO:
+    """The file that is written; raises ConfigError."""
+    try:
+        return log_file(path).open("rb")
+    except OSError as error:
+        raise ConfigError(f"the audit log cannot be read: {error.strerror}", file=str(path)) from None
+
+
+def read_lines(files: Iterable[Path]) -> Iterator[Line]:
+    """Every line of every file; raises ConfigError where one cannot be read, after the lines before that place."""
+    for path in files:
+        try:
+            with opened(path) as stream:
+                yield from (Line(path, number, octets) for number, octets in enumerate(_lines(stream), start=1))
+        except DAMAGED as error:
+            raise ConfigError(f"the audit log cannot be read: {error}", file=str(path)) from None
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Lines as `readline` has them, but of an overlong one only the beginning, so that numbers stay right."""
+    while line := stream.readline(MAX_LINE):
+        yield line
+        rest = line
+        while len(rest) == MAX_LINE and not rest.endswith(b"\n"):
+            rest = stream.readline(MAX_LINE)

@@ -1,0 +1,98 @@
+"""The commands of `sip-gateway audit`. Each is a few lines: what it does lives in the module it calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli.audit.options import choosing, find_log, reading, wanted
+from gateway.cli.output import Commands, FilePath, show
+
+
+@click.group(cls=Commands)
+def audit() -> None:
+    """Read the audit log.
+
+    FILE is the log, a rotated part of it, or its directory; without it the log that gateway.yaml names, here or in
+    /etc/sip-gateway.
+    """
+
+
+@audit.command("show")
+@reading
+@click.option("--json", "as_json", is_flag=True, help="The records as they stand in the log, for other programs.")
+@click.option("--calls", is_flag=True, help="A table of calls, one row each, with what their codes mean below it.")
+@click.option("--records", is_flag=True, help="Records also where --downgraded or --grade would give calls.")
+@choosing
+def audit_show(
+    path: Path | None, config: Path | None, *, as_json: bool, calls: bool, records: bool, **choice: Any
+) -> None:
+    """Print every record, one line each, or those that are chosen.
+
+    --downgraded and --grade ask about calls: they give a table of them. Of a directory the rotated files are read too,
+    compressed or not. Records whose number is missing are told of.
+    """
+    from gateway.cli.audit.showing import show_calls, show_log
+
+    log, asked = find_log(path, config), wanted(choice)
+    about_calls = asked is not None and (asked.downgraded or bool(asked.grades))
+    if not as_json and (calls or (about_calls and not records)):
+        for line in show_calls(log, asked):
+            show(line)
+        return
+    for line in show_log(log, asked, as_json=as_json):
+        if as_json:
+            click.echo(line.plain)
+        else:
+            show(line)
+
+
+@audit.command("follow")
+@reading
+@choosing
+def audit_follow(path: Path | None, config: Path | None, **choice: Any) -> None:
+    """Print records as they are written, or those that are chosen, until Ctrl-C."""
+    from gateway.cli.audit.following import follow_log
+
+    try:
+        for line in follow_log(find_log(path, config), wanted(choice)):
+            show(line)
+    except KeyboardInterrupt:
+        return
+
+
+@audit.command("call")
+@click.argument("name", metavar="ID")
+@reading
+@click.option("--json", "as_json", is_flag=True, help="Its records, for other programs.")
+def audit_call(name: str, path: Path | None, config: Path | None, *, as_json: bool) -> None:
+    """Tell one call's story: who could listen, from when to when and why, what happened, how it ended.
+
+    ID is the call as page and log name it (c-81f00d2a), its call_uid, the beginning of one, or a SIP Call-ID.
+    """
+    from gateway.cli.audit.showing import call_as_json, tell_call
+
+    log = find_log(path, config)
+    if as_json:
+        for line in call_as_json(log, name):
+            click.echo(line)
+        return
+    for told in tell_call(log, name):
+        show(told)
+
+
+@audit.command("key")
+@click.argument("path", metavar="FILE", type=FilePath())
+def audit_key(path: Path) -> None:
+    """Print the public key that checks the log's checkpoints, for those who keep them elsewhere.
+
+    FILE is the directory of the log, or the file of its key where `audit.signing_key` names one.
+    """
+    from gateway.audit.checkpoint import log_id_of
+    from gateway.audit.signing_key import FILE_NAME, load_public, public_pem
+
+    key = load_public(path / FILE_NAME if path.is_dir() else path)
+    click.echo(public_pem(key), nl=False)
+    click.echo(f"log_id {log_id_of(key)}", err=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.audit import notices, record
 from gateway.audit.facts import CallInfo, Checkpoint
+from gateway.audit.heartbeat import HEARTBEAT_SECONDS
 from gateway.audit.log import FILE_NAME
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import AEAD_AES_256_GCM
@@ -33,7 +34,7 @@ class History:
 
     def __init__(self, directory: Path, begin: datetime = BEGIN) -> None:
         self.bench = AuditBench(directory, buffer_octets=1 << 20)
-        self.bench.clock.seconds = round(begin.timestamp() - self.bench.clock.wall())
+        self.bench.clock.set_back(round(self.bench.clock.wall() - begin.timestamp()))
         self.bench.log.open()
         self.path = directory / FILE_NAME
         self._numbers = itertools.count(1)
@@ -43,21 +44,25 @@ class History:
         assert self.bench.write(made)
 
     def wait(self, seconds: int) -> None:
-        self.bench.clock.seconds += seconds
+        """Let time pass as the gateway lives it, with its heartbeats."""
+        while seconds > 0:
+            self.bench.clock.seconds += min(seconds, HEARTBEAT_SECONDS)
+            seconds -= HEARTBEAT_SECONDS
+            self.bench.log.watch()
 
     def until(self, at: datetime) -> None:
-        """Let time pass until then."""
+        """Let time pass until then, without a word."""
         self.bench.clock.seconds += round(at.timestamp() - self.bench.clock.wall())
 
     def stop(self) -> Path:
         """End the gateway; the directory of the log."""
         self.write(notices.gateway_stopped("SIGTERM", all_ended=True))
-        self.close()
-        return self.bench.directory
+        return self.leave()
 
-    def close(self) -> None:
-        """The files are given back, and nothing is said."""
-        self.bench.writer.close_files()
+    def leave(self) -> Path:
+        """Look at the log of a gateway that runs on; its directory."""
+        self.bench.log.close()
+        return self.bench.directory
 
     # --- calls, each with its id
 

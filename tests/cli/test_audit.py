@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import json
 from pathlib import Path
 
@@ -27,7 +30,7 @@ def log(tmp_path: Path) -> Path:
     history = History(directory)
     history.some_calls(7)
     history.left_open()
-    return history.stop()
+    return history.leave()
 
 
 def audit(*words: object, code: int = 0) -> Result:
@@ -95,3 +98,91 @@ def test_without_a_file_the_log_is_the_one_the_gateway_file_names(log: Path, mon
     assert len(rows("--calls")) == 8
     config.write_text("realm: x\n")
     assert "names no audit log" in audit("show", code=2).stderr
+
+
+# --- is the log whole, and what came of it
+
+
+def key_of(log: Path) -> Path:
+    """The public key, kept elsewhere."""
+    path = log.parent / "key.pem"
+    path.write_text(audit("key", log).stdout)
+    return path
+
+
+def test_verify_says_in_one_word_that_a_log_is_as_it_was_written(log: Path) -> None:
+    shown_ = audit("verify", log, "--key", key_of(log)).stdout
+    assert shown_.startswith("INTACT: ")
+    assert "8 begun, 7 ended, 1 without an end yet" in shown_
+    whole = json.loads(audit("verify", log, "--json").stdout.splitlines()[-1])
+    assert (whole["intact"], whole["findings"], whole["calls_open"]) == (True, 0, 1)
+
+
+def test_verify_names_the_first_bad_record_by_file_and_line_and_exits_with_1(log: Path) -> None:
+    lines = (log / "audit.jsonl").read_bytes().splitlines(keepends=True)
+    (log / "audit.jsonl.1").write_bytes(b"".join(lines[:20]))
+    (log / "audit.jsonl").write_bytes(b"".join([*lines[20:24], *lines[25:]]))
+    result = audit("verify", log, code=1)
+    assert result.stdout.startswith("audit.jsonl:5: record 26 (")
+    assert "record 25 is missing" in result.stdout.splitlines()[0]
+    assert "NOT INTACT: the first bad record is 26, at audit.jsonl:5" in result.stdout
+    finding = json.loads(audit("verify", log, "--json", code=1).stdout.splitlines()[0])
+    assert (finding["place"], finding["seq"]) == ("audit.jsonl:5", 26)
+
+
+def test_verify_reads_rotated_and_compressed_files_as_one_log(log: Path) -> None:
+    lines = (log / "audit.jsonl").read_bytes().splitlines(keepends=True)
+    (log / "audit.jsonl.2.gz").write_bytes(gzip.compress(b"".join(lines[:10])))
+    (log / "audit.jsonl.1").write_bytes(b"".join(lines[10:30]))
+    (log / "audit.jsonl").write_bytes(b"".join(lines[30:]))
+    assert f"INTACT: {len(lines)} records, 1 to {len(lines)}" in audit("verify", log).stdout
+    (log / "audit.jsonl.1").unlink()
+    assert "records 11 to 30 are missing" in audit("verify", log, code=1).stdout
+    (log / "audit.jsonl.2.gz").write_bytes(gzip.compress(b"".join(lines[:10]))[:-20])
+    assert "cannot be read" in audit("verify", log, code=1).stdout
+
+
+def test_verify_finds_a_cut_end_by_what_is_beside_the_log_or_was_kept_elsewhere(log: Path) -> None:
+    lines = (log / "audit.jsonl").read_bytes().splitlines(keepends=True)
+    kept = log.parent / "kept.log"
+    kept.write_bytes(b"".join(b"<134>1 2026-11-01 gw audit - " + ln for ln in lines if b'"log.checkpoint"' in ln))
+    (log / "audit.jsonl").write_bytes(b"".join(lines[:-6]))
+    assert f"but record {len(lines)} was in it: the end was cut off" in audit("verify", log, code=1).stdout
+    (log / "audit.seq").unlink()
+    assert "INTACT" in audit("verify", log).stdout, "nothing tells"
+    assert "INTACT" in audit("verify", log, "--checkpoints", kept).stdout
+    (log / "audit.jsonl").write_bytes(b"".join(lines[:-40]))
+    cut = audit("verify", log, "--key", key_of(log), "--checkpoints", kept, code=1).stdout
+    assert "a checkpoint kept elsewhere has record" in cut
+
+
+def test_verify_does_not_take_another_logs_key_or_checkpoints(log: Path, tmp_path: Path) -> None:
+    other = History(tmp_path / "other")
+    other.secured()
+    theirs = other.stop()
+    assert "not signed with the key of the log" in audit("verify", log, "--key", theirs / "audit.key", code=1).stdout
+    refused = audit("verify", log, "--checkpoints", theirs / "audit.jsonl", code=2).stderr
+    assert "it has no checkpoint of this log" in refused
+    assert "cannot be used" in audit("verify", log, "--key", log / "audit.jsonl", code=2).stderr
+
+
+def test_report_writes_one_page_and_warns_of_a_log_that_is_not_intact(log: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    audit("report", log, "--month", "2026-11", "--html", page, "--key", key_of(log))
+    text = page.read_text()
+    assert "Call security, November 2026" in text
+    assert "The signatures of its checkpoints are those of the key that was given." in text
+    (log / "audit.jsonl").write_bytes((log / "audit.jsonl").read_bytes().replace(b'"alice"', b'"carol"', 1))
+    assert "the log is not intact" in audit("report", log, "--month", "2026-11", "--html", page).stderr
+    assert "NOT intact" in page.read_text()
+    assert "is no month" in audit("report", log, "--month", "2026-13", "--html", page, code=2).stderr
+    assert "cannot be written" in audit("report", log, "--html", tmp_path / "no" / "page", code=2).stderr
+
+
+def test_cdr_gives_a_row_for_each_ended_call_that_is_asked_for(log: Path) -> None:
+    found = list(csv.DictReader(io.StringIO(audit("cdr", log).stdout, newline="")))
+    assert [row["call"] for row in found] == [f"c-0000000{n}" for n in range(1, 8)]
+    assert {row["grade_worst"] for row in found} == {"HOP_BY_HOP", "CLEARTEXT", "KEY_EXPOSED", ""}
+    as_json = [json.loads(line) for line in audit("cdr", log, "--json", "--downgraded").stdout.splitlines()]
+    assert [row["call"] for row in as_json] == [f"c-0000000{n}" for n in range(2, 7)]
+    assert as_json[0]["legs"][1]["keying"] == "plain"

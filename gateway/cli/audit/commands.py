@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gateway.cli.audit.options import choosing, find_log, reading, wanted
-from gateway.cli.output import Commands, FilePath, show
+from gateway.cli.output import Commands, FilePath, show, warn
 
 
 @click.group(cls=Commands)
@@ -83,6 +83,41 @@ def audit_call(name: str, path: Path | None, config: Path | None, *, as_json: bo
         show(told)
 
 
+@audit.command("verify")
+@reading
+@click.option("--key", "keys", multiple=True, type=FilePath(), help="Public key of the log; may be repeated.")
+@click.option("--checkpoints", "outside", type=FilePath(), help="Checkpoints that were kept elsewhere, one in a line.")
+@click.option("--json", "as_json", is_flag=True, help="A line for each finding, then one for the whole.")
+@click.pass_context
+def audit_verify(
+    ctx: click.Context,
+    /,
+    path: Path | None,
+    config: Path | None,
+    keys: tuple[Path, ...],
+    outside: Path | None,
+    as_json: bool,
+) -> None:
+    """Check that the log is as it was written, and name the first bad record.
+
+    Every record is checked against the one before it, every checkpoint against its signature, every call for its one
+    end. What was cut off the end only checkpoints tell that were kept elsewhere. Exit code 1: the log is not intact.
+    """
+    from gateway.cli.audit import verifying
+
+    log = find_log(path, config)
+    made, notes = verifying.verifier(log, keys, outside)
+    found = verifying.verify_log(log, made)
+    found.remarks += notes
+    if as_json:
+        for line in verifying.as_json(found, made):
+            click.echo(line)
+    else:
+        for words in verifying.told(found, made):
+            show(words)
+    ctx.exit(0 if found.intact else 1)
+
+
 @audit.command("key")
 @click.argument("path", metavar="FILE", type=FilePath())
 def audit_key(path: Path) -> None:
@@ -96,3 +131,43 @@ def audit_key(path: Path) -> None:
     key = load_public(path / FILE_NAME if path.is_dir() else path)
     click.echo(public_pem(key), nl=False)
     click.echo(f"log_id {log_id_of(key)}", err=True)
+
+
+@audit.command("report")
+@reading
+@click.option("--month", default="", metavar="YYYY-MM", help="The month; without it the last complete one.")
+@click.option("--html", "target", required=True, type=FilePath(), help="The page to be written.")
+@click.option("--key", "keys", multiple=True, type=FilePath(), help="Public key of the log; may be repeated.")
+@click.option("--checkpoints", "outside", type=FilePath(), help="Checkpoints that were kept elsewhere, one in a line.")
+def audit_report(
+    path: Path | None, config: Path | None, month: str, target: Path, keys: tuple[Path, ...], outside: Path | None
+) -> None:
+    """Write the report of a month for the security officer: one page that stands for itself and prints.
+
+    It has the share of calls per grade over time and per trunk, the reasons, violations, exceptions and broken pins,
+    and whether the log itself can be believed.
+    """
+    from gateway.cli.audit import reporting, verifying
+
+    name, log = reporting.month_named(month), find_log(path, config)
+    made, notes = verifying.verifier(log, keys, outside)
+    text, intact = reporting.report(log, name, made, notes)
+    reporting.save(target, text)
+    show(f"wrote {target}")
+    if not intact:
+        warn("the log is not intact: see sip-gateway audit verify")
+
+
+@audit.command("cdr")
+@reading
+@click.option("--csv", "form", flag_value="csv", default=True, help="Comma-separated, for a spreadsheet (the default).")
+@click.option("--json", "form", flag_value="json", help="One JSON object in a line, with all that is known of a leg.")
+@choosing
+def audit_cdr(path: Path | None, config: Path | None, form: str, **choice: Any) -> None:
+    """Print a record for each ended call: who, when, how long, how it ended, its grades, and every leg's suite."""
+    from gateway.audit.query import Wanted
+    from gateway.cli.audit.reporting import cdr_lines
+
+    lines = cdr_lines(find_log(path, config), wanted(choice) or Wanted(), as_json=form == "json")
+    for line in lines:
+        click.echo(line, nl=False)

@@ -1,0 +1,1 @@
+"""The monthly report for the security officer: one page that stands for itself, on a screen or on paper."""

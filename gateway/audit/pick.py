@@ -21,10 +21,10 @@ MAX_SECONDS = 10 * 366 * 86400.0
 
 def text(record: Record, *path: str) -> str:
     """The harmless text under a path of keys; empty when it is missing or null."""
-    value: object = record
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    if value is None or isinstance(value, Mapping | list):
+    value: object = record.get(path[0])
+    for key in path[1:]:
+        value = value.get(key) if isinstance(value, dict) else None
+    if value is None or isinstance(value, dict | list):
         return ""
     return str(cleaned(value))
 
@@ -37,10 +37,10 @@ def texts(record: Record, key: str) -> tuple[str, ...]:
 
 def part(record: Record, *path: str) -> Record:
     """The object under a path of keys; empty when there is none."""
-    value: object = record
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
+    value: object = record.get(path[0])
+    for key in path[1:]:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def number(record: Record, key: str) -> int:

@@ -6,6 +6,7 @@ Every record has a number that goes on across restarts and files. A number that 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,9 @@ from gateway.audit.pick import text
 from gateway.audit.render import Severity, severity
 from gateway.audit.words import grade_of
 from gateway.base.grades import Grade
+
+_ESCAPED = b"\\u00"
+"""No line that the log wrote has it: what it would stand for is written as it is, or is no part of a record."""
 
 MAX_GAPS = 1000
 """Holes that are told of; a log with more has no order worth a list."""
@@ -50,6 +54,13 @@ class Wanted:
             and (not self.downgraded or _is_downgraded(record))
             and (not self.grades or not self.grades.isdisjoint(_grades(record)))
         )
+
+    def may_match(self, line: bytes) -> bool:
+        """Whether it is worth reading this line: one of another call is not, and most lines are."""
+        if not self.call:
+            return True
+        mark = json.dumps(self.call.removeprefix("c-"))[1:-1].encode("ascii")
+        return mark in line or _ESCAPED in line
 
     def but_for_grades(self) -> Wanted:
         """The same question without what only a whole call can answer."""

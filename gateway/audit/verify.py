@@ -82,6 +82,28 @@ class Verified:
             self.more_findings += 1
 
 
+@dataclass(slots=True)
+class Silences:
+    """Stretches of a run without a record, not even a heartbeat."""
+
+    count: int = 0
+    longest: int = 0
+    seq: int = 0
+    """The record behind the longest."""
+
+    def add(self, seq: int, seconds: int) -> None:
+        """One more, before that record."""
+        self.count += 1
+        if seconds > self.longest:
+            self.longest, self.seq = seconds, seq
+
+    @property
+    def words(self) -> str:
+        """For people, in one line."""
+        often = "once" if self.count == 1 else f"{self.count} times"
+        return f"the log was silent, without heartbeats, {often}; longest for {self.longest} s before record {self.seq}"
+
+
 class Verifier:
     """Takes the lines of a log and says what is wrong with them.
 
@@ -104,6 +126,7 @@ class Verifier:
         self._written = written
         self._place = ""
         self._beats = False
+        self._silences = Silences()
 
     def take(self, line: bytes, place: str) -> None:
         """The next line, and where it stands."""
@@ -211,12 +234,8 @@ class Verifier:
         link, last = found.link, self._link
         same_run = last is not None and link.boot_id == last.boot_id and found.record.get("type") != "admin.start"
         if self._beats and same_run and last is not None and link.mono_ns - last.mono_ns > SILENCE_NS:
-            self._silence(link, (link.mono_ns - last.mono_ns) // 1_000_000_000)
+            self._silences.add(link.seq, (link.mono_ns - last.mono_ns) // 1_000_000_000)
         self._beats = self._beats or found.record.get("type") == HEARTBEAT
-
-    def _silence(self, link: Link, seconds: int) -> None:
-        if len(self.verified.remarks) < MAX_FINDINGS:
-            self.verified.remarks.append(f"the log was silent for {seconds} s before record {link.seq}, heartbeats too")
 
     def _note_gap(self, seq: int, place: str) -> None:
         if len(self._gap_places) < MAX_FINDINGS:
@@ -244,6 +263,8 @@ class Verifier:
         verified = self.verified
         if verified.first_seq > 1:
             yield f"the log begins at record {verified.first_seq}: what was before is not here, and not checked"
+        if self._silences.count:
+            yield self._silences.words
         if verified.unchained == verified.records:
             yield "no record has a chain: nothing in this log is proved"
         elif verified.unchained:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from gateway.audit.facts import short_id
@@ -57,6 +59,17 @@ def test_a_call_between_two_users_is_a_record_of_both() -> None:
 
 def test_a_record_without_a_call_is_of_no_call() -> None:
     assert not Wanted(call="c-").matches({"type": "admin.start"})
+
+
+@pytest.mark.parametrize("call", ["c-81f00d2a", "81f0", "two@gateway", 'a"\\b', "\u00e4", "nobody"])
+def test_a_line_is_left_unread_only_if_its_record_is_of_another_call(call: str) -> None:
+    record = {**FINAL, "sip_call_id": {"browser": 'a"\\b', "trunk": "two@gateway", "peer": "\u00e4"}}
+    line = json.dumps(record).encode()
+    assert Wanted(call=call).may_match(line) is (call != "nobody" or b"\\u00" in line)
+    assert Wanted(call=call).may_match(line) or not Wanted(call=call).matches(record)
+    assert Wanted(user="bob").may_match(line)
+    assert not Wanted(call="nobody").may_match(json.dumps(FINAL).encode())
+    assert Wanted(call=UID).may_match(json.dumps(FINAL).replace("81f0", "\\u0038\\u0031f0").encode())
 
 
 def gaps(*records: int | dict[str, object]) -> tuple[Gap, ...]:

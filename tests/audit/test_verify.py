@@ -313,6 +313,18 @@ def test_calls_go_on_while_the_gateway_runs_and_lost_records_are_allowed_for() -
     assert verify(sealed_log(begins("a"), unread, {"type": "admin.start"})).intact
 
 
+def test_a_log_that_has_heartbeats_and_was_silent_all_the_same_is_told_of(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.wait(600)
+    assert not any("silent" in remark for remark in verify(history.bench.lines).remarks)
+    history.bench.clock.seconds += 900
+    history.secured()
+    history.bench.clock.seconds += 3600
+    history.secured()
+    (remark,) = (remark for remark in verify(history.bench.lines).remarks if "silent" in remark)
+    assert remark.startswith("the log was silent, without heartbeats, 2 times; longest for 3600 s before record")
+
+
 def test_numbers_that_are_missing_in_a_good_chain_are_told_of() -> None:
     record: dict[str, Any] = {"type": "auth.ok"}
     lines = sealed_log(record)

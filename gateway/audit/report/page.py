@@ -90,9 +90,14 @@ def _summary(month: Month, verified: Verified, name: str) -> Html:
     figures = tag(
         "dl",
         _figure("Answered calls encrypted on every leg", percent(tally.protected, tally.answered), _of(tally)),
-        _figure("Answered calls weaker than that", f"{weak:,}", "at some moment", bad=bool(weak)),
+        _figure("Answered calls weaker than that", f"{weak:,}", "at some moment", tone="bad" if weak else ""),
         _figure("Calls refused for their encryption", f"{tally.refused:,}", "by policy, before anybody spoke"),
-        _figure("The log itself", _verdict(verified), f"{verified.records:,} records checked", bad=not verified.intact),
+        _figure(
+            "The log itself",
+            _verdict(verified),
+            f"{verified.records:,} records checked",
+            tone="good" if verified.intact else "bad",
+        ),
         class_="figures",
     )
     return tag("section", figures, tag("p", _sentence(month, name)), aria_label="At a glance")
@@ -102,8 +107,8 @@ def _of(tally: Tally) -> str:
     return f"{tally.protected:,} of {tally.answered:,}"
 
 
-def _figure(term: str, value: str, more: str, *, bad: bool = False) -> Html:
-    shown = tag("dd", tag("span", value, **({"class_": "bad"} if bad else {})), tag("small", more))
+def _figure(term: str, value: str, more: str, *, tone: str = "") -> Html:
+    shown = tag("dd", tag("span", value, **({"class_": tone} if tone else {})), tag("small", more))
     return tag("div", tag("dt", term), shown)
 
 
@@ -144,7 +149,7 @@ def _over_time(month: Month, name: str) -> Iterator[Html]:
         return
     drawing = plots.days(month.days, name)
     words = "Share of answered calls by the worst grade each of them ever had; below, how many calls that were."
-    yield tag("figure", _legend(month.all), drawing, tag("figcaption", words))
+    yield tag("figure", _legend(month.all), tag("div", drawing, class_="scroll"), tag("figcaption", words))
 
 
 def _legend(tally: Tally) -> Html:

@@ -23,9 +23,8 @@ header { border-bottom: 2px solid var(--ink); padding-bottom: 1rem; margin-botto
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; font-weight: 650; letter-spacing: -.01em; }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .5rem; font-weight: 650; }
 p { margin: .5rem 0; max-width: 44rem; } .soft { color: var(--soft); }
-.figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: 1px; background: var(--line);
-  border: 1px solid var(--line); margin: 1.5rem 0 0; padding: 0; }
-.figures div { background: var(--paper); padding: .9rem 1rem; }
+.figures { display: grid; grid-template-columns: repeat(4, 1fr); margin: 1.5rem 1px 1.1rem 0; padding: 0; }
+.figures div { border: 1px solid var(--line); margin: 0 -1px -1px 0; padding: .9rem 1rem; }
 .figures dt { color: var(--soft); font-size: .85rem; line-height: 1.3; }
 .figures dd { margin: .15rem 0 0; font-size: 1.65rem; font-weight: 600; line-height: 1.2;
   font-variant-numeric: tabular-nums; }
@@ -59,11 +58,11 @@ dl.terms dt { font-weight: 600; margin-top: .7rem; } dl.terms dd { margin: 0; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .8rem; color: var(--soft);
   font-size: .85rem; }
 @media (max-width: 40rem) { .figures { grid-template-columns: repeat(2, 1fr); } main { padding: 1.5rem 1rem 3rem; }
-  tbody th { white-space: normal; } }
+  .scroll table { min-width: 36rem; } .plot { min-width: 30rem; } }
 @page { size: A4; margin: 16mm 15mm 18mm; }
-@media print { body { font-size: 10pt; } main { max-width: none; padding: 0; }
+@media print { html { font-size: 9.6pt; } body { font-size: 1rem; } main { max-width: none; padding: 0; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } .scroll { overflow: visible; }
-  h1 { font-size: 20pt; } h2 { font-size: 12.5pt; margin-top: 7mm; break-after: avoid; }
+  h2 { margin-top: 7mm; break-after: avoid; } dl.terms { break-inside: avoid; }
   figure, tr, .figures, .note, .legend { break-inside: avoid; } thead { display: table-header-group; }
-  caption { break-after: avoid; } p { orphans: 3; widows: 3; } table { font-size: 8.6pt; } }
+  caption { break-after: avoid; } p { orphans: 3; widows: 3; } }
 """)

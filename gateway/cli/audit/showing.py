@@ -61,11 +61,13 @@ def read_calls(path: Path) -> Iterator[Call]:
     yield from calls.still_open()
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Every record of a log; what is none is passed over."""
+def read_records(path: Path, wanted: Wanted | None = None) -> Iterator[Record]:
+    """The records of a log, all or those that are asked for; what is none is passed over."""
     for line in read_lines(log_files(path)):
+        if wanted is not None and not wanted.may_match(line.octets):
+            continue
         record = parsed(line.octets)
-        if record:
+        if record and (wanted is None or wanted.matches(record)):
             yield record
 
 
@@ -101,9 +103,7 @@ def _of_call(path: Path, wanted: Wanted) -> tuple[list[Record], int]:
     """The records of the one call that fits, and how many more there are."""
     found: list[Record] = []
     left_out, calls = 0, dict[str, None]()
-    for record in read_records(path):
-        if not wanted.matches(record):
-            continue
+    for record in read_records(path, wanted):
         if len(calls) <= MAX_CANDIDATES:
             calls[text(record, "call_uid")] = None
         left_out += len(found) >= MAX_RECORDS

@@ -28,6 +28,8 @@ class Pairing:
         self._first = True
         self._unknown = 0
         """Ends whose beginning may be in what is not here."""
+        self._forgiven = False
+        """Not all of the last run was read back, as the log says itself: some of its calls may be without an end."""
         self._overflowed = False
 
     @property
@@ -51,7 +53,7 @@ class Pairing:
             case "log.dropped":
                 self._from_the_start = False
             case "log.recovered" if record.get("complete") is False:
-                self._open.clear()  # what was not read back has no end, and the log says so itself
+                self._from_the_start, self._forgiven = False, True
             case _:
                 pass
 
@@ -91,8 +93,9 @@ class Pairing:
 
     def _run_over(self, why: str) -> Iterator[str]:
         """Here no call can be open: who had no end was given one before."""
-        if self._open and not self._overflowed:
+        if self._open and not (self._overflowed or self._forgiven):
             named = ", ".join(map(short_id, list(self._open)[:5]))
             more = f" and {len(self._open) - 5} more" if len(self._open) > 5 else ""
             yield f"{why}, and these calls have no end: {named}{more}"
         self._open.clear()
+        self._forgiven = False

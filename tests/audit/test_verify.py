@@ -310,7 +310,9 @@ def test_calls_go_on_while_the_gateway_runs_and_lost_records_are_allowed_for() -
     dropped = {"type": "log.dropped", "first_seq": 1, "last_seq": 1, "dropped": 1}
     assert verify(sealed_log(dropped, ends("a"))).intact
     unread = {"type": "log.recovered", "cause": "crash", "complete": False}
-    assert verify(sealed_log(begins("a"), unread, {"type": "admin.start"})).intact
+    assert verify(sealed_log(begins("a"), begins("b"), unread, ends("b"), {"type": "admin.start"})).intact
+    begun_anew = [begins("a"), unread, {"type": "admin.start"}, begins("b"), {"type": "admin.start"}]
+    assert "these calls have no end: c-b" in first(sealed_log(*begun_anew))[1]
 
 
 def test_a_log_that_has_heartbeats_and_was_silent_all_the_same_is_told_of(tmp_path: Path) -> None:

@@ -55,9 +55,13 @@ class Negotiation(Generic[O, T]):
     """What our INVITE offered: each fork answers this one, whatever was agreed since (RFC 3261 13.2.2.4)."""
     carrier: str | int = ""
     """Whatever names the request that the open exchange began with: what comes of another one is late."""
+    is_restated: bool = False
+    """Before our 2xx they have changed what our 18x answered: the 2xx has no answer of its own any more."""
     wanted: bool = False
     """An offer of ours waits."""
     collisions: int = 0
+    _before: OurProposal[O, T] | TheirProposal[O, T] | None = None
+    """What their offer in an UPDATE or PRACK before our 2xx would change."""
 
     @property
     def session(self) -> Session[O, T] | None:
@@ -85,6 +89,11 @@ class Negotiation(Generic[O, T]):
     def is_asked(self) -> bool:
         """Their INVITE had no offer: ours is due in the 2xx."""
         return self.state is State.ASKED
+
+    @property
+    def changes_early(self) -> bool:
+        """It is our turn to answer a change that came before our 2xx."""
+        return self.state is State.CHANGING_EARLY
 
     def is_due(self) -> bool:
         """An offer of ours has waited and may leave now."""
@@ -154,8 +163,10 @@ class Negotiation(Generic[O, T]):
             return Glare(491)
         if act is Act.TOO_EARLY:
             return Glare(500, glare.retry_after(tokens))
-        if self.state is not State.ANSWERING_EARLY:  # there the exchange goes on that our INVITE began
-            self.carrier = carrier
+        if self.state is State.CHANGING_EARLY:
+            self._before = self.proposal
+        elif self.state is not State.ANSWERING_EARLY:
+            self.carrier = carrier  # in these two the exchange goes on that the INVITE began
         return None
 
     def invite_them(self, carrier: str | int = "") -> Unexpected | None:
@@ -210,6 +221,7 @@ class Negotiation(Generic[O, T]):
         if not OFFER_ANSWER.expects(self.state, event) or not isinstance(proposal, TheirProposal):
             return self._unexpected(event)
         session = proposal.accept(self._publish(content, write))
+        self.is_restated = self.is_restated or self.state is State.CHANGING_EARLY
         act = self._step(event)
         if self.state is State.SETTLED_EARLY:
             self.proposal = self.founding  # which other phones may still answer
@@ -220,7 +232,22 @@ class Negotiation(Generic[O, T]):
         dropped = self._drop(Event.REFUSE)
         if self.state is State.SETTLED_EARLY:
             self.proposal = self.founding
+        elif self.state is State.ANSWERED_EARLY:
+            self.proposal = self._before
         return dropped
+
+    def pracked(self) -> Unexpected | None:
+        """Their PRACK has acknowledged our answer in an 18x."""
+        act = self._step(Event.PRACK)
+        return act if isinstance(act, Unexpected) else None
+
+    def stand(self) -> Session[O, T] | Unexpected:
+        """Our 2xx leaves without a description: what was agreed on before it holds for good."""
+        if not OFFER_ANSWER.expects(self.state, Event.STAND) or self.preview is None:
+            return self._unexpected(Event.STAND)
+        session = self.preview
+        self._step(Event.STAND)
+        return self._take(session, for_good=True)
 
     def early(self, session: Session[O, T], *, reliable: bool = False) -> Session[O, T] | Unexpected:
         """An answer in an 18x that policy accepts; another one, of another fork, may take its place."""

@@ -8,6 +8,8 @@ the only place that says so. What both sides agreed on lives in `exchange`, whic
 - An answer in an 18x is a preview, be it acknowledged (RFC 3262) or not: another fork or the 200 may answer better, and
   the offer stays open until the INVITE has its final response (RFC 3261 13.2.1). After one that is acknowledged that
   phone may change what was said by UPDATE (RFC 3311 5.1); then its 2xx stands on that, whatever it repeats.
+- Our answer in an 18x may change until their PRACK acknowledges it; from then on they may change the session by UPDATE
+  or PRACK (RFC 3311 5.2, RFC 3262 5). Then our 2xx says nothing more of it (RFC 3261 13.2.1).
 - Our re-INVITE waits for the ACK of their INVITE (RFC 3261 14.1). Theirs need not wait for our ACK to arrive: on UDP
   their next change may overtake it, and it shows that they have our answer.
 - An UPDATE they send before that ACK is answered too; then the ACK is not waited for any longer.
@@ -36,6 +38,8 @@ class State(Enum):
     ANSWERING = "their INVITE brought an offer, which we have not answered for good"
     ANSWERING_2XX = "their 2xx brought an offer, which is answered in the ACK"
     ANSWERING_UPDATE = "their UPDATE brought an offer, which we have not answered"
+    ANSWERED_EARLY = "our answer to their INVITE, in an 18x, is acknowledged; our 2xx is due"
+    CHANGING_EARLY = "their UPDATE or PRACK brought an offer before that 2xx"
     ANSWERED = "their INVITE is answered; its ACK is awaited"
 
 
@@ -52,6 +56,8 @@ class Event(Enum):
     INVITE = "their INVITE with offer"
     ASK = "their INVITE without"
     UPDATE = "their UPDATE with offer"
+    PRACK = "their PRACK for our answer in an 18x"
+    STAND = "our 2xx, without a word of it"
     THEIR_2XX = "their 2xx to such an INVITE"
     ANSWER_EARLY = "they answer in an 18x"
     ANSWER_RELIABLY = "they answer in a reliable 18x"
@@ -159,6 +165,18 @@ ROWS: Rows = {
     (State.ANSWERING, Event.ACK): (State.ANSWERING, Act.KEEP),
     (State.ANSWERING, Event.LOST): (State.STABLE, Act.DROP),
     (State.ANSWERING, Event.WAIT_OVER): (State.ANSWERING, Act.KEEP),
+    (State.ANSWERING, Event.PRACK): (State.ANSWERED_EARLY, Act.KEEP),
+    **_theirs_is_open(State.ANSWERED_EARLY),
+    (State.ANSWERED_EARLY, Event.UPDATE): (State.CHANGING_EARLY, Act.OPEN),
+    (State.ANSWERED_EARLY, Event.PRACK): (State.ANSWERED_EARLY, Act.KEEP),
+    (State.ANSWERED_EARLY, Event.REPLY_EARLY): (State.ANSWERED_EARLY, Act.PREVIEW),
+    (State.ANSWERED_EARLY, Event.REPLY): (State.ANSWERED, Act.AGREE),
+    (State.ANSWERED_EARLY, Event.STAND): (State.ANSWERED, Act.AGREE),
+    (State.ANSWERED_EARLY, Event.LOST): (State.STABLE, Act.DROP),
+    **_theirs_is_open(State.CHANGING_EARLY),
+    (State.CHANGING_EARLY, Event.REPLY): (State.ANSWERED_EARLY, Act.PREVIEW),
+    (State.CHANGING_EARLY, Event.REFUSE): (State.ANSWERED_EARLY, Act.KEEP),
+    (State.CHANGING_EARLY, Event.LOST): (State.STABLE, Act.DROP),
     **_theirs_is_open(State.ANSWERING_UPDATE),
     (State.ANSWERING_UPDATE, Event.REPLY): (State.STABLE, Act.AGREE),
     (State.ANSWERING_UPDATE, Event.ACK): (State.ANSWERING_UPDATE, Act.KEEP),

@@ -335,16 +335,6 @@ def test_a_callee_that_hangs_up_while_the_2xx_waits_leaves_the_caller_a_480() ->
     assert told(scene) == [183, 480]
 
 
-def test_an_offer_in_a_prack_is_refused_and_the_18x_counts_as_acknowledged() -> None:
-    scene = asked(SUPPORTED).reply(183, answer()).reply(200, answer())
-    session = scene.state.caller.talk.preview
-    assert prack(scene, ours(scene)[0], answer(port=4444)) == 488
-    assert told(scene) == [183, 200]
-    assert scene.state.caller.talk.session is not None
-    assert session is not None
-    assert scene.state.caller.talk.session.theirs == session.theirs
-
-
 def test_an_invite_without_offer_that_requires_it_hears_no_ringing_and_gets_our_offer_in_the_200() -> None:
     scene = asked(REQUIRED, offer=b"").reply(180).reply(183, answer()).reply(200, answer())
     assert told(scene) == [200]

@@ -105,6 +105,20 @@ def offered_in_2xx() -> Talk:
     return made
 
 
+def answered_early() -> Talk:
+    made = heard(Way.REINVITE)
+    assert isinstance(made.reply_early("early", writer("early")), Session)
+    assert made.pracked() is None
+    return made
+
+
+def changing_early() -> Talk:
+    made = answered_early()
+    assert made.hear(Way.UPDATE, lots) is None
+    made.consider(theirs("update"))
+    return made
+
+
 REACH: dict[State, Callable[[], Talk]] = {
     State.STABLE: established,
     State.OFFERED_FIRST: lambda: open_as(Way.INVITE),
@@ -119,6 +133,8 @@ REACH: dict[State, Callable[[], Talk]] = {
     State.ANSWERING_2XX: offered_in_2xx,
     State.ANSWERING_UPDATE: lambda: heard(Way.UPDATE),
     State.ANSWERED: answered,
+    State.ANSWERED_EARLY: answered_early,
+    State.CHANGING_EARLY: changing_early,
 }
 
 
@@ -148,6 +164,8 @@ DO: dict[Event, Callable[[Talk], object]] = {
     Event.ACK: lambda made: made.acknowledged(),
     Event.LOST: lambda made: made.lost(),
     Event.WAIT_OVER: lambda made: made.wait_over(),
+    Event.PRACK: lambda made: made.pracked(),
+    Event.STAND: lambda made: made.stand(),
 }
 
 OUTCOMES: dict[Act, type[object] | tuple[type[object], ...]] = {
@@ -210,6 +228,7 @@ def test_every_change_of_theirs_has_a_row_in_each_state() -> None:
         (State.ANSWERING, 500),
         (State.ANSWERING_2XX, 500),
         (State.ANSWERING_UPDATE, 500),
+        (State.CHANGING_EARLY, 500),
     ],
 )
 @pytest.mark.parametrize("event", [Event.INVITE, Event.ASK, Event.UPDATE])

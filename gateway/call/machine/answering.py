@@ -179,6 +179,9 @@ def offer_in_answer(call: CallState, callee: Leg) -> None:
 def answer_caller(call: CallState, callee: Leg, status: int) -> None:
     if status == 200 and reliable.must_wait(call, call.caller):
         return
+    if call.caller.talk.is_restated:
+        _stand(call, status)
+        return
     codecs = bridge.agreed_codecs(call.caller, callee)
     if not codecs:
         ending.terminate(call, Termination.NO_COMMON_CODEC)
@@ -190,8 +193,24 @@ def answer_caller(call: CallState, callee: Leg, status: int) -> None:
     if not isinstance(session, Session):
         ending.terminate(call, Termination.BAD_SDP)
         return
-    body = session.ours.body
     bridge.connect(call)
+    _send(call, status, session.ours.body)
+
+
+def _stand(call: CallState, status: int) -> None:
+    """The caller has changed by UPDATE or PRACK what our 18x answered: no response to its INVITE says more of it (RFC
+    3261 13.2.1). What the callee says now is offered to it when the call stands."""
+    bridge.connect(call)
+    call.caller.talk.want()
+    if status != 200:
+        _send(call, status, b"")
+    elif isinstance(call.caller.talk.stand(), Session):
+        _send_success(call, b"")
+    else:
+        ending.terminate(call, Termination.INTERNAL_ERROR)
+
+
+def _send(call: CallState, status: int, body: bytes) -> None:
     if status == 200:
         _send_success(call, body)
     elif call.caller.invite is not None:

@@ -46,6 +46,11 @@ def keeps_up(leg: Leg, other: Leg) -> bool:
     return _audio(agreed_codecs(leg, other)) == _audio(_in_use(leg))
 
 
+def suits(codecs: Sequence[Codec], other: Leg) -> bool:
+    """Whether these are all that the peer of the other leg may speak in, so that it need not be asked again."""
+    return _audio(_in_use(other)) <= _audio(codecs)
+
+
 def _audio(codecs: Sequence[Codec]) -> frozenset[CodecKey]:
     return frozenset(codec.key for codec in codecs if not codec.is_companion)
 

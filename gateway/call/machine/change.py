@@ -40,6 +40,8 @@ from gateway.sip.message import Request
 
 PENDING = 491
 """Something is under way: it may come again."""
+NOT_YET = 504
+"""It cannot be answered before somebody else has been asked (RFC 3311 5.2)."""
 MAX_WEAKENING_ATTEMPTS = 2
 """POLICY A2 mid.crypto_removed: the first try is refused, the second ends the call."""
 
@@ -57,13 +59,19 @@ def offered(call: CallState, leg: Leg, event: RequestIn) -> None:
         (_judged if request.body else _no_offer)(call, leg, event)
 
 
+def offered_in_prack(call: CallState, leg: Leg, event: RequestIn) -> None:
+    """An offer in a PRACK: like one in an UPDATE (RFC 3262 5)."""
+    if _may_change(call, leg, event):
+        _judged(call, leg, event)
+
+
 def _may_change(call: CallState, leg: Leg, event: RequestIn) -> bool:
     """Whether it is our turn to answer; else the change has been told to come again.
 
     One that came before the other side of the call has agreed to anything cannot be answered from there.
     """
     talk, tokens, request = leg.talk, call.context.tokens, event.request
-    way = Way.UPDATE if request.method == "UPDATE" else Way.REINVITE
+    way = Way.REINVITE if request.method == "INVITE" else Way.UPDATE
     if _is_of_another_phone(leg, request):
         call.emit(Respond(event.key, leg.respond(request, PENDING)))
         return False
@@ -166,6 +174,9 @@ def _answer(call: CallState, leg: Leg, other: Leg, event: RequestIn, agreed: Agr
     codecs = bridge.agreed_codecs(leg, other)
     if not codecs:
         _unacceptable(call, leg, event, Termination.NO_COMMON_CODEC)
+        return
+    if leg.talk.changes_early and not bridge.suits(codecs, other):
+        _refuse(call, leg, event, NOT_YET)
         return
     try:
         session = leg.answer(direction.answer_terms(codecs, leg, other))

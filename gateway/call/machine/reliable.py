@@ -12,7 +12,7 @@ from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act, CallerEvent
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import answering, ending
+from gateway.call.machine import answering, change, ending
 from gateway.call.machine.effects import ClearTimer, Purpose, Respond, SetTimer, Timer
 from gateway.call.machine.events import RequestIn
 from gateway.call.machine.state import CallState
@@ -79,17 +79,23 @@ def must_wait(call: CallState, leg: Leg) -> bool:
 
 
 def acknowledged(call: CallState, leg: Leg, event: RequestIn) -> None:
-    """A PRACK. An offer in it is refused: what was agreed on is the answer that it acknowledges."""
+    """A PRACK. An offer in it is answered where an 18x that it acknowledges has answered the INVITE (RFC 3262 5)."""
+    sent = leg.provisionals.sent
     try:
         known = leg.provisionals.acknowledge(reliable.acknowledged(event.request))
     except SipError as error:
         call.emit(Respond(event.key, leg.respond(event.request, error.status)))
         return
-    status = 481 if not known else 488 if event.request.body else 200
-    call.emit(Respond(event.key, leg.respond(event.request, status)))
     if not known:
+        call.emit(Respond(event.key, leg.respond(event.request, 481)))
         return
     call.emit(ClearTimer(Timer.PRACK, leg.id))
+    if call.live and sent is not None and sent.response.body:
+        call.count(leg.talk.pracked())
+    if call.live and event.request.body:
+        change.offered_in_prack(call, leg, event)
+    else:
+        call.emit(Respond(event.key, leg.respond(event.request, 488 if event.request.body else 200)))
     if call.live:
         _go_on(call, leg)
 

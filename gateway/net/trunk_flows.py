@@ -29,6 +29,7 @@ from gateway.sip.flow import Flow
 from gateway.sip.message import Response
 from gateway.sip.retry_after import retry_after
 from gateway.trunks.dns import DnsClient
+from gateway.trunks.failover import MAX_PLACES, is_of_the_place
 from gateway.trunks.health import TRY_SECONDS
 from gateway.trunks.model import Trunk
 from gateway.trunks.resolve import Resolver
@@ -36,9 +37,6 @@ from gateway.trunks.target import NextHop, Reached, Spot
 
 LEAST_PATIENCE = 1.0
 """Seconds a connection may take at least, however many places are left: a TLS handshake around the world."""
-UNAVAILABLE = 503
-MAX_PLACES = 8
-"""Places that are tried for a connection that is gone."""
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +155,7 @@ class TrunkFlows:
     def _answered(self, flow: Flow, response: Response) -> None:
         trunk, spot = flow.trunk or "", Spot(flow.transport, flow.remote)
         self.hops.heard(trunk, spot)
-        wait = retry_after(response) if response.status == UNAVAILABLE else None
+        wait = retry_after(response) if is_of_the_place(response.status) else None
         if wait is not None:
             self.hops.shut(trunk, spot, wait)
 

@@ -22,6 +22,7 @@ from gateway.sip.headers import Item
 from gateway.sip.message import Headers, Request
 from gateway.sip.uri import SipUri
 from gateway.trunks.dns import DnsClient, DnsError
+from gateway.trunks.failover import MAX_PLACES
 from gateway.trunks.model import Trunk
 from gateway.trunks.resolve import Resolver
 from gateway.trunks.target import NextHop
@@ -30,8 +31,6 @@ from gateway.trunks.tls import client_context, inspect_peer
 OPTIONS_SECONDS = 5.0
 LISTEN_SECONDS = 1.0
 """How long each call lasts: fifty packets show whether the keys are the right ones."""
-MAX_PLACES = 8
-"""Places of the trunk that are tried until one can be connected to."""
 MOST_REFUSED = 0.5
 """Share of packets that may not authenticate before the keys count as wrong ones."""
 

@@ -16,7 +16,9 @@ from gateway.sip.address import NameAddr
 from gateway.sip.agent import Agent
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
+from gateway.trunks import failover
 from gateway.trunks.contact import contact_of
+from gateway.trunks.failover import Tried
 from gateway.trunks.model import Trunk
 from gateway.trunks.registration import Registration, RegistrationPlan, Standing
 from gateway.trunks.target import Spot
@@ -26,10 +28,6 @@ log = logging.getLogger(__name__)
 LEAVE_SECONDS = 2.0
 """How long a stopping gateway waits until the trunks know that it is gone."""
 LOTS = 36**4
-UNAVAILABLE = 503
-MAX_PLACES = 8
-"""Places one registration is asked for at, one right after the other: names may lead elsewhere each time."""
-
 
 _Outcome = Callable[[float], float]
 """What came of asking: takes a lot from 0 to 1, and gives the seconds until it is asked again."""
@@ -170,8 +168,8 @@ class _Kept:
         self._contact: NameAddr | None = None
         self._key = ""
         self._tries = 0
-        self._tried: list[Spot] = []
-        """Places that did not take it this time; `MAX_PLACES` at most."""
+        self._tried: Tried = ()
+        """Places that did not take it this time."""
         self._bound: _Bound | None = None
         self._outcome: _Outcome | None = None
         """What the last of them came to, which counts when no other takes it."""
@@ -182,7 +180,7 @@ class _Kept:
         """Ask now; one question at a time."""
         self._again = None
         if not self._is_asking:
-            self._tried, self._outcome = [], None
+            self._tried, self._outcome = (), None
             self._ask_in_task()
 
     @property
@@ -253,7 +251,7 @@ class _Kept:
         def outcome(lot: float) -> float:
             return self.registration.answered(response, contact, self._owner.now(), lot)
 
-        if response.status == UNAVAILABLE:
+        if failover.is_of_the_place(response.status):
             self._ask_elsewhere(outcome)
         else:
             self._follow(outcome)
@@ -282,10 +280,10 @@ class _Kept:
 
     def _ask_elsewhere(self, outcome: _Outcome) -> None:
         """This place does not take it: the next one of the trunk is asked at once (RFC 3263 4.3)."""
-        if self._flow is None or len(self._tried) >= MAX_PLACES:
+        if self._flow is None or not failover.may_go_on(self._tried):
             self._follow(outcome)
             return
-        self._tried.append(Spot(self._flow.transport, self._flow.remote))
+        self._tried = failover.after(self._tried, self._flow)
         self._outcome = outcome
         self._ask_in_task()
 
@@ -298,7 +296,7 @@ class _Kept:
         if bound is not None and self.registration.is_bound and not self._tried and self._owner.is_open(bound.flow):
             self._flow = bound.flow  # another place of the trunk may know nothing of the binding
         else:
-            self._flow = await self._owner.flow_to(plan.trunk, tuple(self._tried))
+            self._flow = await self._owner.flow_to(plan.trunk, self._tried)
         self._contact, self._tries = self._owner.contact(plan, self._flow), 0
         self._send(self.registration.request(self._contact), self._flow)
 

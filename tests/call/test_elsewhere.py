@@ -12,9 +12,9 @@ from gateway.base.values import HostPort, LegId
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose, Timer
-from gateway.call.machine.elsewhere import MAX_TRIES
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
+from gateway.trunks.failover import MAX_PLACES
 from gateway.trunks.health import SILENT_SECONDS, TRY_SECONDS
 from gateway.trunks.target import Spot, TrunkTarget
 from tests.call.machine_scene import MachineScene, sdes_answer, trunk_flow
@@ -187,7 +187,7 @@ def test_a_call_is_not_sent_around_without_end() -> None:
         if not scene.state.live:
             break
         reaches(fails(scene, "503"), number)
-    assert len(invites(scene)) == MAX_TRIES + 1
+    assert len(invites(scene)) == MAX_PLACES + 1
     assert scene.state.termination is Termination.TRUNK_UNAVAILABLE
 
 

@@ -17,7 +17,7 @@ from gateway.sip.auth import DigestServer
 from gateway.sip.events import RequestTimeout, ResponseReceived, TransportFailed
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, create_response
-from gateway.trunks import registering, registration
+from gateway.trunks import failover, registering, registration
 from gateway.trunks.registering import Registrations
 from gateway.trunks.registration import Standing
 from gateway.trunks.target import Spot
@@ -276,7 +276,7 @@ async def test_a_name_that_leads_elsewhere_each_time_is_followed_to_a_limit(
     monkeypatch.setattr(registration, "LONGEST_PAUSE", 300.0)
     carrier.places = [f"192.0.2.{number}" for number in range(1, 100)]
     await begun(carrier)
-    for number in range(2, registering.MAX_PLACES + 2):
+    for number in range(2, failover.MAX_PLACES + 2):
         carrier.answer(503)
         await carrier.asked(number)
     carrier.answer(503)

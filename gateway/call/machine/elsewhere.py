@@ -13,10 +13,7 @@ from gateway.call.machine import invite
 from gateway.call.machine.effects import ClearTimer, ConnectTrunk, Count, Timer
 from gateway.call.machine.hunt import Goal, Refused, Stage
 from gateway.call.machine.state import CallState, Phase
-from gateway.trunks.target import Spot
-
-MAX_TRIES = 8
-"""Places of one trunk that one call is sent to; a person waits meanwhile."""
+from gateway.trunks import failover
 
 
 def tried(call: CallState, leg: Leg, refused: Refused, *, unheard: bool = False) -> bool:
@@ -27,10 +24,9 @@ def tried(call: CallState, leg: Leg, refused: Refused, *, unheard: bool = False)
     """
     hunt = call.hunt
     target = hunt.called.get(leg.id)
-    if target is None or not leg.has_alternatives or leg.id not in hunt.ringing or len(hunt.tried) >= MAX_TRIES:
+    if target is None or leg.id not in hunt.ringing or not (leg.has_alternatives and failover.may_go_on(hunt.tried)):
         return False
-    spots = [Spot(flow.transport, flow.remote) for flow in (leg.founding, leg.flow)]
-    hunt.tried = tuple(dict.fromkeys((*hunt.tried, *spots)))
+    hunt.tried = failover.after(hunt.tried, leg.founding, leg.flow)
     hunt.refusals.append(refused)
     invite.stop(call, leg)
     hunt.stage, hunt.instead_of = Stage.LOOKING, leg.id

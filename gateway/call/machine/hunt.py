@@ -13,7 +13,7 @@ from gateway.sip.flow import Flow
 from gateway.sip.reason import Reason
 from gateway.sip.refer import Referral
 from gateway.sip.uri import SipUri
-from gateway.trunks.target import Spot
+from gateway.trunks.failover import Tried
 
 
 class Goal(Enum):
@@ -78,7 +78,7 @@ class Hunt:
     """Trunks a flow to is awaited, by the leg there will be."""
     called: dict[LegId, TrunkTarget] = field(default_factory=dict)
     """Trunks that were called, by their leg."""
-    tried: tuple[Spot, ...] = ()
+    tried: Tried = ()
     """Places of the trunk that is tried now, where the call was not taken."""
     instead_of: LegId = NO_LEG
     """The leg that was called at the last of them."""

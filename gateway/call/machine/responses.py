@@ -36,10 +36,9 @@ from gateway.sip.digest_relay import challenges
 from gateway.sip.message import Response
 from gateway.sip.reason import read_reasons
 from gateway.sip.reliable import number_of
+from gateway.trunks import failover
 
 CHALLENGES = (401, 407)
-UNAVAILABLE = 503
-"""What a place of a trunk says that takes no calls itself (RFC 3263 4.3), unless a Reason says who did."""
 SPOKEN = (486, 487, 600, 603)
 """Answers of the callee itself, unless the cause says that it was the network: another trunk would lead to the same
 person."""
@@ -200,7 +199,8 @@ def _failure(call: CallState, leg: Leg, response: Response) -> None:
         return
     termination, told = causes.of_refusal(status, reasons, person=leg.habits.is_person)
     refused = Refused(told, termination, reasons, passing.refused(call, leg, response))
-    if status == UNAVAILABLE and termination.party is Party.TRUNK and elsewhere.tried(call, leg, refused):
+    of_the_place = failover.is_of_the_place(status) and termination.party is Party.TRUNK  # no Reason says who else
+    if of_the_place and elsewhere.tried(call, leg, refused):
         return
     spoken = status in SPOKEN and termination.party is not Party.TRUNK
     invite.lose(call, leg, refused, spoken=spoken)

@@ -10,6 +10,8 @@ from gateway.base.errors import GatewayError, SipError, TransportError
 from gateway.call.run.services import Services
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
+from gateway.trunks import failover
+from gateway.trunks.failover import Tried
 from gateway.trunks.target import Spot
 
 ANSWER_SECONDS = 10.0
@@ -17,7 +19,6 @@ ANSWER_SECONDS = 10.0
 TRY_SECONDS = 3.0
 """How long one place of a registrar may take that has others."""
 UNREACHABLE, SILENT = 503, 504
-OVERLOADED = 503
 
 
 class Roads(Protocol):
@@ -64,12 +65,13 @@ class RegistrarLink:
             raise NoAnswerError(error.why, UNREACHABLE) from None
 
     async def _ask(self, request: Request, over: Flow | None) -> tuple[Response, Flow]:
-        sip, tried = self._services.sip, list[Spot]()
+        sip, tried = self._services.sip, Tried()
         while True:
             kept = over if over is not None and not tried and sip.is_open(over) else None
             flow = kept or await self._roads.connect(self.trunk, tried)
             more = sip.reached(flow, tried).more
-            tried.append(Spot(flow.transport, flow.remote))
+            tried = failover.after(tried, flow)
+            more = more and failover.may_go_on(tried)
             try:
                 async with asyncio.timeout(TRY_SECONDS if more else None):
                     response = await self._exchange(request, flow)
@@ -80,7 +82,7 @@ class RegistrarLink:
                 if more:
                     continue
                 raise
-            if response.status != OVERLOADED or not more:
+            if not (more and failover.is_of_the_place(response.status)):
                 return response, flow
 
     async def _exchange(self, request: Request, flow: Flow) -> Response:

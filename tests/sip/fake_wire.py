@@ -103,6 +103,8 @@ class Node:
     counters: Counters
     wire: FakeWire
     events: list[StackEvent] = field(default_factory=list)
+    flows: dict[HostPort, Flow] = field(default_factory=dict)
+    """What it hears others on, by their address; of those that are not here `flow`."""
 
     @property
     def now(self) -> float:
@@ -114,17 +116,19 @@ class Node:
 
 
 class FakeWire:
-    """Carries datagrams (or stream messages) between two nodes."""
+    """Carries datagrams (or stream messages) between two nodes, or more whose addresses differ."""
 
     def __init__(self, *, seed: int = 0, loss: float = 0, copies: float = 0, jitter: float = 0) -> None:
         self.now = 1000.0
         self.loss, self.copies, self.jitter = loss, copies, jitter
         self.drop: Callable[[int, Message], bool] = lambda number, message: False
+        self.cut: set[HostPort] = set()
+        """Addresses nothing comes from, nor goes to."""
         self.sent: list[tuple[str, Message]] = []
         self.nodes: list[Node] = []
         self._random = random.Random(seed)
         self._count = 0
-        self._queue: list[tuple[float, int, Node, bytes]] = []
+        self._queue: list[tuple[float, int, Node, Flow, bytes]] = []
 
     def add(self, name: str, flow: Flow, handler: Handler) -> Node:
         counters = Counters()
@@ -156,8 +160,8 @@ class FakeWire:
 
     def _deliver(self) -> None:
         while self._queue and self._queue[0][0] <= self.now:
-            _, _, node, data = heapq.heappop(self._queue)
-            node.stack.receive(node.flow, parse_message(data, stream=node.flow.is_reliable), self.now)
+            _, _, node, flow, data = heapq.heappop(self._queue)
+            node.stack.receive(flow, parse_message(data, stream=flow.is_reliable), self.now)
 
     def _pump(self) -> None:
         busy = True
@@ -168,18 +172,21 @@ class FakeWire:
                     busy = True
                     node.events.append(event)
                     node.handler(node, event)
-                for _, data in node.stack.take_transmissions():
+                for flow, data in node.stack.take_transmissions():
                     busy = True
-                    self._carry(node, data)
+                    self._carry(node, flow, data)
 
-    def _carry(self, sender: Node, data: bytes) -> None:
+    def _carry(self, sender: Node, over: Flow, data: bytes) -> None:
         message = read(data)
         number = len(self.sent)
         self.sent.append((sender.name, message))
-        if self.drop(number, message) or self._random.random() < self.loss:
+        is_cut = not self.cut.isdisjoint((sender.flow.local, over.remote))
+        if is_cut or self.drop(number, message) or self._random.random() < self.loss:
             return
-        receiver = next(node for node in self.nodes if node is not sender)
+        others = [node for node in self.nodes if node is not sender]
+        receiver = next((node for node in others if node.flow.local == over.remote), others[0])
+        flow = receiver.flows.get(sender.flow.local, receiver.flow)
         for _ in range(2 if self._random.random() < self.copies else 1):
             delay = 0.01 + self._random.random() * self.jitter
             self._count += 1
-            heapq.heappush(self._queue, (self.now + delay, self._count, receiver, data))
+            heapq.heappush(self._queue, (self.now + delay, self._count, receiver, flow, data))

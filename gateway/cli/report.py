@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.text import Text
 
-from gateway.base.crypto_suite import SUITES
 from gateway.base.keying import Keying
 from gateway.base.signalling import Signalling
 from gateway.base.values import LegKind
@@ -19,6 +18,7 @@ from gateway.config.schema import GatewayConfig
 from gateway.policy.evaluate import OfferPlan, Refusal, plan_offer, plan_retry
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
+from gateway.policy.suites import allowed_suites
 from gateway.renewal.files import Watched
 from gateway.renewal.watched import watched
 from gateway.site import Site
@@ -136,11 +136,11 @@ def _offer(policy: EffectivePolicy, signalling: Signalling) -> Iterator[Text]:
         yield _line("calls out", f"REFUSED: {plan.code}: {plan.termination.words}", "bold red")
         yield _line("remedy", "use transport=tls, or a weaker security profile for this trunk")
         return
-    best = _vector(signalling, plan).grade
-    yield _line("offer", _media(plan))
+    best = _vector(signalling, plan, policy).grade
+    yield _line("offer", _media(plan, policy))
     yield _line("at best", best.name, colour(best))
     retry = plan_retry(policy, NOT_ACCEPTABLE)
-    yield _line("if refused", f"a second INVITE with {_media(retry)}, logged" if retry else "the call ends")
+    yield _line("if refused", f"a second INVITE with {_media(retry, policy)}, logged" if retry else "the call ends")
     worst = policy.rules.require
     yield _line("at worst", f"{worst.name}, {_consequence(policy)}", colour(worst))
 
@@ -149,21 +149,20 @@ def _consequence(policy: EffectivePolicy) -> str:
     return "anything weaker is refused" if policy.demands_protection else "logged and shown to the user"
 
 
-def _vector(signalling: Signalling, plan: OfferPlan) -> SecurityVector:
+def _vector(signalling: Signalling, plan: OfferPlan, policy: EffectivePolicy) -> SecurityVector:
     """The trunk leg if the peer takes our first suite."""
     return SecurityVector(
         leg=LegKind.TRUNK,
         signalling=signalling,
         keying=Keying.SDES if plan.with_crypto else Keying.NONE,
         proto=plan.proto,
-        suite=SUITES[0] if plan.with_crypto else None,
+        suite=allowed_suites(policy)[0] if plan.with_crypto else None,
     )
 
 
-def _media(plan: OfferPlan) -> str:
-    return (
-        f"{plan.proto} with " + ", ".join(s.name for s in SUITES) if plan.with_crypto else f"{plan.proto} without keys"
-    )
+def _media(plan: OfferPlan, policy: EffectivePolicy) -> str:
+    names = ", ".join(suite.name for suite in allowed_suites(policy))
+    return f"{plan.proto} with {names}" if plan.with_crypto else f"{plan.proto} without keys"
 
 
 def _calls_in(policy: EffectivePolicy, trunk: Trunk) -> str:

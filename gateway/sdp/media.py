@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gateway.base.codes import Code
+from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
 from gateway.base.keying import Proto, Setup
 from gateway.base.values import HostPort
@@ -115,6 +116,21 @@ class RemoteAudio:
         if self.proto.dtls:
             return any(f.usable for f in self.fingerprints)
         return bool(self.cryptos)
+
+
+def restricted(line: RemoteAudio, shortfall: Callable[[CryptoSuite], Code | None]) -> RemoteAudio:
+    """The line without the keys of suites that may not be used; the code of each is among its problems."""
+    reasons = {key: shortfall(key.crypto_suite) for key in line.cryptos}
+    if not any(reasons.values()):
+        return line
+    usable = tuple(key for key, reason in reasons.items() if reason is None)
+    problems = dict.fromkeys((*line.crypto_problems, *(reason for reason in reasons.values() if reason is not None)))
+    return replace(
+        line,
+        cryptos=usable,
+        crypto_problems=tuple(problems),
+        unprotected_crypto=line.unprotected_crypto and bool(usable),
+    )
 
 
 def audio_lines(desc: SessionDescription) -> list[RemoteAudio]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import hmac
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -50,6 +50,8 @@ RELEASE_AFTER = 10.0
 TIMER_FLOOR = 0.01
 """Seconds a timer is at least ahead, so that a clock that stands still cannot spin."""
 READ_SIZE = 16_384
+MAX_CONTEXTS = 64
+"""Lists of suites with a context of their own, the latest: a policy book has a handful."""
 MAX_READS = MAX_RECEIVED // RECORD_HEADER + 1
 """Records one datagram can hold, so the loop over them ends."""
 
@@ -114,11 +116,32 @@ def _verify(connection: SSL.Connection, certificate: crypto.X509, _error: int, d
 
 
 class DtlsIdentity:
-    """Certificate, key and SSL context: one per process, because a context per call costs half a handshake."""
+    """Certificate and key, with an SSL context for each list of suites a policy has: one per call is half a handshake.
+
+    Args:
+        suites: what is used where nothing else is asked for.
+    """
 
     def __init__(self, certificate: x509.Certificate, key: PrivateKey, suites: Sequence[CryptoSuite] = SUITES) -> None:
         self.certificate = certificate
-        self.context = _context(certificate, key, suites)
+        self._key, self._suites = key, tuple(suites)
+        self._contexts: OrderedDict[bytes, SSL.Context] = OrderedDict()
+
+    def context(self, suites: Sequence[CryptoSuite] | None = None) -> SSL.Context | None:
+        """The context that offers and takes these suites alone, in this order; None when DTLS knows none of them.
+
+        A list that is empty is not that of nobody in particular: nothing can be agreed on under it.
+        """
+        wanted = self._suites if suites is None else suites
+        profiles = ":".join(suite.dtls_name for suite in wanted if suite.dtls_name).encode()
+        if not profiles:
+            return None
+        if profiles not in self._contexts:
+            self._contexts[profiles] = _context(self.certificate, self._key, profiles)
+        self._contexts.move_to_end(profiles)
+        if len(self._contexts) > MAX_CONTEXTS:
+            self._contexts.popitem(last=False)
+        return self._contexts[profiles]
 
     @classmethod
     def generate(cls, now: datetime.datetime, suites: Sequence[CryptoSuite] = SUITES) -> DtlsIdentity:
@@ -143,7 +166,7 @@ class DtlsIdentity:
         return Fingerprint("sha-256", self.certificate.fingerprint(hashes.SHA256()))
 
 
-def _context(certificate: x509.Certificate, key: PrivateKey, suites: Sequence[CryptoSuite]) -> SSL.Context:
+def _context(certificate: x509.Certificate, key: PrivateKey, profiles: bytes) -> SSL.Context:
     context = SSL.Context(SSL.DTLS_METHOD)
     context.set_min_proto_version(DTLS_1_2)
     # OpenSSL 4.1 would begin to negotiate DTLS 1.3 here by itself; untested until then.
@@ -152,7 +175,7 @@ def _context(certificate: x509.Certificate, key: PrivateKey, suites: Sequence[Cr
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
     context.set_cipher_list(CIPHERS)
-    context.set_tlsext_use_srtp(":".join(s.dtls_name for s in suites).encode())
+    context.set_tlsext_use_srtp(profiles)
     context.use_certificate(certificate)
     context.use_privatekey(key)
     return context
@@ -162,9 +185,19 @@ class DtlsEndpoint:
     """One DTLS association with a browser (RFC 5763): `start`, `receive` and `handle_timer` drive it.
 
     After each call take the datagrams to send, look at `state` and arm one timer for `next_deadline`.
+
+    Args:
+        suites: what may be agreed on, in our order of preference; None: what the identity says. With none of them
+            known to DTLS there are no keys (`NO_SRTP_PROFILE`).
     """
 
-    def __init__(self, identity: DtlsIdentity, role: DtlsRole, fingerprints: Sequence[Fingerprint]) -> None:
+    def __init__(
+        self,
+        identity: DtlsIdentity,
+        role: DtlsRole,
+        fingerprints: Sequence[Fingerprint],
+        suites: Sequence[CryptoSuite] | None = None,
+    ) -> None:
         self.role = role
         self.state = DtlsState.NEW
         self.failure: DtlsFailure | None = None
@@ -173,7 +206,8 @@ class DtlsEndpoint:
         self.reason = ""
         """What OpenSSL said when the handshake failed, for the log."""
         self._accepted = preferred_fingerprints(fingerprints)
-        self._connection: SSL.Connection | None = _connection(identity, role, self._accepted)
+        context = identity.context(suites)
+        self._connection = _connection(context, role, self._accepted) if context is not None else None
         self._outgoing: deque[bytes] = deque(maxlen=MAX_QUEUED)
         self._flight: list[bytes] = []
         self._resends: Iterator[float] = iter(())
@@ -193,7 +227,10 @@ class DtlsEndpoint:
         if self.state is not DtlsState.NEW:
             return
         self.state, self._limit_at = DtlsState.HANDSHAKE, now + HANDSHAKE_LIMIT
-        if self._accepted:
+        if self._connection is None:
+            self._fail(DtlsFailure.NO_SRTP_PROFILE, "policy allows no SRTP protection profile that DTLS knows")
+            self._release()
+        elif self._accepted:
             self._pump(now)
         else:
             self._fail(DtlsFailure.FINGERPRINT_MISMATCH, "no fingerprint with a known hash was signalled")
@@ -350,8 +387,8 @@ def _due(deadline: float | None, now: float) -> bool:
     return deadline is not None and now >= deadline
 
 
-def _connection(identity: DtlsIdentity, role: str, accepted: tuple[Fingerprint, ...]) -> SSL.Connection:
-    connection = SSL.Connection(identity.context, None)
+def _connection(context: SSL.Context, role: str, accepted: tuple[Fingerprint, ...]) -> SSL.Connection:
+    connection = SSL.Connection(context, None)
     connection.set_app_data(accepted)
     connection.set_ciphertext_mtu(MAX_DATAGRAM)
     if role == "server":

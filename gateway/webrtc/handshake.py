@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.keying import DtlsRole
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls import DtlsEndpoint, DtlsIdentity, DtlsState, SrtpKeys
@@ -54,9 +55,9 @@ class Handshake:
         """The SRTP keys of a complete handshake."""
         return self._endpoint.keys if self._endpoint is not None else None
 
-    def start(self, role: DtlsRole, fingerprints: Sequence[Fingerprint]) -> None:
+    def start(self, role: DtlsRole, fingerprints: Sequence[Fingerprint], suites: Sequence[CryptoSuite]) -> None:
         """The peer's fingerprint is known: the handshake may run as soon as ICE has validated an address."""
-        endpoint = self._endpoint = DtlsEndpoint(self._identity, role, fingerprints)
+        endpoint = self._endpoint = DtlsEndpoint(self._identity, role, fingerprints, suites)
         if self._validated:
             endpoint.start(self._loop.time())
         while self._early:

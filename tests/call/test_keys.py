@@ -33,7 +33,7 @@ def crypto(number: int, suite: int = 0, tag: int = 1) -> CryptoAttribute:
 
 
 def test_each_suite_is_offered_with_a_key_of_its_own_the_best_first() -> None:
-    made = keys.fresh(source())
+    made = keys.fresh(SUITES, source())
     assert [line.suite for line in made] == [suite.name for suite in SUITES]
     assert [line.tag for line in made] == list(range(1, len(SUITES) + 1))
     assert len({line.key.reveal() for line in made}) == len(SUITES)
@@ -41,7 +41,7 @@ def test_each_suite_is_offered_with_a_key_of_its_own_the_best_first() -> None:
 
 def test_without_randomness_there_is_no_key() -> None:
     with pytest.raises(SdpError):
-        keys.fresh(None)
+        keys.fresh(SUITES, None)
     with pytest.raises(SdpError):
         keys.accept(crypto(9), LINE, None, None)
 

@@ -20,8 +20,8 @@ ODD_KEYS = [
     f"a=crypto:{tag} {suite} inline:{'C' * length}"
     for tag, (suite, length) in enumerate(
         [
-            ("AES_256_CM_HMAC_SHA1_80", 62),
-            ("AES_CM_256_HMAC_SHA1_32", 62),
+            ("AES_CM_192_HMAC_SHA1_80", 51),
+            ("AES_256_CM_HMAC_SHA1_32", 62),
             ("AES_192_CM_HMAC_SHA1_80", 51),
             ("F8_128_HMAC_SHA1_80", 40),
             ("ARIA_128_CTR_HMAC_SHA1_80", 40),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.base.crypto_suite import SUITES
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
@@ -23,7 +24,7 @@ def finished(scene: MachineScene) -> Termination | None:
 def test_a_strict_call_over_verified_tls_is_offered_savp_only_and_secured_before_the_200() -> None:
     scene = MachineScene().calling()
     assert b"RTP/SAVP" in scene.invite.body
-    assert scene.invite.body.count(b"a=crypto:") == 3
+    assert scene.invite.body.count(b"a=crypto:") == len(SUITES)
     for secret in (b"ice-ufrag", b"candidate", b"fingerprint", b"msid", b"extmap", b"192.0.2.2"):
         assert secret not in scene.invite.body
     scene.reply(200, sdes_answer(scene.invite.body))

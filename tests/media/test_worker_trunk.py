@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, SUITES
+from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80, EVERY_SUITE
 from gateway.base.errors import MediaError
 from gateway.base.values import HostPort
 from gateway.media.relay_commands import SetPeer
@@ -168,7 +168,7 @@ async def test_before_it_is_signalled_the_trunk_is_neither_heard_nor_sent_to(cal
     assert counters.trunk_tx == counters.browser_tx == counters.rtcp_tx == 0
 
 
-@pytest.mark.parametrize("suite", SUITES, ids=lambda s: s.name)
+@pytest.mark.parametrize("suite", EVERY_SUITE, ids=lambda s: s.name)
 async def test_before_its_keys_a_keyed_trunk_leg_sends_and_takes_nothing(call: RelayedCall, suite: object) -> None:
     await call.browser.check()
     call.key_browser()

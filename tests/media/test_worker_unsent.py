@@ -8,9 +8,9 @@ import pytest
 
 from gateway.media.relay_commands import RelayPlan, Route
 from gateway.media.relay_events import MediaUnsent
+from gateway.media.worker.libsrtp import MAX_PACKET
 from gateway.media.worker.port_pair import PortPair
 from gateway.media.worker.reports import MIN_UNSENT
-from gateway.media.worker.srtp import MAX_PACKET
 from tests.media.listener import SAME, TRUNK, ListenerRig, ListenerSocket, rig, voice
 from tests.media.local import BROWSER, LocalCall
 from tests.media.local import TRUNK as TRUNK_LEG

@@ -7,7 +7,13 @@ from typing import get_args
 from hypothesis import strategies as st
 
 from gateway.base.codes import Code
-from gateway.base.crypto_suite import AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_80, SUITES, CryptoSuite
+from gateway.base.crypto_suite import (
+    AEAD_AES_256_GCM,
+    AES_CM_128_HMAC_SHA1_32,
+    AES_CM_128_HMAC_SHA1_80,
+    SUITES,
+    CryptoSuite,
+)
 from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling, TransportName
 from gateway.base.values import LegKind
@@ -23,9 +29,9 @@ SIGNALLING: dict[str, Signalling] = {
 
 PROTO = {"plain": Proto.AVP, "sdes": Proto.SAVP, "osrtp": Proto.AVP, "ignored": Proto.SAVP}
 
-SHORT_TAG = CryptoSuite("AES_CM_128_HMAC_SHA1_32", "SRTP_AES128_CM_SHA1_32", 2, 16, 14, 32)
-"""RFC 4568 6.2.2; not in the table of the gateway."""
-SHORT_KEY = CryptoSuite("F8_64", "F8_64", 99, 8, 14, 80)
+SHORT_TAG = AES_CM_128_HMAC_SHA1_32
+"""RFC 4568 6.2.2; not in the built-in set."""
+SHORT_KEY = CryptoSuite("F8_64", "F8_64", 8, 14, 80)
 
 
 def trunk(answer: str, signalling: str = "tls", suite: CryptoSuite | None = AES_CM_128_HMAC_SHA1_80) -> SecurityVector:

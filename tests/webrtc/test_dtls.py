@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -14,8 +15,19 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
 
-from gateway.base.crypto_suite import AEAD_AES_128_GCM, AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_80, SUITES, CryptoSuite
+from gateway.base.crypto_suite import (
+    AEAD_AES_128_GCM,
+    AEAD_AES_256_GCM,
+    AES_256_CM_HMAC_SHA1_80,
+    AES_CM_128_HMAC_SHA1_32,
+    AES_CM_128_HMAC_SHA1_80,
+    BY_DTLS_NAME,
+    SUITES,
+    CryptoSuite,
+)
+from gateway.base.keying import DtlsRole
 from gateway.sdp.keying import Fingerprint
+from gateway.webrtc import dtls
 from gateway.webrtc.dtls import (
     DTLS_1_2,
     HANDSHAKE_LIMIT,
@@ -144,11 +156,12 @@ def test_the_strongest_profile_is_chosen_when_both_know_all() -> None:
     assert server.keys.suite is AEAD_AES_256_GCM
 
 
-@pytest.mark.parametrize("suite", SUITES, ids=lambda s: s.name)
+@pytest.mark.parametrize("suite", BY_DTLS_NAME.values(), ids=lambda s: s.name)
 @pytest.mark.parametrize("our_role", ROLES)
 def test_each_srtp_profile_is_agreed_with_a_peer_that_knows_only_it(suite: CryptoSuite, our_role: str) -> None:
-    limited = DtlsIdentity.generate(NOW, (suite,))
-    server, client = make_pair(client=limited) if our_role == "server" else make_pair(server=limited)
+    limited, ours = DtlsIdentity.generate(NOW, (suite,)), DtlsIdentity.generate(NOW, tuple(BY_DTLS_NAME.values()))
+    pair = (ours, limited) if our_role == "server" else (limited, ours)
+    server, client = make_pair(server=pair[0], client=pair[1])
     connect(server, client)
     assert_keyed_alike(server, client)
     assert server.keys is not None
@@ -189,6 +202,43 @@ def test_no_common_srtp_profile_gives_no_keys(our_role: str) -> None:
     assert ours.failure is DtlsFailure.NO_SRTP_PROFILE
     assert ours.state is DtlsState.FAILED
     assert ours.keys is None
+
+
+@pytest.mark.parametrize("our_role", ROLES)
+@pytest.mark.parametrize("suites", [(), (AES_256_CM_HMAC_SHA1_80,)], ids=["none", "none that DTLS knows"])
+def test_a_list_without_a_profile_gives_no_keys_whatever_the_peer_offers(
+    suites: tuple[CryptoSuite, ...], our_role: DtlsRole
+) -> None:
+    ours = DtlsEndpoint(OURS, our_role, (BROWSER.fingerprint,), suites)
+    theirs = DtlsEndpoint(BROWSER, "client" if our_role == "server" else "server", (OURS.fingerprint,))
+    server, client = (ours, theirs) if our_role == "server" else (theirs, ours)
+    connect(server, client)
+    assert (ours.state, ours.failure, ours.keys) == (DtlsState.FAILED, DtlsFailure.NO_SRTP_PROFILE, None)
+    assert ours.take_datagrams() == []
+
+
+@pytest.mark.parametrize("our_role", ROLES)
+def test_only_what_the_list_of_the_call_names_is_agreed_on_whatever_other_calls_may_use(our_role: DtlsRole) -> None:
+    identity = DtlsIdentity.generate(NOW)
+    everything = tuple(BY_DTLS_NAME.values())
+    for listed in ((AES_CM_128_HMAC_SHA1_80,), (AES_CM_128_HMAC_SHA1_32,), SUITES, (AEAD_AES_128_GCM,)):
+        ours = DtlsEndpoint(identity, our_role, (BROWSER.fingerprint,), listed)
+        role: DtlsRole = "client" if our_role == "server" else "server"
+        theirs = DtlsEndpoint(BROWSER, role, (identity.fingerprint,), everything)
+        connect(*((ours, theirs) if our_role == "server" else (theirs, ours)))
+        assert ours.keys is not None
+        assert ours.keys.suite is listed[0]
+
+
+def test_contexts_are_made_once_for_a_list_and_their_number_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dtls, "MAX_CONTEXTS", 2)
+    identity = DtlsIdentity.generate(NOW)
+    assert identity.context() is identity.context(SUITES)
+    one = identity.context((AEAD_AES_128_GCM,))
+    for other in (AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_80):
+        identity.context((other,))
+    assert identity.context((AEAD_AES_128_GCM,)) is not one
+    assert len(identity._contexts) == 2
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -270,6 +320,10 @@ def test_a_certificate_that_is_not_the_signalled_one_ends_the_handshake(our_role
     assert theirs.keys is None  # the alert reached the peer before it could believe in a connection
 
 
+_ALL_PROFILES = ":".join(suite.dtls_name for suite in SUITES if suite.dtls_name).encode()
+"""What a context of the built-in set is known by."""
+
+
 def lenient() -> DtlsIdentity:
     """An identity whose context believes any certificate and renegotiates: a peer's, or ours with a layer missing."""
     credential = make_certificate("lenient")
@@ -281,7 +335,7 @@ def lenient() -> DtlsIdentity:
     context.use_privatekey(credential.key)
     context.set_tlsext_use_srtp(b"SRTP_AEAD_AES_256_GCM")
     identity = DtlsIdentity(credential.certificate, credential.key)
-    identity.context = context
+    identity._contexts = OrderedDict({_ALL_PROFILES: context})
     return identity
 
 
@@ -303,7 +357,7 @@ def test_a_client_without_a_certificate_is_refused_within_the_handshake() -> Non
     nameless.set_tlsext_use_srtp(b"SRTP_AEAD_AES_256_GCM")
     nameless.set_verify(SSL.VERIFY_NONE, lambda *_: True)
     peer = DtlsIdentity.generate(NOW)
-    peer.context = nameless
+    peer._contexts = OrderedDict({_ALL_PROFILES: nameless})
     server, client = make_pair(client=peer)
     connect(server, client)
     assert server.failure is DtlsFailure.HANDSHAKE

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import hashes
 
-from gateway.base.crypto_suite import SUITES, CryptoSuite
+from gateway.base.crypto_suite import AEAD_AES_256_GCM, BY_DTLS_NAME, CryptoSuite
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls import EXPORTER_LABEL, DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
 from tests.certificates import Credential, make_certificate
@@ -106,9 +106,9 @@ def sock() -> Iterator[socket.socket]:
         yield opened
 
 
-@pytest.mark.parametrize("suite", SUITES, ids=lambda s: s.name)
+@pytest.mark.parametrize("suite", BY_DTLS_NAME.values(), ids=lambda s: s.name)
 def test_openssl_as_client_gets_the_keys_we_get(tmp_path: Path, sock: socket.socket, suite: CryptoSuite) -> None:
-    endpoint = DtlsEndpoint(OURS, "server", (fingerprint_of(PEER),))
+    endpoint = DtlsEndpoint(OURS, "server", (fingerprint_of(PEER),), tuple(BY_DTLS_NAME.values()))
     target = f"127.0.0.1:{sock.getsockname()[1]}"
     with openssl(tmp_path, suite, "s_client", "-connect", target) as process:
         run(endpoint, sock, None)
@@ -116,12 +116,12 @@ def test_openssl_as_client_gets_the_keys_we_get(tmp_path: Path, sock: socket.soc
         assert_same_keys(endpoint, exported(process), suite)
 
 
-@pytest.mark.parametrize("suite", SUITES, ids=lambda s: s.name)
+@pytest.mark.parametrize("suite", BY_DTLS_NAME.values(), ids=lambda s: s.name)
 def test_openssl_as_server_gets_the_keys_we_get(tmp_path: Path, sock: socket.socket, suite: CryptoSuite) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         target: tuple[str, int] = free.getsockname()
-    endpoint = DtlsEndpoint(OURS, "client", (fingerprint_of(PEER),))
+    endpoint = DtlsEndpoint(OURS, "client", (fingerprint_of(PEER),), tuple(BY_DTLS_NAME.values()))
     accept = ("s_server", "-accept", f"{target[0]}:{target[1]}", "-Verify", "1")
     with openssl(tmp_path, suite, *accept) as process:
         assert process.stdout is not None
@@ -136,7 +136,7 @@ def test_openssl_as_server_gets_the_keys_we_get(tmp_path: Path, sock: socket.soc
 def test_openssl_with_another_certificate_is_refused(tmp_path: Path, sock: socket.socket) -> None:
     endpoint = DtlsEndpoint(OURS, "server", (fingerprint_of(make_certificate("stranger")),))
     target = f"127.0.0.1:{sock.getsockname()[1]}"
-    with openssl(tmp_path, SUITES[0], "s_client", "-connect", target):
+    with openssl(tmp_path, AEAD_AES_256_GCM, "s_client", "-connect", target):
         run(endpoint, sock, None)
     assert endpoint.failure is DtlsFailure.FINGERPRINT_MISMATCH
 
@@ -153,7 +153,7 @@ def test_openssl_without_dtls_1_2_is_refused(tmp_path: Path, sock: socket.socket
         "-connect",
         f"127.0.0.1:{sock.getsockname()[1]}",
         "-use_srtp",
-        SUITES[0].dtls_name,
+        AEAD_AES_256_GCM.dtls_name,
     ]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as process:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.base.crypto_suite import SUITES
 from gateway.base.keying import DtlsRole
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
@@ -36,7 +37,7 @@ class TwoEnds:
         self.browser.start(0.0)
 
     def start(self, fingerprint: Fingerprint = BROWSER.fingerprint) -> None:
-        self.ours.start(self.role, (fingerprint,))
+        self.ours.start(self.role, (fingerprint,), SUITES)
 
     def run(self) -> None:
         """Carry datagrams to and fro until nobody has any."""
@@ -130,7 +131,7 @@ async def test_an_error_behind_the_timer_ends_with_whom_it_concerns(monkeypatch:
     sent: list[bytes] = []
     ours = Handshake(OURS, sent.append, lambda _: None, guarded)
     ours.validated()
-    ours.start("client", (BROWSER.fingerprint,))
+    ours.start("client", (BROWSER.fingerprint,), SUITES)
 
     def broken(*_: object) -> None:
         raise ValueError

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.base.crypto_suite import SUITES, CryptoSuite
+from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying
 from gateway.base.values import HostPort, Secret
@@ -21,13 +21,13 @@ MAX_KEYS_REMEMBERED = 32
 A call that changes its key more often than this is no telephone call, and its comparisons must stay cheap."""
 
 
-def fresh(source: KeySource | None) -> tuple[CryptoAttribute, ...]:
-    """A new key for each suite, the best first.
+def fresh(suites: Sequence[CryptoSuite], source: KeySource | None) -> tuple[CryptoAttribute, ...]:
+    """A new key for each suite that may be used, in order of preference.
 
     Raises:
         SdpError: 500, there is no key source.
     """
-    return tuple(CryptoAttribute(tag, suite.name, _new(suite, source)) for tag, suite in enumerate(SUITES, start=1))
+    return tuple(CryptoAttribute(tag, suite.name, _new(suite, source)) for tag, suite in enumerate(suites, start=1))
 
 
 def accept(

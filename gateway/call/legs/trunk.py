@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.base.codes import CONTRADICTED, Code
-from gateway.base.crypto_suite import SUITES
 from gateway.base.dtmf import Dtmf
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying, Proto, is_protected
@@ -34,10 +33,11 @@ from gateway.policy.evaluate import (
 )
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
+from gateway.policy.suites import allowed_suites, suite_shortfall
 from gateway.sdp.codecs import TRUNK_CODECS, Codec
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import CryptoAttribute
-from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, strongest
+from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, restricted, strongest
 from gateway.sdp.negotiation import TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
 from gateway.sip.flow import Flow
 from gateway.trunks.model import Network, Trunk
@@ -155,9 +155,13 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         self.names.learn(found, self.media_bind, self.media_networks)
 
     def _audio_lines(self, description: SessionDescription) -> list[RemoteAudio]:
-        """The audio lines as this leg takes them: with addresses for names, without what it has no use for."""
+        """The audio lines as this leg takes them: with addresses for names, without what it has no use for.
+
+        Keys of a suite that policy does not allow are left out here, so that nothing after this can use one.
+        """
         placed = [self.names.placed(line) for line in audio_lines(description)]
-        return [replace(line, codecs=self._without_events(line.codecs)) for line in placed]
+        usable = [restricted(line, lambda suite: suite_shortfall(self.policy, suite)) for line in placed]
+        return [replace(line, codecs=self._without_events(line.codecs)) for line in usable]
 
     @property
     def place(self) -> OwnPort:
@@ -277,7 +281,7 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
             return self.agreed.remote.proto, self._our_line
         if self.plan is None:
             raise SdpError("no offer planned", 500)
-        return self.plan.proto, keys.fresh(self.new_key) if self.plan.with_crypto else ()
+        return self.plan.proto, keys.fresh(allowed_suites(self.policy), self.new_key) if self.plan.with_crypto else ()
 
     @property
     def _our_line(self) -> tuple[CryptoAttribute, ...]:
@@ -304,7 +308,7 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         if not usable:
             raise SdpError("no audio line this gateway can serve")
         line = strongest(usable)
-        chosen = choose_crypto(line.cryptos, SUITES)
+        chosen = choose_crypto(line.cryptos, allowed_suites(self.policy))
         if chosen is None and line.proto.keyed:
             raise TrunkKeyingError(line.crypto_problems or [Code.MEDIA_CRYPTO_IGNORED])
         if chosen is not None and self.keys_seen.echoes(chosen):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from gateway.call.legs.leg import Leg
 from gateway.call.machine.effects import StartDtls
+from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState
 from gateway.media.relay_commands import EventFormat, PayloadMap, RelayPlan, Route
+from gateway.policy.suites import allowed_suites
 from gateway.sdp.codecs import Codec, CodecKey
 from gateway.sdp.negotiation import common_codecs, companions, payload_map
 
@@ -121,4 +123,4 @@ def begin_handshake(call: CallState, leg: Leg) -> None:
     if leg.handshake_begun or leg.handshake is None:
         return
     leg.handshake_begun = True
-    call.emit(StartDtls(leg.id, *leg.handshake))
+    call.emit(StartDtls(leg.id, *leg.handshake, allowed_suites(policy_of(call, leg))))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.base.counters import Counter
+from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.keying import DtlsRole
 from gateway.base.termination import Termination
 from gateway.base.values import NO_LEG, HostPort, LegId
@@ -182,6 +183,8 @@ class StartDtls:
     role: DtlsRole
     """`server` (we answered passive) or `client` (we answered active)."""
     fingerprints: tuple[Fingerprint, ...]
+    suites: tuple[CryptoSuite, ...]
+    """What the policy of the leg allows, in order of preference; with none there will be no keys."""
 
 
 @dataclass(frozen=True, slots=True)

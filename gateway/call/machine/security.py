@@ -26,6 +26,12 @@ from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
 
+_HANDSHAKE_CODES = {
+    Termination.FINGERPRINT_MISMATCH: Code.DTLS_FP_MISMATCH,
+    Termination.ENCRYPTION_UNUSABLE: Code.SUITE_UNKNOWN,
+}
+"""What a handshake failed for, where it is known: another certificate, no suite in common."""
+
 
 def info(call: CallState, leg: Leg | None = None) -> CallInfo:
     """Who and what the call's records are about; with `leg`, whose Call-ID is named beside the other side's."""
@@ -280,9 +286,8 @@ def retry(call: CallState, leg: Leg, plan: OfferPlan, status: int) -> None:
 
 def dtls_violation(call: CallState, leg: Leg, termination: Termination) -> None:
     """Record a handshake that failed or never came about; a foreign certificate is never tolerable (RFC 5763 5)."""
-    mismatch = termination is Termination.FINGERPRINT_MISMATCH
-    codes = (Code.DTLS_FP_MISMATCH,) if mismatch else (Code.EARLY_UNKEYED,)
-    violation(call, leg, codes, termination, kind="D4", where=Checkpoint.KEYED)
+    code = _HANDSHAKE_CODES.get(termination, Code.EARLY_UNKEYED)
+    violation(call, leg, (code,), termination, kind="D4", where=Checkpoint.KEYED)
 
 
 def unverified_record(call: CallState, target: TrunkTarget, event: TrunkFailed) -> WriteAudit:

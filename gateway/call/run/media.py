@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 
+from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import MediaError
 from gateway.base.keying import DtlsRole
 from gateway.base.termination import Termination
@@ -20,7 +21,10 @@ from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
 from gateway.webrtc.handshake import Handshake
 
-_FAILURES = {DtlsFailure.FINGERPRINT_MISMATCH: Termination.FINGERPRINT_MISMATCH}
+_FAILURES = {
+    DtlsFailure.FINGERPRINT_MISMATCH: Termination.FINGERPRINT_MISMATCH,
+    DtlsFailure.NO_SRTP_PROFILE: Termination.ENCRYPTION_UNUSABLE,
+}
 
 MediaEvent = LegOpened | LegFailed | RelayEvent | events.DtlsConnected | events.DtlsFailed
 """What a call is told of its media: events of the relay as they are, and how its handshakes ended."""
@@ -91,10 +95,12 @@ class CallMedia:
             self._handshakes[leg] = handshake
             handshake.move_to(*self._ends(leg))
 
-    def start_dtls(self, leg: LegId, role: DtlsRole, fingerprints: Sequence[Fingerprint]) -> None:
+    def start_dtls(
+        self, leg: LegId, role: DtlsRole, fingerprints: Sequence[Fingerprint], suites: Sequence[CryptoSuite]
+    ) -> None:
         """The fingerprint of a browser is known; tells `DtlsConnected` or `DtlsFailed` in the end."""
         if leg in self._handshakes:
-            self._handshakes[leg].start(role, fingerprints)
+            self._handshakes[leg].start(role, fingerprints, suites)
 
     def release_keys(self, leg: LegId) -> None:
         """The record of a finished handshake is written: let media flow."""

@@ -13,11 +13,12 @@ from gateway.media.relay_events import CommandRefused, FailureReason
 from gateway.media.worker import rtcp
 from gateway.media.worker.counters import RateLimit, Tally
 from gateway.media.worker.digit_player import DigitPlayer
+from gateway.media.worker.libsrtp import MAX_PACKET
 from gateway.media.worker.packet import Packet
 from gateway.media.worker.protection import Protection
 from gateway.media.worker.reports import Emit, Reports
 from gateway.media.worker.route import Route
-from gateway.media.worker.srtp import MAX_PACKET, find_suite
+from gateway.media.worker.srtp import find_suite
 from gateway.media.worker.stream import Stream
 
 MAX_RTCP_PER_SECOND = 50

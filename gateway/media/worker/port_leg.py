@@ -12,10 +12,10 @@ from gateway.media.relay_events import FailureReason, RejectCode, UnsentCause
 from gateway.media.relay_protocol import MAX_DATAGRAM
 from gateway.media.worker.latch import Address, AllowedSources, KeyedLatch, PlainLatch, Verdict
 from gateway.media.worker.leg import Leg
+from gateway.media.worker.libsrtp import MAX_PACKET
 from gateway.media.worker.packet import SHORTEST, Packet
 from gateway.media.worker.port_pair import PortPair
 from gateway.media.worker.reports import Emit
-from gateway.media.worker.srtp import MAX_PACKET
 
 _REJECTS = {Verdict.STRANGER: RejectCode.LATCH_MISMATCH, Verdict.INTRUDER: RejectCode.MID_RELATCH}
 

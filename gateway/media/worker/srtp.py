@@ -1,4 +1,4 @@
-"""SRTP and SRTCP (RFC 3711, RFC 7714) through pylibsrtp: the only file that knows the library.
+"""SRTP and SRTCP (RFC 3711, RFC 6188, RFC 7714) of one leg, through the adapter of the library.
 
 What the library leaves to its user is done here: suites come from the gateway's own table (the library would take the
 NULL cipher), the sources a key is received from are bounded, and every failure becomes a value.
@@ -11,13 +11,11 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TypeAlias, TypeVar
 
-from pylibsrtp import Error, Policy, Session
-
 from gateway.base.crypto_suite import BY_NAME, CryptoSuite
 from gateway.base.values import Secret
+from gateway.media.worker import libsrtp
+from gateway.media.worker.libsrtp import BUFFER, INBOUND, MAX_PACKET, MAX_PACKET_RTCP, OUTBOUND, Context
 
-REPLAY_WINDOW = 128
-"""Packets; RFC 3711 3.3.2 asks for 64 at least, 128 is 2.5 s of audio."""
 MAX_SOURCES = 1024
 """Sources with a context (roll-over counter, replay window; 250 octets each) under one key. A PBX takes a new SSRC at
 every announcement, hold or transfer, and may come back to any of these."""
@@ -33,11 +31,8 @@ MAX_SEARCHES = 8
 """Packets tried so after a change of key; each costs a millisecond, and forged ones must not cost more."""
 REKEY_GRACE_SECONDS = 2.0
 """Packets under the previous key are taken this long: those on the way when the key changed."""
-MAX_PACKET = 1356
-"""Longest RTP packet that can be protected, octets: the library keeps 144 of its 1500 for tag and MKI."""
 _RTP_SSRC = slice(8, 12)
 _RTCP_SSRC = slice(4, 8)
-_REPLAY_ERROR = "replay check failed"
 
 
 class SrtpFailure(Enum):
@@ -60,40 +55,41 @@ def find_suite(name: str, *keys: Secret[bytes]) -> CryptoSuite | None:
     return suite
 
 
-def _session(suite: CryptoSuite, key: Secret[bytes], ssrc_type: int) -> Session:
-    policy = Policy(key=key.reveal(), ssrc_type=ssrc_type, srtp_profile=suite.srtp_profile)
-    policy.window_size = REPLAY_WINDOW
-    return Session(policy)
-
-
-class SrtpReceiver:
+class SrtpReceiver(Context):
     """Authenticates and decrypts under one key, whatever the number of its sources.
 
     A context is made by a packet that authenticates, never by another. When there are too many, the source that was
     silent for the longest time loses its own, and its SSRC is retired.
+
+    Args:
+        mki: what the packets call the key; empty for packets that do not name it.
     """
 
-    __slots__ = ("_latest", "_retired", "_session", "_sources", "tag")
+    __slots__ = ("_latest", "_retired", "_sources", "mki", "tag")
 
-    def __init__(self, suite: CryptoSuite, key: Secret[bytes]) -> None:
-        self._session = _session(suite, key, Policy.SSRC_ANY_INBOUND)
+    def __init__(self, suite: CryptoSuite, key: Secret[bytes], mki: bytes = b"") -> None:
+        super().__init__(suite, key, INBOUND, mki)
         self._sources: OrderedDict[bytes, bool] = OrderedDict()
         self._retired: set[bytes] = set()
         self._latest = b""
-        self.tag = suite.tag_bits // 8
+        self.tag, self.mki = suite.tag_bits // 8, mki
 
     def unprotect(self, packet: bytes, rtcp: bool) -> Result:
         ssrc = packet[_RTCP_SSRC if rtcp else _RTP_SSRC]
         refused = self._refuses(ssrc) if ssrc != self._latest else None
         if refused is not None:
             return refused
-        try:
-            plain: bytes = self._session.unprotect_rtcp(packet) if rtcp else self._session.unprotect(packet)
-        except (Error, ValueError) as error:
-            return SrtpFailure.REPLAYED if str(error).startswith(_REPLAY_ERROR) else SrtpFailure.FORGED
+        size, length = len(packet), self.length
+        if size > BUFFER:
+            return SrtpFailure.FORGED
+        self.buffer[0:size] = packet
+        length[0] = size
+        status = (self.run_rtcp if rtcp else self.run)(self.session, self.data, length)
+        if status:
+            return SrtpFailure.REPLAYED if status in libsrtp.REPLAYED else SrtpFailure.FORGED
         if rtcp or ssrc != self._latest:
             self._heard(ssrc, rtcp)
-        return plain
+        return self.buffer[0 : length[0]]  # type: ignore[no-any-return]
 
     def has_heard(self, ssrc: bytes) -> bool:
         """Whether the source sent media, not reports alone."""
@@ -114,34 +110,44 @@ class SrtpReceiver:
         if len(self._sources) > MAX_SOURCES:
             oldest, _ = self._sources.popitem(last=False)
             self._retired.add(oldest)
-            self._session.remove_stream(int.from_bytes(oldest))
+            self.forget(oldest)
 
 
-class SrtpSender:
+class SrtpSender(Context):
     """Encrypts and authenticates under one key; which SSRC and index it is used with is the stream's business."""
 
-    __slots__ = ("_session",)
+    __slots__ = ()
 
-    def __init__(self, suite: CryptoSuite, key: Secret[bytes]) -> None:
-        self._session = _session(suite, key, Policy.SSRC_ANY_OUTBOUND)
+    def __init__(self, suite: CryptoSuite, key: Secret[bytes], mki: bytes = b"") -> None:
+        super().__init__(suite, key, OUTBOUND, mki)
 
     def protect(self, packet: bytes, rtcp: bool) -> Result:
-        try:
-            protected: bytes = self._session.protect_rtcp(packet) if rtcp else self._session.protect(packet)
-        except (Error, ValueError):
+        size, length = len(packet), self.length
+        if size > (MAX_PACKET_RTCP if rtcp else MAX_PACKET):
             return SrtpFailure.UNSENDABLE
-        return protected
+        self.buffer[0:size] = packet
+        length[0] = size
+        if (self.run_rtcp if rtcp else self.run)(self.session, self.data, length):
+            return SrtpFailure.UNSENDABLE
+        return self.buffer[0 : length[0]]  # type: ignore[no-any-return]
 
 
 C = TypeVar("C", SrtpReceiver, SrtpSender)
 
 
-class _Kept(OrderedDict[tuple[str, Secret[bytes]], C]):
+KeyName: TypeAlias = tuple[str, Secret[bytes], bytes]
+"""What a context is known by: suite, key, and what the packets call the key."""
+
+
+class _Kept(OrderedDict[KeyName, C]):
     """The latest contexts of one direction by their key."""
 
-    def context(self, suite: CryptoSuite, key: Secret[bytes], make: Callable[[CryptoSuite, Secret[bytes]], C]) -> C:
-        found = self.pop((suite.name, key), None) or make(suite, key)
-        self[suite.name, key] = found
+    def context(
+        self, suite: CryptoSuite, key: Secret[bytes], mki: bytes, make: Callable[[CryptoSuite, Secret[bytes], bytes], C]
+    ) -> C:
+        name = (suite.name, key, mki)
+        found = self.pop(name, None) or make(suite, key, mki)
+        self[name] = found
         if len(self) > MAX_KEPT_KEYS:
             self.popitem(last=False)
         return found
@@ -155,7 +161,7 @@ class LegKeys:
         self.ready = False
         """True once the leg can receive."""
         self._receiver: SrtpReceiver | None = None
-        self._receiving: tuple[CryptoSuite, Secret[bytes]] | None = None
+        self._receiving: tuple[CryptoSuite, Secret[bytes], bytes] | None = None
         self._previous: SrtpReceiver | None = None
         self._previous_until = 0.0
         self._searches = 0
@@ -168,22 +174,34 @@ class LegKeys:
 
     @property
     def tag(self) -> int:
-        """Octets of the authentication tag expected."""
-        return self._receiver.tag if self._receiver else 0
+        """Octets of the authentication tag expected, with the name of the key."""
+        return self._receiver.tag + len(self._receiver.mki) if self._receiver else 0
 
-    def install(self, suite: CryptoSuite, tx: Secret[bytes], rx: Secret[bytes], now: float) -> bool:
+    def install(
+        self,
+        suite: CryptoSuite,
+        tx: Secret[bytes],
+        rx: Secret[bytes],
+        now: float,
+        tx_mki: bytes = b"",
+        rx_mki: bytes = b"",
+    ) -> bool:
         """Use these keys; an unchanged one keeps its context (roll-over counter, replay window).
+
+        Args:
+            tx_mki: what our packets call their key (RFC 3711 3.1); empty: they do not name it.
+            rx_mki: what the peer's call theirs.
 
         Returns:
             whether another key than before is sent with, so that the stream must take a new SSRC.
         """
         self.ready = True
-        before, self.sender = self.sender, self._senders.context(suite, tx, SrtpSender)
-        receiver = self._receivers.context(suite, rx, SrtpReceiver)
+        before, self.sender = self.sender, self._senders.context(suite, tx, tx_mki, SrtpSender)
+        receiver = self._receivers.context(suite, rx, rx_mki, SrtpReceiver)
         self.generation += receiver is not self._receiver or self.sender is not before
         if receiver is not self._receiver:
             self._previous, self._previous_until = self._receiver, now + REKEY_GRACE_SECONDS
-            self._receiver, self._receiving, self._searches = receiver, (suite, rx), MAX_SEARCHES
+            self._receiver, self._receiving, self._searches = receiver, (suite, rx, rx_mki), MAX_SEARCHES
         return self.sender is not before
 
     def unprotect(self, packet: bytes, rtcp: bool, now: float) -> Result:
@@ -202,7 +220,7 @@ class LegKeys:
         return result
 
     def _rolled_over(self, packet: bytes) -> Result:
-        """Try a source of the previous key at other roll-over counters than zero.
+        """Try a source of the previous key at other roll-over counters than zero, first at the one it had.
 
         RFC 3711 3.3.1 does not reset the counter with the key; most peers do. Only for the first packets of a key:
         later the context of the library knows the counter.
@@ -213,26 +231,21 @@ class LegKeys:
         if self._receiver.has_heard(ssrc) or not previous.has_heard(ssrc):
             return SrtpFailure.FORGED
         self._searches -= 1
-        for ours in _path(*self._receiving, packet):
-            self._receiver.unprotect(ours, False)
+        kept = previous.rollover(ssrc) or 0
+        found = _rollover(SrtpReceiver(*self._receiving), packet, kept)
+        if found is None:
+            return SrtpFailure.FORGED
+        self._receiver.expect(ssrc, found)
         return self._receiver.unprotect(packet, False)
 
 
-def _path(suite: CryptoSuite, key: Secret[bytes], packet: bytes) -> list[bytes]:
-    """Packets that lead a context to just before this one; none if it opens at no roll-over counter.
+def _rollover(trial: SrtpReceiver, packet: bytes, kept: int) -> int | None:
+    """The roll-over counter a packet opens at: the kept one, the next, or any; None when it is none of them.
 
-    The library cannot be told a counter, so a context is led to it in steps below 2^15, by packets of our own making
-    that never leave. A context of its own is led first: a forged packet must not move the real one.
+    It is looked for in a context of its own: a forged packet must not move the real one.
     """
-    sender, trial, path = SrtpSender(suite, key), SrtpReceiver(suite, key), list[bytes]()
-    index = (int.from_bytes(packet[2:4]) - 1) & 0xFFFF
-    for step in (0, *(0x7000, 0x7000, 0x2000) * MAX_ROLLOVERS):
-        index += step
-        ours = sender.protect(b"\x80\x00" + (index & 0xFFFF).to_bytes(2) + bytes(4) + packet[_RTP_SSRC], False)
-        if not isinstance(ours, bytes):
-            break
-        path.append(ours)
-        trial.unprotect(ours, False)
-        if step == 0x2000 and isinstance(trial.unprotect(packet, False), bytes):
-            return path
-    return []
+    for counter in (kept, kept + 1, *range(1, MAX_ROLLOVERS)):
+        trial.expect(packet[_RTP_SSRC], counter)
+        if isinstance(trial.unprotect(packet, False), bytes):
+            return int(counter)
+    return None

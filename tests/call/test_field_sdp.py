@@ -44,9 +44,8 @@ EXPECTED: dict[str, Outcome] = {
     "39-crypto-beside-fingerprint": Outcome(
         ended=Termination.BROWSER_OFFER_INSECURE, codes=("brw.sdes_or_avp", "media.mixed_keying")
     ),
-    "93-aes256cm-only": Outcome(ended=UNUSABLE, codes=("suite.unknown",)),
     "93b-sha1-32-only": Outcome(ended=UNUSABLE, codes=("suite.weak_tag",)),
-    "94-answer-aes256cm": Outcome(ended=UNUSABLE, codes=("suite.unknown",)),
+    "94-answer-aes256cm": Outcome(ended=UNUSABLE, codes=("media.keying_unknown",)),
     "95-answer-avp-with-crypto-to-savp": IGNORED,
     "98-answer-extra-mline": IGNORED,
 }

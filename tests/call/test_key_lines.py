@@ -98,7 +98,7 @@ def test_an_answer_with_no_usable_key_is_refused_with_the_reason_of_its_line(
 ) -> None:
     scene = MachineScene(profile=profile).calling()
     proto = "RTP/AVP" if profile is Profile.OSRTP else "RTP/SAVP"
-    scene.reply(200, answer(proto, line.replace("crypto:1", "crypto:4")))
+    scene.reply(200, answer(proto, line.replace("crypto:1", "crypto:3")))
     assert codes(scene, "leg.violation") == [code]
     assert finished(scene) is Termination.ENCRYPTION_UNUSABLE
 
@@ -129,14 +129,14 @@ def test_a_change_to_plain_keeps_the_reason_why_its_key_was_not_taken(code: str,
 def test_the_answer_in_an_ack_is_refused_with_the_reason_of_its_line(code: str, line: str, profile: Profile) -> None:
     scene = inbound(b"", profile).reply(200, BROWSER_ANSWER)
     proto = "RTP/SAVP" if b"RTP/SAVP" in scene.responses[-1].body else "RTP/AVP"
-    scene.ack(answer(proto, line.replace("crypto:1", "crypto:4")))
+    scene.ack(answer(proto, line.replace("crypto:1", "crypto:3")))
     assert codes(scene, "leg.violation") == [code]
     assert finished(scene) is Termination.ENCRYPTION_UNUSABLE
 
 
 @EACH
 def test_an_emergency_call_goes_on_in_clear_and_keeps_the_reason_of_its_line(code: str, line: str) -> None:
-    scene = MachineScene(emergency=True).calling().reply(200, answer("RTP/SAVP", line.replace("crypto:1", "crypto:4")))
+    scene = MachineScene(emergency=True).calling().reply(200, answer("RTP/SAVP", line.replace("crypto:1", "crypto:3")))
     assert finished(scene) is None
     assert {"media.plain_rtp", code} <= set(codes(scene, "leg.downgraded"))
 

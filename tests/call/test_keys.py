@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from gateway.base.crypto_suite import SUITES
+from gateway.base.crypto_suite import EVERY_SUITE, SUITES
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying
 from gateway.base.values import HostPort, Secret
@@ -35,7 +35,9 @@ def crypto(number: int, suite: int = 0, tag: int = 1) -> CryptoAttribute:
 def test_each_suite_is_offered_with_a_key_of_its_own_the_best_first() -> None:
     made = keys.fresh(SUITES, source())
     assert [line.suite for line in made] == [suite.name for suite in SUITES]
-    assert [line.tag for line in made] == list(range(1, len(SUITES) + 1))
+    assert [line.tag for line in made] == [1, 2, 4, 3]
+    assert [line.tag for line in keys.fresh(SUITES[2:], source())] == [4, 3], "a tag means the same in every call"
+    assert keys.TAGS.keys() == set(EVERY_SUITE)
     assert len({line.key.reveal() for line in made}) == len(SUITES)
 
 

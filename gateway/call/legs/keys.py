@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.base.crypto_suite import CryptoSuite
+from gateway.base.crypto_suite import (
+    AEAD_AES_128_GCM,
+    AEAD_AES_256_GCM,
+    AES_256_CM_HMAC_SHA1_32,
+    AES_256_CM_HMAC_SHA1_80,
+    AES_CM_128_HMAC_SHA1_32,
+    AES_CM_128_HMAC_SHA1_80,
+    CryptoSuite,
+)
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying
 from gateway.base.values import HostPort, Secret
@@ -16,6 +24,16 @@ from gateway.sdp.negotiation import TrunkAgreement
 KeySource = Callable[[int], bytes]
 """Gives that many octets of key material; injected, so that the leg itself has no randomness."""
 
+TAGS = {
+    AEAD_AES_256_GCM: 1,
+    AEAD_AES_128_GCM: 2,
+    AES_CM_128_HMAC_SHA1_80: 3,
+    AES_256_CM_HMAC_SHA1_80: 4,
+    AES_256_CM_HMAC_SHA1_32: 5,
+    AES_CM_128_HMAC_SHA1_32: 6,
+}
+"""The tag of each suite in our offers: the same in every call, whatever a policy lists. Preference is told by the order
+of the lines (RFC 4568 5.1.1), and by nothing else."""
 MAX_KEYS_REMEMBERED = 32
 """Keys of ours, and keys of the peer with their addresses, that later ones are compared with; the oldest is forgotten.
 A call that changes its key more often than this is no telephone call, and its comparisons must stay cheap."""
@@ -27,7 +45,7 @@ def fresh(suites: Sequence[CryptoSuite], source: KeySource | None) -> tuple[Cryp
     Raises:
         SdpError: 500, there is no key source.
     """
-    return tuple(CryptoAttribute(tag, suite.name, _new(suite, source)) for tag, suite in enumerate(suites, start=1))
+    return tuple(CryptoAttribute(TAGS[suite], suite.name, _new(suite, source)) for suite in suites)
 
 
 def accept(

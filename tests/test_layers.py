@@ -75,6 +75,7 @@ OTHER_DOORS = {
     "gateway.config.registrar": "tells mistakes of files",
     "gateway.config.yaml": "reads files",
     "gateway.media.worker.port_leg": "has sockets",
+    "gateway.media.worker.srtp": "stands on the SRTP library",
     "gateway.net.interfaces": "asks the machine for its addresses",
     "gateway.web.assets": "reads files",
     "gateway.web.metrics": "answers Prometheus",

@@ -71,6 +71,7 @@ _BY_GRADE: dict[str, Severity] = {
 _ENCRYPTION_REFUSED: dict[str, Severity] = {
     Termination.ENCRYPTION_REQUIRED.slug: Severity.LOW,
     Termination.ENCRYPTION_IMPOSSIBLE.slug: Severity.LOW,
+    Termination.SUITE_DENIED.slug: Severity.LOW,
     Termination.BROWSER_OFFER_INSECURE.slug: Severity.LOW,
     Termination.ENCRYPTION_IGNORED.slug: Severity.MEDIUM,
     Termination.ENCRYPTION_UNUSABLE.slug: Severity.MEDIUM,

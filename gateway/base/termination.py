@@ -63,6 +63,7 @@ class Termination(Enum):
         399,
         "Policy requires encryption this trunk's signalling cannot protect",
     )
+    SUITE_DENIED = ("suite-denied", Party.CONFIG, 403, 399, "Policy allows no crypto suite that this leg could use")
     ENCRYPTION_IGNORED = (
         "encryption-ignored",
         Party.TRUNK,

@@ -16,6 +16,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import LegKind
 from gateway.policy.model import EffectivePolicy, Fallback, OfferMode
 from gateway.policy.posture import SecurityVector
+from gateway.policy.suites import allowed_suites, vector_shortfall
 
 RETRY_STATUSES = frozenset({488, 415, 606})
 """Answers that may mean "no SRTP here"; 302 and 399 warnings prove nothing (RFC 3261 20.43)."""
@@ -103,8 +104,17 @@ def plan_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPlan | R
     exposed = _sdes_exposure(signalling)
     if exposed is not None and policy.rules.sdes_needs_verified_tls:
         return Refusal(exposed, Termination.ENCRYPTION_IMPOSSIBLE)
+    if mode is not OfferMode.AVP and not allowed_suites(policy):
+        return Refusal(Code.SUITE_UNKNOWN, Termination.SUITE_DENIED)
     secure = mode in (OfferMode.SAVP_ONLY, OfferMode.SAVP_FIRST)
     return OfferPlan(Proto.SAVP if secure else Proto.AVP, with_crypto=mode is not OfferMode.AVP)
+
+
+def offer_by_handshake(policy: EffectivePolicy) -> Refusal | None:
+    """Why a leg that is keyed by DTLS cannot be: none of the suites of the policy is one that DTLS-SRTP knows."""
+    if any(suite.dtls_name for suite in allowed_suites(policy)):
+        return None
+    return Refusal(Code.SUITE_UNKNOWN, Termination.SUITE_DENIED)
 
 
 def plan_late_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPlan | Refusal:
@@ -163,8 +173,9 @@ def accept_offer(
 
 def judge(policy: EffectivePolicy, vector: SecurityVector) -> Verdict:
     """The verdict on a leg as observed (checkpoints P2, P3, P4)."""
-    found, grade, counted = vector.codes, vector.grade, vector.weaknesses
-    if _refused(policy, counted, grade):
+    below = vector_shortfall(policy, vector)
+    found, grade, counted = vector.codes | below, vector.grade, vector.weaknesses | below
+    if below or _refused(policy, counted, grade):
         kind = "D4" if counted & ABSOLUTE else "D1"
         return Verdict(False, grade, _ordered(found), kind, "leg.violation", _termination(counted))
     secured = grade >= Grade.HOP_BY_HOP

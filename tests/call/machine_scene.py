@@ -28,7 +28,7 @@ from gateway.call.machine.state import CallContext, CallFacts, CallState
 from gateway.media.relay_commands import Command, IcePort, OpenLeg, RelayPlan, Route
 from gateway.media.relay_events import LegOpened
 from gateway.policy.book import UNROUTED
-from gateway.policy.model import EffectivePolicy, effective_policy
+from gateway.policy.model import EffectivePolicy, ProfileRules, effective_policy
 from gateway.sdp.keying import Fingerprint
 from gateway.sdp.offer_answer import State
 from gateway.sip.address import NameAddr
@@ -115,6 +115,8 @@ class MachineScene:
     """One call on stage. `effects` holds what came out since the last `take`."""
 
     profile: Profile = Profile.STRICT
+    rules: ProfileRules | None = None
+    """What the policy says in place of the profile."""
     outbound: bool = True
     emergency: bool = False
     offer: bytes = field(default_factory=lambda: vector("chromium_offer"))
@@ -157,7 +159,7 @@ class MachineScene:
             hop_marks=HopMarks(Secret(b"hop key"), tokens),
             make=make,
         )
-        policy = effective_policy(self.profile, "pbx", emergency=self.emergency)
+        policy = effective_policy(self.rules or self.profile, "pbx", emergency=self.emergency)
         self.target = TrunkTarget(self.config, policy, "600")
         self.state = CallState(
             facts=CallFacts(

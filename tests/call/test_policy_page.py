@@ -20,6 +20,7 @@ from gateway.call.machine import effects as fx
 from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose
 from gateway.media import relay_events as relay
+from gateway.policy.model import BUILT_IN
 from gateway.sip.flow import Flow
 from tests.call.machine_scene import BROWSER_FLOW, MachineScene, answer, sdes_answer, trunk_flow
 from tests.call.test_key_lines import (
@@ -47,11 +48,17 @@ def keyed(profile: Profile) -> MachineScene:
     return answered(inbound(answer("RTP/SAVP", GOOD), profile)).clear()
 
 
-def accepted(offer: bytes, flow: Flow | None = None) -> Driver:
+ASKED = {"suite.small_key": {"min_key_bits": 256}}
+"""What a policy must ask for, so that a good line shows the weakness."""
+
+
+def accepted(offer: bytes, flow: Flow | None = None, asked: dict[str, int] | None = None) -> Driver:
     """The trunk calls with this offer; the browser answers if it is asked."""
 
     def drive(profile: Profile) -> MachineScene:
-        scene = MachineScene(profile=profile, outbound=False, offer=offer, flow=flow or trunk_flow()).calling()
+        rules = replace(BUILT_IN[profile], **(asked or {}))  # type: ignore[arg-type]
+        flow_ = flow or trunk_flow()
+        scene = MachineScene(profile=profile, rules=rules, outbound=False, offer=offer, flow=flow_).calling()
         return answered(scene) if scene.state.live else scene
 
     return drive
@@ -266,18 +273,20 @@ def test_a_row_of_the_page_is_what_happens(key: tuple[str, int], row: list[str],
 
 
 def a_line_is_as_if_it_were_not_there(code: str, profile: Profile) -> None:
-    line = LINES[code]
-    assert seen(accepted(answer("RTP/SAVP", line, OTHER.replace(":1 ", ":2 ")))(profile), code) == "recorded"
-    alone = accepted(answer("RTP/SAVP", line))(profile)
+    line, other, asked = LINES.get(code, GOOD), OTHER.replace(":1 ", ":2 "), ASKED.get(code)
+    if asked is not None:
+        other = f"a=crypto:2 AEAD_AES_256_GCM inline:{'B' * 59}="
+    assert seen(accepted(answer("RTP/SAVP", line, other), asked=asked)(profile), code) == "recorded"
+    alone = accepted(answer("RTP/SAVP", line), asked=asked)(profile)
     assert codes(alone, "leg.violation") == [code]
-    plain = accepted(answer("RTP/AVP", line))(profile)
+    plain = accepted(answer("RTP/AVP", line), asked=asked)(profile)
     kind = "leg.violation" if profile is Profile.STRICT else "leg.downgraded"
     assert codes(plain, kind) == sorted(["media.plain_rtp", code])
 
 
 def test_every_row_has_its_driver_and_every_driver_its_row() -> None:
     by_line = {key for key, row in ROWS if row[2] == "line not used"}
-    assert {code for code, _ in by_line} == set(LINES)
+    assert {code for code, _ in by_line} == set(LINES) | set(ASKED)
     assert {key for key, _ in ROWS} - by_line == set(DRIVERS)
 
 

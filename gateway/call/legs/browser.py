@@ -15,6 +15,8 @@ from gateway.call.legs.terms import Terms
 from gateway.call.legs.told import Told
 from gateway.call.legs.user_agent import Habits
 from gateway.media.relay_commands import IcePort, LegCommand
+from gateway.policy.evaluate import Refusal, offer_by_handshake
+from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.codecs import BROWSER_CODECS, Codec
 from gateway.sdp.description import SessionDescription
@@ -144,6 +146,15 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
             return None
         role: DtlsRole = "client" if self.agreed.role is Setup.ACTIVE else "server"
         return role, self.agreed.remote.fingerprints
+
+    def refusal_of(self, agreed: BrowserMedia, policy: EffectivePolicy) -> Refusal | None:
+        return offer_by_handshake(policy)
+
+    def plan_offer(self, policy: EffectivePolicy) -> Refusal | None:
+        return offer_by_handshake(policy)
+
+    def plan_late_offer(self, policy: EffectivePolicy) -> Refusal | None:
+        return offer_by_handshake(policy)
 
     def inspect_offer(self, body: bytes) -> BrowserMedia:
         description = SessionDescription.parse(body)

@@ -63,6 +63,13 @@ class Termination(Enum):
         399,
         "Policy requires encryption this trunk's signalling cannot protect",
     )
+    KEY_SPENT = (
+        "key-spent",
+        Party.TRUNK,
+        488,
+        399,
+        "The lifetime of an encryption key ended and the other side gave no new one",
+    )
     SUITE_DENIED = ("suite-denied", Party.CONFIG, 403, 399, "Policy allows no crypto suite that this leg could use")
     ENCRYPTION_IGNORED = (
         "encryption-ignored",

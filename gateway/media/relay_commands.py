@@ -7,6 +7,9 @@ from typing import TypeAlias
 
 from gateway.base.values import HostPort, LegId, Secret
 
+MAX_LIFETIME = 1 << 48
+"""SRTP packets one master key may protect (RFC 3711 9.2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class IcePort:
@@ -60,6 +63,12 @@ class SetKeys:
     """Master key and salt of what the worker sends on this leg."""
     rx: Secret[bytes]
     """Master key and salt of what it receives."""
+    tx_mki: bytes = b""
+    """What the packets that are sent call their key (RFC 3711 3.1); empty: they do not name it."""
+    rx_mki: bytes = b""
+    """What those that come call theirs."""
+    lifetime: int = MAX_LIFETIME
+    """Packets the peer lets its key protect; ours has no other limit than that of SRTP itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,13 @@ class MediaMismatch:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysWorn:
+    leg: LegId
+    spent: bool
+    """The lifetime is over; False: it soon will be."""
+
+
+@dataclass(frozen=True, slots=True)
 class LegSilent:
     leg: LegId
 
@@ -194,6 +201,7 @@ LegEvent: TypeAlias = (
     | MediaStarted
     | LegVerified
     | MediaMismatch
+    | KeysWorn
     | LegSilent
     | LegHeard
     | SourceLearned

@@ -104,6 +104,7 @@ Call and leg
                           under each new key.
     `LegVerified`         Packets of a keyed leg authenticated. `confirmed`: so did a report of the peer that it gets
                           our stream; else no such report came within 20 s. Once for the keys of a leg.
+    `KeysWorn`            A key of a leg has protected nearly as many packets as it may, and once more when it has.
     `MediaMismatch`       Packets came on a keyed leg from where the peer's media comes from, for 10 s, and none of them
                           authenticated; `code` says whether they are readable. Once for the keys of a leg.
     `LegSilent`           Nothing was accepted from a leg for 20 s since `SetPeer` or its last packet, neither RTP nor

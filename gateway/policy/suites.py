@@ -24,6 +24,11 @@ def allowed_suites(policy: EffectivePolicy | None) -> tuple[CryptoSuite, ...]:
     return _allowed(policy.rules.suites, *_least(policy.rules), policy.emergency)
 
 
+def offered_suites(policy: EffectivePolicy | None) -> tuple[CryptoSuite, ...]:
+    """What is offered: an emergency call takes more than it asks for."""
+    return SUITES if policy is not None and policy.emergency else allowed_suites(policy)
+
+
 def suite_shortfall(policy: EffectivePolicy | None, suite: CryptoSuite) -> Code | None:
     """Why a suite may not be used under a policy; None: it may."""
     if suite in allowed_suites(policy):

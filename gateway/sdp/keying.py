@@ -26,6 +26,11 @@ MAX_TAG = 999_999_999
 """Nine digits (RFC 4568 9.1)."""
 MAX_LIFETIME = 1 << 48
 """SRTP packets one master key may protect (RFC 3711 9.2)."""
+MIN_LIFETIME = 1 << 12
+"""Packets a peer must let its key protect, else its line is left out: 80 s of 20 ms packets. A call whose keys end
+faster than that would do nothing but change them."""
+MAX_MKI_LENGTH = 128
+"""Octets of a master key identifier (RFC 4568 6.1)."""
 MAX_KEY_TEXT = 128
 """Base64 of the longest key and salt (46 octets) is 64 characters."""
 MIN_WINDOW, MAX_WINDOW = 64, 32768
@@ -38,8 +43,10 @@ REFUSED_PARAMETERS = {
     "UNENCRYPTED_SRTP": Code.SUITE_UNENCRYPTED_SRTP,
     "UNENCRYPTED_SRTCP": Code.SUITE_UNENCRYPTED_SRTCP,
     "UNAUTHENTICATED_SRTP": Code.SUITE_UNAUTHENTICATED_SRTP,
+    "UNAUTHENTICATED_SRTCP": Code.SUITE_UNAUTHENTICATED_SRTP,
 }
-"""Session parameters that switch protection off (RFC 4568 6.3.2, 6.3.3), and their codes."""
+"""Session parameters that switch protection off (RFC 4568 6.3.2, 6.3.3), and their codes; the last is none of the RFC's
+and says the same."""
 
 ALIASES = {"AES_CM_256_": "AES_256_CM_", "AES_CM_192_": "AES_192_CM_"}
 """Spellings older than RFC 6188, with the RFC's."""
@@ -51,6 +58,36 @@ def canonical_suite(name: str) -> str:
         if name.startswith(alias):
             return real + name.removeprefix(alias)
     return name
+
+
+@dataclass(frozen=True, slots=True)
+class Mki:
+    """What the packets call the key they are under (RFC 3711 3.1): a number in so many octets."""
+
+    value: int
+    length: int
+
+    @property
+    def octets(self) -> bytes:
+        """As it stands in the packets."""
+        return self.value.to_bytes(self.length)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `value:length` (RFC 4568 6.1).
+
+        Raises:
+            CryptoError: malformed, longer than 128 octets, or a value that is longer than that.
+        """
+        value_text, _, length_text = text.partition(":")
+        length = optional_uint(length_text, MAX_MKI_LENGTH)
+        value = optional_uint(value_text, (1 << 8 * length) - 1) if length else None
+        if not length or value is None:
+            raise CryptoError("crypto line has a malformed key identifier", Code.KEY_MKI)
+        return cls(value, length)
+
+    def __str__(self) -> str:
+        return f"{self.value}:{self.length}"
 
 
 class CryptoError(SdpError):
@@ -73,6 +110,8 @@ class CryptoAttribute:
     """Packets the peer lets this key protect; None: the suite's own limit."""
     parameters: tuple[str, ...] = field(default=(), compare=False)
     """Session parameters that need nothing of us (WSH)."""
+    mki: Mki | None = None
+    """What the packets under this key call it; None: they do not name it."""
     spelled: str = field(default="", compare=False)
     """How the peer writes the suite where that is not its name: the answer must repeat it (RFC 4568 5.1.2)."""
 
@@ -90,7 +129,8 @@ class CryptoAttribute:
         """Read the value of an `a=crypto` attribute.
 
         Raises:
-            CryptoError: malformed, unknown suite, wrong key length, MKI, or any session parameter but WSH.
+            CryptoError: malformed, unknown suite, wrong key length, more keys than one, a lifetime too short to keep a
+                call, or any session parameter but WSH.
         """
         fields = [f for f in value.split(" ") if f]
         if len(fields) < 3:
@@ -101,12 +141,17 @@ class CryptoAttribute:
             raise CryptoError("crypto tag is not a number")
         suite = _suite(canonical_suite(name))
         _check_parameters(parameters)
-        key, lifetime = _parse_inline(key_text, suite)
-        return cls(tag, suite.name, key, lifetime, tuple(parameters), "" if name == suite.name else name)
+        key, lifetime, mki = _parse_inline(key_text, suite)
+        spelled = "" if name == suite.name else name
+        return cls(tag, suite.name, key, lifetime, tuple(parameters), mki, spelled)
 
     def with_key(self, key: Secret[bytes]) -> CryptoAttribute:
-        """The same tag and suite with another key: the line that answers this one (RFC 4568 5.1.2)."""
-        return replace(self, key=key, lifetime=None, parameters=())
+        """The same tag and suite with another key: the line that answers this one (RFC 4568 5.1.2).
+
+        Each side says how its own packets name their key. Who names it has it named back, in as many octets: many
+        devices have one setting for both ways.
+        """
+        return replace(self, key=key, lifetime=None, parameters=(), mki=Mki(1, self.mki.length) if self.mki else None)
 
     def same_master_key(self, other: CryptoAttribute) -> bool:
         """True when the master keys are equal, whatever the salts: one key used twice (RFC 4568 7)."""
@@ -117,7 +162,8 @@ class CryptoAttribute:
         """The attribute's value for the wire, key included; the `a=crypto:` before it is `build`'s."""
         encoded = base64.b64encode(self.key.reveal()).decode("ascii")
         lifetime = f"|{self.lifetime}" if self.lifetime is not None else ""
-        return f"{self.tag} {self.spelled or self.suite} inline:{encoded}{lifetime}"
+        mki = f"|{self.mki}" if self.mki is not None else ""
+        return f"{self.tag} {self.spelled or self.suite} inline:{encoded}{lifetime}{mki}"
 
     def __str__(self) -> str:
         return f"{self.tag} {self.suite} inline:***"
@@ -136,22 +182,25 @@ def _suite(name: str) -> CryptoSuite:
 def _check_parameters(parameters: Iterable[str]) -> None:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        if name in REFUSED_PARAMETERS:
-            raise CryptoError("crypto line switches protection off", REFUSED_PARAMETERS[name])
-        window = optional_uint(value, MAX_WINDOW) if name == "WSH" else None
+        if (weak := REFUSED_PARAMETERS.get(name.lstrip("-").upper())) is not None:
+            raise CryptoError("crypto line switches protection off", weak)
+        window = optional_uint(value, MAX_WINDOW) if name.upper() == "WSH" else None
         if window is None or window < MIN_WINDOW:
             raise CryptoError("crypto line has an unsupported session parameter", Code.KEY_PARAMETER_UNKNOWN)
 
 
-def _parse_inline(text: str, suite: CryptoSuite) -> tuple[Secret[bytes], int | None]:
-    """`inline:key[|lifetime]`. A third part is an MKI, a `;` a second key: neither is carried (RFC 4568 6.1)."""
+def _parse_inline(text: str, suite: CryptoSuite) -> tuple[Secret[bytes], int | None, Mki | None]:
+    """`inline:key[|lifetime][|MKI]`. A `;` begins a second key, of which the packets would tell: none is carried."""
     method, colon, rest = text.partition(":")
-    if method.lower() != "inline" or not colon or ";" in rest:
-        raise CryptoError("crypto line needs exactly one inline key")
+    if method.lower() != "inline" or not colon:
+        raise CryptoError("crypto line needs an inline key")
+    if ";" in rest:
+        raise CryptoError("crypto line has more keys than one", Code.KEY_MKI)
     key_text, *more = rest.split("|")
-    if len(more) > 1 or any(":" in part for part in more):
-        raise CryptoError("crypto line uses an MKI", Code.KEY_MKI)
-    return _decode_key(key_text, suite), _parse_lifetime(more[0]) if more else None
+    mki = Mki.parse(more.pop()) if more and ":" in more[-1] else None
+    if len(more) > 1:
+        raise CryptoError("crypto line has more parts than a key, a lifetime and an identifier")
+    return _decode_key(key_text, suite), _parse_lifetime(more[0]) if more else None, mki
 
 
 def _decode_key(text: str, suite: CryptoSuite) -> Secret[bytes]:
@@ -179,6 +228,8 @@ def _parse_lifetime(text: str) -> int:
         raise CryptoError("crypto lifetime is malformed") from None
     if lifetime == 0:
         raise CryptoError("crypto lifetime is zero")
+    if lifetime < MIN_LIFETIME:
+        raise CryptoError("crypto lifetime is too short for a call", Code.KEY_LIFETIME)
     return lifetime
 
 

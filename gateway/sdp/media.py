@@ -10,7 +10,7 @@ from enum import StrEnum
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
-from gateway.base.keying import Proto, Setup
+from gateway.base.keying import Proto, Setup, is_protected
 from gateway.base.values import HostPort
 from gateway.sdp.codecs import Codec, read_codecs
 from gateway.sdp.description import (
@@ -140,6 +140,15 @@ def audio_lines(desc: SessionDescription) -> list[RemoteAudio]:
         SdpError: a connection line is missing or malformed.
     """
     return [_read(desc, s) for s in desc.media if _is_audio(s)]
+
+
+def plain_streams(description: SessionDescription, audio_index: int) -> frozenset[int]:
+    """Lines that want an unprotected stream, less the audio line that is answered."""
+    return frozenset(
+        section.index
+        for section in description.media
+        if section.port != 0 and section.index != audio_index and not is_protected(section.proto)
+    )
 
 
 def read_audio(desc: SessionDescription, *, index: int | None = None) -> RemoteAudio:

@@ -28,12 +28,9 @@ TAKEN = Outcome()
 UNUSABLE = Termination.ENCRYPTION_UNUSABLE
 IGNORED = Outcome(ended=Termination.ENCRYPTION_IGNORED, codes=("media.crypto_ignored",))
 EXPECTED: dict[str, Outcome] = {
-    "02-mki-tcap-avp": Outcome(codes=("key.mki", "media.plain_rtp")),
-    "03b-mki-only-savp": Outcome(ended=UNUSABLE, codes=("key.mki",)),
     "12-session-level-crypto": IGNORED,
     "13b-kdr0-only": Outcome(ended=UNUSABLE, codes=("key.parameter_unknown",)),
     "11-fqdn-connection": Outcome(ended=Termination.ADDRESS_INCOMPATIBLE),
-    "20-answer-mki": Outcome(ended=UNUSABLE, codes=("key.mki",)),
     "21-answer-all-cryptos": IGNORED,
     "22-answer-tag-1": IGNORED,
     "28-answer-fqdn": Outcome(ended=Termination.ADDRESS_INCOMPATIBLE),

@@ -60,9 +60,25 @@ def test_an_accepted_line_is_answered_by_its_tag_and_suite_with_a_key_of_ours() 
 def test_our_key_is_kept_while_its_suite_stays() -> None:
     made = source()
     first = keys.accept(crypto(9), LINE, None, made)
-    again, other = (keys.accept(line, LINE, first, made) for line in (crypto(8), crypto(8, suite=1)))
+    again, other = (keys.accept(line, LINE, first.local, made) for line in (crypto(8), crypto(8, suite=1)))
     ours = [agreed.local.key.reveal() for agreed in (first, again, other) if agreed.local is not None]
     assert (ours[1] == ours[0], ours[2] == ours[0], len(ours)) == (True, False, 3)
+
+
+def test_keys_are_new_when_neither_side_uses_one_of_before() -> None:
+    made = source()
+    first = keys.accept(crypto(9), LINE, None, made)
+    ours = keys.accept(crypto(9), LINE, None, made)
+    theirs = keys.accept(crypto(8), LINE, first.local, made)
+    both = keys.accept(crypto(8), LINE, None, made)
+    assert [keys.are_new(now, first) for now in (first, ours, theirs, both)] == [False, False, False, True]
+
+
+def test_a_renewed_line_has_the_tag_and_suite_it_had() -> None:
+    line = crypto(9, tag=7)
+    again = keys.renewed(line, source())
+    assert (again.tag, again.suite) == (line.tag, line.suite)
+    assert not again.same_master_key(line)
 
 
 def test_a_line_without_keys_makes_no_key_and_says_what_was_wrong_with_those_it_had() -> None:

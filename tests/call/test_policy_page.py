@@ -133,6 +133,11 @@ def from_relay(code: str) -> Driver:
     return lambda profile: keyed(profile).feed(lambda scene: relay.SourceRejected(scene.id(LegKind.TRUNK), PLACE, code))
 
 
+def worn_out(*, spent: bool) -> Driver:
+    """The keys of the trunk's leg have protected as much as they may, or nearly."""
+    return lambda profile: keyed(profile).feed(lambda scene: relay.KeysWorn(scene.id(LegKind.TRUNK), spent))
+
+
 def contradicted(code: str) -> Driver:
     return lambda profile: keyed(profile).feed(lambda scene: relay.MediaMismatch(scene.id(LegKind.TRUNK), code))
 
@@ -183,6 +188,8 @@ def unverified(profile: Profile) -> MachineScene:
 
 SECOND_LINE = f"m=audio 4010 RTP/SAVP 0\r\n{GOOD}\r\n".encode()
 DRIVERS: dict[tuple[str, int], Driver] = {
+    ("key.lifetime", 0): worn_out(spent=False),
+    ("key.lifetime", 1): worn_out(spent=True),
     ("media.plain_rtp", 0): accepted(answer()),
     ("media.osrtp_fallback", 0): offerless,
     ("media.avp_with_crypto", 0): accepted(answer("RTP/AVP", GOOD)),

@@ -30,7 +30,7 @@ from gateway.base.values import LegKind
 from gateway.policy.evaluate import OfferPlan, Refusal, judge, offer_by_handshake, plan_offer
 from gateway.policy.model import BUILT_IN, NO_SUITE, EffectivePolicy, ProfileRules, at_least, effective_policy
 from gateway.policy.posture import SecurityVector
-from gateway.policy.suites import allowed_suites, suite_shortfall
+from gateway.policy.suites import allowed_suites, offered_suites, suite_shortfall
 from tests.effort import examples
 
 WEAK, SMALL, UNKNOWN = Code.SUITE_WEAK_TAG, Code.SUITE_SMALL_KEY, Code.SUITE_UNKNOWN
@@ -109,7 +109,9 @@ def test_a_handshake_needs_a_suite_that_dtls_knows() -> None:
 
 
 def test_an_emergency_call_may_use_whatever_is_better_than_nothing_the_good_ones_first() -> None:
-    found = allowed_suites(policy(emergency=True, suites=(NO_SUITE,), min_key_bits=512, deny=frozenset({WEAK, SMALL})))
+    held = policy(emergency=True, suites=(NO_SUITE,), min_key_bits=512, deny=frozenset({WEAK, SMALL}))
+    found = allowed_suites(held)
+    assert offered_suites(held) == SUITES
     assert found[: len(SUITES)] == SUITES
     assert set(found) == set(EVERY_SUITE)
 

@@ -66,10 +66,21 @@ def test_a_key_of_any_other_length_is_refused(suite: object, wrong: int) -> None
         (f"1 {CM_80} inline:{KEY}====", UNKNOWN),
         (f"1 {CM_80} inline:{KEY.replace('A', '-', 1)}", UNKNOWN),
         (f"1 {CM_80} inline:{KEY * 40}", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY}|2^20|1:4", MKI),
-        (f"1 {CM_80} inline:{KEY}|1:4", MKI),
-        (f"1 {CM_80} inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4", UNKNOWN),
-        (f"1 {CM_80} inline:{KEY};inline:{KEY}", UNKNOWN),
+        (f"1 {CM_80} inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4", MKI),
+        (f"1 {CM_80} inline:{KEY};inline:{KEY}", MKI),
+        (f"1 {CM_80} inline:{KEY}|2^20|1:0", MKI),
+        (f"1 {CM_80} inline:{KEY}|2^20|1:129", MKI),
+        (f"1 {CM_80} inline:{KEY}|2^20|256:1", MKI),
+        (f"1 {CM_80} inline:{KEY}|2^20|-1:4", MKI),
+        (f"1 {CM_80} inline:{KEY}|2^20|:4", MKI),
+        (f"1 {CM_80} inline:{KEY}|2^20|1:", MKI),
+        (f"1 {CM_80} inline:{KEY}|2^20|1:4:4", MKI),
+        (f"1 {CM_80} inline:{KEY}|1:4|2^20", UNKNOWN),
+        (f"1 {CM_80} inline:{KEY}|2^20|2^20|1:4", UNKNOWN),
+        (f"1 {CM_80} inline:{KEY}|2^20|{'9' * 5000}:4", MKI),
+        (f"1 {CM_80} inline:{KEY}|2^0", Code.KEY_LIFETIME),
+        (f"1 {CM_80} inline:{KEY}|4095", Code.KEY_LIFETIME),
+        (f"1 {CM_80} inline:{KEY}|2^11|1:4", Code.KEY_LIFETIME),
         (f"1 {CM_80} inline:{KEY}|", UNKNOWN),
         (f"1 {CM_80} inline:{KEY}|2^49", UNKNOWN),
         (f"1 {CM_80} inline:{KEY}|3^20", UNKNOWN),
@@ -86,6 +97,10 @@ def test_a_key_of_any_other_length_is_refused(suite: object, wrong: int) -> None
         (f"1 {CM_80} inline:{KEY} UNENCRYPTED_SRTP", Code.SUITE_UNENCRYPTED_SRTP),
         (f"1 {CM_80} inline:{KEY} WSH=128 UNENCRYPTED_SRTCP", Code.SUITE_UNENCRYPTED_SRTCP),
         (f"1 {CM_80} inline:{KEY} UNAUTHENTICATED_SRTP", Code.SUITE_UNAUTHENTICATED_SRTP),
+        (f"1 {CM_80} inline:{KEY} UNAUTHENTICATED_SRTCP", Code.SUITE_UNAUTHENTICATED_SRTP),
+        (f"1 {CM_80} inline:{KEY} unencrypted_srtp", Code.SUITE_UNENCRYPTED_SRTP),
+        (f"1 {CM_80} inline:{KEY} -UNENCRYPTED_SRTCP", Code.SUITE_UNENCRYPTED_SRTCP),
+        (f"1 {CM_80} inline:{KEY} UNENCRYPTED_SRTP=0", Code.SUITE_UNENCRYPTED_SRTP),
         (f"1 AES_192_CM_HMAC_SHA1_32 inline:{KEY}", WEAK),
         (f"1 AES_256_CM_HMAC_SHA1_32 inline:{KEY}", UNKNOWN),
         (f"1 NULL_HMAC_SHA1_80 inline:{KEY}", NULL),
@@ -106,9 +121,9 @@ def test_a_line_that_is_not_fully_understood_is_unusable(value: str, code: Code)
 @pytest.mark.parametrize(
     ("tail", "why"),
     [
-        ("|1:4", "MKI"),
-        ("|2^20|1:4", "MKI"),
-        (f";inline:{KEY}", "exactly one inline key"),
+        ("|1:0", "malformed key identifier"),
+        (f";inline:{KEY}", "more keys than one"),
+        ("|1", "too short for a call"),
         ("|2^20 KDR=1", "unsupported session parameter"),
         (" UNENCRYPTED_SRTP", "switches protection off"),
     ],
@@ -120,10 +135,32 @@ def test_the_reason_for_refusing_a_line_is_told(tail: str, why: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "lifetime"),
-    [("", None), ("|2^20", 1 << 20), ("|2^48", 1 << 48), ("|1048576", 1 << 20), ("|1", 1), ("|2^0", 1)],
+    [("", None), ("|2^20", 1 << 20), ("|2^48", 1 << 48), ("|1048576", 1 << 20), ("|4096", 4096), ("|2^12", 4096)],
 )
 def test_a_lifetime_is_kept_as_a_number_of_packets(text: str, lifetime: int | None) -> None:
     assert CryptoAttribute.parse(f"1 {CM_80} inline:{KEY}{text}").lifetime == lifetime
+
+
+@pytest.mark.parametrize("lifetime", ["", "|2^20", "|1048576"])
+@pytest.mark.parametrize(
+    ("text", "octets"),
+    [("1:4", b"\0\0\0\x01"), ("1:1", b"\x01"), ("255:1", b"\xff"), ("0:2", b"\0\0"), ("1:128", bytes(127) + b"\x01")],
+)
+def test_a_key_identifier_is_a_number_in_so_many_octets_with_or_without_a_lifetime(
+    lifetime: str, text: str, octets: bytes
+) -> None:
+    line = CryptoAttribute.parse(f"1 {CM_80} inline:{KEY}{lifetime}|{text}")
+    assert line.mki is not None
+    assert line.mki.octets == octets
+    assert line.lifetime == (1 << 20 if lifetime else None)
+
+
+def test_who_names_its_key_has_it_named_back_in_as_many_octets() -> None:
+    named = CryptoAttribute.parse(f"7 {CM_80} inline:{KEY}|2^20|5:4")
+    ours = named.with_key(Secret(key_bytes(CM_80, 9)))
+    assert ours.to_line() == f"7 {CM_80} inline:{key_text(CM_80, 9)}|1:4"
+    assert CryptoAttribute.parse(ours.to_line()) == ours
+    assert CryptoAttribute.parse(f"7 {CM_80} inline:{KEY}|2^20").with_key(Secret(key_bytes(CM_80, 9))).mki is None
 
 
 def test_a_window_size_hint_needs_nothing_of_us() -> None:

@@ -15,7 +15,7 @@ from gateway.base.errors import SdpError
 from gateway.base.keying import Keying, Setup
 from gateway.base.signalling import Signalling
 from gateway.base.values import HostPort, LegId, LegKind, Secret
-from gateway.media.relay_commands import LegCommand, SetIce, SetKeys, SetPeer
+from gateway.media.relay_commands import MAX_LIFETIME, LegCommand, SetIce, SetKeys, SetPeer
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.media import Direction, RemoteAudio
@@ -124,7 +124,10 @@ class TrunkMedia:
             return ()
         if agreed.keying is not Keying.SDES or not (agreed.suite and agreed.local and agreed.remote):
             raise SdpError("keyed without keys", 500)
-        return (SetKeys(leg, agreed.suite.name, agreed.local.key, agreed.remote.key),)
+        ours, theirs = agreed.local, agreed.remote
+        named = {"tx_mki": ours.mki.octets if ours.mki else b"", "rx_mki": theirs.mki.octets if theirs.mki else b""}
+        lifetime = MAX_LIFETIME if theirs.lifetime is None else theirs.lifetime
+        return (SetKeys(leg, agreed.suite.name, ours.key, theirs.key, **named, lifetime=lifetime),)
 
 
 AgreedMedia = BrowserMedia | TrunkMedia

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.base.crypto_suite import (
     AEAD_AES_128_GCM,
@@ -48,14 +48,29 @@ def fresh(suites: Sequence[CryptoSuite], source: KeySource | None) -> tuple[Cryp
     return tuple(CryptoAttribute(TAGS[suite], suite.name, _new(suite, source)) for suite in suites)
 
 
+def renewed(line: CryptoAttribute, source: KeySource | None) -> CryptoAttribute:
+    """The same line with a new key.
+
+    Raises:
+        SdpError: 500, there is no key source.
+    """
+    return replace(line, key=_new(line.crypto_suite, source))
+
+
+def are_new(agreed: TrunkAgreement, before: TrunkAgreement) -> bool:
+    """Whether neither side uses a key of before any more."""
+    pairs = ((agreed.local, before.local), (agreed.remote, before.remote))
+    return not any(now is not None and old is not None and now.same_master_key(old) for now, old in pairs)
+
+
 def accept(
-    chosen: CryptoAttribute | None, line: RemoteAudio, before: TrunkAgreement | None, source: KeySource | None
+    chosen: CryptoAttribute | None, line: RemoteAudio, kept: CryptoAttribute | None, source: KeySource | None
 ) -> TrunkAgreement:
     """Accept one crypto line of an offer: tag and suite echoed; our key is kept while its suite stays (ROC goes on).
 
     Args:
         chosen: None for a line without keys that are of use.
-        before: what was agreed on until now.
+        kept: our line until now, where its key may be used further.
 
     Raises:
         SdpError: 500, there is no key source.
@@ -63,8 +78,7 @@ def accept(
     if chosen is None:
         return TrunkAgreement(Keying.NONE, None, None, None, None, line.crypto_problems)
     suite = chosen.crypto_suite
-    kept = before.local if before is not None and before.suite == suite else None
-    key = kept.key if kept else _new(suite, source)
+    key = kept.key if kept is not None and kept.crypto_suite == suite else _new(suite, source)
     return TrunkAgreement(Keying.SDES, suite, chosen.with_key(key), chosen, None, line.crypto_problems)
 
 

@@ -200,6 +200,15 @@ class BaseLeg(NegotiatingAgent[M]):
     def plan_again(self, policy: EffectivePolicy) -> None:
         """The peer asks for our offer in mid-call: offer keys again where there are none."""
 
+    def wear_out(self) -> bool:
+        """The keys in use will soon have protected as much as they may; whether the next offer can bring another."""
+        return False
+
+    @property
+    def wants_new_key(self) -> bool:
+        """Whether the next offer brings a new key in place of one that is worn out."""
+        return False
+
     def plan_retry(self, policy: EffectivePolicy, status: int) -> OfferPlan | Refusal | None:
         """What may be offered after this refusal, or why nothing may; None: policy knows no other offer."""
         return None

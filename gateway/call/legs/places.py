@@ -161,3 +161,12 @@ def first_reachable(addresses: Sequence[str], bind: str, networks: Sequence[Netw
         if version in (None, address.version) and any(address in network for network in networks):
             return text
     return ""
+
+
+def within(host: str, networks: Sequence[Network]) -> bool:
+    """Whether a host is an address in one of these networks."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.base.codes import CONTRADICTED, Code
 from gateway.base.dtmf import Dtmf
 from gateway.base.errors import SdpError
-from gateway.base.keying import Keying, Proto, is_protected
+from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
-from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind
 from gateway.call.legs import keys
 from gateway.call.legs.agreed import TrunkMedia, known_place
 from gateway.call.legs.keys import NO_KEYS, KeySource, KeysSeen
-from gateway.call.legs.leg import BaseLeg, KeyingError
+from gateway.call.legs.leg import BaseLeg
 from gateway.call.legs.media_names import MediaNames
-from gateway.call.legs.places import NO_PLACES, OwnPlaces, check_places
+from gateway.call.legs.places import NO_PLACES, OwnPlaces, check_places, within
 from gateway.call.legs.terms import Terms
+from gateway.call.legs.trunk_faults import TrunkKeyingError
 from gateway.call.legs.user_agent import Habits
 from gateway.media.relay_commands import LegCommand, OwnPort
 from gateway.policy.evaluate import (
@@ -33,31 +32,17 @@ from gateway.policy.evaluate import (
 )
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
-from gateway.policy.suites import allowed_suites, suite_shortfall
+from gateway.policy.suites import allowed_suites, offered_suites, suite_shortfall
 from gateway.sdp.codecs import TRUNK_CODECS, Codec
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import CryptoAttribute
-from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, restricted, strongest
+from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, plain_streams, restricted, strongest
 from gateway.sdp.negotiation import TrunkAgreement, check_trunk_answer, choose_crypto, select_codecs
 from gateway.sip.flow import Flow
 from gateway.trunks.model import Network, Trunk
 from gateway.trunks.target import is_ip_literal
 
 NOWHERE = HostPort("", 0)
-
-
-class TrunkKeyingError(KeyingError):
-    """The trunk's description breaks a keying rule."""
-
-    def __init__(self, codes: Iterable[Code]) -> None:
-        found = frozenset(codes)
-        super().__init__(found, _termination_of(found))
-
-
-def _termination_of(codes: frozenset[Code]) -> Termination:
-    if Code.MEDIA_CRYPTO_IGNORED in codes:
-        return Termination.ENCRYPTION_IGNORED
-    return Termination.BAD_SDP if Code.MEDIA_MIXED_KEYING in codes else Termination.ENCRYPTION_UNUSABLE
 
 
 @dataclass(kw_only=True)
@@ -93,13 +78,15 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
     offers_keys: bool = False
     """The next offer brings new keys, although the session stands without."""
     keys_seen: KeysSeen = NO_KEYS
+    worn: TrunkAgreement | None = None
+    """What was agreed on when its keys were told to be nearly used up, see `machine.rekeying`."""
     srtp_proved: bool = False
     """The trunk has agreed to SRTP in this call, if only in an 18x or by another fork."""
     streams_at_start: frozenset[int] | None = None
     """Lines of the peer's first offer that were live; one that comes alive later was added in mid-call."""
 
     def may_send_to(self, host: str) -> bool:
-        return super().may_send_to(host) or _within(host, self.trunk.networks if self.trunk else ())
+        return super().may_send_to(host) or within(host, self.trunk.networks if self.trunk else ())
 
     def is_reached_by(self, flow: Flow) -> bool:
         """Any connection that is the trunk's."""
@@ -256,6 +243,15 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         if isinstance(plan, OfferPlan) and plan.with_crypto and not self._our_line:
             self.plan, self.offers_keys = plan, True
 
+    def wear_out(self) -> bool:
+        self.worn = self.agreed.agreement if self.agreed is not None else None
+        return bool(self._our_line)
+
+    @property
+    def wants_new_key(self) -> bool:
+        ours = self.worn.local if self.worn is not None else None
+        return ours is not None and any(ours.same_master_key(line) for line in self._our_line)
+
     def plan_retry(self, policy: EffectivePolicy, status: int) -> OfferPlan | Refusal | None:
         plan = plan_retry(policy, status, self.plan)
         return plan_after_proof(policy, plan) if plan is not None and self.srtp_proved else plan
@@ -278,10 +274,12 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
     def _keys_to_offer(self) -> tuple[Proto, tuple[CryptoAttribute, ...]]:
         """What the session stands on; before there is one, what was planned."""
         if self.agreed is not None and not self.offers_keys:
-            return self.agreed.remote.proto, self._our_line
+            is_worn, ours = self.wants_new_key, self._our_line
+            lines = tuple(keys.renewed(line, self.new_key) for line in ours) if is_worn else ours
+            return self.agreed.remote.proto, lines
         if self.plan is None:
             raise SdpError("no offer planned", 500)
-        return self.plan.proto, keys.fresh(allowed_suites(self.policy), self.new_key) if self.plan.with_crypto else ()
+        return self.plan.proto, keys.fresh(offered_suites(self.policy), self.new_key) if self.plan.with_crypto else ()
 
     @property
     def _our_line(self) -> tuple[CryptoAttribute, ...]:
@@ -314,9 +312,18 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         if chosen is not None and self.keys_seen.echoes(chosen):
             raise TrunkKeyingError([Code.KEY_REUSE])
         self._check_address(line)
-        before = self.agreed.agreement if self.agreed is not None else None
-        agreed = self._agreed(line, keys.accept(chosen, line, before, self.new_key), mux=line.rtcp_mux)
+        agreed = self._agreed(line, keys.accept(chosen, line, self._kept(line), self.new_key), mux=line.rtcp_mux)
         return replace(agreed, description=description, noted=self._noted(agreed, live, description))
+
+    def _kept(self, line: RemoteAudio) -> CryptoAttribute | None:
+        """Our key, as far as it may answer this offer too: not where it is worn out, nor for another address.
+
+        Who was there until now has the old key, and must not read what is sent to somebody else.
+        """
+        agreed = self.agreed
+        if agreed is None or self.wants_new_key or known_place(line, agreed)[0] != agreed.where:
+            return None
+        return agreed.agreement.local
 
     def _agreed(self, remote: RemoteAudio, agreement: TrunkAgreement, *, mux: bool) -> TrunkMedia:
         where, rtcp = known_place(remote, self.agreed)
@@ -335,13 +342,13 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         noted = {
             Code.MEDIA_MIXED_KEYING: bool(line.crypto_lines and line.fingerprints),
             Code.KEY_REUSE: key is not None and any(key.same_master_key(other) for other in others),
-            Code.MID_STREAM_ADDED_PLAIN: bool(_live_plain(description, line.index) - self._streams_known(description)),
+            Code.MID_STREAM_ADDED_PLAIN: bool(plain_streams(description, line.index) - self._known(description)),
             Code.MID_HOLD_REKEY: agreed.is_hold_with_new_key(self.agreed),
         }
         return frozenset(code for code, found in noted.items() if found)
 
-    def _streams_known(self, description: SessionDescription) -> frozenset[int]:
-        return _live_plain(description, -1) if self.agreed is None else self.streams_at_start or frozenset()
+    def _known(self, description: SessionDescription) -> frozenset[int]:
+        return plain_streams(description, -1) if self.agreed is None else self.streams_at_start or frozenset()
 
     def _check_address(self, remote: RemoteAudio) -> None:
         """Media goes only where a trunk's media can be, see `places`.
@@ -357,7 +364,9 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         if was_plain and agreed.agreement.keying is not Keying.NONE:
             self.history |= {Code.EARLY_PLAIN}
         if self.streams_at_start is None:
-            self.streams_at_start = _live_plain(agreed.description, -1) if agreed.description else frozenset()
+            self.streams_at_start = plain_streams(agreed.description, -1) if agreed.description else frozenset()
+        if self.worn is not None and keys.are_new(agreed.agreement, self.worn):
+            self.worn, self.history = None, self.history - {Code.KEY_LIFETIME}
         self.history |= agreed.weaknesses
         self.keys_seen = self.keys_seen.with_theirs(agreed.agreement.remote, agreed.where).with_ours(self._our_line)
 
@@ -382,20 +391,3 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
             ptime=terms.ptime,
             maxptime=terms.maxptime,
         )
-
-
-def _live_plain(description: SessionDescription, audio_index: int) -> frozenset[int]:
-    """Lines that want an unprotected stream, less the audio line that is answered."""
-    return frozenset(
-        section.index
-        for section in description.media
-        if section.port != 0 and section.index != audio_index and not is_protected(section.proto)
-    )
-
-
-def _within(host: str, networks: Sequence[Network]) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return any(address in network for network in networks)

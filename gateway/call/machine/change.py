@@ -200,7 +200,7 @@ def follow(call: CallState, leg: Leg) -> None:
         return
     if call.phase is not Phase.ESTABLISHED or leg.is_away or not leg.talk.may_offer(Way.REINVITE):
         leg.talk.want()  # looked at again by `settle`
-    elif _same_for_peer(leg, leg.talk.ours.direction, wanted) and bridge.keeps_up(leg, other):
+    elif not leg.wants_new_key and _same_for_peer(leg, leg.talk.ours.direction, wanted) and bridge.keeps_up(leg, other):
         leg.talk.waive()
     else:
         reoffer(call, leg, wanted)

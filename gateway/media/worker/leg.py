@@ -102,11 +102,8 @@ class Leg(ABC):
         if suite is None:
             self.refuse(FailureReason.BAD_KEYS)
             return False
-        keys, generation = self.protection.keys, self.protection.keys.generation
-        if keys.install(suite, command.tx, command.rx, now):
+        if self.protection.install(suite, command, now):
             self.stream.renew()
-        if keys.generation != generation:
-            self.protection.proof.begin()
         return True
 
     def refuse(self, reason: FailureReason) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gateway.base.crypto_suite import CryptoSuite
+from gateway.media.relay_commands import SetKeys
 from gateway.media.relay_events import RejectCode, UnsentCause
 from gateway.media.worker import rtcp as rtcp_packets
 from gateway.media.worker.counters import Tally
@@ -12,6 +14,7 @@ from gateway.media.worker.packet import HEADER, Packet
 from gateway.media.worker.proof import Proof
 from gateway.media.worker.reports import Reports
 from gateway.media.worker.srtp import LegKeys, SrtpFailure
+from gateway.media.worker.wear import Wear
 
 
 class Protection:
@@ -20,9 +23,20 @@ class Protection:
     def __init__(self, tally: Tally, reports: Reports) -> None:
         self.keys = LegKeys()
         self.proof = Proof()
+        self.wear = Wear(tally)
         self.is_peer: Callable[[str], bool] = lambda host: True
         """Whether media of the peer may come from a host: what a stranger sends proves nothing of the peer."""
         self._tally, self._reports = tally, reports
+
+    def install(self, suite: CryptoSuite, command: SetKeys, now: float) -> bool:
+        """Use these keys; whether others than before are sent with."""
+        keys, generation = self.keys, self.keys.generation
+        renewed = keys.install(suite, command.tx, command.rx, now, command.tx_mki, command.rx_mki)
+        if keys.sender is not None and keys.receiver is not None:
+            self.wear.install(keys.sender.use, keys.receiver.use, command.lifetime)
+        if keys.generation != generation:
+            self.proof.begin()
+        return renewed
 
     def open(self, packet: Packet, source: tuple[Any, ...], now: float) -> bool:
         """Put the packet in clear; whether it authenticated."""
@@ -43,10 +57,13 @@ class Protection:
         return True
 
     def tick(self, now: float) -> None:
-        """Tell what the packets so far prove of the leg, when there is something new."""
+        """Tell what the packets so far prove of the leg, and of its keys, when there is something new."""
         finding = self.proof.tick(now)
         if finding is not None:
             self._reports.found(finding)
+        worn = self.wear.tick()
+        if worn is not None:
+            self._reports.worn(worn)
 
     def peer_reports(self) -> None:
         """An authenticated report of the peer is about our stream."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from gateway.base.values import HostPort, LegId
 from gateway.media.relay_events import (
     Event,
+    KeysWorn,
     LegHeard,
     LegSilent,
     LegVerified,
@@ -21,6 +22,7 @@ from gateway.media.relay_events import (
 )
 from gateway.media.worker.latch import Address
 from gateway.media.worker.proof import Finding
+from gateway.media.worker.wear import Worn
 
 Emit = Callable[[Event], None]
 
@@ -82,6 +84,10 @@ class Reports:
             self.emit(MediaMismatch(self.leg, _MISMATCHES[finding].value))
         else:
             self.emit(LegVerified(self.leg, finding is Finding.CONFIRMED))
+
+    def worn(self, worn: Worn) -> None:
+        """A key of the leg has used up its lifetime, or nearly; each once for a key."""
+        self.emit(KeysWorn(self.leg, worn is Worn.SPENT))
 
     def rejected(self, source: Address, code: RejectCode) -> None:
         """Media was dropped because of its source or its protection."""

@@ -15,6 +15,7 @@ from gateway.base.crypto_suite import BY_NAME, CryptoSuite
 from gateway.base.values import Secret
 from gateway.media.worker import libsrtp
 from gateway.media.worker.libsrtp import BUFFER, INBOUND, MAX_PACKET, MAX_PACKET_RTCP, OUTBOUND, Context
+from gateway.media.worker.wear import Use
 
 MAX_SOURCES = 1024
 """Sources with a context (roll-over counter, replay window; 250 octets each) under one key. A PBX takes a new SSRC at
@@ -65,14 +66,14 @@ class SrtpReceiver(Context):
         mki: what the packets call the key; empty for packets that do not name it.
     """
 
-    __slots__ = ("_latest", "_retired", "_sources", "mki", "tag")
+    __slots__ = ("_latest", "_retired", "_sources", "mki", "tag", "use")
 
     def __init__(self, suite: CryptoSuite, key: Secret[bytes], mki: bytes = b"") -> None:
         super().__init__(suite, key, INBOUND, mki)
         self._sources: OrderedDict[bytes, bool] = OrderedDict()
         self._retired: set[bytes] = set()
         self._latest = b""
-        self.tag, self.mki = suite.tag_bits // 8, mki
+        self.tag, self.mki, self.use = suite.tag_bits // 8, mki, Use()
 
     def unprotect(self, packet: bytes, rtcp: bool) -> Result:
         ssrc = packet[_RTCP_SSRC if rtcp else _RTP_SSRC]
@@ -116,10 +117,11 @@ class SrtpReceiver(Context):
 class SrtpSender(Context):
     """Encrypts and authenticates under one key; which SSRC and index it is used with is the stream's business."""
 
-    __slots__ = ()
+    __slots__ = ("use",)
 
     def __init__(self, suite: CryptoSuite, key: Secret[bytes], mki: bytes = b"") -> None:
         super().__init__(suite, key, OUTBOUND, mki)
+        self.use = Use()
 
     def protect(self, packet: bytes, rtcp: bool) -> Result:
         size, length = len(packet), self.length
@@ -158,9 +160,9 @@ class LegKeys:
 
     def __init__(self) -> None:
         self.sender: SrtpSender | None = None
+        self.receiver: SrtpReceiver | None = None
         self.ready = False
         """True once the leg can receive."""
-        self._receiver: SrtpReceiver | None = None
         self._receiving: tuple[CryptoSuite, Secret[bytes], bytes] | None = None
         self._previous: SrtpReceiver | None = None
         self._previous_until = 0.0
@@ -175,7 +177,7 @@ class LegKeys:
     @property
     def tag(self) -> int:
         """Octets of the authentication tag expected, with the name of the key."""
-        return self._receiver.tag + len(self._receiver.mki) if self._receiver else 0
+        return self.receiver.tag + len(self.receiver.mki) if self.receiver else 0
 
     def install(
         self,
@@ -198,17 +200,17 @@ class LegKeys:
         self.ready = True
         before, self.sender = self.sender, self._senders.context(suite, tx, tx_mki, SrtpSender)
         receiver = self._receivers.context(suite, rx, rx_mki, SrtpReceiver)
-        self.generation += receiver is not self._receiver or self.sender is not before
-        if receiver is not self._receiver:
-            self._previous, self._previous_until = self._receiver, now + REKEY_GRACE_SECONDS
-            self._receiver, self._receiving, self._searches = receiver, (suite, rx, rx_mki), MAX_SEARCHES
+        self.generation += receiver is not self.receiver or self.sender is not before
+        if receiver is not self.receiver:
+            self._previous, self._previous_until = self.receiver, now + REKEY_GRACE_SECONDS
+            self.receiver, self._receiving, self._searches = receiver, (suite, rx, rx_mki), MAX_SEARCHES
         return self.sender is not before
 
     def unprotect(self, packet: bytes, rtcp: bool, now: float) -> Result:
         """Authenticate and decrypt an SRTP or SRTCP packet; FORGED before the first key."""
-        if self._receiver is None:
+        if self.receiver is None:
             return SrtpFailure.FORGED
-        result = self._receiver.unprotect(packet, rtcp)
+        result = self.receiver.unprotect(packet, rtcp)
         self.by_latest = isinstance(result, bytes)
         if result is not SrtpFailure.FORGED or self._previous is None:
             return result
@@ -226,17 +228,17 @@ class LegKeys:
         later the context of the library knows the counter.
         """
         previous, ssrc = self._previous, packet[_RTP_SSRC]
-        if self._receiver is None or previous is None or self._receiving is None or not self._searches:
+        if self.receiver is None or previous is None or self._receiving is None or not self._searches:
             return SrtpFailure.FORGED
-        if self._receiver.has_heard(ssrc) or not previous.has_heard(ssrc):
+        if self.receiver.has_heard(ssrc) or not previous.has_heard(ssrc):
             return SrtpFailure.FORGED
         self._searches -= 1
         kept = previous.rollover(ssrc) or 0
         found = _rollover(SrtpReceiver(*self._receiving), packet, kept)
         if found is None:
             return SrtpFailure.FORGED
-        self._receiver.expect(ssrc, found)
-        return self._receiver.unprotect(packet, False)
+        self.receiver.expect(ssrc, found)
+        return self.receiver.unprotect(packet, False)
 
 
 def _rollover(trial: SrtpReceiver, packet: bytes, kept: int) -> int | None:

@@ -275,9 +275,9 @@ def test_a_bundle_whose_first_line_has_no_transport_has_none() -> None:
 
 
 @pytest.mark.parametrize("proto", ["RTP/AVP", "RTP/SAVP"])
-def test_a_key_with_an_mki_is_told_from_a_missing_one(proto: str) -> None:
-    """Our SRTP library does not write key identifiers: refused or in clear by policy, and the log says why."""
-    offer = answer(proto, KEY + "|2^31|1:1")
+def test_a_key_that_more_than_one_line_could_not_name_is_told_from_a_missing_one(proto: str) -> None:
+    """Two keys in one line, of which the packets would tell: refused or in clear by policy, and the log says why."""
+    offer = answer(proto, f"{KEY}|2^31|1:1;inline:{'C' * 40}|2^31|2:1")
     strict = from_trunk(offer)
     assert strict.responses[-1].status == 488
     assert "key.mki" in said(strict)

@@ -108,7 +108,7 @@ def test_tls_that_is_too_old_is_refused_before_anybody_rings(profile: Profile, o
     assert not rang(MachineScene(profile=profile, outbound=outbound, offer=offer, flow=flow).calling())
 
 
-@pytest.mark.parametrize("line", ["", CRYPTO.replace("_80", "_32"), CRYPTO + " UNENCRYPTED_SRTP", CRYPTO + "|1:1"])
+@pytest.mark.parametrize("line", ["", CRYPTO.replace("_80", "_32"), CRYPTO + " UNENCRYPTED_SRTP", CRYPTO + "|1:0"])
 @pytest.mark.parametrize("proto", ["RTP/AVP", "RTP/SAVP"])
 def test_a_trunk_offer_that_strict_cannot_accept_is_refused_before_the_browser_rings(proto: str, line: str) -> None:
     scene = MachineScene(

@@ -22,6 +22,7 @@ from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.media.relay_call import LegCounters, RelayCall
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import (
+    MAX_LIFETIME,
     IcePort,
     OpenLeg,
     OwnPort,
@@ -87,9 +88,10 @@ def plan(numbers: Mapping[int, int], *, is_open: bool = True) -> RelayPlan:
     return RelayPlan(tuple(PayloadMap(number, becomes) for number, becomes in numbers.items()), is_open)
 
 
-def keys_command(leg: LegId, keys: Keys) -> SetKeys:
+def keys_command(leg: LegId, keys: Keys, lifetime: int = MAX_LIFETIME) -> SetKeys:
     """The relay's side of a peer's keys."""
-    return SetKeys(leg, keys.suite.name, keys.to_peer, keys.from_peer)
+    from_peer, to_peer = keys.names
+    return SetKeys(leg, keys.suite.name, keys.to_peer, keys.from_peer, to_peer, from_peer, lifetime)
 
 
 def media(
@@ -145,8 +147,8 @@ def new_key(suite: CryptoSuite = AES_CM_128_HMAC_SHA1_80) -> Secret[bytes]:
 class Wide(Context):
     """A session of a suite that pylibsrtp does not name; `test_srtp_vectors` holds the adapter to the RFC for it."""
 
-    def __init__(self, suite: CryptoSuite, key: Secret[bytes], kind: int) -> None:
-        super().__init__(suite, key, kind, b"")
+    def __init__(self, suite: CryptoSuite, key: Secret[bytes], kind: int, mki: bytes) -> None:
+        super().__init__(suite, key, kind, mki)
 
     def protect(self, packet: bytes) -> bytes:
         return self._process(packet, self.run)
@@ -164,23 +166,29 @@ class Wide(Context):
 
 
 class Keys:
-    """SRTP keys of one leg and the peer's two sessions over them."""
+    """SRTP keys of one leg and the peer's two sessions over them.
+
+    Args:
+        names: what the packets from the peer and those to it call their keys.
+    """
 
     def __init__(
         self,
         suite: CryptoSuite = AES_CM_128_HMAC_SHA1_80,
         from_peer: Secret[bytes] | None = None,
         to_peer: Secret[bytes] | None = None,
+        *,
+        names: tuple[bytes, bytes] = (b"", b""),
     ) -> None:
-        self.suite = suite
+        self.suite, self.names = suite, names
         self.from_peer, self.to_peer = from_peer or new_key(suite), to_peer or new_key(suite)
-        self.sender = self._session(self.from_peer, Policy.SSRC_ANY_OUTBOUND)
-        self.receiver = self._session(self.to_peer, Policy.SSRC_ANY_INBOUND)
+        self.sender = self._session(self.from_peer, Policy.SSRC_ANY_OUTBOUND, names[0])
+        self.receiver = self._session(self.to_peer, Policy.SSRC_ANY_INBOUND, names[1])
 
-    def _session(self, key: Secret[bytes], kind: int) -> Session | Wide:
+    def _session(self, key: Secret[bytes], kind: int, mki: bytes) -> Session | Wide:
         profile = next((known.library for known in PROFILES if known.sdes == self.suite.name), None)
-        if profile is None:
-            return Wide(self.suite, key, kind)
+        if profile is None or mki:
+            return Wide(self.suite, key, kind, mki)
         return Session(Policy(key=key.reveal(), ssrc_type=kind, srtp_profile=profile))
 
     def protect(self, packet: bytes) -> bytes:

@@ -185,9 +185,10 @@ def account_config() -> Any:
     media.srtpUse = SRTP[OPTIONS["srtp"]]
     media.srtpSecureSignaling = 0
     media.srtpOpt.keyings.append(pj.PJMEDIA_SRTP_KEYING_SDES)
-    crypto = pj.SrtpCrypto()
-    crypto.name = OPTIONS.get("suite", "AES_CM_128_HMAC_SHA1_80")
-    media.srtpOpt.cryptos.append(crypto)
+    if suite := OPTIONS.get("suite", "AES_CM_128_HMAC_SHA1_80"):  # empty: all of its own, in its own order
+        crypto = pj.SrtpCrypto()
+        crypto.name = suite
+        media.srtpOpt.cryptos.append(crypto)
     media.transportConfig.boundAddress = media.transportConfig.publicAddress = OPTIONS["host"]
     media.transportConfig.port = OPTIONS.get("rtp_port", 0)
     return config

@@ -99,7 +99,7 @@ PAIRS = [
     Pair("another suite's key", SAVP, "RTP/SAVP", (f"crypto:3 {CM_80} inline:{key_text(GCM_256, 5)}",), IGNORED),
     Pair("key cut short", SAVP, "RTP/SAVP", (line(3)[:-4],), IGNORED),
     Pair("no key", SAVP, "RTP/SAVP", (f"crypto:3 {CM_80}",), IGNORED),
-    Pair("two keys", SAVP, "RTP/SAVP", (line(3, tail=f"|1:4;inline:{key_text(CM_80, 9)}|2:4"),), IGNORED),
+    Pair("two named keys", SAVP, "RTP/SAVP", (line(3, tail=f"|1:4;inline:{key_text(CM_80, 9)}|2:4"),), IGNORED),
     Pair("MKI of no octets", SAVP, "RTP/SAVP", (line(3, tail="|1:0"),), IGNORED),
     Pair("lifetime too short", SAVP, "RTP/SAVP", (line(3, tail="|2^11"),), IGNORED),
     Pair("two keys", SAVP, "RTP/SAVP", (line(3, tail=f";inline:{key_text(CM_80, 8)}"),), IGNORED),

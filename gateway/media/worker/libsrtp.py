@@ -1,18 +1,19 @@
 """libsrtp, as the wheel of pylibsrtp brings it: the only file that knows the library.
 
-pylibsrtp wraps a part of it. What it leaves out is there all the same, in the shared object of its binding: AES-256
-in counter mode (RFC 6188), a master key identifier in the packets (RFC 3711 3.1), and a stream's roll-over
-counter. So contexts are made here with the library's own functions; the four that run for every packet are those of
-the binding, which cost the least. The layout of the one structure that is written to is held against the binding's when
+pylibsrtp wraps a part of it. What it leaves out is there all the same, in the shared object of its binding: AES-256 in
+counter mode (RFC 6188), a master key identifier in the packets (RFC 3711 3.1), and a stream's roll-over counter. So
+contexts are made here with the library's own functions, by ctypes; the four that run for every packet are those of the
+binding, which cost the least. The layout of the one structure that is written to is held against the binding's when
 this is loaded, so that another library cannot be taken for this one.
 """
 
 from __future__ import annotations
 
+import ctypes
 import socket
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-from cffi import FFI
 from pylibsrtp import _binding
 
 from gateway.base.crypto_suite import CryptoSuite
@@ -38,36 +39,44 @@ LIBRARY = "libsrtp2 2."
 """What the version must begin with: the structure is that of this generation."""
 INBOUND, OUTBOUND, SPECIFIC = _binding.lib.ssrc_any_inbound, _binding.lib.ssrc_any_outbound, _binding.lib.ssrc_specific
 
-_ffi = FFI()
-_ffi.cdef("""
-typedef struct { int cipher; int key; int auth; int auth_key; int tag; int services; } crypto_policy;
-typedef struct { unsigned char *key; unsigned char *mki; unsigned int mki_size; } master_key;
-typedef struct {
-    int ssrc_type; unsigned int ssrc;
-    crypto_policy rtp; crypto_policy rtcp;
-    unsigned char *key; master_key **keys; unsigned long num_master_keys; void *ekt;
-    unsigned long window_size; int allow_repeat_tx;
-    int *enc_xtn_hdr; int enc_xtn_hdr_count; void *next;
-} policy;
-const char *srtp_get_version_string(void);
-int srtp_create(void **session, const policy *policy);
-int srtp_add_stream(void *session, const policy *policy);
-int srtp_remove_stream(void *session, uint32_t ssrc);
-int srtp_set_stream_roc(void *session, uint32_t ssrc, uint32_t roc);
-int srtp_get_stream_roc(void *session, uint32_t ssrc, uint32_t *roc);
-int srtp_protect_mki(void *session, void *packet, int *length, unsigned int use, unsigned int index);
-int srtp_protect_rtcp_mki(void *session, void *packet, int *length, unsigned int use, unsigned int index);
-int srtp_unprotect_mki(void *session, void *packet, int *length, unsigned int use);
-int srtp_unprotect_rtcp_mki(void *session, void *packet, int *length, unsigned int use);
-void srtp_crypto_policy_set_rtp_default(crypto_policy *p);
-void srtp_crypto_policy_set_aes_cm_128_hmac_sha1_32(crypto_policy *p);
-void srtp_crypto_policy_set_aes_cm_192_hmac_sha1_80(crypto_policy *p);
-void srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80(crypto_policy *p);
-void srtp_crypto_policy_set_aes_cm_256_hmac_sha1_32(crypto_policy *p);
-void srtp_crypto_policy_set_aes_gcm_128_16_auth(crypto_policy *p);
-void srtp_crypto_policy_set_aes_gcm_256_16_auth(crypto_policy *p);
-""")
-_lib: Any = _ffi.dlopen(_binding.__file__)
+_lib = ctypes.CDLL(_binding.__file__)
+_lib.srtp_get_version_string.restype = ctypes.c_char_p
+
+
+class _CryptoPolicy(ctypes.Structure):
+    """srtp_crypto_policy_t, which the library fills in itself."""
+
+    _fields_: ClassVar = [(name, ctypes.c_int) for name in ("cipher", "key", "auth", "auth_key", "tag", "services")]
+
+
+class _MasterKey(ctypes.Structure):
+    """srtp_master_key_t."""
+
+    _fields_: ClassVar = [("key", ctypes.c_void_p), ("mki", ctypes.c_void_p), ("mki_size", ctypes.c_uint)]
+
+
+class _Policy(ctypes.Structure):
+    """srtp_policy_t."""
+
+    _fields_: ClassVar = [
+        ("ssrc_type", ctypes.c_int),
+        ("ssrc", ctypes.c_uint),
+        ("rtp", _CryptoPolicy),
+        ("rtcp", _CryptoPolicy),
+        ("key", ctypes.c_void_p),
+        ("keys", ctypes.c_void_p),
+        ("num_master_keys", ctypes.c_ulong),
+        ("ekt", ctypes.c_void_p),
+        ("window_size", ctypes.c_ulong),
+        ("allow_repeat_tx", ctypes.c_int),
+        ("enc_xtn_hdr", ctypes.c_void_p),
+        ("enc_xtn_hdr_count", ctypes.c_int),
+        ("next", ctypes.c_void_p),
+    ]
+
+
+Run = Callable[[Any, Any, Any], int]
+"""What the library does to a packet: session, buffer, length in and out; a status, 0 for done."""
 
 _SETTERS = {
     "AEAD_AES_256_GCM": ("aes_gcm_256_16_auth", "aes_gcm_256_16_auth"),
@@ -82,12 +91,11 @@ _SETTERS = {
 
 def _check_layout() -> None:
     """Raises MediaError when the library is another than the one this file was written for."""
-    version = _ffi.string(_lib.srtp_get_version_string()).decode("ascii", "replace")
+    version = _lib.srtp_get_version_string().decode("ascii", "replace")
     theirs = _binding.ffi.typeof("srtp_policy_t")
-    known = {name: member.offset for name, member in theirs.fields}
-    ours = {name: _ffi.offsetof("policy", name) for name in known if name != "ssrc"}
-    same = _ffi.sizeof("policy") == _binding.ffi.sizeof(theirs) and all(known[name] == at for name, at in ours.items())
-    if not (version.startswith(LIBRARY) and same):
+    places = {name: member.offset for name, member in theirs.fields if name != "ssrc"}
+    same = all(getattr(_Policy, name).offset == place for name, place in places.items())
+    if not version.startswith(LIBRARY) or not same or ctypes.sizeof(_Policy) != _binding.ffi.sizeof(theirs):
         raise MediaError(f"{version} is not the SRTP library this gateway was made for")
 
 
@@ -104,93 +112,81 @@ class Context:
         MediaError: the library does not take the key, which says nothing of it.
     """
 
-    __slots__ = ("_keep", "_policy", "buffer", "data", "length", "run", "run_rtcp", "session")
+    __slots__ = ("_handle", "_keep", "_policy", "buffer", "data", "length", "run", "run_rtcp", "session")
 
     def __init__(self, suite: CryptoSuite, key: Secret[bytes], direction: int, mki: bytes) -> None:
         self._keep: tuple[Any, ...] = ()
-        self._policy: Any = None
-        policy = self._made_policy(suite, key, mki)
-        policy.ssrc_type = direction
-        made = _ffi.new("void **")
-        if _lib.srtp_create(made, policy) != OK:
+        self._policy = self._made_policy(suite, key, mki)
+        self._policy.ssrc_type = direction
+        self._handle = ctypes.c_void_p()
+        if _lib.srtp_create(ctypes.byref(self._handle), ctypes.byref(self._policy)) != OK:
             raise MediaError("the SRTP library refuses a key")
-        address = int(_ffi.cast("uintptr_t", made[0]))
-        self.session = _binding.ffi.gc(_binding.ffi.cast("srtp_t", address), _binding.lib.srtp_dealloc)
-        self.data = _binding.ffi.new("char[]", BUFFER)
-        self.buffer = _binding.ffi.buffer(self.data)
-        self.length = _binding.ffi.new("int *")
+        ffi = _binding.ffi
+        self.session = ffi.gc(ffi.cast("srtp_t", self._handle.value), _binding.lib.srtp_dealloc)
+        self.data = ffi.new("char[]", BUFFER)
+        self.buffer, self.length = ffi.buffer(self.data), ffi.new("int *")
         sends = direction == OUTBOUND
-        self.run, self.run_rtcp = _with_identifier(sends) if mki else _without(sends)
+        self.run, self.run_rtcp = self._named(sends) if mki else _PLAIN[sends]
 
     def forget(self, ssrc: bytes) -> None:
         """Let the context of a source go."""
-        _lib.srtp_remove_stream(self._handle, socket.htonl(int.from_bytes(ssrc)))  # in network order, this one alone
+        number = socket.htonl(int.from_bytes(ssrc))  # this function alone wants it in network order
+        _lib.srtp_remove_stream(self._handle, ctypes.c_uint32(number))
 
     def rollover(self, ssrc: bytes) -> int | None:
         """The roll-over counter of a source; None for one that was not heard."""
-        found = _ffi.new("uint32_t *")
-        return int(found[0]) if _lib.srtp_get_stream_roc(self._handle, int.from_bytes(ssrc), found) == OK else None
+        found = ctypes.c_uint32()
+        status = _lib.srtp_get_stream_roc(self._handle, ctypes.c_uint32(int.from_bytes(ssrc)), ctypes.byref(found))
+        return found.value if status == OK else None
 
     def expect(self, ssrc: bytes, rollover: int) -> None:
         """Take the next packet of a source for one of this roll-over counter.
 
         That makes a context where nothing has authenticated yet: only for a source that is known to be there.
         """
+        number = int.from_bytes(ssrc)
         if self.rollover(ssrc) is None:
-            self._policy.ssrc_type, self._policy.ssrc = SPECIFIC, int.from_bytes(ssrc)
-            _lib.srtp_add_stream(self._handle, self._policy)
-        _lib.srtp_set_stream_roc(self._handle, int.from_bytes(ssrc), rollover)
+            self._policy.ssrc_type, self._policy.ssrc = SPECIFIC, number
+            _lib.srtp_add_stream(self._handle, ctypes.byref(self._policy))
+        _lib.srtp_set_stream_roc(self._handle, ctypes.c_uint32(number), ctypes.c_uint32(rollover))
 
-    @property
-    def _handle(self) -> Any:
-        return _ffi.cast("void *", int(_binding.ffi.cast("uintptr_t", self.session)))
-
-    def _made_policy(self, suite: CryptoSuite, key: Secret[bytes], mki: bytes) -> Any:
-        """The structure the library makes a context by; it copies what it needs, but the pointers are kept alive."""
-        policy = _ffi.new("policy *")
+    def _made_policy(self, suite: CryptoSuite, key: Secret[bytes], mki: bytes) -> _Policy:
+        """The structure the library makes a context by; what it points to must live as long as it does."""
+        policy = _Policy(window_size=REPLAY_WINDOW)
         rtp, rtcp = _SETTERS[suite.name]
-        getattr(_lib, "srtp_crypto_policy_set_" + rtp)(_ffi.addressof(policy, "rtp"))
-        getattr(_lib, "srtp_crypto_policy_set_" + rtcp)(_ffi.addressof(policy, "rtcp"))
-        policy.window_size = REPLAY_WINDOW
-        master = _ffi.new("unsigned char[]", key.reveal())
-        self._policy, self._keep = policy, (master,)
-        if not mki:
-            policy.key = master
-            return policy
-        name = _ffi.new("unsigned char[]", mki)
-        entry = _ffi.new("master_key *", {"key": master, "mki": name, "mki_size": len(mki)})
-        entries = _ffi.new("master_key *[]", [entry])
-        policy.keys, policy.num_master_keys = entries, 1
+        getattr(_lib, "srtp_crypto_policy_set_" + rtp)(ctypes.byref(policy.rtp))
+        getattr(_lib, "srtp_crypto_policy_set_" + rtcp)(ctypes.byref(policy.rtcp))
+        master, name = ctypes.create_string_buffer(key.reveal()), ctypes.create_string_buffer(mki)
+        entry = _MasterKey(ctypes.addressof(master), ctypes.addressof(name), len(mki))
+        entries = (ctypes.c_void_p * 1)(ctypes.addressof(entry))
         self._keep = (master, name, entry, entries)
+        if mki:
+            policy.keys, policy.num_master_keys = ctypes.addressof(entries), 1
+        else:
+            policy.key = ctypes.addressof(master)
         return policy
 
+    def _named(self, sends: bool) -> tuple[Run, Run]:
+        """The functions for packets that name their key. They cost more; who does not use them does not pay for it."""
+        to = _binding.ffi.cast
+        data, length = (ctypes.c_void_p(int(to("uintptr_t", place))) for place in (self.data, self.length))
+        handle, use, first = self._handle, ctypes.c_uint(1), ctypes.c_uint(0)
 
-def _without(sends: bool) -> tuple[Any, Any]:
-    lib = _binding.lib
-    return (lib.srtp_protect, lib.srtp_protect_rtcp) if sends else (lib.srtp_unprotect, lib.srtp_unprotect_rtcp)
+        def run(session: Any, packet: Any, size: Any) -> int:
+            if sends:
+                return int(_lib.srtp_protect_mki(handle, data, length, use, first))
+            return int(_lib.srtp_unprotect_mki(handle, data, length, use))
+
+        def run_rtcp(session: Any, packet: Any, size: Any) -> int:
+            if sends:
+                return int(_lib.srtp_protect_rtcp_mki(handle, data, length, use, first))
+            return int(_lib.srtp_unprotect_rtcp_mki(handle, data, length, use))
+
+        return run, run_rtcp
 
 
-def _with_identifier(sends: bool) -> tuple[Any, Any]:
-    """The functions for packets that name their key; a peer that uses that pays for it, and nobody else."""
-
-    def foreign(value: Any, kind: str) -> Any:
-        return _ffi.cast(kind, int(_binding.ffi.cast("uintptr_t", value)))
-
-    def protect(session: Any, data: Any, length: Any) -> int:
-        where = foreign(session, "void *"), foreign(data, "void *"), foreign(length, "int *")
-        return int(_lib.srtp_protect_mki(*where, 1, 0))
-
-    def protect_rtcp(session: Any, data: Any, length: Any) -> int:
-        where = foreign(session, "void *"), foreign(data, "void *"), foreign(length, "int *")
-        return int(_lib.srtp_protect_rtcp_mki(*where, 1, 0))
-
-    def unprotect(session: Any, data: Any, length: Any) -> int:
-        return int(
-            _lib.srtp_unprotect_mki(foreign(session, "void *"), foreign(data, "void *"), foreign(length, "int *"), 1)
-        )
-
-    def unprotect_rtcp(session: Any, data: Any, length: Any) -> int:
-        where = foreign(session, "void *"), foreign(data, "void *"), foreign(length, "int *")
-        return int(_lib.srtp_unprotect_rtcp_mki(*where, 1))
-
-    return (protect, protect_rtcp) if sends else (unprotect, unprotect_rtcp)
+_PLAIN: dict[bool, tuple[Run, Run]] = {
+    True: (_binding.lib.srtp_protect, _binding.lib.srtp_protect_rtcp),
+    False: (_binding.lib.srtp_unprotect, _binding.lib.srtp_unprotect_rtcp),
+}
+"""The functions for packets that do not name their key, by whether they send."""

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gateway.base.errors import MediaError
 from gateway.base.values import LegId
 from gateway.media.relay_commands import SetKeys
 from gateway.media.relay_events import CommandRefused, FailureReason
@@ -102,7 +103,12 @@ class Leg(ABC):
         if suite is None:
             self.refuse(FailureReason.BAD_KEYS)
             return False
-        if self.protection.install(suite, command, now):
+        try:
+            renewed = self.protection.install(suite, command, now)
+        except MediaError:
+            self.refuse(FailureReason.BAD_KEYS)
+            return False
+        if renewed:
             self.stream.renew()
         return True
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import socket
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ClassVar
 
 from pylibsrtp import _binding
@@ -102,6 +103,16 @@ def _check_layout() -> None:
 _check_layout()
 
 
+@cache
+def _policy_of(suite: str) -> _Policy:
+    """The structure as a suite has it, without a key."""
+    policy = _Policy(window_size=REPLAY_WINDOW)
+    rtp, rtcp = _SETTERS[suite]
+    getattr(_lib, "srtp_crypto_policy_set_" + rtp)(ctypes.byref(policy.rtp))
+    getattr(_lib, "srtp_crypto_policy_set_" + rtcp)(ctypes.byref(policy.rtcp))
+    return policy
+
+
 class Context:
     """One direction under one master key, whatever the number of its sources.
 
@@ -152,18 +163,15 @@ class Context:
 
     def _made_policy(self, suite: CryptoSuite, key: Secret[bytes], mki: bytes) -> _Policy:
         """The structure the library makes a context by; what it points to must live as long as it does."""
-        policy = _Policy(window_size=REPLAY_WINDOW)
-        rtp, rtcp = _SETTERS[suite.name]
-        getattr(_lib, "srtp_crypto_policy_set_" + rtp)(ctypes.byref(policy.rtp))
-        getattr(_lib, "srtp_crypto_policy_set_" + rtcp)(ctypes.byref(policy.rtcp))
-        master, name = ctypes.create_string_buffer(key.reveal()), ctypes.create_string_buffer(mki)
+        policy, master = _Policy.from_buffer_copy(_policy_of(suite.name)), ctypes.create_string_buffer(key.reveal())
+        if not mki:
+            self._keep, policy.key = (master,), ctypes.addressof(master)
+            return policy
+        name = ctypes.create_string_buffer(mki)
         entry = _MasterKey(ctypes.addressof(master), ctypes.addressof(name), len(mki))
         entries = (ctypes.c_void_p * 1)(ctypes.addressof(entry))
         self._keep = (master, name, entry, entries)
-        if mki:
-            policy.keys, policy.num_master_keys = ctypes.addressof(entries), 1
-        else:
-            policy.key = ctypes.addressof(master)
+        policy.keys, policy.num_master_keys = ctypes.addressof(entries), 1
         return policy
 
     def _named(self, sends: bool) -> tuple[Run, Run]:

@@ -130,8 +130,9 @@ class RtpEnd(asyncio.DatagramProtocol):
         return build_answer(local, description, audio_index=line.index, session_id=secrets.randbits(31), version=1)
 
     def _keyed(self, ours: CryptoAttribute, theirs: CryptoAttribute) -> None:
-        self._sender = SrtpSender(ours.crypto_suite, ours.key)
-        self._receiver = SrtpReceiver(theirs.crypto_suite, theirs.key)
+        names = [line.mki.octets if line.mki is not None else b"" for line in (ours, theirs)]
+        self._sender = SrtpSender(ours.crypto_suite, ours.key, names[0])
+        self._receiver = SrtpReceiver(theirs.crypto_suite, theirs.key, names[1])
         self.end.protection = f"sdes,{theirs.suite}"
 
     def _connect(self, line: RemoteAudio) -> None:

@@ -8,14 +8,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.base.crypto_suite import SUITES
+from gateway.base.crypto_suite import EVERY_SUITE, SUITES, CryptoSuite
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying, Proto, Setup
 from gateway.base.values import HostPort, Secret
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import FMTP_NAMES, Codec
 from gateway.sdp.description import MAX_MEDIA, SessionDescription
-from gateway.sdp.keying import CryptoAttribute, CryptoError, Fingerprint, read_crypto_lines
+from gateway.sdp.keying import (
+    MAX_LIFETIME,
+    MAX_MKI_LENGTH,
+    MIN_LIFETIME,
+    CryptoAttribute,
+    CryptoError,
+    Fingerprint,
+    Mki,
+    read_crypto_lines,
+)
 from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, audio_lines, read_audio
 from gateway.sdp.negotiation import check_trunk_answer, common_codecs, payload_map
 from tests.effort import examples
@@ -112,7 +121,7 @@ def test_any_attribute_text_gives_a_value_or_our_error(text: str) -> None:
 
 
 @quick
-@given(st.sampled_from(SUITES), st.binary(max_size=70), st.integers(0, 999_999_999), st.booleans())
+@given(st.sampled_from(EVERY_SUITE), st.binary(max_size=70), st.integers(0, 999_999_999), st.booleans())
 def test_a_crypto_line_is_usable_exactly_when_its_key_has_the_suites_length(
     suite: object, key: bytes, tag: int, strip: bool
 ) -> None:
@@ -125,6 +134,27 @@ def test_a_crypto_line_is_usable_exactly_when_its_key_has_the_suites_length(
         return
     with pytest.raises(CryptoError):
         CryptoAttribute.parse(text)
+
+
+LIFETIMES = st.none() | st.integers(MIN_LIFETIME, MAX_LIFETIME)
+IDENTIFIERS = st.none() | st.integers(1, MAX_MKI_LENGTH).flatmap(
+    lambda length: st.integers(0, (1 << 8 * length) - 1).map(lambda value: Mki(value, length))
+)
+
+
+@quick
+@given(st.sampled_from(EVERY_SUITE), LIFETIMES, IDENTIFIERS, st.sampled_from(["", " WSH=64", " UNENCRYPTED_SRTP"]))
+def test_a_lifetime_and_a_key_identifier_are_read_as_they_are_written_and_excuse_nothing(
+    suite: CryptoSuite, lifetime: int | None, mki: Mki | None, tail: str
+) -> None:
+    line = CryptoAttribute(1, suite.name, Secret(bytes(suite.master_length)), lifetime, mki=mki)
+    if "UNENCRYPTED" in tail:
+        with pytest.raises(CryptoError):
+            CryptoAttribute.parse(line.to_line() + tail)
+        return
+    assert CryptoAttribute.parse(line.to_line() + tail) == line
+    if mki is not None:
+        assert len(mki.octets) == mki.length
 
 
 TOKENS = st.text("abcdefgh0123-", min_size=1, max_size=8)

@@ -21,6 +21,7 @@ from gateway.admin.desk import Desk
 from gateway.admin.server import AdminServer
 from gateway.audit import notices
 from gateway.audit.log import AuditLog
+from gateway.audit.pruning import Pruner
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, GatewayError, MediaError
 from gateway.base.values import HostPort, Secret
@@ -160,6 +161,7 @@ class Gateway:
             list(watched(site, self.web.use, self.endpoint.use)), self.counters, now=wall_clock
         )
         self._audit_timer: asyncio.TimerHandle | None = None
+        self._pruning: asyncio.Task[None] | None = None
         self._relay_watch: asyncio.Task[None] | None = None
         self._relay_totals: dict[str, float] = {}
 
@@ -255,6 +257,9 @@ class Gateway:
             await self.stop("start failed")
             raise
         self._relay_watch = asyncio.get_running_loop().create_task(self._watch_relay())
+        self._pruning = asyncio.get_running_loop().create_task(
+            Pruner(lambda: self.sites.current.audit, self.audit).run()
+        )
 
     async def _start_admin(self) -> None:
         """Open the admin socket; without one that was asked for there is no start, without the usual one there is."""
@@ -296,6 +301,10 @@ class Gateway:
 
     async def _close_audit(self, reason: str) -> None:
         """Wait for the last record, and with it for all before it, but not for a disk that does not answer."""
+        if self._pruning is not None:
+            self._pruning.cancel()
+            await asyncio.gather(self._pruning, return_exceptions=True)
+            self._pruning = None
         last = asyncio.Event()
         ended = self.counters[Counter.CALLS_STARTED] == self.counters[Counter.CALLS_ENDED]
         stopped = notices.gateway_stopped(reason, all_ended=ended and not self.audit.records_lost)

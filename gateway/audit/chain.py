@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
+from gateway.audit.retention import REDUCED
+
 HEAD = ("v", "seq", "ts", "mono_ns", "boot_id", "node", "type", "call_uid")
 """What a line begins with: enough to know what it is about when a reader cuts it short."""
 
@@ -75,6 +77,8 @@ class Examined:
     """For the next line: of what this one says of itself, so that one bad line does not make all that follow bad."""
     faults: tuple[Fault, ...] = ()
     """Empty when the line is as it was written and where it was written."""
+    gone: tuple[int, int] | None = None
+    """Of a `log.reduced` line: the numbers it stands for. A `log.pruned` record must tell of them (`retention`)."""
 
 
 def sealed(draft: bytes, prev_hash: str) -> tuple[bytes, str]:
@@ -119,8 +123,9 @@ def examine(line: bytes, before: Link | None = None) -> Examined:
     prev, found = _hash(record, "prev_hash"), _hash(record, "hash")
     seq, mono_ns = _number(record, "seq"), _number(record, "mono_ns")
     link = Link(seq, found or GENESIS, _text(record, "ts"), _text(record, "boot_id"), mono_ns)
-    faults = [*_content(line, prev, found, before), *_place(prev, link, before)]
-    return Examined(record, link, tuple(faults))
+    gone = (_number(record, "first_seq"), seq) if record.get("type") == REDUCED else None
+    content = _content(line, prev, found, before) if gone is None else []
+    return Examined(record, link, (*content, *_place(prev, link, before)), gone)
 
 
 def _content(line: bytes, prev: str, found: str, before: Link | None) -> list[Fault]:

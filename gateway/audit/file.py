@@ -18,6 +18,9 @@ MODE = 0o600
 TAIL_WINDOW = 262144
 """Octets looked at from the end when the file is opened: four of the longest lines."""
 
+FIRST_OCTETS = 128
+"""Of a file: number and time of its first record are in them."""
+
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 """O_RDWR to read the tail, and because a FIFO in the file's place then cannot hang the gateway."""
 
@@ -78,6 +81,28 @@ class AuditFile:
             self.close()
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return whole
+
+    @property
+    def size(self) -> int:
+        """Octets of the file, 0 while it is not open."""
+        return os.fstat(self._fd).st_size if self._fd >= 0 else 0
+
+    def first_octets(self) -> bytes:
+        """What the file begins with."""
+        return os.pread(self._fd, FIRST_OCTETS, 0) if self._fd >= 0 else b""
+
+    def move_away(self, name: str) -> None:
+        """Give the file its last name, in the same directory; the next line opens a new one. Raises OSError."""
+        if self._torn_at >= 0 or not self._is_current():
+            return
+        target = self.path.with_name(name)
+        try:
+            os.link(self.path, target)  # unlike a rename it replaces nothing
+        except FileExistsError:
+            if not target.samefile(self.path):  # else a start ended between this and the next line
+                raise
+        os.unlink(self.path)
+        self.close()
 
     @property
     def identity(self) -> tuple[int, int]:

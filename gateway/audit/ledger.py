@@ -5,19 +5,23 @@ The chain goes on over rotations, restarts and outages: it follows the lines tha
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from gateway.audit.chain import sealed
 from gateway.audit.checkpoint import Signer, State
 from gateway.audit.file import AuditFile
 from gateway.audit.line import Draft
+from gateway.audit.rotation import Rotation, first_record, name_of
 
 
 class Ledger:
     """Appends records to the file as a chain. Not for two threads at once: once the log is open it is the writer's."""
 
-    def __init__(self, file: AuditFile) -> None:
+    def __init__(self, file: AuditFile, rotation: Rotation | None = None) -> None:
         self.file = file
+        self._rotation = rotation or Rotation()
+        self._began = ("", "", (-1, -1))
         self._state = State()
         self._signer: Signer | None = None
 
@@ -31,6 +35,8 @@ class Ledger:
         Raises:
             OSError: none of them is.
         """
+        if drafts:
+            self._rotate(drafts[0])
         lines, states = list[bytes](), [self._state]
         for draft in drafts:
             line, state = self._line(draft, states[-1])
@@ -40,9 +46,24 @@ class Ledger:
         self._state = states[whole]
         return tuple(lines[:whole])
 
+    def _rotate(self, draft: Draft) -> None:
+        """Begin a new file before this record if it is time to; what hinders that hinders no record."""
+        seq, began = self._beginning()
+        if began and self._rotation.is_due(self.file.size, began, draft.ts):
+            with contextlib.suppress(OSError):
+                self.file.move_away(name_of(began, seq))
+
+    def _beginning(self) -> tuple[str, str]:
+        """Number and time of the first record in the file, empty as long as there is none."""
+        seq, began, identity = self._began
+        if not began or identity != self.file.identity:
+            seq, began = first_record(self.file.first_octets())
+            self._began = (seq, began, self.file.identity)
+        return seq, began
+
     def _line(self, draft: Draft, before: State) -> tuple[bytes, State]:
         """The draft as the line after `before`; a checkpoint says, and signs, what `before` is."""
-        signer = self._signer if draft.signed_at else None
-        text = signer.complete(draft.text, draft.signed_at, before) if signer else draft.text
+        signer = self._signer if draft.is_checkpoint else None
+        text = signer.complete(draft.text, draft.ts, before) if signer else draft.text
         line, found = sealed(text, before.head)
         return line, State(draft.seq, found, found if signer else before.prev_checkpoint)

@@ -37,8 +37,9 @@ class Draft(NamedTuple):
     text: bytes
     """In canonical form, without the closing brace."""
     seq: int
-    signed_at: str = ""
-    """Of a checkpoint, which is completed and signed when its place is known: the time it states."""
+    ts: str
+    is_checkpoint: bool = False
+    """It is completed and signed when its place is known."""
 
 
 class LineFormat:
@@ -64,12 +65,12 @@ class LineFormat:
         if len(text) + SEAL_OCTETS > MAX_LINE:
             kept = {key: record[key] for key in ("type", "call_uid", "leg") if key in record}
             text = self._text(kept | {"oversize": len(text) + SEAL_OCTETS}, seq, now)
-        return Draft(text, seq)
+        return Draft(text, seq, now)
 
     def checkpoint(self, seq: int) -> Draft:
         """A checkpoint; what it says is known when its place is."""
         now = self._now()
-        return Draft(self._text({"type": CHECKPOINT}, seq, now), seq, now)
+        return Draft(self._text({"type": CHECKPOINT}, seq, now), seq, now, is_checkpoint=True)
 
     def _now(self) -> str:
         now = datetime.fromtimestamp(self._clock(), tz=UTC).isoformat(timespec="microseconds")

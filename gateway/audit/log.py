@@ -86,7 +86,7 @@ class AuditLog:
         self._asked = False
         self._form = form or LineFormat()
         self._file = AuditFile(place.directory / FILE_NAME)
-        self._ledger = Ledger(self._file)
+        self._ledger = Ledger(self._file, place.rotation)
         self._sequence = SequenceFile(place.directory / SEQUENCE_NAME)
         make = writer or (lambda ledger, sequence: ThreadWriter(ledger, sequence, deliver))
         self._writer = make(self._ledger, self._sequence)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-MEBIBYTE = 1 << 20
+from gateway.audit.retention import Retention
+from gateway.audit.rotation import Rotation
+from gateway.base.sizes import MEBIBYTE
+
+__all__ = ["MEBIBYTE", "AuditPlace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +24,5 @@ class AuditPlace:
     """New calls are refused as soon as the log cannot be written; otherwise once the memory is full."""
     buffer_octets: int = MEBIBYTE
     """How much is kept in memory while the log cannot be written."""
+    rotation: Rotation = field(default_factory=Rotation)
+    retention: Retention = field(default_factory=Retention)

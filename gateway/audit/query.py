@@ -15,6 +15,7 @@ from gateway.audit.facts import short_id
 from gateway.audit.joining import FOR_ENCRYPTION
 from gateway.audit.pick import text
 from gateway.audit.render import Severity, severity
+from gateway.audit.retention import PRUNED
 from gateway.audit.words import grade_of
 from gateway.base.grades import Grade
 
@@ -99,7 +100,7 @@ class Gap:
         """For people, in one line."""
         numbers = f"record {self.first} is" if self.first == self.last else f"records {self.first} to {self.last} are"
         if self.accounted:
-            return f"{numbers} missing, as a log.dropped record says"
+            return f"{numbers} missing, as a log.dropped or log.pruned record says"
         return f"{numbers} missing and no record says why: a line was removed, or a file is not here"
 
 
@@ -114,7 +115,7 @@ class Numbering:
     def take(self, record: Record) -> None:
         """The next record of the log; what has no number is passed over."""
         number = sequence_number(record)
-        if record.get("type") == "log.dropped":
+        if record.get("type") in ("log.dropped", PRUNED):
             self._drop(record)
         if not number:
             return

@@ -53,6 +53,8 @@ _BY_TYPE: dict[str, Severity] = {
     "admin.stop": Severity.INFO,
     "log.heartbeat": Severity.INFO,
     "log.checkpoint": Severity.INFO,
+    "log.reduced": Severity.INFO,
+    "log.pruned": Severity.INFO,
     "log.recovered": Severity.MEDIUM,
     "log.dropped": Severity.HIGH,
 }
@@ -263,6 +265,17 @@ def _checkpoint(record: Record) -> str:
     return f"signed up to record {_text(record, 'size')}"
 
 
+def _reduced(record: Record) -> str:
+    span = f"{_text(record, 'first_seq')} to {_text(record, 'seq')}"
+    return f"the detail of records {span} is no longer kept"
+
+
+def _pruned(record: Record) -> str:
+    went = "the detail" if _text(record, "what") == "detail" else "everything"
+    span = f"{_text(record, 'first_seq')} to {_text(record, 'last_seq')}"
+    return f"{went} of records {span} goes, {_text(record, 'file')}"
+
+
 def _recovered(record: Record) -> str:
     if _text(record, "cause") == "torn_line":
         return f"an unfinished last line of {_text(record, 'octets')} octets was cut off"
@@ -318,6 +331,8 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "admin.stop": _stopped,
     "log.heartbeat": _heartbeat,
     "log.checkpoint": _checkpoint,
+    "log.reduced": _reduced,
+    "log.pruned": _pruned,
     "log.recovered": _recovered,
     "log.dropped": _dropped,
 }

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from gateway.audit.place import MEBIBYTE, AuditPlace
+from gateway.audit.retention import Retention
+from gateway.audit.rotation import Rotation
 from gateway.base.keying import Setup
 from gateway.base.values import HostPort, Secret
 from gateway.config import schema
@@ -312,6 +314,8 @@ def compile_audit(audit: schema.Audit) -> AuditPlace:
         signing_key=audit.signing_key,
         refuses_at_once=audit.on_unavailable == "refuse_new",
         buffer_octets=int(audit.buffer_mb * MEBIBYTE),
+        rotation=Rotation(int(audit.rotate.size_mb * MEBIBYTE), audit.rotate.daily),
+        retention=Retention(audit.retention.detail_days, audit.retention.final_days, audit.retention.hold),
     )
 
 

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.audit import file as file_module
+from gateway.audit.archive import rotated
 from gateway.audit.log import FILE_NAME
+from gateway.audit.rotation import Rotation
 from gateway.base.counters import Counter
 from tests.audit.audit_bench import AuditBench
 from tests.audit.chained import broken
@@ -31,7 +33,7 @@ class LogLife(RuleBasedStateMachine):
         self.disk = FailingDisk()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(file_module, "os", self.disk)
-        self.bench = AuditBench(Path(self.home.name), buffer_octets=2 * 1024)
+        self.bench = AuditBench(Path(self.home.name), buffer_octets=2 * 1024, rotation=Rotation(octets=3000))
         self.announced: list[Sequence[bytes]] = []
         self.bench.log.after_written(self.announced.append)
         self.bench.log.open()
@@ -110,7 +112,7 @@ class LogLife(RuleBasedStateMachine):
 
     def check_all(self) -> None:
         current = self.bench.directory / FILE_NAME
-        files = [*self.rotated, *([current] if current.exists() else [])]
+        files = [*rotated(current)[::-1], *([current] if current.exists() else [])]
         lines = [line for path in files for line in path.read_bytes().splitlines(keepends=True)]
         assert not broken(lines)
         assert lines == [line for batch in self.announced for line in batch]

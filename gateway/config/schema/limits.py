@@ -9,6 +9,26 @@ from pydantic import Field
 from gateway.config.scalars import FilePath, Model
 
 
+class Rotate(Model):
+    """When the log begins a new file: `audit.jsonl` becomes `audit-20300102T030405Z-17.jsonl`, by its first record."""
+
+    size_mb: float = Field(default=64.0, ge=0, le=4096)
+    """After so much; 0: however large."""
+    daily: bool = True
+    """Each day (UTC)."""
+
+
+class Retention(Model):
+    """How long records are kept, in days from the newest of their file; the log tells what goes before it goes."""
+
+    detail_days: int = Field(default=90, ge=1, le=36500)
+    """Then only the end of each call with its grades stays, and what the log says of itself and the gateway."""
+    final_days: int = Field(default=400, ge=1, le=36500)
+    """Then the whole file goes."""
+    hold: bool = False
+    """Legal hold: while it is true nothing goes, and nobody is erased."""
+
+
 class Audit(Model):
     """The audit log."""
 
@@ -22,6 +42,10 @@ class Audit(Model):
     signing_key: FilePath | None = None
     """Private Ed25519 key (PEM, mode 0600) that signs the log's checkpoints; made when it is missing. Default:
     `audit.key` in `directory`. Elsewhere, who may change the log does not have the key as well."""
+    rotate: Rotate = Field(default_factory=Rotate)
+    """When the log begins a new file."""
+    retention: Retention = Field(default_factory=Retention)
+    """How long records are kept."""
 
 
 class Admin(Model):

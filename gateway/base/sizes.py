@@ -1,0 +1,4 @@
+"""Units of size. PURE."""
+
+MEBIBYTE = 1 << 20
+"""Octets."""

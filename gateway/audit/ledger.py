@@ -12,6 +12,7 @@ from gateway.audit.chain import sealed
 from gateway.audit.checkpoint import Signer, State
 from gateway.audit.file import AuditFile
 from gateway.audit.line import Draft
+from gateway.audit.people import Tables
 from gateway.audit.rotation import Rotation, first_record, name_of
 
 
@@ -20,14 +21,20 @@ class Ledger:
 
     def __init__(self, file: AuditFile, rotation: Rotation | None = None) -> None:
         self.file = file
+        self._tables: Tables | None = None
         self._rotation = rotation or Rotation()
         self._began = ("", "", (-1, -1))
         self._state = State()
         self._signer: Signer | None = None
 
-    def resume(self, state: State, signer: Signer) -> None:
-        """Go on where the log ended, with its key."""
-        self._state, self._signer = state, signer
+    def resume(self, state: State, signer: Signer, tables: Tables | None = None) -> None:
+        """Go on where the log ended, with its key, and with the tables of people if they go by pseudonyms."""
+        self._state, self._signer, self._tables = state, signer, tables
+
+    @property
+    def forgot(self) -> bool:
+        """True once after somebody was taken out of the tables."""
+        return self._tables is not None and self._tables.were_rewritten()
 
     def append(self, drafts: Sequence[Draft]) -> tuple[bytes, ...]:
         """Write drafts as lines and return those that are in the file; fewer than given: there is no more room.
@@ -37,6 +44,8 @@ class Ledger:
         """
         if drafts:
             self._rotate(drafts[0])
+        if self._tables is not None:
+            self._tables.append([entry for draft in drafts for entry in draft.people])
         lines, states = list[bytes](), [self._state]
         for draft in drafts:
             line, state = self._line(draft, states[-1])

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from gateway.audit.chain import HEAD, SEAL_OCTETS
 from gateway.audit.checkpoint import TYPE as CHECKPOINT
-from gateway.audit.clean import Cleaned, cleaned_mapping
+from gateway.audit.clean import Cleaned, cleaned_record
+from gateway.audit.people import Entry, People
 
 VERSION = 2
 """Version of the record format, the field `v`; 1 had no chain."""
@@ -40,6 +41,8 @@ class Draft(NamedTuple):
     ts: str
     is_checkpoint: bool = False
     """It is completed and signed when its place is known."""
+    people: tuple[Entry, ...] = ()
+    """What the tables must have before it is written."""
 
 
 class LineFormat:
@@ -48,24 +51,28 @@ class LineFormat:
     Args:
         clock: wall clock, for timestamps only.
         monotonic_ns: for the order of records within one boot.
+        people: who calls people by pseudonyms; None: they stand in the log by name.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.time,  # noqa: TID251
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        people: People | None = None,
     ) -> None:
-        self._clock, self._monotonic_ns = clock, monotonic_ns
+        self._clock, self._monotonic_ns, self.people = clock, monotonic_ns, people
         self._where = f'"boot_id":{_encode(_boot_id())},"node":{_encode(os.uname().nodename)}'
 
     def draft(self, record: Mapping[str, object], seq: int) -> Draft:
         """The record with its number and its time: what `chain.sealed` makes a line of."""
-        now = self._now()
+        now, people = self._now(), tuple[Entry, ...]()
+        if self.people is not None:
+            record, people = self.people.hide(_clean(record), now)
         text = self._text(record, seq, now)
         if len(text) + SEAL_OCTETS > MAX_LINE:
             kept = {key: record[key] for key in ("type", "call_uid", "leg") if key in record}
             text = self._text(kept | {"oversize": len(text) + SEAL_OCTETS}, seq, now)
-        return Draft(text, seq, now)
+        return Draft(text, seq, now, people=people)
 
     def checkpoint(self, seq: int) -> Draft:
         """A checkpoint; what it says is known when its place is."""
@@ -77,13 +84,17 @@ class LineFormat:
         return now[:-6] + "Z"
 
     def _text(self, record: Mapping[str, object], seq: int, now: str) -> bytes:
-        fields = record if isinstance(record, Cleaned) else cleaned_mapping(record)
+        fields = _clean(record)
         head = f'{{"v":{VERSION},"seq":{seq},"ts":"{now}","mono_ns":{self._monotonic_ns()},{self._where}'
         for name in ("type", "call_uid"):
             if name in fields:
                 head += f',"{name}":{_encode(fields[name])}'
         rest = _encode({name: value for name, value in fields.items() if name not in _ENVELOPE})
         return (f"{head},{rest[1:-1]}" if rest != "{}" else head).encode("ascii")
+
+
+def _clean(record: Mapping[str, object]) -> Cleaned:
+    return record if isinstance(record, Cleaned) else cleaned_record(record)
 
 
 def _boot_id() -> str:

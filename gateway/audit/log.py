@@ -26,6 +26,7 @@ from gateway.audit.heartbeat import Pulse
 from gateway.audit.ledger import Ledger
 from gateway.audit.line import LineFormat
 from gateway.audit.opening import begin, cannot_write
+from gateway.audit.people import People
 from gateway.audit.place import AuditPlace
 from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
 from gateway.audit.sequence import Numbers, SequenceFile
@@ -84,7 +85,7 @@ class AuditLog:
         self._place, self._counters = place, counters
         self._monotonic_ns, self._soon = monotonic_ns, soon
         self._asked = False
-        self._form = form or LineFormat()
+        self._form = form or LineFormat(people=People(place.directory) if place.pseudonyms else None)
         self._file = AuditFile(place.directory / FILE_NAME)
         self._ledger = Ledger(self._file, place.rotation)
         self._sequence = SequenceFile(place.directory / SEQUENCE_NAME)
@@ -163,6 +164,8 @@ class AuditLog:
         try:
             self._place.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file.open()
+            if self._form.people is not None:
+                self._form.people.open()
             numbers = self._sequence.open()
         except OSError as error:
             raise cannot_write(self._place, error) from error
@@ -260,6 +263,9 @@ class AuditLog:
                 self._report()
         if outcome.tail is not None:
             self._absorb(outcome.tail)
+        if outcome.forgot and self._form.people is not None:
+            self._form.people.forget()
+            self.write({"type": "admin.erase"})
         if not outcome.error:
             self._hand_over()
         tell(told)

@@ -12,6 +12,7 @@ from gateway.audit.checkpoint import Signer, State
 from gateway.audit.crashed import call_crashed
 from gateway.audit.file import Tail
 from gateway.audit.ledger import Ledger
+from gateway.audit.people import Tables
 from gateway.audit.place import AuditPlace
 from gateway.audit.recovery import History, read_back
 from gateway.audit.sequence import Numbers
@@ -42,7 +43,8 @@ def begin(place: AuditPlace, ledger: Ledger, numbers: Numbers) -> Opening:
     except OSError as error:
         raise cannot_write(place, error) from error
     found = opening(tail, history, numbers)
-    ledger.resume(found.state, Signer(load_or_make(place.signing_key or place.directory / KEY_NAME)))
+    signer = Signer(load_or_make(place.signing_key or place.directory / KEY_NAME))
+    ledger.resume(found.state, signer, Tables(place.directory) if place.pseudonyms else None)
     return found
 
 

@@ -50,7 +50,7 @@ class Pairing:
                 yield from self._run_over("the gateway started anew")
             case "admin.stop" if record.get(ALL_ENDED) is True:
                 yield from self._run_over("the gateway stopped, all calls being ended")
-            case "log.dropped":
+            case "log.dropped" | "log.reduced":  # among what went may be the beginning of a call
                 self._from_the_start = False
             case "log.recovered" if record.get("complete") is False:
                 self._from_the_start, self._forgiven = False, True

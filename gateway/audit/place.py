@@ -26,3 +26,5 @@ class AuditPlace:
     """How much is kept in memory while the log cannot be written."""
     rotation: Rotation = field(default_factory=Rotation)
     retention: Retention = field(default_factory=Retention)
+    pseudonyms: bool = False
+    """People stand in the log by pseudonyms."""

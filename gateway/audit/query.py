@@ -10,17 +10,21 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from gateway.audit import checkpoint, heartbeat
 from gateway.audit.archive import Record, sequence_number
 from gateway.audit.facts import short_id
 from gateway.audit.joining import FOR_ENCRYPTION
 from gateway.audit.pick import text
 from gateway.audit.render import Severity, severity
-from gateway.audit.retention import PRUNED
+from gateway.audit.retention import PRUNED, REDUCED
 from gateway.audit.words import grade_of
 from gateway.base.grades import Grade
 
 _ESCAPED = b"\\u00"
 """No line that the log wrote has it: what it would stand for is written as it is, or is no part of a record."""
+
+PULSE = frozenset({checkpoint.TYPE, heartbeat.TYPE})
+"""Types of what the log says without being asked."""
 
 MAX_GAPS = 1000
 """Holes that are told of; a log with more has no order worth a list."""
@@ -119,6 +123,9 @@ class Numbering:
             self._drop(record)
         if not number:
             return
+        if record.get("type") == REDUCED:  # it stands for what is not here
+            self._last = max(self._last, number)
+            return
         if self._last and number > self._last + 1 and len(self._holes) < MAX_GAPS:
             self._holes.append((self._last + 1, number - 1))
         self._last = max(self._last, number)
@@ -145,6 +152,11 @@ class Numbering:
             at = min(last, end) + 1
         if at <= end:
             yield Gap(at, end, accounted=False)
+
+
+def is_pulse(record: Record) -> bool:
+    """A heartbeat or a checkpoint: two lines a minute that say nothing to people; `audit verify` looks at them."""
+    return record.get("type") in PULSE
 
 
 def gaps_by_place(gaps: Iterable[Gap]) -> dict[int, list[Gap]]:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from gateway.audit.archive import DAMAGED, opened, rotated
 from gateway.audit.line import MAX_LINE
 from gateway.audit.log import FILE_NAME
+from gateway.audit.naming import Names
 from gateway.base.errors import ConfigError
 
 MAX_FILES = 4096
@@ -64,12 +65,17 @@ def open_log(path: Path) -> BinaryIO:
         raise ConfigError(f"the audit log cannot be read: {error.strerror}", file=str(path)) from None
 
 
-def read_lines(files: Iterable[Path]) -> Iterator[Line]:
-    """Every line of every file; raises ConfigError where one cannot be read, after the lines before that place."""
+def read_lines(files: Iterable[Path], names: Names | None = None) -> Iterator[Line]:
+    """Every line of every file; raises ConfigError where one cannot be read, after the lines before that place.
+
+    Args:
+        names: who is called by name instead of by pseudonym; None: the lines as they stand.
+    """
     for path in files:
         try:
             with opened(path) as stream:
-                yield from (Line(path, number, octets) for number, octets in enumerate(_lines(stream), start=1))
+                for number, octets in enumerate(_lines(stream), start=1):
+                    yield Line(path, number, names.restore(octets) if names is not None else octets)
         except DAMAGED as error:
             raise ConfigError(f"the audit log cannot be read: {error}", file=str(path)) from None
 

@@ -101,18 +101,3 @@ def pruned(*, file: str, first: Record, last: Record, kept: int, sha256: str) ->
         "kept": kept,
         "sha256": sha256,
     }
-
-
-def explains(told: Iterable[Record], first_seq: int, last_seq: int) -> bool:
-    """Whether some `log.pruned` record covers records that are gone."""
-    return any(_covers(record, first_seq, last_seq) for record in told)
-
-
-def anchors(told: Iterable[Record], prev_hash: str) -> bool:
-    """Whether the oldest line that is left follows a file that was removed: some `log.pruned` record names its head."""
-    return any(record.get("what") == "all" and record.get("head") == prev_hash for record in told)
-
-
-def _covers(record: Record, first_seq: int, last_seq: int) -> bool:
-    first, last = record.get("first_seq"), record.get("last_seq")
-    return isinstance(first, int) and isinstance(last, int) and first <= first_seq and last_seq <= last

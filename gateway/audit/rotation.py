@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gateway.base.sizes import MEBIBYTE
-
 _BEGINNING = re.compile(rb'\{"v":\d+,"seq":(\d{1,18}),"ts":"([^"\\]{20,40})"')
 _DATE = slice(0, len("2030-01-02"))
 
@@ -15,9 +13,9 @@ _DATE = slice(0, len("2030-01-02"))
 class Rotation:
     """How long records go into one file."""
 
-    octets: int = 64 * MEBIBYTE
+    octets: int = 0
     """A file that is larger gets no further record; 0: of any size."""
-    daily: bool = True
+    daily: bool = False
     """Each day (UTC) has a file of its own."""
 
     def is_due(self, size: int, began: str, now: str) -> bool:

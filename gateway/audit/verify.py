@@ -20,6 +20,7 @@ from gateway.audit.heartbeat import TYPE as HEARTBEAT
 from gateway.audit.pairing import Pairing
 from gateway.audit.pick import moment, text
 from gateway.audit.query import Numbering
+from gateway.audit.remains import Remains
 from gateway.audit.signatures import Signatures
 
 MAX_FINDINGS = 100
@@ -120,6 +121,7 @@ class Verifier:
         self.signatures = Signatures(keys, outside or {})
         self.pairing = Pairing()
         self._numbering = Numbering()
+        self._remains = Remains()
         self._gap_places: dict[int, str] = {}
         self._link: Link | None = None
         self._before: Examined | None = None
@@ -134,11 +136,14 @@ class Verifier:
         for words in self._wrong(line, found):
             self.verified.add(_finding(found, place, words))
         self._count(found, place)
+        self._remains.take(line, place, found)
         self._link, self._before, self._place = found.link, found, place
 
     def end(self) -> Verified:
         """There are no more lines: what can be said only now."""
         self._missing_numbers()
+        for file, seq, words in self._remains.end():
+            self.verified.add(Finding(file, seq, words))
         for seq, words in self._cut_off():
             self.verified.add(Finding(self._place or "the log", seq, words))
         self.verified.remarks += [*self._remarks(), *self.pairing.remarks(), *self.signatures.remarks()]
@@ -226,8 +231,11 @@ class Verifier:
             return
         self._hear(found)
         self._numbering.take(found.record)
-        if self._link is not None and link.seq > self._link.seq + 1 and Fault.UNLINKED not in found.faults:
+        if self._leaves_out(found) and found.gone is None and Fault.UNLINKED not in found.faults:
             self._note_gap(link.seq, place)
+
+    def _leaves_out(self, found: Examined) -> bool:
+        return self._link is not None and found.link.seq > self._link.seq + 1
 
     def _hear(self, found: Examined) -> None:
         """Heartbeats come once a minute: where they are, silence means something."""
@@ -261,7 +269,9 @@ class Verifier:
 
     def _remarks(self) -> Iterator[str]:
         verified = self.verified
-        if verified.first_seq > 1:
+        if verified.first_seq > 1 and self._remains.anchored:
+            yield f"records before {verified.first_seq} were let go, as a log.pruned record says"
+        elif verified.first_seq > 1:
             yield f"the log begins at record {verified.first_seq}: what was before is not here, and not checked"
         if self._silences.count:
             yield self._silences.words

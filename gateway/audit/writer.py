@@ -48,6 +48,8 @@ class Outcome:
     """Why the others are not; empty when all of them are."""
     tail: Tail | None = None
     """What the end of a file told that was opened on the way (rotation, restored file)."""
+    forgot: bool = False
+    """Somebody was taken out of the tables of people meanwhile."""
 
 
 class Writer(Protocol):
@@ -77,7 +79,7 @@ def append(ledger: Ledger, numbers: SequenceFile, batch: Batch) -> Outcome:
         error = failure.strerror or type(failure).__name__
     if error:
         numbers.keep(Numbers(batch.first + len(lines) - 1, batch.given))
-    return Outcome(lines, error, ledger.file.take_tail())
+    return Outcome(lines, error, ledger.file.take_tail(), ledger.forgot)
 
 
 class ThreadWriter:

@@ -314,6 +314,7 @@ def compile_audit(audit: schema.Audit) -> AuditPlace:
         signing_key=audit.signing_key,
         refuses_at_once=audit.on_unavailable == "refuse_new",
         buffer_octets=int(audit.buffer_mb * MEBIBYTE),
+        pseudonyms=audit.people == "pseudonyms",
         rotation=Rotation(int(audit.rotate.size_mb * MEBIBYTE), audit.rotate.daily),
         retention=Retention(audit.retention.detail_days, audit.retention.final_days, audit.retention.hold),
     )

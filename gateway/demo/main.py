@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.audit.archive import parsed
 from gateway.audit.coloured import coloured
+from gateway.audit.naming import Names
+from gateway.audit.query import is_pulse
 from gateway.audit.render import MAX_RENDERED
 from gateway.base.profiles import Profile
 from gateway.demo.layout import LOOPBACK, OTHER, USER, Layout, prepare
@@ -143,19 +147,22 @@ async def _follow(log: AuditTail, console: Console) -> None:
 
 def _print_records(log: AuditTail, console: Console) -> None:
     for line in log.read():
-        console.print(coloured(line), soft_wrap=True)
+        if not is_pulse(parsed(line)):
+            console.print(coloured(line), soft_wrap=True)
 
 
 class AuditTail:
     """The lines added to the audit log since this object was made; whole ones only."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._names = path, Names(path)
         self._offset = path.stat().st_size if path.exists() else 0
 
     def read(self) -> list[bytes]:
         try:
             with self._path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self._offset:  # a new day has a file of its own
+                    self._offset = 0
                 file.seek(self._offset)
                 data = file.read(MAX_RENDERED)
         except FileNotFoundError:  # the gateway makes it when it starts
@@ -164,7 +171,7 @@ class AuditTail:
         if not newline and len(data) == MAX_RENDERED:  # longer than any record: show it as it is
             whole, newline = data, b""
         self._offset += len(whole) + len(newline)
-        return whole.split(b"\n") if whole else []
+        return [self._names.restore(line) for line in whole.split(b"\n")] if whole else []
 
 
 def _welcome(layout: Layout, console: Console, phones: Phones) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from gateway.audit.ledger import Ledger
 from gateway.audit.line import LineFormat
 from gateway.audit.log import FILE_NAME, AuditLog
+from gateway.audit.people import People
 from gateway.audit.place import MEBIBYTE, AuditPlace
 from gateway.audit.sequence import Numbers, SequenceFile
 from gateway.audit.writer import Batch, Outcome, append
@@ -90,11 +91,12 @@ class AuditBench:
         self.clock, self.counters = Clock(), Counters()
         self.directory = directory
         place = AuditPlace(directory, **{"buffer_octets": BUFFER_OCTETS, **settings})
+        people = People(directory) if place.pseudonyms else None
         self.log = AuditLog(
             place,
             self.counters,
             deliver=lambda told: told(),
-            form=LineFormat(self.clock.wall, self.clock.monotonic_ns),
+            form=LineFormat(self.clock.wall, self.clock.monotonic_ns, people),
             monotonic_ns=self.clock.monotonic_ns,
             writer=self._make_writer,
         )

@@ -18,7 +18,7 @@ DAY = 86_400
 
 
 def opened(directory: Path, **settings: object) -> AuditBench:
-    made = AuditBench(directory, buffer_octets=1 << 20, rotation=Rotation(**settings))  # type: ignore[arg-type]
+    made = AuditBench(directory, buffer_octets=1 << 20, rotation=Rotation(**{"daily": True, **settings}))  # type: ignore[arg-type]
     made.log.open()
     return made
 

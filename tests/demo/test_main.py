@@ -152,6 +152,15 @@ def test_tail_of_a_file_that_comes_later_starts_at_its_beginning(tmp_path: Path)
     assert len(tail.read()) == 2
 
 
+def test_a_file_that_a_new_day_began_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(line() * 3)
+    tail = AuditTail(path)
+    path.write_bytes(line())
+    assert len(tail.read()) == 1
+    assert tail.read() == []
+
+
 def test_endless_line_is_shown_in_pieces_instead_of_waiting_for_ever(tmp_path: Path) -> None:
     tail = AuditTail(tmp_path / "audit.jsonl")
     (tmp_path / "audit.jsonl").write_bytes(b"x" * 100_000)

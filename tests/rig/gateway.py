@@ -150,7 +150,7 @@ class GatewaySetup:
             },
             "users": "users.yaml",
             "dialplan": "dialplan.yaml",
-            "audit": {"directory": "audit"},
+            "audit": {"directory": "audit", "people": "names"},
             "trunks": self.trunks,
             "log_level": self.log_level,
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gateway.base.errors import ConfigError
 from gateway.cli.audit.options import choosing, find_log, reading, wanted
 from gateway.cli.output import Commands, FilePath, show, warn
 
@@ -171,3 +172,24 @@ def audit_cdr(path: Path | None, config: Path | None, form: str, **choice: Any) 
     lines = cdr_lines(find_log(path, config), wanted(choice) or Wanted(), as_json=form == "json")
     for line in lines:
         click.echo(line, nl=False)
+
+
+@audit.command("erase")
+@click.argument("path", metavar="GATEWAY.YAML", type=FilePath())
+@click.argument("who", metavar="NAME")
+def audit_erase(path: Path, who: str) -> None:
+    """Make the log forget who NAME is: a user, a number as the log shows it, or a pseudonym.
+
+    No line of the log is touched, so it still verifies; its pseudonyms of that person mean nothing any more. A running
+    gateway notices, goes on with a new key and writes `admin.erase`. Under `audit.retention.hold` nobody is erased.
+    """
+    from gateway.audit.people import erase
+    from gateway.config.load import load_config
+
+    place = load_config(path).site.audit
+    if place.retention.hold:
+        raise ConfigError("nobody is erased while there is a legal hold", key="audit.retention.hold")
+    gone = erase(place.directory, who)
+    if not gone:
+        raise ConfigError(f"{who} is not in the tables of {place.directory}", remedy="the name as `audit show` has it")
+    show(f"forgotten: {', '.join(gone)}")

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from gateway.audit.archive import parsed
 from gateway.audit.coloured import coloured
-from gateway.audit.query import Wanted
+from gateway.audit.naming import Names
+from gateway.audit.query import Wanted, is_pulse
 from gateway.audit.reading import log_file, open_log
 from gateway.audit.render import MAX_RENDERED
 
@@ -26,12 +27,14 @@ def follow_log(
     """Records as they are written, from the end of the file on; a file that was replaced is opened again."""
     stream = open_log(path)
     stream.seek(0, os.SEEK_END)
-    held = b""
+    held, names = b"", Names(path)
     try:
         while True:
             held += stream.readline(MAX_RENDERED - len(held))
             if held.endswith(b"\n") or len(held) >= MAX_RENDERED:
-                if wanted is None or wanted.matches(parsed(held)):
+                held = names.restore(held)
+                record = parsed(held)
+                if not is_pulse(record) and (wanted is None or wanted.matches(record)):
                     yield coloured(held)
                 held = b""
             elif _replaced(stream, path):

@@ -13,8 +13,9 @@ from gateway.audit.call_table import table
 from gateway.audit.coloured import STYLES, coloured, remark
 from gateway.audit.facts import short_id
 from gateway.audit.joining import Call, Calls
+from gateway.audit.naming import Names
 from gateway.audit.pick import text
-from gateway.audit.query import Gap, Numbering, Wanted, gaps_by_place
+from gateway.audit.query import Gap, Numbering, Wanted, gaps_by_place, is_pulse
 from gateway.audit.reading import log_files, read_lines
 from gateway.audit.render import Severity
 from gateway.audit.story import MAX_RECORDS, Said, story
@@ -35,10 +36,12 @@ def show_log(path: Path, wanted: Wanted | None = None, *, as_json: bool = False)
     """
     files = log_files(path)
     gaps = gaps_by_place(_numbering(files).gaps)
-    for line in read_lines(files):
+    for line in read_lines(files, None if as_json else Names(path)):
         record = parsed(line.octets)
         if wanted is None and not as_json:
             yield from map(_gap, gaps.pop(sequence_number(record), ()))
+        if not as_json and is_pulse(record):
+            continue
         if wanted is None or (record and wanted.matches(record)):
             yield _as_it_stands(line.octets) if as_json else coloured(line.octets)
     if not as_json:
@@ -63,7 +66,7 @@ def read_calls(path: Path) -> Iterator[Call]:
 
 def read_records(path: Path, wanted: Wanted | None = None) -> Iterator[Record]:
     """The records of a log, all or those that are asked for; what is none is passed over."""
-    for line in read_lines(log_files(path)):
+    for line in read_lines(log_files(path), Names(path)):
         if wanted is not None and not wanted.may_match(line.octets):
             continue
         record = parsed(line.octets)

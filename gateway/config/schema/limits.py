@@ -42,6 +42,9 @@ class Audit(Model):
     signing_key: FilePath | None = None
     """Private Ed25519 key (PEM, mode 0600) that signs the log's checkpoints; made when it is missing. Default:
     `audit.key` in `directory`. Elsewhere, who may change the log does not have the key as well."""
+    people: Literal["pseudonyms", "names"] = "pseudonyms"
+    """How users and numbers stand in the log: by pseudonyms, which `sip-gateway audit` turns into names as long as its
+    tables know them (`sip-gateway audit erase` makes them forget somebody), or by name, for ever."""
     rotate: Rotate = Field(default_factory=Rotate)
     """When the log begins a new file."""
     retention: Retention = Field(default_factory=Retention)

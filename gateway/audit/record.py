@@ -20,6 +20,7 @@ from gateway.base.values import HostPort, LegId
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture, SecurityVector
+from gateway.sdp.summary import Described
 
 
 def call_start(
@@ -59,6 +60,8 @@ def leg_record(
     source: HostPort | None = None,
     identity: TlsInfo | None = None,
     sip_status: int = 0,
+    described_before: Described | None = None,
+    described: Described | None = None,
 ) -> dict[str, object]:
     """The record the verdict asks for: leg.secured, leg.downgraded, leg.violation or leg.pending.
 
@@ -71,6 +74,8 @@ def leg_record(
         source: the peer whose description was judged.
         identity: what TLS told about that peer.
         sip_status: what is about to be answered, 0 when nothing is.
+        described_before: what the peer's description said when the leg was recorded last, if it said otherwise.
+        described: what it says of protection now.
     """
     fields: dict[str, object] = {
         "leg": vector.leg.value,
@@ -83,6 +88,8 @@ def leg_record(
         "grade_after": verdict.grade.name,
         "vector_before": _vector(before),
         "vector_after": _vector(vector),
+        "sdp_before": described_before.as_dict() if described_before is not None else None,
+        "sdp_after": described.as_dict() if described is not None else None,
         "source": place(source),
         "tls": tls_facts(identity) if identity is not None else None,
         "sip_sent": _sip_sent(verdict.termination, sip_status),
@@ -283,6 +290,8 @@ def call_final(
     codec: str = "",
     trunk_rtp: HostPort | None = None,
     own_rtp: HostPort | None = None,
+    seconds_per_grade: Mapping[str, float] | None = None,
+    streams: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """The one record that ends every call: its grades, why it ended and what was counted.
 
@@ -297,6 +306,8 @@ def call_final(
         counters: what became of packets on each leg; what never happened is left out.
         trunk_rtp: where the trunk takes its media.
         own_rtp: where the trunk sends it to.
+        seconds_per_grade: how long it had each grade since its answer.
+        streams: what each leg's peer described last.
     """
     at_answer = call_posture.at_answer
     graded = bool(call_posture.legs())
@@ -310,11 +321,13 @@ def call_final(
         "grade_at_answer": _claim(call_posture, at_answer),
         "grade_current": _claim(call_posture, call_posture.current if graded else None),
         "grade_worst": _claim(call_posture, call_posture.worst if graded else None),
+        "seconds_per_grade": dict(seconds_per_grade or {}),
         "legs": {label: _proved(call_posture, leg) for leg, label in call_posture.labels().items()},
         "codes": sorted(call_posture.codes_seen),
         "grade_refused": grade_refused or None,
         "codecs": list(codecs),
         "codec": codec or None,
+        "streams": dict(streams or {}),
         "trunk_rtp": place(trunk_rtp),
         "own_rtp": place(own_rtp),
         "counters": {leg: dict(counted) for leg, counted in (counters or {}).items()},

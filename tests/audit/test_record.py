@@ -23,6 +23,7 @@ from gateway.policy.match import Match
 from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.policy.posture import CallPosture, SecurityVector
 from gateway.policy.rules import Exemption
+from gateway.sdp.summary import Described
 from gateway.sip.flow import Flow
 from gateway.sip.reason import Reason
 from tests.audit.samples import CALL, PREFER, SOURCE, STRICT, TLS, answered, every_record
@@ -64,6 +65,9 @@ SAMPLES: dict[object, object] = {
     Iterable[str]: [PLANTED],
     Iterable[EffectivePolicy]: [effective_policy(Profile.STRICT, PLANTED)],
     Mapping[str, Mapping[str, int]]: {PLANTED: {PLANTED: 1}},
+    Mapping[str, float]: {PLANTED: 1.5},
+    Mapping[str, str]: {PLANTED: PLANTED},
+    Described: Described(PLANTED, PLANTED, (PLANTED,), (PLANTED,), (PLANTED,), (PLANTED,), PLANTED),
     Iterable[CauseFacts]: [Reason("Q.850", 17, PLANTED)],
 }
 """Every type a builder may take. None of them holds a key; one that is not listed fails the test below."""

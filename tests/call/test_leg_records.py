@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.audit.record import call_final
+from gateway.base.codes import Code
 from gateway.base.crypto_suite import AEAD_AES_256_GCM
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
@@ -12,6 +13,7 @@ from gateway.base.values import LegKind
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events, security
 from gateway.call.machine.effects import Timer
+from gateway.sdp.summary import Described
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 
 
@@ -107,3 +109,27 @@ def test_a_call_that_was_keyed_ends_without_a_pending_record_and_with_its_grades
 def test_a_call_that_was_not_answered_needs_no_record_of_its_legs() -> None:
     scene = MachineScene().calling().feed(events.CancelIn())
     assert "leg.pending" not in scene.records
+
+
+def test_the_record_of_a_leg_names_what_its_description_offered_to_protect_it_and_no_key() -> None:
+    scene = _answered().ack().feed(lambda scene: scene.keyed(AEAD_AES_256_GCM))
+    found = [e.record for e in scene.all if isinstance(e, fx.WriteAudit) and e.record["type"] == "leg.secured"]
+    by_leg = {str(record["leg"]): record for record in found}
+    trunk, browser = by_leg["trunk"]["sdp_after"], by_leg["browser"]["sdp_after"]
+    assert isinstance(trunk, dict)
+    assert isinstance(browser, dict)
+    assert (trunk["proto"], trunk["suites"]) == ("RTP/SAVP", ["AES_CM_128_HMAC_SHA1_80"])
+    assert (browser["proto"], browser["fingerprints"]) == ("UDP/TLS/RTP/SAVPF", ["sha-256"])
+    assert all(record["sdp_before"] is None for record in found)
+    assert "inline" not in str(found)
+
+
+def test_a_change_that_is_recorded_tells_what_was_described_before_it() -> None:
+    scene = _answered().ack().feed(lambda scene: scene.keyed(AEAD_AES_256_GCM))
+    leg = scene.leg(LegKind.TRUNK)
+    assert leg is not None
+    scene.state.described[leg.id] = Described("RTP/SAVP", "inactive")
+    security.posture_changed(scene.state, leg, found=frozenset({Code.MEDIA_PLAIN_ON_SECURE}), kind="D4")
+    record = next(e.record for e in reversed(scene.state.out) if isinstance(e, fx.WriteAudit))
+    assert record["sdp_before"] == {"proto": "RTP/SAVP", "direction": "inactive"}
+    assert record["sdp_after"] != record["sdp_before"]

@@ -112,7 +112,7 @@ class Call:
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Advance the call by one event."""
         call = self.state
-        call.now = now
+        call.passes(now)
         if isinstance(event, NamesFound):
             self._names_found(event)
         elif call.live or isinstance(event, _AFTER_THE_END):
@@ -121,7 +121,7 @@ class Call:
 
     def fail(self, now: float) -> list[Effect]:
         """A step raised what it did not declare: the call ends, and what it had decided before still happens."""
-        self.state.now = now
+        self.state.passes(now)
         ending.terminate(self.state, Termination.INTERNAL_ERROR)
         return self._drain()
 

@@ -7,10 +7,12 @@ from gateway.call.machine import bridge, security
 from gateway.call.machine.effects import Finished
 from gateway.call.machine.state import CallState
 from gateway.media.relay_call import LegCounters
+from gateway.sdp.summary import stream
 
 
 def final_record(call: CallState, effect: Finished, counters: LegCounters, now: float) -> dict[str, object]:
     """`call.final` of a call that ends `now` (seconds of the monotonic clock)."""
+    call.grade_time.passes(now, call.answered_at, call.posture.current)
     addressed = next((leg for leg in call.pair if leg.peer_rtp is not None), None)
     return record.call_final(
         security.info(call),
@@ -24,9 +26,18 @@ def final_record(call: CallState, effect: Finished, counters: LegCounters, now: 
         causes=call.end.reasons,
         grade_refused=call.refused.name if call.refused is not None else "",
         codec=bridge.codec_in_use(call),
+        seconds_per_grade=call.grade_time.by_name,
+        streams=_streams(call),
         trunk_rtp=addressed.peer_rtp if addressed else None,
         own_rtp=addressed.own_rtp if addressed else None,
     )
+
+
+def _streams(call: CallState) -> dict[str, str]:
+    """What each leg's peer described last."""
+    labels = call.posture.labels()
+    found = {leg.id: leg.remote for leg in call.pair if leg.id in labels}
+    return {labels[leg]: stream(remote) for leg, remote in found.items() if remote is not None}
 
 
 def _codecs(call: CallState) -> list[str]:

@@ -25,6 +25,7 @@ from gateway.media.relay_events import SourceLearned, SourceRejected
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
+from gateway.sdp.summary import Described, protection
 
 _HANDSHAKE_CODES = {
     Termination.FINGERPRINT_MISMATCH: Code.DTLS_FP_MISMATCH,
@@ -171,6 +172,7 @@ def leave_none_unrecorded(call: CallState) -> None:
 
 def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVector, where: str = "") -> WriteAudit:
     leg.judged = True
+    before, now = _described(call, leg)
     return WriteAudit(
         record.leg_record(
             info(call, leg),
@@ -182,8 +184,18 @@ def _leg_record(call: CallState, leg: Leg, verdict: Verdict, vector: SecurityVec
             before=leg.recorded,
             source=leg.flow.remote,
             identity=leg.flow.tls,
+            described_before=before,
+            described=now,
         )
     )
+
+
+def _described(call: CallState, leg: Leg) -> tuple[Described | None, Described | None]:
+    """What the peer's description said of protection when the leg was recorded last, where that was other than now."""
+    before, now = call.described.get(leg.id), protection(leg.remote) if leg.remote is not None else None
+    if now is not None:
+        call.described[leg.id] = now
+    return (before if before != now else None), now
 
 
 def settle(call: CallState, leg: Leg) -> bool:

@@ -19,6 +19,7 @@ from gateway.call.legs.making import LegMaker
 from gateway.call.machine.asks import Asks
 from gateway.call.machine.effects import Count, Effect, Purpose, Relay, SendRequest
 from gateway.call.machine.events import Event
+from gateway.call.machine.grade_time import GradeTime
 from gateway.call.machine.hops import HopMarks
 from gateway.call.machine.hunt import Hunt
 from gateway.media.relay_commands import LegCommand
@@ -26,6 +27,7 @@ from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture
 from gateway.sdp.codecs import Codec, with_events
 from gateway.sdp.glare import BackOff, Glare
+from gateway.sdp.summary import Described
 from gateway.sip.flow import Flow
 from gateway.sip.message import Message, Request
 from gateway.sip.reason import Reason
@@ -162,8 +164,16 @@ class CallState:
     takes_line: bool = True
     """It counts among the calls of its trunks: it was not refused as soon as it came."""
     answered_at: float | None = None
+    grade_time: GradeTime = field(default_factory=GradeTime)
+    described: dict[LegId, Described] = field(default_factory=dict)
+    """What the description of each leg said of protection when it was recorded last."""
     now: float = 0.0
     out: list[Effect] = field(default_factory=list)
+
+    def passes(self, now: float) -> None:
+        """Time goes on; until now nothing has changed."""
+        self.grade_time.passes(now, self.answered_at, self.posture.current)
+        self.now = now
 
     def emit(self, *effects: Effect) -> None:
         self.out.extend(effects)

@@ -227,21 +227,27 @@ class AgentMachine(RuleBasedStateMachine):
             for knows in (True, False):
                 goer = self.ask(method, [0, 1, 2], knows=knows)
                 self.wire.run(EVER)
-                assert goer.outcomes == [self._expected(method, knows=knows)], [p.mode for p in self.places]
+                expected, sends = self._expected(method, knows=knows)
+                assert (goer.outcomes, goer.sends) == ([expected], sends), [p.mode for p in self.places]
 
-    def _expected(self, method: str, *, knows: bool) -> str:
-        challenge, word = ("401" if method == "REGISTER" else "407"), ""
+    def _expected(self, method: str, *, knows: bool) -> tuple[str, int]:
+        """The outcome, and how often it is sent: a password once, again for a nonce that is stale, and once more for
+        whoever asks behind the first who asked."""
+        challenge, word, sends = ("401" if method == "REGISTER" else "407"), "", 0
         for place in self.places:
+            sends += 1
             match place.mode:
                 case "503" | "silent":
                     word = "503" if place.mode == "503" else "timeout"
                 case "asks" | "asks twice":
-                    return "200" if knows else challenge
+                    twice = place.mode == "asks twice" and method != "REGISTER"
+                    return ("200", sends + 1 + twice) if knows else (challenge, sends)
                 case "always stale" | "refuses":
-                    return challenge
+                    again = MAX_TRIES if place.mode == "always stale" else 1
+                    return challenge, sends + (again if knows else 0)
                 case mode:
-                    return str(SAYS[mode])
-        return word
+                    return str(SAYS[mode]), sends
+        return word, sends
 
 
 TestAgentMachine = AgentMachine.TestCase

@@ -80,6 +80,6 @@ sipjs: ## The bundle of the tests' SIP.js page (tests/interop/sipjs/dist), which
 	cd tests/interop/sipjs && npm ci --no-audit --no-fund && npm run build
 	cd tests/interop/jssip && npm ci --no-audit --no-fund && npm run build
 
-softphone: ## The softphone's bundle (gateway/web/softphone/dist), which is committed
+softphone: ## The softphone's bundle and gateway-security.js (gateway/web/softphone/dist), which are committed
 	@.ci/need node:nodejs npm:npm
 	cd $(SOFTPHONE) && npm ci --no-audit --no-fund && npm run build

@@ -34,6 +34,7 @@ from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import CONSENT_SECONDS, SILENCE_SECONDS
 from gateway.net.channel import StreamLimits
 from gateway.net.endpoint import SipEndpoint
+from gateway.net.events import EventSockets
 from gateway.net.handshake import token_of
 from gateway.net.interfaces import interfaces
 from gateway.net.websocket import SipWebSocket
@@ -136,6 +137,7 @@ class Gateway:
         )
         self.endpoint.is_living = self.manager.index.is_living
         web = site.listeners.web
+        self.events = EventSockets(self.manager.listening, web, self.counters, time.monotonic, connections=site.shares)
         self.websocket = SipWebSocket(self.endpoint, web, self.counters, connections=site.shares)
         if self._token_door is not None:
             self.websocket.welcome = self._welcome
@@ -144,6 +146,7 @@ class Gateway:
             self.websocket.handle,
             PageInfo(site.realm, reconnect_seconds=site.limits.reconnect_seconds),
             self.counters,
+            event_handler=self.events.handle,
             gauges=self._gauges,
             expiries=self._expiries,
             limits=site.shares,
@@ -196,6 +199,7 @@ class Gateway:
         return {
             "calls_live": self.manager.live_calls,
             "websockets_signed_in": self.websocket.shares.signed_in,
+            "event_sockets": len(self.events),
             "websockets_strangers": self.websocket.shares.strangers,
             "users_registered": self.manager.location.users,
             "trunks_down": self.manager.probes.down,
@@ -293,6 +297,7 @@ class Gateway:
         await self.registrations.stop()
         self.manager.sign_in.report(stopping=True)
         await self.endpoint.stop()  # before the web server, which would wait for its WebSockets
+        self.events.stop()
         await self.web.stop()
         await self.key_rings.stop()
         await self.manager.location.stop()  # after the last connection, whose bindings go with it

@@ -48,7 +48,7 @@ def test_the_headers_parameters_are_those_web_developers_read_of() -> None:
     posture.update(CALLER, leg)
     policy = effective_policy(Profile.STRICT, "pbx")
     report = report_of(posture, policy, leg, leg, seq=1, call_id="c-1", lost=frozenset({"trunk"}))
-    report = replace(report, codes=(Code.MEDIA_PLAIN_RTP,), refused=(Code.MID_CRYPTO_REMOVED,))
+    report = replace(report, codes=(Code.MEDIA_PLAIN_RTP,), refused=(Code.MID_CRYPTO_REMOVED,), tone="beep")
     names = [part.partition("=")[0] for part in report.header.split(";")]
     grammar = WEB_DEVELOPERS.split("```abnf\n")[1].split("\ngrade ")[0]
     assert re.findall(r"(\w+)=", grammar) == names

@@ -35,6 +35,8 @@ class Counter(StrEnum):
     WEBSOCKET_NOT_SIGNED_IN = "websocket_not_signed_in"
     WEBSOCKET_EVICTED = "websocket_evicted"
     CONNECTION_EVICTED = "connection_evicted"
+    EVENTS_REFUSED = "events_refused"
+    EVENTS_CUT = "events_cut"
     SIP_TOO_FAST = "sip_too_fast"
     AUTH_FAILED = "auth_failed"
     AUTH_DELAYED = "auth_delayed"

@@ -30,6 +30,8 @@ from gateway.call.run.comeback import Comeback
 from gateway.call.run.edge import attempt
 from gateway.call.run.handover import replace_leg
 from gateway.call.run.index import CallIndex
+from gateway.call.run.listening import HEADER as TICKET
+from gateway.call.run.listening import Listening
 from gateway.call.run.probes import TrunkProbes
 from gateway.call.run.services import Services
 from gateway.call.sign_in import Answer, SignIn
@@ -100,6 +102,7 @@ class CallManager:
         self.registrations = None
         if settings is not None:
             self.registrations = Registrations(services, self.location, settings, self.probes, self.sign_in)
+        self.listening = Listening(services.tokens, self._user_on, services.bulletin)
         self._admission = Admission(services, self.location, self.index, self.probes, self.registrations)
         self._stopping = False
 
@@ -127,6 +130,7 @@ class CallManager:
             self.registrations.flow_closed(flow)
         known = self.location.devices.of(flow)
         self.location.flow_closed(flow)
+        self.listening.flow_closed(flow)
         self.index.recorded_peers.discard(flow.id)
         asked = 0
         for runner in self.index.on(flow.id):
@@ -312,6 +316,13 @@ class CallManager:
                 event.request, event.flow, user, partial(self._respond, event), self._terms(event.flow)
             )
 
+    def _user_on(self, flow: Flow) -> str | None:
+        """Who is at the end of a connection, while what proved it holds."""
+        if self.registrations is not None:
+            return self.registrations.user_of(flow)
+        known = self.location.identities.user_of(flow)
+        return known if known is not None and self.sign_in.seconds_left(flow) > 0 else None
+
     def _terms(self, flow: Flow) -> Terms:
         """What the user of a connection may have of the registrar."""
         limits = self._services.sites.current.limits
@@ -351,6 +362,9 @@ class CallManager:
     def _respond(self, event: RequestReceived, response: Response) -> None:
         if response.to.tag is None:  # each answer but 100 has one (RFC 3261 8.2.6.2)
             response = response.with_to_tag(self._services.tokens(TAG_LENGTH))
+        if event.request.method == "REGISTER" and response.status < 300:
+            ticket = self.listening.ticket(event.flow)
+            response = response.with_added(((TICKET, ticket),) if ticket is not None else ())
         if response.status >= 300 and response.status not in (401, 407):  # a challenge refuses nobody
             self._services.counters.add(Counter.SIP_REJECTED)
         self._services.sip.respond(event.key, response)

@@ -14,9 +14,9 @@ from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counter, Counters
 from gateway.base.transports import abort
 from gateway.base.values import HostPort
-from gateway.net.admission import normal_host
 from gateway.net.channel import MAX_WRITE_BUFFER, Pump, StreamLimits
 from gateway.net.frames import FrameMeter
+from gateway.net.opening import address_of, refusal, transport_of
 from gateway.net.shares import Place, Shares, Watchable
 from gateway.sip.flow import Flow
 from gateway.sip.framing import PING, PONG
@@ -178,10 +178,8 @@ class SipWebSocket:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one WebSocket from its handshake to its end (RFC 6455 4.2, RFC 7118 4)."""
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError("the browser is gone")
-        remote = _address(transport, "peername")
+        transport = transport_of(request)
+        remote = address_of(transport, "peername")
         socket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),
             compress=False,
@@ -189,10 +187,10 @@ class SipWebSocket:
             max_msg_size=MAX_MESSAGE + 1,  # aiohttp refuses a message of just this size
             timeout=CLOSE_LIMIT,
         )
-        if refusal := self._refusal(request, transport, remote) or _not_sip(request, socket):
+        if refused := refusal(request, socket, self._settings, SUBPROTOCOL):
             words = "peer=%s websocket=refused status=%d reason=%s"
-            self.shares.tell(Counter.WEBSOCKET_REFUSED, words, remote, refusal.status, refusal.text)
-            return refusal
+            self.shares.tell(Counter.WEBSOCKET_REFUSED, words, remote, refused.status, refused.text)
+            return refused
         place = self.shares.enter(remote.host, lambda: abort(transport))
         try:
             await socket.prepare(request)
@@ -201,24 +199,10 @@ class SipWebSocket:
             self.shares.leave(place)
         return socket
 
-    def _refusal(self, request: web.Request, transport: asyncio.Transport, remote: HostPort) -> web.Response | None:
-        """Why this browser may not open a WebSocket here, as the response that says so; None when it may."""
-        if transport.get_extra_info("ssl_object") is None and not remote.is_loopback:
-            return web.Response(status=403, text="WebSocket needs TLS")
-        if not self._is_allowed_origin(request.headers.getall("Origin", [])):
-            return web.Response(status=403, text="Origin not allowed")
-        return None
-
-    def _is_allowed_origin(self, origins: list[str]) -> bool:
-        """Exactly one of the configured ones (RFC 6455 10.2); scripts of other sites must not speak for the user."""
-        if not origins:
-            return self._settings.allow_missing_origin
-        return len(origins) == 1 and origins[0] in self._settings.origins
-
     async def _serve(
         self, socket: web.WebSocketResponse, transport: asyncio.Transport, place: Place, request: web.Request
     ) -> None:
-        flow = self._make_flow(transport, _address(transport, "peername"))
+        flow = self._make_flow(transport, address_of(transport, "peername"))
         channel = WebSocketChannel(flow, socket, transport, place, self.shares, self._limits, self._endpoint.now())
         place.give_way = partial(channel.turn_away, Counter.WEBSOCKET_EVICTED, "others wait, and it is not signed in")
         self._watch(transport, channel.meter)
@@ -246,7 +230,7 @@ class SipWebSocket:
         return Flow(
             self._endpoint.next_flow_id(),
             "ws" if ssl_object is None else "wss",
-            _address(transport, "sockname"),
+            address_of(transport, "sockname"),
             remote,
             tls=None if ssl_object is None else inspect_peer(ssl_object, NOBODY),
         )
@@ -303,28 +287,6 @@ class SipWebSocket:
             oversize = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
             why = Counter.SIP_OVERSIZE if oversize else Counter.SIP_MALFORMED
             self.shares.tell(why, "flow=%s state=closing reason=%s", channel.flow, type(message.data).__name__)
-
-
-def _not_sip(request: web.Request, socket: web.WebSocketResponse) -> web.Response | None:
-    """Refuses, before the upgrade, what is no WebSocket handshake or does not offer the subprotocol (RFC 7118 4.1)."""
-    offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-    if SUBPROTOCOL not in offered:
-        return web.Response(status=400, text="WebSocket subprotocol sip required")
-    return None if _is_handshake(request, socket) else web.Response(status=400, text="Not a WebSocket handshake")
-
-
-def _is_handshake(request: web.Request, socket: web.WebSocketResponse) -> bool:
-    try:
-        return socket.can_prepare(request).ok
-    except ValueError:  # a Sec-WebSocket-Key beyond ASCII gets out of aiohttp's own check
-        return False
-
-
-def _address(transport: asyncio.Transport, which: str) -> HostPort:
-    name = transport.get_extra_info(which)
-    if name is None:
-        raise ConnectionResetError("the browser is gone")
-    return HostPort(normal_host(name[0]), name[1])
 
 
 async def _finish(task: asyncio.Task[None]) -> None:

@@ -113,7 +113,7 @@ class Report:
         return {
             "v": VERSION,
             "type": "call.security",
-            "id": self.call_id,
+            "call_id": self.call_id,
             "seq": max(self.seq, 0),
             "grade": self.grade.name,
             "worst": self.worst.name,

@@ -6,7 +6,7 @@ So a leg below HOP_BY_HOP always carries the code that says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import assert_never
@@ -258,6 +258,19 @@ class CallPosture:
         self._vectors[leg] = vector
         self._seen |= vector.codes
         self._worst = self.current if self._worst is None else min(self._worst, self.current)
+
+    def expecting(self, vectors: Mapping[LegId, SecurityVector]) -> CallPosture:
+        """The posture there would be with these legs too; this one stays as it is."""
+        made = CallPosture()
+        made.at_answer, made._vectors, made._worst, made._seen = (
+            self.at_answer,
+            dict(self._vectors),
+            self._worst,
+            self._seen,
+        )
+        for leg, vector in vectors.items():
+            made.update(leg, vector)
+        return made
 
     def drop(self, leg: LegId) -> None:
         """This leg is no part of the call any more; what it did to the call's worst grade stays."""

@@ -17,9 +17,13 @@ FILES: Final[Mapping[str, tuple[str, str]]] = {
     "/softphone.js": ("softphone.js", "text/javascript; charset=utf-8"),
     "/softphone.css": ("softphone.css", "text/css; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/gateway-security.js": ("gateway-security.js", "text/javascript; charset=utf-8"),
+    "/gateway-security.d.ts": ("gateway-security.d.ts", "text/plain; charset=utf-8"),
     "/THIRD_PARTY_LICENSES.txt": ("THIRD_PARTY_LICENSES.txt", "text/plain; charset=utf-8"),
 }
 """Path a client may ask for -> file of the bundle and its content type. There is nothing else."""
+FOR_OTHERS: Final = frozenset({"/gateway-security.js", "/gateway-security.d.ts"})
+"""Of these, what pages of other origins load too: the module that reads how calls are protected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from gateway.base.counters import Counters
 from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
 from gateway.site import ConnectionShares, WebListener
-from gateway.web.assets import Asset, load_assets
+from gateway.web.assets import FOR_OTHERS, Asset, load_assets
 from gateway.web.gate import Gate
 from gateway.web.metrics import Expiries, Gauges, Metrics
 
@@ -56,12 +56,18 @@ BASE_HEADERS: Final = {
 }
 
 
+CROSS_ORIGIN: Final = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+"""Of a file that pages of other origins load (`FOR_OTHERS`): it is the same for everybody."""
+
+
 @dataclass(frozen=True, slots=True)
 class PageInfo:
     """What the page must know before it can sign in: the content of `/config.json`."""
 
     realm: str
     websocket: str = "/ws"
+    events: str = "/events"
+    """The event socket: what becomes of the protection of the user's calls."""
     reconnect_seconds: float = 0.0
     """How long calls wait for a page that lost its WebSocket."""
 
@@ -138,13 +144,14 @@ http_logger.addFilter(PeerErrors())
 
 
 class WebServer:
-    """Serves the softphone, `/config.json`, `/metrics` and hands `/ws` to the SIP-over-WebSocket handler.
+    """Serves the softphone, `/config.json`, `/metrics` and hands `/ws` and `/events` to their handlers.
 
     Args:
         listener: where, and by which certificate.
         websocket_handler: answers `GET` on the WebSocket's path (RFC 7118).
         info: what the page asks for at start.
         counters: shown on `/metrics`.
+        event_handler: answers `GET` on the path of the event socket; None: there is none.
         gauges: further values for `/metrics`, asked for at each scrape.
         expiries: ends of certificates for `/metrics`, likewise.
         limits: shares of connections.
@@ -157,12 +164,13 @@ class WebServer:
         info: PageInfo,
         counters: Counters,
         *,
+        event_handler: WebSocketHandler | None = None,
         gauges: Gauges | None = None,
         expiries: Expiries | None = None,
         limits: ConnectionShares | None = None,
     ) -> None:
         self._listener = listener
-        self._websocket_handler = websocket_handler
+        self._websocket_handler, self._event_handler = websocket_handler, event_handler
         self._info = info
         self._counters = counters
         self._metrics = Metrics(counters, gauges, expiries)
@@ -228,6 +236,8 @@ class WebServer:
         application = web.Application(client_max_size=MAX_BODY)
         application.on_response_prepare.append(self._add_headers)
         application.router.add_get(self._info.websocket, self._websocket_handler)
+        if self._event_handler is not None:
+            application.router.add_get(self._info.events, self._event_handler)
         application.router.add_get("/metrics", self._show_metrics)
         for path, asset in self._assets.items():
             application.router.add_get(path, partial(show_asset, asset))
@@ -238,6 +248,8 @@ class WebServer:
         response.headers["Content-Security-Policy"] = content_security_policy(secure=self._tls is not None)
         if self._tls is not None:
             response.headers["Strict-Transport-Security"] = HSTS
+        if request.path in FOR_OTHERS:
+            response.headers.update(CROSS_ORIGIN)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
         if not may_read_metrics(request):

@@ -245,10 +245,11 @@ def authorization(
     return f"Digest {quoted}, algorithm=MD5, qop=auth, nc={nc}"
 
 
-def sign_in(wire: AttackWire, user: str) -> None:
-    """REGISTER with digest."""
+def sign_in(wire: AttackWire, user: str) -> Response:
+    """REGISTER with digest; its 200."""
     nonce = challenge(wire, user)["nonce"]
     header = f"Authorization: {authorization(nonce, user)}"
     data = request(wire, "REGISTER", f"sip:{REALM}", user=user, to=f"<sip:{user}@{REALM}>", headers=(header,))
     response = response_to(wire, data)
     assert response.status == 200, response.status
+    return response

@@ -69,6 +69,7 @@ def get(target: Target, path: str, *headers: str, method: str = "GET") -> tuple[
         "/metrics/",
         "/METRICS",
         "/ws/",
+        "/events/",
         "/" + "a" * 4000,
         "/?" + "a=1&" * 1000 + "/../",
     ],
@@ -81,7 +82,7 @@ def test_no_path_but_the_known_ones_is_served(target: Target, path: str) -> None
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "PROPFIND", "BREW"])
-@pytest.mark.parametrize("path", ["/", "/ws", "/metrics", "/config.json"])
+@pytest.mark.parametrize("path", ["/", "/ws", "/events", "/metrics", "/config.json"])
 def test_no_method_but_get_and_head_is_served(target: Target, path: str, method: str) -> None:
     status, head = get(target, path, "Content-Length: 0", method=method)
     assert status in (400, 405), head
@@ -173,6 +174,16 @@ def check_security_headers(head: bytes) -> None:
     assert found["server"] == "sip-gateway"
     assert "unsafe" not in found["content-security-policy"]
     assert "access-control-allow-origin" not in found
+
+
+def test_the_module_for_other_pages_is_for_all_of_them_and_nothing_else_is(target: Target) -> None:
+    for path in ("/gateway-security.js", "/gateway-security.d.ts"):
+        status, head = get(target, path)
+        assert status == 200
+        assert b"Access-Control-Allow-Origin: *" in head
+        assert b"Cross-Origin-Resource-Policy: cross-origin" in head
+        assert b"Access-Control-Allow-Credentials" not in head
+    assert b"Access-Control" not in get(target, "/softphone.js")[1]
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,18 @@ class WebSocketWire(AttackWire):
     transport = "wss"
     via = f"SIP/2.0/WSS {BROWSER_HOST}"
 
-    def __init__(self, gateway: Address, context: ssl.SSLContext | None, origin: str, source: str = "") -> None:
-        self.status, self.head, self.socket, rest = upgrade(gateway, context, handshake(origin=origin), source)
+    def __init__(
+        self,
+        gateway: Address,
+        context: ssl.SSLContext | None,
+        origin: str,
+        source: str = "",
+        *,
+        path: str = "/ws",
+        protocol: str = "sip",
+    ) -> None:
+        opening = handshake(path, origin=origin, protocol=protocol)
+        self.status, self.head, self.socket, rest = upgrade(gateway, context, opening, source)
         assert self.status == 101, self.head
         self._buffer = rest
         self.close_code = 0

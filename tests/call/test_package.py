@@ -57,7 +57,7 @@ def test_a_page_that_asked_for_the_package_is_told_by_info_whose_body_is_the_rep
     assert info.headers.get("Content-Disposition") == "Info-Package"
     body = json.loads(info.body)
     assert (body["v"], body["type"], body["grade"], body["worst"]) == (1, "call.security", "CLEARTEXT", "CLEARTEXT")
-    assert body["id"] == "c-1"
+    assert body["call_id"] == "c-1"
     assert body["legs"][1] == "plain,none,tls1.3,verified"
     assert "mid.crypto_removed" in body["codes"]
 

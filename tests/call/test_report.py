@@ -25,7 +25,7 @@ def numbers(scene: MachineScene) -> list[int]:
 def test_a_trunk_is_told_nothing() -> None:
     scene = talking()
     assert report.announce(scene.state, scene.trunk_leg) == ()
-    assert report.is_told(scene.state, scene.trunk_leg)
+    assert report.is_told(scene.state, scene.trunk_leg, report.news(scene.state, scene.trunk_leg))
 
 
 def test_each_report_has_a_higher_number() -> None:
@@ -49,7 +49,7 @@ def test_a_report_that_was_not_read_waits_longer_each_time_within_a_limit() -> N
     waits = [e.seconds for e in scene.state.out if isinstance(e, fx.SetTimer) and e.name is Timer.REPORT]
     assert waits[:3] == [report.RETRY_SECONDS, 2 * report.RETRY_SECONDS, 4 * report.RETRY_SECONDS]
     assert max(waits) == report.MAX_RETRY_SECONDS
-    assert not report.is_told(scene.state, scene.browser_leg)
+    assert not report.is_told(scene.state, scene.browser_leg, report.news(scene.state, scene.browser_leg))
 
 
 def test_a_refused_change_was_read_unless_the_refusal_says_otherwise() -> None:

@@ -308,7 +308,7 @@ class LegsWatcher:
             if not waits and not told.waits and told.takes_update:
                 grades = f"grade={state.posture.current.name};worst={state.posture.worst.name};"
                 assert self.told[leg.id].startswith(grades)
-                assert leg.is_away or report.is_told(state, leg), "who it speaks to, too"
+                assert leg.is_away or report.is_told(state, leg, report.news(state, leg)), "who it speaks to, too"
 
     def ended(self) -> None:
         """The call was ended: whatever rang has its CANCEL."""

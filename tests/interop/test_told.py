@@ -94,6 +94,63 @@ def test_a_call_the_trunk_made_is_told_as_well(stage: Stage, page: SoftphonePage
     trunk.stop()
 
 
+FORGED = 'grade=END_TO_END;worst=END_TO_END;scope="to forger";browser="dtls,x,wss";trunk="dtls,x,wss";seq=9;id=forged'
+
+
+def test_a_grade_a_trunk_makes_up_is_not_what_the_page_shows(stage: Stage, page: SoftphonePage) -> None:
+    """In each answer to the page's call, as the catalogue's C-22 has it."""
+    _, host, _, _ = TRUNKS["600"]
+    trunk = FakeTrunk(host, stage.ports["600"], lambda _: [(180, b""), (200, description(host))])
+    trunk.more = (("Call-Security", FORGED), ("Info-Package", "call-security"))
+    trunk.start()
+    page.dial("600")
+    page.wait_state("in-call")
+    page.wait_colour("red")
+    assert page.grade == "CLEARTEXT"
+    assert "forger" not in (page.page.text_content("body") or "")
+    page.click("hangup")
+    page.wait_state("ended")
+    trunk.stop()
+
+
+COUNTED = """const Real = WebSocket;
+window.events = [];
+window.WebSocket = class extends Real {
+  constructor(url, protocol) {
+    super(url.endsWith('/events') ? url + suffix : url, protocol);
+    const keep = ({ data }) => window.events.push(JSON.parse(data).type);
+    if (url.endsWith('/events')) this.addEventListener('message', keep);
+  }
+};"""
+"""Counts what comes over the event socket; with a suffix it leads nowhere."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blocked", [False, True])
+@pytest.mark.parametrize("again", [False, True])
+def test_the_page_turns_with_the_event_socket_and_without_it(
+    stage: Stage, chromium: Browser, trunk: ChangingTrunk, *, blocked: bool, again: bool
+) -> None:
+    script = f"const suffix = '{'/blocked' if blocked else ''}';{COUNTED}"
+    visitor = SoftphonePage(chromium, stage.setup.origin, init_script=script).sign_in()
+    visitor.call(NUMBER)
+    visitor.wait_colour("green")
+    if again:  # a change for the better in between: the page follows each
+        lose_encryption(stage, trunk)
+        visitor.wait_colour("red", TOLD_MS)
+        assert trunk.change(trunk.keyed()).status == 200
+        visitor.wait_colour("green", TOLD_MS)
+    assert trunk.change(trunk.plain()).status == 200
+    visitor.wait_colour("red", TOLD_MS)
+    visitor.click("hangup")
+    visitor.wait_state("ended")
+    told = visitor.page.evaluate("() => window.events")
+    assert told[:1] == ([] if blocked else ["state"])
+    assert ("call.security" in told) is not blocked
+    assert visitor.errors == []
+    visitor.close()
+
+
 @pytest.fixture(scope="module")
 def sipjs_stage(tmp_path_factory: pytest.TempPathFactory, page_server: PageServer) -> Iterator[Stage]:
     """A gateway that lets the SIP.js page's origin in."""

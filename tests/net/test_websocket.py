@@ -215,7 +215,7 @@ async def test_a_broken_handshake_is_refused_and_frees_its_place(key: str) -> No
 async def test_plain_websocket_is_for_loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Served() as gateway:
         far = HostPort("192.0.2.7", 4711)
-        monkeypatch.setattr("gateway.net.websocket._address", lambda _transport, _which: far)
+        monkeypatch.setattr("gateway.net.opening.address_of", lambda _transport, _which: far)
         browser = await Browser.open(gateway.web)
         assert browser.status == 403
         await browser.close()

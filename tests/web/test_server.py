@@ -82,7 +82,7 @@ def port_of(base: str) -> int:
         (
             "/config.json",
             "application/json",
-            b'{"realm": "pbx.example.com", "websocket": "/ws", "reconnect_seconds": 0.0}',
+            b'{"realm": "pbx.example.com", "websocket": "/ws", "events": "/events", "reconnect_seconds": 0.0}',
         ),
     ],
 )

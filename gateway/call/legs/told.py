@@ -18,6 +18,8 @@ class Told:
     """It takes INFO of our package (RFC 6086), which says it in a smaller message and touches no session."""
     news: News | None = None
     """None: it was told nothing, or a report it did not read."""
+    shown: tuple[object, ...] = ()
+    """What the event sockets of its user were told last: of which call, what, and whether it was answered."""
     party: Party | None = None
     number: int = 0
     """Of the last report; the highest counts."""

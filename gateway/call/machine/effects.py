@@ -14,6 +14,7 @@ from gateway.base.keying import DtlsRole
 from gateway.base.termination import Termination
 from gateway.base.values import NO_LEG, HostPort, LegId
 from gateway.media.relay_commands import CloseLeg, LegCommand, OpenLeg
+from gateway.policy.header import Report
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
@@ -202,6 +203,24 @@ class WriteAudit:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowReport:
+    """Show the user of a leg how her call is protected, beside what is said in its dialog."""
+
+    leg: LegId
+    user: str
+    sip_call_id: str
+    answered: bool
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class TakeDown:
+    """A leg that was shown is part of this call no longer."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """Count what would otherwise pass in silence."""
 
@@ -251,6 +270,8 @@ Effect = (
     | StartDtls
     | ReleaseDtlsKeys
     | WriteAudit
+    | ShowReport
+    | TakeDown
     | Count
     | SetTimer
     | ClearTimer

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-
 from gateway.base.codes import Code
+from gateway.base.grades import Grade
 from gateway.call.legs import party
 from gateway.call.legs.leg import Leg
+from gateway.call.legs.told import Told
 from gateway.call.machine.effects import SetTimer, Timer
+from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState
 from gateway.policy.header import HEADER_NAME, PACKAGE, News, Report, report_of
+from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture
 from gateway.sip.message import Message
 
@@ -37,13 +39,18 @@ def announce(call: CallState, leg: Leg) -> tuple[tuple[str, str], ...]:
 
 def written(call: CallState, leg: Leg) -> Report | None:
     """The next report to the peer of `leg`, who counts as told from here on; a trunk is told nothing: None."""
-    told, far = leg.told, call.other(leg)
-    if told is None:
+    if leg.told is None:
         return None
+    leg.told.news, leg.told.party = news(call, leg), _shown(call.other(leg))
+    return drawn(call, leg, leg.told)
+
+
+def drawn(call: CallState, leg: Leg, told: Told) -> Report:
+    """The next report on `leg`, whoever reads it: its number counts on through header, INFO and events."""
     told.number += 1
-    told.news, told.party = news(call, leg), _shown(far)
+    far, outlook = call.other(leg), _outlook(call)
     return report_of(
-        _outlook(call),
+        outlook,
         call.policy,
         leg.vector,
         far.vector if far is not None else None,
@@ -52,6 +59,7 @@ def written(call: CallState, leg: Leg) -> Report | None:
         lost=_lost(call, leg),
         next_hop=_name(far),
         refused=_refused(call, far),
+        tone=_tone(call, far, outlook.current),
     )
 
 
@@ -61,15 +69,20 @@ def note_party(call: CallState, leg: Leg, message: Message) -> None:
     leg.party = party.connected(message, reading, trusted=leg.trusts_identity) or leg.party
 
 
+def is_wanted(call: CallState, leg: Leg) -> bool:
+    """Whether policy wants this peer told of changes; what is said to it anyway says how things stand all the same."""
+    return _policy(call, call.other(leg)).rules.notify
+
+
 def is_same_party(call: CallState, leg: Leg) -> bool:
     """Whether the peer of this leg has heard who it speaks to."""
     return leg.told is None or leg.told.party == _shown(call.other(leg))
 
 
-def is_told(call: CallState, leg: Leg) -> bool:
+def is_told(call: CallState, leg: Leg, now: News) -> bool:
     """Whether the peer of this leg has heard how the call is protected, and who it speaks to."""
     told = leg.told
-    return told is None or (told.news == news(call, leg) and told.party == _shown(call.other(leg)))
+    return told is None or (told.news == now and told.party == _shown(call.other(leg)))
 
 
 def note_abilities(leg: Leg, message: Message) -> None:
@@ -140,6 +153,16 @@ def _refused(call: CallState, far: Leg | None) -> tuple[Code, ...]:
     return call.refused_changes.get(far.id, ()) if far is not None else ()
 
 
+def _tone(call: CallState, far: Leg | None, grade: Grade) -> str:
+    """What the person should hear first, where policy says so of calls that are weaker than it would like."""
+    rules = _policy(call, far).rules
+    return rules.tone if grade < rules.prefer else ""
+
+
+def _policy(call: CallState, far: Leg | None) -> EffectivePolicy:
+    return policy_of(call, far) if far is not None else call.policy
+
+
 def _lost(call: CallState, reader: Leg) -> frozenset[str]:
     """Legs towards which media is lost, as the header names them: `browser` is the reader's own, `trunk` the other."""
     return frozenset("browser" if leg is reader else "trunk" for leg in call.pair if leg.media_lost)
@@ -150,7 +173,4 @@ def _outlook(call: CallState) -> CallPosture:
     open_legs = [leg for leg in call.pair if call.posture.vector(leg.id) is None]
     if not open_legs:
         return call.posture
-    outlook = copy.deepcopy(call.posture)
-    for leg in open_legs:
-        outlook.update(leg.id, leg.vector)
-    return outlook
+    return call.posture.expecting({leg.id: leg.vector for leg in open_legs})

@@ -163,6 +163,8 @@ class CallState:
     """Exceptions of the policy that a record tells of already."""
     takes_line: bool = True
     """It counts among the calls of its trunks: it was not refused as soon as it came."""
+    shown: frozenset[LegId] = frozenset()
+    """Legs whose users see the call on their event sockets."""
     answered_at: float | None = None
     grade_time: GradeTime = field(default_factory=GradeTime)
     described: dict[LegId, Described] = field(default_factory=dict)

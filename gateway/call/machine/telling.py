@@ -10,16 +10,18 @@ there is and one that both libraries hand to the page. Else it is a `Call-Securi
 description, which touches no session and cannot collide with an offer. A browser that does not take UPDATE (SIP.js)
 gets a re-INVITE that repeats the session as it is. Who is at the other end is no part of the package: that goes by the
 latter two.
+
+Event sockets are shown the same, and need no dialog to be told (`ShowReport`).
 """
 
 from __future__ import annotations
 
 from gateway.call.legs.leg import Leg
 from gateway.call.machine import change, direction, lost_dialog, report
-from gateway.call.machine.effects import Purpose
+from gateway.call.machine.effects import Purpose, ShowReport, TakeDown
 from gateway.call.machine.events import ResponseIn
 from gateway.call.machine.state import CallState, Phase
-from gateway.policy.header import PACKAGE
+from gateway.policy.header import PACKAGE, News
 from gateway.sdp.session import Way
 
 JSON = "application/json"
@@ -31,18 +33,45 @@ NO_UPDATE = frozenset({405, 415, 420, 501})
 
 def settle(call: CallState) -> None:
     """Tell each browser of the call what it has not heard yet, unless a report is under way or must wait."""
-    for leg in call.pair:
-        told = leg.told
-        if told is None or not _can_hear(call, leg) or report.is_told(call, leg):
-            continue
-        if told.waits or any(call.asks.awaits(leg.id, purpose) for purpose in (Purpose.UPDATE, Purpose.REPORT)):
-            continue
-        if told.takes_package and report.is_same_party(call, leg):
-            _inform(call, leg)
-        elif told.takes_update:
-            _update(call, leg)
-        elif call.phase is Phase.ESTABLISHED and leg.talk.may_offer(Way.REINVITE):
-            change.reoffer(call, leg, direction.offer_from(call.other(leg)))
+    legs = [leg for leg in call.pair if _has_heard(leg)] if call.live else []
+    for leg in legs:
+        news = report.news(call, leg)
+        if report.is_wanted(call, leg):
+            _show(call, leg, news)
+        if _can_hear(call, leg) and not report.is_told(call, leg, news):
+            _tell(call, leg)
+    present = frozenset(leg.id for leg in legs)
+    call.emit(*(TakeDown(leg) for leg in sorted(call.shown - present)))
+    call.shown = present
+
+
+def _has_heard(leg: Leg) -> bool:
+    """Whether its browser knows of the call by a header; before that there is nothing that could have changed."""
+    return leg.told is not None and leg.told.number > 0
+
+
+def _show(call: CallState, leg: Leg, news: News) -> None:
+    """What event sockets show: at once, for there is no dialog to wait for."""
+    told, answered = leg.told, call.answered_at is not None
+    now = (call.facts.uid, news, answered)
+    if told is not None and told.shown != now:
+        told.shown = now
+        call.emit(ShowReport(leg.id, leg.number, leg.call_id, answered, report.drawn(call, leg, told)))
+
+
+def _tell(call: CallState, leg: Leg) -> None:
+    """Say it in the dialog of the leg, in the way its browser takes."""
+    told, same_party = leg.told, report.is_same_party(call, leg)
+    if told is None or (same_party and not report.is_wanted(call, leg)):
+        return
+    if told.waits or any(call.asks.awaits(leg.id, purpose) for purpose in (Purpose.UPDATE, Purpose.REPORT)):
+        return
+    if told.takes_package and same_party:
+        _inform(call, leg)
+    elif told.takes_update:
+        _update(call, leg)
+    elif call.phase is Phase.ESTABLISHED and leg.talk.may_offer(Way.REINVITE):
+        change.reoffer(call, leg, direction.offer_from(call.other(leg)))
 
 
 def response(call: CallState, leg: Leg, event: ResponseIn) -> None:

@@ -22,6 +22,7 @@ from gateway.call.machine.final import final_record
 from gateway.call.machine.forks import LateForks
 from gateway.call.machine.handed import takes_part
 from gateway.call.machine.state import CallState, Phase
+from gateway.call.run.bulletin import Shown
 from gateway.call.run.clocks import Clocks
 from gateway.call.run.edge import attempt
 from gateway.call.run.handover import Handover
@@ -107,6 +108,8 @@ class CallRunner:
             fx.StartDtls: self._start_dtls,
             fx.ReleaseDtlsKeys: self._release_keys,
             fx.WriteAudit: self._audit,
+            fx.ShowReport: self._show,
+            fx.TakeDown: self._take_down,
             fx.Count: self._count,
             fx.SetTimer: clocks.set,
             fx.ClearTimer: clocks.clear,
@@ -335,12 +338,20 @@ class CallRunner:
         self._services.counters.end_call(effect.termination)
         log.info(lines.ended(self.state, effect, self._services.clock()))
 
+    def _show(self, effect: fx.ShowReport) -> None:
+        shown = Shown(effect.report, effect.sip_call_id, effect.answered)
+        self._services.bulletin.show(effect.user, (self.state.facts.uid, effect.leg), shown)
+
+    def _take_down(self, effect: fx.TakeDown) -> None:
+        self._services.bulletin.take_down((self.state.facts.uid, effect.leg))
+
     def _count(self, effect: fx.Count) -> None:
         self._services.counters.add(effect.name)
 
     def _forget(self, _effect: fx.Forget) -> None:
         self._clocks.clear_all()
         self._index.drop(self)
+        self._services.bulletin.forget(self.state.facts.uid)
         self._index.ended[self.state.trunk_id] += 1
         now = self._services.clock()
         for leg in self.state.legs.values():

@@ -12,6 +12,7 @@ from gateway.base.counters import Counters
 from gateway.base.values import HostPort, TokenSource
 from gateway.call.legs.keys import KeySource
 from gateway.call.legs.places import OwnPlaces
+from gateway.call.run.bulletin import Bulletin
 from gateway.call.run.lookup import NameLookups
 from gateway.media.relay_client import RelayPool
 from gateway.sip.address import NameAddr
@@ -90,6 +91,8 @@ class Services:
     clock: Callable[[], float]
     own: OwnPlaces
     """Where this gateway itself is reached: media is never sent there."""
+    bulletin: Bulletin = field(default_factory=Bulletin)
+    """What event sockets show of the calls."""
     lookups: NameLookups = field(default_factory=NameLookups)
     """DNS for the host names of trunks' media, shared by all calls."""
     wall: Callable[[], datetime] = utc_now

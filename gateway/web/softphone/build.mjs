@@ -44,7 +44,12 @@ const script = await build({
   ...options, entryPoints: [`${SOURCES}/main.js`], outfile: `${OUTPUT}/softphone.js`, format: 'iife', metafile: true,
 });
 await build({ ...options, entryPoints: [`${SOURCES}/softphone.css`], outfile: `${OUTPUT}/softphone.css` });
-for (const name of ['index.html', 'icon.svg']) copyFileSync(`${SOURCES}/${name}`, `${OUTPUT}/${name}`);
+// What other people's pages take: one module without dependencies, to be read and served as it is.
+await build({
+  ...options, minify: false, entryPoints: [`${SOURCES}/gateway-security.js`], outfile: `${OUTPUT}/gateway-security.js`, format: 'esm',
+  banner: { js: '// gateway-security: how a call is protected, beside JsSIP or SIP.js. No dependencies. Types and what each\n// field means: gateway-security.d.ts, served beside it; a page for either library: docs/web-developers.md.' },
+});
+for (const name of ['index.html', 'icon.svg', 'gateway-security.d.ts']) copyFileSync(`${SOURCES}/${name}`, `${OUTPUT}/${name}`);
 writeFileSync(`${OUTPUT}/THIRD_PARTY_LICENSES.txt`, collectLicences(script.metafile));
 
 const outputs = Object.fromEntries(

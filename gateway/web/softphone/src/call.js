@@ -1,27 +1,21 @@
 // One call: turns JsSIP's session events into the few states and facts the page shows.
-import { HEADER, parseCallSecurity } from './callsecurity.js';
 import { Comeback } from './comeback.js';
+import { Digits } from './digits.js';
 import { Holding } from './holding.js';
-import { readTransport } from './mediastats.js';
 import { IDENTITY, nameOf, parseIdentity } from './party.js';
 import { LOST, describeEnd, describeFailure, wasMissed } from './reasons.js';
 import { constraintsFor, switchMicrophone } from './microphone.js';
+import { Sound } from './sound.js';
 import { Transfer, describeTransfer } from './transfer.js';
 
-const HEADER_WAIT = 3000; // ms after the answer until a missing header counts as "unknown"
-const STATS_INTERVAL = 1000;
-const DTMF = { duration: 100, interToneGap: 70 };
-const MAX_QUEUED_DIGITS = 64;
-const MAX_SHOWN_DIGITS = 16;
 const NO_KEYPAD = 'Keypad tones cannot be sent in this call.';
 const INTERRUPTED = 'The sound is interrupted. Trying to get it back…';
-const SILENCE_WAIT = 3000; // ms without an answer to ICE until another network is supposed
-const MEDIA_WAIT = 10000; // ms after which sound that failed and did not come back is given up
 const GOODBYE_WAIT = 3000; // ms the gateway has to end a call it has handed over; then the page does
 const MEDIA_FAILED = { status_code: 408, reason_phrase: 'Media connection failed' };
 
-/** Options both for calling and answering. */
-export const mediaOptions = (deviceId) => ({
+/** Options both for calling and answering; `extraHeaders` are those of the security module. */
+export const mediaOptions = (deviceId, extraHeaders) => ({
+  extraHeaders,
   mediaConstraints: constraintsFor(deviceId),
   pcConfig: { iceServers: [], rtcpMuxPolicy: 'require', bundlePolicy: 'max-bundle' },
 });
@@ -33,21 +27,26 @@ export class Call {
   #onChange;
   #holding;
   #onSilence;
-  #digits = '';
+  #security;
+  #sound;
+  #digits;
   #timers = [];
   #comeback;
-  #failing = 0; // the timer that ends a call without sound
-  #wasConnected = false;
   #owesGoodbye = false;
   #ownTrack = null;
 
-  /** `onSilence`: no sound comes through, and another network may help; null where the gateway keeps no call. */
-  constructor(session, { onChange, onSilence = null }) {
+  /**
+   * `request`: the INVITE. `security`: the module that reads how the call is protected. `onSilence`: no sound comes through,
+   * and another network may help; null where the gateway keeps no call.
+   */
+  constructor(session, { request, security, onChange, onSilence = null }) {
     this.#session = session;
     this.#onChange = onChange;
     this.#onSilence = onSilence;
     this.#holding = new Holding(session);
     this.#comeback = new Comeback(session, this);
+    this.#digits = new Digits(session, { onSent: (digits) => this.tell(`Keypad: ${digits}`) });
+    this.#sound = new Sound(this, onSilence);
     this.id = count += 1;
     this.stream = null; // what the other side says
     this.transfer = null; // under way, or the last one that failed
@@ -61,13 +60,27 @@ export class Call {
     this.reason = '';
     this.detail = '';
     this.refusal = '';
-    this.digitsSent = '';
-    this.report = null;
-    this.reportOverdue = false;
-    this.observed = null;
     this.answeredAt = 0;
     this.hadEarlyMedia = false;
+    this.#security = security.watchJsSIP(session, request, () => this.#onChange());
+    this.extraHeaders = security.extraHeaders;
     this.#listen();
+    if (this.incoming) this.#readParty(request);
+  }
+
+  /** What the gateway says of its protection, see gateway-security.js; null while it has said nothing. */
+  get report() {
+    return this.#security.report;
+  }
+
+  /** It has said nothing in time. */
+  get reportOverdue() {
+    return this.#security.overdue;
+  }
+
+  /** What the browser sees of its own leg. */
+  get observed() {
+    return this.#security.observed;
   }
 
   get session() {
@@ -106,7 +119,7 @@ export class Call {
   }
 
   answer(deviceId) {
-    this.#session.answer(mediaOptions(deviceId));
+    this.#session.answer(mediaOptions(deviceId, this.extraHeaders));
   }
 
   reject(status = 603) {
@@ -225,10 +238,9 @@ export class Call {
       this.tell('On hold no keypad tones are sent. Resume the call first.');
       return false;
     }
-    if (this.#digits.length >= MAX_QUEUED_DIGITS) return false;
-    this.#digits += digit;
+    const taken = this.#digits.press(digit);
     this.#flushDigits();
-    return true;
+    return taken;
   }
 
   /** Says something about this call, until there is something else to say. */
@@ -245,15 +257,7 @@ export class Call {
   }
 
   #flushDigits() {
-    const connection = this.#session.connection;
-    if (!this.#digits || !this.answered || this.ended || connection?.connectionState !== 'connected') return;
-    const digits = this.#digits;
-    this.#digits = '';
-    // As telephone-events where they were agreed on, else by INFO, which the gateway refuses where nobody takes digits.
-    const events = connection.getSenders().some(({ dtmf }) => dtmf?.canInsertDTMF);
-    this.#session.sendDTMF(digits, { ...DTMF, transportType: events ? 'RFC2833' : 'INFO' });
-    this.digitsSent = (this.digitsSent + digits).slice(-MAX_SHOWN_DIGITS);
-    this.tell(`Keypad: ${this.digitsSent}`);
+    if (this.talking) this.#digits.flush();
   }
 
   /**
@@ -268,8 +272,8 @@ export class Call {
   #listen() {
     const session = this.#session;
     this.#outliveConnection(session);
-    session.on('peerconnection', ({ peerconnection }) => this.#attach(peerconnection));
-    if (session.connection) this.#attach(session.connection);
+    session.on('peerconnection', ({ peerconnection }) => this.#sound.attach(peerconnection));
+    if (session.connection) this.#sound.attach(session.connection);
     // The gateway is ICE-lite: it needs none of our candidates, so the first one is enough to send the offer.
     session.on('icecandidate', ({ ready }) => ready());
     session.on('progress', ({ originator, response }) => originator === 'remote' && this.#progress(response));
@@ -285,56 +289,28 @@ export class Call {
     session.on('replaces', ({ reject }) => reject()); // nor does it replace a call behind its user's back
   }
 
-  /** The header of an incoming INVITE, before the session is answered. */
-  readRequest(request) {
-    this.#read(request);
+  streamCame(stream) {
+    this.stream = stream;
+    this.#onChange();
   }
 
-  #attach(connection) {
-    connection.addEventListener('track', ({ track }) => {
-      if (track.kind !== 'audio') return;
-      this.stream = new MediaStream([track]);
-      this.#onChange();
-    });
-    connection.addEventListener('connectionstatechange', () => this.#connectionChanged(connection.connectionState));
-  }
-
-  /** ICE and DTLS together (W3C webrtc 4.4.3): `failed` is final, `disconnected` may come back. */
-  #connectionChanged(state) {
+  connectionChanged() {
     this.#flushDigits();
-    this.#observe();
-    if (state === 'failed') this.#soundFailed();
-    else if (state === 'disconnected') this.#soundInterrupted();
-    else if (state === 'connected') this.#soundBack();
   }
 
-  /** Final for these paths; in another network there are others, if it has ever worked. */
-  #soundFailed() {
-    if (!this.#onSilence || !this.#wasConnected) {
-      this.#lose(LOST.media, MEDIA_FAILED);
-      return;
-    }
-    if (this.#failing) return;
-    this.#failing = setTimeout(() => this.waiting || this.#lose(LOST.media, MEDIA_FAILED), MEDIA_WAIT);
-    if (!this.waiting) this.#onSilence();
+  interrupted() {
+    this.tell(INTERRUPTED);
   }
 
-  #soundInterrupted() {
-    if (!this.waiting) this.tell(INTERRUPTED);
-    const stillSilent = () => !this.ended && this.#session.connection?.connectionState === 'disconnected';
-    this.#timers.push(setTimeout(() => stillSilent() && !this.waiting && this.#onSilence?.(), SILENCE_WAIT));
-  }
-
-  #soundBack() {
-    this.#wasConnected = true;
-    clearTimeout(this.#failing);
-    this.#failing = 0;
+  restored() {
     if (this.notice === INTERRUPTED) this.tell('');
   }
 
-  #read(message) {
-    const report = parseCallSecurity(message?.getHeader?.(HEADER));
-    if (report && !isOlder(report, this.report)) this.report = report;
+  soundLost() {
+    this.#lose(LOST.media, MEDIA_FAILED);
+  }
+
+  #readParty(message) {
     const identity = parseIdentity(message?.getHeader?.(IDENTITY)); // after a transfer it is somebody else
     if (identity) this.peer = nameOf(identity);
     this.#onChange();
@@ -343,7 +319,7 @@ export class Call {
   /** Somebody may have been connected in the place of who was. */
   #changed(request) {
     const before = this.peer;
-    this.#read(request);
+    this.#readParty(request);
     if (this.peer !== before) this.tell(`You are connected with ${this.peer} now.`);
   }
 
@@ -351,7 +327,7 @@ export class Call {
     if (this.answered || this.ended) return;
     if (response.body) this.#hearEarlyMedia();
     else if (response.status_code === 180 && this.state !== 'early') this.state = 'ringing';
-    this.#read(response);
+    this.#readParty(response);
   }
 
   #hearEarlyMedia() {
@@ -361,31 +337,15 @@ export class Call {
 
   #accepted(response) {
     this.answeredAt = Date.now();
-    this.#timers.push(setTimeout(() => this.#noticeSilence(), HEADER_WAIT));
-    this.#timers.push(setInterval(() => this.#observe(), STATS_INTERVAL));
     this.#settle();
     this.#flushDigits();
-    if (response) this.#read(response);
+    if (response) this.#readParty(response);
   }
 
   #settle() {
     if (this.ended || !this.answered) return;
     const { local, remote } = this.#session.isOnHold();
     this.state = this.heldHere || local || remote ? 'held' : 'in-call';
-    this.#onChange();
-  }
-
-  #noticeSilence() {
-    this.reportOverdue = this.report === null;
-    this.#onChange();
-  }
-
-  async #observe() {
-    const connection = this.#session.connection;
-    if (!connection || this.ended) return;
-    const observed = readTransport(await connection.getStats());
-    if (this.ended || !observed) return;
-    this.observed = observed;
     this.#onChange();
   }
 
@@ -405,8 +365,8 @@ export class Call {
 
   #finish({ words, detail }, message) {
     if (this.ended) return;
-    for (const timer of this.#timers) clearInterval(timer);
-    clearTimeout(this.#failing);
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#sound.stop();
     this.#comeback.stop();
     this.#holding.stop();
     this.#ownTrack?.stop();
@@ -415,10 +375,8 @@ export class Call {
     this.reason = words;
     this.detail = detail;
     this.state = 'ended';
+    this.#security.end(message);
     this.transfer?.abandon();
-    this.#read(message);
+    this.#readParty(message);
   }
 }
-
-/** The report with the highest number counts; those of another call the gateway has made of this one begin anew. */
-const isOlder = (report, known) => known !== null && report.id === known.id && report.sequence < known.sequence;

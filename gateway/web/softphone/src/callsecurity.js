@@ -1,21 +1,8 @@
-// Reads the Call-Security header and says in words who could listen. No DOM, no network: pure functions.
+// Says in words who could listen to a call. No DOM, no network: pure functions.
+import { GRADES, endsInBrowser, suiteName } from './report.js';
 import { table } from './table.js';
 
-export const HEADER = 'Call-Security';
-
-const MAX_HEADER = 2048; // a header longer than this is not ours
-
-/** Grades in order, weakest first, as the gateway names them. */
-export const GRADES = ['CLEARTEXT', 'KEY_EXPOSED', 'PARTIAL', 'UNAUTHENTICATED', 'HOP_BY_HOP', 'END_TO_END'];
-
-const COLOURS = table({
-  CLEARTEXT: 'red',
-  KEY_EXPOSED: 'red',
-  PARTIAL: 'amber',
-  UNAUTHENTICATED: 'amber',
-  HOP_BY_HOP: 'green',
-  END_TO_END: 'green',
-});
+export { GRADES, HEADER, colourOf, endsInBrowser, isGrade, parseCallSecurity, suiteName, unquote } from './report.js';
 
 const TITLES = table({
   CLEARTEXT: 'Not encrypted all the way',
@@ -51,88 +38,8 @@ const LOSSES = table({
 
 const TLS_VERSIONS = table({ 'tls1.2': 'TLS 1.2', 'tls1.3': 'TLS 1.3' });
 
-/** Splits `a=1;b="x;y"` at the semicolons outside of quotes. */
-function splitParameters(text) {
-  const parts = [];
-  let quoted = false;
-  let current = '';
-  for (let i = 0; i < text.length; i += 1) {
-    const c = text[i];
-    if (quoted && c === '\\' && i + 1 < text.length) {
-      current += c + text[i + 1];
-      i += 1;
-      continue;
-    }
-    if (c === '"') quoted = !quoted;
-    if (c === ';' && !quoted) {
-      parts.push(current);
-      current = '';
-    } else {
-      current += c;
-    }
-  }
-  parts.push(current);
-  return parts;
-}
-
-export function unquote(value) {
-  const text = value.trim();
-  if (text.length < 2 || !text.startsWith('"') || !text.endsWith('"')) return text;
-  return text.slice(1, -1).replace(/\\(.)/g, '$1');
-}
-
-/** The header as an object, or null when it is missing or its grade is not one we know. */
-export function parseCallSecurity(header) {
-  if (typeof header !== 'string' || header.length > MAX_HEADER) return null;
-  const fields = new Map();
-  for (const part of splitParameters(header)) {
-    const equals = part.indexOf('=');
-    if (equals > 0) fields.set(part.slice(0, equals).trim().toLowerCase(), unquote(part.slice(equals + 1)));
-  }
-  const grade = fields.get('grade') ?? '';
-  if (!GRADES.includes(grade)) return null;
-  const worst = fields.get('worst') ?? grade;
-  return {
-    grade,
-    worst: GRADES.includes(worst) ? worst : grade,
-    scope: fields.get('scope') ?? '',
-    browser: parseLeg(fields.get('browser')),
-    trunk: parseLeg(fields.get('trunk')),
-    recorded: fields.get('rec') === 'yes',
-    sequence: Number.parseInt(fields.get('seq') ?? '0', 10) || 0,
-    policy: fields.get('policy') ?? '',
-    id: fields.get('id') ?? '',
-    lost: fields.get('lost') in LOSSES ? fields.get('lost') : '',
-    far: fields.get('far') ?? '',
-  };
-}
-
-/** One leg: `sdes,AEAD_AES_256_GCM,tls1.3,verified`; `pending` stands for what is not agreed yet. */
-function parseLeg(text) {
-  const tokens = (text ?? '').split(',').map((token) => token.trim()).filter(Boolean);
-  if (tokens.length === 0) return null;
-  const has = (name) => tokens.includes(name);
-  const tls = tokens.find((token) => token in TLS_VERSIONS) ?? '';
-  return {
-    keying: ['plain', 'sdes', 'dtls'].find(has) ?? '',
-    pending: has('pending'),
-    suite: tokens.find((token) => token in SUITES || /^(AEAD_|AES_)/.test(token)) ?? '',
-    transport: tokens.find((token) => token in TRANSPORTS) ?? (tls ? 'tls' : ''),
-    tls,
-    verified: has('verified') ? true : has('unverified') ? false : null,
-  };
-}
-
-/** True when the other end of the call is a browser too: the gateway says so, or its leg to there is a WebSocket's. */
-export function endsInBrowser(report) {
-  if (report?.far) return report.far === 'browser';
-  return ['ws', 'wss'].includes(report?.trunk?.transport);
-}
-
-export const colourOf = (grade) => COLOURS[grade] ?? 'grey';
 export const titleOf = (grade) => TITLES[grade] ?? TITLES.UNKNOWN;
 export const describeLoss = (report) => LOSSES[report?.lost] ?? '';
-export const isGrade = (grade) => GRADES.includes(grade);
 
 /** True when the call was weaker at some time than it is now. */
 export const wasWorse = (report) => GRADES.indexOf(report.worst) < GRADES.indexOf(report.grade);
@@ -216,16 +123,6 @@ function describeSignalling(leg) {
   if (leg.transport !== 'tls') return how;
   if (leg.verified === true) return `${how}, certificate verified`;
   return leg.verified === false ? `${how}, certificate not verified` : how;
-}
-
-/**
- * The SDES name of a suite. Browsers write AEAD_AES_256_GCM, SRTP_AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_80 or
- * SRTP_AES128_CM_HMAC_SHA1_80, some without HMAC: all the same suites.
- */
-export function suiteName(name) {
-  const text = name.toUpperCase().replace(/^SRTP_/, '');
-  const counter = /^AES_?(?:CM_)?(\d+)_(?:CM_)?(?:HMAC_)?SHA1_(\d+)$/.exec(text);
-  return counter ? `AES_CM_${counter[1]}_HMAC_SHA1_${counter[2]}` : text;
 }
 
 export const suiteWords = (suite) => SUITES[suiteName(suite)] ?? suite;

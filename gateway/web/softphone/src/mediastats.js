@@ -1,35 +1,7 @@
-// What the browser itself observed of its own leg, to compare with what the gateway claims. Pure functions.
-import { suiteName, suiteWords } from './callsecurity.js';
-import { table } from './table.js';
+// What the browser itself observed of its own leg, in words. Pure functions.
+import { suiteWords } from './callsecurity.js';
 
-const DTLS_VERSIONS = table({ FEFF: 'DTLS 1.0', FEFD: 'DTLS 1.2', FEFC: 'DTLS 1.3' });
-
-/** {state, suite, version} of the DTLS transport in an RTCStatsReport, or null when there is none yet. */
-export function readTransport(report) {
-  for (const entry of report.values()) {
-    if (entry.type !== 'transport') continue;
-    return {
-      state: entry.dtlsState ?? '',
-      suite: entry.srtpCipher ?? '',
-      version: DTLS_VERSIONS[(entry.tlsVersion ?? '').toUpperCase()] ?? '',
-    };
-  }
-  return null;
-}
-
-const UNDER_WAY = new Set(['new', 'connecting']);
-
-/**
- * Compares the observation with the browser leg of the header: `confirmed`, `checking` while DTLS is under way,
- * `contradicted` or `unknown`.
- */
-export function crossCheck(leg, observed) {
-  if (!observed || !observed.state) return 'unknown';
-  if (UNDER_WAY.has(observed.state)) return 'checking';
-  if (observed.state !== 'connected') return 'contradicted';
-  if (leg?.suite && observed.suite && suiteName(leg.suite) !== suiteName(observed.suite)) return 'contradicted';
-  return observed.suite ? 'confirmed' : 'unknown';
-}
+export { crossCheck, readTransport } from './crosscheck.js';
 
 /** The observation in words, appended to the browser leg. */
 export function describeObservation(leg, verdict, observed) {

@@ -1,9 +1,11 @@
 // The user agent: signs in, places and receives calls. Several at once, of which one is heard and spoken in.
 import JsSIP from 'jssip';
 import { Call, mediaOptions } from './call.js';
+import { GatewaySecurity } from './gateway-security.js';
 import { Line } from './line.js';
 import { describeRegistration } from './reasons.js';
 import { EVENT, readStanding } from './reginfo.js';
+import { unlockAudio } from './tones.js';
 
 const BUSY_HERE = 486;
 const MAX_CALLS = 4; // at once: more than anybody keeps in mind, and fewer than the gateway allows
@@ -17,6 +19,7 @@ export class Phone {
   #onChange;
   #agent = null;
   #line = null;
+  #security = null;
   #lingering = new Set();
 
   constructor({ config, audio, onChange }) {
@@ -55,8 +58,10 @@ export class Phone {
     this.#stop();
     this.standing = HERE;
     this.user = user;
-    const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-    const socket = new JsSIP.WebSocketInterface(`${scheme}://${location.host}${this.#config.websocket}`);
+    const gateway = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`;
+    const socket = new JsSIP.WebSocketInterface(`${gateway}${this.#config.websocket}`);
+    const events = this.#config.events ? `${gateway}${this.#config.events}` : '';
+    this.#security = new GatewaySecurity({ events, audioContext: unlockAudio() });
     const uri = new JsSIP.URI('sip', user, this.#config.realm).toString();
     this.#agent = new JsSIP.UA({ sockets: [socket], uri, authorization_user: user, password, ...RECOVERY });
     this.#line = new Line(this.#agent, socket);
@@ -81,7 +86,7 @@ export class Phone {
   dial(number, deviceId) {
     const inTheMaking = this.busy && !this.call.talking;
     if (inTheMaking || this.registration !== 'registered' || this.live.length >= MAX_CALLS) return false;
-    this.#agent.call(this.#target(number), mediaOptions(deviceId)); // newRTCSession makes the Call
+    this.#agent.call(this.#target(number), mediaOptions(deviceId, this.#security.extraHeaders)); // newRTCSession makes the Call
     return true;
   }
 
@@ -176,6 +181,7 @@ export class Phone {
     this.#agent = null;
     this.#line?.close();
     this.#line = null;
+    this.#security?.close();
     agent?.stop();
   }
 
@@ -187,7 +193,7 @@ export class Phone {
 
   #listen(agent) {
     const current = (handler) => (event) => this.#agent === agent && handler(event);
-    agent.on('registered', current(() => this.#accepted()));
+    agent.on('registered', current(({ response }) => this.#accepted(response)));
     agent.on('registrationFailed', current((event) => this.#refused(event)));
     agent.on('disconnected', current(() => this.#disconnected()));
     agent.on('newRTCSession', current((event) => this.#opened(event)));
@@ -206,8 +212,9 @@ export class Phone {
     else call.loseGateway();
   }
 
-  #accepted() {
+  #accepted(response) {
     this.signedIn = true;
+    this.#security.registered(response);
     this.standing = HERE; // who is bound rings
     for (const call of this.calls) call.comeBack();
     this.#set('registered');
@@ -240,10 +247,11 @@ export class Phone {
       return;
     }
     const onSilence = this.#keeps ? () => this.#line?.renew() : null;
-    const call = new Call(session, { onChange: () => this.#callChanged(call), onSilence });
+    let call = null;
+    const onChange = () => call && this.#callChanged(call);
+    call = new Call(session, { request, security: this.#security, onChange, onSilence });
     this.calls.push(call);
     if (originator === 'local' || !this.busy) this.call = call;
-    if (originator === 'remote') call.readRequest(request);
     this.#changed();
   }
 

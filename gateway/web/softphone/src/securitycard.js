@@ -1,9 +1,9 @@
 // What the security card shows, worked out from a call. Pure: facts in, words and colours out.
-import { colourOf, describeLeg, endsInBrowser, isGrade, legColour, titleOf, wasWorse, whoCouldListen } from './callsecurity.js';
-import { crossCheck, describeObservation } from './mediastats.js';
+import { describeLeg, endsInBrowser, isGrade, legColour, titleOf, wasWorse, whoCouldListen } from './callsecurity.js';
+import { crossCheck, doubtOf, shownColour } from './crosscheck.js';
+import { describeObservation } from './mediastats.js';
 
 const NO_LEG = { words: 'Not known', colour: 'grey' };
-const DTLS_GRACE = 5000; // ms after the answer within which the browser's own DTLS must be up
 
 const IDLE = {
   grade: 'UNKNOWN',
@@ -72,10 +72,10 @@ function silentCard(call) {
 
 function reportCard(call, now) {
   const { report } = call;
-  const state = confirmation(call, now);
+  const state = doubtOf(call, now);
   return {
     grade: isGrade(report.grade) ? report.grade : 'UNKNOWN',
-    colour: colourOf(report.grade) === 'green' ? UNCONFIRMED_GREEN[state] ?? 'green' : colourOf(report.grade),
+    colour: shownColour(report.grade, state),
     title: titleFor(call, state),
     words: whoCouldListen(report, { past: call.ended }),
     browser: browserLeg(report.browser, call.observed),
@@ -97,21 +97,6 @@ function titleFor(call, state) {
 const scopeOf = (call) => call.report?.scope.replace(/^to /, '') ?? '';
 const leg = (value) => ({ words: describeLeg(value), colour: legColour(value) });
 
-const UNCONFIRMED_GREEN = { doubted: 'amber', checking: 'grey' };
-
-/**
- * The gateway's word is not enough for green: the browser must see DTLS up, with the same suite. Until then it is being
- * checked, which is no alarm; after `DTLS_GRACE` it is doubted.
- */
-function confirmation(call, now) {
-  if (!call.answered || call.ended) return '';
-  const verdict = crossCheck(call.report.browser, call.observed);
-  const settled = now - call.answeredAt > DTLS_GRACE;
-  if (verdict === 'contradicted') return 'doubted';
-  if (verdict === 'checking') return settled ? 'doubted' : 'checking';
-  return verdict === 'unknown' && !call.observed && !settled ? 'checking' : '';
-}
-
 // The header is written before DTLS ends and then says "pending": the browser knows better from then on.
 function browserLeg(claimed, observed) {
   const verdict = crossCheck(claimed, observed);
@@ -125,6 +110,7 @@ function browserLeg(claimed, observed) {
 function notesFor(report) {
   const notes = [];
   if (wasWorse(report)) notes.push(`Earlier in this call: ${titleOf(report.worst).toLowerCase()}.`);
+  if (report.refused?.length) notes.push('The other side tried to protect it less, and was refused.');
   if (report.recorded) notes.push('This call is being recorded.');
   if (report.policy) notes.push(`Policy ${report.policy}.`);
   return notes.join(' ');

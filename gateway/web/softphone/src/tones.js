@@ -12,6 +12,7 @@ let context = null;
 export function unlockAudio() {
   context ??= new AudioContext();
   if (context.state === 'suspended') context.resume().catch(() => {});
+  return context;
 }
 
 function scheduleBurst({ frequencies, on, level }, start, gain) {

@@ -58,3 +58,4 @@ const state = () => ({
 });
 
 window.jssip = { signIn, renew, call, state, told: () => told, hangUp: () => current.terminate(), stop: () => agent.stop() };
+window.JsSIP = JsSIP; // for pages a test writes itself, as those of docs/web-developers.md

@@ -156,3 +156,4 @@ window.sipjs = {
   told: () => current?.told ?? [],
   connection: () => current?.session.sessionDescriptionHandler?.peerConnection,
 };
+window.SIP = { Inviter, Registerer, UserAgent }; // for pages a test writes itself, as those of docs/web-developers.md

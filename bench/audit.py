@@ -40,7 +40,7 @@ async def main() -> None:
     _steps_of_a_record()
     with tempfile.TemporaryDirectory() as directory:
         loop = asyncio.get_running_loop()
-        place = AuditPlace(Path(directory), buffer_octets=64 * MEBIBYTE)
+        place = AuditPlace(Path(directory), buffer_octets=64 * MEBIBYTE, pseudonyms=True)
         log = AuditLog(place, Counters(), deliver=loop.call_soon_threadsafe, soon=loop.call_soon)
         log.open()
         try:

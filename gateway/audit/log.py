@@ -97,7 +97,7 @@ class AuditLog:
         self._under_way = 0
         self._overdue = False
         self._outage: Outage | None = None
-        self._seq = self._written = 0
+        self._seq = self._written = self._records_written = 0
         self._tried_ns = 0
         self._pulse = Pulse(self._monotonic_ns())
         self._listeners: list[Listener] = []
@@ -151,6 +151,16 @@ class AuditLog:
     def available(self) -> bool:
         """False from the first record that could not be written until the log was told that the outage is over."""
         return self._outage is None
+
+    @property
+    def records_written(self) -> int:
+        """How many records of this run are in the file, the log's own included."""
+        return self._records_written
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long the oldest record that is not known to be in the file has waited; 0 when none waits."""
+        return self._age(self._waiting[0]) if self._waiting else 0.0
 
     @property
     def records_lost(self) -> int:
@@ -250,6 +260,7 @@ class AuditLog:
         """A batch came back: move on, and tell those who wait."""
         self._under_way = 0
         self._pulse.count(len(outcome.lines))
+        self._records_written += len(outcome.lines)
         self._announce(outcome.lines)
         told: list[tuple[Then | None, bool]] = []
         for _ in outcome.lines:

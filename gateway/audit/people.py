@@ -232,10 +232,18 @@ def _replace(path: Path, lines: Sequence[bytes]) -> None:
     beside = path.with_name(f"{path.name}.new")
     beside.unlink(missing_ok=True)
     with open(os.open(beside, _FLAGS | os.O_EXCL, _MODE), "wb") as handle:
+        _give_to(handle.fileno(), path)
         handle.write(b"".join(lines))
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(beside, path)
+
+
+def _give_to(fd: int, like: Path) -> None:
+    """The file belongs to whom that one belongs to: root may have asked, and the gateway is to go on writing."""
+    owner, mine = like.stat(), os.fstat(fd)
+    if os.geteuid() == 0 and (owner.st_uid, owner.st_gid) != (mine.st_uid, mine.st_gid):
+        os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 @contextlib.contextmanager
@@ -243,6 +251,7 @@ def _locked(directory: Path) -> Iterator[None]:
     """Alone with the tables: the gateway and the command line both write them."""
     fd = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
     try:
+        _give_to(fd, directory)
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:

@@ -14,6 +14,7 @@ import pytest
 
 from gateway.audit.log import DEADLINE_SECONDS
 from tests.attacks.target import CALLED_IN, HOSTS, NUMBERS, Target
+from tests.audit.chained import verified
 from tests.audit.disk import FailingDisk
 from tests.rig.browser import BrowserCall, ScriptedBrowser
 from tests.rig.hosted import HostedGateway, until
@@ -254,6 +255,9 @@ async def test_calls_of_a_killed_gateway_get_one_end_at_the_next_start_and_their
     media.close()
     await asyncio.to_thread(target.canary, "udp")
     await asyncio.to_thread(target.stop)
-    last = json.loads(target.process.audit_path.read_bytes().splitlines()[-1])
-    assert (last["type"], last["all_ended"]) == ("admin.stop", True)
+    lines = target.process.audit_path.read_bytes().splitlines(keepends=True)
+    stopped, covered = json.loads(lines[-2]), json.loads(lines[-1])
+    assert (stopped["type"], stopped["all_ended"]) == ("admin.stop", True)
+    assert (covered["type"], covered["head"]) == ("log.checkpoint", stopped["hash"])
     assert unaccounted(target.process.records()) == set()
+    assert verified(lines, target.process.audit_path.with_name("audit.key")) == []

@@ -232,3 +232,14 @@ def test_a_pulse_that_was_just_felt_is_not_due() -> None:
     assert pulse.wants_checkpoint(6)
     pulse.signed(6)
     assert not pulse.wants_checkpoint(7)
+
+
+def test_what_is_written_is_counted_and_what_waits_ages(bench: AuditBench) -> None:
+    bench.write({"type": "x"})
+    assert (bench.log.records_written, bench.log.lag_seconds) == (1, 0.0)
+    bench.writer.hangs = True
+    bench.write({"type": "x"})
+    bench.clock.seconds += 2
+    assert (bench.log.records_written, bench.log.lag_seconds) == (1, 2.0)
+    bench.writer.answer()
+    assert (bench.log.records_written, bench.log.lag_seconds) == (2, 0.0)

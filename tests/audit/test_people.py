@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -252,3 +253,13 @@ def test_who_follows_the_log_is_told_names_that_come_while_it_grows(bench: Audit
 
 def _grow(bench: AuditBench) -> None:
     bench.write(CALL)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+def test_tables_that_root_rewrites_still_belong_to_the_gateway(bench: AuditBench) -> None:
+    bench.write(CALL)
+    for path in (bench.directory, *bench.directory.glob("people*")):
+        os.chown(path, 65534, 65534)
+    (bench.directory / "people.lock").unlink()
+    assert erase(bench.directory, "alice")
+    assert {path.stat().st_uid for path in bench.directory.glob("people*")} == {65534}

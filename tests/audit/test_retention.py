@@ -89,8 +89,10 @@ def test_the_detail_goes_first_and_the_ends_of_calls_stay_and_the_chain_holds(tm
     archive.prune()
     assert archive.told() == []
     archive.day(days=2)
+    written = archive.files[0].stat().st_mtime_ns
     archive.prune()
     old = archive.files[0]
+    assert old.stat().st_mtime_ns == written
     kinds = [json.loads(line)["type"] for line in old.read_bytes().splitlines()]
     assert old.name == "audit-20300317T174640Z-1.final.jsonl"
     assert set(kinds) == {"admin.start", "admin.stop", "policy.loaded", "call.final", "log.reduced"}

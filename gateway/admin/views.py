@@ -55,7 +55,7 @@ def trunk(facts: TrunkFacts, now: float) -> Row:
         "places": [{"place": str(spot), "target": str(found), "state": word} for spot, found, word in facts.places],
         "registrations": [_registration(shown) for shown in facts.registrations],
         "transport": target.transport,
-        "security": facts.trunk.security.value,
+        "security": facts.trunk.profile or facts.trunk.security.value,
         "connections": [_connection(flow) for flow in facts.flows],
         "verified_name": next((flow.verified_name for flow in facts.flows if flow.verified_name), ""),
         "calls_live": facts.live,

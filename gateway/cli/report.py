@@ -86,7 +86,7 @@ def _trunk(trunk: Trunk, policy: EffectivePolicy) -> Iterator[Text]:
     verified = target.transport == "tls"
     signalling = Signalling(target.transport, _TLS_VERSION if verified else "", verified)
     shown = f", shown as {trunk.display_name}" if trunk.display_name else ""
-    yield Text.assemble((f"trunk {trunk.name}", "bold"), f", security {trunk.security}{shown}")
+    yield Text.assemble((f"trunk {trunk.name}", "bold"), f", security {policy.profile}{shown}")
     for choice in trunk.choices:
         yield _line("signalling", _signalling(trunk, choice))
     yield from _offer(policy, signalling)

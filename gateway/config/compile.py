@@ -15,8 +15,8 @@ from gateway.audit.rotation import Rotation
 from gateway.base.keying import Setup
 from gateway.base.values import HostPort, Secret
 from gateway.config import schema
+from gateway.config.book import compile_book
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
-from gateway.policy.book import PolicyBook
 from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule, TrunkShare
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.groups import Group
@@ -33,8 +33,13 @@ from gateway.trunks.registration import RegistrationPlan
 from gateway.trunks.target import TargetChoice, TrunkTarget
 
 
-def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan: schema.DialplanFile) -> Site:
-    """The site of three files without mistakes."""
+def compile_site(
+    config: schema.GatewayConfig,
+    users: schema.UsersFile,
+    dialplan: schema.DialplanFile,
+    policy: schema.PolicyFile | None = None,
+) -> Site:
+    """The site of files without mistakes."""
     known = users.users if config.registration is None else None  # the PBX knows them, and we do not
     media = compile_media(config.media)
     plan = compile_dialplan(dialplan, known, number_formats(config), others=has_others(config))
@@ -44,7 +49,7 @@ def compile_site(config: schema.GatewayConfig, users: schema.UsersFile, dialplan
             {n: compile_trunk(n, trunk, media.trunk, config.realm) for n, trunk in config.trunks.items()}
         ),
         dialplan=plan,
-        policies=PolicyBook.of({name: trunk.security for name, trunk in config.trunks.items()}),
+        policies=compile_book(policy or schema.PolicyFile(), config.trunks),
         users=MappingProxyType({name: _credentials(user) for name, user in users.users.items()}),
         people=MappingProxyType({name: compile_person(user, plan.home) for name, user in users.users.items()}),
         media=media,
@@ -75,6 +80,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         media=_trunk_place(trunk.media) if trunk.media is not None else media,
         display_name=trunk.display_name or "",
         security=trunk.security,
+        profile=trunk.profile or "",
         networks=_networks(trunk.networks),
         inbound=compile_inbound(trunk.inbound, realm) if trunk.inbound is not None else None,
         media_networks=_networks(trunk.media_networks),

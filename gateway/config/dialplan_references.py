@@ -11,6 +11,7 @@ from gateway.base.errors import ConfigError
 from gateway.config.compile import compile_dialplan
 from gateway.config.document import Document
 from gateway.config.schema import DialplanFile
+from gateway.config.spelling import dialled_prefix
 from gateway.config.yaml import Location
 from gateway.routing.coverage import Earlier, together_cover
 from gateway.routing.dialplan import SAME_USER
@@ -243,18 +244,7 @@ def _check_spelling(plan: Plan) -> Iterator[ConfigError]:
     rules += [(("inbound", i, "dialled"), rule.dialled) for i, rule in enumerate(model.inbound)]
     rules += [(("classes", n, i), text) for n, texts in model.classes.items() for i, text in enumerate(texts)]
     for where, text in [*rules, *_named_numbers(model)]:
-        prefix = _dialled_prefix(text, home)
+        prefix = dialled_prefix(text, home)
         if prefix and text not in model.emergency:
             message = f"no number begins with {prefix} here: with `country` it is +E.164 before it is compared"
             yield plan.error(where, message, f"write it with +, for example +{model.country}")
-
-
-def _dialled_prefix(text: str, home: Home) -> str:
-    """The prefix for domestic or foreign calls that all numbers of a pattern begin with; "" for none."""
-    pattern = Pattern.parse(text)
-    for prefix in (home.international_prefix, home.trunk_prefix):
-        begins = prefix and all(pattern.at(place) == {digit} for place, digit in enumerate(prefix))
-        behind = len(pattern.places) - len(prefix)
-        if begins and (pattern.rest or behind >= max(1, home.national_digits)):
-            return prefix
-    return ""

@@ -17,7 +17,7 @@ from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.config.compile import compile_dialplan, compile_site, number_formats
 from gateway.config.document import Document, filled, read_document
 from gateway.config.references import check_named_files, check_references
-from gateway.config.schema import DialplanFile, GatewayConfig, UsersFile
+from gateway.config.schema import DialplanFile, GatewayConfig, PolicyFile, UsersFile
 from gateway.config.yaml import Mapping as YamlMapping
 from gateway.config.yaml import Node, Scalar, read_yaml
 from gateway.routing.dialplan import Dialplan
@@ -37,6 +37,8 @@ class LoadedConfig:
     config: GatewayConfig
     users: UsersFile
     dialplan: DialplanFile
+    policy: PolicyFile
+    """Empty where there is none: then each trunk has one word."""
     warnings: tuple[str, ...] = ()
     """What is allowed but probably not meant; told by `check` and at the start."""
     gateway: Document[GatewayConfig] | None = None
@@ -45,7 +47,7 @@ class LoadedConfig:
     @cached_property
     def site(self) -> Site:
         """What the files say, compiled."""
-        return compile_site(self.config, self.users, self.dialplan)
+        return compile_site(self.config, self.users, self.dialplan, self.policy)
 
     def placed(self, error: ConfigError) -> ConfigError:
         """The same mistake with file and line, when it is one of a key of the gateway file."""
@@ -59,6 +61,7 @@ class Reading:
     gateway: Document[GatewayConfig] | None
     users: Document[UsersFile] | None
     dialplan: Document[DialplanFile] | None
+    policy: Document[PolicyFile] | None
     errors: tuple[ConfigError, ...]
     warnings: tuple[str, ...] = ()
 
@@ -74,9 +77,10 @@ class Reading:
         """
         told = {error.key for error in self.errors if error.key}
         errors = [*self.errors, *(error for error in more if not _covered(error.key, told))]
-        if errors or self.gateway is None or self.users is None or self.dialplan is None:
+        if errors or self.gateway is None or self.users is None or self.dialplan is None or self.policy is None:
             raise ConfigErrors(errors)
-        return LoadedConfig(self.gateway.model, self.users.model, self.dialplan.model, self.warnings, self.gateway)
+        models = (self.gateway.model, self.users.model, self.dialplan.model, self.policy.model)
+        return LoadedConfig(*models, self.warnings, self.gateway)
 
 
 def load_config(
@@ -100,7 +104,7 @@ def read_config(
     errors: list[ConfigError] = []
     gateway = _collect(lambda: read_document(path, GatewayConfig, variables), errors)
     if gateway is None:
-        return Reading(None, None, None, tuple(errors))
+        return Reading(None, None, None, None, tuple(errors))
     missing = list(check_named_files(gateway))
     absent = {error.key for error in missing}
     errors += missing
@@ -112,8 +116,19 @@ def read_config(
         users = _collect(lambda: read_users(named, variables), errors)
     if "dialplan" not in absent:
         dialplan = _collect(lambda: read_document(gateway.model.dialplan, DialplanFile, variables), errors)
-    found, warnings = check_references(gateway, users, dialplan, now or datetime.datetime.now(datetime.UTC))
-    return Reading(gateway, users, dialplan, (*errors, *found), tuple(warnings))
+    policy = _collect(lambda: _policy_of(gateway, absent, variables), errors)
+    found, warnings = check_references(gateway, users, dialplan, policy, now or datetime.datetime.now(datetime.UTC))
+    return Reading(gateway, users, dialplan, policy, (*errors, *found), tuple(warnings))
+
+
+def _policy_of(
+    gateway: Document[GatewayConfig], absent: Set[str | None], environ: Mapping[str, str]
+) -> Document[PolicyFile] | None:
+    """The policy file; an empty one where none is named."""
+    named = gateway.model.policy
+    if named is None:
+        return Document(PolicyFile(), gateway.path, gateway.root)
+    return read_document(named, PolicyFile, environ) if "policy" not in absent else None
 
 
 def _covered(key: str | None, told: Set[str]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pydantic.fields import FieldInfo
 
 from gateway.base.values import Secret
+from gateway.config.policy_scalars import CodeName, Day, HoursOfWeek, SuiteName, TimeZone
 from gateway.config.scalars import (
     CookieName,
     CountryCode,
@@ -26,18 +27,23 @@ from gateway.config.scalars import (
     IpList,
     Model,
     Name,
+    NameList,
     Network,
     Origin,
     PinList,
     Prefix,
     SecretText,
     TelephoneNumber,
+    TextList,
     TlsName,
 )
 from gateway.config.schema import (
     DialplanFile,
     Endpoint,
     GatewayConfig,
+    PolicyFile,
+    PolicyNumbers,
+    PolicySource,
     PortRange,
     PublicAddress,
     SipListener,
@@ -49,7 +55,7 @@ INTRODUCTION = """\
 
 <!-- Made by `make docs` from gateway/config/schema/. A test fails when this file is older than the schema. -->
 
-Three YAML files: the gateway file, which names the other two, the users file and the dialplan.
+YAML files: the gateway file, which names the others, the users file, the dialplan, and perhaps a policy file.
 `sip-gateway check gateway.yaml` reads all of them, tells every mistake with file, line, key and remedy, and prints
 what each trunk will offer.
 
@@ -67,10 +73,13 @@ FILES: tuple[tuple[str, type[Model]], ...] = (
     ("gateway.yaml", GatewayConfig),
     ("users.yaml", UsersFile),
     ("dialplan.yaml", DialplanFile),
+    ("policy.yaml", PolicyFile),
 )
 
 SCALARS: dict[Any, str] = {
+    CodeName: "code",
     CountryCode: "digits",
+    Day: "day",
     Dialled: "number or pattern",
     DigestName: "text",
     DialPrefix: "digits",
@@ -80,18 +89,25 @@ SCALARS: dict[Any, str] = {
     Host: "domain name",
     IdentityUser: "number or name",
     CookieName: "name of a cookie",
+    HoursOfWeek: "hours",
     HttpsUrl: "https URL",
     IpAddress: "IP address",
     IpList: "IP address or list of them",
     Name: "name",
+    NameList: "name or list of them",
     Network: "network",
     Origin: "origin",
     PinList: "SHA-256 digest or list of them",
     Prefix: "number",
     SecretText: "secret",
+    SuiteName: "crypto suite",
     TelephoneNumber: "number",
+    TextList: "text or list of them",
+    TimeZone: "time zone",
     TlsName: "name or IP address",
     Endpoint: "`address:port`",
+    PolicySource: "`{net: NETWORKS}`",
+    PolicyNumbers: "number, list of them, or `{set: NAME}`",
     PortRange: "`first-last`",
     PublicAddress: "`host:port`",
     SipListener: "`transport:address:port`",
@@ -102,7 +118,7 @@ SCALARS: dict[Any, str] = {
     Secret[str]: "secret",
 }
 
-UNCOUNTED = frozenset({"keys", "text", "digits"})
+UNCOUNTED = frozenset({"keys", "text", "digits", "hours"})
 """Kinds of which several are called the same."""
 
 
@@ -111,24 +127,29 @@ def reference() -> str:
     parts = [INTRODUCTION]
     for file, model in FILES:
         parts.append(f"## {file}\n")
-        parts.extend(_section("", model))
+        parts.extend(_section("", model, {}))
         parts.append("")
     return "\n".join(parts)
 
 
-def _section(prefix: str, model: type[Model]) -> Iterator[str]:
+def _section(prefix: str, model: type[Model], seen: dict[type[Model], str]) -> Iterator[str]:
+    """The keys of a model, and of those below it; one that stood in this file before is told once."""
     hints = get_type_hints(model, include_extras=True)
     if prefix:
         yield f"\n### `{prefix}`\n"
+    if model in seen:
+        yield f"As `{seen[model]}`."
+        return
+    seen[model] = prefix
     yield f"{_flat(model.__doc__)}\n"
     yield "| Key | Value | Default | Meaning |\n|---|---|---|---|"
     for name, field in model.model_fields.items():
         columns = f"{_kind(hints[name], field)} | {_default(field)} | {_flat(field.description)}"
         yield f"| `{field.alias or name}` | {columns} |"
-    for name in model.model_fields:
+    for name, field in model.model_fields.items():
         inner, suffix = _inner(hints[name])
         if inner is not None:
-            yield from _section((f"{prefix}." if prefix else "") + name + suffix, inner)
+            yield from _section((f"{prefix}." if prefix else "") + (field.alias or name) + suffix, inner, seen)
 
 
 def _inner(hint: Any) -> tuple[type[Model] | None, str]:

@@ -15,10 +15,11 @@ from gateway.config.dialplan_references import check_dialplan
 from gateway.config.document import Document
 from gateway.config.inbound import check_inbound, located_targets, warn_of_networks
 from gateway.config.issuers import check_issuers
+from gateway.config.policy_references import PROFILES, check_policy, refuses_clear_keys
 from gateway.config.registrar import check_registrar, warn_of_registrar
-from gateway.config.schema import DialplanFile, GatewayConfig, ListenTls, Trunk, UsersFile, Web
+from gateway.config.schema import DialplanFile, GatewayConfig, ListenTls, PolicyFile, Trunk, UsersFile, Web
 from gateway.config.yaml import Location
-from gateway.routing.dialplan import SAME_USER
+from gateway.routing.dialplan import SAME_USER, Dialplan
 from gateway.routing.e164 import Home
 from gateway.routing.numbers import normalise
 from gateway.sdp.codecs import CODEC_NAMES
@@ -34,17 +35,22 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 Gateway = Document[GatewayConfig]
 Users = Document[UsersFile]
 Plan = Document[DialplanFile]
+Policy = Document[PolicyFile]
 
 
 def check_references(
-    gateway: Gateway, users: Users | None, dialplan: Plan | None, now: datetime.datetime
+    gateway: Gateway,
+    users: Users | None,
+    dialplan: Plan | None,
+    policy: Policy | None,
+    now: datetime.datetime,
 ) -> tuple[list[ConfigError], list[str]]:
     """Every mistake, and every warning, that shows only when the files are read together.
 
     A file that could not be read is None: what asks for it is not asked, and its own mistakes are told already.
     """
     errors = [
-        *_check_targets(gateway),
+        *_check_targets(gateway, policy),
         *_check_registrations(gateway),
         *_check_codecs(gateway),
         *check_inbound(gateway),
@@ -65,6 +71,9 @@ def check_references(
     if users is not None and dialplan is not None and gateway.model.users is not None:
         errors += [] if has_others(gateway.model) else _check_rule_users(gateway, users, dialplan)
         errors += _check_user_numbers(users, compile_dialplan(dialplan.model).home)
+    if policy is not None:
+        errors += check_policy(policy, gateway.model, _plan_of(gateway, users, dialplan), now)
+        errors += _check_own_profiles(gateway, policy)
     for location, finding in _findings(gateway.model, now):
         where = (*location, finding.key)
         if finding.warning:
@@ -89,6 +98,26 @@ def _check_registrations(gateway: Gateway) -> Iterator[ConfigError]:
             known.add(one)
 
 
+def _plan_of(gateway: Gateway, users: Users | None, dialplan: Plan | None) -> Dialplan | None:
+    """The dialplan with the users where both could be read."""
+    if users is None or dialplan is None:
+        return None
+    known = users.model.users if gateway.model.registration is None else None
+    return compile_dialplan(dialplan.model, known, number_formats(gateway.model), others=has_others(gateway.model))
+
+
+def _check_own_profiles(gateway: Gateway, policy: Policy) -> Iterator[ConfigError]:
+    """A profile of the policy file that a trunk names exists, and blocks something."""
+    known = policy.model.profiles
+    for name, trunk in gateway.model.trunks.items():
+        where: Location = ("trunks", name, "profile")
+        if trunk.profile is not None and trunk.profile not in {*known, *PROFILES}:
+            remedy = f"profiles: {', '.join((*known, *sorted(PROFILES)))}"
+            yield gateway.error(where, f"there is no profile {trunk.profile}", remedy)
+        elif trunk.profile in known and known[trunk.profile].never_block:
+            yield gateway.error(where, "a profile with never_block is for emergency numbers", "name another one")
+
+
 def check_named_files(gateway: Gateway) -> Iterator[ConfigError]:
     """The users file and the dialplan are told by the key that names them when they are not there."""
     config = gateway.model
@@ -96,6 +125,7 @@ def check_named_files(gateway: Gateway) -> Iterator[ConfigError]:
     for key, path, make in (
         ("users", config.users, make_user),
         ("dialplan", config.dialplan, "make it: dialplan/*.yaml of the distribution are examples"),
+        ("policy", config.policy, "make it: deploy/policy.yaml of the distribution is an example"),
     ):
         if path is None:
             continue
@@ -105,7 +135,7 @@ def check_named_files(gateway: Gateway) -> Iterator[ConfigError]:
             yield gateway.error((key,), f"there is no file {path}", make)
 
 
-def _check_targets(gateway: Gateway) -> Iterator[ConfigError]:
+def _check_targets(gateway: Gateway, policy: Policy | None) -> Iterator[ConfigError]:
     for name, trunk in gateway.model.trunks.items():
         found = []
         for where, written in located_targets(name, trunk):
@@ -114,19 +144,20 @@ def _check_targets(gateway: Gateway) -> Iterator[ConfigError]:
             except ValueError as error:
                 yield gateway.error(where, str(error), "for example sip:pbx.example.com;transport=tls")
                 continue
-            yield from _check_transport(gateway, where, trunk.security, found[-1])
+            refuses = policy is not None and refuses_clear_keys(policy.model, name, trunk)
+            yield from _check_transport(gateway, where, found[-1], refuses_clear_keys=refuses)
         if len({target.transport == "tls" for target in found}) > 1:
             message = "some of these are reached over tls and some are not: one that fails must not lead into the clear"
             yield gateway.error(("trunks", name, "targets"), message, "add ;transport=tls to all of them, or make two")
 
 
 def _check_transport(
-    gateway: Gateway, where: Location, security: Profile, target: TrunkTarget
+    gateway: Gateway, where: Location, target: TrunkTarget, *, refuses_clear_keys: bool
 ) -> Iterator[ConfigError]:
     if target.transport == "udp" and not any(found.transport == "udp" for found in gateway.model.listen.sip):
         remedy = "add one to listen.sip, for example udp:0.0.0.0:5060, or use transport=tls"
         yield gateway.error(where, "a trunk over UDP needs a udp: listener to send from", remedy)
-    if security is Profile.STRICT and target.transport != "tls":
+    if refuses_clear_keys and target.transport != "tls":
         message = f"security strict refuses every call over {target.transport}: whoever sees the keys can listen"
         remedy = "add ;transport=tls to target, or write another `security` for this trunk (docs/policy.md)"
         yield gateway.error(where, message, remedy)

@@ -289,6 +289,10 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 SecretText = Annotated[Secret[str], BeforeValidator(_secret)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Name = Annotated[str, AfterValidator(_name)]
+ONE_OR_MORE = BeforeValidator(_as_list)
+"""One value, or a list of them."""
+NameList = Annotated[tuple[Name, ...], ONE_OR_MORE]
+TextList = Annotated[tuple[str, ...], ONE_OR_MORE]
 DigestName = Annotated[str, AfterValidator(_digest_name)]
 DisplayName = Annotated[str, AfterValidator(_display_name)]
 Host = Annotated[str, AfterValidator(_host)]

@@ -104,6 +104,8 @@ class Trunk:
     display_name: str = ""
     """As people are told it; empty: its name."""
     security: Profile = Profile.STRICT
+    profile: str = ""
+    """The profile of the policy file that it names in place of `security`."""
     networks: tuple[Network, ...] = ()
     """Where its requests come from; none: it cannot call in."""
     inbound: Inbound | None = None

@@ -60,11 +60,16 @@ class Files:
     gateway: str = GATEWAY
     users: str = USERS
     dialplan: str = DIALPLAN
+    policy: str = ""
+    """Empty: there is no policy file."""
     users_mode: int = 0o600
     environ: dict[str, str] = field(default_factory=dict)
 
     def write(self) -> Path:
-        (self.directory / "gateway.yaml").write_text(self.gateway)
+        if self.policy:
+            (self.directory / "policy.yaml").write_text(self.policy)
+        named = "policy: policy.yaml\n" if self.policy else ""
+        (self.directory / "gateway.yaml").write_text(self.gateway + named)
         (self.directory / "plan.yaml").write_text(self.dialplan)
         users = self.directory / "users.yaml"
         users.write_text(self.users)

@@ -37,6 +37,7 @@ CHANGED: dict[str, tuple[object, object]] = {
     ),
     "display_name": ("Acme Telecom", "Acme Telecom"),
     "security": ("prefer", Profile.PREFER),
+    "profile": ("transition", "transition"),
     "networks": (["192.0.2.0/24"], (ip_network("192.0.2.0/24"),)),
     "media_networks": (["2001:db8::/32"], (ip_network("2001:db8::/32"),)),
     "tls": (

@@ -11,6 +11,18 @@ from gateway.config.schema.dialplan import DialplanFile, Group, InboundRule, Out
 from gateway.config.schema.limits import Admin, Audit, Connections, Limits
 from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkAddresses, TrunkMedia
+from gateway.config.schema.policy import (
+    PolicyException,
+    PolicyFile,
+    PolicyFloor,
+    PolicyKeys,
+    PolicyMatch,
+    PolicyMedia,
+    PolicyNumbers,
+    PolicyProfile,
+    PolicyRule,
+    PolicySource,
+)
 from gateway.config.schema.registration import PublicAddress, Registration
 from gateway.config.schema.root import Dns, GatewayConfig
 from gateway.config.schema.trunk import (
@@ -41,6 +53,16 @@ __all__ = [
     "Media",
     "OutboundRule",
     "Permission",
+    "PolicyException",
+    "PolicyFile",
+    "PolicyFloor",
+    "PolicyKeys",
+    "PolicyMatch",
+    "PolicyMedia",
+    "PolicyNumbers",
+    "PolicyProfile",
+    "PolicyRule",
+    "PolicySource",
     "PortRange",
     "PublicAddress",
     "Registration",

@@ -55,6 +55,8 @@ class GatewayConfig(Model):
     """Whom the gateway asks for the names of trunks."""
     dialplan: FilePath
     """The dialplan file."""
+    policy: FilePath | None = None
+    """The policy file, with profiles, rules, floors and exceptions. Default: one word per trunk, `security`."""
     audit: Audit
     """The audit log."""
     admin: Admin = Admin()

@@ -16,6 +16,7 @@ from gateway.config.scalars import (
     Host,
     IdentityUser,
     Model,
+    Name,
     Network,
     PinList,
     SecretText,
@@ -174,6 +175,8 @@ class Trunk(Model):
     """What callers read where the trunk is meant: "beyond Acme Telecom". Default: the trunk's name here."""
     security: Profile = Profile.STRICT
     """Security profile: strict, prefer, osrtp or legacy."""
+    profile: Name | None = None
+    """A profile of the policy file, in place of `security`."""
     networks: tuple[Network, ...] = ()
     """Source networks whose requests are this trunk's; of several that hold an address the narrowest wins, then the
     transport of `target`, then the name of a client certificate. Empty: it calls in by
@@ -251,6 +254,12 @@ class Trunk(Model):
         if 0 < seconds < MIN_SE:
             raise ValueError(f"must be {MIN_SE} or more (RFC 4028 4), or 0 to ask for none")
         return seconds
+
+    @model_validator(mode="after")
+    def _one_profile(self) -> Trunk:
+        if self.profile is not None and "security" in self.model_fields_set:
+            raise ValueError("a trunk has either `security` or `profile`: both name what its calls must meet")
+        return self
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Trunk:

@@ -63,6 +63,7 @@ OTHER_DOORS = {
     "gateway.cli.audit.showing": "reads files",
     "gateway.cli.audit.verifying": "reads files",
     "gateway.cli.output": "writes to the terminal",
+    "gateway.cli.policy.commands": "reads files, writes to the terminal",
     "gateway.cli.pictures": "draws on the terminal",
     "gateway.cli.report": "writes to the terminal",
     "gateway.cli.running": "writes to the terminal",

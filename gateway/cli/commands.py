@@ -21,6 +21,7 @@ from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.cli import running
 from gateway.cli.audit.commands import audit
 from gateway.cli.output import Commands, FilePath, show, tell, warn
+from gateway.cli.policy.commands import policy
 from gateway.cli.probe_options import Monitor, probe_options
 from gateway.config.load import LoadedConfig, load_config, read_config, read_dialplan, read_users
 from gateway.probe.result import Status
@@ -237,7 +238,7 @@ def probe(ctx: click.Context, /, **values: Any) -> None:
     ctx.exit(int(status))
 
 
-for _command in (audit, *running.COMMANDS):
+for _command in (audit, policy, *running.COMMANDS):
     cli.add_command(_command)
 
 

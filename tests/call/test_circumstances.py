@@ -16,6 +16,7 @@ from gateway.call.machine.circumstances import asked_by_trunk, asked_by_user, fo
 from gateway.policy.facts import Direction, address_of
 from gateway.policy.match import Match
 from gateway.policy.rules import Exemption, Floor, Rule
+from gateway.routing.dialplan import InboundRule, OutboundRule, TrunkShare
 from gateway.routing.groups import Group
 from gateway.routing.patterns import Pattern
 from gateway.routing.people import Person
@@ -153,3 +154,60 @@ async def test_a_call_from_a_trunk_must_meet_what_the_called_user_needs(office: 
     office.request(invite("100"), flow=office.sip.flows["pbx"])
     await office.settle()
     assert office.statuses("in-1") == [480]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("groups", "answered"), [({}, [488]), ({"finance": Group("finance", ("bob",))}, [480])])
+async def test_a_call_for_a_group_must_meet_what_each_member_needs(
+    office: Office, groups: dict[str, Group], answered: list[int]
+) -> None:
+    found = office.sites.current
+    both = Group("all", ("alice", "bob"))
+    plan = replace(found.dialplan, groups=MappingProxyType({"all": both, **groups}))
+    plan = replace(plan, inbound=(InboundRule("all", "100", group="all"),))
+    office.sites.current = replace(found, dialplan=plan)
+    office.bind()
+    written(office, Rule("no", Match(groups=frozenset({"finance"})), reject=480))
+    office.request(invite("100"), flow=office.sip.flows["pbx"])  # with a browser's offer, so it is 488 at best
+    await office.settle()
+    assert office.statuses("in-1") == answered
+
+
+@pytest.mark.asyncio
+async def test_a_number_that_strip_and_prefix_make_another_one_of_must_meet_what_both_need(office: Office) -> None:
+    found = office.sites.current
+    rule = OutboundRule("out", "9*", trunk="pbx", strip=1, prefix="+")
+    office.sites.current = replace(found, dialplan=replace(found.dialplan, outbound=(rule,)))
+    written(office, Rule("premium", Match(dialled=(Pattern.parse("+1900*"),)), reject=403))
+    assert await called(office, "91900123") == [403]
+
+
+@pytest.mark.asyncio
+async def test_a_call_between_browsers_must_meet_what_either_needs(office: Office) -> None:
+    office.bind(user="bob")
+    written(office, Rule("no", Match(users=frozenset({"bob"}), directions=frozenset({Direction.INTERNAL})), reject=403))
+    assert await called(office, "201") == [403]
+
+
+@pytest.mark.asyncio
+async def test_of_several_trunks_the_one_a_rule_refuses_is_passed_over(office: Office) -> None:
+    found = office.sites.current
+    shares = (TrunkShare("pbx"), TrunkShare("soft", 1))
+    rule = OutboundRule("all", "6*", trunk="pbx", trunks=shares)
+    office.sites.current = replace(found, dialplan=replace(found.dialplan, outbound=(rule,)))
+    written(office, Rule("no", Match(trunks=frozenset({"pbx"})), reject=403))
+    assert await called(office) == []
+    assert office.methods == ["INVITE"]
+    assert {record["trunk"] for record in office.audit.records if record["type"] == "call.start"} == {"soft"}
+
+
+@pytest.mark.asyncio
+async def test_an_exception_for_a_call_from_a_trunk_is_on_record_too(office: Office) -> None:
+    ends = office.services.wall() + timedelta(minutes=5)
+    floor = Floor(id="f", match=Match(), require=Grade.HOP_BY_HOP)
+    lowered = Exemption(id="e", match=Match(), owner="it", reason="x", expires=ends, require=Grade.CLEARTEXT)
+    written(office, Rule("open", Match(), "legacy"), floor, lowered)
+    office.bind()
+    office.request(invite("100"), flow=office.sip.flows["pbx"])
+    await office.settle()
+    assert office.audit.types()[:2] == ["call.start", "policy.exception_used"]

@@ -246,3 +246,13 @@ def test_a_match_covers_itself_and_less(match: Match) -> None:
 def test_a_window_holds_the_minutes_of_a_week_it_names(window: Window, minute: int) -> None:
     monday = datetime(2030, 7, 1, tzinfo=window.zone)
     assert window.contains(monday + timedelta(minutes=minute)) == (minute in window.minutes())
+
+
+@given(PLAIN, PLAIN, st.lists(FACTS, min_size=1, max_size=4))
+@settings(max_examples=examples(200))
+def test_what_leaves_something_out_covers_less(match: Match, left_out: Match, calls: list[Facts]) -> None:
+    less = replace(match, without=left_out)
+    assert match.covers(less)
+    if less.covers(match):
+        assert not any(left_out.fits(call) and match.fits(call) for call in calls)
+    assert less.covers(match) == left_out.apart(match)

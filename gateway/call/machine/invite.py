@@ -53,13 +53,14 @@ def add(call: CallState, leg: Leg) -> None:
 def begin(call: CallState, legs: Sequence[Leg]) -> None:
     """Open a place at the relay for each leg whose answer policy could accept (checkpoint P1)."""
     for leg in legs:
-        if call.live and _is_worth_calling(call, leg):
+        if call.live and is_worth_calling(call, leg):
             for opened in (call.asker, leg):
                 _open(call, opened)
     _call_those_ready(call)  # the place of the asker may be there already
 
 
-def _is_worth_calling(call: CallState, leg: Leg) -> bool:
+def is_worth_calling(call: CallState, leg: Leg) -> bool:
+    """Plan the offer of a leg; one that could not be protected as its policy wants is lost here, and recorded."""
     refusal = leg.plan_offer(policy_of(call, leg))
     if refusal is not None:
         security.refused_offer(call, leg, refusal)

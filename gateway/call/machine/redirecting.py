@@ -76,8 +76,11 @@ def _go(call: CallState, leg: Leg, uri: SipUri) -> None:
     if policy is None:  # what was allowed when the 3xx came is not any more
         _elsewhere(call, leg)
         return
-    leg.policy = policy
-    security.exception_used(call, policy)
+    if policy != policy_of(call, leg):
+        leg.policy = policy
+        security.exception_used(call, policy)
+        if not invite.is_worth_calling(call, leg):
+            return
     leg.request_uri, place = uri, place_of(uri, leg.flow)
     if leg.is_named(place.host) or place == leg.flow.remote:
         invite.send(call, leg)

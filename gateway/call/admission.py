@@ -212,7 +212,7 @@ class Admission:
     def _from_trunk(self, event: RequestReceived, plan: Plan, who: Facts) -> CallState:
         """A call to a user of ours."""
         site, name = self._services.sites.current, who.trunk
-        target = TrunkTarget(site.trunk(name), routes.called_by(site, who, plan.targets), plan.number)
+        target = TrunkTarget(site.trunk(name), plan.policy or routes.called_by(site, who, plan.targets), plan.number)
         state = CallState(
             facts=self._facts(event, plan, who, outbound=False),
             context=self._context(site),
@@ -307,7 +307,7 @@ def _plan_inbound(event: RequestReceived, who: Facts, site: Site) -> Plan:
     route = routes.to_user(site, who, number)
     if route is None:
         return Plan("", number, refused=Termination.NO_ROUTE)
-    return Plan(route.user, route.number, route.targets, refused=route.refused)
+    return Plan(route.user, route.number, route.targets, refused=route.refused, policy=route.policy)
 
 
 def _number(event: RequestReceived, site: Site) -> str:

@@ -211,3 +211,16 @@ async def test_an_exception_for_a_call_from_a_trunk_is_on_record_too(office: Off
     office.request(invite("100"), flow=office.sip.flows["pbx"])
     await office.settle()
     assert office.audit.types()[:2] == ["call.start", "policy.exception_used"]
+
+
+@pytest.mark.asyncio
+async def test_a_call_from_trunk_to_trunk_that_a_rule_refuses_names_that_rule(office: Office) -> None:
+    found = office.sites.current
+    through = InboundRule("through", "7*", trunk="pbx", to_trunk="soft")
+    office.sites.current = replace(found, dialplan=replace(found.dialplan, inbound=(through,)))
+    out = Match(directions=frozenset({Direction.OUT}), trunks=frozenset({"soft"}), dialled=(Pattern.parse("7*"),))
+    written(office, Rule("no", out, reject=480))
+    office.request(invite("700"), flow=office.sip.flows["pbx"])
+    await office.settle()
+    assert office.statuses("in-1") == [480]
+    assert office.audit.records[0]["rule_id"] == "no"

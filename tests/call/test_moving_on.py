@@ -128,3 +128,23 @@ def test_a_3xx_to_what_this_connection_cannot_protect_calls_nobody_in_the_clear(
     assert len(invites(scene)) == 1
     assert scene.state.termination is Termination.ENCRYPTION_IMPOSSIBLE
     assert "leg.violation" in scene.records
+
+
+NEEDS = Floor(
+    id="bob", match=Match(users=frozenset({"bob"}), directions=frozenset({Direction.IN})), require=Grade.HOP_BY_HOP
+)
+
+
+@pytest.mark.parametrize(("profile", "answer"), [(Profile.LEGACY, 403), (Profile.STRICT, 202)])
+def test_nobody_is_handed_to_a_user_who_needs_more_than_she_has(profile: Profile, answer: int) -> None:
+    scene = under(talking(profile, outbound=True), NEEDS)
+    to_bob = "<sip:bob@example.test>"
+    assert status(refer(scene, to=to_bob)) == answer
+    assert scene.state.live
+    assert ("leg.violation" in scene.records) == (answer == 403)
+
+
+def test_a_call_for_help_is_handed_to_whom_it_may_concern() -> None:
+    scene = under(talking(Profile.LEGACY), NEEDS)
+    scene.state.policy = replace(scene.state.policy, emergency=True)
+    assert status(refer(scene, to="<sip:bob@example.test>")) == 202

@@ -45,6 +45,14 @@ def for_user(facts: Facts, site: Site, user: str) -> Facts:
     return replace(facts, user=user, groups=site.dialplan.groups_of(user))
 
 
+def as_caller(call: CallState, leg: Leg, number: str) -> Facts:
+    """The peer of a leg, as if it had called this number itself."""
+    asked = replace(of_leg(call, leg, "INVITE"), emergency=call.policy.emergency)
+    if leg.habits.is_person:
+        return replace(asked, direction=Direction.INTERNAL, dialled=number)
+    return replace(asked, dialled=call.site.dialplan.read_from(leg.trunk_name, number))
+
+
 def of_leg(call: CallState, leg: Leg, method: str) -> Facts:
     """The peer of a leg asks for another one, by a request that has just come over its connection."""
     if leg.habits.is_person:

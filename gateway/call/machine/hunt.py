@@ -9,6 +9,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import CALLER, NO_LEG, LegId
 from gateway.call.legs.targets import Target, TrunkTarget
 from gateway.call.machine.events import RequestIn
+from gateway.policy.model import EffectivePolicy
 from gateway.sip.flow import Flow
 from gateway.sip.reason import Reason
 from gateway.sip.refer import Referral
@@ -94,6 +95,8 @@ class Hunt:
     """Who asked for a transfer."""
     referral: Referral | None = None
     """And how it put it."""
+    floor: EffectivePolicy | None = None
+    """What users of ours who are called need of the one they would be joined with."""
     comes: LegId = NO_LEG
     """Who comes in its place by itself."""
     unanswered: RequestIn | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.audit import record
+from gateway.base.codes import Code
 from gateway.base.errors import SipError
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act
@@ -18,7 +19,7 @@ from gateway.call.legs.party import Party
 from gateway.call.legs.targets import Target, TrunkTarget
 from gateway.call.legs.user_agent import warning
 from gateway.call.machine import answering, bridge, change, ending, invite, locate, routes, security
-from gateway.call.machine.circumstances import of_leg
+from gateway.call.machine.circumstances import as_caller, of_leg
 from gateway.call.machine.effects import ClearTimer, Purpose, Relay, Respond, SetTimer, Timer, WriteAudit
 from gateway.call.machine.events import RequestIn, ResponseIn
 from gateway.call.machine.hunt import Goal, Hunt, Refused, Stage
@@ -26,7 +27,8 @@ from gateway.call.machine.judging import policy_of
 from gateway.call.machine.routes import Route
 from gateway.call.machine.state import Bridge, CallState, Phase
 from gateway.media.relay_commands import CloseLeg, Unroute
-from gateway.policy.model import at_least
+from gateway.policy.evaluate import judge
+from gateway.policy.model import EffectivePolicy, at_least
 from gateway.sip.refer import Referral
 from gateway.sip.subscription import Notice
 from gateway.sip.uri import SipUri
@@ -52,10 +54,29 @@ def refer(call: CallState, leg: Leg, event: RequestIn, referral: Referral) -> No
     number = routes.dialled(referral.refer_to.uri, call.site.realm)
     stays = who_stays(call, leg)
     route = _route(call, leg, number, referral.refer_to.uri)
-    if route is None:
+    floor = _needed(call, stays, number, route.targets) if route is not None else None
+    if route is None or (floor is not None and _is_too_weak(call, stays, floor)):
         refuse(call, leg, event, referral, number, FORBIDDEN)
     else:
         begin(call, leg, stays, event, referral, route)
+        call.hunt.floor = floor
+
+
+def _needed(call: CallState, stays: Leg, number: str, targets: tuple[Target, ...]) -> EffectivePolicy | None:
+    """What floors ask of the one who stays, for users of ours it would be joined with; None: nothing."""
+    if call.policy.emergency or all(isinstance(target, TrunkTarget) for target in targets):
+        return None
+    found = routes.called_by(call.site, as_caller(call, stays, number), targets)
+    return found if found.floors or found.reject else None
+
+
+def _is_too_weak(call: CallState, stays: Leg, floor: EffectivePolicy) -> bool:
+    """Whether the one who stays may not be joined with them: refused by a rule, or protected too little."""
+    verdict = judge(at_least(policy_of(call, stays), floor), stays.vector)
+    if not verdict.allowed:
+        codes = (*verdict.codes, Code.MID_TRANSFER_WEAKER)
+        security.violation(call, stays, codes, verdict.termination or Termination.ENCRYPTION_REQUIRED)
+    return bool(floor.reject) or not verdict.allowed
 
 
 def who_stays(call: CallState, leg: Leg) -> Leg:
@@ -181,6 +202,9 @@ def failed(call: CallState, why: Refused) -> None:
 def answered(call: CallState, leg: Leg) -> None:
     """The target answered and policy accepts it. An emergency call stays one, whoever is joined with it."""
     call.policy = call.policy if call.policy.emergency else leg.policy or call.policy
+    if call.hunt.floor is not None:
+        for side in (call.asker, leg):
+            side.policy = at_least(policy_of(call, side), call.hunt.floor)
     joined(call, leg)
 
 

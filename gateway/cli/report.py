@@ -55,9 +55,23 @@ def _gateway(loaded: LoadedConfig) -> Iterator[Text]:
     yield _line("", f"trunks {trunk.advertised} ports {trunk.ports}")
     rules = f"rules: {len(loaded.dialplan.outbound)} outbound, {len(loaded.dialplan.inbound)} inbound"
     yield _line("dialplan", f"{rules}; emergency: {', '.join(loaded.dialplan.emergency) or 'none'}")
+    if config.policy is not None:
+        yield _line("policy", _book(loaded))
     relay = config.registration
     yield _line("users", str(len(loaded.users.users)) if relay is None else f"registered by trunk {relay.relay}")
     yield _line("audit", f"{config.audit.directory}, when unavailable {config.audit.on_unavailable}")
+
+
+def _book(loaded: LoadedConfig) -> str:
+    """How much a policy file says; what follows of each trunk is what its own profile says, before rules and floors."""
+    policy, book = loaded.policy, loaded.site.policies
+    parts = (
+        ("profiles", policy.profiles),
+        ("rules", book.rules),
+        ("floors", book.floors),
+        ("exceptions", book.exceptions),
+    )
+    return ", ".join(f"{len(found)} {kind}" for kind, found in parts) + f"; {book.sha256}"
 
 
 def _listeners(config: GatewayConfig) -> Iterator[Text]:

@@ -328,3 +328,10 @@ def test_the_exception_of_the_page_lowers_its_floor(files: Files) -> None:
 
 def test_a_test_needs_a_time_because_rules_do() -> None:
     assert PolicyTest.model_fields["at"].is_required()
+
+
+def test_check_says_how_much_the_policy_file_says(files: Files) -> None:
+    told = CliRunner().invoke(cli, ["check", "--elsewhere", str(files.write())]).stdout
+    (line,) = [line for line in told.splitlines() if line.strip().startswith("policy")]
+    sha256 = load_config(files.write(), environ={}, now=NOW).site.policies.sha256
+    assert line.split(None, 1)[1] == f"2 profiles, 4 rules, 2 floors, 0 exceptions; {sha256}"

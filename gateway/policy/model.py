@@ -13,12 +13,17 @@ from enum import StrEnum
 from functools import reduce
 
 from gateway.base.codes import Code
+from gateway.base.crypto_suite import SUITES
 from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 
 NO_SUITE = "none"
 """Stands alone in `suites` where two lists have nothing in common: it is the name of no suite, so none is offered and
 none accepted."""
+
+_ALL_SUITES = tuple(suite.name for suite in SUITES)
+_ALL_HASHES = ("sha-256", "sha-384", "sha-512")
+"""What policies that name none mean."""
 
 ALERTS = ("", "low", "medium", "high")
 """How loudly somebody is told, weakest first; the first is not at all."""
@@ -195,10 +200,10 @@ def joined(rules: ProfileRules, other: ProfileRules) -> ProfileRules:
         prefer=max(rules.prefer, other.prefer),
         sdes_needs_verified_tls=rules.sdes_needs_verified_tls or other.sdes_needs_verified_tls,
         deny=rules.deny | other.deny,
-        suites=in_common(rules.suites, other.suites),
+        suites=suites_in_common(rules.suites, other.suites),
         min_key_bits=max(rules.min_key_bits, other.min_key_bits),
         min_tag_bits=max(rules.min_tag_bits, other.min_tag_bits),
-        fingerprints=in_common(rules.fingerprints, other.fingerprints),
+        fingerprints=in_common(rules.fingerprints, other.fingerprints, _ALL_HASHES),
         srtcp_required=rules.srtcp_required or other.srtcp_required,
         tone=rules.tone or other.tone,
         alert=max(rules.alert, other.alert, key=ALERTS.index),
@@ -223,11 +228,21 @@ def raised(rules: ProfileRules, require: Grade) -> ProfileRules:
     )
 
 
-def in_common(names: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
-    """What two lists share, in the order of the first; an empty one is no limit, and nothing in common `NO_SUITE`."""
-    if not names or not others:
-        return names or others
-    return tuple(name for name in names if name in others) or (NO_SUITE,)
+def suites_in_common(names: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    """The suites two lists share, in the order of the first; an empty one stands for the built-in set and no more."""
+    return in_common(names, others, _ALL_SUITES)
+
+
+def in_common(names: tuple[str, ...], others: tuple[str, ...], unsaid: tuple[str, ...]) -> tuple[str, ...]:
+    """What two lists share, in the order of the first; nothing in common is `NO_SUITE`.
+
+    Args:
+        unsaid: what an empty list stands for.
+    """
+    if not names and not others:
+        return ()
+    wanted = others or unsaid
+    return tuple(name for name in names or unsaid if name in wanted) or (NO_SUITE,)
 
 
 def _never_blocking(rules: ProfileRules) -> ProfileRules:

@@ -20,6 +20,12 @@ from gateway.policy.rules import Exemption, Floor, Rule
 from tests.policy.facts import NOON, facts
 
 BOOK = PolicyBook.of({"pbx": Profile.PREFER, "old": Profile.LEGACY})
+GCM_256, GCM_128, CM_80, CM_32 = (
+    "AEAD_AES_256_GCM",
+    "AEAD_AES_128_GCM",
+    "AES_CM_128_HMAC_SHA1_80",
+    "AES_CM_128_HMAC_SHA1_32",
+)
 FINANCE = Match(groups=frozenset({"finance"}))
 FLOOR = Floor(id="finance", match=FINANCE, require=Grade.HOP_BY_HOP, deny=frozenset({Code.GW_PLAIN_ACCESS}))
 LOWERED = Exemption(
@@ -93,18 +99,20 @@ def test_a_floor_raises_what_a_rule_chose_and_offers_nothing_weaker_any_more() -
 
 def test_all_floors_that_match_hold_together_and_the_strictest_counts() -> None:
     floors = [
-        Floor(id="a", match=Match(), require=Grade.UNAUTHENTICATED, suites=("A", "B", "C"), min_key_bits=256),
-        Floor(id="b", match=Match(), require=Grade.PARTIAL, suites=("C", "B"), min_tag_bits=80, srtcp_required=True),
+        Floor(id="a", match=Match(), require=Grade.UNAUTHENTICATED, suites=(GCM_256, GCM_128, CM_80), min_key_bits=256),
+        Floor(
+            id="b", match=Match(), require=Grade.PARTIAL, suites=(CM_80, GCM_128), min_tag_bits=80, srtcp_required=True
+        ),
         Floor(id="c", match=Match(users=frozenset({"bob"})), require=Grade.HOP_BY_HOP),
     ]
     found = book(floors=floors).decide(facts())
-    assert (found.rules.require, found.rules.suites) == (Grade.UNAUTHENTICATED, ("B", "C"))
+    assert (found.rules.require, found.rules.suites) == (Grade.UNAUTHENTICATED, (GCM_128, CM_80))
     assert (found.rules.min_key_bits, found.rules.min_tag_bits, found.rules.srtcp_required) == (256, 80, True)
     assert found.floors == ("a", "b")
 
 
 def test_suite_lists_without_anything_in_common_leave_none_and_never_any() -> None:
-    floors = [Floor(id=name, match=Match(), suites=(name,)) for name in ("A", "B")]
+    floors = [Floor(id=name, match=Match(), suites=(name,)) for name in (GCM_256, CM_80)]
     assert book(floors=floors).decide(facts()).rules.suites == (NO_SUITE,)
 
 
@@ -147,3 +155,10 @@ def test_two_books_with_the_same_hash_decide_alike() -> None:
     others = [BOOK, book(floors=[replace(FLOOR, id="x")]), book(floors=[replace(FLOOR, deny=frozenset())])]
     others += [book([Rule("r", FINANCE, "strict")]), book(exceptions=[LOWERED])]
     assert len({one.sha256 for one in (book(floors=[FLOOR]), *others)}) == len(others) + 1
+
+
+def test_a_floor_brings_no_suite_that_a_profile_without_a_list_does_not_have() -> None:
+    short = Floor(id="short", match=Match(), suites=(CM_32, CM_80))
+    assert book(floors=[short]).decide(facts()).rules.suites == (CM_80,)
+    assert book(floors=[replace(short, suites=(CM_32,))]).decide(facts()).rules.suites == (NO_SUITE,)
+    assert book(floors=[FLOOR]).decide(facts(groups=frozenset({"finance"}))).rules.suites == ()

@@ -24,7 +24,7 @@ from gateway.routing.patterns import Pattern
 from tests.effort import examples
 from tests.policy.facts import NOON
 
-SUITES = ("A", "B", "C")
+SUITES = ("AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
 ZONES = {"UTC": UTC, "Berlin": ZoneInfo("Europe/Berlin")}
 PATTERNS = [Pattern.parse(text) for text in ("+49*", "+4930*", "+4930123", "+491[0-5]X.", "112", "alice", "*")]
 NUMBERS = ("+4930123", "+4930124", "+491155", "112", "alice", "+1900")
@@ -129,6 +129,7 @@ def book(rules: Sequence[Rule], floors: Sequence[Floor], exceptions: Sequence[Ex
 def meets(rules: ProfileRules, floor: Floor) -> bool:
     """Whether nothing of it is looser than the floor."""
     suites = not floor.suites or (bool(rules.suites) and set(rules.suites) <= {*floor.suites, NO_SUITE})
+    suites &= SUITES[2] not in rules.suites  # no profile here has it, and a floor brings nothing
     bits = rules.min_key_bits >= floor.min_key_bits and rules.min_tag_bits >= floor.min_tag_bits
     grades = rules.require >= floor.require and rules.prefer >= floor.prefer
     return suites and bits and grades and rules.deny >= floor.deny and rules.srtcp_required >= floor.srtcp_required

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from gateway.base.crypto_suite import BY_NAME
+from gateway.base.crypto_suite import BY_NAME, SUITES
 from gateway.base.grades import Grade
 from gateway.config.schema import PolicyFile
 from gateway.policy.book import PolicyBook
 from gateway.policy.facts import UNROUTED, Direction
 from gateway.policy.match import Match
-from gateway.policy.model import NO_SUITE, in_common
+from gateway.policy.model import NO_SUITE, suites_in_common
 from gateway.policy.rules import Exemption, Floor, Rule
 from gateway.routing.coverage import together_cover
 from gateway.routing.dialplan import Dialplan
@@ -195,10 +195,9 @@ def _lists(book: PolicyBook) -> Iterator[Finding]:
     """Floors and profiles between whose suites there is none: every such call is refused."""
     for index, floor in enumerate(book.floors):
         for name, rules in book.profiles.items():
-            if in_common(rules.suites, floor.suites) == (NO_SUITE,):
+            if suites_in_common(rules.suites, floor.suites) == (NO_SUITE,):
                 yield Finding(f"floors[{index}] {floor.id}", f"it has no suite in common with profile {name}")
-        usable = floor.suites or tuple(BY_NAME)
-        short = [BY_NAME[n] for n in usable if n in BY_NAME]
+        short = [BY_NAME[name] for name in floor.suites] or list(SUITES)
         if not any(s.key_bits >= floor.min_key_bits and s.tag_bits >= floor.min_tag_bits for s in short):
             yield Finding(f"floors[{index}] {floor.id}", "no suite has keys and tags as long as it asks for")
 

@@ -137,7 +137,13 @@ class Gateway:
         )
         self.endpoint.is_living = self.manager.index.is_living
         web = site.listeners.web
-        self.events = EventSockets(self.manager.listening, web, self.counters, time.monotonic, connections=site.shares)
+        self.events = EventSockets(
+            self.manager.listening,
+            lambda: self.sites.current.listeners.web,
+            self.counters,
+            time.monotonic,
+            connections=site.shares,
+        )
         self.websocket = SipWebSocket(self.endpoint, web, self.counters, connections=site.shares)
         if self._token_door is not None:
             self.websocket.welcome = self._welcome

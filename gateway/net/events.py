@@ -126,6 +126,7 @@ class EventSockets:
 
     Args:
         listening: knows tickets, and what there is to see.
+        settings: the origins there are now.
         connections: how many event sockets strangers, sources and users may have; counted apart from those for SIP.
         clock: monotonic seconds.
     """
@@ -133,7 +134,7 @@ class EventSockets:
     def __init__(
         self,
         listening: Listening,
-        settings: WebListener,
+        settings: Callable[[], WebListener],
         counters: Counters,
         clock: Callable[[], float],
         *,
@@ -159,7 +160,7 @@ class EventSockets:
         )
         transport = transport_of(request)
         remote = address_of(transport, "peername")
-        if refused := refusal(request, socket, self._settings, SUBPROTOCOL):
+        if refused := refusal(request, socket, self._settings(), SUBPROTOCOL):
             words = "peer=%s events=refused status=%d reason=%s"
             self.shares.tell(Counter.WEBSOCKET_REFUSED, words, remote, refused.status, refused.text)
             return refused

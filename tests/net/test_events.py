@@ -52,7 +52,7 @@ class Watched:
         )
         settings = made_web(address="127.0.0.1:0", origins=[ORIGIN])
         clock = asyncio.get_running_loop().time
-        self.sockets = EventSockets(self.listening, settings, self.counters, clock, **patience)
+        self.sockets = EventSockets(self.listening, lambda: settings, self.counters, clock, **patience)
         application = web.Application()
         application.router.add_get("/ws", self.sockets.handle)
         self._runner = web.AppRunner(application)

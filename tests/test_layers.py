@@ -55,7 +55,6 @@ OTHER_DOORS = {
     "gateway.audit.archive": "reads files",
     "gateway.audit.ledger": "writes to a file",
     "gateway.audit.opening": "reads the log back",
-    "gateway.audit.reading": "reads files",
     "gateway.audit.recovery": "reads files",
     "gateway.cli.audit.commands": "reads files, writes to the terminal",
     "gateway.cli.audit.options": "reads the configuration, and the clock",

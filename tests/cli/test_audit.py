@@ -82,6 +82,7 @@ def test_call_tells_one_calls_story_by_any_name_it_has(log: Path) -> None:
     for name in ("c-00000004", "0000000400000000", "0000000400000000@trunk"):
         assert "Who could listen" in audit("call", name, log).stdout
     assert "has no call" in audit("call", "c-ffff", log, code=2).stderr
+    assert "no call is named" in audit("call", "c-", log, code=2).stderr
     several = audit("call", "0000000", log, code=2).stderr
     assert "fits several calls: c-00000001, c-00000002" in several
     assert {

@@ -90,7 +90,7 @@ def tell_call(path: Path, name: str) -> Iterator[Text]:
     Raises:
         ConfigError: there is no such call, or more than one.
     """
-    records, left_out = _of_call(path, Wanted(call=name))
+    records, left_out = _of_call(path, name)
     for number, said in enumerate(story(records, left_out)):
         if said.heading and number:
             yield Text("")
@@ -99,11 +99,14 @@ def tell_call(path: Path, name: str) -> Iterator[Text]:
 
 def call_as_json(path: Path, name: str) -> Iterator[str]:
     """Its records, for other programs."""
-    yield from (json.dumps(record) for record in _of_call(path, Wanted(call=name))[0])
+    yield from (json.dumps(record) for record in _of_call(path, name)[0])
 
 
-def _of_call(path: Path, wanted: Wanted) -> tuple[list[Record], int]:
+def _of_call(path: Path, name: str) -> tuple[list[Record], int]:
     """The records of the one call that fits, and how many more there are."""
+    wanted = Wanted(call=name.strip())
+    if not wanted.call.removeprefix("c-"):
+        raise ConfigError("no call is named", remedy="see sip-gateway audit show --calls")
     found: list[Record] = []
     left_out, calls = 0, dict[str, None]()
     for record in read_records(path, wanted):

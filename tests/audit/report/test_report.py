@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.audit.archive import parsed
 from gateway.audit.pick import Record
+from gateway.audit.reading import log_files, read_lines
 from gateway.audit.report.counting import MAX_LISTED, MAX_NAMES, OTHERS, Month
 from gateway.audit.report.markup import Html, escaped, table, tag
 from gateway.audit.report.page import Made, page
@@ -79,7 +80,7 @@ def history(tmp_path: Path) -> History:
 
 
 def records(history: History) -> list[Record]:
-    return [parsed(line) for line in history.bench.lines]
+    return [parsed(line.octets) for line in read_lines(log_files(history.bench.directory))]
 
 
 # --- counting

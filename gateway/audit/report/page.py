@@ -311,7 +311,8 @@ def _policies(month: Month) -> Iterator[Html]:
         yield tag("p", "None was loaded in this month: the one loaded before it stayed in force.", class_="soft")
         return
     rows = [[_at(event.at), event.what] for event in month.policies.events]
-    yield tag("div", table(f"Loaded {month.policies.count:,} times", ("When", "What"), rows), class_="scroll")
+    often = "Loaded once" if month.policies.count == 1 else f"Loaded {month.policies.count:,} times"
+    yield tag("div", table(often, ("When", "What"), rows), class_="scroll")
 
 
 # --- the log itself

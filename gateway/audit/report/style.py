@@ -64,5 +64,6 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .8rem
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } .scroll { overflow: visible; }
   h2 { margin-top: 7mm; break-after: avoid; } dl.terms { break-inside: avoid; }
   figure, tr, .figures, .note, .legend { break-inside: avoid; } thead { display: table-header-group; }
-  caption { break-after: avoid; } p { orphans: 3; widows: 3; } }
+  caption, thead { break-after: avoid; } tbody tr:nth-child(-n+2) { break-before: avoid; }
+  p { orphans: 3; widows: 3; } }
 """)

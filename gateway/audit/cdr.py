@@ -14,8 +14,9 @@ from typing import Final
 
 from gateway.audit.facts import short_id
 from gateway.audit.joining import Call
-from gateway.audit.pick import before, moment, number, seconds, text, texts
+from gateway.audit.pick import before, moment, number, part, seconds, text, texts
 from gateway.audit.words import ending
+from gateway.base.grades import Grade
 
 MAX_CELL = 1000
 """Characters of one cell: the sides of a call with many forks are cut there in CSV, never in JSON."""
@@ -48,6 +49,7 @@ COLUMNS: Final = (
     "grade_at_answer",
     "grade_worst",
     "grade_at_end",
+    "seconds_per_grade",
     "grade_refused",
     "codes",
     "legs",
@@ -89,6 +91,7 @@ def cdr(call: Call) -> dict[str, object]:
         "grade_at_answer": text(final, "grade_at_answer") or None,
         "grade_worst": text(final, "grade_worst") or None,
         "grade_at_end": text(final, "grade_current") or None,
+        "seconds_per_grade": _per_grade(call),
         "grade_refused": text(final, "grade_refused") or None,
         "codes": sorted({*call.codes, *texts(final, "codes")}),
         "legs": legs,
@@ -128,7 +131,7 @@ def _cell(name: str, value: object) -> str:
     if name == "legs" and isinstance(value, list):
         return "; ".join(_leg(leg) for leg in value)
     if isinstance(value, dict):
-        return "; ".join(f"{leg}: {suite or 'none'}" for leg, suite in value.items())
+        return "; ".join(f"{key}: {'none' if found == '' else found}" for key, found in value.items())
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -137,6 +140,13 @@ def _leg(leg: dict[str, object]) -> str:
     verified = "verified" if leg["verified"] is True else "unverified"
     words = [leg["keying"], leg["suite"], leg["signalling"], leg["tls_version"], verified, leg["grade"]]
     return f"{leg['leg']}: {' '.join(str(word) for word in words if word)}"
+
+
+def _per_grade(call: Call) -> dict[str, float]:
+    """How long the call had each grade since its answer, best first."""
+    told = part(call.final, "seconds_per_grade")
+    pairs = ((grade.name, seconds(told, grade.name)) for grade in sorted(Grade, reverse=True))
+    return {name: lasted for name, lasted in pairs if lasted is not None}
 
 
 def _cause(call: Call) -> str:

@@ -76,6 +76,15 @@ def test_json_has_the_same_names_and_all_of_every_leg(history: History) -> None:
     assert row["codes"] == ["media.plain_rtp", "media.savp_retry"]
 
 
+def test_how_long_a_call_had_each_grade_is_told_best_first_and_nothing_but_grades() -> None:
+    told = {"CLEARTEXT": 20.0, "HOP_BY_HOP": 12.5, "=1+1": 3.0, "PARTIAL": "x"}
+    final = {"type": "call.final", "call_uid": "a", "answered": True, "duration": 32.5, "seconds_per_grade": told}
+    call = Call("a", final=final)
+    assert cdr(call)["seconds_per_grade"] == {"HOP_BY_HOP": 12.5, "CLEARTEXT": 20.0}
+    assert rows([call])[0]["seconds_per_grade"] == "HOP_BY_HOP: 12.5; CLEARTEXT: 20.0"
+    assert cdr(Call("a", final={**final, "seconds_per_grade": [1]}))["seconds_per_grade"] == {}
+
+
 def test_every_ended_call_has_one_row(history: History) -> None:
     made = history.some_calls(14)
     history.left_open()

@@ -42,7 +42,7 @@ class Tally:
     grades: Counter[str] = field(default_factory=Counter)
     """Answered calls by their worst grade."""
     seconds: Counter[str] = field(default_factory=Counter)
-    """How long they lasted, by the same."""
+    """How long was spoken under each grade; of calls that do not say, all of it under the worst."""
     refused: int = 0
     """Not put through because of their encryption."""
     unanswered: int = 0
@@ -70,7 +70,7 @@ class Tally:
         if call.answered:
             grade = call.worst.name if call.worst is not None else UNKNOWN
             self.grades[grade] += 1
-            self.seconds[grade] += round(seconds(call.final, "duration") or 0.0)
+            self.seconds.update(_spoken(call, grade))
         elif call.refused_for_encryption:
             self.refused += 1
         elif text(call.final, "termination") == Termination.CRASH.slug:
@@ -203,6 +203,13 @@ class Month:
         else:
             lasted = seconds(record, "seconds") or 0.0
             self.outages.add(_event(record, at, f"the log could not be written for {lasted:.0f} s"))
+
+
+def _spoken(call: Call, worst: str) -> dict[str, int]:
+    """Seconds by grade: a call that became weaker was not weak all the time."""
+    told = part(call.final, "seconds_per_grade")
+    found = {grade: round(lasted) for grade in GRADES if (lasted := seconds(told, grade)) is not None}
+    return found or {worst: round(seconds(call.final, "duration") or 0.0)}
 
 
 def _within(names: Iterable[str], name: str) -> str:

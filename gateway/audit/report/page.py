@@ -173,10 +173,11 @@ def _by_grade(tally: Tally) -> Iterator[Html]:
             _hours(tally.seconds[grade]),
         ]
         for grade in GRADES
-        if tally.grades[grade] or grade in ("HOP_BY_HOP", "CLEARTEXT")
+        if tally.grades[grade] or tally.seconds[grade] or grade in ("HOP_BY_HOP", "CLEARTEXT")
     ]
-    heads = ("Grade", "Who could hear the call", "Calls", "Share", "Talking")
-    yield tag("div", table("Answered calls by their worst grade", heads, rows, numeric=(2, 3, 4)), class_="scroll")
+    heads = ("Grade", "Who could hear the call", "Calls", "Share", "Spoken")
+    caption = "Answered calls by their worst grade, and how long was spoken while that grade held"
+    yield tag("div", table(caption, heads, rows, numeric=(2, 3, 4)), class_="scroll")
     others = f"Not answered: {tally.unanswered:,}. Refused for their encryption: {tally.refused:,}."
     yield tag("p", others, class_="soft")
 

@@ -106,6 +106,14 @@ def test_a_call_belongs_to_the_month_in_which_it_ended(history: History) -> None
     assert counted(records(history), "2026-12").days[0].answered == 1
 
 
+def test_what_was_spoken_under_a_grade_is_not_all_of_a_call_that_once_had_it() -> None:
+    final = {"type": "call.final", "call_uid": "a", "ts": "2026-11-03T08:00:00Z", "answered": True, "duration": 60.0}
+    told = {**final, "grade_worst": "CLEARTEXT", "seconds_per_grade": {"HOP_BY_HOP": 40.0, "CLEARTEXT": 20.0, "x": 9}}
+    month = counted([told, {**final, "call_uid": "b", "grade_worst": "CLEARTEXT"}])
+    assert month.all.seconds == {"HOP_BY_HOP": 40, "CLEARTEXT": 80}
+    assert month.all.grades == {"CLEARTEXT": 2}
+
+
 def test_reasons_are_counted_once_for_each_call(history: History) -> None:
     history.removed()
     history.plain()

@@ -171,7 +171,7 @@ class Month:
         kind = text(record, "type")
         if kind == "leg.violation":
             self.violations.add(_event(record, at, _decided(record)))
-        if kind.startswith("leg.") and Code.PIN_BID_DOWN in texts(record, "codes"):
+        if kind != "call.final" and Code.PIN_BID_DOWN in texts(record, "codes"):
             self.pins.add(_event(record, at, _decided(record)))
         if kind == "policy.exception_used":
             self._exception(record)

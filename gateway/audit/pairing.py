@@ -24,7 +24,7 @@ class Pairing:
         self._open: dict[str, None] = {}
         self._ended: dict[str, None] = {}
         self._from_the_start = False
-        """The log is here from its first record on, and none was lost: whatever ends has its beginning here."""
+        """Since the log, or a run, began nothing was lost and nothing went: whatever ends has its beginning here."""
         self._first = True
         self._unknown = 0
         """Ends whose beginning may be in what is not here."""
@@ -98,4 +98,4 @@ class Pairing:
             more = f" and {len(self._open) - 5} more" if len(self._open) > 5 else ""
             yield f"{why}, and these calls have no end: {named}{more}"
         self._open.clear()
-        self._forgiven = False
+        self._forgiven, self._from_the_start = False, True

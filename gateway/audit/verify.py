@@ -112,10 +112,16 @@ class Verifier:
         keys: what checkpoints must be signed with, each with one of them; without any, signatures prove nothing.
         outside: checkpoints that were kept elsewhere, hash by number of the record.
         written: number of the last record that was ever in the log, as the file beside it says; 0 when nothing says so.
+        whole: the log is here with all of its files; what is not here must have gone by retention.
     """
 
     def __init__(
-        self, keys: Sequence[Ed25519PublicKey] = (), outside: Mapping[int, str] | None = None, written: int = 0
+        self,
+        keys: Sequence[Ed25519PublicKey] = (),
+        outside: Mapping[int, str] | None = None,
+        written: int = 0,
+        *,
+        whole: bool = False,
     ) -> None:
         self.verified = Verified()
         self.signatures = Signatures(keys, outside or {})
@@ -125,8 +131,8 @@ class Verifier:
         self._gap_places: dict[int, str] = {}
         self._link: Link | None = None
         self._before: Examined | None = None
-        self._written = written
-        self._place = ""
+        self._written, self._whole = written, whole
+        self._place = self._first_place = ""
         self._beats = False
         self._silences = Silences()
 
@@ -137,6 +143,7 @@ class Verifier:
             self.verified.add(_finding(found, place, words))
         self._count(found, place)
         self._remains.take(line, place, found)
+        self._first_place = self._first_place or place
         self._link, self._before, self._place = found.link, found, place
 
     def end(self) -> Verified:
@@ -144,6 +151,9 @@ class Verifier:
         self._missing_numbers()
         for file, seq, words in self._remains.end():
             self.verified.add(Finding(file, seq, words))
+        if self._whole and self._begins_late() and not self._remains.anchored:
+            words = "the log begins here, and no log.pruned record says that what was before it went: it was taken out"
+            self.verified.findings.insert(0, Finding(self._first_place, self.verified.first_seq, words))
         for seq, words in self._cut_off():
             self.verified.add(Finding(self._place or "the log", seq, words))
         self.verified.remarks += [*self._remarks(), *self.pairing.remarks(), *self.signatures.remarks()]
@@ -258,6 +268,11 @@ class Verifier:
                 self.verified.remarks.append(gap.words)
             elif place is not None:
                 self.verified.add(Finding(place, gap.last + 1, f"before it {gap.words}"))
+
+    def _begins_late(self) -> bool:
+        """The oldest record names another before it; one from before the chain does not."""
+        first = self._remains.first
+        return self.verified.first_seq > 1 and first is not None and first.link.hash != GENESIS
 
     def _cut_off(self) -> Iterator[tuple[int, str]]:
         last = self.verified.last_seq

@@ -32,8 +32,8 @@ SOURCE = HostPort("192.0.2.10", 5061)
 class History:
     """Writes calls into a log. Every step lets time pass; the log is as a gateway would have left it."""
 
-    def __init__(self, directory: Path, begin: datetime = BEGIN) -> None:
-        self.bench = AuditBench(directory, buffer_octets=1 << 20)
+    def __init__(self, directory: Path, begin: datetime = BEGIN, **settings: Any) -> None:
+        self.bench = AuditBench(directory, buffer_octets=1 << 20, **settings)
         self.bench.clock.set_back(round(self.bench.clock.wall() - begin.timestamp()))
         self.bench.log.open()
         self.path = directory / FILE_NAME

@@ -80,7 +80,7 @@ def verifier(log: Path, keys: Sequence[Path], outside: Path | None) -> tuple[Ver
     directory = log if log.is_dir() else log.parent
     whole = log.is_dir() or log.name == FILE_NAME
     written = numbers_in(directory / SEQUENCE_NAME).written if whole else 0
-    return Verifier(known, kept, written), [*notes, *more]
+    return Verifier(known, kept, written, whole=log.is_dir()), [*notes, *more]
 
 
 def verify_log(log: Path, made: Verifier) -> Verified:

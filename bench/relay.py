@@ -26,10 +26,12 @@ from gateway.media.relay_call import RelayCall
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import IcePort, OpenLeg, OwnPort, PayloadMap, RelayPlan, Route, SetKeys, SetPeer
 from tests.rig.ports import free_port, free_range
+from tests.rig.srtp import PROFILES
 
 BROWSER_HOST = "127.0.0.1"
 TRUNK_HOST = "127.0.0.1"
 UFRAG_PREFIX = "bench"
+PROFILE = {profile.sdes: profile.library for profile in PROFILES}
 BROWSER, TRUNK = LegId(1), LegId(2)
 
 
@@ -136,7 +138,7 @@ async def _call(pool: RelayPool, kind: Kind, number: int) -> list[End]:
 def _keys(call: RelayCall, leg: LegId, suite: CryptoSuite) -> Seal:
     rx, tx = secrets.token_bytes(suite.master_length), secrets.token_bytes(suite.master_length)
     call.send(SetKeys(leg, suite.name, Secret(tx), Secret(rx)))
-    policy = Policy(key=rx, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=suite.srtp_profile)
+    policy = Policy(key=rx, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=PROFILE[suite.name])
     seal: Seal = Session(policy).protect
     return seal
 

@@ -77,8 +77,8 @@ def test_any_octets_to_any_port_are_relayed_or_counted(
 ) -> None:
     rig.trunk.receive(data, source, now)
     rig.trunk.receive_rtcp(data, source, now)
-    rig.port._take(data, rig.path, now)
-    rig.port._take(data, (rig.path[0], source), now)
+    rig.port.take(data, rig.path, now)
+    rig.port.take(data, (rig.path[0], source), now)
     assert len([e for e in rig.events if isinstance(e, SourceRejected)]) <= 4
 
 
@@ -97,7 +97,7 @@ def test_any_octets_an_authenticated_peer_sends_are_relayed_or_counted(
         if not isinstance(sealed, bytes):
             continue
         if leg == "browser":
-            rig.port._take(sealed, rig.path, 1.0)
+            rig.port.take(sealed, rig.path, 1.0)
         else:
             rig.trunk.receive(sealed, TRUNK, 1.0)
             rig.trunk.receive_rtcp(sealed, TRUNK, 1.0)

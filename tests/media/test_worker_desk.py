@@ -23,6 +23,7 @@ from gateway.media.relay_protocol import WORKER, WorkerConfig
 from gateway.media.worker import desk as desk_module
 from gateway.media.worker.demux import BrowserPort
 from gateway.media.worker.desk import Desk, Receiver
+from gateway.media.worker.leg import Leg
 from tests.media.peers import LOOPBACK
 
 ONE, OTHER = LegId(1), LegId(2)
@@ -39,7 +40,7 @@ class DeskBench:
         self.port = BrowserPort(CONFIG)
         self.desk = Desk(CONFIG, self.port, self, lambda call, event: self.told.append((call, event)))
 
-    def register(self, own: socket.socket, _receive: Receiver) -> None:
+    def register(self, own: socket.socket, _receive: Receiver, _leg: Leg | None = None) -> None:
         self.watched.add(own)
 
     def unregister(self, own: socket.socket) -> None:

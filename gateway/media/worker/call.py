@@ -48,6 +48,7 @@ class Call:
         leg = self.legs.get(command.sink if isinstance(command, Unroute) else command.leg)
         if leg is None:
             return False
+        leg.unsettle()
         if isinstance(command, Unroute):
             self._unroute(leg.id)
             self._rewire(now)

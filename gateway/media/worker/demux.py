@@ -49,6 +49,7 @@ class BrowserPort:
 
     def restart(self, leg: IceLeg, ufrag: str, password: bytes) -> None:
         """Answer checks of a leg under another name too; under that alone where consent was lost (RFC 7675 5.1)."""
+        leg.unsettle()
         if leg.paths.lost:
             for path in leg.paths.revive():
                 self._owners.pop(path, None)
@@ -80,9 +81,14 @@ class BrowserPort:
                 datagram, source = own.recvfrom(MAX_DATAGRAM + 1)
             except OSError:
                 return
-            self._take(datagram, (own, source), now)
+            self.take(datagram, (own, source), now)
 
-    def _take(self, datagram: bytes, path: Path, now: float) -> None:
+    def owner(self, path: Path) -> IceLeg | None:
+        """Whose validated path it is."""
+        return self._owners.get(path)
+
+    def take(self, datagram: bytes, path: Path, now: float) -> None:
+        """Take one datagram, whatever it is."""
         leg = self._owners.get(path)
         tally = leg.tally if leg is not None else self.tally
         if not datagram:
@@ -130,6 +136,7 @@ class BrowserPort:
                 leg.tally.stun_rejected += 1
                 return
             owner.paths.drop(path)
+            owner.unsettle()
         self._owners[path] = leg
         password = leg.credentials.password(check.ufrag)
         if check.nominates:

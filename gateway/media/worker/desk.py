@@ -39,8 +39,8 @@ Receiver = Callable[[bytes, tuple[str, int], float], None]
 class Watch(Protocol):
     """The loop, as far as sockets come and go."""
 
-    def register(self, own: socket, receive: Receiver) -> None:
-        """Give what arrives there to `receive`, one datagram a turn."""
+    def register(self, own: socket, receive: Receiver, leg: Leg | None = None) -> None:
+        """Give what arrives there to `receive`, a few datagrams a turn; `leg` is whose media that is."""
 
     def unregister(self, own: socket) -> None:
         """Look there no more."""
@@ -153,7 +153,7 @@ class Desk:
         sockets = open_pair(place.bind, self._pool, now)
         leg = PortLeg(number, call.emit, call.ssrcs, sockets)
         call.add(leg)
-        self._watch.register(sockets.rtp, leg.receive)
+        self._watch.register(sockets.rtp, leg.receive, leg)
         self._watch.register(sockets.rtcp, leg.receive_rtcp)
         host = place.advertise or place.bind
         return LegOpened(number, (HostPort(host, sockets.port),), HostPort(host, sockets.port + 1))

@@ -38,12 +38,18 @@ class IceLeg(Leg):
         self.tally.stun_rx += 1
         if not self.paths.known:
             self.reports.emit(IceValidated(self.id, HostPort(*path[1][:2])))
-        return self.paths.confirm(path, nominates, now)
+        before = self.paths.nominated
+        evicted = self.paths.confirm(path, nominates, now)
+        if evicted is not None or self.paths.nominated != before:
+            self.unsettle()
+        return evicted
 
     def expire(self, now: float) -> list[Path]:
         """Drop the paths without consent; tell when it was the last consent."""
         was_lost = self.paths.lost
         stale = self.paths.expire(now)
+        if stale:
+            self.unsettle()
         if self.paths.lost and not was_lost:
             self.reports.emit(ConsentLost(self.id))
         return stale

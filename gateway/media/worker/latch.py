@@ -64,21 +64,26 @@ class PlainLatch:
         self.target = allowed.signalled
         """Where media is sent to and accepted from."""
         self._allowed = allowed
-        self._quiet_since = now
+        self.quiet_since = now
         """Since when the signalled address has been silent although it might have spoken."""
         self._held = False
-        self._run: tuple[Address, int, int, int] | None = None
+        self.run: tuple[Address, int, int, int] | None = None
+        """Packets in a row from one that may be learned: its address, SSRC, latest number, and how many."""
+
+    def is_signalled(self, address: Address) -> bool:
+        """Whether it is the one the peer named, and not one that stands in for it."""
+        return address == self._allowed.signalled
 
     def described(self, now: float) -> None:
         """An offer or answer named the same address again: its time to speak begins anew."""
-        self._quiet_since, self._run = now, None
+        self.quiet_since, self.run = now, None
 
     def hold(self, held: bool, now: float) -> None:
         """While the peer is not expected to send, its silence proves nothing and no source is learned."""
         if self._held and not held:
-            self._quiet_since = now
+            self.quiet_since = now
         self._held = held
-        self._run = None
+        self.run = None
 
     def judge(self, source: Address, ssrc: int, sequence: int, known: bool, now: float) -> Verdict:
         """Judge an RTP packet; `known` says that its payload type was agreed."""
@@ -94,7 +99,7 @@ class PlainLatch:
 
     def signalled_spoke(self, now: float) -> Verdict:
         """The signalled address sent something: the leg is its own, at once, whoever stood in for it."""
-        self._quiet_since, self._run = now, None
+        self.quiet_since, self.run = now, None
         if self.target == self._allowed.signalled:
             return Verdict.ACCEPT
         self.target = self._allowed.signalled
@@ -103,19 +108,19 @@ class PlainLatch:
     def _may_learn(self, now: float) -> bool:
         if self._held or self.target != self._allowed.signalled:
             return False  # one stands in already: only the signalled address itself takes its place back
-        return now - self._quiet_since >= SILENCE_SECONDS
+        return now - self.quiet_since >= SILENCE_SECONDS
 
     def _learn(self, source: Address, ssrc: int, sequence: int, known: bool) -> Verdict:
         if not known:
-            self._run = None
+            self.run = None
             return Verdict.PENDING
         count = 1
-        if self._run is not None and self._run[:3] == (source, ssrc, (sequence - 1) & 0xFFFF):
-            count = self._run[3] + 1
+        if self.run is not None and self.run[:3] == (source, ssrc, (sequence - 1) & 0xFFFF):
+            count = self.run[3] + 1
         if count < CONSECUTIVE_PACKETS:
-            self._run = (source, ssrc, sequence, count)
+            self.run = (source, ssrc, sequence, count)
             return Verdict.PENDING
-        self.target, self._run = source, None
+        self.target, self.run = source, None
         return Verdict.LEARNED
 
 
@@ -129,19 +134,20 @@ class KeyedLatch:
         self.target = allowed.signalled
         """Where media is sent to."""
         self._allowed = allowed
-        self._candidate: tuple[Address, float] | None = None
+        self.candidate: tuple[Address, float] | None = None
+        """Another address that has sent since some time, the present one being silent."""
 
     def authenticated(self, source: Address, now: float) -> Verdict:
         """Take note of an authenticated packet."""
         if source == self.target:
-            self._candidate = None
+            self.candidate = None
             return Verdict.ACCEPT
         if source[0] not in self._allowed:
             return Verdict.ACCEPT
-        if self._candidate is None or self._candidate[0] != source:
-            self._candidate = (source, now)
+        if self.candidate is None or self.candidate[0] != source:
+            self.candidate = (source, now)
             return Verdict.ACCEPT
-        if now - self._candidate[1] < HOLD_DOWN_SECONDS:
+        if now - self.candidate[1] < HOLD_DOWN_SECONDS:
             return Verdict.ACCEPT
-        self.target, self._candidate = source, None
+        self.target, self.candidate = source, None
         return Verdict.LEARNED

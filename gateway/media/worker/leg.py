@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway.base.errors import MediaError
 from gateway.base.values import LegId
@@ -36,6 +36,13 @@ class Partner(NamedTuple):
     """This leg hears it."""
 
 
+class Shortcut(Protocol):
+    """A way packets take without the leg (`lane`), for as long as nothing about it changes."""
+
+    def end(self) -> None:
+        """Be taken no more."""
+
+
 class Leg(ABC):
     """One peer. A kind of leg says how its packets come and go.
 
@@ -60,6 +67,10 @@ class Leg(ABC):
         """Those it is the source of."""
         self.expected: frozenset[int] = frozenset()
         """Payload types that are passed on."""
+        self.way_out: Shortcut | None = None
+        """How packets of its peer are passed on, when that goes smoothly."""
+        self.way_in: Shortcut | None = None
+        """How packets come to it, likewise."""
         self._partners: tuple[Partner, ...] = ()
         self._rtcp_rate = RateLimit(MAX_RTCP_PER_SECOND)
 
@@ -76,6 +87,13 @@ class Leg(ABC):
     def close(self) -> None:
         """Give back what the leg holds of the system."""
 
+    def unsettle(self) -> None:
+        """Something about the leg changes: its next packets go the long way."""
+        for way in (self.way_out, self.way_in):
+            if way is not None:
+                way.end()
+        self.way_out = self.way_in = None
+
     def move_to(self, number: LegId, emit: Emit, used: deque[int]) -> None:
         """Be a leg of another call from now on: its peer notices nothing of it."""
         self.id = number
@@ -87,6 +105,7 @@ class Leg(ABC):
 
     def connect(self, outgoing: Sequence[Route], incoming: Route | None, now: float) -> None:
         """Take the routes from this leg and the one to it."""
+        self.unsettle()
         self.routes = tuple(outgoing)
         self.expected = frozenset(kind for route in outgoing for kind in route.payloads)
         sinks = [route.sink for route in outgoing]
@@ -123,6 +142,9 @@ class Leg(ABC):
 
     def accepted(self, packet: Packet, now: float) -> None:
         """A packet of the peer is in clear and its source is right: pass it on to whom it concerns."""
+        if self.way_out is not None:
+            self.way_out.end()
+            self.way_out = None
         reports, tally = self.reports, self.tally
         reports.heard = True
         if not reports.has_started:

@@ -79,6 +79,17 @@ class _Policy(ctypes.Structure):
 Run = Callable[[Any, Any, Any], int]
 """What the library does to a packet: session, buffer, length in and out; a status, 0 for done."""
 
+
+def pointer(place: int) -> Any:
+    """An address in memory, for `Context.run`."""
+    return _binding.ffi.cast("void *", place)
+
+
+def length_pointer() -> Any:
+    """Where a length is told to the library and by it, for `Context.run`; `[0]` is its value."""
+    return _binding.ffi.new("int *")
+
+
 _SETTERS = {
     "AEAD_AES_256_GCM": ("aes_gcm_256_16_auth", "aes_gcm_256_16_auth"),
     "AEAD_AES_128_GCM": ("aes_gcm_128_16_auth", "aes_gcm_128_16_auth"),
@@ -118,12 +129,13 @@ class Context:
 
     Attributes:
         run: protects or unprotects the RTP packet in `data`; 0 when it did. `run_rtcp` does so for RTCP.
+        in_place: they do so with a packet that is elsewhere too.
 
     Raises:
         MediaError: the library does not take the key, which says nothing of it.
     """
 
-    __slots__ = ("_handle", "_keep", "_policy", "buffer", "data", "length", "run", "run_rtcp", "session")
+    __slots__ = ("_handle", "_keep", "_policy", "buffer", "data", "in_place", "length", "run", "run_rtcp", "session")
 
     def __init__(self, suite: CryptoSuite, key: Secret[bytes], direction: int, mki: bytes) -> None:
         self._keep: tuple[Any, ...] = ()
@@ -136,7 +148,7 @@ class Context:
         self.session = ffi.gc(ffi.cast("srtp_t", self._handle.value), _binding.lib.srtp_dealloc)
         self.data = ffi.new("char[]", BUFFER)
         self.buffer, self.length = ffi.buffer(self.data), ffi.new("int *")
-        sends = direction == OUTBOUND
+        sends, self.in_place = direction == OUTBOUND, not mki
         self.run, self.run_rtcp = self._named(sends) if mki else _PLAIN[sends]
 
     def forget(self, ssrc: bytes) -> None:

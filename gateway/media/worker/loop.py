@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from gateway.media.relay_commands import Adopt, CloseCall, CloseLeg, Command, GetCounters, Heartbeat, OpenLeg
 from gateway.media.relay_events import Alive, WorkerReady
@@ -14,6 +15,8 @@ from gateway.media.relay_protocol import MAX_DATAGRAM, WORKER, WorkerConfig
 from gateway.media.worker.control import ControlChannel
 from gateway.media.worker.demux import BrowserPort
 from gateway.media.worker.desk import Desk, Receiver
+from gateway.media.worker.flat import Flat, Take
+from gateway.media.worker.leg import Leg
 
 MAX_EVENTS = 256
 """Sockets served per wake-up."""
@@ -39,6 +42,9 @@ class RelayLoop:
         self._port = BrowserPort(config)
         self._control = ControlChannel(control, self._port.tally, self._want_write)
         self._handlers: dict[int, Handler] = {}
+        self._browser_ports: dict[int, Callable[[float], bool]] = {}
+        """Those that are read by the batch; True when there may be more."""
+        self._flat = Flat()
         self._epoll = select.epoll()
         self._silent_ticks = 0
         self._watched = False
@@ -47,7 +53,7 @@ class RelayLoop:
         self._desk = Desk(config, self._port, self, self._control.emit)
         self._handle(control, self._commands)
         for own in self._port.sockets:
-            self._handle(own, partial(self._port.read, own))
+            self._watch_browsers(own)
 
     def run(self) -> None:
         """Serve until the gateway closes the control socket."""
@@ -57,11 +63,7 @@ class RelayLoop:
             wanted = min(due, self._desk.agenda.next)
             events = self._epoll.poll(max(0.0, wanted - time.monotonic()), MAX_EVENTS)
             now = time.monotonic()
-            for descriptor, _ in events:
-                # An earlier event of this round may have closed it.
-                handler = self._handlers.get(descriptor)
-                if handler is not None:
-                    handler(now)
+            is_idle = self._serve([descriptor for descriptor, _ in events], now)
             if now >= self._desk.agenda.next:
                 self._desk.agenda.run(now)
             if now >= due:
@@ -69,15 +71,41 @@ class RelayLoop:
                 if self._is_orphaned():
                     return
                 due = now + self._tick
-            if 0 < len(events) < MAX_EVENTS:
+            if is_idle:
                 time.sleep(COALESCE_SECONDS)
 
-    def register(self, own: socket.socket, receive: Receiver) -> None:
-        """Give what arrives there to `receive`, one datagram a turn, so that every leg gets its turn."""
-        self._handle(own, partial(_read, own, receive))
+    def _serve(self, descriptors: list[int], now: float) -> bool:
+        """Take from each of these sockets what its turn allows; whether that was all there is.
+
+        What came first is dealt with first: a command may be about the packets behind it, or ask what became of those
+        before.
+        """
+        flat, is_full = self._flat, len(descriptors) == MAX_EVENTS
+        for descriptor in descriptors:
+            lane = flat.ports.get(descriptor)
+            if lane is not None:
+                is_full = flat.receive_from_port(lane, now) or is_full
+            elif descriptor in self._browser_ports:
+                is_full = self._browser_ports[descriptor](now) or is_full
+            elif descriptor in self._handlers:  # one before it in this round may have closed it
+                flat.relay(now)
+                self._handlers[descriptor](now)
+        flat.relay(now)
+        return bool(descriptors) and not is_full
+
+    def register(self, own: socket.socket, receive: Receiver, leg: Leg | None = None) -> None:
+        """Give what arrives there to `receive`, a few datagrams a turn, so that every leg gets its turn.
+
+        Args:
+            leg: whose media that is, where it is media.
+        """
+        take: Take = receive if leg is None else partial(self._take_from_port, own, receive, leg)
+        self._flat.takes[own.fileno()] = take
+        self._handle(own, partial(_read, own, take))
 
     def unregister(self, own: socket.socket) -> None:
         """Look there no more."""
+        del self._flat.takes[own.fileno()]
         self._epoll.unregister(own.fileno())
         del self._handlers[own.fileno()]
 
@@ -85,6 +113,25 @@ class RelayLoop:
         """Counted in ticks, so that a worker that was itself held up reads what waits for it first."""
         self._silent_ticks += self._watched
         return self._silent_ticks * self._tick > MAX_SILENT_TICKS * TICK_SECONDS
+
+    def _watch_browsers(self, own: socket.socket) -> None:
+        self._handle(own, partial(self._port.read, own))
+        if own.family == socket.AF_INET:
+            take = partial(self._take_from_browser, own)
+            self._browser_ports[own.fileno()] = partial(self._flat.receive_from_browsers, own, take)
+
+    def _take_from_browser(self, own: socket.socket, datagram: bytes, source: tuple[Any, ...], now: float) -> None:
+        path = own, source
+        self._port.take(datagram, path, now)
+        leg = self._port.owner(path)
+        if leg is not None:
+            self._flat.settle(leg, own, datagram, source, now)
+
+    def _take_from_port(
+        self, own: socket.socket, receive: Receiver, leg: Leg, datagram: bytes, source: tuple[Any, ...], now: float
+    ) -> None:
+        receive(datagram, source, now)
+        self._flat.settle(leg, own, datagram, source, now)
 
     def _handle(self, own: socket.socket, handler: Handler) -> None:
         self._handlers[own.fileno()] = handler
@@ -117,7 +164,7 @@ class RelayLoop:
             self._desk.obey(call, command, now)
 
 
-def _read(own: socket.socket, take: Receiver, now: float) -> None:
+def _read(own: socket.socket, take: Take, now: float) -> None:
     """Take one packet of a leg's port; epoll tells again when there are more."""
     try:
         packet, source = own.recvfrom(MAX_DATAGRAM + 1)

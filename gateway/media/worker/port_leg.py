@@ -33,7 +33,7 @@ class PortLeg(Leg):
         self._allowed = AllowedSources(("0.0.0.0", 0), ())
         self._plain: PlainLatch | None = None
         self._keyed: KeyedLatch | None = None
-        self._latch: PlainLatch | KeyedLatch | None = None
+        self.latch: PlainLatch | KeyedLatch | None = None
         """The one of them there is."""
         self._rtcp: Address | None = None
         self._mux = False
@@ -98,16 +98,16 @@ class PortLeg(Leg):
 
     @property
     def is_ready(self) -> bool:
-        keyed = self._latch is self._keyed
+        keyed = self.latch is self._keyed
         return (
-            self._latch is not None
+            self.latch is not None
             and self._allowed.reachable
             and (not keyed or self.protection.keys.sender is not None)
         )
 
     def send(self, packet: bytes, rtcp: bool) -> bool:
         """Send a packet to where the peer's media is, protected if the leg is keyed; whether it left."""
-        latch = self._latch
+        latch = self.latch
         if latch is None:
             self.tally.unkeyed_dropped += 1
             return False
@@ -138,16 +138,16 @@ class PortLeg(Leg):
         self.longest = MAX_PACKET if command.keyed else MAX_DATAGRAM
         self._keyed = KeyedLatch(allowed) if command.keyed else None
         self._plain = None if command.keyed else PlainLatch(allowed, now)
-        self._latch = self._plain or self._keyed
+        self.latch = self._plain or self._keyed
         if self._plain is not None:
             self._plain.hold(self._held, now)
 
     @property
     def _rtcp_target(self) -> Address:
         """Where RTCP belongs when it has its own port: as signalled (RFC 3605), or the port above a stand-in."""
-        if self._latch is None or self._latch.target == self._allowed.signalled:
+        if self.latch is None or self.latch.target == self._allowed.signalled:
             return self._signalled_rtcp
-        host, port = self._latch.target
+        host, port = self.latch.target
         return host, port + (not self._mux)
 
     @property
@@ -191,6 +191,7 @@ class PortLeg(Leg):
                 self._refused(verdict, source)
 
     def _moved(self, source: Address) -> None:
+        self.unsettle()
         self.tally.source_moved += 1
         self.reports.learned(source, self._allowed.signalled)
 

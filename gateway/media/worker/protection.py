@@ -13,7 +13,7 @@ from gateway.media.worker.counters import Tally
 from gateway.media.worker.packet import HEADER, Packet
 from gateway.media.worker.proof import Proof
 from gateway.media.worker.reports import Reports
-from gateway.media.worker.srtp import LegKeys, SrtpFailure
+from gateway.media.worker.srtp import LegKeys, SrtpFailure, SrtpReceiver
 from gateway.media.worker.wear import Wear
 
 
@@ -55,6 +55,10 @@ class Protection:
             self.proof.opened(now)
             self._reports.restarted()
         return True
+
+    def settled(self, ssrc: int, now: float) -> SrtpReceiver | None:
+        """What opens the packets of a source, when nothing is to be learned from them any more."""
+        return self.keys.opener(ssrc, now) if self.keys.ready and not self.proof.is_awaited else None
 
     def tick(self, now: float) -> None:
         """Tell what the packets so far prove of the leg, and of its keys, when there is something new."""

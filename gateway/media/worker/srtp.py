@@ -206,6 +206,13 @@ class LegKeys:
             self.receiver, self._receiving, self._searches = receiver, (suite, rx, rx_mki), MAX_SEARCHES
         return self.sender is not before
 
+    def opener(self, ssrc: int, now: float) -> SrtpReceiver | None:
+        """What opens the packets of a source, when only the present key comes into question for it."""
+        receiver = self.receiver
+        if receiver is None or (self._previous is not None and now < self._previous_until):
+            return None
+        return receiver if receiver.has_heard(ssrc.to_bytes(4)) else None
+
     def unprotect(self, packet: bytes, rtcp: bool, now: float) -> Result:
         """Authenticate and decrypt an SRTP or SRTCP packet; FORGED before the first key."""
         if self.receiver is None:

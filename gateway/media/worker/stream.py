@@ -92,13 +92,13 @@ class Stream:
         self.source = None
         self._former.clear()
         self._renumbered.clear()
-        self._cut = self._has_begun = False
+        self.is_cut = self._has_begun = False
         # Below 2^15, so that a receiver that misses the first packets still guesses the roll-over counter right.
         self._next = secrets.randbits(15)
-        self._first = self._high = self._shift = self._seen = 0
-        self._line = 0
-        self._timestamp, self._first_timestamp, self._timestamp_shift = 0, 0, secrets.randbits(32)
-        self._rate, self._at, self._lag, self._late_from = 8000, 0.0, 0.0, 0.0
+        self._first = self.high = self.shift = self.seen = 0
+        self.line = 0
+        self.timestamp, self._first_timestamp, self.timestamp_shift = 0, 0, secrets.randbits(32)
+        self.rate, self.at, self.lag, self.late_from = 8000, 0.0, 0.0, 0.0
         # In seconds: where our timestamps stood when the run began, when that was, and where they stand at time 0.
         self._reached = self._began = self._line_up = 0.0
 
@@ -109,7 +109,7 @@ class Stream:
 
     def cut(self) -> None:
         """The next packet begins a run: what was held back meanwhile is no loss."""
-        self._cut = True
+        self.is_cut = True
 
     def hand_over(self) -> None:
         """What comes next is of another leg: nothing it says of its source is about this one, whatever SSRC it has."""
@@ -118,16 +118,16 @@ class Stream:
 
     def place(self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float) -> Place | None:
         """Where a packet of a source goes, or None for one that is too late to have a place."""
-        if ssrc != self.source or self._cut:
+        if ssrc != self.source or self.is_cut:
             return self._switch(sequence, timestamp, ssrc, payload, now)
-        step = (sequence - self._high) & _WORD
+        step = (sequence - self.high) & _WORD
         if 0 < step <= MAX_DROPOUT:
             if not self._follows(step, timestamp, payload, now):
                 return self._switch(sequence, timestamp, ssrc, payload, now)
-            self._high = high = self._high + step
-            self._seen = (self._seen << step | 1) & _SEEN_MASK
-            self._line = high
-            return (high + self._shift) & _WORD, (timestamp + self._timestamp_shift) & _LONG, False
+            self.high = high = self.high + step
+            self.seen = (self.seen << step | 1) & SEEN_MASK
+            self.line = high
+            return (high + self.shift) & _WORD, (timestamp + self.timestamp_shift) & _LONG, False
         behind = -step & _WORD
         if behind < MAX_MISORDER and self._is_of_run(behind, timestamp, payload, now):
             return self._late(behind, sequence, timestamp, ssrc, payload, now)
@@ -136,54 +136,54 @@ class Stream:
     @property
     def clock_rate(self) -> int:
         """Our timestamp units a second, as things stand."""
-        return self._rate
+        return self.rate
 
     def open(self, clock_rate: int, now: float) -> None:
         """Begin with a packet of our own, if nothing has left yet."""
         if not self._has_begun:
-            self._has_begun, self._rate = True, clock_rate
-            self._at, self._began, self._line_up = now, now, -now
-            self._shift = self._next - 1
+            self._has_begun, self.rate = True, clock_rate
+            self.at, self._began, self._line_up = now, now, -now
+            self.shift = self._next - 1
 
     def insert(self) -> int:
         """The sequence number of a packet of our own in an open stream; what is relayed counts on from there."""
         self._renumber(1)
-        return (self._high + self._shift) & _WORD
+        return (self.high + self.shift) & _WORD
 
     def withdraw(self, place: Place) -> None:
         """The packet that was placed last does not leave: its number is for the next one. A late one leaves its gap."""
-        if place[0] == (self._high + self._shift) & _WORD:
+        if place[0] == (self.high + self.shift) & _WORD:
             self._renumber(-1)
 
     def absorb(self, sequence: int, ssrc: int, now: float) -> None:
         """A packet of the source is not to leave, whatever its timestamp means: its number is for the next one."""
-        if ssrc != self.source or self._cut:
+        if ssrc != self.source or self.is_cut:
             return
-        step = (sequence - self._high) & _WORD
+        step = (sequence - self.high) & _WORD
         behind = -step & _WORD
-        if 0 < step <= MAX_DROPOUT and self._is_lost(step, now - self._at):
-            self._high += step
-            self._seen = (self._seen << step | 1) & _SEEN_MASK
+        if 0 < step <= MAX_DROPOUT and self._is_lost(step, now - self.at):
+            self.high += step
+            self.seen = (self.seen << step | 1) & SEEN_MASK
             self._renumber(-1)
         elif behind < MAX_MISORDER:
-            self._seen |= 1 << behind
+            self.seen |= 1 << behind
 
     def timestamp_at(self, now: float) -> int:
         """Our timestamp of this moment."""
-        passed = int(max(now - self._at, 0.0) * self._rate)
-        return (self._timestamp + self._timestamp_shift + passed) & _LONG
+        passed = int(max(now - self.at, 0.0) * self.rate)
+        return (self.timestamp + self.timestamp_shift + passed) & _LONG
 
     def timestamp_of(self, timestamp: int, now: float) -> int:
         """Our timestamp for one of the source; of this moment if it belongs to no packet of the run."""
-        ours, moment = (timestamp + self._timestamp_shift) & _LONG, self.timestamp_at(now)
-        return ours if abs(signed(ours - moment)) <= MAX_LAG * self._rate else moment
+        ours, moment = (timestamp + self.timestamp_shift) & _LONG, self.timestamp_at(now)
+        return ours if abs(signed(ours - moment)) <= MAX_LAG * self.rate else moment
 
     def source_index(self, sequence: int) -> int | None:
         """The source's extended sequence number behind one of ours (16 bits or more); None outside its present run."""
         if self.source is None:
             return None
-        number = self._high + self._shift - ((self._high + self._shift - sequence) & _WORD)
-        index = number - self._shift
+        number = self.high + self.shift - ((self.high + self.shift - sequence) & _WORD)
+        index = number - self.shift
         for last, shift in reversed(self._renumbered):
             if index > last:
                 break
@@ -193,38 +193,38 @@ class Stream:
     def _renumber(self, step: int) -> None:
         """From the next packet of the source on the shift is another one; a latecomer keeps the one of its time."""
         seen = self._renumbered
-        if not seen or seen[-1][0] != self._high:
-            seen.append((self._high, self._shift))
-        while seen[0][0] < self._high - MAX_MISORDER:
+        if not seen or seen[-1][0] != self.high:
+            seen.append((self.high, self.shift))
+        while seen[0][0] < self.high - MAX_MISORDER:
             seen.popleft()
-        self._shift += step
+        self.shift += step
 
     def _shift_of(self, index: int) -> int:
         """The shift of an older packet of the run."""
-        return next((shift for last, shift in self._renumbered if index <= last), self._shift)
+        return next((shift for last, shift in self._renumbered if index <= last), self.shift)
 
     def _follows(self, step: int, timestamp: int, payload: Payload, now: float) -> bool:
         """Whether a packet with a higher number goes on with the run; the clock of the run goes on with it."""
-        passed, elapsed = (timestamp - self._timestamp) & _LONG, now - self._at
-        if passed > _FORWARD or payload.clock_rate != self._rate:
+        passed, elapsed = (timestamp - self.timestamp) & _LONG, now - self.at
+        if passed > _FORWARD or payload.clock_rate != self.rate:
             return False
-        seconds = passed / self._rate
-        lag = self._lag + elapsed - seconds
+        seconds = passed / self.rate
+        lag = self.lag + elapsed - seconds
         if not -MAX_LEAD <= lag <= MAX_LAG or (step > 1 and not self._is_lost(step, max(seconds, elapsed))):
             return False
         if lag > MAX_JITTER and self._has_lost_time(now):
             return False
         if lag <= MAX_JITTER:
-            self._late_from = 0.0
-        self._lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0
-        self._timestamp, self._at = timestamp, now
+            self.late_from = 0.0
+        self.lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0
+        self.timestamp, self.at = timestamp, now
         return True
 
     def _has_lost_time(self, now: float) -> bool:
         """Whether its packets have been late for so long that they will not catch up."""
-        if not self._late_from:
-            self._late_from = now
-        return now - self._late_from > LATE_FOR
+        if not self.late_from:
+            self.late_from = now
+        return now - self.late_from > LATE_FOR
 
     @staticmethod
     def _is_lost(step: int, seconds: float) -> bool:
@@ -233,26 +233,26 @@ class Stream:
 
     def _is_of_run(self, behind: int, timestamp: int, payload: Payload, now: float) -> bool:
         """Whether timestamp and number of an older packet fit each other as those of the run do."""
-        passed = signed(timestamp - self._timestamp) / self._rate
-        if self._high - behind > self._line:  # overtaken by an event that came after it
-            return 0 <= passed <= now - self._at + MAX_LEAD
-        return payload.clock_rate == self._rate and -behind * self._pace() - MAX_LEAD <= passed <= 0
+        passed = signed(timestamp - self.timestamp) / self.rate
+        if self.high - behind > self.line:  # overtaken by an event that came after it
+            return 0 <= passed <= now - self.at + MAX_LEAD
+        return payload.clock_rate == self.rate and -behind * self._pace() - MAX_LEAD <= passed <= 0
 
     def _pace(self) -> float:
         """Seconds a packet of the run may have lasted: half as much again as the usual one."""
-        packets = self._high - self._first
+        packets = self.high - self._first
         if not packets:
             return LONGEST_PACKET
-        usual = ((self._timestamp - self._first_timestamp) & _LONG) / self._rate / packets
+        usual = ((self.timestamp - self._first_timestamp) & _LONG) / self.rate / packets
         return min(1.5 * usual, LONGEST_PACKET)
 
     def _late(
         self, behind: int, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float
     ) -> Place | None:
-        index = self._high - behind
-        if index >= self._first and not self._seen >> behind & 1:
-            self._seen |= 1 << behind
-            return (index + self._shift_of(index)) & _WORD, (timestamp + self._timestamp_shift) & _LONG, False
+        index = self.high - behind
+        if index >= self._first and not self.seen >> behind & 1:
+            self.seen |= 1 << behind
+            return (index + self._shift_of(index)) & _WORD, (timestamp + self.timestamp_shift) & _LONG, False
         if self._restarts(sequence, ssrc):
             return self._begin(sequence, timestamp, ssrc, payload, now)
         return None
@@ -260,9 +260,9 @@ class Stream:
     def _restarts(self, sequence: int, ssrc: int) -> bool:
         """Whether enough old packets came in a row, with nothing new between them."""
         wanted, of, high, count = self._run_of_old
-        goes_on = (wanted, of, high) == (sequence, ssrc, self._high)
+        goes_on = (wanted, of, high) == (sequence, ssrc, self.high)
         count = count + 1 if goes_on else 1
-        self._run_of_old = ((sequence + 1) & _WORD, ssrc, self._high, count)
+        self._run_of_old = ((sequence + 1) & _WORD, ssrc, self.high, count)
         return count >= RESTART_PACKETS
 
     def _switch(self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float) -> Place | None:
@@ -273,20 +273,20 @@ class Stream:
 
     def _begin(self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float) -> Place:
         if self.source is not None:
-            self._former.append((self.source, self._high & _WORD, now))
+            self._former.append((self.source, self.high & _WORD, now))
         if self._has_begun:
-            self._next = self._high + self._shift + 1
-            self._timestamp_shift = (self._go_on(payload.clock_rate, now) - timestamp) & _LONG
+            self._next = self.high + self.shift + 1
+            self.timestamp_shift = (self._go_on(payload.clock_rate, now) - timestamp) & _LONG
         else:
             self._line_up = -now
-        self.source, self._cut, self._has_begun = ssrc, False, True
-        self._rate, self._lag = payload.clock_rate, 0.0
-        self._timestamp, self._first_timestamp, self._at, self._began = timestamp, timestamp, now, now
-        self._late_from = 0.0
-        self._first = self._high = self._line = sequence
+        self.source, self.is_cut, self._has_begun = ssrc, False, True
+        self.rate, self.lag = payload.clock_rate, 0.0
+        self.timestamp, self._first_timestamp, self.at, self._began = timestamp, timestamp, now, now
+        self.late_from = 0.0
+        self._first = self.high = self.line = sequence
         self._renumbered.clear()
-        self._shift, self._seen = self._next - sequence, 1
-        return self._next & _WORD, (timestamp + self._timestamp_shift) & _LONG, True
+        self.shift, self.seen = self._next - sequence, 1
+        return self._next & _WORD, (timestamp + self.timestamp_shift) & _LONG, True
 
     def _is_of_former_run(self, sequence: int, ssrc: int, now: float) -> bool:
         return any(
@@ -300,16 +300,16 @@ class Stream:
         Held against one line for the whole stream, else the jitter of every first packet would add up over many runs.
         The line follows a run no faster than clocks may drift.
         """
-        reached = self._reached + ((self._timestamp - self._first_timestamp) & _LONG) / self._rate
-        drift = MAX_DRIFT * (self._at - self._began)
-        self._line_up += min(max(reached + self._lag - self._at - self._line_up, -drift), drift)
+        reached = self._reached + ((self.timestamp - self._first_timestamp) & _LONG) / self.rate
+        drift = MAX_DRIFT * (self.at - self._began)
+        self._line_up += min(max(reached + self.lag - self.at - self._line_up, -drift), drift)
         due = now + self._line_up - reached
         ticks = max(round(max(due, FRAME if due > -MAX_AHEAD else 0.0) * rate), 1)
         self._reached = reached + ticks / rate
-        return (self._timestamp + self._timestamp_shift + ticks) & _LONG
+        return (self.timestamp + self.timestamp_shift + ticks) & _LONG
 
 
-_SEEN_MASK = (1 << MAX_MISORDER + 1) - 1
+SEEN_MASK = (1 << MAX_MISORDER + 1) - 1
 
 
 def signed(difference: int) -> int:

@@ -13,7 +13,13 @@ def main() -> None:
     parser.add_argument(
         "what", nargs="?", choices=("packets", "audit", "relay", "calls", "rate", "seen", "all"), default="all"
     )
-    parser.add_argument("--sessions", type=int, default=100, help="calls the relay carries (50 packets/s each way)")
+    parser.add_argument(
+        "--sessions",
+        type=int,
+        nargs="+",
+        default=[50, 200, 500],
+        help="calls the relay carries",
+    )
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind, taken in turn")
     parser.add_argument("--calls", type=int, default=100, help="calls set up one after the other")
@@ -25,7 +31,7 @@ def main() -> None:
     if options.what in ("audit", "all"):
         asyncio.run(audit.main())
     if options.what in ("relay", "all"):
-        asyncio.run(relay.main(options.sessions, options.seconds, options.rounds))
+        relay.main(options.sessions, options.seconds, options.rounds)
     if options.what in ("calls", "all"):
         asyncio.run(calls.main(options.calls))
     if options.what in ("rate", "all"):

@@ -1,16 +1,23 @@
-"""The load: calls of 50 packets a second each way, paced, counted where they arrive; CPU of a process in between."""
+"""The load: calls of 50 packets a second each way, paced, counted and timed where they arrive, and CPU of a process."""
 
 from __future__ import annotations
 
+import gc
 import select
 import socket
+import statistics
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 INTERVAL = 0.02
 """Seconds between packets of one stream: 20 ms of G.711."""
+BURST_SECONDS = 0.00015
+"""Packets leave together that are due within this time, as a network card hands them over."""
+LAST_SECONDS = 0.3
+"""How long packets on the way are waited for."""
 PAYLOAD = bytes(range(160))
 Address = tuple[str, int]
 Seal = Callable[[bytes], bytes]
@@ -23,6 +30,11 @@ class End:
     socket: socket.socket
     to: Address
     seal: Seal
+    partner: End | None = None
+    """The end that hears it; the one after or before it by default."""
+    under_way: deque[float] = field(default_factory=deque)
+    """When the packets were sent that have not arrived yet."""
+    sent: int = 0
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,8 @@ class Measured:
     sent: int
     received: int
     cpu_seconds: float
+    delays: tuple[float, ...] = ()
+    """Of the packets that arrived, in seconds; only told where none was lost."""
 
     @property
     def microseconds(self) -> float:
@@ -41,6 +55,10 @@ class Measured:
     @property
     def loss(self) -> float:
         return 1 - self.received / max(self.sent, 1)
+
+    def delay(self, percent: int) -> float:
+        """The delay that so many of a hundred packets stay below, in milliseconds."""
+        return statistics.quantiles(self.delays, n=100)[percent - 1] * 1e3 if len(self.delays) > 1 else float("nan")
 
 
 def udp(host: str) -> socket.socket:
@@ -62,39 +80,55 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(p.read_text().split()[0]) for p in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
-def drive(ends: list[End], pid: int, seconds: float, first: int) -> Measured:
-    """Send on every end for that long, evenly spread over each interval; `first` continues the sequence numbers."""
+def drive(ends: list[End], pid: int, seconds: float, *, smooth: bool = False) -> Measured:
+    """Send on every end for that long, spread over each interval. Ends that stand side by side hear each other.
+
+    Args:
+        smooth: every packet at a moment of its own; else in small bursts.
+    """
+    for number, end in enumerate(ends):
+        end.partner = end.partner or ends[number ^ 1]
+        end.under_way.clear()
+    ticks = int(seconds / INTERVAL)
+    prepared = [[end.seal(rtp(end.sent + tick, n + 1)) for tick in range(ticks)] for n, end in enumerate(ends)]
+    for end in ends:
+        end.sent += ticks
     poll = select.epoll()
     by_number = {end.socket.fileno(): end for end in ends}
     for number in by_number:
         poll.register(number, select.EPOLLIN)
-    _drain(poll, by_number)
-    sent = received = 0
+    delays: list[float] = []
+    _drain(poll, by_number, [])
+    gc.collect()
+    gc.disable()
     before = cpu_seconds(pid)
-    start = time.monotonic()
-    for tick in range(int(seconds / INTERVAL)):
+    start, step, pause = time.monotonic(), INTERVAL / len(ends), 0.0 if smooth else BURST_SECONDS
+    for tick in range(ticks):
         for index, end in enumerate(ends):
-            due = start + tick * INTERVAL + index / len(ends) * INTERVAL
-            while time.monotonic() < due:
-                received += _drain(poll, by_number)
-            end.socket.sendto(end.seal(rtp(first + tick, index + 1)), end.to)
-            sent += 1
-    deadline = time.monotonic() + 0.2
+            due = start + tick * INTERVAL + index * step
+            while (now := time.monotonic()) < due - pause:
+                _drain(poll, by_number, delays)
+            end.under_way.append(now)
+            end.socket.sendto(prepared[index][tick], end.to)
+    deadline = time.monotonic() + LAST_SECONDS
     while time.monotonic() < deadline:
-        received += _drain(poll, by_number)
+        _drain(poll, by_number, delays)
     used = cpu_seconds(pid) - before
+    gc.enable()
     poll.close()
-    return Measured(sent, received, used)
+    lost = ticks * len(ends) - len(delays)
+    return Measured(ticks * len(ends), len(delays), used, tuple(delays) if not lost else ())
 
 
-def _drain(poll: select.epoll, ends: dict[int, End]) -> int:
+def _drain(poll: select.epoll, ends: dict[int, End], delays: list[float]) -> None:
     """Take what has arrived."""
-    count = 0
     for number, _ in poll.poll(0):
+        end = ends[number]
+        assert end.partner is not None
+        under_way, receive = end.partner.under_way, end.socket.recv
         try:
             while True:
-                ends[number].socket.recv(2048)
-                count += 1
+                receive(2048)
+                delays.append(time.monotonic() - under_way.popleft() if under_way else 0.0)
         except BlockingIOError:
             pass
-    return count

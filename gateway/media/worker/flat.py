@@ -19,7 +19,16 @@ from gateway.media.worker.leg import Leg
 from gateway.media.worker.libsrtp import length_pointer, pointer
 from gateway.media.worker.packet import HEADER, MARKER, VERSION
 from gateway.media.worker.port_leg import PortLeg
-from gateway.media.worker.stream import MAX_DRIFT, MAX_JITTER, MAX_LEAD, SEEN_MASK
+from gateway.media.worker.stream import (
+    LATE_FOR,
+    MAX_DRIFT,
+    MAX_DROPOUT,
+    MAX_JITTER,
+    MAX_LAG,
+    MAX_LEAD,
+    SEEN_MASK,
+    SHORTEST_PACKET,
+)
 
 BROWSER_BATCH = 256
 """Datagrams taken from the browser port per wake-up: it carries the traffic of every browser."""
@@ -85,20 +94,27 @@ class Flat:
         octets, heads, places, srtp_places = inbox.octets, inbox.heads, inbox.places, self._srtp_places
         parts, outgoing = self._outbox.parts, self._outbox.heads
         for number, lane in enumerate(self._lanes):
-            if lane is None or not lane.stands:
+            if lane is not None and not lane.stands:
+                lane = lane.heir
+            if lane is None:
                 self._go_the_long_way(number, now)
                 continue
             size, start, stream = heads[number].length, number * SLOT, lane.stream
             first, second, sequence, timestamp, ssrc = _read_head(octets, start)
-            elapsed = now - stream.at
-            lag = stream.lag + elapsed - ((timestamp - stream.timestamp) & _LONG) / stream.rate
+            elapsed, step = now - stream.at, (sequence - stream.high) & _WORD
+            seconds = ((timestamp - stream.timestamp) & _LONG) / stream.rate
+            lag, late_from = stream.lag + elapsed - seconds, 0.0
+            if lag > MAX_JITTER:
+                late_from = stream.late_from or now
             payload = lane.payloads.get(second & 0x7F)
             if (
                 payload is None
                 or first != VERSION
                 or ssrc != stream.source
-                or (sequence - stream.high) & _WORD != 1
-                or not -MAX_LEAD <= lag <= MAX_JITTER
+                or not 0 < step <= MAX_DROPOUT
+                or not -MAX_LEAD <= lag <= MAX_LAG
+                or (step > 1 and (step - 1) * SHORTEST_PACKET > max(seconds, elapsed))
+                or (late_from and now - late_from > LATE_FOR)
                 or not lane.least <= size <= lane.longest
                 or lane.digits.is_speaking
             ):
@@ -117,9 +133,9 @@ class Flat:
                 lane.plain.quiet_since, lane.plain.run = now, None
             lane.reports.heard = True
             lane.tally.rtp_rx += 1
-            stream.high = stream.line = high = stream.high + 1
-            stream.seen = (stream.seen << 1 | 1) & SEEN_MASK
-            stream.timestamp, stream.at, stream.late_from = timestamp, now, 0.0
+            stream.high = stream.line = high = stream.high + step
+            stream.seen = (stream.seen << step | 1) & SEEN_MASK
+            stream.timestamp, stream.at, stream.late_from = timestamp, now, late_from
             stream.lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0
             _write_head(
                 octets,

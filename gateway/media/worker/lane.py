@@ -121,6 +121,12 @@ class Lane:
             if self._holder.get(self._place) is self:
                 del self._holder[self._place]
 
+    @property
+    def heir(self) -> Lane | None:
+        """The lane that has taken the place of this one, when a packet before went the long way and back."""
+        now = self._holder.get(self._place)
+        return now if now is not None and now.source is self.source and now.key == self.key else None
+
     def not_opened(self, status: int, address: tuple[Any, ...]) -> None:
         """A packet did not authenticate, or came twice."""
         if status in REPLAYED:

@@ -15,6 +15,8 @@ MAX_BIND_TRIES = 32
 """Ports other programs hold are skipped, but not endlessly."""
 RECEIVE_BUFFER = 65_536
 """Octets: about two seconds of one call."""
+_RECEIVE_BUFFER_FORCE = 33
+"""SO_RCVBUFFORCE of Linux, which Python does not name."""
 EXPEDITED_FORWARDING = 0xB8
 """Traffic class of voice (RFC 4594 4.1)."""
 
@@ -56,7 +58,7 @@ def open_udp(host: str, port: int, buffer: int) -> socket.socket:
     own = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     try:
         own.setblocking(False)
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        _want_buffer(own, buffer)
         if version == 4:
             own.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED_FORWARDING)
         else:
@@ -67,6 +69,14 @@ def open_udp(host: str, port: int, buffer: int) -> socket.socket:
         own.close()
         raise
     return own
+
+
+def _want_buffer(own: socket.socket, octets: int) -> None:
+    """What the system grants anybody (net.core.rmem_max), or all of it where we may have more (CAP_NET_ADMIN)."""
+    try:
+        own.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCE, octets)
+    except PermissionError:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
 
 
 def _bind_pair(bind: str, port: int) -> PortPair:

@@ -26,18 +26,18 @@ from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, GatewayError, MediaError
 from gateway.base.values import HostPort, Secret
 from gateway.call.admission import is_emergency_call
-from gateway.call.legs.places import Bound, OwnPlaces
 from gateway.call.manager import CallManager
 from gateway.call.run.services import Services
-from gateway.config.load import LoadedConfig
+from gateway.config.load import LoadedConfig, load_config
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import CONSENT_SECONDS, SILENCE_SECONDS
-from gateway.net.channel import StreamLimits
 from gateway.net.endpoint import SipEndpoint
 from gateway.net.events import EventSockets
 from gateway.net.handshake import token_of
-from gateway.net.interfaces import interfaces
 from gateway.net.websocket import SipWebSocket
+from gateway.reload.asking import reload_rows
+from gateway.reload.parts import Parts, Places, page_info, stream_limits
+from gateway.reload.reloader import Read, Reloader, loaded_record
 from gateway.renewal.watch import CertificateWatch
 from gateway.renewal.watched import watched
 from gateway.sip.agent import Agent
@@ -45,11 +45,11 @@ from gateway.sip.auth import DigestServer
 from gateway.sip.events import StackEvent
 from gateway.sip.flow import Flow
 from gateway.sip.stack import SipStack
-from gateway.site import ConnectionShares, Site, Sites
+from gateway.site import Sites
 from gateway.tokens.door import TokenDoor
 from gateway.tokens.rings import KeyRings
 from gateway.trunks.registering import Registrations
-from gateway.web.server import PageInfo, WebServer
+from gateway.web.server import WebServer
 from gateway.webrtc.dtls import DtlsIdentity
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ class Gateway:
         loaded: what the configuration files say.
         consent_seconds: life of a browser's consent to media (RFC 7675 5.1); shorter in tests.
         silence_seconds: after that a trunk is silent and its call is looked after; shorter in tests.
+        read: reads the same files once more, with all that is to be checked here; by default no more than they are.
     """
 
     def __init__(
@@ -100,9 +101,10 @@ class Gateway:
         *,
         consent_seconds: float = CONSENT_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
+        read: Read | None = None,
     ) -> None:
         site = loaded.site
-        self.sites = Sites(site)
+        self.sites, self.places = Sites(site), Places(site)
         self.counters = Counters()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.audit = AuditLog(site.audit, self.counters, deliver=self._deliver, soon=self._soon)
@@ -123,7 +125,7 @@ class Gateway:
         self.endpoint.on_peer = self._peer_shown
         self.agent = Agent(self.endpoint, random_token)
         self.key_rings = KeyRings(site.tokens, self.counters, time.monotonic)
-        self._token_door = TokenDoor(site.tokens, self.key_rings, wall_clock) if site.tokens else None
+        self._token_door = TokenDoor(site.tokens, self.key_rings, wall_clock)
         self.manager = CallManager(self._services(), self._digest(), self._token_door)
         self.registrations = Registrations(
             site.trunks,
@@ -145,18 +147,21 @@ class Gateway:
             connections=site.shares,
         )
         self.websocket = SipWebSocket(self.endpoint, web, self.counters, connections=site.shares)
-        if self._token_door is not None:
-            self.websocket.welcome = self._welcome
+        self.websocket.welcome = self._welcome
         self.web = WebServer(
             web,
             self.websocket.handle,
-            PageInfo(site.realm, reconnect_seconds=site.limits.reconnect_seconds),
+            page_info(site),
             self.counters,
             event_handler=self.events.handle,
             gauges=self._gauges,
             expiries=self._expiries,
             limits=site.shares,
         )
+        self.certificates = CertificateWatch(
+            list(watched(site, self.web.use, self.endpoint.changes.use_context)), self.counters, now=wall_clock
+        )
+        self.reloader = Reloader(loaded, read or partial(_read_again, loaded), self._parts(), self.audit, self.counters)
         self.desk = Desk(
             self.manager,
             self.endpoint,
@@ -164,11 +169,9 @@ class Gateway:
             time.monotonic,
             tapped=self.endpoint.tapped_by,
             registered=self.registrations.shown,
+            reload=partial(reload_rows, self.reloader),
         )
         self.admin = AdminServer(admin_socket(loaded), self.desk.rows)
-        self.certificates = CertificateWatch(
-            list(watched(site, self.web.use, self.endpoint.use)), self.counters, now=wall_clock
-        )
         self._audit_timer: asyncio.TimerHandle | None = None
         self._pruning: asyncio.Task[None] | None = None
         self._relay_watch: asyncio.Task[None] | None = None
@@ -195,7 +198,22 @@ class Gateway:
             tokens=random_token,
             new_key=secrets.token_bytes,
             clock=time.monotonic,
-            own=own_places(self.sites.current),
+            own=lambda: self.places.own,
+        )
+
+    def _parts(self) -> Parts:
+        return Parts(
+            self.sites,
+            self.places,
+            self.audit,
+            self.endpoint,
+            self.websocket,
+            self.web,
+            self.key_rings,
+            self._token_door,
+            self.manager,
+            self.registrations,
+            self.certificates,
         )
 
     def _digest(self) -> DigestServer:
@@ -223,6 +241,8 @@ class Gateway:
 
     async def _welcome(self, flow: Flow, request: web.Request) -> None:
         """The handshake of a WebSocket may bring a token, in its own header or in a cookie."""
+        if not self._token_door.is_open:
+            return
         cookies = [issuer.cookie for issuer in self.sites.current.tokens if issuer.cookie]
         token = token_of(request, cookies)
         if token is not None:
@@ -254,7 +274,7 @@ class Gateway:
         self._watch_audit()
         try:
             self.audit.write(notices.gateway_started(__version__, recovered=self.audit.recovered))
-            self.audit.write(notices.policy_loaded([site.policies.standing(name) for name in site.trunks]))
+            self.audit.write(loaded_record(self.reloader.loaded))
             self.key_rings.start()
             await self.pool.start()
             await self.endpoint.start(site.listeners)
@@ -297,6 +317,7 @@ class Gateway:
             self._relay_watch.cancel()
             await asyncio.gather(self._relay_watch, return_exceptions=True)
             self._relay_watch = None
+        await self.reloader.stop()
         await self.certificates.stop()
         await self.admin.stop()
         await self.manager.stop()
@@ -341,16 +362,6 @@ def wall_clock() -> float:
     return datetime.datetime.now(datetime.UTC).timestamp()
 
 
-def own_places(site: Site) -> OwnPlaces:
-    """What this gateway listens on, and the addresses of this machine as they are now."""
-    browser, places = site.media.browser, {site.media.trunk, *(trunk.media for trunk in site.trunks.values())}
-    bound = [Bound(host, browser.ports) for host in {*browser.bind, *browser.advertised}]
-    bound += [Bound(host, site.media.trunk_ports) for place in places for host in {place.bind, place.advertised}]
-    listeners = [site.listeners.web.address, *(listener.address for listener in site.listeners.sip)]
-    bound += [Bound(place.host, range(place.port, place.port + 1)) for place in listeners]
-    return OwnPlaces(tuple(bound), interfaces())
-
-
 def admin_socket(loaded: LoadedConfig) -> Path:
     """Where administrators ask this gateway; named after its file, so that each gateway of a machine has its own."""
     if loaded.site.admin_socket is not None:
@@ -359,6 +370,7 @@ def admin_socket(loaded: LoadedConfig) -> Path:
     return admin_place.directory(os.environ, os.geteuid()) / admin_place.name(named)
 
 
-def stream_limits(shares: ConnectionShares) -> StreamLimits:
-    """The shares of trunks in the words of the listeners."""
-    return StreamLimits(per_source=shares.trunk_per_source, per_trunk=shares.trunk)
+def _read_again(loaded: LoadedConfig) -> LoadedConfig:
+    if loaded.gateway is None:
+        raise ConfigError("this gateway was not started with a file", remedy="restart needed")
+    return load_config(loaded.gateway.path)

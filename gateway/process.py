@@ -13,6 +13,7 @@ from collections.abc import Callable
 from gateway.app import Gateway
 from gateway.base.errors import ConfigError, MediaError
 from gateway.config.load import LoadedConfig
+from gateway.reload.reloader import Read
 from gateway.site import Site
 
 log = logging.getLogger(__name__)
@@ -52,20 +53,25 @@ def settle_memory() -> None:
     gc.set_threshold(GARBAGE_AFTER, 20, 50)
 
 
-async def serve(loaded: LoadedConfig, *, ready: Callable[[], None] | None = None) -> None:
-    """Run a gateway until SIGTERM or SIGINT; `ready` is called when it takes calls.
+async def serve(loaded: LoadedConfig, *, read: Read | None = None, ready: Callable[[], None] | None = None) -> None:
+    """Run a gateway until SIGTERM or SIGINT; SIGHUP loads the configuration anew.
+
+    Args:
+        read: reads the same files once more (see `Gateway`).
+        ready: called when it takes calls.
 
     Raises:
         GatewayError: it could not start; the message says what to do.
     """
     for warning in loaded.warnings:
         log.warning("config %s", warning)
-    gateway = Gateway(loaded)
+    gateway = Gateway(loaded, read=read)
+    gateway.reloader.on_loaded = adjust
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    loop.add_signal_handler(signal.SIGHUP, gateway.certificates.reload)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reloader.signalled)
     raise_file_limit(descriptors_wanted(loaded.site))
     await gateway.start()
     settle_memory()
@@ -79,15 +85,24 @@ async def serve(loaded: LoadedConfig, *, ready: Callable[[], None] | None = None
         await gateway.stop("signal")
 
 
-def main(loaded: LoadedConfig) -> None:
+def adjust(loaded: LoadedConfig) -> None:
+    """Another configuration is in force: what of it belongs to the process follows."""
+    logging.getLogger().setLevel(loaded.config.log_level)
+    raise_file_limit(descriptors_wanted(loaded.site))
+
+
+def main(loaded: LoadedConfig, read: Read | None = None) -> None:
     """What `sip-gateway run` calls.
+
+    Args:
+        read: reads the same files once more (see `Gateway`).
 
     Raises:
         ConfigError: the gateway cannot start with this configuration on this machine.
     """
     logging.basicConfig(level=loaded.config.log_level, format=LOG_FORMAT)
     try:
-        asyncio.run(serve(loaded))
+        asyncio.run(serve(loaded, read=read))
     except MediaError as error:
         remedy = "free media.browser.ports or give others"
         raise loaded.placed(ConfigError(str(error), key="media", remedy=remedy)) from error

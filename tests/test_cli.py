@@ -196,13 +196,13 @@ def test_markup_in_a_message_is_only_text(files: Files) -> None:
 
 def test_run_hands_the_configuration_to_the_gateway(free: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[LoadedConfig] = []
-    monkeypatch.setattr(process, "main", handed.append)
+    monkeypatch.setattr(process, "main", lambda loaded, read: handed.extend((loaded, read())))
     assert sip_gateway("run", "-c", free.write()).exit_code == 0
-    assert handed[0].config.realm == "pbx.example.com"
+    assert [loaded.config.realm for loaded in handed] == ["pbx.example.com"] * 2  # once to start with, once to reload
 
 
 def test_run_tells_mistakes_before_anything_starts(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "main", lambda loaded: pytest.fail("started"))
+    monkeypatch.setattr(process, "main", lambda *_: pytest.fail("started"))
     files.gateway = files.gateway.replace("prefer", "maybe")
     assert "trunks.carrier.security" in refused(sip_gateway("run", "-c", files.write()))
 
@@ -237,7 +237,7 @@ async def _awaited(work: Awaitable[None]) -> None:
 
 
 def test_a_failure_that_is_no_mistake_of_the_user_has_exit_code_1(free: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(loaded: LoadedConfig) -> None:
+    def fail(loaded: LoadedConfig, read: object) -> None:
         raise MediaError("no worker came up")
 
     monkeypatch.setattr(process, "main", fail)

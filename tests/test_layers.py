@@ -23,6 +23,7 @@ DOORS = {
     "registration.link": "asks, and waits",
     "registration.relay": "has tasks",
     "registration.verdicts": "waits for the store",
+    "remains": "closes connections",
     "run.asked": "tells runners",
     "run.clocks": "has timers",
     "run.comeback": "stands between the registrar and the runners",
@@ -79,13 +80,17 @@ OTHER_DOORS = {
     "gateway.config.yaml": "reads files",
     "gateway.media.worker.port_leg": "has sockets",
     "gateway.media.worker.srtp": "stands on the SRTP library",
+    "gateway.reload.asking": "waits for a reload",
+    "gateway.reload.difference": "knows what files are loaded to",
+    "gateway.reload.keys": "stands on it",
+    "gateway.reload.parts": "reaches everything that lives",
     "gateway.net.interfaces": "asks the machine for its addresses",
     "gateway.web.assets": "reads files",
     "gateway.web.metrics": "answers Prometheus",
 }
 """Modules elsewhere that import nothing forbidden themselves and are not PURE all the same, with the reason."""
 
-BEGINNERS = {"admission", "manager", "registration.relay", "run.probes", "sign_in", "trunk_identity"}
+BEGINNERS = {"admission", "manager", "registration.relay", "remains", "run.probes", "sign_in", "trunk_identity"}
 """Modules of `gateway.call` that may look at the site there is now: what they begin keeps it."""
 
 

@@ -51,6 +51,7 @@ class Desk:
         clock: monotonic seconds.
         tapped: told the recorder while messages are wanted, None when they are not.
         registered: what is registered at trunks in our name.
+        reload: loads the configuration anew, and tells what came of it.
     """
 
     def __init__(
@@ -61,9 +62,11 @@ class Desk:
         clock: Callable[[], float],
         tapped: Callable[[Recorder | None], None],
         registered: Callable[[], Sequence[Shown]],
+        reload: Callable[[], AsyncGenerator[Row]],
     ) -> None:
         self._registered = registered
         self._manager, self._endpoint, self._sites, self._clock = manager, endpoint, sites, clock
+        self._reload = reload
         self.recorder = Recorder(self._find, lambda wanted: tapped(self.recorder if wanted else None))
 
     async def rows(self, question: Question) -> AsyncGenerator[Row]:
@@ -77,6 +80,7 @@ class Desk:
             Ask.USERS: self._users,
             Ask.REGISTRATIONS: self._registrations,
             Ask.CALLS: self._calls,
+            Ask.RELOAD: self._reload,
         }
         made = self._trace(question) if question.ask is Ask.TRACE else answers[question.ask]()
         number = 0

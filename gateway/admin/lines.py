@@ -37,6 +37,7 @@ class Ask(StrEnum):
     REGISTRATIONS = "registrations"
     CALLS = "calls"
     TRACE = "trace"
+    RELOAD = "reload"
 
 
 class Problem(StrEnum):
@@ -44,6 +45,7 @@ class Problem(StrEnum):
 
     MALFORMED = "malformed"
     UNKNOWN = "unknown"
+    REFUSED = "refused"
     NO_SUCH_CALL = "no-such-call"
     AMBIGUOUS = "ambiguous"
     BUSY = "busy"

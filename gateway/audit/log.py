@@ -18,6 +18,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from gateway.audit import gaps
 from gateway.audit.file import AuditFile, Tail
@@ -183,6 +184,11 @@ class AuditLog:
         self._seq, self.recovered = begun.seq, begun.recovered
         self._write_now(begun.records)
         self._writer.start(self._done)
+
+    def use(self, place: AuditPlace) -> None:
+        """Buffer so much, and refuse calls so soon, from now on; where the log is, and who signs it, stays."""
+        self._place = replace(self._place, refuses_at_once=place.refuses_at_once, buffer_octets=place.buffer_octets)
+        self._limit = place.buffer_octets
 
     def watch(self) -> None:
         """Stop waiting for a disk that does not answer, try one that failed; to be called several times a second."""

@@ -5,7 +5,7 @@ As in `record`, no builder has a parameter through which a key, password or mess
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.audit.clean import MAX_ITEMS
 from gateway.audit.facts import make, party, place, tls_facts
@@ -89,10 +89,30 @@ def tls_peer(*, trunk: str, address: HostPort | str, identity: TlsInfo, outgoing
     return make("tls.peer", fields)
 
 
-def policy_loaded(policies: Iterable[EffectivePolicy]) -> dict[str, object]:
-    """Which policy each trunk's calls run under from now on."""
+def policy_loaded(
+    policies: Iterable[EffectivePolicy],
+    *,
+    config_sha256: str = "",
+    by: str = "start",
+    changes: Sequence[str] = (),
+) -> dict[str, object]:
+    """Which policy each trunk's calls run under from now on.
+
+    Args:
+        config_sha256: of the whole configuration, without its secrets.
+        by: who asked for it.
+        changes: what is different from the configuration before, in words that hold no secret and no person's name.
+    """
     listed = [{"trunk": p.trunk, "profile": str(p.profile), "sha256": p.sha256} for p in policies]
-    return make("policy.loaded", {"trunks": len(listed), "policies": listed[:MAX_ITEMS]})
+    fields: dict[str, object] = {
+        "trunks": len(listed),
+        "policies": listed[:MAX_ITEMS],
+        "config_sha256": config_sha256,
+        "by": by,
+        "changes": list(changes[:MAX_ITEMS]),
+        "more_changes": max(0, len(changes) - MAX_ITEMS),
+    }
+    return make("policy.loaded", fields)
 
 
 def gateway_started(version: str, *, recovered: int = 0) -> dict[str, object]:

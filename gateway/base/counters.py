@@ -43,6 +43,8 @@ class Counter(StrEnum):
     TRUNK_UNPROVED = "trunk_unproved"
     CERTIFICATES_LOADED = "certificates_loaded"
     CERTIFICATES_REFUSED = "certificates_refused"
+    RELOADS = "reloads"
+    RELOADS_REFUSED = "reloads_refused"
     FLOWS_LOST = "flows_lost"
     FLOWS_MOVED = "flows_moved"
     LOCATION_FAILED = "location_failed"

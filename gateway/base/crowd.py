@@ -19,6 +19,10 @@ class Crowd(Generic[M]):
         self._sources: dict[str, dict[M, None]] = {}
         self._size = 0
 
+    def resize(self, total: int, per_source: int) -> None:
+        """Let so many in from now on. Nobody has to leave for that: each newcomer goes on taking somebody's place."""
+        self._total, self._per_source = total, per_source
+
     def __len__(self) -> int:
         return self._size
 

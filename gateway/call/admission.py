@@ -97,8 +97,7 @@ class Admission:
     ) -> None:
         self._registrar = registrar
         self._services, self._location, self._index, self._probes = services, location, index, probes
-        limits = services.sites.current.limits
-        self._caps = CallCaps(limits.calls, per_user=limits.calls_per_user)
+        self._caps = CallCaps(services.sites.current.limits.calls)
         self._attempts = Buckets(ATTEMPTS, MAX_DIALLING)
         self._hop_marks = HopMarks(Secret(services.new_key(HOP_KEY_LENGTH)), services.tokens)
 
@@ -109,6 +108,7 @@ class Admission:
             SipError: 503, this user begins more calls than anybody dials; no call and no record of it then.
         """
         request, site = event.request, self._services.sites.current
+        self._caps.limit(site.limits.calls, per_user=site.limits.calls_per_user)
         who = self._who(event, user, site)
         plan = self._outbound(event, who, site) if user else self._inbound(event, who, site)
         if user and not self._attempts.take(f"{user} {plan.emergency}", self._services.clock()):
@@ -240,7 +240,7 @@ class Admission:
 
     def _context(self, site: Site) -> CallContext:
         services = self._services
-        make = LegMaker(services.tokens, services.new_key, site, services.identity.fingerprint, services.own)
+        make = LegMaker(services.tokens, services.new_key, site, services.identity.fingerprint, services.own())
         return CallContext(services.tokens, self._hop_marks, make)
 
     def _facts(self, event: RequestReceived, plan: Plan, who: Facts, *, outbound: bool) -> CallFacts:

@@ -25,6 +25,7 @@ from gateway.call.legs.user_agent import ALLOW, allowed_outside
 from gateway.call.machine import events
 from gateway.call.machine.effects import SendAck
 from gateway.call.registration.relay import Registrations
+from gateway.call.remains import Remains
 from gateway.call.run.asked import Asked
 from gateway.call.run.comeback import Comeback
 from gateway.call.run.edge import attempt
@@ -58,6 +59,7 @@ from gateway.sip.reason import read_reasons
 from gateway.sip.reliable import OPTION as RELIABLE
 from gateway.sip.replaces import OPTION as REPLACES
 from gateway.sip.session_timer import OPTION
+from gateway.site import Site
 from gateway.tokens.door import TokenDoor, Waiting
 
 log = logging.getLogger(__name__)
@@ -104,7 +106,15 @@ class CallManager:
             self.registrations = Registrations(services, self.location, settings, self.probes, self.sign_in)
         self.listening = Listening(services.tokens, self._user_on, services.bulletin)
         self._admission = Admission(services, self.location, self.index, self.probes, self.registrations)
+        self.remains = Remains(services, self.index, self.location, self.sign_in)
         self._stopping = False
+
+    def renew(self, before: Site) -> None:
+        """Another site took the place of `before`: what begins from now on begins under it, calls there are go on."""
+        self.probes.renew(before.trunks)
+        self.remains.sign_out(before)
+        for name in self.index.ended.keys() - self._services.sites.current.trunks.keys():
+            del self.index.ended[name]
 
     @property
     def live_calls(self) -> int:
@@ -132,6 +142,7 @@ class CallManager:
         self.location.flow_closed(flow)
         self.listening.flow_closed(flow)
         self.index.recorded_peers.discard(flow.id)
+        self.remains.flow_closed(flow)
         asked = 0
         for runner in self.index.on(flow.id):
             for leg in runner.legs_on(flow):

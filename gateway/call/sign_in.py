@@ -20,6 +20,7 @@ from gateway.sip.auth import AuthOutcome, DigestServer
 from gateway.sip.bearer import INVALID, bearer_of, challenge
 from gateway.sip.events import RequestReceived
 from gateway.sip.flow import Flow
+from gateway.site import Site
 from gateway.tokens.door import Admitted, Refused, TokenDoor, Waiting
 from gateway.tokens.token import Fault
 
@@ -31,6 +32,8 @@ told by a number after that."""
 MAX_USERS = 4096
 """Users counted apart at one time."""
 
+PASSWORD, TOKEN = "password", "token of "
+"""What proved a user; after the second one comes the name of the issuer."""
 HANDSHAKE = "GET"
 """Method of a sign-in with the handshake of the WebSocket, as records name it."""
 KEYS_RETRY = "30"
@@ -79,13 +82,30 @@ class SignIn:
 
         `Waiting`: the key of its token is being asked for, and the request is to be looked at again then.
         """
-        token = bearer_of(event.request) if self._tokens is not None else None
+        token = bearer_of(event.request) if self._tokens is not None and self._tokens.is_open else None
         if token is not None:
             return self._by_token(Attempt.of(event), token)
         known = self._identities.user_of(event.flow)
         if known is not None and self.seconds_left(event.flow) > 0:
             return known
         return self._by_digest(event)
+
+    def revoked(self, before: Site) -> list[tuple[Flow, str]]:
+        """Who is signed in by something that counts no longer, now that another site took the place of `before`: a
+        password that was changed, a name that is no user's any more, an issuer that is trusted otherwise or not at all.
+        """
+        now = self._services.sites.current
+        known = {issuer.name: issuer for issuer in before.tokens}
+        trusted = {TOKEN + issuer.name: issuer for issuer in now.tokens if issuer == known.get(issuer.name)}
+
+        def counts(user: str, proof: str) -> bool:
+            if proof == PASSWORD:
+                return user in now.users and now.users[user] == before.users.get(user)
+            issuer = trusted.get(proof)
+            return not proof or (issuer is not None and (issuer.anyone or user in now.users))
+
+        signed_in = self._identities.proofs()
+        return [(flow, user) for flow, user, proofs in signed_in if not all(counts(user, proof) for proof in proofs)]
 
     def seconds_left(self, flow: Flow) -> float:
         """How long what its user proved herself with still counts."""
@@ -127,7 +147,7 @@ class SignIn:
         if isinstance(found, Waiting):
             return found
         if isinstance(found, Admitted):
-            return self._signed_in(attempt, found.user, self._services.clock() + found.seconds)
+            return self._signed_in(attempt, found.user, self._services.clock() + found.seconds, TOKEN + found.issuer)
         self._services.counters.add(Counter.TOKENS_REFUSED)
         self._failed(attempt, AuthOutcome(None, False, found.fault.value, found.claimed))
         if found.may_come_again:
@@ -179,10 +199,10 @@ class SignIn:
         for summary in self._report.rest(now) if stopping else self._report.due(now):
             self._services.audit.write(summary)
 
-    def _signed_in(self, attempt: Attempt, user: str, until: float = FOREVER) -> str | Answer:
+    def _signed_in(self, attempt: Attempt, user: str, until: float = FOREVER, proof: str = PASSWORD) -> str | Answer:
         flow = attempt.flow
         again = self._identities.user_of(flow) == user
-        if not self._identities.authenticate(flow, user, until):
+        if not self._identities.authenticate(flow, user, until, proof):
             return self._challenge(flow)
         if not self._services.sip.signed_in(flow, user):
             self._identities.forget(flow)

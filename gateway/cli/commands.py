@@ -53,9 +53,15 @@ def run(path: Path) -> None:
     from gateway.cli.preflight import preflight
     from gateway.process import main as run_gateway
 
+    def read() -> LoadedConfig:
+        """Once more, for the gateway that runs: its own ports are in use, and none of them can change."""
+        reading = read_config(path)
+        wrong = preflight(reading.gateway.model).wrong if reading.gateway is not None else ()
+        return reading.loaded([reading.placed(mistake) for mistake in wrong])
+
     found = preflight(loaded.config)
     _refuse(loaded, (*found.wrong, *found.busy))
-    run_gateway(loaded)
+    run_gateway(loaded, read)
 
 
 @cli.command()

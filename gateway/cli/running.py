@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.admin.lines import Ask
-from gateway.base.errors import ConfigError
+from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.cli import tables
 from gateway.cli.asking import ask, find_socket
 from gateway.cli.ladder import Ladder
-from gateway.cli.output import FilePath, show
+from gateway.cli.output import ExitError, FilePath, show, warn
 
 COLUMNS = {
     Ask.TRUNKS: tables.TRUNKS,
@@ -31,6 +31,10 @@ NONE = {
     Ask.REGISTRATIONS: "nobody is registered",
     Ask.CALLS: "no calls",
 }
+PLACE = ("file", "line", "key", "remedy")
+"""What is told of a mistake besides its message."""
+SHORT_HASH = 12
+"""Characters of the hash of a configuration that tell it from others."""
 WHICH = (
     click.option("-c", "--config", type=FilePath(), help="Of the gateway that runs with this file."),
     click.option("--socket", "socket_path", type=FilePath(), help="Of the gateway with this admin socket."),
@@ -118,9 +122,45 @@ def _told(event: object, row: dict[str, Any]) -> Text:
     )
 
 
+@click.command("reload")
+@asks
+def reload(config: Path | None, socket_path: Path | None, as_json: bool) -> None:
+    """Have the running gateway load its configuration anew: all of it, or nothing.
+
+    Every mistake is told as `check` does, with exit code 2, and the configuration there was stays in force. Calls there
+    are go on under what they began with. What cannot change while the gateway runs is a mistake too, and named.
+    """
+    mistakes: list[ConfigError] = []
+    rows = ask(find_socket(config, socket_path), Ask.RELOAD)
+    try:
+        for row in rows:
+            if as_json:
+                click.echo(json.dumps(row))
+            if row.get("event") == "mistake":
+                mistakes.append(ConfigError(row["message"], **{name: row[name] for name in PLACE}))
+            elif not as_json:
+                _show_reloaded(row)
+    except ExitError:
+        if mistakes:
+            raise ConfigErrors(mistakes) from None
+        raise
+
+
+def _show_reloaded(row: dict[str, Any]) -> None:
+    if row.get("event") == "warning":
+        warn(str(row.get("text")))
+    elif row.get("event") == "change":
+        show(str(row.get("text")))
+    else:
+        number = row.get("changes", 0)
+        what = "nothing has changed" if not number else f"{number} change{'s' if number != 1 else ''}"
+        show(f"loaded: {what}, configuration {str(row.get('sha256', ''))[:SHORT_HASH]}")
+
+
 COMMANDS: tuple[click.Command, ...] = (
     _command(Ask.TRUNKS, "Show the trunks: which of them answer, how they are reached, how many calls go over them."),
     _command(Ask.REGISTRATIONS, "Show where users are signed in: one line for each place that rings."),
     _command(Ask.CALLS, "Show the calls there are, and how well each leg is protected."),
     trace,
+    reload,
 )

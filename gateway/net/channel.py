@@ -45,6 +45,11 @@ class StreamLimits:
     messages: Rate = STREAM_MESSAGES
     """Messages of one connection."""
 
+    @property
+    def soonest(self) -> float:
+        """The shortest time after which a connection may have to be cut."""
+        return min(self.message, self.first_message, self.signed_in, self.closing)
+
 
 class Channel(Protocol):
     """A connection that carries one flow."""
@@ -96,6 +101,9 @@ class Pump(Protocol):
 
     def channel_opened(self, channel: Channel) -> None:
         """A connection is ready to carry messages."""
+
+    def channel_reclaimed(self, channel: Channel, before: Flow) -> None:
+        """The peer of a connection is another trunk than it was, or proves something else; its flow is the same."""
 
     def receive(self, flow: Flow, data: bytes, *, stream: bool) -> None:
         """One complete message came in."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from gateway.base.counters import Counters
@@ -17,7 +17,9 @@ from gateway.base.errors import OLD_TLS, ConfigError, TransportError
 from gateway.net.admission import Claim, TrunkSources
 from gateway.net.channel import Pump, StreamLimits
 from gateway.net.stream import StreamChannel
+from gateway.sip.flow import Flow
 from gateway.trunks.model import Trunk
+from gateway.trunks.table import is_reached_as
 from gateway.trunks.target import NextHop
 from gateway.trunks.tls import client_context
 
@@ -50,7 +52,10 @@ class Dialer:
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._live: OrderedDict[Place, StreamChannel] = OrderedDict()
         """Connections by where they go; dead ones go when a new one comes."""
+        self._tasks: set[asyncio.Task[StreamChannel]] = set()
         self._opening: dict[Place, asyncio.Task[StreamChannel]] = {}
+        self.left: Callable[[Flow], None] = _nobody
+        """Told of connections that no new call goes over any more: their trunk has changed."""
 
     def load(self) -> None:
         """Read the certificates of all TLS trunks, so that a bad file is told at start and not at the first call.
@@ -68,9 +73,19 @@ class Dialer:
         """Verify a trunk, and prove ourselves to it, by another context from now on; connections there are stay."""
         self._contexts[trunk] = context
 
+    def renew(self, moved: Collection[str]) -> None:
+        """These trunks are found or verified otherwise now, or are gone: the connections to them go to no new call."""
+        self._contexts = {name: context for name, context in self._contexts.items() if name not in moved}
+        for place in [place for place in self._live if place.trunk in moved]:
+            self.left(self._live.pop(place).flow)
+        for place in [place for place in self._opening if place.trunk in moved]:
+            del self._opening[place]
+        for (trunk, hop), channel in self._live.items():
+            channel.reclaim(self._claims(trunk, hop))
+
     async def close(self) -> None:
         """Open nothing more."""
-        opening = list(self._opening.values())
+        opening = list(self._tasks)
         for task in opening:
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
@@ -98,16 +113,23 @@ class Dialer:
         task = self._opening.get(place)
         if task is None:
             task = self._opening[place] = asyncio.get_running_loop().create_task(self._open(place, patience))
+            self._tasks.add(task)
             task.add_done_callback(lambda done: self._opened(place, done))
         return await asyncio.shield(task)
 
     def _opened(self, place: Place, task: asyncio.Task[StreamChannel]) -> None:
-        self._opening.pop(place, None)
+        self._tasks.discard(task)
+        if self._opening.get(place) is task:
+            del self._opening[place]
         if not task.cancelled():
             task.exception()  # nobody may be waiting any more
 
     async def _open(self, place: Place, patience: float) -> StreamChannel:
+        settings = self._trunks[place.trunk]
         channel = await self._try(place.trunk, place.hop, patience)
+        if not is_reached_as(settings, self._trunks.get(place.trunk)):
+            self.left(channel.flow)  # for the call that waits for it, and no other
+            return channel
         for other in [other for other, known in self._live.items() if not known.is_usable]:
             del self._live[other]
         self._live[place] = channel
@@ -169,6 +191,10 @@ class Dialer:
                 "ssl_shutdown_timeout": TLS_SHUTDOWN,
             }
         await loop.create_connection(lambda: channel, hop.address.host, hop.address.port, **secured)
+
+
+def _nobody(_flow: Flow) -> None:
+    """Until somebody wants to know."""
 
 
 def _why(error: OSError | ValueError) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,6 +19,7 @@ from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
 from gateway.net.admission import Claim, TrunkSources
 from gateway.net.alarm import Alarm
+from gateway.net.changes import TrunkChanges
 from gateway.net.channel import Channel, StreamLimits, Tap
 from gateway.net.channels import Channels
 from gateway.net.datagram import DatagramListener
@@ -40,6 +40,7 @@ from gateway.sip.message import (
 from gateway.sip.stack import SipStack, StackEvent
 from gateway.site import Listeners
 from gateway.trunks.model import Trunk
+from gateway.trunks.table import TrunkTable
 from gateway.trunks.target import Reached, Spot, TrunkTarget
 
 SWEEP = 1.0
@@ -72,19 +73,22 @@ class SipEndpoint:
         limits: StreamLimits | None = None,
         nameservers: Sequence[HostPort] = (),
     ) -> None:
-        self._stack, self._counters, self._trunks, self._on_event = stack, counters, trunks, on_event
+        self._stack, self._counters, self._on_event = stack, counters, on_event
+        table = TrunkTable(trunks)
         self._clock, self._limits = clock, limits or StreamLimits()
         self.on_flow_closed: Callable[[Flow], None] = _nothing
         """Told once of each connection that is gone; UDP flows do not end."""
-        self._sources = TrunkSources(trunks)
+        self._sources = TrunkSources(table)
         self._listeners = SipListeners(self, counters, self._limits)
         self._channels = Channels()
         self._flows = TrunkFlows(
-            self, counters, self._limits, trunks, self._sources, lambda: self._listeners.datagrams, nameservers
+            self, counters, self._limits, table, self._sources, lambda: self._listeners.datagrams, nameservers
         )
         self.on_peer: Callable[[Flow], None] = _nothing
         """Told of each connection whose peer showed a certificate."""
         self._reviver = Reviver(self.connect)
+        self.changes = TrunkChanges(table, self._sources, self._flows, self._channels, self._listeners, self._reviver)
+        """Other trunks in place of those there are."""
         self.is_living: Callable[[str], bool] = _no_call
         """Whether a Call-ID is that of a call there is: what belongs to one is heard whatever the load."""
         self._tap: Tap | None = None
@@ -111,16 +115,6 @@ class SipEndpoint:
         except ConfigError:
             await self.stop()
             raise
-
-    def use(self, trunk: str, context: ssl.SSLContext) -> None:
-        """Have new connections to a trunk, or to `tls:` listeners with "", use this context.
-
-        No connection is dropped.
-        """
-        if trunk:
-            self._flows.use(trunk, context)
-        else:
-            self._listeners.use(context)
 
     @property
     def addresses(self) -> list[HostPort]:
@@ -189,6 +183,11 @@ class SipEndpoint:
         """Whether something sent on this flow has a chance to arrive; UDP flows do not end."""
         return not flow.is_reliable or self._channels.of(flow) is not None
 
+    def close(self, flow: Flow) -> None:
+        """End a connection after what is queued has gone out."""
+        if (channel := self._channels.of(flow)) is not None:
+            channel.close()
+
     async def reconnect(self, trunk_name: str, lost: Flow, place: HostPort | None) -> Flow:
         """A connection in place of `lost`, over the same transport and verified to the same name (RFC 3261 18.1.1).
 
@@ -255,6 +254,10 @@ class SipEndpoint:
             channel.abort()
         self._arm()
 
+    def channel_reclaimed(self, channel: Channel, before: Flow) -> None:
+        """See `Pump.channel_reclaimed`."""
+        self._flows.lent.reclaimed(channel, before)
+
     def channel_closed(self, channel: Channel) -> None:
         """The connection is gone: its transactions end, and `on_flow_closed` is told."""
         if not self._channels.remove(channel):
@@ -320,7 +323,7 @@ class SipEndpoint:
         """False for requests that begin something new from a trunk address outside of `networks`."""
         if flow.trunk is None or not isinstance(message, Request) or message.method in ("ACK", "CANCEL"):
             return True
-        return message.to.tag is not None or self._sources.may_call_in(flow)
+        return message.to.tag is not None or self.changes.may_begin(flow)
 
     def _forbid(self, flow: Flow, message: Message) -> None:
         self._counters.add(Counter.SIP_REJECTED)
@@ -374,15 +377,11 @@ class SipEndpoint:
         if self._stopping:
             self._alarm.set(None)
             return
-        self._sweep_at = (self._sweep_at or self.now() + self._sweep_interval) if self._channels else None
+        sweep = min(SWEEP, self._limits.soonest / 2)
+        self._sweep_at = (self._sweep_at or self.now() + sweep) if self._channels else None
         pending = self.now() if self._events else None
         due = [t for t in (pending, self._stack.next_deadline(), self._sweep_at) if t is not None]
         self._alarm.set(min(due, default=None))
-
-    @property
-    def _sweep_interval(self) -> float:
-        limits = self._limits
-        return min(SWEEP, min(limits.message, limits.first_message, limits.signed_in, limits.closing) / 2)
 
     def _on_timer(self) -> None:
         now = self.now()

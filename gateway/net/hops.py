@@ -58,6 +58,13 @@ class Hops:
         self.families: Callable[[], frozenset[socket.AddressFamily]] = frozenset
         """Of the UDP listeners: only over those can a datagram leave."""
 
+    def use(self, moved: Collection[str]) -> None:
+        """The trunks are others now; of those that moved nothing is known any more."""
+        for name in moved:
+            self._found_for.pop(name, None)
+        self._breaker.forget(moved)
+        self._found_for = {name: self._found_for.get(name, {}) for name in self._trunks}
+
     async def choices(self, trunk: str, tried: Collection[Spot] = (), *, urgent: bool = False) -> list[NextHop]:
         """What is left to try for a call over this trunk, in order; never empty.
 
@@ -91,7 +98,7 @@ class Hops:
 
     def stream_at(self, trunk: str, host: str) -> NextHop | None:
         """The place of the trunk at this host that is reached over TCP."""
-        for spot, target in self._found_for[trunk].items():
+        for spot, target in self._found_for.get(trunk, {}).items():
             if spot.transport == "tcp" and spot.address.host == host:
                 return NextHop("tcp", spot.address, target)
         return None
@@ -131,7 +138,7 @@ class Hops:
 
     def _note(self, trunk: str, hops: Iterable[NextHop]) -> None:
         found = {hop.spot: hop.target for hop in hops}
-        if found == self._found_for[trunk]:
+        if found == self._found_for.get(trunk) or trunk not in self._trunks:
             return
         self._found_for[trunk] = found
         for spot in found:

@@ -8,7 +8,7 @@ would fail for no reason anybody can see.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import TransportError
@@ -45,6 +45,11 @@ class LargeRequests:
         self._told: set[str] = set()
         """Trunks that were told of; as many as there are."""
 
+    def use(self, moved: Collection[str]) -> None:
+        """These trunks have other places now, or none: what was found out of them is past."""
+        self._refused = {place: until for place, until in self._refused.items() if place[0] not in moved}
+        self._told &= set(self._trunks) - set(moved)
+
     def wants_stream(self, request: Request, flow: Flow) -> bool:
         """Whether this request is to leave over TCP in place of `flow`; told once where it should and cannot."""
         if flow.transport != "udp" or flow.trunk is None or flow.trunk not in self._trunks:
@@ -75,7 +80,9 @@ class LargeRequests:
 
     def _stream_of(self, trunk: str, flow: Flow) -> NextHop | None:
         """The place for TCP at the same host: one of the trunk's own, else the same port if it may be tried there."""
-        settings = self._trunks[trunk]
+        settings = self._trunks.get(trunk)
+        if settings is None:
+            return None
         hop = self._hops.stream_at(trunk, flow.remote.host)
         if hop is None and settings.tcp_fallback:
             hop = NextHop("tcp", flow.remote, self._hops.target_of(flow) or settings.target)

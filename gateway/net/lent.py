@@ -34,6 +34,11 @@ class LentConnections:
         if flow.trunk is not None and not flow.initiated and flow.verified_name:
             self._by_trunk.setdefault(flow.trunk, {})[flow.id] = channel
 
+    def reclaimed(self, channel: Channel, before: Flow) -> None:
+        """The peer of a connection is another trunk now, or proves something else."""
+        self._by_trunk.get(before.trunk or "", {}).pop(before.id, None)
+        self.opened(channel)
+
     def closed(self, flow: Flow) -> None:
         """A connection is gone."""
         self._offered.discard(flow.id)

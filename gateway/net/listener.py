@@ -43,7 +43,9 @@ class StreamListener:
     def __init__(
         self, pump: ListenerPump, counters: Counters, limits: StreamLimits, context: ssl.SSLContext | None
     ) -> None:
-        self._pump, self._counters, self._limits, self._context = pump, counters, limits, context
+        self._pump, self._counters, self._context = pump, counters, context
+        self.limits = limits
+        """Those of connections that come from now on."""
         self._accepting: asyncio.Task[None] | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
         self._unclaimed: set[socket.socket] = set()
@@ -110,7 +112,7 @@ class StreamListener:
 
     def _is_full(self, trunk: str, source: str) -> bool:
         """Each trunk has a share of its own, however many others call, and each of its sources a part of that."""
-        return self._per_source[source] >= self._limits.per_source or self._per_trunk[trunk] >= self._limits.per_trunk
+        return self._per_source[source] >= self.limits.per_source or self._per_trunk[trunk] >= self.limits.per_trunk
 
     def _refuse(self, sock: socket.socket, why: Counter) -> None:
         self._counters.add(why)
@@ -129,7 +131,7 @@ class StreamListener:
         channel = StreamChannel(
             self._pump,
             self._counters,
-            self._limits,
+            self.limits,
             remote=remote,
             claims=claims,
             on_end=release,
@@ -152,6 +154,6 @@ class StreamListener:
             lambda: channel,
             sock,
             ssl=self._context,
-            ssl_handshake_timeout=self._limits.handshake,
+            ssl_handshake_timeout=self.limits.handshake,
             ssl_shutdown_timeout=TLS_SHUTDOWN,
         )

@@ -62,6 +62,12 @@ class SipListeners:
             if stream.is_secure:
                 stream.use(context)
 
+    def limit(self, limits: StreamLimits) -> None:
+        """Let in so many from now on; whoever is there stays."""
+        self._limits = limits
+        for stream in self.streams:
+            stream.limits = limits
+
     @property
     def addresses(self) -> list[HostPort]:
         """Where they are, UDP first; a configured port 0 shows as the one chosen."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from gateway.base.errors import TransportError
 from gateway.sip.flow import Flow
@@ -30,6 +30,11 @@ class Reviver:
         if trunk not in self._tasks:
             task = self._tasks[trunk] = asyncio.get_running_loop().create_task(self._revive(trunk))
             task.add_done_callback(lambda _: self._tasks.pop(trunk, None))
+
+    def forget(self, trunks: Collection[str]) -> None:
+        """There are no such trunks any more."""
+        for name in [name for name in self._tasks if name in trunks]:
+            self._tasks[name].cancel()
 
     async def stop(self) -> None:
         """Open nothing more."""

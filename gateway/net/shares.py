@@ -50,6 +50,11 @@ class Shares:
         self._by_user: Tally[str] = Tally()
         self._lines = Buckets(LOG_LINES, len(Counter))
 
+    def use(self, limits: ConnectionShares) -> None:
+        """Let in and sign in so many from now on; whoever is there stays."""
+        self._limits = limits
+        self._strangers.resize(limits.strangers, limits.strangers_per_source)
+
     @property
     def strangers(self) -> int:
         """WebSockets that are not signed in."""

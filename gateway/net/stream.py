@@ -9,6 +9,7 @@ import secrets
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 from gateway.base.buckets import Bucket
@@ -95,6 +96,19 @@ class StreamChannel(asyncio.Protocol):
             return
         log.debug("flow=%s state=open", self.flow)
         self._pump.channel_opened(self)
+
+    def reclaim(self, claims: Sequence[Claim]) -> None:
+        """The peer can be these trunks now, and must prove itself to them: the flow says what it does prove.
+
+        It stays the same flow, so that calls over it notice nothing.
+        """
+        if tuple(claims) == tuple(self._claims) or self._transport is None:
+            return
+        self._claims, before = claims, self.flow
+        trunk, tls, proved = self._identify(self._transport.get_extra_info("ssl_object"))
+        also = frozenset(claim.trunk for claim in claims) - {trunk}
+        self.flow = replace(before, trunk=trunk, tls=tls, also=also, proved=proved)
+        self._pump.channel_reclaimed(self, before)
 
     def _make_flow(self, transport: asyncio.Transport) -> Flow:
         host, port = (transport.get_extra_info("sockname") or ("", 0))[:2]

@@ -59,10 +59,10 @@ class TrunkFlows:
         self._asked: dict[str, tuple[Flow, float]] = {}
         """Requests of which nothing was heard yet, by their transaction: where they went, and when."""
         self.lent = LentConnections()
-        self._dialer = Dialer(pump, counters, limits, trunks, sources)
+        self.dialer = Dialer(pump, counters, limits, trunks, sources)
         self._dns = DnsClient(nameservers, pump.now)
         self.hops = Hops(trunks, Resolver(self._dns, secrets.randbelow), sources, counters, pump.now)
-        self.large = LargeRequests(trunks, self.hops, self._dialer, counters, pump.now)
+        self.large = LargeRequests(trunks, self.hops, self.dialer, counters, pump.now)
         self.hops.families = lambda: frozenset(listener.family for listener in datagrams())
 
     def load(self) -> None:
@@ -71,15 +71,27 @@ class TrunkFlows:
         Raises:
             ConfigError: a file cannot be read or used.
         """
-        self._dialer.load()
+        self.dialer.load()
+
+    def renew(self, moved: Collection[str], nameservers: Sequence[HostPort]) -> None:
+        """The trunks are others now.
+
+        Args:
+            moved: names of those that are found or verified otherwise, or are gone.
+            nameservers: whom to ask for names.
+        """
+        self._dns.use(nameservers)
+        self.hops.use(moved)
+        self.large.use(moved)
+        self.dialer.renew(moved)
 
     def use(self, trunk: str, context: ssl.SSLContext) -> None:
         """See `Dialer.use`."""
-        self._dialer.use(trunk, context)
+        self.dialer.use(trunk, context)
 
     async def close(self) -> None:
         """Ask for nothing and open nothing more."""
-        await self._dialer.close()
+        await self.dialer.close()
         await self._dns.close()
 
     async def connect(self, trunk: str, tried: Collection[Spot] = (), *, urgent: bool = False) -> Flow:
@@ -179,14 +191,14 @@ class TrunkFlows:
         if hop.transport == "udp":
             self.hops.trying(trunk, hop)
             return self._datagram_flow(trunk, hop)
-        if live := self._dialer.live_at(trunk, hop):
+        if live := self.dialer.live_at(trunk, hop):
             return live.flow
         if not is_last and self.hops.is_doubtful(trunk, hop.spot):
             patience = min(patience, TRY_SECONDS)
         self.hops.trying(trunk, hop)
         asked_at = self._pump.now()
         try:
-            flow = (await self._dialer.open(trunk, hop, patience)).flow
+            flow = (await self.dialer.open(trunk, hop, patience)).flow
         except TransportError as error:
             self.hops.failed(trunk, hop.spot, asked_at, error.verification or error.why)
             raise

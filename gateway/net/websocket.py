@@ -176,6 +176,11 @@ class SipWebSocket:
         """Told of each handshake before anything is read, where one may prove who the user is."""
         self._strangers = Bucket(ALL_STRANGERS)
 
+    def use(self, settings: WebListener, connections: ConnectionShares) -> None:
+        """Look at origins and shares of those who come from now on; whoever is there stays."""
+        self._settings = settings
+        self.shares.use(connections)
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one WebSocket from its handshake to its end (RFC 6455 4.2, RFC 7118 4)."""
         transport = transport_of(request)

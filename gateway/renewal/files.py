@@ -54,6 +54,10 @@ class Watched:
             )
         return self.make()
 
+    def is_as(self, other: Watched | None) -> bool:
+        """Whether the same files make the same context."""
+        return other is not None and (self.key, self.pair, self.ca) == (other.key, other.pair, other.ca)
+
     def ends(self) -> list[tuple[str, Path, float]]:
         """Key, file and end of each file whose certificates end, in seconds since 1970: the chain with its first one,
         authorities with the last. A file that cannot be read is left out.

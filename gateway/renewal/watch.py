@@ -12,7 +12,7 @@ import datetime
 import logging
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -79,6 +79,18 @@ class CertificateWatch:
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
+    def use(self, watched: Sequence[Watched]) -> None:
+        """Watch these from now on, all of which have just been loaded where they are others than before."""
+        known = {entry.key: entry for entry in self._watched}
+        states = self._states
+        self._states = {e.key: states[e.key] if e.is_as(known.get(e.key)) else _State() for e in watched}
+        for owner, _ in list(self.book.rows()):
+            key = owner.name if not owner.is_peer else f"trunks.{owner.name}.tls"
+            if not any(f"{key}.".startswith(f"{known}.") for known in self._states):
+                self.book.forget(owner)
+        self._watched = watched
+        self.reload()
+
     @property
     def refused(self) -> int:
         """How many contexts are older than their files, because those cannot be used."""
@@ -124,15 +136,17 @@ class CertificateWatch:
 
     async def look(self, *, asked: bool = False) -> None:
         """Look once, and take what has changed; everything when it was asked for."""
-        outcomes = await in_thread(lambda: list(self._read(asked=asked)))
+        watched, states = self._watched, self._states
+        outcomes = await in_thread(lambda: list(self._read(watched, states, asked=asked)))
         for outcome in outcomes:
-            self._take(outcome)
+            if outcome.watched in self._watched:  # else another configuration was loaded meanwhile
+                self._take(outcome)
         self._tell()
 
-    def _read(self, *, asked: bool) -> Iterator[_Outcome]:
+    def _read(self, watched: Sequence[Watched], states: Mapping[str, _State], *, asked: bool) -> Iterator[_Outcome]:
         """In a thread: load what must be."""
-        for entry in self._watched:
-            stamp, state = entry.stamp(), self._states[entry.key]
+        for entry in watched:
+            stamp, state = entry.stamp(), states[entry.key]
             settled = stamp == state.seen
             state.seen = stamp
             changed = settled and stamp != state.taken

@@ -73,6 +73,10 @@ class CallCaps:
         self._seats: dict[str, list[Seat]] = {}
         self._ordinary = self._emergency = 0
 
+    def limit(self, total: int, *, per_user: int = MAX_CALLS_PER_USER) -> None:
+        """Hold calls that begin from now on to these; no call there is has to end."""
+        self._total, self._per_user = total, per_user
+
     @property
     def live(self) -> int:
         """Calls of every kind."""

@@ -24,6 +24,8 @@ class Admitted:
     user: str
     seconds: float
     """How long it proves that, from now."""
+    issuer: str = ""
+    """Who says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,14 @@ class TokenDoor:
     """
 
     def __init__(self, issuers: tuple[Issuer, ...], rings: KeyRings, wall: Callable[[], float]) -> None:
-        self.issuers = issuers
-        self._by_name = {issuer.name: issuer for issuer in issuers}
         self._rings, self._wall = rings, wall
         self._waiting = 0
+        self.use(issuers)
+
+    def use(self, issuers: tuple[Issuer, ...]) -> None:
+        """Trust these from now on; their keys must be at hand."""
+        self.issuers = issuers
+        self._by_name = {issuer.name: issuer for issuer in issuers}
 
     @property
     def is_open(self) -> bool:
@@ -86,7 +92,9 @@ class TokenDoor:
         if not issuer.anyone and proof.user not in users:
             return Refused(Fault.USER, proof.user)
         left = proof.expires + issuer.leeway - self._wall()
-        return Admitted(proof.user, min(left, MAX_LIFE_SECONDS)) if left > 0 else Refused(Fault.EXPIRED, proof.user)
+        if left <= 0:
+            return Refused(Fault.EXPIRED, proof.user)
+        return Admitted(proof.user, min(left, MAX_LIFE_SECONDS), issuer.name)
 
     def _unknown(self, issuer: Issuer) -> Waiting | Refused:
         """A key nobody knows: it may be new. Where no keys are at hand at all, that is not the token's fault."""

@@ -52,6 +52,18 @@ class KeyRings:
         self._issuers = {issuer.name: issuer for issuer in issuers}
         self._held = {issuer.name: _Held() for issuer in issuers}
 
+    def use(self, issuers: Sequence[Issuer]) -> None:
+        """Keep the keys of these from now on. Those of one that was not changed stay; all others are read anew."""
+        known, kept = self._issuers, self._held
+        self._issuers = {issuer.name: issuer for issuer in issuers}
+        same = {name for name, issuer in self._issuers.items() if known.get(name) == issuer}
+        self._held = {name: kept[name] if name in same else _Held() for name in self._issuers}
+        for name in kept.keys() - same:
+            if (reading := kept[name].reading) is not None:
+                reading.cancel()
+        for name in self._issuers.keys() - same:
+            self._read(name)
+
     def start(self) -> None:
         """Begin to read all keys; a token that comes meanwhile waits for them."""
         for name in self._issuers:

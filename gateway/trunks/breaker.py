@@ -9,7 +9,7 @@ Whether the trunk as a whole is there is another question, see `health`.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -51,6 +51,11 @@ class Breaker:
 
     def __init__(self) -> None:
         self._known: OrderedDict[Key, _Known] = OrderedDict()
+
+    def forget(self, trunks: Collection[str]) -> None:
+        """These trunks have other places now, or none."""
+        for key in [key for key in self._known if key.trunk in trunks]:
+            del self._known[key]
 
     def heard(self, key: Key, now: float) -> bool:
         """It said something, or took a connection; True when it had failed before."""

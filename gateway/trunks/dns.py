@@ -48,9 +48,17 @@ class DnsClient:
         self._servers, self._clock = tuple(servers), clock
         self._cache = DnsCache()
         self._asking: dict[Question, asyncio.Task[Records]] = {}
+        self._tasks: set[asyncio.Task[Records]] = set()
+        """Those, and questions to nameservers of before, which end within `DNS_SECONDS`."""
         self._resolver: dns.asyncresolver.Resolver | None = None
         self._read_at = 0.0
         """When `RESOLV_CONF` was changed that the resolver was made of."""
+
+    def use(self, servers: Sequence[HostPort]) -> None:
+        """Ask these from now on; what others have said is forgotten, and what they are asked now comes too late."""
+        if tuple(servers) != self._servers:
+            self._servers, self._resolver = tuple(servers), None
+            self._cache, self._asking = DnsCache(), {}
 
     async def find(self, name: str, kind: str) -> Records:
         """The records of this kind: address text for A and AAAA, `Srv`, `Naptr`. Empty: there are none.
@@ -73,7 +81,7 @@ class DnsClient:
 
     async def close(self) -> None:
         """Ask nothing more."""
-        asking = list(self._asking.values())
+        asking = list(self._tasks)
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
@@ -82,24 +90,28 @@ class DnsClient:
         task = self._asking.get(question)
         if task is None:
             task = self._asking[question] = asyncio.get_running_loop().create_task(self._answer(question))
+            self._tasks.add(task)
             task.add_done_callback(lambda done: self._done(question, done))
         return task
 
     def _done(self, question: Question, task: asyncio.Task[Records]) -> None:
-        self._asking.pop(question, None)
+        self._tasks.discard(task)
+        if self._asking.get(question) is task:
+            del self._asking[question]
         if not task.cancelled():
             task.exception()  # nobody may be waiting any more
 
     async def _answer(self, question: Question) -> Records:
+        cache = self._cache
         try:
             records, ttl = await self._query(question)
         except DnsError as error:
-            if self._cache.failed(question, self._clock()):
-                kept = self._cache.kept(question, self._clock())
+            if cache.failed(question, self._clock()):
+                kept = cache.kept(question, self._clock())
                 after = "what it said last is kept" if kept is not None else "nothing is known of it"
                 log.warning("dns name=%s type=%s failed=%s: %s", *question, error.why, after)
             raise
-        if self._cache.answered(question, records, ttl, self._clock()):
+        if cache.answered(question, records, ttl, self._clock()):
             log.warning("dns name=%s type=%s answers again", *question)
         return records
 

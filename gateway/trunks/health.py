@@ -7,6 +7,7 @@ short time each, so that the first one after its return goes through.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 SILENT_SECONDS = 4.0
@@ -52,12 +53,18 @@ class TrunkHealth:
         self._known: dict[str, _Known] = {}
 
     def is_down(self, trunk: str) -> bool:
-        return self._of(trunk).failures > 0
+        known = self._known.get(trunk)
+        return known is not None and known.failures > 0
 
     @property
     def down(self) -> int:
         """How many trunks are down."""
         return sum(known.failures > 0 for known in self._known.values())
+
+    def forget(self, trunks: Collection[str]) -> None:
+        """Nothing is known of these any more."""
+        for name in trunks:
+            self._known.pop(name, None)
 
     def heard(self, trunk: str, now: float) -> bool:
         """Something came from the trunk; True when it was down before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from gateway.trunks.contact import contact_of
 from gateway.trunks.failover import Tried
 from gateway.trunks.model import Trunk
 from gateway.trunks.registration import Registration, RegistrationPlan, Standing
+from gateway.trunks.table import is_reached_as
 from gateway.trunks.target import Spot
 
 log = logging.getLogger(__name__)
@@ -80,19 +82,64 @@ class Registrations:
         clock: Callable[[], float],
         counters: Counters,
     ) -> None:
-        self._trunks, self._connect, self._agent, self.is_open = trunks, connect, agent, is_open
-        self._advertised, self._tokens, self._clock, self._counters = advertised, tokens, clock, counters
-        plans = [plan for trunk in trunks.values() for plan in trunk.registrations]
-        self._kept = [_Kept(Registration(plan, tokens), self) for plan in plans]
+        self._connect, self._agent, self.is_open, self._advertised = connect, agent, is_open, advertised
+        self._tokens, self._clock, self._counters = tokens, clock, counters
+        self._kept = [self._keep(trunk, plan) for trunk in trunks.values() for plan in trunk.registrations]
+        self._stopping = False
+        self._leaving: dict[asyncio.Task[None], _Kept] = {}
+        """Those that are taken back, each within `LEAVE_SECONDS`."""
 
     def start(self) -> None:
         """Begin with all of them."""
         for kept in self._kept:
             kept.begin()
 
+    def use(self, trunks: Mapping[str, Trunk], advertised: str) -> None:
+        """Keep those of these trunks from now on. One that was changed is taken back before it is asked for as it is
+        now, because both may be the same Contact to the registrar.
+        """
+        self._advertised = advertised
+        before, self._kept = self._kept, []
+        for trunk in trunks.values():
+            for plan in trunk.registrations:
+                old = next((kept for kept in before if kept.is_as(trunk, plan)), None)
+                self._kept.append(old or self._keep(trunk, plan))
+        for kept in (kept for kept in before if kept not in self._kept):
+            self._leave(kept)
+        for kept in (kept for kept in self._kept if kept not in before):
+            self._begin(kept)
+
+    @property
+    def leaving(self) -> list[Trunk]:
+        """What the trunks were at which something is being taken back."""
+        return [kept.trunk for kept in self._leaving.values()]
+
+    def is_on(self, flow: Flow) -> bool:
+        """Whether a registration is being taken back over this connection."""
+        return any(kept.is_on(flow) for kept in self._leaving.values())
+
+    def _keep(self, trunk: Trunk, plan: RegistrationPlan) -> _Kept:
+        return _Kept(Registration(plan, self._tokens), trunk, self)
+
+    def _leave(self, kept: _Kept) -> None:
+        task = asyncio.get_running_loop().create_task(_within(LEAVE_SECONDS, kept.leave()))
+        self._leaving[task] = kept
+        task.add_done_callback(lambda done: self._has_left(self._leaving.pop(done)))
+
+    def _has_left(self, kept: _Kept) -> None:
+        """What stands in the place of one that was taken back may begin."""
+        for other in self._kept:
+            if other.name == kept.name and not other.has_begun:
+                self._begin(other)
+
+    def _begin(self, kept: _Kept) -> None:
+        if not self._stopping and all(left.name != kept.name for left in self._leaving.values()):
+            kept.begin()
+
     async def stop(self) -> None:
         """Take back what is bound, within `LEAVE_SECONDS`; after that nothing runs."""
-        leaving = [asyncio.create_task(kept.leave()) for kept in self._kept]
+        self._stopping = True
+        leaving = [*self._leaving, *(asyncio.create_task(kept.leave()) for kept in self._kept)]
         if leaving:
             await asyncio.wait(leaving, timeout=LEAVE_SECONDS)
             for task in leaving:
@@ -129,9 +176,9 @@ class Registrations:
         """
         return await self._connect(trunk, tried)
 
-    def contact(self, plan: RegistrationPlan, flow: Flow) -> NameAddr:
+    def contact(self, trunk: Trunk, plan: RegistrationPlan, flow: Flow) -> NameAddr:
         """Where the trunk shall call us for this registration."""
-        return contact_of(self._trunks[plan.trunk], flow, self._advertised, plan.user)
+        return contact_of(trunk, flow, self._advertised, plan.user)
 
     def ask(self, request: Request, flow: Flow, kept: _Kept, tries: int) -> str:
         """Send a REGISTER; gives its key."""
@@ -157,11 +204,18 @@ class Registrations:
             self._counters.add(Counter.REGISTRATION_LOST)
 
 
+async def _within(seconds: float, work: Awaitable[None]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work
+
+
 class _Kept:
     """One registration that is kept; a `sip.agent.Asker`."""
 
-    def __init__(self, registration: Registration, owner: Registrations) -> None:
-        self.registration, self._owner = registration, owner
+    def __init__(self, registration: Registration, trunk: Trunk, owner: Registrations) -> None:
+        self.registration, self.trunk, self._owner = registration, trunk, owner
+        self.has_begun = False
         self._task: asyncio.Task[None] | None = None
         self._again: asyncio.TimerHandle | None = None
         self._flow: Flow | None = None
@@ -178,10 +232,24 @@ class _Kept:
 
     def begin(self) -> None:
         """Ask now; one question at a time."""
-        self._again = None
+        self._again, self.has_begun = None, True
         if not self._is_asking:
             self._tried, self._outcome = (), None
             self._ask_in_task()
+
+    def is_as(self, trunk: Trunk, plan: RegistrationPlan) -> bool:
+        """Whether this is what is wanted, asked for at the same places."""
+        is_same = (self.registration.plan, self.trunk.contact) == (plan, trunk.contact)
+        return is_same and is_reached_as(self.trunk, trunk)
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What is registered, and where: two of one name are the same Contact to the registrar."""
+        return self.trunk.name, self.registration.plan.aor
+
+    def is_on(self, flow: Flow) -> bool:
+        """Whether it was asked for over this connection."""
+        return self._flow is not None and self._flow.id == flow.id
 
     @property
     def _is_asking(self) -> bool:
@@ -297,7 +365,7 @@ class _Kept:
             self._flow = bound.flow  # another place of the trunk may know nothing of the binding
         else:
             self._flow = await self._owner.flow_to(plan.trunk, self._tried)
-        self._contact, self._tries = self._owner.contact(plan, self._flow), 0
+        self._contact, self._tries = self._owner.contact(self.trunk, plan, self._flow), 0
         self._send(self.registration.request(self._contact), self._flow)
 
     def _asked(self, task: asyncio.Task[None]) -> None:

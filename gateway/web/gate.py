@@ -94,6 +94,11 @@ class Gate:
         """Greet connections from now on with another certificate; those there are keep theirs."""
         self._context = context
 
+    def limit(self, limits: ConnectionShares) -> None:
+        """Let in so many from now on; whoever is there stays."""
+        self._visitors.resize(limits.page, limits.page_per_source)
+        self._residents.resize(limits.page_per_source, limits.page_per_source)
+
     def open(self, address: HostPort) -> None:
         """Bind, listen and begin to accept.
 

@@ -193,6 +193,13 @@ class WebServer:
         if self._gate is not None:
             self._gate.use(context)
 
+    def renew(self, info: PageInfo, limits: ConnectionShares) -> None:
+        """Tell pages something else, and let in so many, from now on."""
+        self._info, self._limits = info, limits
+        self._assets = load_assets(info.to_json())
+        if self._gate is not None:
+            self._gate.limit(limits)
+
     async def start(self) -> None:
         """Listen; raises ConfigError when the address cannot be used."""
         self._runner = web.AppRunner(
@@ -239,8 +246,8 @@ class WebServer:
         if self._event_handler is not None:
             application.router.add_get(self._info.events, self._event_handler)
         application.router.add_get("/metrics", self._show_metrics)
-        for path, asset in self._assets.items():
-            application.router.add_get(path, partial(show_asset, asset))
+        for path in self._assets:
+            application.router.add_get(path, partial(self._show_asset, path))
         return application
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -250,6 +257,9 @@ class WebServer:
             response.headers["Strict-Transport-Security"] = HSTS
         if request.path in FOR_OTHERS:
             response.headers.update(CROSS_ORIGIN)
+
+    async def _show_asset(self, path: str, request: web.Request) -> web.Response:
+        return await show_asset(self._assets[path], request)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
         if not may_read_metrics(request):

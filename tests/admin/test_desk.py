@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +40,10 @@ class Endpoint:
         return {BROWSER_FLOW.id: 0.0}
 
 
+async def reloaded() -> AsyncGenerator[Row]:
+    yield {"event": "loaded", "changes": 0, "sha256": "ab"}
+
+
 class DeskOf(Desk):
     """The desk of an office, and what it wanted tapped."""
 
@@ -53,6 +57,7 @@ class DeskOf(Desk):
             office.services.clock,
             tapped=self.tapped.append,
             registered=lambda: shown,
+            reload=reloaded,
         )
 
     async def ask(self, ask: Ask, **fields: str) -> list[Row]:

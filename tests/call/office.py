@@ -134,6 +134,9 @@ class Sip:
     def is_open(self, flow: Flow) -> bool:
         return flow.id not in self.gone
 
+    def close(self, flow: Flow) -> None:
+        self.gone.add(flow.id)
+
     async def reconnect(self, trunk_name: str, lost: Flow, place: HostPort | None) -> Flow:
         self.places.append(place)
         await asyncio.sleep(0)
@@ -241,7 +244,7 @@ class Office:
             tokens=lambda length: f"{next(numbers):0{length}d}"[-length:],
             new_key=lambda length: (next(numbers) % 256).to_bytes(1, "big") * length,
             clock=time.monotonic,
-            own=NO_PLACES,
+            own=lambda: NO_PLACES,
         )
         self.manager = CallManager(self.services, cast(DigestServer, None))
         self.manager.location.identities.authenticate(BROWSER_FLOW, "alice")

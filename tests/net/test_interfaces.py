@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import own_places
 from gateway.net.interfaces import interfaces
+from gateway.reload.parts import own_places
 from tests.call.office import site
 
 

@@ -101,7 +101,7 @@ async def test_a_slow_place_holds_up_nobody_who_goes_to_another() -> None:
         pbx = first_to_last(f"sip:{slow};transport=tls", f"sip:{NOBODY};transport=tls")
         async with Gateway(trunks={"pbx": pbx}) as gateway:
             waiting = asyncio.create_task(gateway.endpoint.connect("pbx"))
-            await until(lambda: gateway.endpoint._flows._dialer._opening)
+            await until(lambda: gateway.endpoint._flows.dialer._opening)
             with pytest.raises(TransportError, match=re.escape(str(NOBODY))):  # told at once, not behind the slow one
                 await gateway.endpoint.connect("pbx", [Spot("tls", slow)])
             assert not waiting.done()

@@ -72,7 +72,6 @@ class Registrations:
         self._leavers = Leavers(self.link, self.book)
         self._lines = Lines(log, services.clock)
         self._verdicts = Verdicts(services, location, settings, self.book, self._leavers, doorkeeper, self._lines)
-        self._transport = services.sites.current.trunk(settings.trunk).target.transport
         self._jobs: set[asyncio.Task[None]] = set()
 
     def user_of(self, flow: Flow) -> str | None:
@@ -206,7 +205,8 @@ class Registrations:
         request, settings = attempt.request, self._settings
         given = self._given(request, attempt.flow)
         limit = max(settings.max_expires, self._verdicts.floor)
-        sent = rewriting.to_registrar(request, attempt.places, given, settings, self._transport, limit)
+        transport = self._services.sites.current.trunk(settings.trunk).target.transport
+        sent = rewriting.to_registrar(request, attempt.places, given, settings, transport, limit)
         return replace(attempt, given=given, limit=limit, sent=sent)
 
     def _given(self, request: Request, flow: Flow) -> Given:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from gateway.base.counters import Counter
@@ -19,6 +19,8 @@ from gateway.sip.flow import Flow
 from gateway.sip.message import Headers, Request, Response
 from gateway.trunks.contact import contact_of
 from gateway.trunks.health import JITTER, KEEPALIVE_TRIES, PROBE_SECONDS, TRY_SECONDS, Standing, TrunkHealth
+from gateway.trunks.model import Trunk
+from gateway.trunks.table import is_reached_as
 from gateway.trunks.target import Spot
 
 log = logging.getLogger(__name__)
@@ -42,9 +44,33 @@ class TrunkProbes:
 
     def start(self) -> None:
         """Begin to watch the trunks that have a keepalive."""
-        for name, trunk in self._services.sites.current.trunks.items():
+        for name, trunk in self._trunks.items():
             if trunk.keepalive:
                 self._watch(name, trunk.keepalive)
+
+    def renew(self, before: Mapping[str, Trunk]) -> None:
+        """Other trunks were loaded. Of those that are found elsewhere, or nowhere, nothing is known any more.
+
+        Args:
+            before: what they were.
+        """
+        now = self._trunks
+        moved = {name for name, trunk in before.items() if not is_reached_as(trunk, now.get(name))}
+        self._health.forget(moved)
+        for name in moved & self._again.keys():
+            self._again.pop(name).cancel()
+        for name in before.keys() | now.keys():
+            was, wanted = (trunks[name].keepalive if name in trunks else 0.0 for trunks in (before, now))
+            if was == wanted and name not in moved:
+                continue
+            if (timer := self._watched.pop(name, None)) is not None:
+                timer.cancel()
+            if wanted:
+                self._watch(name, wanted)
+
+    @property
+    def _trunks(self) -> Mapping[str, Trunk]:
+        return self._services.sites.current.trunks
 
     @property
     def down(self) -> int:
@@ -88,7 +114,7 @@ class TrunkProbes:
 
     def heard(self, trunk: str) -> None:
         """A message came from this trunk."""
-        if not self._health.heard(trunk, self._services.clock()):
+        if trunk not in self._trunks or not self._health.heard(trunk, self._services.clock()):
             return
         log.warning("trunk=%s state=down->up", trunk)
         if timer := self._again.pop(trunk, None):
@@ -175,6 +201,8 @@ class TrunkProbes:
         return Request("OPTIONS", uri, headers)
 
     def _silent(self, trunk: str, asked_at: float, why: str) -> None:
+        if trunk not in self._trunks:
+            return  # it was taken out, and has calls from before
         if self._health.silent(trunk, asked_at):
             self._services.counters.add(Counter.TRUNK_DOWN)
             log.warning("trunk=%s state=up->down reason=%s", trunk, why)

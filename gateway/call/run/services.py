@@ -54,6 +54,8 @@ class SipSender(Protocol):
 
     def is_open(self, flow: Flow) -> bool: ...
 
+    def close(self, flow: Flow) -> None: ...
+
     async def reconnect(self, trunk_name: str, lost: Flow, place: HostPort | None) -> Flow: ...
 
 
@@ -89,7 +91,7 @@ class Services:
     tokens: TokenSource
     new_key: KeySource
     clock: Callable[[], float]
-    own: OwnPlaces
+    own: Callable[[], OwnPlaces]
     """Where this gateway itself is reached: media is never sent there."""
     bulletin: Bulletin = field(default_factory=Bulletin)
     """What event sockets show of the calls."""

@@ -1,0 +1,1 @@
+"""Another configuration in place of the one there is."""

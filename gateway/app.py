@@ -157,11 +157,13 @@ class Gateway:
             gauges=self._gauges,
             expiries=self._expiries,
             limits=site.shares,
+            tally=self.audit.tally,
         )
         self.certificates = CertificateWatch(
             list(watched(site, self.web.use, self.endpoint.changes.use_context)), self.counters, now=wall_clock
         )
-        self.reloader = Reloader(loaded, read or partial(_read_again, loaded), self._parts(), self.audit, self.counters)
+        again = partial(_read_again, loaded.gateway.path if loaded.gateway is not None else None)
+        self.reloader = Reloader(loaded, read or again, self._parts(), self.audit, self.counters)
         self.desk = Desk(
             self.manager,
             self.endpoint,
@@ -208,6 +210,7 @@ class Gateway:
             self.audit,
             self.endpoint,
             self.websocket,
+            self.events,
             self.web,
             self.key_rings,
             self._token_door,
@@ -231,6 +234,7 @@ class Gateway:
             "relay_sessions": self.pool.call_count,
             "certificates_outdated": self.certificates.refused,
             "audit_accepting_calls": float(self.audit.accepting_calls),
+            "audit_lag_seconds": self.audit.lag_seconds,
             **self._relay_totals,
         }
 
@@ -370,7 +374,7 @@ def admin_socket(loaded: LoadedConfig) -> Path:
     return admin_place.directory(os.environ, os.geteuid()) / admin_place.name(named)
 
 
-def _read_again(loaded: LoadedConfig) -> LoadedConfig:
-    if loaded.gateway is None:
+def _read_again(path: Path | None) -> LoadedConfig:
+    if path is None:
         raise ConfigError("this gateway was not started with a file", remedy="restart needed")
-    return load_config(loaded.gateway.path)
+    return load_config(path)

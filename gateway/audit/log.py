@@ -31,6 +31,7 @@ from gateway.audit.people import People
 from gateway.audit.place import AuditPlace
 from gateway.audit.sequence import FILE_NAME as SEQUENCE_NAME
 from gateway.audit.sequence import Numbers, SequenceFile
+from gateway.audit.tally import RecordTally, countable
 from gateway.audit.waiting import Then, Waiting, tell
 from gateway.audit.writer import Batch, Outcome, ThreadWriter, Writer
 from gateway.base.counters import Counter, Counters
@@ -98,10 +99,11 @@ class AuditLog:
         self._under_way = 0
         self._overdue = False
         self._outage: Outage | None = None
-        self._seq = self._written = self._records_written = 0
+        self._seq = self._written = 0
         self._tried_ns = 0
         self._pulse = Pulse(self._monotonic_ns())
         self._listeners: list[Listener] = []
+        self.tally = RecordTally(counters)
         self.recovered = 0
         """Calls of earlier runs that got their final record when the log was opened."""
 
@@ -156,7 +158,7 @@ class AuditLog:
     @property
     def records_written(self) -> int:
         """How many records of this run are in the file, the log's own included."""
-        return self._records_written
+        return self.tally.records.total()
 
     @property
     def lag_seconds(self) -> float:
@@ -236,7 +238,7 @@ class AuditLog:
 
     def _entry(self, record: Mapping[str, object], then: Then | None = None) -> Waiting:
         self._seq += 1
-        return Waiting(self._form.draft(record, self._seq), self._monotonic_ns(), then)
+        return Waiting(self._form.draft(record, self._seq), self._monotonic_ns(), then, countable=countable(record))
 
     def _take(self, entry: Waiting) -> bool:
         """Let a line wait if there is room; after a loss only behind the line that tells of it."""
@@ -266,7 +268,6 @@ class AuditLog:
         """A batch came back: move on, and tell those who wait."""
         self._under_way = 0
         self._pulse.count(len(outcome.lines))
-        self._records_written += len(outcome.lines)
         self._announce(outcome.lines)
         told: list[tuple[Then | None, bool]] = []
         for _ in outcome.lines:
@@ -292,6 +293,7 @@ class AuditLog:
     def _wrote(self, entry: Waiting) -> tuple[Then | None, bool]:
         self._octets -= entry.octets
         self._written = entry.seq
+        self.tally.count(entry.countable)
         if entry.ends_outage:
             self._end_outage()
         return (None if entry.held else entry.then), True
@@ -378,12 +380,13 @@ class AuditLog:
 
     def _write_now(self, records: Sequence[Mapping[str, object]]) -> None:
         """Before the writer starts: in the file, or the gateway does not start."""
-        drafts = [self._entry(record).draft for record in records]
+        entries = [self._entry(record) for record in records]
         try:
-            for first in range(0, len(drafts), MAX_BATCH):
-                batch = drafts[first : first + MAX_BATCH]
-                lines = self._ledger.append(batch)
+            for first in range(0, len(entries), MAX_BATCH):
+                batch = entries[first : first + MAX_BATCH]
+                lines = self._ledger.append([entry.draft for entry in batch])
                 self._announce(lines)
+                self.tally.count(*(entry.countable for entry in batch[: len(lines)]))
                 if len(lines) < len(batch):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:

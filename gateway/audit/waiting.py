@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.audit.chain import SEAL_OCTETS
 from gateway.audit.line import Draft
+from gateway.audit.tally import UNCOUNTED, Countable
 
 Then = Callable[[bool], None]
 """Told once what became of a record: True written, False not (yet)."""
@@ -24,6 +25,8 @@ class Waiting:
     own: bool = False
     """It is about the log itself."""
     ends_outage: bool = False
+    countable: Countable = UNCOUNTED
+    """What is counted of it as soon as it is in the file."""
 
     @property
     def octets(self) -> int:

@@ -106,7 +106,7 @@ class CallManager:
             self.registrations = Registrations(services, self.location, settings, self.probes, self.sign_in)
         self.listening = Listening(services.tokens, self._user_on, services.bulletin)
         self._admission = Admission(services, self.location, self.index, self.probes, self.registrations)
-        self.remains = Remains(services, self.index, self.location, self.sign_in)
+        self.remains = Remains(services, self.index, self.location, self.sign_in, self.listening.flow_closed)
         self._stopping = False
 
     def renew(self, before: Site) -> None:
@@ -263,7 +263,7 @@ class CallManager:
         if not runner.owns(leg, flow):
             self._answer(event, 481)
             runner.feed(events.FlowRefused(leg, flow, request.method, "from elsewhere", 481))
-        elif understood := self._understood(event):
+        elif understood := self._understood(event, runner.state.site):
             runner.feed(events.RequestIn(leg, event.key, understood.request, flow))
 
     def _from_trunk(self, event: RequestReceived) -> None:
@@ -348,18 +348,22 @@ class CallManager:
         elif refused is not None:
             self._answer(event, refused)
 
-    def _understood(self, event: RequestReceived) -> RequestReceived | None:
-        """The request as a call shall see it; None when it insisted on what we cannot do, and has been refused."""
+    def _understood(self, event: RequestReceived, site: Site | None = None) -> RequestReceived | None:
+        """The request as a call shall see it; None when it insisted on what we cannot do, and has been refused.
+
+        Args:
+            site: that of the call it belongs to; None: it begins something.
+        """
         try:
-            can_acknowledge = self._acknowledges(event.flow)
+            can_acknowledge = self._acknowledges(event.flow, site)
             return replace(event, request=demands.understood(event.request, can_acknowledge=can_acknowledge))
         except demands.RefusedError as refused:
             self._answer(event, refused.status, refused.headers)
             return None
 
-    def _acknowledges(self, flow: Flow) -> bool:
+    def _acknowledges(self, flow: Flow, site: Site | None = None) -> bool:
         """Whether provisional responses may be reliable there: never towards a browser."""
-        trunk = self._services.sites.current.trunks.get(flow.trunk or "")
+        trunk = (site or self._services.sites.current).trunks.get(flow.trunk or "")
         return trunk is not None and trunk.reliable_provisional
 
     def _answer(

@@ -8,6 +8,7 @@ might; her connection is closed when none of them needs it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from gateway.call.legs.targets import TrunkTarget
 from gateway.call.machine.state import CallState
@@ -23,10 +24,21 @@ log = logging.getLogger(__name__)
 
 
 class Remains:
-    """Looks after both."""
+    """Looks after both.
 
-    def __init__(self, services: Services, index: CallIndex, location: Location, sign_in: SignIn) -> None:
-        self._services, self._index = services, index
+    Args:
+        signed_out: told of each connection that is nobody's any more, though it is still there.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        index: CallIndex,
+        location: Location,
+        sign_in: SignIn,
+        signed_out: Callable[[Flow], None],
+    ) -> None:
+        self._services, self._index, self._tell = services, index, signed_out
         self._location, self._sign_in = location, sign_in
         self._signed_out: dict[int, Flow] = {}
         """Connections of users that were signed out and have calls; each is forgotten when it is closed."""
@@ -46,6 +58,7 @@ class Remains:
         for flow, user in self._sign_in.revoked(before):
             log.info("user=%s signed out flow=%d reason=configuration", user, flow.id)
             self._location.flow_closed(flow)
+            self._tell(flow)
             self._signed_out[flow.id] = flow
         self.settle()
 

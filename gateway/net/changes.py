@@ -79,6 +79,7 @@ class TrunkChanges:
         self._table.use(self._table.configured, former)
         self._sources.use(self._table.configured, former, ())
         for channel in self._of_trunks():
+            self._look_again(channel)  # it may have been opened for whom it could be before
             if channel.flow.id in self._retired and not is_used(channel.flow):
                 log.info("trunk=%s flow=%s state=closing reason=changed", channel.flow.trunk, channel.flow)
                 channel.close()

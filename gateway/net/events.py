@@ -153,6 +153,10 @@ class EventSockets:
         """Event sockets that are open."""
         return len(self._channels)
 
+    def use(self, connections: ConnectionShares) -> None:
+        """Let in so many from now on; whoever is there stays."""
+        self.shares.use(connections)
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one event socket from its handshake to its end (RFC 6455 4.2)."""
         socket = web.WebSocketResponse(

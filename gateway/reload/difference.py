@@ -72,10 +72,10 @@ def fingerprint(loaded: LoadedConfig) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _files(loaded: LoadedConfig) -> list[tuple[str, Model | None]]:
-    """The model of each file there is or may be."""
+def _files(loaded: LoadedConfig) -> list[tuple[str, Model]]:
+    """The model of each file."""
     named = [(field.name, getattr(loaded, field.name)) for field in fields(loaded)]
-    return [(name, model) for name, model in named if isinstance(model, Model) or (model is None and name == "policy")]
+    return [(name, model) for name, model in named if isinstance(model, Model)]
 
 
 def _between(key: str, one: object, other: object) -> Iterator[Change]:

@@ -45,6 +45,9 @@ FIXED = {
     "registration": "the browsers are registered there",
     "audit.directory": "the log is one chain in one place",
     "audit.signing_key": "the checkpoints of one run are signed by one key",
+    "audit.people": "one log names people in one way",
+    "audit.rotate": "the log is kept by it from when it is opened",
+    "audit.retention": "the log is kept by it from when it is opened",
     "admin.socket": "the socket is open",
 }
 """What needs a restart, and why."""
@@ -52,9 +55,16 @@ SWITCHED = "listen.web.certificate"
 """With it the page is served over TLS, without it in clear: that is another listener."""
 
 
-def restart_needed(changes: Sequence[Change]) -> list[ConfigError]:
-    """What of these cannot take effect now, each with its remedy."""
-    return [_mistake(change) for change in changes if not _is_live(change)]
+def restart_needed(changes: Sequence[Change], *, registrar_moved: bool = False) -> list[ConfigError]:
+    """What of these cannot take effect now, each with its remedy.
+
+    Args:
+        registrar_moved: whoever registers the browsers is somewhere else, or reaches us elsewhere, by whichever key.
+    """
+    found = [_mistake(change) for change in changes if not _is_live(change)]
+    if registrar_moved and not any(_under(mistake.key, ["registration"]) for mistake in found):
+        found.append(_mistake(Change("registration")))
+    return found
 
 
 def _is_live(change: Change) -> bool:

@@ -15,6 +15,7 @@ from gateway.call.legs.places import Bound, OwnPlaces
 from gateway.call.manager import CallManager
 from gateway.net.channel import StreamLimits
 from gateway.net.endpoint import SipEndpoint
+from gateway.net.events import EventSockets
 from gateway.net.interfaces import interfaces
 from gateway.net.websocket import SipWebSocket
 from gateway.renewal.watch import CertificateWatch
@@ -46,6 +47,7 @@ class Parts:
     audit: AuditLog
     endpoint: SipEndpoint
     websocket: SipWebSocket
+    events: EventSockets
     web: WebServer
     key_rings: KeyRings
     tokens: TokenDoor
@@ -71,6 +73,7 @@ class Parts:
             site.trunks, self._former(), stream_limits(site.shares), site.nameservers
         )
         yield lambda: self.websocket.use(site.listeners.web, site.shares)
+        yield lambda: self.events.use(site.shares)
         yield lambda: self.web.renew(page_info(site), site.shares)
         yield lambda: self.key_rings.use(site.tokens)
         yield lambda: self.tokens.use(site.tokens)

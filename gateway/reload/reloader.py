@@ -33,6 +33,8 @@ MAX_WAITING = 8
 """Reloads that wait for their turn; one more is told to come again."""
 SETTLE_SECONDS = 1.0
 """How often it is looked whether calls from before a reload have ended, as long as there are any."""
+SETTLE_ROUNDS = 10
+"""How often at least: a connection that was being opened when the trunks changed is there after that, or never."""
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class Reloader:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Reloaded]] = set()
         self._again: asyncio.TimerHandle | None = None
+        self._rounds = 0
         self._signalled = False
         self._stopping = False
 
@@ -169,7 +172,8 @@ class Reloader:
         """In a thread: read the files, and make what can fail."""
         loaded = self._read()
         changes = differences(self.loaded, loaded)
-        mistakes = [loaded.placed(mistake) for mistake in restart_needed(changes)]
+        moved = loaded.site.registration != self.loaded.site.registration
+        mistakes = [loaded.placed(mistake) for mistake in restart_needed(changes, registrar_moved=moved)]
         if mistakes:
             raise ConfigErrors(mistakes)
         known = {entry.key: entry for entry in _files(self.loaded)}
@@ -195,6 +199,7 @@ class Reloader:
             if (context := ready.contexts.get(entry.key)) is not None:
                 entry.use(context)
         self.on_loaded(ready.loaded)
+        self._rounds = SETTLE_ROUNDS
         self._settle_later()
 
     # --- afterwards
@@ -204,8 +209,8 @@ class Reloader:
             self._again = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle)
 
     def _settle(self) -> None:
-        self._again = None
-        if self._parts.settle():
+        self._again, self._rounds = None, self._rounds - 1
+        if self._parts.settle() or self._rounds > 0:
             self._settle_later()
 
 

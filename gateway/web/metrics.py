@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from gateway.audit.tally import RecordTally
 from gateway.base.counters import Counters
 
 PREFIX: Final = "sip_gateway_"
@@ -27,15 +28,24 @@ Expiries = Callable[[], Iterable[tuple[str, bool, float]]]
 class CountersCollector(Collector):
     """Reads the counters when Prometheus asks. Names are ours alone: no peer's text ever becomes a label."""
 
-    def __init__(self, counters: Counters, gauges: Gauges | None = None, expiries: Expiries | None = None) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        gauges: Gauges | None = None,
+        expiries: Expiries | None = None,
+        tally: RecordTally | None = None,
+    ) -> None:
         self._counters = counters
         self._gauges = gauges
         self._expiries = expiries
+        self._tally = tally
 
     def collect(self) -> Iterator[Metric]:
         for name, value in self._counters.snapshot().items():
             yield CounterMetricFamily(PREFIX + name, describe(name), value=value)
         yield self._endings()
+        if self._tally is not None:
+            yield from _of_records(self._tally)
         for name, number in (self._gauges() if self._gauges else {}).items():
             yield GaugeMetricFamily(PREFIX + name, describe(name), value=number)
         if self._expiries is not None:
@@ -54,9 +64,15 @@ class Metrics:
 
     content_type: Final = CONTENT_TYPE_LATEST
 
-    def __init__(self, counters: Counters, gauges: Gauges | None = None, expiries: Expiries | None = None) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        gauges: Gauges | None = None,
+        expiries: Expiries | None = None,
+        tally: RecordTally | None = None,
+    ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(CountersCollector(counters, gauges, expiries))
+        self._registry.register(CountersCollector(counters, gauges, expiries, tally))
 
     def render(self) -> bytes:
         return generate_latest(self._registry)
@@ -70,6 +86,25 @@ def _ends(expiries: Iterable[tuple[str, bool, float]]) -> Iterator[Metric]:
         (peers if is_peer else own).add_metric([name], seconds)
     yield own
     yield peers
+
+
+def _of_records(tally: RecordTally) -> Iterator[Metric]:
+    """What the records in the audit log say, counted as they got there."""
+    yield _labelled("audit_records", "Records in the audit log", ("type",), {(k,): n for k, n in tally.records.items()})
+    yield _labelled("legs", "Legs of calls that have ended, by their last grade", ("leg", "grade"), tally.legs)
+    what = "Weaknesses that were recorded, and what was decided about them"
+    yield _labelled("downgrades", what, ("trunk", "code", "action"), tally.downgrades)
+    yield CounterMetricFamily(PREFIX + "violations", "Legs that policy refused", value=tally.violations)
+    yield CounterMetricFamily(
+        PREFIX + "pins_broken", "Peers weaker than they were known to be", value=tally.pins_broken
+    )
+
+
+def _labelled(name: str, words: str, labels: Sequence[str], found: Mapping[tuple[str, ...], int]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, words, labels=labels)
+    for values, number in found.items():
+        family.add_metric(values, number)
+    return family
 
 
 def describe(name: str) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from gateway.audit.tally import RecordTally
 from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counters
 from gateway.base.errors import ConfigError
@@ -155,6 +156,7 @@ class WebServer:
         gauges: further values for `/metrics`, asked for at each scrape.
         expiries: ends of certificates for `/metrics`, likewise.
         limits: shares of connections.
+        tally: what was counted of audit records, for `/metrics` too.
     """
 
     def __init__(
@@ -168,12 +170,13 @@ class WebServer:
         gauges: Gauges | None = None,
         expiries: Expiries | None = None,
         limits: ConnectionShares | None = None,
+        tally: RecordTally | None = None,
     ) -> None:
         self._listener = listener
         self._websocket_handler, self._event_handler = websocket_handler, event_handler
         self._info = info
         self._counters = counters
-        self._metrics = Metrics(counters, gauges, expiries)
+        self._metrics = Metrics(counters, gauges, expiries, tally)
         self._assets = load_assets(info.to_json())
         self._tls = server_tls(listener)
         self._runner: web.AppRunner | None = None

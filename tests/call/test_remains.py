@@ -71,3 +71,12 @@ async def test_a_connection_that_a_call_needs_is_closed_after_it(tmp_path: Path)
     remains.settle()
     assert office.sip.gone == {BROWSER_FLOW.id}
     assert remains.is_empty
+
+
+async def test_a_request_inside_a_call_is_judged_by_the_site_of_the_call(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    before = office.sites.current
+    flow = office.sip.flows["pbx"]
+    office.sites.current = site(tmp_path, trunks={"old": MOVED["old"]})
+    assert office.manager._acknowledges(flow, before)
+    assert not office.manager._acknowledges(flow)

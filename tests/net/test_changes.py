@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import pytest
@@ -110,3 +111,21 @@ async def test_shares_of_trunks_count_for_who_comes_then() -> None:
         await until(lambda: len(gateway.requests) == 2)
         for peer in (first, second):
             peer.writer.close()
+
+
+@pytest.mark.asyncio
+async def test_over_a_connection_to_where_a_trunk_was_nothing_begins_though_its_network_is_the_same() -> None:
+    opened: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _reader, writer: opened.append(writer), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    old = made_trunk(f"sip:127.0.0.1:{port};transport=tcp", name="old", **HERE)
+    async with Gateway("tcp:127.0.0.1:0", trunks={"old": old}) as gateway:
+        flow = await gateway.endpoint.connect("old")
+        await until(lambda: opened)
+        use(gateway, made_trunk("sip:127.0.0.1:9;transport=tcp", name="old", **HERE), former=(old,))
+        opened[0].write(options())
+        await until(lambda: gateway.counters.snapshot()["sip_rejected"])
+        assert gateway.requests == []
+        assert gateway.endpoint.is_open(flow)
+        opened[0].close()
+        server.close()

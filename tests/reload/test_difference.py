@@ -30,14 +30,14 @@ def loaded(
     trunks: dict[str, Any] | None = None,
     users: dict[str, Any] | None = None,
     plan: dict[str, Any] | None = None,
+    policy: dict[str, Any] | None = None,
     **settings: object,
 ) -> LoadedConfig:
     pbx = {"pbx": {"target": "sip:192.0.2.1", "security": "legacy"}}
     config = schema.GatewayConfig.model_validate({**FILES, "trunks": pbx if trunks is None else trunks, **settings})
     people = schema.UsersFile.model_validate({"users": {"alice": user()} if users is None else users})
-    return LoadedConfig(
-        config, people, schema.DialplanFile.model_validate({"outbound": RULES} if plan is None else plan)
-    )
+    dialplan = schema.DialplanFile.model_validate({"outbound": RULES} if plan is None else plan)
+    return LoadedConfig(config, people, dialplan, schema.PolicyFile.model_validate(policy or {}))
 
 
 def told(*arguments: Any, **settings: Any) -> list[str]:
@@ -105,6 +105,14 @@ def test_what_people_are_called_and_dialled_by_is_not_shown() -> None:
     groups = [{"groups": {"sales": {"members": [name]}}} for name in ("alice", "bob")]
     before, after = (loaded(plan=plan) for plan in groups)
     assert [str(change) for change in differences(before, after)] == ["dialplan.groups.sales.members: changed"]
+
+
+def test_rules_floors_and_exceptions_of_the_policy_are_told_of_by_their_id() -> None:
+    rule = {"id": "r1", "match": {"trunk": "pbx"}, "profile": "strict"}
+    assert told(policy={"rules": [rule]}) == ["policy.rules.r1: added"]
+    before, after = loaded(policy={"rules": [rule]}), loaded(policy={"rules": [{**rule, "profile": "legacy"}]})
+    assert [str(change) for change in differences(before, after)] == ["policy.rules.r1.profile: strict -> legacy"]
+    assert fingerprint(before) != fingerprint(after)
 
 
 def test_every_other_file_and_section_is_compared_too() -> None:

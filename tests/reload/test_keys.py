@@ -39,6 +39,14 @@ def test_what_cannot_change_is_named_with_its_remedy(key: str) -> None:
     assert mistake.remedy == "restart needed; or put back what it was (old), and reload"
 
 
+def test_a_registrar_that_is_reached_otherwise_by_any_key_needs_a_restart() -> None:
+    change = Change("trunks.pbx.target", CHANGED, "sip:a;transport=udp", "sip:a;transport=tls")
+    assert restart_needed([change]) == []
+    assert [mistake.key for mistake in restart_needed([change], registrar_moved=True)] == ["registration"]
+    own = [change, Change("registration.address", CHANGED)]
+    assert [mistake.key for mistake in restart_needed(own, registrar_moved=True)] == ["registration.address"]
+
+
 def test_a_page_that_was_in_clear_needs_a_restart_for_tls_and_another_certificate_does_not() -> None:
     assert restart_needed([Change(SWITCHED, CHANGED, "a.pem", "b.pem")]) == []
     for change in (Change(SWITCHED, ADDED), Change(SWITCHED, REMOVED), Change(SWITCHED, CHANGED, "none", "b.pem")):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
 
 from gateway.demo.certificates import create
 from gateway.sip.message import Request
+from gateway.site import Site
 from tests.reload.scene import ReloadScene, running
 from tests.rig.browser import BrowserCall, ScriptedBrowser
 from tests.rig.hosted import until
@@ -132,6 +135,7 @@ async def test_a_verified_connection_goes_on_for_its_call_and_the_next_call_is_v
         await browser.close()
 
 
+@pytest.mark.slow
 async def test_a_reload_every_100_ms_under_calls_leaves_nothing_behind(tmp_path: Path) -> None:
     async with running(tmp_path) as scene:
         gateway = scene.host.gateway
@@ -140,12 +144,14 @@ async def test_a_reload_every_100_ms_under_calls_leaves_nothing_behind(tmp_path:
         browser = await scene.browser()
         await asyncio.sleep(0.2)
         before = scene.host.holdings()
+        loaded: list[weakref.ref[Site]] = []
         for number in range(20):
             scene.setup.trunks["plain"]["security"] = ("prefer", "legacy")[number % 2]
             scene.setup.trunks[f"new{number}"] = {"target": f"sip:192.0.2.{number + 1}", "security": "legacy"}
             scene.setup.trunks.pop(f"new{number - 1}", None)
             call = (await scene.call(browser, SDES))[0] if number % 5 == 0 else None
             await scene.reload()
+            loaded.append(weakref.ref(gateway.sites.current))
             await asyncio.sleep(0.1)
             if call is not None:
                 await call.hang_up()
@@ -153,6 +159,8 @@ async def test_a_reload_every_100_ms_under_calls_leaves_nothing_behind(tmp_path:
         await scene.host.returned_to(before, 15)
         assert not gateway.endpoint.changes._table.former
         assert not gateway.endpoint.changes.retiring
+        gc.collect()
+        assert [site() for site in loaded if site() is not None] == [gateway.sites.current]  # nothing holds the others
         assert set(gateway.manager.probes._watched) == set(gateway.sites.current.trunks)
         assert set(gateway.endpoint._flows.hops._found_for) == set(gateway.sites.current.trunks)
         await browser.close()

@@ -53,7 +53,7 @@ async def test_what_needs_a_restart_is_named_with_file_and_line_and_nothing_else
         before = scene.host.gateway.sites.current
         scene.setup.sip_port = free_port()
         scene.setup.trunks["plain"]["security"] = "prefer"
-        scene.setup.overrides["audit"] = {"directory": "elsewhere"}
+        scene.setup.overrides["audit"] = {**scene.setup._document()["audit"], "directory": "elsewhere"}
         path = scene.setup.write()
         told = await scene.mistakes()
         assert told.count("restart needed") == 2

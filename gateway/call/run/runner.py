@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.audit import record
-from gateway.audit.facts import Checkpoint
 from gateway.base.counters import Counter
 from gateway.base.errors import MediaError
 from gateway.base.termination import Termination
@@ -41,12 +40,7 @@ log = logging.getLogger(__name__)
 
 MAX_QUEUED_EVENTS = 256
 """Events waiting for a call; a call that cannot keep up is ended by its timers, not by memory."""
-_RECORD_COUNTERS = {
-    "leg.secured": Counter.LEGS_SECURED,
-    "leg.downgraded": Counter.LEGS_DOWNGRADED,
-    "leg.violation": Counter.LEGS_REFUSED,
-    "leg.verified": Counter.LEGS_VERIFIED,
-}
+_LOGGED = frozenset({"leg.secured", "leg.downgraded", "leg.violation", "leg.verified"})
 
 
 class CallRunner:
@@ -294,12 +288,9 @@ class CallRunner:
 
     def _audit(self, effect: fx.WriteAudit) -> None:
         kind = str(effect.record.get("type", ""))
-        if kind in _RECORD_COUNTERS:
-            self._services.counters.add(_RECORD_COUNTERS[kind])
+        if kind in _LOGGED:
             level = logging.WARNING if kind == "leg.violation" else logging.DEBUG
             log.log(level, "call=%s %s codes=%s", self.id, kind, effect.record.get("codes"))
-        if effect.record.get("checkpoint") == Checkpoint.PACKETS and effect.record.get("kind") == "D4":
-            self._services.counters.add(Counter.LEGS_CONTRADICTED)
         self._unwritten += 1
         self._services.audit.write(effect.record, self._recorded)
 

@@ -64,10 +64,11 @@ format: setup ## Put everything into the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: setup ## docs/configuration.md from the schema, the state tables of docs/architecture.md from the code
+docs: setup ## docs/configuration.md from the schema, tables of docs/architecture.md and docs/policy.md from the code
 	$(BIN)/sip-gateway reference > docs/configuration.md.new
 	mv docs/configuration.md.new docs/configuration.md
 	$(BIN)/python -m gateway.cli.pictures docs/architecture.md
+	$(BIN)/python -m gateway.cli.pictures docs/policy.md
 
 lock: ## requirements*.lock anew from pyproject.toml, with hashes
 	.ci/lock

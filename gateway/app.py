@@ -25,6 +25,7 @@ from gateway.audit.pruning import Pruner
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, GatewayError, MediaError
 from gateway.base.values import HostPort, Secret
+from gateway.base.withholding import KeyGuard
 from gateway.call.admission import is_emergency_call
 from gateway.call.manager import CallManager
 from gateway.call.run.services import Services
@@ -106,6 +107,8 @@ class Gateway:
         site = loaded.site
         self.sites, self.places = Sites(site), Places(site)
         self.counters = Counters()
+        self.guarding = KeyGuard()
+        """Looks through the log of the process, if it has been made to."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self.audit = AuditLog(site.audit, self.counters, deliver=self._deliver, soon=self._soon)
         self.pool = RelayPool(
@@ -147,6 +150,8 @@ class Gateway:
             connections=site.shares,
         )
         self.websocket = SipWebSocket(self.endpoint, web, self.counters, connections=site.shares)
+        turned_away = self.manager.sign_in.turned_away
+        self.events.on_turned_away = self.websocket.on_turned_away = self.endpoint.on_turned_away = turned_away
         self.websocket.welcome = self._welcome
         self.web = WebServer(
             web,
@@ -158,6 +163,7 @@ class Gateway:
             expiries=self._expiries,
             limits=site.shares,
             tally=self.audit.tally,
+            on_turned_away=self.manager.sign_in.turned_away,
         )
         self.certificates = CertificateWatch(
             list(watched(site, self.web.use, self.endpoint.changes.use_context)), self.counters, now=wall_clock
@@ -359,6 +365,8 @@ class Gateway:
         self._audit_timer = asyncio.get_running_loop().call_later(AUDIT_WATCH_SECONDS, self._watch_audit)
         self.audit.watch()
         self.manager.sign_in.report()
+        for where, count in self.guarding.take(time.monotonic()):
+            self.audit.write(notices.key_withheld(where=where, count=count))
 
 
 def wall_clock() -> float:

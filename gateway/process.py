@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from gateway.app import Gateway
 from gateway.base.errors import ConfigError, MediaError
+from gateway.base.withholding import KeyGuard, guard
 from gateway.config.load import LoadedConfig
 from gateway.reload.reloader import Read
 from gateway.site import Site
@@ -53,12 +54,19 @@ def settle_memory() -> None:
     gc.set_threshold(GARBAGE_AFTER, 20, 50)
 
 
-async def serve(loaded: LoadedConfig, *, read: Read | None = None, ready: Callable[[], None] | None = None) -> None:
+async def serve(
+    loaded: LoadedConfig,
+    *,
+    read: Read | None = None,
+    ready: Callable[[], None] | None = None,
+    guarding: KeyGuard | None = None,
+) -> None:
     """Run a gateway until SIGTERM or SIGINT; SIGHUP loads the configuration anew.
 
     Args:
         read: reads the same files once more (see `Gateway`).
         ready: called when it takes calls.
+        guarding: looks through the log; what it withholds is recorded.
 
     Raises:
         GatewayError: it could not start; the message says what to do.
@@ -67,6 +75,8 @@ async def serve(loaded: LoadedConfig, *, read: Read | None = None, ready: Callab
         log.warning("config %s", warning)
     gateway = Gateway(loaded, read=read)
     gateway.reloader.on_loaded = adjust
+    if guarding is not None:
+        gateway.guarding = guarding
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,8 +111,9 @@ def main(loaded: LoadedConfig, read: Read | None = None) -> None:
         ConfigError: the gateway cannot start with this configuration on this machine.
     """
     logging.basicConfig(level=loaded.config.log_level, format=LOG_FORMAT)
+    guard(guarding := KeyGuard())
     try:
-        asyncio.run(serve(loaded, read=read))
+        asyncio.run(serve(loaded, read=read, guarding=guarding))
     except MediaError as error:
         remedy = "free media.browser.ports or give others"
         raise loaded.placed(ConfigError(str(error), key="media", remedy=remedy)) from error

@@ -11,7 +11,7 @@ from gateway.audit.sides import JUDGED, is_in_force, place_of
 from gateway.audit.words import grade_of
 from gateway.base.codes import known_codes
 from gateway.base.grades import Grade
-from gateway.policy.posture import CAPS
+from gateway.policy.catalogue import CAPS
 
 MOMENT = datetime.timedelta(milliseconds=5)
 """Shorter stretches are the order in which records of one message were written."""

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.audit.clean import MAX_ITEMS
 from gateway.audit.facts import make, party, place, tls_facts
-from gateway.base.codes import Code
+from gateway.base.codes import Code, known_codes
 from gateway.base.signalling import TlsInfo
 from gateway.base.values import HostPort
+from gateway.policy.catalogue import alert_of
 from gateway.policy.model import EffectivePolicy
 
 RECOVERED = "recovered"
@@ -44,8 +45,14 @@ def auth_fail(*, user: str, source: HostPort, transport: str, reason: str, metho
         "transport": transport,
         "method": method,
         "reason": reason,
+        "codes": _codes([reason]),
     }
     return make("auth.fail", fields)
+
+
+def _codes(reasons: Iterable[str]) -> list[str]:
+    """Those among the reasons that are codes of the catalogue; a wrong password is none."""
+    return sorted(known_codes(reasons))
 
 
 def auth_fail_summary(
@@ -73,6 +80,7 @@ def auth_fail_summary(
         "users": [party(user) for user in users],
         "more_users": more_users,
         "reasons": dict(reasons),
+        "codes": _codes(reasons),
     }
     return make("auth.fail", fields)
 
@@ -113,6 +121,18 @@ def policy_loaded(
         "more_changes": max(0, len(changes) - MAX_ITEMS),
     }
     return make("policy.loaded", fields)
+
+
+def key_withheld(*, where: str, count: int) -> dict[str, object]:
+    """A key was on its way into the program's own log, and did not get there.
+
+    Args:
+        where: the logger that was about to write it.
+        count: how often since the last such record.
+    """
+    code = Code.GW_KEY_LEAK
+    alert = str(alert_of([code], required=True))
+    return make("log.withheld", {"where": where, "count": count, "codes": [str(code)], "alert": alert})
 
 
 def gateway_started(version: str, *, recovered: int = 0) -> dict[str, object]:

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from gateway.audit.calls import of_call
 from gateway.audit.clean import cleaned_text
 from gateway.audit.facts import UNPROVED, CallInfo, CauseFacts, Checkpoint, FlowFacts, make, party, place, tls_facts
-from gateway.base.codes import Code
+from gateway.base.codes import Code, known_codes
 from gateway.base.grades import Grade
 from gateway.base.keying import Keying
 from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegId
+from gateway.policy.catalogue import Alert, alert_of
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import CallPosture, SecurityVector
@@ -84,6 +85,8 @@ def leg_record(
         "decision": "allowed" if verdict.allowed else "refused",
         "kind": verdict.kind,
         "codes": [str(code) for code in verdict.codes],
+        "alert": str(alert_of(verdict.codes, required=policy.demands_protection)),
+        "rec": False,
         "grade_before": before.grade.name if before is not None else None,
         "grade_after": verdict.grade.name,
         "vector_before": _vector(before),
@@ -106,15 +109,17 @@ def offer_refused(
     leg_id: int,
     checkpoint: str,
     source: HostPort | None = None,
+    kind: str = "D1",
 ) -> dict[str, object]:
-    """A call was refused before there was anything to grade (leg.violation without a vector)."""
+    """A call was refused, or ended, for what no vector shows (leg.violation without one)."""
     fields: dict[str, object] = {
         "leg": leg,
         "leg_id": leg_id,
         "checkpoint": str(checkpoint),
         "decision": "refused",
-        "kind": "D1",
+        "kind": kind,
         "codes": [str(code) for code in refusal.codes],
+        "alert": str(alert_of(refusal.codes, required=policy.demands_protection)),
         "source": place(source),
         "sip_sent": _sip_sent(refusal.termination, 0),
     }
@@ -132,6 +137,7 @@ def offer_retry(
         "decision": "allowed",
         "kind": "D1",
         "codes": sorted(plan.codes),
+        "alert": str(alert_of(plan.codes, required=policy.demands_protection)),
         "grade_after": (Grade.KEY_EXPOSED if plan.with_crypto else Grade.CLEARTEXT).name,
         "refused_status": refused_status,
         "proto": plan.proto.value,
@@ -218,6 +224,7 @@ def flow_judged(
         "decision": "allowed" if allowed else "refused",
         "kind": "D2",
         "codes": [str(Code.SIG_SIPS_NOT_HONOURED)],
+        "alert": str(alert_of([Code.SIG_SIPS_NOT_HONOURED], required=policy.demands_protection)),
         "message": what,
         "why": why,
         "source": place(came.remote),
@@ -257,12 +264,16 @@ def media_latch(
     expected: bool,
     accepted: bool = True,
     code: str = "",
+    required: bool = False,
+    flood: bool = False,
 ) -> dict[str, object]:
     """A media source was learned from packets, or refused (RFC 7362).
 
     Args:
         expected: the source is the one the signalling named.
         code: why it was refused, for example media.latch_mismatch.
+        required: the policy of the leg requires protection.
+        flood: there were more of them in a second than accidents explain.
     """
     fields: dict[str, object] = {
         "leg": leg,
@@ -271,6 +282,8 @@ def media_latch(
         "expected": expected,
         "decision": "allowed" if accepted else "refused",
         "codes": [code] if code else [],
+        "alert": str(Alert.HIGH if flood else alert_of(known_codes([code]), required=required)),
+        "flood": flood,
     }
     return of_call("media.latch", call, None, fields)
 

@@ -58,6 +58,7 @@ _BY_TYPE: dict[str, Severity] = {
     "log.pruned": Severity.INFO,
     "log.recovered": Severity.MEDIUM,
     "log.dropped": Severity.HIGH,
+    "log.withheld": Severity.HIGH,
 }
 
 _BY_GRADE: dict[str, Severity] = {
@@ -297,6 +298,10 @@ def _dropped(record: Record) -> str:
     return f"{_text(record, 'dropped')} records lost, sequence numbers {span} ({_text(record, 'reason')})"
 
 
+def _withheld(record: Record) -> str:
+    return f"a key was kept out of the log of {_text(record, 'where')}, {_text(record, 'count')} times"
+
+
 def _started(record: Record) -> str:
     return f"gateway {_text(record, 'version')} started"
 
@@ -337,6 +342,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "log.pruned": _pruned,
     "log.recovered": _recovered,
     "log.dropped": _dropped,
+    "log.withheld": _withheld,
 }
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """One weakness of a leg, named `<area>.<weakness>`; docs/policy.md tells which are detected today."""
+    """One weakness of a leg, named `<area>.<weakness>`; policy/catalogue.py tells what is done about each."""
 
     MEDIA_PLAIN_RTP = "media.plain_rtp"
     MEDIA_OSRTP_FALLBACK = "media.osrtp_fallback"
@@ -66,11 +66,6 @@ class Code(StrEnum):
     BRW_IDENTITY_MISMATCH = "brw.identity_mismatch"
     BRW_ORIGIN_BAD = "brw.origin_bad"
     PIN_BID_DOWN = "pin.bid_down"
-
-
-CONTRADICTED: frozenset[Code] = frozenset({Code.MEDIA_PLAIN_ON_SECURE, Code.MEDIA_KEY_MISMATCH})
-"""What the packets of a leg say against its description (D4). They are dropped, so nothing is let through that policy
-refuses, and they are never a reason to hang up: they may be a stranger's, and silence has rules of its own."""
 
 
 def known_codes(names: Iterable[str]) -> frozenset[Code]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from gateway.audit import notices
 from gateway.base.buckets import Buckets, Rate
+from gateway.base.codes import Code
 from gateway.base.counters import Counter
-from gateway.base.values import Secret
+from gateway.base.values import HostPort, Secret
 from gateway.call.failures import Failure, FailureReport
 from gateway.call.guesses import Guesses
 from gateway.call.run.services import Services
@@ -180,6 +181,12 @@ class SignIn:
         """Somebody asks for something without the proof that is needed, and has claimed no name."""
         now, flow = self._services.clock(), event.flow
         told = self._report.note(Failure(flow.remote, flow.transport, "", reason, event.request.method), now)
+        if told is not None:
+            self._services.audit.write(told)
+
+    def turned_away(self, remote: HostPort, transport: str, code: Code) -> None:
+        """A listener did not let somebody in (`base.door`); that is counted and recorded as wrong passwords are."""
+        told = self._report.note(Failure(remote, transport, "", str(code), HANDSHAKE), self._services.clock())
         if told is not None:
             self._services.audit.write(told)
 

@@ -1,4 +1,5 @@
-"""The state tables in docs/architecture.md, drawn from the code: `make docs`, or `python -m gateway.cli.pictures FILE`.
+"""The tables in docs/architecture.md and docs/policy.md, drawn from the code: `make docs`, or
+`python -m gateway.cli.pictures FILE`.
 
 A picture stands between `<!-- table: NAME -->` and `<!-- end -->`; whatever was there is replaced.
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from gateway.base.table import A, E, S, Table
 from gateway.call.legs.invite_state import CALLEE, CALLER
+from gateway.policy.catalogue import ROWS, Action, Row
 from gateway.sdp.offer_answer import OFFER_ANSWER
 
 PLACE = re.compile(r"(<!-- table: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -48,12 +50,31 @@ def _ways(table: Table[S, E, A], state: S) -> list[tuple[str, S, A]]:
     return [("; ".join(words), target, act) for (target, act), words in ways.items()]
 
 
+def downgrades() -> str:
+    """The catalogue of downgrades, a row for each way to be weak."""
+    head = ("Code", "Weakness", "Found by", "Where protection is required", "Elsewhere", "Alert")
+    rows = [head, ("---",) * len(head), *map(_cells, ROWS)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    elsewhere = ", ".join(part for part in (_action(row, row.allow), row.note) if part)
+    alert = " / ".join(dict.fromkeys(row.alerts))
+    return f"`{row.code}`", row.words, str(row.teller), _action(row, row.require), elsewhere, alert
+
+
+def _action(row: Row, action: Action) -> str:
+    """What is done; of what is tolerated, the grade it leaves."""
+    return row.cap.name if action is Action.TOLERATED and row.cap is not None else str(action)
+
+
 def pictures() -> Mapping[str, str]:
     """Every picture by the name of its table."""
     return {
         OFFER_ANSWER.name: picture(OFFER_ANSWER),
         CALLEE.name: picture(CALLEE),
         CALLER.name: picture(CALLER),
+        "downgrades": downgrades(),
     }
 
 

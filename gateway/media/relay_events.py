@@ -23,6 +23,12 @@ class RejectCode(StrEnum):
     """A packet on a keyed leg failed authentication: plain, forged or protected with another key."""
     KEY_MISMATCH = Code.MEDIA_KEY_MISMATCH.value
     """Of `MediaMismatch` only: the packets of the peer are protected, but not under the key that was agreed."""
+    UNKEYED = Code.EARLY_UNKEYED.value
+    """Media came before the keys of the leg, more than the race between the two explains."""
+    NO_SRTCP = Code.SRTCP_ABSENT.value
+    """Of `MediaMismatch` only: RTCP of the peer is in clear, or there is none beside its media."""
+    EXTENSION = Code.META_LEAK.value
+    """Of `MediaMismatch` only: header extensions nobody agreed on, in clear beside encrypted media."""
 
 
 class UnsentCause(StrEnum):
@@ -153,6 +159,8 @@ class SourceRejected:
     leg: LegId
     address: HostPort
     code: str
+    flood: bool = False
+    """There are more than `protection.MAX_FORGED` of them in a second; told once, after the first telling."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,14 +106,16 @@ Call and leg
                           our stream; else no such report came within 20 s. Once for the keys of a leg.
     `KeysWorn`            A key of a leg has protected nearly as many packets as it may, and once more when it has.
     `MediaMismatch`       Packets came on a keyed leg from where the peer's media comes from, for 10 s, and none of them
-                          authenticated; `code` says whether they are readable. Once for the keys of a leg.
+                          authenticated; `code` says whether they are readable. Once for the keys of a leg. Also: RTCP
+                          is in clear or missing, or media has header extensions nobody agreed on; once each.
     `LegSilent`           Nothing was accepted from a leg for 20 s since `SetPeer` or its last packet, neither RTP nor
                           RTCP. Once until it is heard again. Of `IcePort` legs `ConsentLost` tells as much.
     `LegHeard`            A leg that was called silent is heard again.
     `SourceLearned`       The media of a leg now comes from, and goes to, `address`; `expected` is the signalled
                           address, and equal to it when that one has spoken again. At most 64 per leg; counters go on.
     `SourceRejected`      Packets were dropped; `code` is a code of the policy's catalogue, see `RejectCode`. At most
-                          once per leg and code; the counters tell how many.
+                          once per leg and code, and once more, as a `flood`, when packets fail to authenticate faster
+                          than 50 a second; the counters tell how many.
     `MediaUnsent`         Ten packets that should leave on a leg did not; `cause` is an `UnsentCause`. Once per leg and
                           cause; the counters of that leg tell how many. Comfort noise is not media in this sense.
     `DigitHeard`          The peer of a leg has pressed a key, and its route says that this is told. When the key is let

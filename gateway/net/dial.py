@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from gateway.base.counters import Counters
+from gateway.base.door import is_old_tls
 from gateway.base.errors import OLD_TLS, ConfigError, TransportError
 from gateway.net.admission import Claim, TrunkSources
 from gateway.net.channel import Pump, StreamLimits
@@ -23,8 +24,6 @@ from gateway.trunks.table import is_reached_as
 from gateway.trunks.target import NextHop
 from gateway.trunks.tls import client_context
 
-OLD_TLS_REASONS = frozenset({"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"})
-"""OpenSSL's words for a peer that speaks no TLS from 1.2 on."""
 TLS_SHUTDOWN = 1.0
 """Seconds a peer has to answer our close_notify."""
 MAX_CONNECTIONS = 64
@@ -158,7 +157,7 @@ class Dialer:
         except TimeoutError as error:
             raise TransportError(f"trunk {trunk}: {address} did not answer in time") from error
         except (OSError, ValueError) as error:  # ValueError: a name that TLS cannot ask for
-            if isinstance(error, ssl.SSLError) and error.reason in OLD_TLS_REASONS:
+            if is_old_tls(error):
                 raise TransportError(f"trunk {trunk}: the peer is too old", verification=OLD_TLS) from error
             raise TransportError(f"trunk {trunk}: {address}: {_why(error)}") from error
         if channel.rejection:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.base.counters import Counter, Counters
+from gateway.base.door import TurnedAway, untold
 from gateway.base.errors import ConfigError, SipError
 from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
@@ -84,6 +85,7 @@ class SipEndpoint:
         self._flows = TrunkFlows(
             self, counters, self._limits, table, self._sources, lambda: self._listeners.datagrams, nameservers
         )
+        self.on_turned_away: TurnedAway = untold
         self.on_peer: Callable[[Flow], None] = _nothing
         """Told of each connection whose peer showed a certificate."""
         self._reviver = Reviver(self.connect)

@@ -27,6 +27,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counter, Counters
+from gateway.base.door import TurnedAway, untold
 from gateway.base.transports import abort
 from gateway.call.run.bulletin import Over, Shown
 from gateway.call.run.listening import Listening, Origin, Standing
@@ -143,6 +144,7 @@ class EventSockets:
         ping_interval: float = PING_INTERVAL,
         pong_deadline: float = PONG_DEADLINE,
     ) -> None:
+        self.on_turned_away: TurnedAway = untold
         self._listening, self._settings, self._counters, self._clock = listening, settings, counters, clock
         self._hello_seconds, self._ping_interval, self._pong_deadline = hello_seconds, ping_interval, pong_deadline
         self.shares = Shares(connections or ConnectionShares(), counters, clock)
@@ -164,7 +166,7 @@ class EventSockets:
         )
         transport = transport_of(request)
         remote = address_of(transport, "peername")
-        if refused := refusal(request, socket, self._settings(), SUBPROTOCOL):
+        if refused := refusal(request, socket, self._settings(), SUBPROTOCOL, self.on_turned_away):
             words = "peer=%s events=refused status=%d reason=%s"
             self.shares.tell(Counter.WEBSOCKET_REFUSED, words, remote, refused.status, refused.text)
             return refused

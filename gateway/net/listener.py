@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
+from gateway.base.codes import Code
 from gateway.base.counters import Counter, Counters
+from gateway.base.door import TurnedAway, is_old_tls
 from gateway.base.signalling import TransportName
 from gateway.base.sources import source_of
 from gateway.base.values import HostPort
@@ -35,6 +37,8 @@ class ListenerPump(Pump, Protocol):
 
     def admit(self, host: str, transport: TransportName) -> Sequence[Claim]:
         """The trunks a connection from `host` can be of, with the names they may prove, the likeliest first."""
+
+    on_turned_away: TurnedAway
 
 
 class StreamListener:
@@ -140,6 +144,8 @@ class StreamListener:
             await self._shake_hands(sock, channel)
         except OSError as error:  # TLS alerts, resets and the time limit are all OSErrors
             self._counters.add(Counter.TLS_HANDSHAKE_FAILED)
+            if is_old_tls(error):
+                self._pump.on_turned_away(remote, "tls", Code.TLS_OLD)
             log.info("listener=%s peer=%s handshake=%s", self.local, remote, type(error).__name__)
         finally:
             if not channel.is_made:

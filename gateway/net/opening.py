@@ -6,23 +6,35 @@ import asyncio
 
 from aiohttp import web
 
+from gateway.base.codes import Code
+from gateway.base.door import TurnedAway, untold
 from gateway.base.values import HostPort
 from gateway.net.admission import normal_host
 from gateway.site import WebListener
 
 
 def refusal(
-    request: web.Request, socket: web.WebSocketResponse, settings: WebListener, subprotocol: str
+    request: web.Request,
+    socket: web.WebSocketResponse,
+    settings: WebListener,
+    subprotocol: str,
+    turned_away: TurnedAway = untold,
 ) -> web.Response | None:
     """Why this browser may not open a WebSocket here, as the response that says so; None when it may.
+
+    Args:
+        turned_away: told of what the catalogue of downgrades has a code for.
 
     Raises:
         ConnectionResetError: it is gone already.
     """
     transport = transport_of(request)
-    if transport.get_extra_info("ssl_object") is None and not address_of(transport, "peername").is_loopback:
+    remote, secure = address_of(transport, "peername"), transport.get_extra_info("ssl_object") is not None
+    if not secure and not remote.is_loopback:
+        turned_away(remote, "ws", Code.BRW_WS_INSECURE)
         return web.Response(status=403, text="WebSocket needs TLS")
     if not _is_allowed(request.headers.getall("Origin", []), settings):
+        turned_away(remote, "wss" if secure else "ws", Code.BRW_ORIGIN_BAD)
         return web.Response(status=403, text="Origin not allowed")
     offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if subprotocol not in offered:

@@ -12,6 +12,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counter, Counters
+from gateway.base.door import TurnedAway, untold
 from gateway.base.transports import abort
 from gateway.base.values import HostPort
 from gateway.net.channel import MAX_WRITE_BUFFER, Pump, StreamLimits
@@ -174,6 +175,7 @@ class SipWebSocket:
         self.shares = Shares(connections or ConnectionShares(), counters, endpoint.now)
         self.welcome: Welcome | None = None
         """Told of each handshake before anything is read, where one may prove who the user is."""
+        self.on_turned_away: TurnedAway = untold
         self._strangers = Bucket(ALL_STRANGERS)
 
     def use(self, settings: WebListener, connections: ConnectionShares) -> None:
@@ -192,7 +194,7 @@ class SipWebSocket:
             max_msg_size=MAX_MESSAGE + 1,  # aiohttp refuses a message of just this size
             timeout=CLOSE_LIMIT,
         )
-        if refused := refusal(request, socket, self._settings, SUBPROTOCOL):
+        if refused := refusal(request, socket, self._settings, SUBPROTOCOL, self.on_turned_away):
             words = "peer=%s websocket=refused status=%d reason=%s"
             self.shares.tell(Counter.WEBSOCKET_REFUSED, words, remote, refused.status, refused.text)
             return refused

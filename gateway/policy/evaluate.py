@@ -14,47 +14,13 @@ from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
+from gateway.policy.catalogue import ABSOLUTE, CAPS, NEVER_TOLERABLE, REFUSED_WHERE_REQUIRED, UNUSED, termination_of
 from gateway.policy.model import EffectivePolicy, Fallback, OfferMode
 from gateway.policy.posture import SecurityVector
 from gateway.policy.suites import allowed_suites, vector_shortfall
 
 RETRY_STATUSES = frozenset({488, 415, 606})
 """Answers that may mean "no SRTP here"; 302 and 399 warnings prove nothing (RFC 3261 20.43)."""
-
-ABSOLUTE: frozenset[Code] = frozenset({Code.DTLS_FP_MISMATCH})
-"""Refused even for an emergency call (RFC 5763 5: tear down at once): no keys exist that could carry the call."""
-
-NEVER_TOLERABLE: frozenset[Code] = ABSOLUTE | {
-    Code.MEDIA_CRYPTO_IGNORED,
-    Code.MEDIA_MIXED_KEYING,
-    Code.MEDIA_KEYING_UNKNOWN,
-    Code.SUITE_NULL,
-    Code.SUITE_UNKNOWN,
-    Code.DTLS_OLD,
-    Code.TLS_OLD,
-    Code.DTLS_FP_WEAK,
-    Code.BRW_SDES_OR_AVP,
-}
-"""Refused under every profile; an emergency call alone may pass, `ABSOLUTE` aside."""
-
-REFUSED_WHERE_REQUIRED: frozenset[Code] = frozenset({Code.KEY_REUSE, Code.PIN_BID_DOWN})
-"""Refused when the policy requires protection, although they need not lower the grade."""
-
-_TERMINATIONS: dict[Code, Termination] = {
-    Code.DTLS_FP_MISMATCH: Termination.FINGERPRINT_MISMATCH,
-    Code.BRW_SDES_OR_AVP: Termination.BROWSER_OFFER_INSECURE,
-    Code.DTLS_FP_WEAK: Termination.BROWSER_OFFER_INSECURE,
-    Code.MEDIA_CRYPTO_IGNORED: Termination.ENCRYPTION_IGNORED,
-    Code.MEDIA_MIXED_KEYING: Termination.BAD_SDP,
-    Code.DTLS_OLD: Termination.DTLS_FAILED,
-    Code.TLS_OLD: Termination.ENCRYPTION_IMPOSSIBLE,
-    Code.BRW_WS_INSECURE: Termination.ENCRYPTION_IMPOSSIBLE,
-    Code.KEY_SDES_CLEARTEXT: Termination.ENCRYPTION_IMPOSSIBLE,
-    Code.KEY_SDES_UNVERIFIED_TLS: Termination.ENCRYPTION_IMPOSSIBLE,
-    Code.KEY_DTLS_FP_UNAUTH: Termination.ENCRYPTION_IMPOSSIBLE,
-    Code.KEY_REUSE: Termination.ENCRYPTION_UNUSABLE,
-}
-"""Why a call ends for a code, most telling first; everything else is ENCRYPTION_REQUIRED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +67,14 @@ class Verdict:
 def plan_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPlan | Refusal:
     """The first offer to a trunk (checkpoint P1); keys never travel where the policy forbids it."""
     mode = policy.rules.offer
-    exposed = _sdes_exposure(signalling)
-    if exposed is not None and policy.rules.sdes_needs_verified_tls:
+    exposed = _forbidden_exposure(policy, signalling)
+    if exposed is not None:
         return Refusal(exposed, Termination.ENCRYPTION_IMPOSSIBLE)
+    if mode is OfferMode.AVP and not _may_be_plain(policy):
+        return Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED)
     if mode is not OfferMode.AVP and not allowed_suites(policy):
         return Refusal(Code.SUITE_UNKNOWN, Termination.SUITE_DENIED)
-    secure = mode in (OfferMode.SAVP_ONLY, OfferMode.SAVP_FIRST)
+    secure = mode in (OfferMode.SAVP_ONLY, OfferMode.SAVP_FIRST) or denies(policy, Code.MEDIA_AVP_WITH_CRYPTO)
     return OfferPlan(Proto.SAVP if secure else Proto.AVP, with_crypto=mode is not OfferMode.AVP)
 
 
@@ -123,7 +91,9 @@ def plan_late_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPla
     Where plain media is accepted too, keys are offered in a form that a phone without SRTP can answer (RFC 8643).
     """
     plan = plan_offer(policy, signalling)
-    if isinstance(plan, OfferPlan) and plan.proto is Proto.SAVP and policy.rules.accepts_plain:
+    if not isinstance(plan, OfferPlan) or denies(policy, Code.MEDIA_AVP_WITH_CRYPTO):
+        return plan
+    if plan.proto is Proto.SAVP and _may_be_plain(policy):
         return replace(plan, proto=Proto.AVP)
     return plan
 
@@ -135,6 +105,8 @@ def plan_retry(policy: EffectivePolicy, status: int, offered: OfferPlan | None =
         offered: the plan that was refused; an offer that was plain already is not repeated.
     """
     if policy.rules.fallback is not Fallback.RETRY or status not in RETRY_STATUSES:
+        return None
+    if denies(policy, Code.MEDIA_SAVP_RETRY) or not _may_be_plain(policy):
         return None
     if offered is not None and offered.proto is not Proto.SAVP:
         return None
@@ -165,19 +137,24 @@ def accept_offer(
         return None
     if not has_crypto:
         return _accept_unkeyable(policy, keyed, frozenset(codes))
-    exposed = _sdes_exposure(signalling)
-    if exposed is not None and policy.rules.sdes_needs_verified_tls:
-        return Refusal(exposed, Termination.ENCRYPTION_REQUIRED)
-    return None
+    exposed = _forbidden_exposure(policy, signalling)
+    return Refusal(exposed, Termination.ENCRYPTION_REQUIRED) if exposed is not None else None
+
+
+def denies(policy: EffectivePolicy, code: Code) -> bool:
+    """Whether a code is a violation for this policy whatever the grade; nothing is for an emergency call."""
+    rtcp = code is Code.SRTCP_ABSENT and policy.rules.srtcp_required
+    return not policy.emergency and (rtcp or code in policy.rules.deny)
 
 
 def judge(policy: EffectivePolicy, vector: SecurityVector) -> Verdict:
     """The verdict on a leg as observed (checkpoints P2, P3, P4)."""
-    below = vector_shortfall(policy, vector)
-    found, grade, counted = vector.codes | below, vector.grade, vector.weaknesses | below
-    if below or _refused(policy, counted, grade):
+    short = vector_shortfall(policy, vector)
+    found, grade, counted = vector.codes | short, vector.grade, vector.weaknesses | short
+    denied = any(denies(policy, code) for code in counted | (vector.noted - UNUSED))
+    if denied or short or _refused(policy, counted, grade):
         kind = "D4" if counted & ABSOLUTE else "D1"
-        return Verdict(False, grade, _ordered(found), kind, "leg.violation", _termination(counted))
+        return Verdict(False, grade, _ordered(found), kind, "leg.violation", termination_of(counted))
     secured = grade >= Grade.HOP_BY_HOP
     record = "leg.secured" if secured else "leg.downgraded"
     if vector.keying is Keying.PENDING:
@@ -200,6 +177,20 @@ def judge_change(policy: EffectivePolicy, before: SecurityVector, after: Securit
     return replace(verdict, kind="D2", termination=termination)
 
 
+def _may_be_plain(policy: EffectivePolicy) -> bool:
+    """Whether a leg without keys may be anything but a violation."""
+    return policy.rules.require <= Grade.CLEARTEXT and not denies(policy, Code.MEDIA_PLAIN_RTP)
+
+
+def _forbidden_exposure(policy: EffectivePolicy, signalling: Signalling) -> Code | None:
+    """The code under which SDES keys would be readable on this connection, where that is not allowed."""
+    exposed = _sdes_exposure(signalling)
+    if exposed is None or policy.emergency:
+        return None
+    too_weak = CAPS[exposed] < policy.rules.require
+    return exposed if too_weak or policy.rules.sdes_needs_verified_tls or denies(policy, exposed) else None
+
+
 def _sdes_exposure(signalling: Signalling) -> Code | None:
     """The code under which SDES keys on this connection would be readable, or None when they are safe."""
     probe = SecurityVector(leg=LegKind.TRUNK, signalling=signalling, keying=Keying.PENDING, proto=Proto.SAVP)
@@ -215,7 +206,7 @@ def _accept_unkeyable(policy: EffectivePolicy, keyed: bool, problems: frozenset[
         return Refusal(min(problems), Termination.ENCRYPTION_UNUSABLE, problems)
     if keyed:
         return Refusal(Code.MEDIA_CRYPTO_IGNORED, Termination.ENCRYPTION_IGNORED)
-    if not policy.rules.accepts_plain:
+    if not policy.rules.accepts_plain or not _may_be_plain(policy):
         return Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED, problems)
     return None
 
@@ -238,10 +229,6 @@ def _is_weaker(before: SecurityVector, after: SecurityVector) -> bool:
     if before.grade != after.grade or Keying.PENDING in (before.keying, after.keying):
         return after.grade < before.grade
     return any(ours < theirs for ours, theirs in zip(after.strength, before.strength, strict=True))
-
-
-def _termination(found: frozenset[Code]) -> Termination:
-    return next((t for code, t in _TERMINATIONS.items() if code in found), Termination.ENCRYPTION_REQUIRED)
 
 
 def _ordered(found: frozenset[Code]) -> tuple[Code, ...]:

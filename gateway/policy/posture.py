@@ -17,6 +17,7 @@ from gateway.base.grades import Grade
 from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
 from gateway.base.values import LegId, LegKind
+from gateway.policy.catalogue import CAPS
 
 MIN_KEY_BITS = 128
 MIN_TAG_BITS = 80
@@ -27,37 +28,6 @@ MODERN_TLS = frozenset({"1.2", "1.3"})
 
 STRONG_HASHES = frozenset({"sha-256", "sha-384", "sha-512"})
 """Fingerprint hashes that bind a certificate (RFC 8122 5); weaker and unknown ones do not."""
-
-CAPS: dict[Code, Grade] = {
-    Code.MEDIA_PLAIN_RTP: Grade.CLEARTEXT,
-    Code.MEDIA_CRYPTO_IGNORED: Grade.CLEARTEXT,
-    Code.MEDIA_KEYING_UNKNOWN: Grade.CLEARTEXT,
-    Code.KEY_MKI: Grade.CLEARTEXT,
-    Code.KEY_PARAMETER_UNKNOWN: Grade.CLEARTEXT,
-    Code.SUITE_NULL: Grade.CLEARTEXT,
-    Code.SUITE_UNKNOWN: Grade.CLEARTEXT,
-    Code.SUITE_UNENCRYPTED_SRTP: Grade.CLEARTEXT,
-    Code.MID_STREAM_ADDED_PLAIN: Grade.CLEARTEXT,
-    Code.EARLY_UNKEYED: Grade.CLEARTEXT,
-    Code.MEDIA_PLAIN_ON_SECURE: Grade.CLEARTEXT,
-    Code.KEY_SDES_CLEARTEXT: Grade.KEY_EXPOSED,
-    Code.GW_KEY_LEAK: Grade.KEY_EXPOSED,
-    Code.DTLS_OLD: Grade.KEY_EXPOSED,
-    Code.SUITE_UNENCRYPTED_SRTCP: Grade.PARTIAL,
-    Code.SUITE_UNAUTHENTICATED_SRTP: Grade.PARTIAL,
-    Code.SUITE_WEAK_TAG: Grade.PARTIAL,
-    Code.SUITE_SMALL_KEY: Grade.PARTIAL,
-    Code.FORK_MIXED: Grade.PARTIAL,
-    Code.EARLY_PLAIN: Grade.PARTIAL,
-    Code.MEDIA_KEY_MISMATCH: Grade.UNAUTHENTICATED,
-    Code.KEY_SDES_UNVERIFIED_TLS: Grade.UNAUTHENTICATED,
-    Code.KEY_DTLS_FP_UNAUTH: Grade.UNAUTHENTICATED,
-    Code.DTLS_FP_MISMATCH: Grade.UNAUTHENTICATED,
-    Code.DTLS_FP_WEAK: Grade.UNAUTHENTICATED,
-    Code.BRW_WS_INSECURE: Grade.UNAUTHENTICATED,
-}
-"""The best grade a leg can have while it carries the code. Codes not listed tell what happened, not who can hear the
-call: after media.osrtp_fallback it is the missing key, media.plain_rtp, that makes the leg CLEARTEXT."""
 
 
 @dataclass(frozen=True, kw_only=True)

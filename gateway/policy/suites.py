@@ -10,8 +10,9 @@ from functools import lru_cache
 
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import BY_NAME, EVERY_SUITE, SUITES, CryptoSuite
+from gateway.policy.catalogue import CAPS
 from gateway.policy.model import EffectivePolicy, ProfileRules
-from gateway.policy.posture import CAPS, MIN_KEY_BITS, MIN_TAG_BITS, SecurityVector
+from gateway.policy.posture import MIN_KEY_BITS, MIN_TAG_BITS, SecurityVector
 
 MAX_LISTS = 256
 """Lists that are remembered: a policy book has a handful, and each is made of few numbers."""

@@ -19,8 +19,10 @@ from functools import partial
 from typing import Any, Final, Protocol, cast
 
 from gateway.base.buckets import Bucket, Buckets, Rate
+from gateway.base.codes import Code
 from gateway.base.counters import Counter, Counters
 from gateway.base.crowd import Crowd
+from gateway.base.door import TurnedAway, is_old_tls, untold
 from gateway.base.sources import source_of
 from gateway.base.transports import abort
 from gateway.base.values import HostPort
@@ -84,6 +86,7 @@ class Gate:
         self._accepting: asyncio.Task[None] | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
         self._unclaimed: set[socket.socket] = set()
+        self.on_turned_away: TurnedAway = untold
         self.local = HostPort("", 0)
 
     def __len__(self) -> int:
@@ -127,9 +130,10 @@ class Gate:
                 log.warning("web=listening accept=%s", error.strerror)
                 await asyncio.sleep(ACCEPT_PAUSE)
             else:
-                self._admit(sock, address[0])
+                self._admit(sock, HostPort(address[0], address[1]))
 
-    def _admit(self, sock: socket.socket, host: str) -> None:
+    def _admit(self, sock: socket.socket, remote: HostPort) -> None:
+        host = remote.host
         source, resident = source_of(host), _is_loopback(host)
         if not (resident or self._arrivals.take(source, time.monotonic())):
             self._counters.add(Counter.CONNECTION_REFUSED)
@@ -141,7 +145,7 @@ class Gate:
         if oldest is not None:
             self._counters.add(Counter.CONNECTION_EVICTED)
             oldest.give_way()
-        connection.handshake = task = asyncio.create_task(self._establish(sock, connection))
+        connection.handshake = task = asyncio.create_task(self._establish(sock, remote, connection))
         self._handshakes.add(task)
         self._unclaimed.add(sock)
         task.add_done_callback(partial(self._handshake_over, sock, connection))
@@ -154,7 +158,7 @@ class Gate:
         if not connection.is_made:
             connection.leave()
 
-    async def _establish(self, sock: socket.socket, connection: _Connection) -> None:
+    async def _establish(self, sock: socket.socket, remote: HostPort, connection: _Connection) -> None:
         """Bring an accepted socket to its protocol; a failed handshake leaves nothing but a count."""
         self._unclaimed.discard(sock)
         options: dict[str, Any] = {}
@@ -168,6 +172,8 @@ class Gate:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, sock, **options)
         except OSError as error:  # TLS alerts, resets and the time limit are all OSErrors
             self._counters.add(Counter.TLS_HANDSHAKE_FAILED)
+            if is_old_tls(error):
+                self.on_turned_away(remote, "wss", Code.TLS_OLD)
             log.debug("web=handshake failed: %s", type(error).__name__)
 
 

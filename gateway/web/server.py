@@ -21,6 +21,7 @@ from aiohttp.http import HttpProcessingError
 from gateway.audit.tally import RecordTally
 from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counters
+from gateway.base.door import TurnedAway, untold
 from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
 from gateway.site import ConnectionShares, WebListener
@@ -157,6 +158,7 @@ class WebServer:
         expiries: ends of certificates for `/metrics`, likewise.
         limits: shares of connections.
         tally: what was counted of audit records, for `/metrics` too.
+        on_turned_away: told who could not be let in, and why.
     """
 
     def __init__(
@@ -171,7 +173,9 @@ class WebServer:
         expiries: Expiries | None = None,
         limits: ConnectionShares | None = None,
         tally: RecordTally | None = None,
+        on_turned_away: TurnedAway = untold,
     ) -> None:
+        self._on_turned_away = on_turned_away
         self._listener = listener
         self._websocket_handler, self._event_handler = websocket_handler, event_handler
         self._info = info
@@ -230,6 +234,7 @@ class WebServer:
         if runner.server is None:  # setup() has just made it
             raise RuntimeError("the HTTP runner has no server")
         gate = Gate(runner.server, self._counters, self._limits, self._tls)
+        gate.on_turned_away = self._on_turned_away
         gate.open(self._listener.address)
         return gate
 

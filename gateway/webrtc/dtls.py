@@ -1,14 +1,13 @@
 """DTLS-SRTP handshakes without I/O (RFC 5763, RFC 5764, RFC 6347): datagrams and time in, datagrams and SRTP keys out.
 
-The one file that knows pyOpenSSL. Feed an endpoint only from addresses that passed an authenticated ICE check: a plain
-ClientHello from anywhere else could end the handshake (the class of CVE-2023-49786), which is why no cookie exchange
-is made here and a ClientHello split over datagrams (post-quantum key shares) needs no special case.
+With `dtls_context` the place that knows pyOpenSSL. Feed an endpoint only from addresses that passed an authenticated ICE
+check: a plain ClientHello from anywhere else could end the handshake (the class of CVE-2023-49786), which is why no
+cookie exchange is made here and a ClientHello split over datagrams (post-quantum key shares) needs no special case.
 """
 
 from __future__ import annotations
 
 import datetime
-import hmac
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,23 +15,17 @@ from enum import Enum, StrEnum
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from OpenSSL import SSL, crypto
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
 
 from gateway.base.crypto_suite import BY_DTLS_NAME, SUITES, CryptoSuite
 from gateway.base.keying import DtlsRole
 from gateway.base.values import Secret
 from gateway.sdp.keying import Fingerprint
-from gateway.webrtc.dtls_record import MAX_DATAGRAM, RECORD_HEADER, pack_records, split_records
+from gateway.webrtc.dtls_context import Peer, PrivateKey, make_connection, make_context
+from gateway.webrtc.dtls_record import RECORD_HEADER, is_protected_handshake, pack_records, split_records
+from gateway.webrtc.fingerprints import matches_fingerprint, preferred_fingerprints
 
-DTLS_1_2 = 0xFEFD
-OP_NO_QUERY_MTU = 0x1000
-"""OpenSSL's SSL_OP_NO_QUERY_MTU, which pyOpenSSL does not name: our MTU stands, the BIO is not asked."""
-CIPHERS = (
-    b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
-    b"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305"
-)
-"""Forward secret and authenticated only (RFC 8827 6.5); RSA because older SBCs carry RSA certificates."""
 EXPORTER_LABEL = b"EXTRACTOR-dtls_srtp"
 """RFC 5764 4.2."""
 
@@ -52,18 +45,10 @@ TIMER_FLOOR = 0.01
 READ_SIZE = 16_384
 MAX_CONTEXTS = 64
 """Lists of suites with a context of their own, the latest: a policy book has a handful."""
+OLD = ("unsupported protocol", "alert protocol version", "wrong ssl version", "wrong version number")
+"""OpenSSL's words for a peer that speaks no version we do, and those of such a peer."""
 MAX_READS = MAX_RECEIVED // RECORD_HEADER + 1
 """Records one datagram can hold, so the loop over them ends."""
-
-_HASHES: dict[str, hashes.HashAlgorithm] = {
-    "sha-512": hashes.SHA512(),
-    "sha-384": hashes.SHA384(),
-    "sha-256": hashes.SHA256(),
-}
-"""Fingerprint algorithms accepted, strongest first; SHA-1 and MD5 are unknown here on purpose (RFC 8122 5)."""
-
-
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class DtlsState(Enum):
@@ -79,6 +64,7 @@ class DtlsFailure(StrEnum):
 
     FINGERPRINT_MISMATCH = "fingerprint-mismatch"
     NO_SRTP_PROFILE = "no-srtp-profile"
+    OLD_VERSION = "old-version"
     HANDSHAKE = "handshake"
     TIMEOUT = "timeout"
 
@@ -90,29 +76,6 @@ class SrtpKeys:
     suite: CryptoSuite
     tx: Secret[bytes]
     rx: Secret[bytes]
-
-
-def preferred_fingerprints(fingerprints: Sequence[Fingerprint]) -> tuple[Fingerprint, ...]:
-    """Those of the strongest known hash: the preferred set of RFC 8122 5; empty when no hash is known."""
-    for algorithm in _HASHES:
-        if chosen := tuple(f for f in fingerprints if f.algorithm == algorithm):
-            return chosen
-    return ()
-
-
-def matches_fingerprint(certificate: x509.Certificate, accepted: Sequence[Fingerprint]) -> bool:
-    """Whether the certificate has one of the accepted fingerprints (RFC 8122 5); each compared in constant time."""
-    found = [
-        hmac.compare_digest(certificate.fingerprint(_HASHES[f.algorithm]), f.digest)
-        for f in accepted
-        if f.algorithm in _HASHES
-    ]
-    return any(found)
-
-
-def _verify(connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, _preverified: int) -> bool:
-    """Replaces the chain check: in DTLS-SRTP the identity is the signalled fingerprint (RFC 5763 5)."""
-    return depth > 0 or matches_fingerprint(certificate.to_cryptography(), connection.get_app_data())
 
 
 class DtlsIdentity:
@@ -137,7 +100,7 @@ class DtlsIdentity:
         if not profiles:
             return None
         if profiles not in self._contexts:
-            self._contexts[profiles] = _context(self.certificate, self._key, profiles)
+            self._contexts[profiles] = make_context(self.certificate, self._key, profiles)
         self._contexts.move_to_end(profiles)
         if len(self._contexts) > MAX_CONTEXTS:
             self._contexts.popitem(last=False)
@@ -166,21 +129,6 @@ class DtlsIdentity:
         return Fingerprint("sha-256", self.certificate.fingerprint(hashes.SHA256()))
 
 
-def _context(certificate: x509.Certificate, key: PrivateKey, profiles: bytes) -> SSL.Context:
-    context = SSL.Context(SSL.DTLS_METHOD)
-    context.set_min_proto_version(DTLS_1_2)
-    # OpenSSL 4.1 would begin to negotiate DTLS 1.3 here by itself; untested until then.
-    context.set_max_proto_version(DTLS_1_2)
-    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | OP_NO_QUERY_MTU)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
-    context.set_cipher_list(CIPHERS)
-    context.set_tlsext_use_srtp(profiles)
-    context.use_certificate(certificate)
-    context.use_privatekey(key)
-    return context
-
-
 class DtlsEndpoint:
     """One DTLS association with a browser (RFC 5763): `start`, `receive` and `handle_timer` drive it.
 
@@ -206,8 +154,9 @@ class DtlsEndpoint:
         self.reason = ""
         """What OpenSSL said when the handshake failed, for the log."""
         self._accepted = preferred_fingerprints(fingerprints)
+        self._peer = Peer(self._accepted)
         context = identity.context(suites)
-        self._connection = _connection(context, role, self._accepted) if context is not None else None
+        self._connection = make_connection(context, role, self._peer) if context is not None else None
         self._outgoing: deque[bytes] = deque(maxlen=MAX_QUEUED)
         self._flight: list[bytes] = []
         self._resends: Iterator[float] = iter(())
@@ -221,6 +170,11 @@ class DtlsEndpoint:
     def fingerprint_algorithm(self) -> str:
         """Hash the peer is identified by: the strongest known one it signalled; "" when none is known."""
         return self._accepted[0].algorithm if self._accepted else ""
+
+    @property
+    def asked_again(self) -> bool:
+        """The peer wanted another handshake after this one, and was refused (RFC 8827 6.5)."""
+        return self._peer.asked_again
 
     def start(self, now: float) -> None:
         """Begin: the client sends its ClientHello, the server begins to wait. Call it once ICE has a valid pair."""
@@ -239,11 +193,19 @@ class DtlsEndpoint:
     def receive(self, datagram: bytes, now: float) -> None:
         """Take one datagram of the ICE-validated peer; whatever cannot be a DTLS record is ignored."""
         self.start(now)
-        if self._connection is None or len(datagram) > MAX_RECEIVED:
+        if len(datagram) > MAX_RECEIVED:
+            return
+        if self._connection is None:
+            self._late(datagram)
             return
         if records := b"".join(split_records(datagram)):
             self._connection.bio_write(records)
             self._pump(now)
+
+    def _late(self, datagram: bytes) -> None:
+        """All repetitions have long been answered: what is a handshake under the keys of this one wants another."""
+        if self.state is DtlsState.CONNECTED and is_protected_handshake(datagram):
+            self._peer.asked_again = True
 
     def take_datagrams(self) -> list[bytes]:
         """What is to be sent now, in order."""
@@ -324,6 +286,8 @@ class DtlsEndpoint:
             self.state, self.reason = DtlsState.CLOSED, reason
         elif "certificate verify failed" in reason:
             self._fail(DtlsFailure.FINGERPRINT_MISMATCH, "the certificate is not the signalled one")
+        elif any(words in reason for words in OLD):
+            self._fail(DtlsFailure.OLD_VERSION, reason)
         else:
             self._fail(DtlsFailure.HANDSHAKE, reason)
 
@@ -385,17 +349,6 @@ class DtlsEndpoint:
 
 def _due(deadline: float | None, now: float) -> bool:
     return deadline is not None and now >= deadline
-
-
-def _connection(context: SSL.Context, role: str, accepted: tuple[Fingerprint, ...]) -> SSL.Connection:
-    connection = SSL.Connection(context, None)
-    connection.set_app_data(accepted)
-    connection.set_ciphertext_mtu(MAX_DATAGRAM)
-    if role == "server":
-        connection.set_accept_state()
-    else:
-        connection.set_connect_state()
-    return connection
 
 
 def _drain(connection: SSL.Connection) -> bytes:

@@ -8,6 +8,7 @@ RECORD_HEADER = 13
 MAX_DATAGRAM = 1200
 """Octets of one datagram we send: passes every path WebRTC media passes."""
 
+_HANDSHAKE = 22
 _CONTENT_TYPES = frozenset({20, 21, 22, 23})
 _VERSIONS = frozenset({b"\xfe\xff", b"\xfe\xfd"})
 
@@ -35,3 +36,8 @@ def pack_records(data: bytes) -> list[bytes]:
         else:
             datagrams.append(record)
     return datagrams
+
+
+def is_protected_handshake(data: bytes) -> bool:
+    """Whether a datagram holds a handshake record under the keys of a handshake that is complete (epoch 1 or later)."""
+    return any(record[0] == _HANDSHAKE and record[3:5] != b"\0\0" for record in split_records(data))

@@ -22,6 +22,7 @@ class Handshake:
         send: takes a datagram for the peer.
         done: told once, when the handshake is complete or has failed.
         guarded: runs a step that the timer begins, so that an error nobody foresaw ends where it belongs.
+        asked_again: told once, when the peer wanted another handshake after the one that is complete.
     """
 
     def __init__(
@@ -30,13 +31,15 @@ class Handshake:
         send: Callable[[bytes], None],
         done: Callable[[DtlsEndpoint], None],
         guarded: Callable[[Callable[[], None]], None],
+        asked_again: Callable[[], None] = lambda: None,
     ) -> None:
         self._identity, self._send, self._done, self._guarded = identity, send, done, guarded
+        self._asked_again = asked_again
         self._endpoint: DtlsEndpoint | None = None
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
         self._timer: asyncio.TimerHandle | None = None
         self._validated = False
-        self._told = False
+        self._told = self._told_again = False
         self._loop = asyncio.get_running_loop()
 
     def move_to(
@@ -44,9 +47,10 @@ class Handshake:
         send: Callable[[bytes], None],
         done: Callable[[DtlsEndpoint], None],
         guarded: Callable[[Callable[[], None]], None],
+        asked_again: Callable[[], None] = lambda: None,
     ) -> None:
         """Serve somebody else from now on; the peer notices nothing, and what was told is not told again."""
-        self._send, self._done, self._guarded = send, done, guarded
+        self._send, self._done, self._guarded, self._asked_again = send, done, guarded, asked_again
         if self._endpoint is not None:
             self._go_on(self._endpoint)
 
@@ -104,6 +108,9 @@ class Handshake:
         if endpoint.state in (DtlsState.CONNECTED, DtlsState.FAILED) and not self._told:
             self._told = True
             self._done(endpoint)
+        if endpoint.asked_again and not self._told_again:
+            self._told_again = True
+            self._asked_again()
 
     def _flush(self, endpoint: DtlsEndpoint) -> None:
         for datagram in endpoint.take_datagrams():

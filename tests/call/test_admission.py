@@ -32,7 +32,7 @@ async def asked(office: Office, number: str = "600", key: str = "in-1", **fields
 
 async def test_who_says_to_be_somebody_else_is_refused_and_in_the_log(office: Office) -> None:
     assert await asked(office, From="<sip:bob@example.test>;tag=caller") == [403]
-    assert office.audit.types() == ["call.start", "call.final"]
+    assert office.audit.types() == ["call.start", "leg.violation", "call.final"]
     assert office.audit.records[-1]["termination"] == "identity-mismatch"
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.audit.facts import Checkpoint
-from gateway.base.codes import CONTRADICTED
 from gateway.base.keying import Keying
 from gateway.base.profiles import Profile
 from gateway.base.values import CALLER, NO_LEG, LegId, LegKind
@@ -16,6 +15,7 @@ from gateway.call.machine import events, report
 from gateway.call.machine.effects import Purpose
 from gateway.media.relay_commands import CloseLeg, Command, OpenLeg, Route, SetKeys, SetPeer, Unroute
 from gateway.media.relay_events import LegFailed, LegOpened
+from gateway.policy.catalogue import CONTRADICTED
 from gateway.policy.evaluate import judge
 from gateway.policy.model import effective_policy
 from gateway.sip.message import Request, Response

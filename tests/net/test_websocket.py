@@ -42,7 +42,7 @@ class Served(Gateway):
         limits = patience.pop("limits", None)
         super().__init__(trunks={}, limits=limits)
         self._tls = tls
-        self._gate: Gate | None = None
+        self.gate: Gate | None = None
         settings = made_web(address="127.0.0.1:0", origins=[ORIGIN], allow_missing_origin=missing_origin)
         self.resource = SipWebSocket(self.endpoint, settings, self.counters, limits=limits, **patience)
         application = web.Application()
@@ -53,17 +53,17 @@ class Served(Gateway):
         await super().__aenter__()
         await self._runner.setup()
         assert self._runner.server is not None
-        self._gate = Gate(self._runner.server, self.counters, context=self._tls)
-        self._gate.open(HostPort("127.0.0.1", 0))
-        self.web = self._gate.local
+        self.gate = Gate(self._runner.server, self.counters, context=self._tls)
+        self.gate.open(HostPort("127.0.0.1", 0))
+        self.web = self.gate.local
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await super().__aexit__(kind, error, trace)
-        if self._gate is not None:
-            await self._gate.close()
+        if self.gate is not None:
+            await self.gate.close()
         await self._runner.cleanup()
 
 

@@ -12,10 +12,8 @@ from gateway.base.grades import Grade
 from gateway.base.keying import Keying, Proto
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
+from gateway.policy.catalogue import ABSOLUTE, CAPS, NEVER_TOLERABLE, REFUSED_WHERE_REQUIRED
 from gateway.policy.evaluate import (
-    ABSOLUTE,
-    NEVER_TOLERABLE,
-    REFUSED_WHERE_REQUIRED,
     OfferPlan,
     Refusal,
     Verdict,
@@ -36,6 +34,50 @@ def policy(name: str) -> EffectivePolicy:
 
 
 POLICIES = st.builds(effective_policy, st.sampled_from(list(Profile)), st.just("pbx"), emergency=st.booleans())
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+@pytest.mark.parametrize(
+    ("measure", "code"), [("min_key_bits", Code.SUITE_SMALL_KEY), ("min_tag_bits", Code.SUITE_WEAK_TAG)]
+)
+def test_a_suite_below_the_measure_of_the_policy_is_refused(measure: str, code: Code, profile: Profile) -> None:
+    """suite.small_key and suite.weak_tag (minimum): a violation, and the grade does not depend on it."""
+    agreed = trunk("sdes")
+    assert agreed.suite is not None
+    bits = agreed.suite.key_bits if code is Code.SUITE_SMALL_KEY else agreed.suite.tag_bits
+    usual = policy(profile)
+    for least, allowed in ((bits, True), (bits + 1, False)):
+        verdict = judge(replace(usual, rules=replace(usual.rules, **{measure: least})), agreed)  # type: ignore[arg-type]
+        assert (verdict.allowed, verdict.grade) == (allowed, Grade.HOP_BY_HOP)
+        assert (code in verdict.codes) != allowed
+
+
+@pytest.mark.parametrize("exposed", ["udp", "tls-unverified"])
+@pytest.mark.parametrize("require", list(Grade)[:5])
+def test_no_key_is_sent_or_taken_where_its_exposure_is_less_than_what_is_required(exposed: str, require: Grade) -> None:
+    usual = policy("prefer")
+    rules = replace(usual.rules, require=require)
+    asked = replace(usual, rules=rules)
+    code = Code.KEY_SDES_CLEARTEXT if exposed == "udp" else Code.KEY_SDES_UNVERIFIED_TLS
+    safe = CAPS[code] >= require
+    plan = plan_offer(asked, SIGNALLING[exposed])
+    assert isinstance(plan, OfferPlan) == safe
+    refusal = accept_offer(asked, SIGNALLING[exposed], keyed=True, has_crypto=True)
+    assert (refusal is None) == safe
+    assert (plan_retry(asked, 488) is None) == (require > Grade.CLEARTEXT)
+
+
+@pytest.mark.parametrize("code", [Code.MEDIA_SAVP_RETRY, Code.MEDIA_PLAIN_RTP])
+def test_what_is_denied_is_not_even_offered(code: Code) -> None:
+    usual = policy("prefer")
+    denying = replace(usual, rules=replace(usual.rules, deny=frozenset({code})))
+    assert plan_retry(usual, 488) is not None
+    assert plan_retry(denying, 488) is None
+    legacy = policy("legacy")
+    plain = replace(legacy, rules=replace(legacy.rules, deny=frozenset({Code.MEDIA_PLAIN_RTP})))
+    assert isinstance(plan_offer(plain, SIGNALLING["tls"]), Refusal)
+    assert accept_offer(plain, SIGNALLING["tls"], keyed=False, has_crypto=False) is not None
+
 
 COLUMNS = ("udp", "tcp", "tls-old", "tls-unverified", "tls")
 

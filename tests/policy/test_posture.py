@@ -15,7 +15,8 @@ from gateway.base.keying import Keying, Proto
 from gateway.base.signalling import Signalling
 from gateway.base.values import CALLER, LegId, LegKind
 from gateway.policy import posture
-from gateway.policy.posture import CAPS, CallPosture, SecurityVector, tls_number
+from gateway.policy.catalogue import CAPS
+from gateway.policy.posture import CallPosture, SecurityVector, tls_number
 from tests.policy.vectors import SHORT_KEY, SHORT_TAG, VECTORS, browser, trunk
 
 GRADES = [

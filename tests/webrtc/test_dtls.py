@@ -29,18 +29,17 @@ from gateway.base.keying import DtlsRole
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc import dtls
 from gateway.webrtc.dtls import (
-    DTLS_1_2,
     HANDSHAKE_LIMIT,
     MAX_QUEUED,
-    OP_NO_QUERY_MTU,
     RELEASE_AFTER,
     DtlsEndpoint,
     DtlsFailure,
     DtlsIdentity,
     DtlsState,
-    preferred_fingerprints,
 )
+from gateway.webrtc.dtls_context import DTLS_1_2, OP_NO_QUERY_MTU
 from gateway.webrtc.dtls_record import MAX_DATAGRAM, split_records
+from gateway.webrtc.fingerprints import preferred_fingerprints
 from tests.certificates import make_certificate
 
 NOW = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
@@ -50,6 +49,7 @@ STRANGER = DtlsIdentity.generate(NOW)
 ONE_WAY = 0.02
 ROLES: tuple[Literal["server", "client"], ...] = ("server", "client")
 HANDSHAKE, ALERT = 22, 21
+DTLS_1_0 = 0xFEFF
 
 Rule = Callable[[bytes, random.Random], list[tuple[float, bytes]]]
 
@@ -604,6 +604,45 @@ def test_renegotiation_is_refused_and_changes_nothing(our_role: str) -> None:
     assert [datagram[0] for datagram in ours.take_datagrams()] == [ALERT]
     assert ours.state is DtlsState.CONNECTED
     assert ours.keys is keys
+    assert ours.asked_again
+
+
+@pytest.mark.parametrize("our_role", ROLES)
+def test_renegotiation_long_after_the_handshake_is_ignored_and_noticed(our_role: str) -> None:
+    server, client = make_pair(client=lenient()) if our_role == "server" else make_pair(server=lenient())
+    wire = connect(server, client)
+    ours, peer = (server, client) if our_role == "server" else (client, server)
+    connection = peer._connection
+    assert connection is not None
+    ours.handle_timer(wire.now + RELEASE_AFTER)
+    assert not ours.asked_again
+    connection.renegotiate()
+    with contextlib.suppress(SSL.WantReadError):
+        connection.do_handshake()
+    ours.receive(connection.bio_read(4096), wire.now + RELEASE_AFTER)
+    assert ours.take_datagrams() == []
+    assert ours.asked_again
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_handshake_on_a_bad_wire_is_no_renegotiation(seed: int) -> None:
+    server, client = make_pair()
+    connect(server, client, lossy, seed)
+    assert not server.asked_again
+    assert not client.asked_again
+
+
+def test_a_browser_that_speaks_dtls_1_0_alone_is_too_old() -> None:
+    old = lenient()
+    context = old.context()
+    assert context is not None
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    context.set_min_proto_version(DTLS_1_0)
+    context.set_max_proto_version(DTLS_1_0)
+    server, client = make_pair(client=old)
+    connect(server, client)
+    assert server.failure is DtlsFailure.OLD_VERSION
+    assert server.keys is None
 
 
 # --- the end -----------------------------------------------------------------------------------------------------

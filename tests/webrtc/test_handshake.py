@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import Callable
 
 import pytest
+from OpenSSL import SSL
 
 from gateway.base.crypto_suite import SUITES
 from gateway.base.keying import DtlsRole
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
 from gateway.webrtc.handshake import MAX_EARLY_DATAGRAMS, Handshake
+from tests.webrtc.test_dtls import lenient
 
 pytestmark = pytest.mark.asyncio
 
@@ -139,3 +142,25 @@ async def test_an_error_behind_the_timer_ends_with_whom_it_concerns(monkeypatch:
     monkeypatch.setattr(DtlsEndpoint, "handle_timer", broken)
     assert isinstance(await asyncio.wait_for(caught, 5.0), ValueError)
     ours.close()
+
+
+async def test_another_handshake_is_refused_and_told_once() -> None:
+    """As the row dtls.reneg of the catalogue: the peer renegotiates twice."""
+    told: list[str] = []
+    peer = lenient()
+    ends = TwoEnds(identity=peer)
+    ends.ours.move_to(ends.sent.append, ends.outcomes.append, _run, lambda: told.append("again"))
+    ends.ours.validated()
+    ends.start(peer.fingerprint)
+    ends.run()
+    connection = ends.browser._connection
+    assert connection is not None
+    for _ in range(2):
+        connection.renegotiate()
+        with contextlib.suppress(SSL.Error):
+            connection.do_handshake()
+        with contextlib.suppress(SSL.WantReadError):
+            ends.ours.receive(connection.bio_read(4096))
+    assert told == ["again"]
+    assert [outcome.state for outcome in ends.outcomes] == [DtlsState.CONNECTED]
+    ends.ours.close()

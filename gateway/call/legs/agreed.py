@@ -54,6 +54,8 @@ class BrowserMedia:
     """What we answer checks under."""
     restarted: bool = False
     """This description began ICE anew (RFC 8839 4.4.2)."""
+    noted: frozenset[Code] = frozenset()
+    """What the description brought and nobody follows."""
     will: Will = Will()
     fork: str = ""
     """To-tag of the early dialog whose 18x brought this answer."""

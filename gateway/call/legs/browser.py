@@ -21,7 +21,7 @@ from gateway.policy.posture import SecurityVector
 from gateway.sdp.codecs import BROWSER_CODECS, Codec
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import Fingerprint
-from gateway.sdp.media import LocalAudio, RemoteAudio, read_audio
+from gateway.sdp.media import LocalAudio, RemoteAudio, plain_streams, read_audio
 from gateway.sip.flow import Flow, shortfall
 from gateway.webrtc.ice_lite import IceCredentials
 
@@ -124,8 +124,16 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
 
     @property
     def vector(self) -> SecurityVector:
+        return self._vector(self.agreed.noted if self.agreed is not None else frozenset())
+
+    def vector_of(self, agreed: BrowserMedia) -> SecurityVector:
+        """No description changes it: the association stays, and so does the certificate (`_same_identity`)."""
+        return self._vector(agreed.noted)
+
+    def _vector(self, noted: frozenset[Code]) -> SecurityVector:
         if self.keyed is not None:
-            return self._graded_once(replace(self.keyed, extra_codes=self.keyed.extra_codes | self.history))
+            found = self.keyed.extra_codes | self.history
+            return self._graded_once(replace(self.keyed, extra_codes=found, noted=noted))
         return self._graded_once(
             SecurityVector(
                 leg=self.kind,
@@ -133,12 +141,9 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
                 keying=Keying.PENDING,
                 proto=Proto.DTLS_SAVPF,
                 extra_codes=self.history,
+                noted=noted,
             )
         )
-
-    def vector_of(self, agreed: BrowserMedia) -> SecurityVector:
-        """No description changes it: the association stays, and so does the certificate (`_same_identity`)."""
-        return self.vector
 
     @property
     def handshake(self) -> tuple[DtlsRole, tuple[Fingerprint, ...]] | None:
@@ -161,7 +166,24 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
         remote = self._webrtc(description)
         restarts = remote.ice is not None and remote.ice.restarts(self.remote.ice if self.remote else None)
         ice = IceCredentials.generate(self.tokens) if restarts else self.ice
-        return BrowserMedia(remote, self._role_for(remote), ice, restarts, description=description)
+        if self._flips(remote):
+            raise InsecureBrowserError(Code.DTLS_ROLE_FLIP)
+        noted = self._added(remote, description)
+        return BrowserMedia(remote, self._role_for(remote), ice, restarts, noted, description=description)
+
+    def _flips(self, remote: RemoteAudio) -> bool:
+        """Whether a change wants the other role: that stays as long as the association does (RFC 8842 5.3)."""
+        ours = {Setup.ACTIVE: Setup.PASSIVE, Setup.PASSIVE: Setup.ACTIVE}.get(remote.setup or Setup.ACTPASS)
+        return self.agreed is not None and ours not in (None, self.agreed.role)
+
+    def _added(self, remote: RemoteAudio, description: SessionDescription) -> frozenset[Code]:
+        """Whether a change brings an unprotected stream, which is refused."""
+        if self.agreed is None:
+            return frozenset()
+        before = self.agreed.description
+        known = plain_streams(before, -1) if before is not None else frozenset()
+        added = plain_streams(description, remote.index) - known
+        return frozenset({Code.MID_STREAM_ADDED_PLAIN}) if added else frozenset()
 
     def _role_for(self, remote: RemoteAudio) -> Setup:
         if self.agreed is not None:
@@ -179,7 +201,8 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
             raise SdpError("answer chooses no DTLS role")
         else:  # the peer is active unless it says otherwise (RFC 4145 4)
             role = Setup.ACTIVE if remote.setup is Setup.PASSIVE else Setup.PASSIVE
-        return BrowserMedia(remote, role, self.ice)
+        noted = frozenset({Code.DTLS_ROLE_FLIP}) if self._flips(remote) else frozenset[Code]()
+        return BrowserMedia(remote, role, self.ice, noted=noted)
 
     def _webrtc(self, description: SessionDescription) -> RemoteAudio:
         remote = read_audio(description)

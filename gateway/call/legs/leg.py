@@ -101,6 +101,10 @@ class BaseLeg(NegotiatingAgent[M]):
     """What happened on the way here and what was found that no description shows: a retry, an ignored offer of keys."""
     mismatch: frozenset[Code] = frozenset()
     """What the packets of the leg say against its description, until the call stands and it can be recorded."""
+    denied: frozenset[Code] = frozenset()
+    """What policy did not let happen to it, and is on record."""
+    early_refused: bool = False
+    """Early media of it was too weak to be played, and that is on record."""
     silent_since: float | None = None
     """Since when the peer is silent although it might speak, see `liveness`; None: it is heard."""
     silent_on_hold: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from gateway.base.codes import CONTRADICTED, Code
+from gateway.base.codes import Code
 from gateway.base.dtmf import Dtmf
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying, Proto
@@ -21,6 +21,7 @@ from gateway.call.legs.terms import Terms
 from gateway.call.legs.trunk_faults import TrunkKeyingError
 from gateway.call.legs.user_agent import Habits
 from gateway.media.relay_commands import LegCommand, OwnPort
+from gateway.policy.catalogue import CONTRADICTED
 from gateway.policy.evaluate import (
     OfferPlan,
     Refusal,

@@ -23,6 +23,7 @@ from gateway.call.machine.effects import (
     Timer,
     TrackDialog,
 )
+from gateway.call.machine.hunt import Goal
 from gateway.call.machine.judging import Judged
 from gateway.call.machine.state import CallState, Phase
 from gateway.policy.posture import SecurityVector
@@ -106,6 +107,8 @@ def _objection(call: CallState, leg: Leg, body: bytes) -> Objection | None:
     if not step.verdict.allowed:
         why = step.verdict.termination or Termination.ENCRYPTION_REQUIRED
         return Objection(step.verdict.codes, why, step.vector)
+    if call.hunt.goal is Goal.TRANSFER and not judging.may_join(call, leg, step.vector):
+        return Objection(step.verdict.codes, Termination.ENCRYPTION_REQUIRED, step.vector)
     if not call.caller.talk.is_asked and not common_codecs(call.asked_codecs, agreed.remote.codecs):
         return Objection((), Termination.NO_COMMON_CODEC)
     return None

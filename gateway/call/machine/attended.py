@@ -19,7 +19,7 @@ from gateway.call.machine.circumstances import of_leg
 from gateway.call.machine.effects import FindDialog, Respond, TakeOver
 from gateway.call.machine.events import DialogFound, DialogMissing, Handed, NotTaken, RequestIn, TakenOver
 from gateway.call.machine.hunt import Goal, Hunt, Refused, Stage
-from gateway.call.machine.judging import policy_of
+from gateway.call.machine.judging import may_join, policy_of
 from gateway.call.machine.state import CallState
 from gateway.policy.evaluate import judge
 from gateway.policy.model import EffectivePolicy, at_least
@@ -131,7 +131,7 @@ def _policy_of_who_asked(call: CallState) -> EffectivePolicy:
 
 def _weakness(call: CallState, leg: Leg, floor: EffectivePolicy) -> Termination | None:
     verdict = judge(at_least(policy_of(call, leg), floor), leg.vector)
-    if verdict.allowed:
+    if verdict.allowed and may_join(call, leg, leg.vector):
         return None
     why = verdict.termination or Termination.ENCRYPTION_REQUIRED
     security.violation(call, leg, (*verdict.codes, Code.MID_TRANSFER_WEAKER), why)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gateway.base.codes import Code
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act, CallerEvent
 from gateway.call.legs.leg import Leg
@@ -55,6 +56,7 @@ from gateway.call.machine.events import (
     ConnectionClosed,
     DialogFound,
     DialogMissing,
+    DtlsAskedAgain,
     DtlsConnected,
     DtlsFailed,
     Event,
@@ -78,6 +80,7 @@ from gateway.call.machine.events import (
 )
 from gateway.call.machine.state import CallState
 from gateway.media import relay_events as relay
+from gateway.policy.evaluate import Refusal
 
 
 class Call:
@@ -104,9 +107,12 @@ class Call:
 
     def begin_refused(self, termination: Termination, now: float) -> list[Effect]:
         """The INVITE cannot be served."""
-        self.state.now = now
-        by_rule = self.state.policy.reject if termination is Termination.POLICY_REJECTED else 0
-        ending.terminate(self.state, termination, status=by_rule)
+        call = self.state
+        call.now = now
+        if termination in _REFUSED_FOR:
+            security.refused_offer(call, call.caller, Refusal(_REFUSED_FOR[termination], termination))
+        by_rule = call.policy.reject if termination is Termination.POLICY_REJECTED else 0
+        ending.terminate(call, termination, status=by_rule)
         return self._drain()
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -197,6 +203,8 @@ def _report_again(call: CallState, leg: Leg) -> None:
     telling.again(leg)
 
 
+_REFUSED_FOR = {Termination.IDENTITY_MISMATCH: Code.BRW_IDENTITY_MISMATCH}
+"""Refusals before there is a leg that have a code of the catalogue."""
 _OF_THE_CALL: dict[Timer, Callable[[CallState], None]] = {
     Timer.RING: invite.rung_out,
     Timer.LINGER: ending.forget,
@@ -235,6 +243,7 @@ _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     TrunkSilent: _trunk_silent,
     DtlsConnected: keying.connected,
     DtlsFailed: keying.failed,
+    DtlsAskedAgain: keying.asked_again,
     FlowRefused: flows.noticed,
     FlowMoved: flows.noticed,
     ConnectionClosed: flows.noticed,

@@ -14,7 +14,7 @@ from gateway.base.counters import Counter
 from gateway.base.dtmf import Way
 from gateway.base.errors import SipError
 from gateway.call.legs.leg import Leg
-from gateway.call.machine import bridge, lost_dialog
+from gateway.call.machine import bridge, lost_dialog, security
 from gateway.call.machine.effects import Count, Purpose, Relay, Respond
 from gateway.call.machine.events import RequestIn, ResponseIn
 from gateway.call.machine.state import CallState
@@ -60,12 +60,11 @@ def _pressed(call: CallState, leg: Leg, pressed: Pressed) -> tuple[int, Headers]
     if leg not in call.pair or other is None or not other.is_agreed:
         return NOBODY, ()
     onward = _onward(call, leg, other)
-    if onward is None:
+    if onward is None or not _may_be_read(call, leg) or (onward is _Onward.PLAYED and not _may_be_made(call, other)):
         return NOT_TAKEN, ()
     delay = leg.keypad.delay(pressed, call.now)
     if delay:
         return TOO_MANY, (("Retry-After", str(delay)),)
-    _note_cleartext(call, leg)
     if onward is _Onward.PLAYED:
         call.emit(Relay(PlayDigit(other.id, pressed.digit, pressed.milliseconds)))
     elif leg.keypad.once.is_news(pressed.digit.reveal(), Way.INFO, call.now):
@@ -95,6 +94,8 @@ def heard(call: CallState, event: DigitHeard) -> None:
     other = call.other(leg) if leg is not None else None
     if leg is None or other is None or not other.digits_by_info or not _can_be_told(other):
         call.emit(Count(Counter.DIGITS_LOST))
+    elif not _may_be_made(call, leg):
+        call.emit(Count(Counter.DIGITS_LOST))
     elif leg.keypad.once.is_news(event.digit.reveal(), Way.EVENT, call.now):
         tell(call, other, Pressed(event.digit, event.milliseconds))
 
@@ -110,12 +111,11 @@ def tell(call: CallState, leg: Leg, pressed: Pressed) -> None:
 def _tell_next(call: CallState, leg: Leg) -> None:
     if not leg.keypad.due or call.asks.awaits(leg.id, Purpose.INFO):
         return
-    if not (call.live and _can_be_told(leg)):
+    if not (call.live and _can_be_told(leg) and _may_be_read(call, leg)):
         _forget(call, leg)
         return
     pressed = leg.keypad.due.popleft()
     request = leg.in_dialog(METHOD).with_header("Content-Type", RELAY).with_body(pressed.body)
-    _note_cleartext(call, leg)
     call.send(leg, request, leg.next_hop(), Purpose.INFO)
 
 
@@ -142,7 +142,11 @@ def _forget(call: CallState, leg: Leg) -> None:
     leg.keypad.due.clear()
 
 
-def _note_cleartext(call: CallState, leg: Leg) -> None:
-    """A digit in a message that anybody on the way can read (POLICY A2 sig.dtmf_cleartext)."""
-    if not leg.flow.is_secure:
-        call.posture.note(Code.SIG_DTMF_CLEARTEXT)
+def _may_be_read(call: CallState, leg: Leg) -> bool:
+    """Whether a digit may stand in a message that anybody on the way can read (POLICY A2 sig.dtmf_cleartext)."""
+    return leg.flow.is_secure or security.noticed(call, leg, Code.SIG_DTMF_CLEARTEXT)
+
+
+def _may_be_made(call: CallState, leg: Leg) -> bool:
+    """Whether the gateway may read media of this leg for a digit, or make some (POLICY A2 gw.plain_access)."""
+    return security.noticed(call, leg, Code.GW_PLAIN_ACCESS)

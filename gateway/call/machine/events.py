@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.termination import Termination
 from gateway.base.values import NO_LEG, HostPort, LegId
@@ -161,6 +162,15 @@ class DtlsFailed:
 
     leg: LegId
     termination: Termination
+    code: Code = Code.EARLY_UNKEYED
+    """What it says of the peer."""
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsAskedAgain:
+    """The peer of a finished handshake wanted another one, and was refused."""
+
+    leg: LegId
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +299,7 @@ Event = (
     | TrunkSilent
     | DtlsConnected
     | DtlsFailed
+    | DtlsAskedAgain
     | RequestIn
     | ResponseIn
     | RequestFailed

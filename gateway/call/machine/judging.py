@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.base.codes import CONTRADICTED
+from gateway.base.codes import Code
 from gateway.call.legs.agreed import AgreedMedia
 from gateway.call.legs.leg import Leg
 from gateway.call.machine.state import CallState
-from gateway.policy.evaluate import Verdict, judge, judge_change
+from gateway.policy.catalogue import CONTRADICTED
+from gateway.policy.evaluate import Verdict, denies, judge, judge_change
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
 
@@ -48,6 +49,16 @@ def change_of(call: CallState, leg: Leg, agreed: AgreedMedia) -> Judged:
     """The verdict on a change the peer asks for, against what the log last said of the leg."""
     before = leg.recorded or leg.vector
     return judged(call, leg, leg.vector_of(agreed), before)
+
+
+def weakens(call: CallState, vector: SecurityVector) -> bool:
+    """Whether the call would be protected less than now with a leg like this in it (POLICY A2 mid.transfer_weaker)."""
+    return bool(call.posture.legs()) and vector.grade < call.posture.current
+
+
+def may_join(call: CallState, leg: Leg, vector: SecurityVector) -> bool:
+    """Whether somebody may join a call that would be weaker for it: unless that itself is denied, the grade decides."""
+    return not (denies(policy_of(call, leg), Code.MID_TRANSFER_WEAKER) and weakens(call, vector))
 
 
 def contradicted(vector: SecurityVector) -> bool:

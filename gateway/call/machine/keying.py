@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from gateway.audit.facts import Checkpoint
+from gateway.base.codes import Code
 from gateway.base.termination import Termination
 from gateway.call.legs.leg import Leg
 from gateway.call.machine import ending, returning, security, transfer
 from gateway.call.machine.effects import ClearTimer, ReleaseDtlsKeys, Timer
-from gateway.call.machine.events import DtlsConnected, DtlsFailed
+from gateway.call.machine.events import DtlsAskedAgain, DtlsConnected, DtlsFailed
 from gateway.call.machine.state import CallState
 from gateway.media.relay_events import ConsentLost, IceValidated
 
@@ -25,17 +27,25 @@ def failed(call: CallState, event: DtlsFailed) -> None:
     """The peer of the leg is not who the signalling said, or there is no agreeing with it."""
     leg = call.legs.get(event.leg)
     if leg is not None and leg in call.pair:
-        _unkeyed(call, leg, event.termination)
+        _unkeyed(call, leg, event.termination, event.code)
+
+
+def asked_again(call: CallState, event: DtlsAskedAgain) -> None:
+    """The peer wanted new keys by the association it has: refused by the handshake (RFC 8827 6.5), and recorded."""
+    leg = call.legs.get(event.leg)
+    if leg is not None and leg in call.pair and leg.keyed is not None:
+        found = frozenset({Code.DTLS_RENEG})
+        security.posture_changed(call, leg, found=found, kind="D4", where=Checkpoint.PACKETS)
 
 
 def too_late(call: CallState, leg: Leg) -> None:
     """The call was answered and its media is still not keyed."""
     if call.answered_at is not None and leg in call.pair and leg.keyed is None:
-        _unkeyed(call, leg, Termination.MEDIA_NOT_KEYED)
+        _unkeyed(call, leg, Termination.MEDIA_NOT_KEYED, Code.EARLY_UNKEYED)
 
 
-def _unkeyed(call: CallState, leg: Leg, termination: Termination) -> None:
-    security.dtls_violation(call, leg, termination)
+def _unkeyed(call: CallState, leg: Leg, termination: Termination, code: Code) -> None:
+    security.dtls_violation(call, leg, termination, code)
     ending.terminate(call, termination)
 
 
@@ -47,7 +57,7 @@ def consent_lost(call: CallState, event: ConsentLost) -> None:
     if returning.is_waited_for(call, leg):
         returning.consent_lost(call, leg)
     else:
-        ending.terminate(call, Termination.CONSENT_LOST)
+        returning.no_consent(call, leg)
 
 
 def consented(call: CallState, event: IceValidated) -> None:

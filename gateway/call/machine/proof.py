@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from gateway.audit import record
 from gateway.audit.facts import Checkpoint
-from gateway.base.codes import CONTRADICTED, known_codes
+from gateway.base.codes import known_codes
 from gateway.call.legs.leg import Leg
 from gateway.call.machine import security
 from gateway.call.machine.effects import WriteAudit
 from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState, Phase
 from gateway.media.relay_events import LegVerified, MediaMismatch, MediaStarted
+from gateway.policy.catalogue import CONTRADICTED
 
 KEYED = ("sdes", "dtls")
 
@@ -31,7 +32,7 @@ def found(call: CallState, event: LegVerified | MediaMismatch | MediaStarted) ->
         case MediaStarted():
             _started(call, leg)
         case MediaMismatch():
-            leg.mismatch = known_codes([event.code]) & CONTRADICTED
+            leg.mismatch |= known_codes([event.code]) & CONTRADICTED
             settle(call)
         case LegVerified() if leg.vector.keying in KEYED:
             verified = record.leg_verified(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.audit import record
+from gateway.base.codes import Code
 from gateway.base.errors import SdpError, SipError
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
@@ -25,7 +26,7 @@ from gateway.call.machine.circumstances import asked_by_trunk, for_user
 from gateway.call.machine.effects import Relay, Respond, TrackDialog, WriteAudit
 from gateway.call.machine.events import Replacing
 from gateway.call.machine.hunt import Goal, Hunt, Stage
-from gateway.call.machine.judging import judged, policy_of
+from gateway.call.machine.judging import judged, may_join, policy_of
 from gateway.call.machine.report import announce, note_abilities
 from gateway.call.machine.state import CallState
 from gateway.media.relay_commands import CloseLeg, OpenLeg
@@ -133,10 +134,11 @@ def _judged(call: CallState, named: Leg, leg: Leg, body: bytes) -> Termination |
     if stays is None or not bridge.possible_codecs(leg, stays):
         return Termination.NO_COMMON_CODEC
     verdict = judged(call, leg, leg.vector).verdict
-    if verdict.allowed:
+    if verdict.allowed and may_join(call, leg, leg.vector):
         return None
     why = verdict.termination or Termination.ENCRYPTION_REQUIRED
-    security.violation(call, leg, verdict.codes, why)
+    codes = verdict.codes if not verdict.allowed else (*verdict.codes, Code.MID_TRANSFER_WEAKER)
+    security.violation(call, leg, codes, why)
     return why
 
 

@@ -6,7 +6,7 @@ from gateway.base.codes import Code
 from gateway.base.errors import Party, SdpError
 from gateway.base.termination import Termination
 from gateway.call.legs.invite_state import Act, CalleeEvent, CallerEvent
-from gateway.call.legs.leg import Leg
+from gateway.call.legs.leg import KeyingError, Leg
 from gateway.call.machine import (
     answering,
     causes,
@@ -104,8 +104,13 @@ def _early_media(call: CallState, leg: Leg, response: Response) -> bool:
         session = leg.read_answer(response.body, leg.talk.ours_is_open, fork=response.to.tag or "")
         agreed = session.theirs.content
         step = answering.judge_answer(call, leg, agreed)
+    except KeyingError as error:
+        security.muted(call, leg, error.codes, None)
+        return False
     except SdpError:
         return False
+    if not step.verdict.allowed:
+        security.muted(call, leg, step.verdict.codes, step.vector)
     if not step.verdict.allowed or not common_codecs(call.asked_codecs, agreed.remote.codecs):
         return False
     call.meet(leg)

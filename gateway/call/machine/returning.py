@@ -11,6 +11,8 @@ never heard it is over after twice as long.
 from __future__ import annotations
 
 from gateway.audit import record
+from gateway.audit.facts import Checkpoint
+from gateway.base.codes import Code
 from gateway.base.counters import Counter
 from gateway.base.termination import Termination
 from gateway.call.legs.leg import Leg
@@ -18,6 +20,7 @@ from gateway.call.machine import ending, security
 from gateway.call.machine.effects import ClearTimer, Count, SetTimer, Timer, WriteAudit
 from gateway.call.machine.state import CallState, Phase
 from gateway.media.relay_protocol import CONSENT_SECONDS
+from gateway.policy.evaluate import Refusal
 from gateway.sip.flow import Flow
 
 MAX_WAITS = 2
@@ -73,7 +76,14 @@ def consent_lost(call: CallState, leg: Leg) -> None:
     if left > 0:
         _wait(call, leg, left)
     else:
-        ending.terminate(call, Termination.CONSENT_LOST)
+        no_consent(call, leg)
+
+
+def no_consent(call: CallState, leg: Leg) -> None:
+    """It wants no media any more, as far as it can be known (RFC 7675): nothing is sent, and the call is over."""
+    lost = Refusal(Code.BRW_CONSENT_LOST, Termination.CONSENT_LOST)
+    security.refused_offer(call, leg, lost, kind="D4", where=Checkpoint.PACKETS)
+    ending.terminate(call, Termination.CONSENT_LOST)
 
 
 def heard(call: CallState, leg: Leg) -> None:
@@ -87,8 +97,12 @@ def heard(call: CallState, leg: Leg) -> None:
 
 def too_late(call: CallState, leg: Leg) -> None:
     """The time is over."""
-    if leg in call.pair and (leg.is_away or leg.is_unheard):
-        ending.terminate(call, Termination.FLOW_LOST if leg.is_away else Termination.CONSENT_LOST)
+    if leg not in call.pair:
+        return
+    if leg.is_away:
+        ending.terminate(call, Termination.FLOW_LOST)
+    elif leg.is_unheard:
+        no_consent(call, leg)
 
 
 def _wait(call: CallState, leg: Leg, seconds: float) -> None:

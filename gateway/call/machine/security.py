@@ -22,7 +22,7 @@ from gateway.call.machine.judging import Judged, contradicted, judged, policy_of
 from gateway.call.machine.state import CallState, Phase
 from gateway.media.relay_commands import SetPeer
 from gateway.media.relay_events import SourceLearned, SourceRejected
-from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
+from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, denies
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.summary import Described, protection
@@ -134,6 +134,23 @@ def posture_changed(
     verdict = _record(call, leg, vector, kind, where, step) if is_news else None
     _tell_relay(call, leg)
     return verdict
+
+
+def noticed(call: CallState, leg: Leg, code: Code) -> bool:
+    """Something is about to happen to a leg that no description shows: whether policy lets it.
+
+    What it lets happen is in the leg's record from now on, what it denies is a violation and does not happen; either is
+    recorded once.
+    """
+    if code in leg.history:
+        return True
+    if denies(policy_of(call, leg), code):
+        if code not in leg.denied:
+            leg.denied |= {code}
+            violation(call, leg, (code,), Termination.ENCRYPTION_REQUIRED)
+        return False
+    posture_changed(call, leg, found=frozenset({code}))
+    return True
 
 
 def _tell_relay(call: CallState, leg: Leg) -> None:
@@ -262,8 +279,25 @@ def bid_down(call: CallState, leg: Leg, refusal: Refusal) -> None:
 def lost_fork(call: CallState, leg: Leg, vector: SecurityVector) -> None:
     """Record how well an answer of another phone would have protected the leg; that phone is hung up on."""
     verdict = judged(call, leg, vector).verdict
-    lost = replace(verdict, allowed=False, record="leg.lost", termination=Termination.CANCELLED)
+    mixed = frozenset({Code.FORK_MIXED}) if vector.grade != leg.vector.grade else frozenset()
+    codes = tuple(sorted({*verdict.codes, *mixed}))
+    lost = replace(verdict, allowed=False, record="leg.lost", termination=Termination.CANCELLED, codes=codes)
     call.emit(_leg_record(call, leg, lost, vector))
+
+
+def muted(call: CallState, leg: Leg, codes: tuple[Code, ...], vector: SecurityVector | None) -> None:
+    """Record, once for a leg, that early media is too weak to be played; the call goes on, and may still be answered
+    well (POLICY A2 early.plain)."""
+    if leg.early_refused:
+        return
+    leg.early_refused = True
+    found = (*codes, Code.EARLY_PLAIN)
+    if vector is None:
+        refused_offer(call, leg, Refusal(Code.EARLY_PLAIN, Termination.ENCRYPTION_REQUIRED, frozenset(found)))
+        return
+    refused = replace(vector, extra_codes=vector.extra_codes | frozenset(found))
+    verdict = Verdict(False, refused.grade, tuple(sorted(set(found))), "D1", "leg.violation", None)
+    call.emit(_leg_record(call, leg, verdict, refused, Checkpoint.PROVISIONAL))
 
 
 def _handed_over(call: CallState, leg: Leg) -> frozenset[Code]:
@@ -272,8 +306,12 @@ def _handed_over(call: CallState, leg: Leg) -> frozenset[Code]:
     return frozenset({Code.MID_TRANSFER_WEAKER}) if is_target else frozenset()
 
 
-def refused_offer(call: CallState, leg: Leg, refusal: Refusal) -> None:
-    """Record that policy said no before there was anything to grade."""
+def refused_offer(call: CallState, leg: Leg, refusal: Refusal, *, kind: str = "D1", where: str = "") -> None:
+    """Record that policy said no before there was anything to grade, or for what no vector shows.
+
+    Args:
+        where: the checkpoint, if it is another than the leg's state says.
+    """
     refusal = replace(refusal, also=refusal.also | _handed_over(call, leg))
     call.emit(
         WriteAudit(
@@ -283,8 +321,9 @@ def refused_offer(call: CallState, leg: Leg, refusal: Refusal) -> None:
                 refusal,
                 leg=leg.kind.value,
                 leg_id=leg.id,
-                checkpoint=checkpoint(call, leg),
+                checkpoint=where or checkpoint(call, leg),
                 source=leg.flow.remote,
+                kind=kind,
             )
         )
     )
@@ -296,10 +335,10 @@ def retry(call: CallState, leg: Leg, plan: OfferPlan, status: int) -> None:
     call.emit(WriteAudit(record.offer_retry(info(call, leg), policy, plan, leg_id=leg.id, refused_status=status)))
 
 
-def dtls_violation(call: CallState, leg: Leg, termination: Termination) -> None:
+def dtls_violation(call: CallState, leg: Leg, termination: Termination, code: Code) -> None:
     """Record a handshake that failed or never came about; a foreign certificate is never tolerable (RFC 5763 5)."""
-    code = _HANDSHAKE_CODES.get(termination, Code.EARLY_UNKEYED)
-    violation(call, leg, (code,), termination, kind="D4", where=Checkpoint.KEYED)
+    known = _HANDSHAKE_CODES.get(termination, code)
+    violation(call, leg, (known,), termination, kind="D4", where=Checkpoint.KEYED)
 
 
 def unverified_record(call: CallState, target: TrunkTarget, event: TrunkFailed) -> WriteAudit:
@@ -324,6 +363,8 @@ def source_record(call: CallState, leg: Leg, event: SourceLearned | SourceReject
             expected=isinstance(event, SourceLearned) and event.address == event.expected,
             accepted=learned,
             code="" if isinstance(event, SourceLearned) else event.code,
+            required=policy_of(call, leg).demands_protection,
+            flood=isinstance(event, SourceRejected) and event.flood,
         )
     )
 

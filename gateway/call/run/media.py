@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 
+from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import MediaError
 from gateway.base.keying import DtlsRole
@@ -25,12 +26,16 @@ _FAILURES = {
     DtlsFailure.FINGERPRINT_MISMATCH: Termination.FINGERPRINT_MISMATCH,
     DtlsFailure.NO_SRTP_PROFILE: Termination.ENCRYPTION_UNUSABLE,
 }
+_CODES = {DtlsFailure.FINGERPRINT_MISMATCH: Code.DTLS_FP_MISMATCH, DtlsFailure.OLD_VERSION: Code.DTLS_OLD}
+"""What a failed handshake says of the peer; of the others, that its keys never came about."""
 
-MediaEvent = LegOpened | LegFailed | RelayEvent | events.DtlsConnected | events.DtlsFailed
+MediaEvent = LegOpened | LegFailed | RelayEvent | events.DtlsConnected | events.DtlsFailed | events.DtlsAskedAgain
 """What a call is told of its media: events of the relay as they are, and how its handshakes ended."""
 
 Listener = Callable[[MediaEvent], None]
-Ends = tuple[Callable[[bytes], None], Callable[[DtlsEndpoint], None], Callable[[Callable[[], None]], None]]
+Ends = tuple[
+    Callable[[bytes], None], Callable[[DtlsEndpoint], None], Callable[[Callable[[], None]], None], Callable[[], None]
+]
 
 
 class CallMedia:
@@ -195,6 +200,7 @@ class CallMedia:
             lambda data: self.carry_out(SendDtls(leg, data)),
             lambda endpoint: self._listener(_outcome(leg, endpoint)),
             self._guarded,
+            lambda: self._listener(events.DtlsAskedAgain(leg)),
         )
 
 
@@ -202,4 +208,5 @@ def _outcome(leg: LegId, endpoint: DtlsEndpoint) -> events.DtlsConnected | event
     if endpoint.keys is not None and endpoint.state is DtlsState.CONNECTED:
         return events.DtlsConnected(leg, endpoint.keys.suite, endpoint.version, endpoint.fingerprint_algorithm)
     failure = endpoint.failure or DtlsFailure.HANDSHAKE
-    return events.DtlsFailed(leg, _FAILURES.get(failure, Termination.DTLS_FAILED))
+    code = _CODES.get(failure, Code.EARLY_UNKEYED)
+    return events.DtlsFailed(leg, _FAILURES.get(failure, Termination.DTLS_FAILED), code)

@@ -154,9 +154,12 @@ class Leg(ABC):
             self._pass_on_rtcp(packet.data, now)
             return
         tally.rtp_rx += 1
-        if packet.is_odd and not packet.is_whole():
-            tally.malformed_dropped += 1
-            return
+        if packet.is_odd:
+            if not packet.is_whole():
+                tally.malformed_dropped += 1
+                return
+            if packet.start > packet.end and self.protection.keys.ready:
+                reports.leaked()
         if not self.routes:
             tally.unrouted_dropped += 1
         for route in self.routes:

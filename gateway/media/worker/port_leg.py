@@ -177,7 +177,7 @@ class PortLeg(Leg):
 
     def _judge(self, packet: Packet, source: Address, now: float) -> None:
         if self._plain is None:
-            self.tally.unkeyed_dropped += 1
+            self.protection.unkeyed(source)
         elif packet.is_odd and not packet.is_whole():
             self.tally.malformed_dropped += 1
         else:

@@ -19,6 +19,10 @@ MIN_FAILED = 8
 """Packets of the peer that must have failed: fewer are stragglers of an old key, or accidents."""
 CONFIRM_SECONDS = 20.0
 """From the first authenticated packet: a peer that sends RTCP has reported by then (RFC 3550 6.2: every 5 s or so)."""
+SRTCP_SECONDS = 60.0
+"""From the first authenticated packet: a peer that sends RTCP at all has done so a dozen times by then."""
+MIN_MEDIA = 1000
+"""Packets of media that must have come meanwhile: who was on hold, or silent, proves nothing."""
 MAX_SAMPLES = 64
 """Packets looked at to tell plain RTP from SRTP."""
 _FRAMED = frozenset({0, 8, 9})
@@ -33,6 +37,7 @@ class Finding(Enum):
     UNCONFIRMED = "packets authenticated; the peer does not say whether it receives ours"
     PLAIN = "packets come, none authenticates, and they are readable: plain RTP or RTCP"
     OTHER_KEY = "packets come and none authenticates, as under another key"
+    NO_SRTCP = "packets authenticated, but RTCP is in clear or there is none"
 
 
 @dataclass(slots=True)
@@ -87,6 +92,10 @@ class Proof:
         self._failed = 0
         self._samples = _Samples()
         self._told = False
+        self.has_srtcp = False
+        """A report of the peer has authenticated."""
+        self._srtcp_told = False
+        self._media_before: int | None = None
 
     def begin(self) -> None:
         """Keys were set: everything is to be proved anew."""
@@ -106,6 +115,21 @@ class Proof:
             self._failed_at = now
         self._failed += 1
         self._samples.add(packet, rtcp)
+
+    def is_srtcp_news(self) -> bool:
+        """Whether it was not told yet that RTCP is in clear or missing; from now on it was."""
+        is_news, self._srtcp_told = not self._srtcp_told, True
+        return is_news
+
+    def lacks_srtcp(self, now: float, media: int) -> Finding | None:
+        """Whether the peer sends media and nothing beside it; `media` counts the packets of it."""
+        if self._opened_at is None or self.has_srtcp or self._srtcp_told:
+            return None
+        if self._media_before is None:
+            self._media_before = media
+        if now - self._opened_at < SRTCP_SECONDS or media - self._media_before < MIN_MEDIA:
+            return None
+        return Finding.NO_SRTCP if self.is_srtcp_news() else None
 
     @property
     def wants_report(self) -> bool:

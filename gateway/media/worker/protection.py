@@ -9,12 +9,17 @@ from gateway.base.crypto_suite import CryptoSuite
 from gateway.media.relay_commands import SetKeys
 from gateway.media.relay_events import RejectCode, UnsentCause
 from gateway.media.worker import rtcp as rtcp_packets
-from gateway.media.worker.counters import Tally
+from gateway.media.worker.counters import RateLimit, Tally
 from gateway.media.worker.packet import HEADER, Packet
-from gateway.media.worker.proof import Proof
+from gateway.media.worker.proof import Finding, Proof
 from gateway.media.worker.reports import Reports
 from gateway.media.worker.srtp import LegKeys, SrtpFailure, SrtpReceiver
 from gateway.media.worker.wear import Wear
+
+MAX_EARLY = 32
+"""Packets of a leg before its keys that are no news: two thirds of a second of audio."""
+MAX_FORGED = 50
+"""Packets that fail to authenticate, in a second, before it is told as a flood: as many as a stream of audio has."""
 
 
 class Protection:
@@ -27,6 +32,7 @@ class Protection:
         self.is_peer: Callable[[str], bool] = lambda host: True
         """Whether media of the peer may come from a host: what a stranger sends proves nothing of the peer."""
         self._tally, self._reports = tally, reports
+        self._forged_rate = RateLimit(MAX_FORGED)
 
     def install(self, suite: CryptoSuite, command: SetKeys, now: float) -> bool:
         """Use these keys; whether others than before are sent with."""
@@ -42,15 +48,17 @@ class Protection:
         """Put the packet in clear; whether it authenticated."""
         keys = self.keys
         if not keys.ready:
-            self._tally.unkeyed_dropped += 1
+            self.unkeyed(source)
             return False
         result = keys.unprotect(packet.data, packet.is_rtcp, now)
         if isinstance(result, SrtpFailure):
-            self._failed(result, packet, source)
+            self._failed(result, packet, source, now)
             if result is SrtpFailure.FORGED and self.is_peer(source[0]):
                 self.proof.failed(packet.data, packet.is_rtcp, now)
             return False
         packet.data = result
+        if packet.is_rtcp:
+            self.proof.has_srtcp = True
         if self.proof.is_awaited and keys.by_latest:
             self.proof.opened(now)
             self._reports.restarted()
@@ -60,11 +68,17 @@ class Protection:
         """What opens the packets of a source, when nothing is to be learned from them any more."""
         return self.keys.opener(ssrc, now) if self.keys.ready and not self.proof.is_awaited else None
 
+    def unkeyed(self, source: tuple[Any, ...]) -> None:
+        """A packet came before the keys; a few do in every call whose keys and media race each other (RFC 5763 7.1)."""
+        self._tally.unkeyed_dropped += 1
+        if self._tally.unkeyed_dropped > MAX_EARLY:
+            self._reports.rejected(source, RejectCode.UNKEYED)
+
     def tick(self, now: float) -> None:
         """Tell what the packets so far prove of the leg, and of its keys, when there is something new."""
-        finding = self.proof.tick(now)
-        if finding is not None:
-            self._reports.found(finding)
+        for finding in (self.proof.tick(now), self.proof.lacks_srtcp(now, self._tally.rtp_rx)):
+            if finding is not None:
+                self._reports.found(finding)
         worn = self.wear.tick()
         if worn is not None:
             self._reports.worn(worn)
@@ -86,15 +100,20 @@ class Protection:
         self._reports.unsent(UnsentCause.UNSENDABLE)
         return None
 
-    def _failed(self, failure: SrtpFailure, packet: Packet, source: tuple[Any, ...]) -> None:
+    def _failed(self, failure: SrtpFailure, packet: Packet, source: tuple[Any, ...], now: float) -> None:
         if failure is SrtpFailure.REPLAYED:
             self._tally.srtp_replayed += 1
         elif failure is SrtpFailure.TOO_MANY_SOURCES:
             self._tally.srtp_ssrc_limit += 1
         else:
+            plain = self._is_plain(packet)
             self._tally.srtp_auth_failed += 1
-            self._tally.plain_dropped += self._is_plain(packet)
+            self._tally.plain_dropped += plain
             self._reports.rejected(source, RejectCode.PLAIN_ON_SECURE)
+            if not self._forged_rate.allows(now):
+                self._reports.flooded(source)
+            if plain and packet.is_rtcp and self.is_peer(source[0]) and self.proof.is_srtcp_news():
+                self._reports.found(Finding.NO_SRTCP)
 
     def _is_plain(self, packet: Packet) -> bool:
         if packet.is_rtcp:

@@ -26,7 +26,11 @@ from gateway.media.worker.wear import Worn
 
 Emit = Callable[[Event], None]
 
-_MISMATCHES = {Finding.PLAIN: RejectCode.PLAIN_ON_SECURE, Finding.OTHER_KEY: RejectCode.KEY_MISMATCH}
+_MISMATCHES = {
+    Finding.PLAIN: RejectCode.PLAIN_ON_SECURE,
+    Finding.OTHER_KEY: RejectCode.KEY_MISMATCH,
+    Finding.NO_SRTCP: RejectCode.NO_SRTCP,
+}
 
 MAX_LEARNED = 64
 """`SourceLearned` events of one leg: two sources that take turns for hours must not fill the audit log."""
@@ -45,6 +49,7 @@ class Reports:
         self.heard = False
         """A packet was accepted since the last tick."""
         self._rejected: set[RejectCode] = set()
+        self._flooded = self._leaked = False
         self._learned = 0
         self._unsent: Counter[UnsentCause] = Counter()
         self._heard_at = 0.0
@@ -94,6 +99,18 @@ class Reports:
         if code not in self._rejected:
             self._rejected.add(code)
             self.emit(SourceRejected(self.leg, HostPort(*source[:2]), code.value))
+
+    def flooded(self, source: Address) -> None:
+        """More packets fail to authenticate than accidents explain."""
+        if not self._flooded:
+            self._flooded = True
+            self.emit(SourceRejected(self.leg, HostPort(*source[:2]), RejectCode.PLAIN_ON_SECURE.value, flood=True))
+
+    def leaked(self) -> None:
+        """Something stands in clear beside encrypted media, and is not passed on."""
+        if not self._leaked:
+            self._leaked = True
+            self.emit(MediaMismatch(self.leg, RejectCode.EXTENSION.value))
 
     def unsent(self, cause: UnsentCause) -> None:
         """A packet of media that should leave on the leg does not."""

@@ -188,7 +188,7 @@ class MachineScene:
 
     def _others(self) -> list[TrunkTarget]:
         def policy(trunk: Trunk) -> EffectivePolicy:
-            return effective_policy(trunk.security, trunk.name, emergency=self.emergency)
+            return effective_policy(self.rules or trunk.security, trunk.name, emergency=self.emergency)
 
         return [TrunkTarget(trunk, policy(trunk), "600") for trunk in self.others]
 

@@ -18,6 +18,7 @@ from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import OpenLeg
+from gateway.policy.model import ProfileRules
 from tests.call.machine_scene import MachineScene, answer, opened, vector
 from tests.call.peers import SITE, Peers
 from tests.call.test_machine import BROWSER_BODIES, TRUNK_BODIES
@@ -39,6 +40,8 @@ VITAL = (fx.Timer.RING, fx.Timer.KEYED, fx.Timer.LINGER)
 class Calling(RuleBasedStateMachine):
     """A call up to its answer, with whatever its peers may do meanwhile."""
 
+    policies: ClassVar[st.SearchStrategy[ProfileRules | None]] = st.none()
+    """Rules of the call in place of those of its profile."""
     played: ClassVar[int] = 0
     """Events fed to all calls so far."""
 
@@ -54,6 +57,7 @@ class Calling(RuleBasedStateMachine):
         beyond=st.sampled_from([False, False, True]),
         timer=st.sampled_from(["", "1800", "1800;refresher=uac", "90;refresher=uas"]),
         delayed=st.sampled_from([False, False, False, True]),
+        data=st.data(),
     )
     def begin(
         self,
@@ -68,11 +72,13 @@ class Calling(RuleBasedStateMachine):
         beyond: bool,
         timer: str,
         delayed: bool,
+        data: st.DataObject,
     ) -> None:
         offer = b"" if late else vector("chromium_offer") if outbound else KEYED_OFFER
         more = tuple(made_trunk("sip:o.example", name=f"o{n}", security=profile.value) for n in range(others))
         self.scene = MachineScene(
             profile=profile,
+            rules=data.draw(self.policies),
             outbound=outbound,
             emergency=emergency and outbound,
             offer=offer,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -23,6 +23,7 @@ from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose
 from gateway.media import relay_events as relay
 from gateway.media.relay_commands import OpenLeg
+from gateway.policy.model import ProfileRules
 from gateway.sdp.offer_answer import State
 from gateway.sip.flow import Flow
 from tests.call.machine_scene import (
@@ -38,6 +39,7 @@ from tests.call.machine_scene import (
     trunk_flow,
     vector,
 )
+from tests.call.promise import RULES
 from tests.call.watch import Watcher
 from tests.effort import examples
 from tests.sites import made_trunk
@@ -96,6 +98,9 @@ FAILURES = st.sampled_from([404, 486, 487, 488, 491, 500, 503, 603, 606])
 class CallMachine(RuleBasedStateMachine):
     """One call; see the module."""
 
+    policies: ClassVar[st.SearchStrategy[ProfileRules | None]] = st.none()
+    """Rules of the call in place of those of its profile."""
+
     @initialize(
         profile=st.sampled_from([Profile.STRICT, *Profile]),
         outbound=st.booleans(),
@@ -123,6 +128,7 @@ class CallMachine(RuleBasedStateMachine):
         others = (made_trunk("sip:other.example", name="other", security=profile.value),) * data.draw(st.integers(0, 2))
         self.scene = MachineScene(
             profile=profile,
+            rules=data.draw(self.policies),
             outbound=outbound,
             emergency=emergency and outbound,
             flow=flow,
@@ -452,11 +458,19 @@ class CallMachine(RuleBasedStateMachine):
         self.watcher.late(["callee", "fork-b", "fork-late"])
 
 
-CallMachine.TestCase.settings = settings(
+class AnyPolicyMachine(CallMachine):
+    """The same under any policy there could be, however its rules fit together."""
+
+    policies = RULES
+
+
+PLAYED = settings(
     max_examples=examples(300),
     stateful_step_count=25,
     deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
+CallMachine.TestCase.settings = AnyPolicyMachine.TestCase.settings = PLAYED
 test_a_call_keeps_its_promises_whatever_happens = CallMachine.TestCase
+test_no_call_is_ever_weaker_than_its_policy_requires = AnyPolicyMachine.TestCase

@@ -14,6 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from gateway.base.termination import Termination
 from gateway.call.machine import events
 from gateway.call.machine.effects import Purpose
+from tests.call.promise import RULES
 from tests.call.steps_talking import Talking
 from tests.effort import SEARCHING, examples
 
@@ -43,6 +44,12 @@ class LegsMachine(Talking):
             self.feed(events.DialogMissing(481, is_others=False))
 
 
+class AnyPolicyLegs(LegsMachine):
+    """The same under any policy there could be; whoever comes may bring a policy of its own."""
+
+    policies = RULES
+
+
 def _settings(count: int) -> settings:
     return settings(
         max_examples=count,
@@ -55,6 +62,8 @@ def _settings(count: int) -> settings:
 
 LegsMachine.TestCase.settings = _settings(examples(200))
 test_a_call_keeps_its_promises_whoever_comes_and_goes = LegsMachine.TestCase
+AnyPolicyLegs.TestCase.settings = _settings(examples(200))
+test_nobody_who_comes_makes_a_call_weaker_than_its_policy_requires = AnyPolicyLegs.TestCase
 
 
 @pytest.mark.skipif(not SEARCHING, reason="the long form is for `make fuzz`")

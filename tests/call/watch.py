@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from gateway.base.codes import Code
 from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.values import LegId, LegKind
@@ -15,6 +16,7 @@ from gateway.call.machine.forks import LateForks
 from gateway.media.relay_commands import CloseLeg, Command, OpenLeg, Route, SetKeys, SetPeer
 from gateway.policy.evaluate import judge
 from gateway.sip.message import Request, Response
+from tests.call import promise
 from tests.call.machine_scene import MachineScene
 
 ACCEPTED = ("leg.secured", "leg.downgraded")
@@ -76,6 +78,7 @@ class Watcher:
         for effect in effects:
             self._one(effect)
         self._posture()
+        promise.is_kept(self.scene.state)
         self._report(event)
         self._liveness(event)
         if isinstance(event, events.ResponseIn):
@@ -127,6 +130,7 @@ class Watcher:
         kind = str(record["type"])
         assert (kind == "call.start") == (not self.records), "call.start is the first record and the only one"
         self.records.append(kind)
+        promise.was_recorded(record, self.scene.state.policy)
         if kind.startswith("leg."):
             self.judged.add(int(str(record["leg_id"])))
         vector = record.get("vector_after")
@@ -146,7 +150,7 @@ class Watcher:
                 assert self.agreed.get(command.leg) == "sdes"
             case SetPeer():
                 assert self.agreed.get(command.leg) == ("sdes" if command.keyed else "plain")
-                assert command.keyed or not self._strict
+                assert command.keyed or not (self._strict or self._needs_keys)
             case Route():
                 assert {command.source, command.sink} <= self.places
             case _:
@@ -158,7 +162,14 @@ class Watcher:
 
     @property
     def _strict(self) -> bool:
-        return self.scene.profile is Profile.STRICT and not self.scene.emergency
+        return self.scene.rules is None and self.scene.profile is Profile.STRICT and not self.scene.emergency
+
+    @property
+    def _needs_keys(self) -> bool:
+        """The policy lets nothing be plain, whatever else it says."""
+        policy = self.scene.state.policy
+        denied = Code.MEDIA_PLAIN_RTP in policy.rules.deny
+        return not policy.emergency and (policy.rules.require > Grade.CLEARTEXT or denied)
 
     def _respond(self, effect: fx.Respond) -> None:
         response = effect.response

@@ -19,6 +19,7 @@ from gateway.policy.catalogue import CONTRADICTED
 from gateway.policy.evaluate import judge
 from gateway.policy.model import effective_policy
 from gateway.sip.message import Request, Response
+from tests.call import promise
 from tests.call.machine_scene import MachineScene
 from tests.call.watch import ACCEPTED, BROWSER_SECRETS, TRUNK_SECRETS
 
@@ -73,6 +74,7 @@ class LegsWatcher:
         self._legs()
         self._posture()
         self._floor()
+        promise.is_kept(self.scene.state)
         self._reports()
 
     def _hear(self, event: events.Event | None) -> None:
@@ -291,7 +293,12 @@ class LegsWatcher:
     def _floor(self) -> None:
         """Under strict, whoever hears each other is protected as strict wants it, whoever came or went."""
         state = self.scene.state
-        if self.scene.profile is not Profile.STRICT or self.scene.emergency or state.policy.emergency:
+        if (
+            self.scene.rules is not None
+            or self.scene.profile is not Profile.STRICT
+            or self.scene.emergency
+            or state.policy.emergency
+        ):
             return
         for leg in state.pair if state.live and state.answered_at is not None else ():
             vector = leg.vector

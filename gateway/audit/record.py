@@ -85,7 +85,7 @@ def leg_record(
         "decision": "allowed" if verdict.allowed else "refused",
         "kind": verdict.kind,
         "codes": [str(code) for code in verdict.codes],
-        "alert": str(alert_of(verdict.codes, required=policy.demands_protection)),
+        "alert": _alert(policy, verdict.codes, verdict.record),
         "rec": False,
         "grade_before": before.grade.name if before is not None else None,
         "grade_after": verdict.grade.name,
@@ -119,7 +119,7 @@ def offer_refused(
         "decision": "refused",
         "kind": kind,
         "codes": [str(code) for code in refusal.codes],
-        "alert": str(alert_of(refusal.codes, required=policy.demands_protection)),
+        "alert": _alert(policy, refusal.codes),
         "source": place(source),
         "sip_sent": _sip_sent(refusal.termination, 0),
     }
@@ -137,7 +137,7 @@ def offer_retry(
         "decision": "allowed",
         "kind": "D1",
         "codes": sorted(plan.codes),
-        "alert": str(alert_of(plan.codes, required=policy.demands_protection)),
+        "alert": _alert(policy, plan.codes, "leg.downgraded"),
         "grade_after": (Grade.KEY_EXPOSED if plan.with_crypto else Grade.CLEARTEXT).name,
         "refused_status": refused_status,
         "proto": plan.proto.value,
@@ -224,7 +224,7 @@ def flow_judged(
         "decision": "allowed" if allowed else "refused",
         "kind": "D2",
         "codes": [str(Code.SIG_SIPS_NOT_HONOURED)],
-        "alert": str(alert_of([Code.SIG_SIPS_NOT_HONOURED], required=policy.demands_protection)),
+        "alert": _alert(policy, [Code.SIG_SIPS_NOT_HONOURED]),
         "message": what,
         "why": why,
         "source": place(came.remote),
@@ -362,6 +362,12 @@ def call_broken(call_uid: str) -> dict[str, object]:
         "grade_worst": None,
     }
     return make("call.final", fields)
+
+
+def _alert(policy: EffectivePolicy, codes: Iterable[Code], kind: str = "") -> str:
+    """How loud a record is: as the catalogue has it, and of a downgrade as loud as its policy wants it at least."""
+    least = Alert(policy.rules.alert) if kind == "leg.downgraded" and policy.rules.alert else Alert.NONE
+    return str(alert_of(codes, required=policy.demands_protection, least=least))
 
 
 def _flow(flow: FlowFacts) -> dict[str, object]:

@@ -345,12 +345,13 @@ def rows_of(code: Code) -> tuple[Row, ...]:
     return tuple(row for row in ROWS if row.code is code)
 
 
-def alert_of(found: Iterable[Code], *, required: bool) -> Alert:
+def alert_of(found: Iterable[Code], *, required: bool, least: Alert = Alert.NONE) -> Alert:
     """How loud a record with these codes is; of a code with several ways the loudest counts.
 
     Args:
         required: the policy requires protection.
+        least: how loud it is at any rate.
     """
     codes, which = frozenset(found), 0 if required else 1
     levels = [row.alerts[which] for row in ROWS if row.code in codes]
-    return max(levels, key=list(Alert).index, default=Alert.NONE)
+    return max((least, *levels), key=list(Alert).index)

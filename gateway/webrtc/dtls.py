@@ -1,7 +1,7 @@
 """DTLS-SRTP handshakes without I/O (RFC 5763, RFC 5764, RFC 6347): datagrams and time in, datagrams and SRTP keys out.
 
-With `dtls_context` the place that knows pyOpenSSL. Feed an endpoint only from addresses that passed an authenticated ICE
-check: a plain ClientHello from anywhere else could end the handshake (the class of CVE-2023-49786), which is why no
+With `dtls_context` the place that knows pyOpenSSL. Feed an endpoint only from addresses that passed an authenticated
+ICE check: a plain ClientHello from anywhere else could end the handshake (the class of CVE-2023-49786), which is why no
 cookie exchange is made here and a ClientHello split over datagrams (post-quantum key shares) needs no special case.
 """
 

@@ -88,13 +88,13 @@ def outbound(*responses: tuple[int, bytes | None]) -> Driver:
     def drive(profile: Profile) -> MachineScene:
         scene = MachineScene(profile=profile).calling()
         for status, body in responses:
-            scene.reply(status, _good(scene) if body is None else body)
+            scene.reply(status, good(scene) if body is None else body)
         return scene
 
     return drive
 
 
-def _good(scene: MachineScene) -> bytes:
+def good(scene: MachineScene) -> bytes:
     offer = scene.invite.body
     if b"a=crypto" not in offer:
         return answer()
@@ -165,7 +165,7 @@ def over_ws(profile: Profile) -> MachineScene:
     scene.on(replace(BROWSER_FLOW, transport="ws"))
     scene.calling()
     if scene.state.live:
-        scene.reply(200, _good(scene)).ack().feed(scene.keyed())
+        scene.reply(200, good(scene)).ack().feed(scene.keyed())
     return scene
 
 
@@ -216,10 +216,10 @@ def digit_played(profile: Profile) -> MachineScene:
 def lost_fork(profile: Profile) -> MachineScene:
     """Two phones answer: the first one in the best way the profile offers, the second one otherwise."""
     scene = MachineScene(profile=profile).calling().reply(180, tag="good").reply(180, tag="late")
-    good = _good(scene)
+    best = good(scene)
     other = answer("RTP/SAVP", GOOD.replace("_80", "_32")) if profile is Profile.STRICT else answer()
-    scene.reply(200, good, tag="good").ack()
-    return scene.reply(200, other if b"a=crypto" in good else answer("RTP/SAVP", GOOD), tag="late")
+    scene.reply(200, best, tag="good").ack()
+    return scene.reply(200, other if b"a=crypto" in best else answer("RTP/SAVP", GOOD), tag="late")
 
 
 def muted(profile: Profile) -> MachineScene:

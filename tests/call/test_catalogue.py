@@ -45,8 +45,8 @@ PACKETS = {
     "srtcp.absent (silent)": "media/test_worker_protection.py",
     "srtcp.absent (clear)": "media/test_worker_protection.py",
     "meta.leak": "media/test_worker_protection.py",
-    "key.lifetime (near)": "media/test_worker_wear.py",
-    "key.lifetime (over)": "media/test_worker_wear.py",
+    "key.lifetime (near)": "media/test_relay_keys.py",
+    "key.lifetime (over)": "media/test_relay_keys.py",
 }
 """Where real packets bring about what the relay finds."""
 

@@ -12,11 +12,16 @@ import selectors
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.base.profiles import Profile
+from gateway.policy import model
+from gateway.policy.model import ProfileRules
+from tests.call.promise import RULES
 from tests.call.world import World
 from tests.effort import examples
 
@@ -74,8 +79,24 @@ async def _play(directory: Path, places: int, steps: list[tuple[str, int]]) -> N
 def test_when_all_calls_are_over_the_office_is_as_it_was(
     tmp_path: Path, places: int, steps: list[tuple[str, int]]
 ) -> None:
+    _run(tmp_path, places, steps)
+
+
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    rules=st.fixed_dictionaries(dict.fromkeys([Profile.STRICT, Profile.LEGACY, Profile.PREFER], RULES)),
+    steps=st.lists(st.tuples(STEPS, SOME), min_size=10, max_size=MAX_STEPS),
+)
+def test_under_any_policies_each_call_that_begins_has_one_end_and_no_leg_is_too_weak(
+    tmp_path: Path, rules: dict[Profile, ProfileRules], steps: list[tuple[str, int]]
+) -> None:
+    with mock.patch.dict(model.BUILT_IN, rules):
+        _run(tmp_path, 2, steps)
+
+
+def _run(directory: Path, places: int, steps: list[tuple[str, int]]) -> None:
     loop = TravellingLoop()
     try:
-        loop.run_until_complete(_play(tmp_path, places, steps))
+        loop.run_until_complete(_play(directory, places, steps))
     finally:
         loop.close()

@@ -31,6 +31,7 @@ from gateway.sip.flow import Flow
 from gateway.sip.message import Request, create_response
 from gateway.sip.replaces import Replaces
 from tests import messages
+from tests.call import promise
 from tests.call.machine_scene import TRUNK_CONTACT, answer, browser_answer, sdes_answer, trunk_flow
 from tests.call.office import Office, Relay, invite
 from tests.call.peers import place
@@ -304,6 +305,7 @@ class World:
         if step == "settle" or which % 4:  # else the next step comes before anything else had its turn
             await self.office.settle()
             self.no_leg_is_left()
+            self.no_leg_is_too_weak()
 
     # The end.
 
@@ -347,6 +349,11 @@ class World:
             state = runner.state
             going = {leg.id for leg in state.legs.values() if leg.gone and not leg.invitation.is_over}
             yield runner, call.here - {leg.id for leg in state.pair} - set(state.hunt.ringing) - going
+
+    def no_leg_is_too_weak(self) -> None:
+        """Whatever the policies say, every living call keeps to its own."""
+        for runner in self.runners:
+            promise.is_kept(runner.state)
 
     def no_leg_is_left(self) -> None:
         for runner, legs in self._legs_left():

@@ -67,6 +67,7 @@ async def test_a_change_of_key_to_another_suite_loses_nothing_and_is_a_stream_of
 
 
 async def test_the_end_of_a_lifetime_is_told_before_it_comes_and_a_new_key_begins_anew(mesh: Mesh) -> None:
+    """As key.lifetime of the catalogue."""
     call, caller = mesh
     trunk = await call.trunk(AES_CM_128_HMAC_SHA1_80)
     assert trunk.peer.keys is not None

@@ -49,7 +49,8 @@ def take_answer(call: CallState, leg: Leg, body: bytes, *, fork: str = "") -> bo
         session = leg.read_answer(body, leg.talk.ours_is_open)
         step = judge_answer(call, leg, session.theirs.content)
     except KeyingError as error:
-        security.violation(call, leg, error.codes, error.termination)
+        had_keys = leg.recorded is not None and leg.recorded.keying.keyed
+        security.violation(call, leg, error.codes, error.termination, kind="D2" if had_keys else "D1")
         ending.terminate(call, error.termination)
         return False
     except SdpError as error:
@@ -57,7 +58,7 @@ def take_answer(call: CallState, leg: Leg, body: bytes, *, fork: str = "") -> bo
         return False
     if not step.verdict.allowed:
         termination = step.verdict.termination or Termination.ENCRYPTION_REQUIRED
-        security.violation(call, leg, step.verdict.codes, termination, step.vector)
+        security.violation(call, leg, step.verdict.codes, termination, step.vector, kind=step.verdict.kind)
         ending.terminate(call, termination)
         return False
     return use_answer(call, leg, session, step)
@@ -146,7 +147,7 @@ def use_answer(
     """Policy accepts: the record first, then the relay. False when the call was ended instead."""
     if not _is_taken(call, leg.take(session, early=early, reliable=reliable)):
         return False
-    security.posture_changed(call, leg, step=step)
+    security.posture_changed(call, leg, found=judging.removed(step.verdict), step=step)
     bridge.begin_handshake(call, leg)
     return True
 

@@ -185,8 +185,7 @@ def _answer(call: CallState, leg: Leg, other: Leg, event: RequestIn, agreed: Agr
     if not isinstance(session, Session):
         _unacceptable(call, leg, event, Termination.BAD_SDP)
         return
-    removed = frozenset({Code.MID_CRYPTO_REMOVED}) & frozenset(step.verdict.codes)
-    security.posture_changed(call, leg, found=removed, step=step)
+    security.posture_changed(call, leg, found=judging.removed(step.verdict), step=step)
     bridge.connect(call)
     _accept(call, leg, event, session.ours.body)
     follow(call, other)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.base.codes import Code
 from gateway.call.legs.agreed import AgreedMedia
 from gateway.call.legs.leg import Leg
-from gateway.call.machine.state import CallState
+from gateway.call.machine.state import CallState, Phase
 from gateway.policy.catalogue import CONTRADICTED
 from gateway.policy.evaluate import Verdict, denies, judge, judge_change
 from gateway.policy.model import EffectivePolicy
@@ -41,8 +41,17 @@ def judged(call: CallState, leg: Leg, vector: SecurityVector, before: SecurityVe
 
 
 def answer_of(call: CallState, leg: Leg, agreed: AgreedMedia) -> Judged:
-    """The verdict on an answer to our offer: what packets said under the keys before does not count."""
-    return judged(call, leg, leg.vector_of(agreed))
+    """The verdict on an answer to our offer: what packets said under the keys before does not count.
+
+    In mid-call it is one on a change: who answers our offer without the encryption there was has removed it.
+    """
+    before = leg.recorded if call.phase is Phase.ESTABLISHED else None
+    return judged(call, leg, leg.vector_of(agreed), before)
+
+
+def removed(verdict: Verdict) -> frozenset[Code]:
+    """That a change removed the encryption, where it did: no description shows it afterwards."""
+    return frozenset({Code.MID_CRYPTO_REMOVED}) & frozenset(verdict.codes)
 
 
 def change_of(call: CallState, leg: Leg, agreed: AgreedMedia) -> Judged:

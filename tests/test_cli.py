@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway import process
+from gateway.base.crypto_suite import SUITES
 from gateway.base.errors import ConfigError, MediaError
 from gateway.base.values import HostPort
 from gateway.cli import names
@@ -86,7 +87,7 @@ def test_check_prints_what_each_trunk_will_offer(files: Files) -> None:
     assert result.exit_code == 0
     assert result.stderr == ""
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
-    suites = "AEAD_AES_256_GCM, AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80"
+    suites = ", ".join(suite.name for suite in SUITES)
     start, second = lines.index("trunk pbx, security strict"), lines.index("trunk carrier, security prefer")
     assert lines[start + 1 : second - 1] == [
         "signalling tls to pbx.example.com:5061, verified: the certificate must name pbx.example.com (CA: system)",

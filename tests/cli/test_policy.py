@@ -282,6 +282,11 @@ def test_floors_that_leave_no_suite_are_found(files: Files) -> None:
     assert "no suite has keys" in found(files)["floors[2] none"]
 
 
+def test_floors_that_leave_no_suite_a_browser_knows_are_found(files: Files) -> None:
+    files.policy += "  - {id: sdes, match: {trunk: pbx}, suites: [AES_256_CM_HMAC_SHA1_80]}\n"
+    assert "no browser knows" in found(files)["floors[2] sdes"]
+
+
 def test_names_that_nothing_uses_are_found(files: Files) -> None:
     files.policy = files.policy.replace("networks:\n", "networks:\n  spare: [10.0.0.0/8]\n")
     files.policy = files.policy.replace("dial_sets:\n", "dial_sets:\n  spare: ['1']\n")

@@ -197,9 +197,12 @@ def _lists(book: PolicyBook) -> Iterator[Finding]:
         for name, rules in book.profiles.items():
             if suites_in_common(rules.suites, floor.suites) == (NO_SUITE,):
                 yield Finding(f"floors[{index}] {floor.id}", f"it has no suite in common with profile {name}")
-        short = [BY_NAME[name] for name in floor.suites] or list(SUITES)
-        if not any(s.key_bits >= floor.min_key_bits and s.tag_bits >= floor.min_tag_bits for s in short):
+        listed = [BY_NAME[name] for name in floor.suites] or SUITES
+        long = [s for s in listed if s.key_bits >= floor.min_key_bits and s.tag_bits >= floor.min_tag_bits]
+        if not long:
             yield Finding(f"floors[{index}] {floor.id}", "no suite has keys and tags as long as it asks for")
+        elif not any(suite.dtls_name for suite in long):
+            yield Finding(f"floors[{index}] {floor.id}", "no browser knows one of its suites: it refuses them all")
 
 
 def _unused(policy: PolicyFile, site: Site) -> Iterator[Finding]:

@@ -188,6 +188,14 @@ def erase(directory: Path, who: str) -> tuple[str, ...]:
         raise ConfigError(f"nobody was forgotten: {error.strerror}", file=str(directory)) from None
 
 
+def forget_before(directory: Path, ts: str) -> None:
+    """Remove the tables of months that were over at this time: no record is left that they could name."""
+    month = ts[: len("2030-01")]
+    for path in directory.glob("people-*.jsonl"):
+        if path.name.removeprefix("people-").removesuffix(".jsonl") < month:
+            path.unlink(missing_ok=True)
+
+
 def _table_keys(directory: Path) -> dict[str, tuple[bytes, ...]]:
     found: dict[str, tuple[bytes, ...]] = {}
     for stored in _objects(directory / KEYS_NAME):

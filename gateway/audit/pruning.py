@@ -19,6 +19,7 @@ from gateway.audit.archive import DAMAGED, Record, opened, parsed, rotated, whol
 from gateway.audit.file import MODE, TAIL_WINDOW
 from gateway.audit.line import MAX_LINE
 from gateway.audit.log import FILE_NAME, AuditLog
+from gateway.audit.people import forget_before
 from gateway.audit.place import AuditPlace
 from gateway.audit.retention import Retention, pruned, reduced
 
@@ -89,6 +90,8 @@ class Pruner:
             step = await asyncio.to_thread(plan, path, now, place.retention)
             if step is not None and await self._written(step.record):
                 await asyncio.to_thread(step.do)
+        if not place.retention.hold:
+            await asyncio.to_thread(forget_before, place.directory, _days_before(now, place.retention.final_days))
 
     async def _written(self, record: Record) -> bool:
         told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

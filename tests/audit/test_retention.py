@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.audit.archive import opened, rotated
 from gateway.audit.chain import Fault
 from gateway.audit.log import FILE_NAME
@@ -273,3 +275,15 @@ def test_what_a_crash_left_half_done_is_done_again(tmp_path: Path) -> None:
     assert archive.files[0].name == marked(old.name)
     assert archive.wrong() == []
     assert not list(tmp_path.glob("*.reducing"))
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_who_is_who_is_forgotten_with_the_last_record_of_a_month(tmp_path: Path, hold: bool) -> None:
+    archive = Archive(tmp_path, detail_days=90, final_days=100, hold=hold)
+    months = ("2030-03", "2030-04", "2030-06", "2030-07")
+    for month in months:
+        (tmp_path / f"people-{month}.jsonl").write_bytes(b"")
+    archive.day(days=200)  # it is October 2030; what was written before 25 June went
+    archive.prune()
+    left = {path.name for path in tmp_path.glob("people-*.jsonl")}
+    assert left == {f"people-{month}.jsonl" for month in (months if hold else months[2:])}

@@ -22,6 +22,7 @@ from gateway.admin.server import AdminServer
 from gateway.audit import notices
 from gateway.audit.log import AuditLog
 from gateway.audit.pruning import Pruner
+from gateway.audit.sinks.export import Export
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, GatewayError, MediaError
 from gateway.base.values import HostPort, Secret
@@ -111,6 +112,7 @@ class Gateway:
         """Looks through the log of the process, if it has been made to."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self.audit = AuditLog(site.audit, self.counters, deliver=self._deliver, soon=self._soon)
+        self.export = Export(self.audit, site.audit.directory, site.audit.sinks, self.counters)
         self.pool = RelayPool(
             site.media, self.counters, consent_seconds=consent_seconds, silence_seconds=silence_seconds
         )
@@ -241,6 +243,8 @@ class Gateway:
             "certificates_outdated": self.certificates.refused,
             "audit_accepting_calls": float(self.audit.accepting_calls),
             "audit_lag_seconds": self.audit.lag_seconds,
+            "audit_sinks_down": self.export.down,
+            "audit_sinks_waiting": self.export.waiting,
             **self._relay_totals,
         }
 
@@ -285,6 +289,7 @@ class Gateway:
         try:
             self.audit.write(notices.gateway_started(__version__, recovered=self.audit.recovered))
             self.audit.write(loaded_record(self.reloader.loaded))
+            await self.export.start()
             self.key_rings.start()
             await self.pool.start()
             await self.endpoint.start(site.listeners)
@@ -349,6 +354,7 @@ class Gateway:
             self._pruning = None
         last = asyncio.Event()
         ended = self.counters[Counter.CALLS_STARTED] == self.counters[Counter.CALLS_ENDED]
+        self.export.tell_dropped()
         stopped = notices.gateway_stopped(reason, all_ended=ended and not self.audit.records_lost)
         self.audit.write(stopped)
         self.audit.checkpoint(lambda _written: last.set())
@@ -359,6 +365,7 @@ class Gateway:
             self._audit_timer = None
         if not self.audit.close():
             log.error("audit state=closed: the disk does not answer")
+        await self.export.stop()
 
     def _watch_audit(self) -> None:
         """Armed again first: the deadline of a record must outlive a defect in what is done here."""

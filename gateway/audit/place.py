@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.audit.retention import Retention
 from gateway.audit.rotation import Rotation
+from gateway.audit.sinks.plan import SinkPlan
 from gateway.base.sizes import MEBIBYTE
 
 __all__ = ["MEBIBYTE", "AuditPlace"]
@@ -28,3 +29,5 @@ class AuditPlace:
     retention: Retention = field(default_factory=Retention)
     pseudonyms: bool = False
     """People stand in the log by pseudonyms."""
+    sinks: tuple[SinkPlan, ...] = ()
+    """Who else gets the records."""

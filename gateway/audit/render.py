@@ -59,6 +59,7 @@ _BY_TYPE: dict[str, Severity] = {
     "log.recovered": Severity.MEDIUM,
     "log.dropped": Severity.HIGH,
     "log.withheld": Severity.HIGH,
+    "log.sink_dropped": Severity.MEDIUM,
 }
 
 _BY_GRADE: dict[str, Severity] = {
@@ -343,6 +344,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "log.recovered": _recovered,
     "log.dropped": _dropped,
     "log.withheld": _withheld,
+    "log.sink_dropped": lambda record: f"sink {_text(record, 'sink')}: {_dropped(record)}",
 }
 
 

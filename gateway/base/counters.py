@@ -63,6 +63,8 @@ class Counter(StrEnum):
     LEGS_CONTRADICTED = "legs_contradicted"
     AUDIT_BUFFERED = "audit_buffered"
     AUDIT_DROPPED = "audit_dropped"
+    AUDIT_SINK_DROPPED = "audit_sink_dropped"
+    AUDIT_SINK_FAILED = "audit_sink_failed"
     WORKER_RESTARTED = "worker_restarted"
     WORKER_HUNG = "worker_hung"
 

@@ -16,6 +16,7 @@ from gateway.base.keying import Setup
 from gateway.base.values import HostPort, Secret
 from gateway.config import schema
 from gateway.config.book import compile_book
+from gateway.config.sinks import compile_sink
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule, TrunkShare
 from gateway.routing.e164 import Home, NumberFormat
@@ -323,6 +324,7 @@ def compile_audit(audit: schema.Audit) -> AuditPlace:
         pseudonyms=audit.people == "pseudonyms",
         rotation=Rotation(int(audit.rotate.size_mb * MEBIBYTE), audit.rotate.daily),
         retention=Retention(audit.retention.detail_days, audit.retention.final_days, audit.retention.hold),
+        sinks=tuple(compile_sink(sink) for sink in audit.sinks),
     )
 
 

@@ -49,6 +49,7 @@ from gateway.config.schema import (
     SipListener,
     UsersFile,
 )
+from gateway.config.schema.sinks import SinkAddress, StrongSecret, WebhookUrl
 
 INTRODUCTION = """\
 # Configuration
@@ -100,16 +101,19 @@ SCALARS: dict[Any, str] = {
     PinList: "SHA-256 digest or list of them",
     Prefix: "number",
     SecretText: "secret",
+    StrongSecret: "secret",
     SuiteName: "crypto suite",
     TelephoneNumber: "number",
     TextList: "text or list of them",
     TimeZone: "time zone",
     TlsName: "name or IP address",
+    WebhookUrl: "https URL",
     Endpoint: "`address:port`",
     PolicySource: "`{net: NETWORKS}`",
     PolicyNumbers: "number, list of them, or `{set: NAME}`",
     PortRange: "`first-last`",
     PublicAddress: "`host:port`",
+    SinkAddress: "`host:port`",
     SipListener: "`transport:address:port`",
     str: "text",
     int: "number",

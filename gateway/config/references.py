@@ -18,6 +18,7 @@ from gateway.config.issuers import check_issuers
 from gateway.config.policy_references import PROFILES, check_policy, refuses_clear_keys
 from gateway.config.registrar import check_registrar, warn_of_registrar
 from gateway.config.schema import DialplanFile, GatewayConfig, ListenTls, PolicyFile, Trunk, UsersFile, Web
+from gateway.config.sinks import check_sinks
 from gateway.config.yaml import Location
 from gateway.routing.dialplan import SAME_USER, Dialplan
 from gateway.routing.e164 import Home
@@ -302,6 +303,7 @@ def _findings(config: GatewayConfig, now: datetime.datetime) -> Iterator[tuple[L
         yield from ((("listen", "tls"), f) for f in _server_findings(config.listen.tls, now))
     for name, trunk in config.trunks.items():
         yield from ((("trunks", name, "tls"), f) for f in _trunk_findings(trunk, now))
+    yield from check_sinks(config.audit, now)
 
 
 def _server_findings(server: Web | ListenTls, now: datetime.datetime) -> Iterator[Finding]:

@@ -208,6 +208,17 @@ def _https_url(value: str) -> str:
     return value
 
 
+def webhook_url(value: str) -> str:
+    """Where records are sent: over TLS, or to this machine; raises ValueError with what was expected."""
+    parts = urlsplit(value)
+    if parts.scheme == "http" and parts.hostname is not None:
+        with contextlib.suppress(ValueError):
+            if ipaddress.ip_address(parts.hostname).is_loopback:
+                _https_url(value.replace("http:", "https:", 1))
+                return value
+    return _https_url(value)
+
+
 def _cookie_name(value: str) -> str:
     if not COOKIE_CHARACTERS.issuperset(value) or not 0 < len(value) <= MAX_COOKIE_NAME:
         raise ValueError("expected the name of a cookie, for example __Host-session")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gateway.config.scalars import FilePath, Model
+from gateway.config.schema.sinks import Sink
+
+MAX_SINKS = 8
+"""Receivers of the log: each has a queue and a task."""
 
 
 class Rotate(Model):
@@ -49,6 +53,15 @@ class Audit(Model):
     """When the log begins a new file."""
     retention: Retention = Field(default_factory=Retention)
     """How long records are kept."""
+    sinks: tuple[Sink, ...] = Field(default=(), max_length=MAX_SINKS)
+    """Who else gets the records, on other machines."""
+
+    @field_validator("sinks")
+    @classmethod
+    def _have_names(cls, sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
+        if len({sink.name for sink in sinks}) != len(sinks):
+            raise ValueError("each sink needs a name of its own")
+        return sinks
 
 
 class Admin(Model):

@@ -29,6 +29,7 @@ from gateway.base.values import HostPort, Secret
 from gateway.base.withholding import KeyGuard
 from gateway.call.admission import is_emergency_call
 from gateway.call.manager import CallManager
+from gateway.call.run.pins import PinStore
 from gateway.call.run.services import Services
 from gateway.config.load import LoadedConfig, load_config
 from gateway.media.relay_client import RelayPool
@@ -110,6 +111,7 @@ class Gateway:
         self.counters = Counters()
         self.guarding = KeyGuard()
         """Looks through the log of the process, if it has been made to."""
+        self.pins = PinStore(site.pin_file)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.audit = AuditLog(site.audit, self.counters, deliver=self._deliver, soon=self._soon)
         self.export = Export(self.audit, site.audit.directory, site.audit.sinks, self.counters)
@@ -209,6 +211,7 @@ class Gateway:
             new_key=secrets.token_bytes,
             clock=time.monotonic,
             own=lambda: self.places.own,
+            pins=self.pins,
         )
 
     def _parts(self) -> Parts:
@@ -284,6 +287,7 @@ class Gateway:
         """
         site = self.sites.current
         self._loop = asyncio.get_running_loop()
+        self.pins.open()
         self.audit.open()
         self._watch_audit()
         try:
@@ -344,6 +348,7 @@ class Gateway:
         await self.key_rings.stop()
         await self.manager.location.stop()  # after the last connection, whose bindings go with it
         await self.pool.stop()
+        await self.pins.stop()
         await self._close_audit(reason)
 
     async def _close_audit(self, reason: str) -> None:

@@ -16,6 +16,7 @@ from gateway.audit.place import AuditPlace
 from gateway.base.values import HostPort, Secret
 from gateway.media.places import MediaPlaces
 from gateway.policy.book import UNROUTED, PolicyBook
+from gateway.policy.pins import Pinning
 from gateway.routing.dialplan import Dialplan
 from gateway.routing.people import Person
 from gateway.sip.auth import Credentials
@@ -131,6 +132,10 @@ class Site:
     shares: ConnectionShares
     listeners: Listeners
     audit: AuditPlace
+    pinning: Pinning = field(default_factory=Pinning)
+    """How long who is held to encryption."""
+    pin_file: Path | None = None
+    """Where that is remembered; None: in memory only."""
     tokens: tuple[Issuer, ...] = ()
     """Who else may say who a user is."""
     registration: RegistrationRelay | None = None

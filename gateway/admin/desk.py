@@ -81,8 +81,11 @@ class Desk:
             Ask.REGISTRATIONS: self._registrations,
             Ask.CALLS: self._calls,
             Ask.RELOAD: self._reload,
+            Ask.PINS: self._pins,
         }
-        made = self._trace(question) if question.ask is Ask.TRACE else answers[question.ask]()
+        asked = {Ask.TRACE: self._trace, Ask.CLEAR_PIN: self._clear_pin}
+        by_question = asked.get(question.ask)
+        made = by_question(question) if by_question is not None else answers[question.ask]()
         number = 0
         async with aclosing(made) as rows:
             async for row in rows:
@@ -90,6 +93,21 @@ class Desk:
                 number += 1
                 if number % ROWS_PER_TURN == 0:
                     await asyncio.sleep(0)
+
+    # --- pins
+
+    async def _pins(self) -> AsyncGenerator[Row]:
+        for row in self._manager.pins.rows():
+            yield row
+
+    async def _clear_pin(self, question: Question) -> AsyncGenerator[Row]:
+        peer = question.get("peer")
+        cleared = await self._manager.pins.clear(peer)
+        if cleared is None:
+            raise AskError(Problem.UNKNOWN, f"{peer or 'nobody'} is not pinned; see sip-gateway pins")
+        if not cleared:
+            raise AskError(Problem.UNAVAILABLE, f"{peer} is let off, but the file of pins cannot be written yet")
+        yield {"peer": peer, "cleared": True}
 
     # --- tables
 

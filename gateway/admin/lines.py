@@ -36,6 +36,8 @@ class Ask(StrEnum):
     USERS = "users"
     REGISTRATIONS = "registrations"
     CALLS = "calls"
+    PINS = "pins"
+    CLEAR_PIN = "clear-pin"
     TRACE = "trace"
     RELOAD = "reload"
 

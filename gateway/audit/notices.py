@@ -14,6 +14,7 @@ from gateway.base.signalling import TlsInfo
 from gateway.base.values import HostPort
 from gateway.policy.catalogue import alert_of
 from gateway.policy.model import EffectivePolicy
+from gateway.policy.pins import USER
 
 RECOVERED = "recovered"
 """Field of `admin.start`: calls of earlier runs that got their end before it. With it, nothing older is open."""
@@ -133,6 +134,21 @@ def key_withheld(*, where: str, count: int) -> dict[str, object]:
     code = Code.GW_KEY_LEAK
     alert = str(alert_of([code], required=True))
     return make("log.withheld", {"where": where, "count": count, "codes": [str(code)], "alert": alert})
+
+
+def pin_learned(peer: str, call_uid: str) -> dict[str, object]:
+    """A trunk or user has been seen to encrypt, in this call, and is held to it from now on."""
+    return make("pin.learned", {**_pinned(peer), "seen_in": call_uid})
+
+
+def pins_cleared(peer: str) -> dict[str, object]:
+    """An administrator lets a trunk or user off."""
+    return make("admin.pins_cleared", _pinned(peer))
+
+
+def _pinned(peer: str) -> dict[str, object]:
+    is_user = peer.startswith(USER)
+    return {"user": party(peer.removeprefix(USER))} if is_user else {"trunk": peer}
 
 
 def gateway_started(version: str, *, recovered: int = 0) -> dict[str, object]:

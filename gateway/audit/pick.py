@@ -76,3 +76,8 @@ def before(moment_: datetime.datetime | None, seconds_: float | None) -> datetim
         return moment_ - datetime.timedelta(seconds=seconds_)
     except OverflowError:
         return None
+
+
+def pinned(record: Record) -> str:
+    """Whose pin a record is about."""
+    return f"trunk {name}" if (name := text(record, "trunk")) else f"user {text(record, 'user')}"

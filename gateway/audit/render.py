@@ -13,6 +13,8 @@ from enum import StrEnum
 from gateway.audit.chain import HEAD
 from gateway.audit.clean import cleaned, cleaned_text
 from gateway.audit.facts import short_id
+from gateway.audit.pick import pinned, texts
+from gateway.base.codes import Code
 from gateway.base.termination import Termination
 
 MAX_RENDERED = 65536
@@ -49,6 +51,8 @@ _BY_TYPE: dict[str, Severity] = {
     "auth.fail": Severity.MEDIUM,
     "policy.loaded": Severity.INFO,
     "policy.exception_used": Severity.LOW,
+    "pin.learned": Severity.INFO,
+    "admin.pins_cleared": Severity.MEDIUM,
     "admin.start": Severity.INFO,
     "admin.stop": Severity.INFO,
     "admin.erase": Severity.INFO,
@@ -81,18 +85,20 @@ _ENCRYPTION_REFUSED: dict[str, Severity] = {
     Termination.ENCRYPTION_IGNORED.slug: Severity.MEDIUM,
     Termination.ENCRYPTION_UNUSABLE.slug: Severity.MEDIUM,
     Termination.ENCRYPTION_REMOVED.slug: Severity.MEDIUM,
-    Termination.ENCRYPTION_WITHDRAWN.slug: Severity.MEDIUM,
+    Termination.ENCRYPTION_WITHDRAWN.slug: Severity.HIGH,
     Termination.TRUNK_UNVERIFIED.slug: Severity.MEDIUM,
     Termination.FINGERPRINT_MISMATCH.slug: Severity.MEDIUM,
     Termination.DTLS_FAILED.slug: Severity.MEDIUM,
 }
 """Calls that were not put through because of their encryption: LOW where the other side has none or was never asked,
-MEDIUM where it said one thing and did another, or could not prove who it is."""
+MEDIUM where it said one thing and did another, or could not prove who it is, HIGH where it is known to encrypt."""
 
 
 def severity(record: Record) -> Severity:
     """The attention a record deserves; unknown types get MEDIUM, because nobody has judged them harmless."""
     kind = _text(record, "type")
+    if kind.startswith("leg.") and Code.PIN_BID_DOWN in texts(record, "codes"):
+        return Severity.HIGH
     if kind == "leg.downgraded":
         return _BY_GRADE.get(_text(record, "grade_after"), Severity.MEDIUM)
     if kind == "call.final":
@@ -334,6 +340,8 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "auth.fail": _auth_fail,
     "tls.peer": _tls_peer,
     "policy.loaded": _policy_loaded,
+    "pin.learned": lambda record: f"{pinned(record)} has been seen to encrypt, and is held to it",
+    "admin.pins_cleared": lambda record: f"{pinned(record)} is held to encryption no more (`pins clear`)",
     "admin.start": _started,
     "admin.stop": _stopped,
     "admin.erase": lambda _record: "somebody was forgotten (`audit erase`); pseudonyms have a new key",

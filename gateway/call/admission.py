@@ -30,6 +30,7 @@ from gateway.call.run.runner import CallRunner
 from gateway.call.run.services import Locator, Services
 from gateway.policy.facts import UNROUTED, Facts
 from gateway.policy.model import EffectivePolicy
+from gateway.policy.pins import Pins
 from gateway.routing.admission import CallCaps, CallKind, Seat
 from gateway.sip.address import NameAddr
 from gateway.sip.events import RequestReceived
@@ -130,11 +131,11 @@ class Admission:
 
     def _who(self, event: RequestReceived, user: str, site: Site) -> Facts:
         """Who asks for the call, over which connection, and when: what its policy is decided by."""
-        now = self._services.wall()
+        now, pins = self._services.wall(), self._services.pins.under(site.pinning)
         if user:
-            return asked_by_user(site, user, event.flow, now)
+            return asked_by_user(site, user, event.flow, now, pins)
         calling = routes.calling(event.request.from_.uri, site.realm)
-        return asked_by_trunk(site, event.flow.trunk or UNROUTED, event.flow, now, calling, _number(event, site))
+        return asked_by_trunk(site, event.flow.trunk or UNROUTED, event.flow, now, calling, _number(event, site), pins)
 
     def _outbound(self, event: RequestReceived, who: Facts, site: Site) -> Plan:
         """A browser calls; where the trunk authenticates it, its INVITE keeps what its digest covers."""
@@ -200,7 +201,7 @@ class Admission:
         policy = first.policy if first is not None else plan.policy or site.policies.standing(UNROUTED)
         state = CallState(
             facts=self._facts(event, plan, who, outbound=True),
-            context=self._context(site),
+            context=self._context(site, who.pins),
             policy=policy,
             trunk_id=policy.trunk,
         )
@@ -215,7 +216,7 @@ class Admission:
         target = TrunkTarget(site.trunk(name), plan.policy or routes.called_by(site, who, plan.targets), plan.number)
         state = CallState(
             facts=self._facts(event, plan, who, outbound=False),
-            context=self._context(site),
+            context=self._context(site, who.pins),
             policy=target.policy,
             trunk_id=name,
         )
@@ -238,10 +239,10 @@ class Admission:
             if same and leg.relayed is not None:
                 leg.face(caller)
 
-    def _context(self, site: Site) -> CallContext:
+    def _context(self, site: Site, pins: Pins) -> CallContext:
         services = self._services
         make = LegMaker(services.tokens, services.new_key, site, services.identity.fingerprint, services.own())
-        return CallContext(services.tokens, self._hop_marks, make)
+        return CallContext(services.tokens, self._hop_marks, make, pins)
 
     def _facts(self, event: RequestReceived, plan: Plan, who: Facts, *, outbound: bool) -> CallFacts:
         site, uid = self._services.sites.current, self._services.tokens(UID_LENGTH)

@@ -33,6 +33,7 @@ from gateway.call.run.handover import replace_leg
 from gateway.call.run.index import CallIndex
 from gateway.call.run.listening import HEADER as TICKET
 from gateway.call.run.listening import Listening
+from gateway.call.run.pin_keeper import PinKeeper
 from gateway.call.run.probes import TrunkProbes
 from gateway.call.run.services import Services
 from gateway.call.sign_in import Answer, SignIn
@@ -99,6 +100,7 @@ class CallManager:
         self._comeback = Comeback(self.index, self.location.devices)
         self.location.on_bound = self._comeback.bound
         self._callers: dict[tuple[str, str, TlsInfo], float] = {}
+        self.pins = PinKeeper(services)
         self.probes = TrunkProbes(services)
         settings = services.sites.current.registration
         self.registrations = None

@@ -17,19 +17,21 @@ from gateway.base.errors import ConfigError, ConfigErrors
 from gateway.cli import tables
 from gateway.cli.asking import ask, find_socket
 from gateway.cli.ladder import Ladder
-from gateway.cli.output import ExitError, FilePath, show, warn
+from gateway.cli.output import Commands, ExitError, FilePath, show, warn
 
 COLUMNS = {
     Ask.TRUNKS: tables.TRUNKS,
     Ask.USERS: tables.USERS,
     Ask.REGISTRATIONS: tables.REGISTRATIONS,
     Ask.CALLS: tables.CALLS,
+    Ask.PINS: tables.PINS,
 }
 NONE = {
     Ask.TRUNKS: "no trunks are configured",
     Ask.USERS: "nobody may sign in",
     Ask.REGISTRATIONS: "nobody is registered",
     Ask.CALLS: "no calls",
+    Ask.PINS: "nobody has been seen to encrypt yet",
 }
 PLACE = ("file", "line", "key", "remedy")
 """What is told of a mistake besides its message."""
@@ -67,6 +69,24 @@ def tell(what: Ask, config: Path | None, socket_path: Path | None, as_json: bool
 
 def _command(what: Ask, words: str) -> click.Command:
     return asks(click.command(what.value, help=words)(partial(tell, what)))  # type: ignore[return-value]
+
+
+@click.group("pins", cls=Commands, invoke_without_command=True)
+@asks
+@click.pass_context
+def pins(ctx: click.Context, config: Path | None, socket_path: Path | None, as_json: bool) -> None:
+    """Show which trunks and users have been seen to encrypt: less is not taken from them any more."""
+    if ctx.invoked_subcommand is None:
+        tell(Ask.PINS, config, socket_path, as_json)
+
+
+@pins.command("clear")
+@click.argument("peer", metavar="TRUNK|user:NAME")
+@asks
+def pins_clear(peer: str, config: Path | None, socket_path: Path | None, as_json: bool) -> None:
+    """Let a trunk or a user off, until it is seen to encrypt again. The audit log records it."""
+    for row in ask(find_socket(config, socket_path), Ask.CLEAR_PIN, peer=peer):
+        click.echo(json.dumps(row)) if as_json else show(f"{row.get('peer')} is held to encryption no more")
 
 
 @click.command("trace")
@@ -161,6 +181,7 @@ COMMANDS: tuple[click.Command, ...] = (
     _command(Ask.TRUNKS, "Show the trunks: which of them answer, how they are reached, how many calls go over them."),
     _command(Ask.REGISTRATIONS, "Show where users are signed in: one line for each place that rings."),
     _command(Ask.CALLS, "Show the calls there are, and how well each leg is protected."),
+    pins,
     trace,
     reload,
 )

@@ -19,6 +19,8 @@ STYLES = {
     "registered": "green",
     "connected": "yellow",
     "doubtful": "yellow",
+    "held": "green",
+    "expired": "yellow",
     "shut": "red",
     "refused": "bold red",
     "unreachable": "bold red",
@@ -132,6 +134,12 @@ REGISTRATIONS: tuple[tuple[str, Cell], ...] = (
     ("User agent", _text("user_agent")),
     ("Instance", _text("instance")),
     ("Contact", _text("contact")),
+)
+PINS: tuple[tuple[str, Cell], ...] = (
+    ("Trunk or user", _text("peer")),
+    ("State", _state),
+    ("Seen", _age("seen_ago")),
+    ("Until", _text("until")),
 )
 CALLS: tuple[tuple[str, Cell], ...] = (
     ("Call", _text("id")),

@@ -18,6 +18,7 @@ from gateway.config import schema
 from gateway.config.book import compile_book
 from gateway.config.sinks import compile_sink
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
+from gateway.policy.pins import Pinning
 from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule, TrunkShare
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.groups import Group
@@ -32,6 +33,9 @@ from gateway.trunks.identity import TrunkIdentity
 from gateway.trunks.model import Inbound, ListenerTls, Network, Trunk, TrunkTls
 from gateway.trunks.registration import RegistrationPlan
 from gateway.trunks.target import TargetChoice, TrunkTarget
+
+PIN_FILE = "pins.json"
+"""Where the capability pins are, beside the audit log."""
 
 
 def compile_site(
@@ -59,6 +63,8 @@ def compile_site(
         listeners=compile_listeners(config.listen),
         nameservers=tuple(_address(server) for server in config.dns.servers),
         audit=compile_audit(config.audit),
+        pinning=compile_pinning(config),
+        pin_file=config.pins.file or config.audit.directory / PIN_FILE,
         registration=compile_registration(config) if config.registration is not None else None,
         admin_socket=config.admin.socket,
         tokens=tuple(compile_issuer(issuer) for issuer in config.tokens),
@@ -92,6 +98,7 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         keepalive=trunk.keepalive,
         tcp_fallback=trunk.tcp_fallback,
         max_calls=trunk.max_calls,
+        pin=trunk.pin,
         rtcp_mux=trunk.rtcp_mux,
         trust_identity=trunk.trust_identity,
         reliable_provisional=trunk.reliable_provisional,
@@ -326,6 +333,11 @@ def compile_audit(audit: schema.Audit) -> AuditPlace:
         retention=Retention(audit.retention.detail_days, audit.retention.final_days, audit.retention.hold),
         sinks=tuple(compile_sink(sink) for sink in audit.sinks),
     )
+
+
+def compile_pinning(config: schema.GatewayConfig) -> Pinning:
+    """How long who is held to encryption."""
+    return Pinning(config.pins.days, frozenset(name for name, trunk in config.trunks.items() if not trunk.pin))
 
 
 def _trunk_place(place: schema.TrunkAddresses) -> TrunkPlace:

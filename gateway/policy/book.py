@@ -150,11 +150,11 @@ class PolicyBook:
     ) -> EffectivePolicy:
         """The policy that was made of just this before, or a new one."""
         trunk = facts.trunk if facts.trunk in self.trunks else UNROUTED
-        key = (rules.name, trunk, facts.emergency, reasons)
+        key = (rules.name, trunk, facts.emergency, reasons, facts.pinned)
         found = self._made.get(key)
         if found is None:
             raised = _raised(rules, floors, exemption)
-            found = effective_policy(raised, trunk, emergency=facts.emergency, reasons=reasons)
+            found = effective_policy(raised, trunk, emergency=facts.emergency, reasons=reasons, pinned=facts.pinned)
             if len(self._made) < MAX_REMEMBERED:
                 self._made[key] = found
         return found

@@ -292,6 +292,10 @@ ROWS: tuple[Row, ...] = (
         "the other side agreed to SRTP in this call and then refused it",
         rigour=Rigour.WHERE_REQUIRED, case="call",
         note="an emergency call goes on, only `prefer` would retry"),
+    Row(Code.PIN_BID_DOWN, Teller.POLICY, _REFUSED, _REFUSED, (_HIGH, _HIGH),
+        "a trunk that is pinned (see *Pins*) answers or offers without keys",
+        rigour=Rigour.WHERE_REQUIRED, case="pin",
+        note="an emergency call goes on, only `prefer` and `osrtp`: who is never asked for keys goes on with the code"),
 )
 # fmt: on
 
@@ -319,6 +323,7 @@ policy refuses, and it is never a reason to hang up: it may be a stranger's, and
 
 _TERMINATIONS: dict[Code, Termination] = {
     Code.DTLS_FP_MISMATCH: Termination.FINGERPRINT_MISMATCH,
+    Code.PIN_BID_DOWN: Termination.ENCRYPTION_WITHDRAWN,
     Code.BRW_SDES_OR_AVP: Termination.BROWSER_OFFER_INSECURE,
     Code.DTLS_FP_WEAK: Termination.BROWSER_OFFER_INSECURE,
     Code.MEDIA_CRYPTO_IGNORED: Termination.ENCRYPTION_IGNORED,

@@ -57,7 +57,7 @@ class Verdict:
     grade: Grade
     codes: tuple[Code, ...]
     kind: str
-    """D1 shortfall, D2 regression, D4 claim mismatch; empty for a leg that is secured."""
+    """D1 shortfall, D2 regression, D3 bid-down, D4 claim mismatch; empty for a leg that is secured."""
     record: str
     """leg.secured, leg.downgraded (weaker and tolerated), leg.violation (refused), or leg.pending: allowed, but without
     keys yet, so there is nothing to prove."""
@@ -65,7 +65,10 @@ class Verdict:
 
 
 def plan_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPlan | Refusal:
-    """The first offer to a trunk (checkpoint P1); keys never travel where the policy forbids it."""
+    """The first offer to a trunk (checkpoint P1); keys never travel where the policy forbids it.
+
+    A peer that is known to encrypt is not offered what it may answer in the clear (RFC 8643 1: OSRTP MUST NOT be used).
+    """
     mode = policy.rules.offer
     exposed = _forbidden_exposure(policy, signalling)
     if exposed is not None:
@@ -74,7 +77,8 @@ def plan_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPlan | R
         return Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED)
     if mode is not OfferMode.AVP and not allowed_suites(policy):
         return Refusal(Code.SUITE_UNKNOWN, Termination.SUITE_DENIED)
-    secure = mode in (OfferMode.SAVP_ONLY, OfferMode.SAVP_FIRST) or denies(policy, Code.MEDIA_AVP_WITH_CRYPTO)
+    secure = mode in (OfferMode.SAVP_ONLY, OfferMode.SAVP_FIRST) or policy.holds_to_keys
+    secure = secure or denies(policy, Code.MEDIA_AVP_WITH_CRYPTO)
     return OfferPlan(Proto.SAVP if secure else Proto.AVP, with_crypto=mode is not OfferMode.AVP)
 
 
@@ -91,7 +95,7 @@ def plan_late_offer(policy: EffectivePolicy, signalling: Signalling) -> OfferPla
     Where plain media is accepted too, keys are offered in a form that a phone without SRTP can answer (RFC 8643).
     """
     plan = plan_offer(policy, signalling)
-    if not isinstance(plan, OfferPlan) or denies(policy, Code.MEDIA_AVP_WITH_CRYPTO):
+    if not isinstance(plan, OfferPlan) or policy.holds_to_keys or denies(policy, Code.MEDIA_AVP_WITH_CRYPTO):
         return plan
     if plan.proto is Proto.SAVP and _may_be_plain(policy):
         return replace(plan, proto=Proto.AVP)
@@ -104,7 +108,7 @@ def plan_retry(policy: EffectivePolicy, status: int, offered: OfferPlan | None =
     Args:
         offered: the plan that was refused; an offer that was plain already is not repeated.
     """
-    if policy.rules.fallback is not Fallback.RETRY or status not in RETRY_STATUSES:
+    if not _may_follow(policy) or status not in RETRY_STATUSES:
         return None
     if denies(policy, Code.MEDIA_SAVP_RETRY) or not _may_be_plain(policy):
         return None
@@ -113,8 +117,14 @@ def plan_retry(policy: EffectivePolicy, status: int, offered: OfferPlan | None =
     return OfferPlan(Proto.AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
 
 
+def _may_follow(policy: EffectivePolicy) -> bool:
+    """A second offer is thought of: policy has one, or a pin took the place of the one offer that leaves a choice."""
+    chosen = policy.rules.fallback is Fallback.ANSWER and policy.holds_to_keys
+    return policy.rules.fallback is Fallback.RETRY or chosen
+
+
 def plan_after_proof(policy: EffectivePolicy, retry: OfferPlan) -> OfferPlan | Refusal:
-    """The retry when the peer has agreed to SRTP in this very call: whoever refuses it now is bidding down (POLICY A3).
+    """The retry when the peer is pinned, or has agreed to SRTP in this very call: whoever refuses it is bidding down.
 
     Nothing goes out in the clear then, emergency calls aside.
     """
@@ -136,7 +146,8 @@ def accept_offer(
     if policy.emergency:
         return None
     if not has_crypto:
-        return _accept_unkeyable(policy, keyed, frozenset(codes))
+        refusal = _accept_unkeyable(policy, keyed, frozenset(codes))
+        return refusal or _accept_stripped(policy, frozenset(codes))
     exposed = _forbidden_exposure(policy, signalling)
     return Refusal(exposed, Termination.ENCRYPTION_REQUIRED) if exposed is not None else None
 
@@ -153,13 +164,13 @@ def judge(policy: EffectivePolicy, vector: SecurityVector) -> Verdict:
     found, grade, counted = vector.codes | short, vector.grade, vector.weaknesses | short
     denied = any(denies(policy, code) for code in counted | (vector.noted - UNUSED))
     if denied or short or _refused(policy, counted, grade):
-        kind = "D4" if counted & ABSOLUTE else "D1"
+        kind = "D4" if counted & ABSOLUTE else _shortfall(counted)
         return Verdict(False, grade, _ordered(found), kind, "leg.violation", termination_of(counted))
     secured = grade >= Grade.HOP_BY_HOP
     record = "leg.secured" if secured else "leg.downgraded"
     if vector.keying is Keying.PENDING:
         record = "leg.pending"
-    return Verdict(True, grade, _ordered(found), "" if secured else "D1", record, None)
+    return Verdict(True, grade, _ordered(found), "" if secured else _shortfall(counted), record, None)
 
 
 def judge_change(policy: EffectivePolicy, before: SecurityVector, after: SecurityVector) -> Verdict:
@@ -211,12 +222,20 @@ def _accept_unkeyable(policy: EffectivePolicy, keyed: bool, problems: frozenset[
     return None
 
 
+def _accept_stripped(policy: EffectivePolicy, problems: frozenset[Code]) -> Refusal | None:
+    """An offer in the clear of a peer that is known to encrypt."""
+    if not policy.holds_to_keys:
+        return None
+    return Refusal(Code.PIN_BID_DOWN, Termination.ENCRYPTION_WITHDRAWN, problems | {Code.MEDIA_PLAIN_RTP})
+
+
 def _refused(policy: EffectivePolicy, found: frozenset[Code], grade: Grade) -> bool:
     if found & ABSOLUTE:
         return True
     if policy.emergency:
         return False
     demanded = policy.demands_protection and bool(found & REFUSED_WHERE_REQUIRED)
+    demanded = demanded or (policy.holds_to_keys and Code.PIN_BID_DOWN in found)
     return demanded or bool(found & NEVER_TOLERABLE) or grade < policy.rules.require
 
 
@@ -229,6 +248,11 @@ def _is_weaker(before: SecurityVector, after: SecurityVector) -> bool:
     if before.grade != after.grade or Keying.PENDING in (before.keying, after.keying):
         return after.grade < before.grade
     return any(ours < theirs for ours, theirs in zip(after.strength, before.strength, strict=True))
+
+
+def _shortfall(found: frozenset[Code]) -> str:
+    """Below what policy wants, or below what the peer is known to be capable of."""
+    return "D3" if Code.PIN_BID_DOWN in found else "D1"
 
 
 def _ordered(found: frozenset[Code]) -> tuple[Code, ...]:

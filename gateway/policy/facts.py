@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from gateway.policy.pins import NO_PINS, Pins
 
 UNROUTED = "-"
 """Trunk name in the records of a call that never had one."""
@@ -47,6 +49,13 @@ class Facts:
     method: str = "INVITE"
     """INVITE, or REFER for a leg that a transfer asks for."""
     emergency: bool = False
+    pins: Pins = field(default=NO_PINS, repr=False, compare=False)
+    """Who has been seen to encrypt."""
+
+    @property
+    def pinned(self) -> bool:
+        """The trunk is held to encryption."""
+        return self.pins.hold(self.trunk, self.at)
 
 
 def address_of(host: str) -> Address | None:

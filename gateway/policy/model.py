@@ -128,6 +128,14 @@ class EffectivePolicy:
     """The exception that lowered one of them."""
     reject: int = 0
     """The SIP status a rule refuses the call with; 0 where none does."""
+    pinned: bool = False
+    """The trunk has been seen to encrypt (`pins`)."""
+
+    @property
+    def holds_to_keys(self) -> bool:
+        """A trunk that is pinned is not let go without keys, unless it is never asked for any, or somebody calls for
+        help."""
+        return self.pinned and not self.emergency and self.rules.offer is not OfferMode.AVP
 
     @property
     def label(self) -> str:
@@ -143,6 +151,7 @@ class EffectivePolicy:
             "floors": list(self.floors),
             "exception_id": self.exception_id,
             "emergency": self.emergency,
+            "pinned": self.pinned,
         }
 
     @property
@@ -162,13 +171,18 @@ class Reasons:
 
 
 def effective_policy(
-    profile: Profile | ProfileRules, trunk: str, *, emergency: bool = False, reasons: Reasons = Reasons()
+    profile: Profile | ProfileRules,
+    trunk: str,
+    *,
+    emergency: bool = False,
+    reasons: Reasons = Reasons(),
+    pinned: bool = False,
 ) -> EffectivePolicy:
     """The policy of a call over this trunk; an emergency call gets the same offers but is never blocked."""
     rules = profile if isinstance(profile, ProfileRules) else BUILT_IN[profile]
     if emergency:
         rules, reasons = _never_blocking(rules), replace(reasons, reject=0)
-    return _frozen(rules, trunk, emergency, reasons)
+    return _frozen(rules, trunk, emergency, reasons, pinned)
 
 
 def at_least(policy: EffectivePolicy, floor: EffectivePolicy) -> EffectivePolicy:
@@ -184,7 +198,7 @@ def at_least(policy: EffectivePolicy, floor: EffectivePolicy) -> EffectivePolicy
     floors = tuple(dict.fromkeys((*policy.floors, *floor.floors)))
     exception_id = policy.exception_id or floor.exception_id
     reasons = Reasons(policy.rule_id or floor.rule_id, floors, exception_id, reject)
-    return _frozen(rules, policy.trunk, policy.emergency, reasons)
+    return _frozen(rules, policy.trunk, policy.emergency, reasons, policy.pinned)
 
 
 def strictest(policies: Iterable[EffectivePolicy]) -> EffectivePolicy:
@@ -264,10 +278,10 @@ def _never_blocking(rules: ProfileRules) -> ProfileRules:
     )
 
 
-def _frozen(rules: ProfileRules, trunk: str, emergency: bool, why: Reasons) -> EffectivePolicy:
-    digest = _digest(rules, trunk, emergency, why)
+def _frozen(rules: ProfileRules, trunk: str, emergency: bool, why: Reasons, pinned: bool) -> EffectivePolicy:
+    digest = _digest(rules, trunk, emergency, why, pinned)
     return EffectivePolicy(
-        rules.name, rules, emergency, trunk, digest, why.rule_id, why.floors, why.exception_id, why.reject
+        rules.name, rules, emergency, trunk, digest, why.rule_id, why.floors, why.exception_id, why.reject, pinned
     )
 
 
@@ -280,7 +294,9 @@ def as_document(value: object) -> object:
     return value
 
 
-def _digest(rules: ProfileRules, trunk: str, emergency: bool, why: Reasons) -> str:
+def _digest(rules: ProfileRules, trunk: str, emergency: bool, why: Reasons, pinned: bool) -> str:
     document = {"emergency": emergency, "rules": as_document(rules), "trunk": trunk, "why": as_document(why)}
+    if pinned:
+        document["pinned"] = True
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -27,6 +27,7 @@ LIVE = (
     "dns",
     "dialplan",
     "policy",
+    "pins.days",
     "audit.on_unavailable",
     "audit.buffer_mb",
     "limits",
@@ -48,6 +49,7 @@ FIXED = {
     "audit.people": "one log names people in one way",
     "audit.rotate": "the log is kept by it from when it is opened",
     "audit.retention": "the log is kept by it from when it is opened",
+    "pins.file": "what was learned is in one place",
     "admin.socket": "the socket is open",
 }
 """What needs a restart, and why."""

@@ -125,6 +125,8 @@ class Trunk:
     """Requests too large for a datagram go to it over TCP (RFC 3261 18.1.1)."""
     max_calls: int | None = None
     """Calls over it at the same time, in and out together; None: no cap."""
+    pin: bool = True
+    """It is held to encryption once it was seen to encrypt."""
     rtcp_mux: bool = False
     """rtcp-mux is offered to it; an offer with rtcp-mux is always honoured."""
     trust_identity: bool = False

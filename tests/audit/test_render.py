@@ -108,7 +108,7 @@ def test_every_checkpoint_has_words_and_a_later_one_is_shown_as_it_is() -> None:
 
 
 def test_an_unknown_type_shows_all_it_has() -> None:
-    assert render({"type": "pin.learned", "trunk": "pbx", "level": 3}).endswith('{"trunk": "pbx", "level": 3}')
+    assert render({"type": "pin.other", "trunk": "pbx", "level": 3}).endswith('{"trunk": "pbx", "level": 3}')
 
 
 @pytest.mark.parametrize(

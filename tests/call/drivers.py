@@ -55,6 +55,11 @@ def accepted(offer: bytes, flow: Flow | None = None, asked: dict[str, int] | Non
     return drive
 
 
+def stripped(profile: Profile) -> MachineScene:
+    """A trunk that is known to encrypt answers without keys; under `legacy` it was offered none."""
+    return MachineScene(profile=profile, pinned=True).calling().reply(200, answer())
+
+
 def changed(body: bytes, flow: Flow | None = None) -> Driver:
     """The trunk re-INVITEs the call in progress."""
     return lambda profile: keyed(profile).inside(LegKind.TRUNK, "INVITE", body, cseq=2, flow=flow)
@@ -245,6 +250,7 @@ DRIVERS: dict[str, Driver] = {
     "media.plain_on_secure (leg)": contradicted("media.plain_on_secure"),
     "media.key_mismatch": contradicted("media.key_mismatch"),
     "pin.bid_down (call)": outbound((183, None), (488, b"")),
+    "pin.bid_down (pin)": stripped,
     "key.sdes_cleartext": accepted(answer("RTP/SAVP", GOOD), trunk_flow("udp")),
     "key.sdes_unverified_tls": accepted(answer("RTP/SAVP", GOOD), trunk_flow(verified=False)),
     "key.dtls_fp_unauth": over_ws,

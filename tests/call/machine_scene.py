@@ -29,6 +29,7 @@ from gateway.media.relay_commands import Command, IcePort, OpenLeg, RelayPlan, R
 from gateway.media.relay_events import LegOpened
 from gateway.policy.book import UNROUTED
 from gateway.policy.model import EffectivePolicy, ProfileRules, effective_policy
+from gateway.policy.pins import NO_PINS, Pins
 from gateway.sdp.keying import Fingerprint
 from gateway.sdp.offer_answer import State
 from gateway.sip.address import NameAddr
@@ -117,6 +118,9 @@ class MachineScene:
     profile: Profile = Profile.STRICT
     rules: ProfileRules | None = None
     """What the policy says in place of the profile."""
+    pinned: bool = False
+    """The trunk has been seen to encrypt."""
+    pins: Pins = NO_PINS
     outbound: bool = True
     emergency: bool = False
     offer: bytes = field(default_factory=lambda: vector("chromium_offer"))
@@ -158,8 +162,9 @@ class MachineScene:
             tokens=tokens,
             hop_marks=HopMarks(Secret(b"hop key"), tokens),
             make=make,
+            pins=self.pins,
         )
-        policy = effective_policy(self.rules or self.profile, "pbx", emergency=self.emergency)
+        policy = effective_policy(self.rules or self.profile, "pbx", emergency=self.emergency, pinned=self.pinned)
         self.target = TrunkTarget(self.config, policy, "600")
         self.state = CallState(
             facts=CallFacts(

@@ -124,7 +124,7 @@ async def test_who_answered_a_call_from_a_trunk_is_readable() -> None:
         (Termination.ENCRYPTION_IMPOSSIBLE, Severity.LOW),
         (Termination.BROWSER_OFFER_INSECURE, Severity.LOW),
         (Termination.ENCRYPTION_IGNORED, Severity.MEDIUM),
-        (Termination.ENCRYPTION_WITHDRAWN, Severity.MEDIUM),
+        (Termination.ENCRYPTION_WITHDRAWN, Severity.HIGH),
         (Termination.TRUNK_UNVERIFIED, Severity.MEDIUM),
         (Termination.BUSY, Severity.INFO),
         (Termination.NO_ROUTE, Severity.INFO),
@@ -139,7 +139,7 @@ async def test_a_call_refused_for_its_encryption_deserves_attention(
 async def test_every_refusal_about_encryption_is_judged() -> None:
     about = [t for t in Termination if t.slug.startswith("encryption-") or t.warning == 302]
     ends = [{"type": "call.final", "answered": False, "termination": t.slug} for t in about]
-    assert all(severity(end) in (Severity.LOW, Severity.MEDIUM) for end in ends)
+    assert all(severity(end) in (Severity.LOW, Severity.MEDIUM, Severity.HIGH) for end in ends)
 
 
 async def test_a_refused_leg_leaves_its_grade_with_the_call() -> None:

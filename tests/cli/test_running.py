@@ -17,6 +17,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.admin import place
+from gateway.call.run.pins import PinStore
+from gateway.call.run.services import utc_now
 from gateway.cli import asking
 from gateway.cli.commands import cli
 from gateway.sip.auth import compute_ha1
@@ -25,7 +27,7 @@ from tests.rig.gateway import PASSWORD, REALM, GatewayProcess, GatewaySetup
 from tests.rig.hosted import until
 from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 
-TABLES = ("trunks", "users", "registrations", "calls")
+TABLES = ("trunks", "users", "registrations", "calls", "pins")
 DIGITS = "739184"
 
 
@@ -145,6 +147,7 @@ async def a_running_gateway(directory: Path) -> None:
         call, trunk, uid = await scene.call(browser, SDES)
         await both_hear(call, trunk)
         await check_call(path, uid)
+        await check_pins(path, scene.host.gateway.pins)
         trunk.hush()
         await call.hang_up()
         await scene.host.final(uid)
@@ -159,6 +162,20 @@ async def check_people(path: Path) -> None:
     (bound,) = await asked("registrations", "--socket", path)
     assert (bound["user"], bound["transport"], bound["node"]) == ("bob", "wss", "this one")
     assert 0 <= bound["flow_age"] < 60
+
+
+async def check_pins(path: Path, pins: PinStore) -> None:
+    """Who has been seen to encrypt is held to that, until an administrator lets it off."""
+    for peer in ("sdes", "user:bob"):
+        pins.learn(peer, utc_now())
+    held = await asked("pins", "--socket", path)
+    assert {row["peer"]: row["state"] for row in held} == {"sdes": "held", "user:bob": "held"}
+    assert "held" in (await asyncio.to_thread(run, "pins", "--socket", path)).stdout
+    cleared = await asyncio.to_thread(run, "pins", "clear", "sdes", "--socket", path)
+    assert cleared.stdout == "sdes is held to encryption no more\n"
+    assert [row["peer"] for row in await asked("pins", "--socket", path)] == ["user:bob"]
+    again = await asyncio.to_thread(run, "pins", "clear", "sdes", "--socket", path)
+    assert (again.exit_code, "is not pinned" in again.stderr) == (1, True)
 
 
 async def check_call(path: Path, uid: str) -> None:

@@ -74,6 +74,7 @@ CHANGED: dict[str, tuple[object, object]] = {
     "keepalive": ("20", 20),
     "tcp_fallback": (True, True),
     "max_calls": (30, 30),
+    "pin": (False, False),
     "rtcp_mux": (True, True),
     "trust_identity": (True, True),
     "reliable_provisional": (False, False),

@@ -32,6 +32,7 @@ from gateway.policy.evaluate import (
     plan_retry,
 )
 from gateway.policy.model import EffectivePolicy
+from gateway.policy.pins import UNKEYED
 from gateway.policy.posture import SecurityVector
 from gateway.policy.suites import allowed_suites, offered_suites, suite_shortfall
 from gateway.sdp.codecs import TRUNK_CODECS, Codec
@@ -255,7 +256,7 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
 
     def plan_retry(self, policy: EffectivePolicy, status: int) -> OfferPlan | Refusal | None:
         plan = plan_retry(policy, status, self.plan)
-        return plan_after_proof(policy, plan) if plan is not None and self.srtp_proved else plan
+        return plan_after_proof(policy, plan) if plan is not None and (self.srtp_proved or policy.pinned) else plan
 
     @property
     def insisted_on_keys(self) -> bool:
@@ -295,7 +296,8 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         agreement = check_trunk_answer(offer, usable[0])
         if agreement.remote is not None and self.keys_seen.echoes(agreement.remote):
             agreement = TrunkAgreement(Keying.NONE, None, None, None, Code.KEY_REUSE, agreement.noted)
-        return self._agreed(usable[0], agreement, mux=usable[0].rtcp_mux and offer.rtcp_mux)
+        stripped = bool(offer.cryptos) and agreement.problem in UNKEYED[self.kind]
+        return self._agreed(usable[0], agreement, mux=usable[0].rtcp_mux and offer.rtcp_mux, stripped=stripped)
 
     def inspect_offer(self, body: bytes) -> TrunkMedia:
         """Read an offer without taking it: the strongest audio line and the keys we would answer it with."""
@@ -313,7 +315,9 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
         if chosen is not None and self.keys_seen.echoes(chosen):
             raise TrunkKeyingError([Code.KEY_REUSE])
         self._check_address(line)
-        agreed = self._agreed(line, keys.accept(chosen, line, self._kept(line), self.new_key), mux=line.rtcp_mux)
+        agreement = keys.accept(chosen, line, self._kept(line), self.new_key)
+        was_plain = self.agreed is not None and self.agreed.agreement.keying is Keying.NONE
+        agreed = self._agreed(line, agreement, mux=line.rtcp_mux, stripped=chosen is None and not was_plain)
         return replace(agreed, description=description, noted=self._noted(agreed, live, description))
 
     def _kept(self, line: RemoteAudio) -> CryptoAttribute | None:
@@ -326,11 +330,13 @@ class TrunkLeg(BaseLeg[TrunkMedia]):
             return None
         return agreed.agreement.local
 
-    def _agreed(self, remote: RemoteAudio, agreement: TrunkAgreement, *, mux: bool) -> TrunkMedia:
+    def _agreed(self, remote: RemoteAudio, agreement: TrunkAgreement, *, mux: bool, stripped: bool) -> TrunkMedia:
+        """What a description comes to; `stripped`: it has no keys, where a peer that is known to encrypt has some."""
         where, rtcp = known_place(remote, self.agreed)
         key = agreement.remote
         reused = key is not None and self.keys_seen.used_elsewhere(key, where)
-        found = (Code.KEY_REUSE if reused else None, agreement.problem)
+        bids_down = stripped and self.policy is not None and self.policy.pinned
+        found = (Code.KEY_REUSE if reused else None, agreement.problem, Code.PIN_BID_DOWN if bids_down else None)
         weaknesses = frozenset(code for code in found if code is not None)
         return TrunkMedia(self.signalling, remote, agreement, where, None if mux else rtcp, mux, weaknesses)
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from gateway.call.legs.leg import Leg
 from gateway.call.machine.state import CallState
 from gateway.policy.facts import Direction, Facts, address_of
+from gateway.policy.pins import NO_PINS, Pins
 from gateway.sip.flow import Flow
 from gateway.site import Site
 
 
-def asked_by_user(site: Site, user: str, flow: Flow, at: datetime) -> Facts:
+def asked_by_user(site: Site, user: str, flow: Flow, at: datetime, pins: Pins = NO_PINS) -> Facts:
     """A user of ours asks for a leg to a trunk."""
     numbers = site.person(user).numbers
     return Facts(
@@ -23,10 +24,13 @@ def asked_by_user(site: Site, user: str, flow: Flow, at: datetime) -> Facts:
         caller=numbers[0] if numbers else user,
         source=address_of(flow.remote.host),
         transport=flow.transport,
+        pins=pins,
     )
 
 
-def asked_by_trunk(site: Site, trunk: str, flow: Flow, at: datetime, calling: str, dialled: str = "") -> Facts:
+def asked_by_trunk(
+    site: Site, trunk: str, flow: Flow, at: datetime, calling: str, dialled: str = "", pins: Pins = NO_PINS
+) -> Facts:
     """A trunk calls; `calling` and `dialled` are numbers as it writes them."""
     plan = site.dialplan
     return Facts(
@@ -37,6 +41,7 @@ def asked_by_trunk(site: Site, trunk: str, flow: Flow, at: datetime, calling: st
         dialled=plan.read_from(trunk, dialled),
         source=address_of(flow.remote.host),
         transport=flow.transport,
+        pins=pins,
     )
 
 
@@ -60,4 +65,4 @@ def of_leg(call: CallState, leg: Leg, method: str) -> Facts:
     else:
         calling = call.facts.calling_number if leg is call.caller else leg.number
         asked = asked_by_trunk(call.site, leg.trunk_name, leg.flow, call.wall, calling)
-    return replace(asked, method=method)
+    return replace(asked, method=method, pins=call.context.pins)

@@ -221,6 +221,13 @@ class TakeDown:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """A peer was seen to encrypt: it is held to that from the next call on."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """Count what would otherwise pass in silence."""
 
@@ -272,6 +279,7 @@ Effect = (
     | WriteAudit
     | ShowReport
     | TakeDown
+    | Pin
     | Count
     | SetTimer
     | ClearTimer

@@ -12,10 +12,11 @@ from gateway.audit.facts import Checkpoint
 from gateway.base.codes import known_codes
 from gateway.call.legs.leg import Leg
 from gateway.call.machine import security
-from gateway.call.machine.effects import WriteAudit
+from gateway.call.machine.effects import Pin, WriteAudit
 from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState, Phase
 from gateway.media.relay_events import LegVerified, MediaMismatch, MediaStarted
+from gateway.policy import pins
 from gateway.policy.catalogue import CONTRADICTED
 
 KEYED = ("sdes", "dtls")
@@ -42,9 +43,16 @@ def found(call: CallState, event: LegVerified | MediaMismatch | MediaStarted) ->
                 leg_id=leg.id,
                 confirmed=event.confirmed,
             )
-            call.emit(WriteAudit(verified))
+            call.emit(WriteAudit(verified), *_proved(call, leg))
         case _:
             pass
+
+
+def _proved(call: CallState, leg: Leg) -> list[Pin]:
+    """Who is held to encryption because of this leg, if anybody is."""
+    peer = pins.of_user(leg.number) if leg.habits.is_person else leg.trunk_name
+    known = peer and peer not in call.context.pins.pinning.off
+    return [Pin(peer)] if known and (not leg.habits.is_person or leg.number) and pins.proves(leg.vector) else []
 
 
 def settle(call: CallState) -> None:

@@ -102,7 +102,7 @@ def _facts(call: CallState, named: Leg, event: Replacing) -> Facts:
     facts = asked_by_trunk(call.site, named.trunk_name, event.flow, call.wall, calling, call.facts.number)
     stays = call.other(named)
     who = for_user(facts, call.site, stays.number) if stays is not None and stays.habits.is_person else facts
-    return replace(who, emergency=call.policy.emergency)
+    return replace(who, emergency=call.policy.emergency, pins=call.context.pins)
 
 
 def _objection(call: CallState, named: Leg, leg: Leg) -> Termination | None:

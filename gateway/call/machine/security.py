@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from gateway.audit import exceptions, record
@@ -22,6 +23,7 @@ from gateway.call.machine.judging import Judged, contradicted, judged, policy_of
 from gateway.call.machine.state import CallState, Phase
 from gateway.media.relay_commands import SetPeer
 from gateway.media.relay_events import SourceLearned, SourceRejected
+from gateway.policy import pins
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, denies
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
@@ -258,11 +260,13 @@ def violation(
     """Record that a leg, or a change of it, was refused; the refusal itself follows.
 
     Args:
-        kind: D1 shortfall, D2 regression in mid-call, D4 signalling and media disagree (POLICY A1).
+        kind: D1 shortfall (D3 of a peer known to encrypt), D2 regression in mid-call, D4 signalling and media disagree
+            (POLICY A1).
         where: the checkpoint, if it is another than the leg's state says.
     """
     found = vector or leg.vector
-    codes = (*codes, *_handed_over(call, leg))
+    codes = (*codes, *_handed_over(call, leg), *_bid_down(call, leg, codes))
+    kind = "D3" if kind == "D1" and Code.PIN_BID_DOWN in codes else kind
     found = replace(found, extra_codes=found.extra_codes | frozenset(codes))  # graded as what was refused would be
     call.refused = found.grade
     verdict = Verdict(False, call.refused, tuple(sorted(set(codes))), kind, "leg.violation", termination)
@@ -270,7 +274,7 @@ def violation(
 
 
 def bid_down(call: CallState, leg: Leg, refusal: Refusal) -> None:
-    """Record that the peer agreed to SRTP in this call and now refuses it: plain media is not offered after that."""
+    """Record that a peer known to encrypt, perhaps from this very call, refuses it: plain media is not offered then."""
     plain = replace(leg.vector, keying=Keying.NONE, proto=Proto.AVP, suite=None)
     kind = "D2" if leg.recorded is not None else "D3"
     violation(call, leg, (refusal.code,), refusal.termination, plain, kind=kind)
@@ -306,13 +310,22 @@ def _handed_over(call: CallState, leg: Leg) -> frozenset[Code]:
     return frozenset({Code.MID_TRANSFER_WEAKER}) if is_target else frozenset()
 
 
+def _bid_down(call: CallState, leg: Leg, codes: Iterable[Code]) -> frozenset[Code]:
+    """What it means besides that whoever is known to encrypt brings no keys."""
+    if leg.habits.is_person:
+        pinned = call.context.pins.hold(pins.of_user(leg.number), call.wall)
+    else:
+        pinned = policy_of(call, leg).pinned
+    return pins.bid_down(leg.kind, frozenset(codes)) if pinned else frozenset()
+
+
 def refused_offer(call: CallState, leg: Leg, refusal: Refusal, *, kind: str = "D1", where: str = "") -> None:
     """Record that policy said no before there was anything to grade, or for what no vector shows.
 
     Args:
         where: the checkpoint, if it is another than the leg's state says.
     """
-    refusal = replace(refusal, also=refusal.also | _handed_over(call, leg))
+    refusal = replace(refusal, also=refusal.also | _handed_over(call, leg) | _bid_down(call, leg, refusal.codes))
     call.emit(
         WriteAudit(
             record.offer_refused(

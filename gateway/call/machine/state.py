@@ -24,6 +24,7 @@ from gateway.call.machine.hops import HopMarks
 from gateway.call.machine.hunt import Hunt
 from gateway.media.relay_commands import LegCommand
 from gateway.policy.model import EffectivePolicy
+from gateway.policy.pins import NO_PINS, Pins
 from gateway.policy.posture import CallPosture
 from gateway.sdp.codecs import Codec, with_events
 from gateway.sdp.glare import BackOff, Glare
@@ -55,6 +56,8 @@ class CallContext:
     hop_marks: HopMarks
     make: LegMaker
     """Holds the configuration the call began under, whatever is loaded meanwhile."""
+    pins: Pins = NO_PINS
+    """Who had been seen to encrypt when the call began."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from gateway.audit import record
+from gateway.audit import notices, record
+from gateway.base.codes import Code
 from gateway.base.counters import Counter
 from gateway.base.errors import MediaError
 from gateway.base.termination import Termination
@@ -104,6 +105,7 @@ class CallRunner:
             fx.WriteAudit: self._audit,
             fx.ShowReport: self._show,
             fx.TakeDown: self._take_down,
+            fx.Pin: self._pin,
             fx.Count: self._count,
             fx.SetTimer: clocks.set,
             fx.ClearTimer: clocks.clear,
@@ -291,8 +293,18 @@ class CallRunner:
         if kind in _LOGGED:
             level = logging.WARNING if kind == "leg.violation" else logging.DEBUG
             log.log(level, "call=%s %s codes=%s", self.id, kind, effect.record.get("codes"))
+            codes = effect.record.get("codes")
+            if isinstance(codes, list) and Code.PIN_BID_DOWN in codes:
+                log.warning("call=%s a peer that is known to encrypt does without: pin.bid_down", self.id)
         self._unwritten += 1
         self._services.audit.write(effect.record, self._recorded)
+
+    def _pin(self, effect: fx.Pin) -> None:
+        """A pin is on record before it holds anybody."""
+        services = self._services
+        if services.pins.is_news(effect.peer):
+            services.audit.write(notices.pin_learned(effect.peer, self.state.facts.uid))
+        services.pins.learn(effect.peer, services.wall())
 
     def _recorded(self, _written: bool) -> None:
         """A record is in the log, or the call may go on without: then the log has told of that itself."""

@@ -14,6 +14,7 @@ from gateway.call.legs.keys import KeySource
 from gateway.call.legs.places import OwnPlaces
 from gateway.call.run.bulletin import Bulletin
 from gateway.call.run.lookup import NameLookups
+from gateway.call.run.pins import PinStore
 from gateway.media.relay_client import RelayPool
 from gateway.sip.address import NameAddr
 from gateway.sip.agent import Agent
@@ -97,5 +98,7 @@ class Services:
     """What event sockets show of the calls."""
     lookups: NameLookups = field(default_factory=NameLookups)
     """DNS for the host names of trunks' media, shared by all calls."""
+    pins: PinStore = field(default_factory=PinStore)
+    """Who has been seen to encrypt."""
     wall: Callable[[], datetime] = utc_now
     """The time of day, by which rules of the policy hold and its exceptions end."""

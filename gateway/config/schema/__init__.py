@@ -8,7 +8,7 @@ told when its value is wrong.
 from __future__ import annotations
 
 from gateway.config.schema.dialplan import DialplanFile, Group, InboundRule, OutboundRule, Permission, TrunkShare
-from gateway.config.schema.limits import Admin, Audit, Connections, Limits
+from gateway.config.schema.limits import Admin, Audit, Connections, Limits, PinSettings
 from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkAddresses, TrunkMedia
 from gateway.config.schema.policy import (
@@ -63,6 +63,7 @@ __all__ = [
     "PolicyProfile",
     "PolicyRule",
     "PolicySource",
+    "PinSettings",
     "PortRange",
     "PublicAddress",
     "Registration",

@@ -64,8 +64,18 @@ class Audit(Model):
         return sinks
 
 
+class PinSettings(Model):
+    """How long trunks and users that have been seen to encrypt are held to it."""
+
+    days: int = Field(default=90, ge=1, le=3650)
+    """So many days after it was seen the last time."""
+    file: FilePath | None = None
+    """Where it is remembered, made with mode 0600. Default: `pins.json` in `audit.directory`."""
+
+
 class Admin(Model):
-    """How the running gateway is asked by `sip-gateway trunks`, `users`, `registrations`, `calls` and `trace`."""
+    """How the running gateway is asked by `sip-gateway trunks`, `users`, `registrations`, `calls`, `pins`
+    and `trace`."""
 
     socket: FilePath | None = None
     """Unix socket for that, made with mode 0600; its directory must be writable for nobody else. Default: one in

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from gateway.config.scalars import FilePath, Host, Model, Name
-from gateway.config.schema.limits import Admin, Audit, Limits
+from gateway.config.schema.limits import Admin, Audit, Limits, PinSettings
 from gateway.config.schema.listen import Endpoint, Listen
 from gateway.config.schema.media import Media
 from gateway.config.schema.registration import Registration
@@ -59,6 +59,8 @@ class GatewayConfig(Model):
     """The policy file, with profiles, rules, floors and exceptions. Default: one word per trunk, `security`."""
     audit: Audit
     """The audit log."""
+    pins: PinSettings = PinSettings()
+    """What is remembered of who can encrypt."""
     admin: Admin = Admin()
     """The local socket for administrators."""
     limits: Limits = Limits()

@@ -207,6 +207,9 @@ class Trunk(Model):
     max_calls: int | None = Field(default=None, ge=1)
     """Calls over this trunk at the same time, in and out together. One more in is refused with 503, one more out goes
     to the next trunk of its rule (`trunk-full`). Emergency calls are never refused, nor counted. Default: no cap."""
+    pin: bool = True
+    """Once this trunk has been seen to encrypt over verified TLS, take nothing less from it (`pin.bid_down`). Off: for
+    a trunk behind which some places encrypt and some do not."""
     rtcp_mux: bool = False
     """Offer rtcp-mux to this trunk. An inbound offer with rtcp-mux is always honoured."""
     trust_identity: bool = False

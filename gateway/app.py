@@ -219,6 +219,7 @@ class Gateway:
             self.sites,
             self.places,
             self.audit,
+            self.export,
             self.endpoint,
             self.websocket,
             self.events,

@@ -30,6 +30,7 @@ LIVE = (
     "pins.days",
     "audit.on_unavailable",
     "audit.buffer_mb",
+    "audit.sinks",
     "limits",
     "log_level",
 )

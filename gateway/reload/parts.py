@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gateway.audit.log import AuditLog
+from gateway.audit.sinks.export import Export
 from gateway.call.legs.places import Bound, OwnPlaces
 from gateway.call.manager import CallManager
 from gateway.net.channel import StreamLimits
@@ -45,6 +46,7 @@ class Parts:
     sites: Sites
     places: Places
     audit: AuditLog
+    export: Export
     endpoint: SipEndpoint
     websocket: SipWebSocket
     events: EventSockets
@@ -68,6 +70,7 @@ class Parts:
         """Who speaks for a trunk before who listens to it; and users at last, whose calls look at everything."""
         yield lambda: setattr(self.places, "own", own_places(site))
         yield lambda: self.audit.use(site.audit)
+        yield lambda: self.export.use(site.audit.sinks)
         yield lambda: self.registrations.use(site.trunks, site.media.trunk.advertised)
         yield lambda: self.endpoint.changes.use(
             site.trunks, self._former(), stream_limits(site.shares), site.nameservers

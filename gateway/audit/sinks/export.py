@@ -52,6 +52,7 @@ class Export:
         self._sinks: dict[str, Sink] = {plan.name: self._make(plan) for plan in plans}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._keeping: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         log.after_written(self._written)
 
     def _make(self, plan: SinkPlan) -> Sink:
@@ -96,22 +97,30 @@ class Export:
                 self._positions.keep(self._delivered())
 
     def _delivered(self) -> dict[str, int]:
-        return {name: sink.delivered for name, sink in self._sinks.items() if sink.delivered}
+        return {name: sink.delivered for name, sink in self._sinks.items() if sink.delivered >= 0}
 
-    async def use(self, plans: Sequence[SinkPlan]) -> None:
-        """Other sinks from now on, after a reload; those that are the same go on as if nothing had happened."""
+    def use(self, plans: Sequence[SinkPlan]) -> None:
+        """Other sinks from now on, after a reload; those that are the same go on as if nothing had happened.
+
+        One that goes still has its moment to send what waits; what waits for one that is configured otherwise goes the
+        new way.
+        """
         wanted = {plan.name: plan for plan in plans}
-        gone = [sink for name, sink in self._sinks.items() if wanted.get(name) != sink.plan]
-        for sink in gone:
+        gone = {name: sink for name, sink in self._sinks.items() if wanted.get(name) != sink.plan}
+        tasks = [self._tasks.pop(name) for name in gone]
+        for name, sink in gone.items():
             sink.tell_dropped()
-            del self._sinks[sink.plan.name]
+            del self._sinks[name]
         for plan in plans:
             if plan.name not in self._sinks:
-                self._sinks[plan.name] = self._make(plan)
-        await self._end(gone)
-        for name, sink in self._sinks.items():
-            if name not in self._tasks:
+                sink = self._sinks[plan.name] = self._make(plan)
+                if plan.name in gone:
+                    sink.follow(gone[plan.name])
                 self._run(sink)
+        removed = [sink for name, sink in gone.items() if name not in wanted]
+        ending = asyncio.get_running_loop().create_task(self._end(removed, tasks))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     def tell_dropped(self) -> None:
         """Write into the log what receivers did not get, before it is closed."""
@@ -126,16 +135,16 @@ class Export:
         await asyncio.gather(self._keeping, return_exceptions=True)
         self._keeping = None
         sinks = list(self._sinks.values())
-        await self._end(sinks)
+        await asyncio.gather(self._end(sinks, list(self._tasks.values())), *self._ending)
+        self._tasks.clear()
         if sinks:
             self._positions.close(self._delivered())
 
-    async def _end(self, sinks: Sequence[Sink]) -> None:
+    async def _end(self, sinks: Sequence[Sink], tasks: Sequence[asyncio.Task[None]]) -> None:
         """Give their receivers a moment, all at the same time, then end these."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
                 await asyncio.gather(*(sink.flush() for sink in sinks))
-        tasks = [self._tasks.pop(sink.plan.name) for sink in sinks if sink.plan.name in self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -25,7 +25,7 @@ GRAVE = frozenset({Code.PIN_BID_DOWN, Code.DTLS_FP_MISMATCH})
 
 _HEAD = re.compile(
     rb'\A\{"v":\d+,"seq":(\d{1,19}),"ts":"([^"]*)","mono_ns":\d+,"boot_id":"[^"]*",'
-    rb'"node":"((?:[^"\\]|\\.)*)","type":"([^"\\]*)"'
+    rb'"node":"((?:[^"\\]|\\.)*)","type":"((?:[^"\\]|\\.)*)"'
 )
 
 Record = Mapping[str, object]

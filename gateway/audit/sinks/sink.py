@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.audit.sinks.item import DROPPED, Item
 from gateway.audit.sinks.link import Link, SendError
 from gateway.audit.sinks.plan import SinkPlan
-from gateway.audit.sinks.queue import SinkQueue
+from gateway.audit.sinks.queue import QUEUE_OCTETS, SinkQueue
 from gateway.base.counters import Counter, Counters
 
 FIRST_BACK_OFF_SECONDS = 0.5
@@ -57,8 +57,8 @@ class Sink:
         self._dropped, self._first_dropped, self._last_dropped, self._reason = 0, 0, 0, NO_ROOM
         self._told_at = -math.inf
         self._newest = 0
-        self.delivered = 0
-        """Number of the last record the receiver has taken."""
+        self.delivered = -1
+        """Number of the last record the receiver has taken; negative before there was any for it."""
 
     @property
     def waiting(self) -> int:
@@ -77,7 +77,8 @@ class Sink:
         if item.seq <= self._newest or not item.is_for(self.plan.records):
             return
         self._newest = item.seq
-        self.delivered = self.delivered or item.seq - 1  # from its first record on nothing is forgotten
+        if self.delivered < 0:  # from its first record on nothing is forgotten
+            self.delivered = item.seq - 1
         if not self._queue.put(item):
             self._drop(item.seq, item.seq, 1, NO_ROOM)
             return
@@ -99,6 +100,11 @@ class Sink:
         if wanted:
             self._newest = max(self._newest, wanted[-1].seq)
             self._wake(now=True)
+
+    def follow(self, former: Sink) -> None:
+        """Take over what waits for a sink that was configured otherwise."""
+        self.delivered, self._newest = former.delivered, former._newest
+        self.catch_up(former._queue.first(former.waiting, QUEUE_OCTETS * 2), self.delivered + 1)
 
     def _wake(self, now: bool) -> None:
         self._empty.clear()

@@ -17,6 +17,9 @@ HOST = "127.0.0.1"
 LIMIT = 4 << 20
 """What is read ahead: asyncio's TLS forgets what a paused reader has not taken when the other side says goodbye."""
 
+CLOSING_SECONDS = 0.05
+"""For handshakes under way: the loop is not closed over them."""
+
 WAIT_SECONDS = 20.0
 """Longer than a loaded machine needs."""
 
@@ -118,4 +121,4 @@ class SyslogServer:
             writer.transport.abort()
         self._open.clear()
         self.reads.set()
-        await asyncio.sleep(0)
+        await asyncio.sleep(CLOSING_SECONDS)

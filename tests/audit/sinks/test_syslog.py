@@ -174,14 +174,30 @@ async def test_other_sinks_take_over_without_a_restart(tmp_path: Path, papers: P
     other = await SyslogServer(papers.server_context()).start()
     bench = await ExportBench(tmp_path / "log", plan(papers, one.port)).start()
     await bench.write(1)
-    await bench.export.use([plan(papers, other.port)])
+    await one.until(2)
+    bench.export.use([plan(papers, other.port)])
     await bench.write(2)
     await other.when(lambda: 2 in other.numbers)
     assert one.numbers == [1]
     assert other.numbers == [2]
-    await bench.export.use([])
+    bench.export.use([])
     await bench.write(3)
     await bench.stop()
     assert other.numbers == [2]
     await one.stop()
     await other.stop()
+
+
+async def test_what_waited_for_a_server_goes_to_the_one_in_its_place(tmp_path: Path, papers: Papers) -> None:
+    gone = await SyslogServer(papers.server_context()).start()
+    await gone.stop()
+    bench = await ExportBench(tmp_path / "log", plan(papers, gone.port)).start()
+    await bench.write(1, 2)
+    await bench.until(lambda: bench.export.down == 1)
+    server = await SyslogServer(papers.server_context()).start()
+    bench.export.use([plan(papers, server.port)])
+    await bench.write(3)
+    await server.when(lambda: 3 in server.numbers)
+    assert server.numbers == [1, 2, 3]
+    await bench.stop()
+    await server.stop()

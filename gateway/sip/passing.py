@@ -18,19 +18,19 @@ MAX_VALUE = 1024
 
 NEVER = frozenset(
     "accept accept-contact accept-encoding accept-language accept-resource-priority alert-info allow allow-events "
-    "answer-mode authentication-info authorization call-id call-info call-security call-security-ticket cellular- "
-    "network-info contact content-disposition content-encoding content-language content-length content-type cseq date "
-    "diversion encryption error-info event expires feature-caps flow-timer from gateway-hop geolocation-routing hide "
-    "history-info identity identity-info info-package join max-breadth max-forwards mime-version min-expires min-se "
-    "p-asserted-identity p-associated-uri p-called-party-id p-charging-function-addresses p-charging-vector "
-    "p-preferred-identity p-preferred-service p-asserted-service p-profile-key p-served-user p-user-database "
-    "p-visited-network-id path permission-missing policy-contact policy-id priv-answer-mode privacy proxy- "
-    "authenticate proxy-authentication-info proxy-authorization proxy-require rack reason recv-info refer-events-at "
-    "refer-sub refer-to referred-by reject-contact relayed-charge remote-party-id replaces reply-to request- "
-    "disposition require response-key restoration-info retry-after route record-route rseq security-client security- "
-    "server security-verify server service-route session-expires session-id sip-etag sip-if-match subscription-state "
-    "supported suppress-if-match target-dialog timestamp to trigger-consent unsupported user-agent via www- "
-    "authenticate warning".split(" ")
+    "answer-mode authentication-info authorization call-id call-info call-security call-security-ticket "
+    "cellular-network-info contact content-disposition content-encoding content-language content-length content-type "
+    "cseq date diversion encryption error-info event expires feature-caps flow-timer from gateway-hop "
+    "geolocation-routing hide history-info identity identity-info info-package join max-breadth max-forwards "
+    "mime-version min-expires min-se p-asserted-identity p-asserted-service p-associated-uri p-called-party-id "
+    "p-charging-function-addresses p-charging-vector p-preferred-identity p-preferred-service p-profile-key "
+    "p-served-user p-user-database p-visited-network-id path permission-missing policy-contact policy-id "
+    "priv-answer-mode privacy proxy-authenticate proxy-authentication-info proxy-authorization proxy-require rack "
+    "reason record-route recv-info refer-events-at refer-sub refer-to referred-by reject-contact relayed-charge "
+    "remote-party-id replaces reply-to request-disposition require response-key restoration-info retry-after route "
+    "rseq security-client security-server security-verify server service-route session-expires session-id sip-etag "
+    "sip-if-match subscription-state supported suppress-if-match target-dialog timestamp to trigger-consent "
+    "unsupported user-agent via warning www-authenticate".split(" ")
 )
 """Header fields this gateway writes itself, or that say who somebody is, where he is reached, or how well a call is
 protected (IANA registry "SIP header fields"), and those that say where a message has been."""

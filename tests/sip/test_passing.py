@@ -77,3 +77,8 @@ def test_few_are_passed() -> None:
 
 def test_names_both_sides_have_are_shared() -> None:
     assert shared(["X-One", "X-Two"], ["x-two", "X-Three"]) == ("X-Two",)
+
+
+def test_no_name_in_the_list_is_torn_in_two() -> None:
+    assert not [name for name in NEVER if name.startswith("-") or name.endswith("-")]
+    assert {"www-authenticate", "proxy-authenticate", "security-server", "request-disposition"} <= NEVER

@@ -100,7 +100,7 @@ def test_a_certificate_openssl_refuses_is_found_by_check(free: Files) -> None:
 
 
 def test_an_error_of_the_start_is_told_with_its_place(free: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(loaded: LoadedConfig, *, read: object) -> None:
+    async def fail(loaded: LoadedConfig, **_: object) -> None:
         raise ConfigError("the audit log cannot be written", key="audit.directory", remedy="free the disk")
 
     monkeypatch.setattr(process, "serve", fail)

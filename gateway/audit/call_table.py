@@ -12,7 +12,7 @@ from gateway.audit.coloured import STYLES
 from gateway.audit.facts import short_id
 from gateway.audit.joining import MAX_NAMES, Call
 from gateway.audit.pick import before, moment, seconds, text
-from gateway.audit.render import Severity
+from gateway.audit.severity import Severity
 from gateway.audit.words import code_words, grade_of
 from gateway.base.grades import Grade
 

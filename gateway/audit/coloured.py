@@ -6,7 +6,8 @@ from typing import Final
 
 from rich.text import Text
 
-from gateway.audit.render import Severity, parse_line, render_line, severity
+from gateway.audit.render import parse_line, render_line
+from gateway.audit.severity import Severity, severity
 
 STYLES: Final = {
     Severity.OK: "green",

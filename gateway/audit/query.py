@@ -15,8 +15,8 @@ from gateway.audit.archive import Record, sequence_number
 from gateway.audit.facts import short_id
 from gateway.audit.joining import FOR_ENCRYPTION
 from gateway.audit.pick import text
-from gateway.audit.render import Severity, severity
 from gateway.audit.retention import PRUNED, REDUCED
+from gateway.audit.severity import Severity, severity
 from gateway.audit.words import grade_of
 from gateway.base.grades import Grade
 

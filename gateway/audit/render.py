@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 
 from gateway.audit.chain import HEAD
 from gateway.audit.clean import cleaned, cleaned_text
 from gateway.audit.facts import short_id
-from gateway.audit.pick import pinned, texts
-from gateway.base.codes import Code
+from gateway.audit.pick import pinned
+from gateway.audit.severity import Severity, severity
 from gateway.base.termination import Termination
 
 MAX_RENDERED = 65536
@@ -27,89 +26,6 @@ NO_TRUNK = "-"
 """What stands for the trunk of a call that no dialplan rule gave one."""
 
 Record = Mapping[str, object]
-
-
-class Severity(StrEnum):
-    """How much attention a record deserves; the SIEM mapping uses the same words."""
-
-    OK = "OK"
-    INFO = "INFO"
-    LOW = "LOW"
-    MEDIUM = "MEDIUM"
-    HIGH = "HIGH"
-
-
-_BY_TYPE: dict[str, Severity] = {
-    "call.start": Severity.INFO,
-    "leg.secured": Severity.OK,
-    "leg.pending": Severity.INFO,
-    "leg.verified": Severity.OK,
-    "leg.moved": Severity.INFO,
-    "leg.lost": Severity.INFO,
-    "leg.violation": Severity.HIGH,
-    "auth.ok": Severity.INFO,
-    "auth.fail": Severity.MEDIUM,
-    "policy.loaded": Severity.INFO,
-    "policy.exception_used": Severity.LOW,
-    "pin.learned": Severity.INFO,
-    "admin.pins_cleared": Severity.MEDIUM,
-    "admin.start": Severity.INFO,
-    "admin.stop": Severity.INFO,
-    "admin.erase": Severity.INFO,
-    "log.heartbeat": Severity.INFO,
-    "log.checkpoint": Severity.INFO,
-    "log.reduced": Severity.INFO,
-    "log.pruned": Severity.INFO,
-    "log.recovered": Severity.MEDIUM,
-    "log.dropped": Severity.HIGH,
-    "log.withheld": Severity.HIGH,
-    "log.sink_dropped": Severity.MEDIUM,
-}
-
-_BY_GRADE: dict[str, Severity] = {
-    "CLEARTEXT": Severity.LOW,
-    "KEY_EXPOSED": Severity.MEDIUM,
-    "PARTIAL": Severity.LOW,
-    "UNAUTHENTICATED": Severity.LOW,
-    "HOP_BY_HOP": Severity.OK,
-    "END_TO_END": Severity.OK,
-}
-"""Tolerated downgrades are LOW, as plain RTP is a choice; an exposed key looks encrypted and is not, hence MEDIUM."""
-
-
-_ENCRYPTION_REFUSED: dict[str, Severity] = {
-    Termination.ENCRYPTION_REQUIRED.slug: Severity.LOW,
-    Termination.ENCRYPTION_IMPOSSIBLE.slug: Severity.LOW,
-    Termination.SUITE_DENIED.slug: Severity.LOW,
-    Termination.BROWSER_OFFER_INSECURE.slug: Severity.LOW,
-    Termination.ENCRYPTION_IGNORED.slug: Severity.MEDIUM,
-    Termination.ENCRYPTION_UNUSABLE.slug: Severity.MEDIUM,
-    Termination.ENCRYPTION_REMOVED.slug: Severity.MEDIUM,
-    Termination.ENCRYPTION_WITHDRAWN.slug: Severity.HIGH,
-    Termination.TRUNK_UNVERIFIED.slug: Severity.MEDIUM,
-    Termination.FINGERPRINT_MISMATCH.slug: Severity.MEDIUM,
-    Termination.DTLS_FAILED.slug: Severity.MEDIUM,
-}
-"""Calls that were not put through because of their encryption: LOW where the other side has none or was never asked,
-MEDIUM where it said one thing and did another, or could not prove who it is, HIGH where it is known to encrypt."""
-
-
-def severity(record: Record) -> Severity:
-    """The attention a record deserves; unknown types get MEDIUM, because nobody has judged them harmless."""
-    kind = _text(record, "type")
-    if kind.startswith("leg.") and Code.PIN_BID_DOWN in texts(record, "codes"):
-        return Severity.HIGH
-    if kind == "leg.downgraded":
-        return _BY_GRADE.get(_text(record, "grade_after"), Severity.MEDIUM)
-    if kind == "call.final":
-        return _final_severity(record)
-    if kind == "media.latch":
-        return Severity.MEDIUM if _text(record, "decision") == "refused" else Severity.INFO
-    if kind == "call.transfer":
-        return Severity.LOW if _text(record, "decision") == "refused" else Severity.INFO
-    if kind == "tls.peer":
-        return Severity.OK if record.get("verified") is True else Severity.LOW
-    return _BY_TYPE.get(kind, Severity.MEDIUM)
 
 
 def render(record: Record) -> str:
@@ -141,14 +57,6 @@ def parse_line(line: bytes) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _final_severity(record: Record) -> Severity:
-    if _text(record, "termination") == Termination.CRASH.slug:
-        return Severity.MEDIUM
-    if record.get("answered") is not True:
-        return _ENCRYPTION_REFUSED.get(_text(record, "termination"), Severity.INFO)
-    return _BY_GRADE.get(_text(record, "grade_worst"), Severity.MEDIUM)
 
 
 def _exception_used(record: Record) -> str:

@@ -14,7 +14,8 @@ from gateway.audit.facts import short_id
 from gateway.audit.happened import happened
 from gateway.audit.hearing import Stretch, answered_at, stretches
 from gateway.audit.pick import Record, moment, seconds, text, texts
-from gateway.audit.render import NO_TRUNK, Severity, severity
+from gateway.audit.render import NO_TRUNK
+from gateway.audit.severity import Severity, severity
 from gateway.audit.sides import SideFacts, sides_of
 from gateway.audit.words import because, ending, grade_of, keying_words, signalling_words, suite_words, who
 from gateway.base.grades import Grade

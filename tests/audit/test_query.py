@@ -8,7 +8,7 @@ import pytest
 
 from gateway.audit.facts import short_id
 from gateway.audit.query import Gap, Numbering, Wanted, gaps_by_place
-from gateway.audit.render import Severity
+from gateway.audit.severity import Severity
 
 UID = "81f00d2a90c4"
 FINAL: dict[str, object] = {

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.facts import Checkpoint
-from gateway.audit.render import Severity, parse_line, render, render_line, severity
+from gateway.audit.render import parse_line, render, render_line
+from gateway.audit.severity import Severity, severity
 from tests.audit.samples import every_record
 from tests.audit.test_clean import ANY_TEXT, ANYTHING
 

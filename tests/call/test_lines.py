@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit.render import Severity, render, severity
+from gateway.audit.render import render
+from gateway.audit.severity import Severity, severity
 from gateway.base.grades import Grade
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination

@@ -107,6 +107,13 @@ def test_a_pinned_trunk_is_offered_nothing_it_may_answer_in_the_clear(profile: P
     assert plan_late_offer(pinned(profile), TLS) == OfferPlan(Proto.SAVP, with_crypto=True)
 
 
+@pytest.mark.parametrize("profile", CHOOSING)
+def test_a_call_for_help_is_offered_keys_in_a_form_that_leaves_the_choice_where_no_second_offer_can_follow(
+    profile: Profile,
+) -> None:
+    assert plan_late_offer(pinned(profile, emergency=True), TLS) == OfferPlan(Proto.AVP, with_crypto=True)
+
+
 def test_a_trunk_that_is_never_asked_for_keys_is_not_asked_for_any_because_of_a_pin() -> None:
     assert plan_offer(pinned(Profile.LEGACY), TLS) == OfferPlan(Proto.AVP, with_crypto=False)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from gateway.audit.facts import short_id
-from gateway.audit.render import Severity
+from gateway.audit.severity import Severity
 from gateway.audit.sinks.item import Item, Record, attention, codes_of, grade_of, text_of
 
 VENDOR = "sip-gateway"

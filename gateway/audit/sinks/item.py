@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.audit.checkpoint import TYPE as CHECKPOINT
-from gateway.audit.render import Severity, parse_line, severity
+from gateway.audit.render import parse_line
+from gateway.audit.severity import Severity, severity
 from gateway.audit.sinks.plan import Records
 from gateway.base.codes import Code
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gateway.audit.query import Wanted
-from gateway.audit.render import Severity
+from gateway.audit.severity import Severity
 from gateway.base.errors import ConfigError
 from gateway.base.grades import Grade
 from gateway.cli.output import FilePath

@@ -17,7 +17,7 @@ from gateway.audit.naming import Names
 from gateway.audit.pick import text
 from gateway.audit.query import Gap, Numbering, Wanted, gaps_by_place, is_pulse
 from gateway.audit.reading import log_files, read_lines
-from gateway.audit.render import Severity
+from gateway.audit.severity import Severity
 from gateway.audit.story import MAX_RECORDS, Said, story
 from gateway.base.errors import ConfigError
 

@@ -22,6 +22,8 @@ class HookServer:
         self.answers.set()
         self.asked: list[tuple[dict[str, str], bytes]] = []
         """Headers and body of each request."""
+        self.places: list[str] = []
+        """Method and path of each request."""
         self.taken: list[dict[str, Any]] = []
         """Records of the requests that were answered with 200."""
         self._changed = asyncio.Event()
@@ -38,6 +40,7 @@ class HookServer:
 
     async def _answer(self, request: web.Request) -> web.Response:
         body = await request.read()
+        self.places.append(f"{request.method} {request.path}")
         self.asked.append((dict(request.headers), body))
         self._changed.set()
         await self.answers.wait()
@@ -45,7 +48,7 @@ class HookServer:
         if status == 200:
             self.taken += [json.loads(line) for line in body.splitlines()]
             self._changed.set()
-        return web.Response(status=status, headers={"Location": f"https://{HOST}:{self.port}/other"})
+        return web.Response(status=status, headers={"Location": f"https://localhost:{self.port}/other"})
 
     @property
     def numbers(self) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.audit import notices, record
 from gateway.audit.facts import CallInfo, Checkpoint
+from gateway.audit.final import call_final
 from gateway.audit.heartbeat import HEARTBEAT_SECONDS
 from gateway.audit.log import FILE_NAME
 from gateway.base.codes import Code
@@ -211,7 +212,7 @@ class _Talk:
         self._history.wait(seconds)
         lasted = self._history.bench.clock.seconds - self._answered
         self._history.write(
-            record.call_final(
+            call_final(
                 self.info,
                 self.policy,
                 self._posture,

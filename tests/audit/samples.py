@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.audit import notices, record
 from gateway.audit.facts import CallInfo, Checkpoint
+from gateway.audit.final import call_final
 from gateway.base.codes import Code
 from gateway.base.keying import Keying, Proto
 from gateway.base.profiles import Profile
@@ -93,7 +94,7 @@ def every_record() -> list[dict[str, object]]:
             code="media.latch_mismatch",
         ),
         record.media_latch(CALL, leg="trunk", leg_id=TRUNK_LEG, address=SOURCE, expected=True),
-        record.call_final(
+        call_final(
             CALL,
             STRICT,
             answered(),
@@ -102,7 +103,7 @@ def every_record() -> list[dict[str, object]]:
             codecs=["opus", "telephone-event"],
             counters={"trunk": {"srtp_auth_failed": 3}},
         ),
-        record.call_final(CALL, STRICT, CallPosture(), Termination.ENCRYPTION_IMPOSSIBLE, duration=0.0),
+        call_final(CALL, STRICT, CallPosture(), Termination.ENCRYPTION_IMPOSSIBLE, duration=0.0),
         notices.auth_ok(user="alice", source=SOURCE, transport="wss", method="REGISTER"),
         notices.auth_fail(user="mallory", source=SOURCE, transport="wss", reason="wrong digest", method="REGISTER"),
         notices.auth_fail_summary(

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.audit import exceptions, notices, record
 from gateway.audit.facts import CallInfo, CauseFacts, FlowFacts
+from gateway.audit.final import call_final
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import SUITES, CryptoSuite
 from gateway.base.keying import Keying, Proto
@@ -176,7 +177,7 @@ def test_the_final_record_has_the_grades_of_the_call() -> None:
     posture.update(LegId(2), trunk("plain"))
     posture.mark_answered()
     posture.update(LegId(2), trunk("sdes"))
-    built = record.call_final(CALL, PREFER, posture, Termination.HANGUP_TRUNK, duration=61.23456)
+    built = call_final(CALL, PREFER, posture, Termination.HANGUP_TRUNK, duration=61.23456)
     assert (built["grade_at_answer"], built["grade_current"], built["grade_worst"]) == (
         "CLEARTEXT",
         "HOP_BY_HOP",
@@ -190,13 +191,13 @@ def test_the_final_record_has_the_grades_of_the_call() -> None:
 def test_a_leg_that_never_got_keys_has_no_grade_in_the_final_record() -> None:
     posture = CallPosture()
     posture.update(CALLER, browser(keying=Keying.PENDING))
-    built = record.call_final(CALL, STRICT, posture, Termination.DTLS_FAILED, duration=0.0)
+    built = call_final(CALL, STRICT, posture, Termination.DTLS_FAILED, duration=0.0)
     assert built["legs"] == {"browser": "pending"}
     assert (built["answered"], built["grade_at_answer"]) == (False, None)
 
 
 def test_a_call_refused_at_once_claims_no_grade() -> None:
-    built = record.call_final(CALL, STRICT, CallPosture(), Termination.NO_ROUTE, duration=-1.0)
+    built = call_final(CALL, STRICT, CallPosture(), Termination.NO_ROUTE, duration=-1.0)
     assert (built["grade_current"], built["grade_worst"], built["legs"]) == (None, None, {})
     assert (built["duration"], built["sip_status"]) == (0.0, 404)
 

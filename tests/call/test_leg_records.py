@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.audit.record import call_final
+from gateway.audit.final import call_final
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import AEAD_AES_256_GCM
 from gateway.base.profiles import Profile

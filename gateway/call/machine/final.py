@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.audit import record
+from gateway.audit.final import call_final
 from gateway.call.machine import bridge, security
 from gateway.call.machine.effects import Finished
 from gateway.call.machine.state import CallState
@@ -14,7 +14,7 @@ def final_record(call: CallState, effect: Finished, counters: LegCounters, now: 
     """`call.final` of a call that ends `now` (seconds of the monotonic clock)."""
     call.grade_time.passes(now, call.answered_at, call.posture.current)
     addressed = next((leg for leg in call.pair if leg.peer_rtp is not None), None)
-    return record.call_final(
+    return call_final(
         security.info(call),
         call.policy,
         call.posture,

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from gateway.audit import notices, record
+from gateway.audit import notices
+from gateway.audit.final import call_broken
 from gateway.base.codes import Code
 from gateway.base.counters import Counter
 from gateway.base.errors import MediaError
@@ -334,7 +335,7 @@ class CallRunner:
         error = attempt(lambda: final.append(final_record(self.state, effect, counters, self._services.clock())))
         if error is not None:
             self._tell_failure("describe its end", error)
-            final.append(record.call_broken(self.state.facts.uid))
+            final.append(call_broken(self.state.facts.uid))
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._services.audit.write(final[0], lambda found: None if written.done() else written.set_result(found))
         await written

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from gateway.audit import record
 from gateway.base.values import CALLER, NO_LEG, HostPort
 from gateway.call.admission import Admission
 from gateway.call.machine import call as b2bua
 from gateway.call.machine import events, security
+from gateway.call.machine import final as final_machine
 from gateway.call.machine.call import Call
 from gateway.call.machine.effects import Timer
 from gateway.call.run.edge import attempt
@@ -188,7 +188,7 @@ async def test_a_call_that_breaks_after_its_end_has_no_second_one(
     assert office.manager.live_calls == 0
 
 
-@pytest.mark.parametrize("where", [(record, "call_final"), (security, "info")], ids=["builder", "facts"])
+@pytest.mark.parametrize("where", [(final_machine, "call_final"), (security, "info")], ids=["builder", "facts"])
 async def test_a_call_that_cannot_be_described_has_one_end_all_the_same(
     office: Office, monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str]
 ) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from gateway.audit import record
 from gateway.audit.chain import GENESIS, sealed
 from gateway.audit.facts import Checkpoint
+from gateway.audit.final import call_final
 from gateway.audit.line import LineFormat
 from gateway.audit.log import AuditLog
 from gateway.audit.place import MEBIBYTE, AuditPlace
@@ -97,7 +98,7 @@ def _call() -> tuple[Step, ...]:
         (leg(far, 2),),
         (leg(near, 1), latch("browser", CALLER)),
         (latch("trunk", LegId(2)), verified(far, 2), verified(near, 1)),
-        (lambda: record.call_final(CALL, STRICT, posture, Termination.HANGUP_BROWSER, duration=12.3, codecs=["opus"]),),
+        (lambda: call_final(CALL, STRICT, posture, Termination.HANGUP_BROWSER, duration=12.3, codecs=["opus"]),),
     )
 
 

@@ -20,7 +20,7 @@ from gateway.media.worker.leg import Leg
 
 MAX_EVENTS = 256
 """Sockets served per wake-up."""
-COALESCE_SECONDS = 0.00025
+COALESCE_SECONDS = 0.0005
 """Pause after a wake-up that did not fill `MAX_EVENTS`: wake-ups, not packets, are what a relay spends its time on."""
 TICK_SECONDS = 1.0
 """How often consent and silence are looked at."""

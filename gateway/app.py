@@ -38,6 +38,7 @@ from gateway.net.endpoint import SipEndpoint
 from gateway.net.events import EventSockets
 from gateway.net.handshake import token_of
 from gateway.net.websocket import SipWebSocket
+from gateway.randomness import random_token
 from gateway.reload.asking import reload_rows
 from gateway.reload.parts import Parts, Places, page_info, stream_limits
 from gateway.reload.reloader import Read, Reloader, loaded_record
@@ -57,11 +58,6 @@ from gateway.webrtc.dtls import DtlsIdentity
 
 log = logging.getLogger(__name__)
 
-TOKEN_ALPHABET = b"abcdefghijklmnopqrstuvwxyz0123456789"
-_FAIR = 256 - 256 % len(TOKEN_ALPHABET)
-"""Octets below fall on each character equally often; the others are thrown away."""
-_TO_TOKEN = bytes(TOKEN_ALPHABET[octet % len(TOKEN_ALPHABET)] for octet in range(256))
-_UNFAIR = bytes(range(_FAIR, 256))
 AUDIT_WATCH_SECONDS = 0.1
 """How often it is looked whether the disk under the audit log answers: the deadline of a record is kept to that."""
 AUDIT_STOP_SECONDS = 3.0
@@ -78,14 +74,6 @@ UNASSIGNED_COUNTERS = (
     "control_rejected",
 )
 """What can come to a browser port without belonging to any call."""
-
-
-def random_token(length: int) -> str:
-    """A token from the operating system's randomness (a `TokenSource`)."""
-    found = ""
-    while len(found) < length:
-        found += secrets.token_bytes(2 * length).translate(_TO_TOKEN, _UNFAIR).decode()
-    return found[:length]
 
 
 class Gateway:

@@ -63,7 +63,7 @@ class Parts:
         for step in self._steps(before, site):
             try:
                 step()
-            except Exception:
+            except Exception:  # a defect of ours in one part: the site is in use already, so the others must follow it
                 log.exception("reload: a part could not take the new configuration: restart the gateway")
 
     def _steps(self, before: Site, site: Site) -> Iterator[Callable[[], None]]:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.audit.pick import Record, text, texts
+from gateway.audit.severity import ENCRYPTION_REFUSED
 from gateway.audit.sides import Sides
 from gateway.audit.words import grade_of
 from gateway.base.grades import Grade
-from gateway.base.termination import Termination
 
 MAX_OPEN = 20_000
 """Calls without an end that are kept: twenty times what a gateway takes at once. Beyond them the oldest is let go."""
@@ -20,21 +20,7 @@ MAX_OPEN = 20_000
 MAX_NAMES = 64
 """Different codes, and different exceptions, kept of one call."""
 
-FOR_ENCRYPTION = frozenset(
-    reason.slug
-    for reason in (
-        Termination.ENCRYPTION_REQUIRED,
-        Termination.ENCRYPTION_IMPOSSIBLE,
-        Termination.ENCRYPTION_IGNORED,
-        Termination.ENCRYPTION_UNUSABLE,
-        Termination.ENCRYPTION_REMOVED,
-        Termination.ENCRYPTION_WITHDRAWN,
-        Termination.BROWSER_OFFER_INSECURE,
-        Termination.TRUNK_UNVERIFIED,
-        Termination.FINGERPRINT_MISMATCH,
-        Termination.DTLS_FAILED,
-    )
-)
+FOR_ENCRYPTION = frozenset(ENCRYPTION_REFUSED)
 """Ends of calls that were not put through, or not kept up, because of their encryption."""
 
 

@@ -57,11 +57,12 @@ _BY_GRADE: dict[str, Severity] = {
 """Tolerated downgrades are LOW, as plain RTP is a choice; an exposed key looks encrypted and is not, hence MEDIUM."""
 
 
-_ENCRYPTION_REFUSED: dict[str, Severity] = {
+ENCRYPTION_REFUSED: dict[str, Severity] = {
     Termination.ENCRYPTION_REQUIRED.slug: Severity.LOW,
     Termination.ENCRYPTION_IMPOSSIBLE.slug: Severity.LOW,
     Termination.SUITE_DENIED.slug: Severity.LOW,
     Termination.BROWSER_OFFER_INSECURE.slug: Severity.LOW,
+    Termination.BROWSER_SUITE_UNKNOWN.slug: Severity.LOW,
     Termination.ENCRYPTION_IGNORED.slug: Severity.MEDIUM,
     Termination.ENCRYPTION_UNUSABLE.slug: Severity.MEDIUM,
     Termination.ENCRYPTION_REMOVED.slug: Severity.MEDIUM,
@@ -96,5 +97,5 @@ def _final_severity(record: Record) -> Severity:
     if text(record, "termination") == Termination.CRASH.slug:
         return Severity.MEDIUM
     if record.get("answered") is not True:
-        return _ENCRYPTION_REFUSED.get(text(record, "termination"), Severity.INFO)
+        return ENCRYPTION_REFUSED.get(text(record, "termination"), Severity.INFO)
     return _BY_GRADE.get(text(record, "grade_worst"), Severity.MEDIUM)

@@ -106,6 +106,13 @@ class Termination(Enum):
         302,
         "The browser did not offer DTLS-SRTP with ICE and rtcp-mux",
     )
+    BROWSER_SUITE_UNKNOWN = (
+        "browser-suite-unknown",
+        Party.BROWSER,
+        488,
+        399,
+        "The browser knows no SRTP protection profile that the policy allows",
+    )
     NO_COMMON_CODEC = ("no-common-codec", Party.CALLER, 488, 304, "The two sides have no codec in common")
     BAD_SDP = ("bad-sdp", Party.CALLER, 488, 399, "The session description cannot be used")
     NETWORK_INCOMPATIBLE = (

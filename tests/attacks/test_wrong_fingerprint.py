@@ -57,9 +57,9 @@ async def test_a_browser_that_knows_only_the_short_tag_gets_no_keys_and_no_media
     trunk.talk()
     for sequence in range(20):
         call.media.send(rtp(sequence, b"in clear after a failed handshake"))
-    assert "cannot or will not use" in str((await call.end()).headers.get("Reason"))
+    assert "no SRTP protection profile" in str((await call.end()).headers.get("Reason"))
     final = await scene.host.final(uid)
-    assert final["termination"] == "encryption-unusable"
+    assert (final["termination"], final["party"]) == ("browser-suite-unknown", "browser")
     assert counted(final, "rtp_tx") == 0
     (violation,) = scene.host.records("leg.violation", uid)
     assert (violation["leg"], violation["codes"]) == ("browser", ["suite.unknown"])

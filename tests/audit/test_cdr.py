@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.audit.archive import parsed
 from gateway.audit.cdr import COLUMNS, cdr, csv_lines
-from gateway.audit.joining import MAX_OPEN, Call, Calls
+from gateway.audit.joining import FOR_ENCRYPTION, MAX_OPEN, Call, Calls
+from gateway.base.termination import Termination
 from tests.audit.history import History
 
 
@@ -119,3 +120,7 @@ def test_calls_that_never_end_are_kept_within_a_limit() -> None:
         joined.take({"type": "call.start", "call_uid": str(number)})
     assert joined.let_go == 10
     assert len(list(joined.still_open())) == MAX_OPEN
+
+
+def test_every_end_the_log_marks_as_refused_for_encryption_counts_as_one() -> None:
+    assert {Termination.SUITE_DENIED.slug, Termination.BROWSER_SUITE_UNKNOWN.slug} <= FOR_ENCRYPTION

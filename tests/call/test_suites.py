@@ -152,9 +152,9 @@ def test_a_list_without_a_suite_that_dtls_knows_refuses_the_browser_before_anybo
 def test_a_browser_that_shares_no_suite_with_the_policy_has_no_call_and_the_record_says_so() -> None:
     scene = MachineScene(rules=listed(AEAD_AES_256_GCM)).calling()
     scene.reply(200, answer("RTP/SAVP", line_of(AEAD_AES_256_GCM, 1))).ack()
-    scene.feed(lambda s: DtlsFailed(s.id(LegKind.BROWSER), Termination.ENCRYPTION_UNUSABLE))
+    scene.feed(lambda s: DtlsFailed(s.id(LegKind.BROWSER), Termination.BROWSER_SUITE_UNKNOWN))
     assert codes(scene, "leg.violation", "browser") == ["suite.unknown"]
-    assert finished(scene) is Termination.ENCRYPTION_UNUSABLE
+    assert finished(scene) is Termination.BROWSER_SUITE_UNKNOWN
 
 
 def test_a_handshake_that_agreed_on_another_suite_is_no_agreement() -> None:

@@ -31,7 +31,7 @@ from gateway.sdp.summary import Described, protection
 
 _HANDSHAKE_CODES = {
     Termination.FINGERPRINT_MISMATCH: Code.DTLS_FP_MISMATCH,
-    Termination.ENCRYPTION_UNUSABLE: Code.SUITE_UNKNOWN,
+    Termination.BROWSER_SUITE_UNKNOWN: Code.SUITE_UNKNOWN,
 }
 """What a handshake failed for, where it is known: another certificate, no suite in common."""
 

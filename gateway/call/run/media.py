@@ -24,7 +24,7 @@ from gateway.webrtc.handshake import Handshake
 
 _FAILURES = {
     DtlsFailure.FINGERPRINT_MISMATCH: Termination.FINGERPRINT_MISMATCH,
-    DtlsFailure.NO_SRTP_PROFILE: Termination.ENCRYPTION_UNUSABLE,
+    DtlsFailure.NO_SRTP_PROFILE: Termination.BROWSER_SUITE_UNKNOWN,
 }
 _CODES = {DtlsFailure.FINGERPRINT_MISMATCH: Code.DTLS_FP_MISMATCH, DtlsFailure.OLD_VERSION: Code.DTLS_OLD}
 """What a failed handshake says of the peer; of the others, that its keys never came about."""

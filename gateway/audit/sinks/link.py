@@ -15,6 +15,10 @@ class SendError(Exception):
     """The receiver did not take what was sent; the text may be logged."""
 
 
+class RefusedError(SendError):
+    """The receiver has read what was sent and will never take it: to send the same again changes nothing."""
+
+
 class Link(Protocol):
     """The way to one receiver."""
 
@@ -29,6 +33,7 @@ class Link(Protocol):
         """Send these, in order; connects when it must.
 
         Raises:
+            RefusedError: the receiver has none of them, and takes no such request.
             SendError: the receiver may have some of them, and is to get all of them again.
             OSError: likewise; TLS errors and timeouts are such.
         """

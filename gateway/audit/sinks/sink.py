@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway.audit.sinks.item import DROPPED, Item
-from gateway.audit.sinks.link import Link, SendError
+from gateway.audit.sinks.link import Link, RefusedError, SendError
 from gateway.audit.sinks.plan import SinkPlan
 from gateway.audit.sinks.queue import QUEUE_OCTETS, SinkQueue
 from gateway.base.counters import Counter, Counters
@@ -21,9 +21,15 @@ LAST_BACK_OFF_SECONDS = 30.0
 """A receiver that comes back has what waited within this time."""
 TELL_SECONDS = 10.0
 """A sink that loses records all the time is told of in the log at most this often."""
+REFUSALS = 3
+"""A receiver that refuses one record so many times does without it: all that comes after waits behind it."""
+MAX_REFUSED = 16
+"""Records in a row that a receiver does without. One that refuses more takes nothing at all: that is no record's fault,
+and they wait until somebody has seen to it."""
 
 NO_ROOM = "no room in its queue"
 NOT_AT_HAND = "not at hand when the gateway started"
+REFUSED = "refused by the receiver"
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +59,9 @@ class Sink:
         self._queue = SinkQueue(plan.queue_records)
         self._filled, self._hurried, self._empty = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._empty.set()
-        self._failures = 0
+        self._failures = self._refusals = self._refused_in_a_row = 0
+        self._most = link.most
+        """Records that go together now: fewer while it is looked for the one that the receiver refuses."""
         self._dropped, self._first_dropped, self._last_dropped, self._reason = 0, 0, 0, NO_ROOM
         self._told_at = -math.inf
         self._newest = 0
@@ -137,7 +145,7 @@ class Sink:
             while True:
                 await self._filled.wait()
                 await self._linger()
-                await self._send(self._queue.first(self._link.most, self._link.octets))
+                await self._send(self._queue.first(self._most, self._link.octets))
         finally:
             await self._link.close()
 
@@ -158,6 +166,8 @@ class Sink:
     async def _send(self, items: Sequence[Item]) -> None:
         try:
             await self._link.send(items)
+        except RefusedError as error:
+            await self._refused(items, str(error))
         except (SendError, OSError) as error:
             await self._fail(str(error) or type(error).__name__)
         except Exception:  # noqa: BLE001 - a defect of ours costs the receiver time, and never all that comes after
@@ -166,24 +176,47 @@ class Sink:
         else:
             self._succeed(items)
 
-    async def _fail(self, reason: str) -> None:
-        """Wait longer each time, and not all sinks of all gateways at once."""
+    async def _refused(self, items: Sequence[Item], reason: str) -> None:
+        """Ask with half as many at once until it is known which record it is; do without that one after a few tries."""
+        if len(items) > 1:
+            self._most = len(items) // 2
+            return
+        self._refusals += 1
+        if self._refusals < REFUSALS or self._refused_in_a_row == MAX_REFUSED:
+            await self._fail(reason, self._refusals - 1)
+            return
+        self._refusals = 0
+        self._refused_in_a_row += 1
+        self._drop(items[0].seq, items[0].seq, 1, REFUSED)
+        self._go_on_after(items)
+
+    async def _fail(self, reason: str, tries: int | None = None) -> None:
+        """Wait longer each time, and not all sinks of all gateways at once.
+
+        Args:
+            tries: that have failed before; all since something was taken, where it is not said.
+        """
+        before = self._failures if tries is None else tries
         if not self._failures:
             _log.error("audit sink=%s state=up->down waiting=%d error=%s", self.plan.name, self.waiting, reason)
         self._counters.add(Counter.AUDIT_SINK_FAILED)
-        longest = min(LAST_BACK_OFF_SECONDS, self._first_back_off * 2 ** min(self._failures, 16))
+        longest = min(LAST_BACK_OFF_SECONDS, self._first_back_off * 2 ** min(before, 16))
         self._failures += 1
         await asyncio.sleep(longest * (500 + secrets.randbelow(501)) / 1000)
 
     def _succeed(self, items: Sequence[Item]) -> None:
         if self._failures:
             _log.warning("audit sink=%s state=down->up waiting=%d", self.plan.name, self.waiting)
-        self._failures = 0
+        self._failures = self._refusals = self._refused_in_a_row = 0
+        self._most = min(self._link.most, 2 * self._most)
+        self._go_on_after(items)
+        if self._dropped and self._clock() - self._told_at >= TELL_SECONDS:
+            self.tell_dropped()
+
+    def _go_on_after(self, items: Sequence[Item]) -> None:
         self._queue.take(len(items))
         self.delivered = items[-1].seq
         if not len(self._queue):
             self._filled.clear()
             self._hurried.clear()
             self._empty.set()
-        if self._dropped and self._clock() - self._told_at >= TELL_SECONDS:
-            self.tell_dropped()

@@ -7,7 +7,8 @@
     X-Audit-Timestamp: <seconds since 1970>
     X-Audit-Signature: sha256=<HMAC-SHA-256 of timestamp + "." + body, hexadecimal>
 
-Any 2xx says that they are taken; everything else, and no answer in time, that they are to be sent again.
+Any 2xx says that they are taken; 400, 413 and 422, that the server will never take them as they are (RFC 9110 15.5);
+everything else, and no answer in time, that they are to be sent again.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from collections.abc import Callable, Sequence
 import aiohttp
 
 from gateway.audit.sinks.item import Item
-from gateway.audit.sinks.link import ANSWER_SECONDS, SendError
+from gateway.audit.sinks.link import ANSWER_SECONDS, RefusedError, SendError
 from gateway.audit.sinks.plan import WebhookPlan
 from gateway.audit.sinks.tls import client_context
 from gateway.base.values import Secret
 
 TAKEN = range(200, 300)
+REFUSED = frozenset({400, 413, 422})
+"""What a server says of the content of a request, not of who asks, or of its own state."""
 
 
 def signature(secret: Secret[str], timestamp: str, body: bytes) -> str:
@@ -73,7 +76,7 @@ class WebhookLink:
             raise SendError("no answer") from None
         if status not in TAKEN:
             await self.close()
-            raise SendError(f"answered {status}")
+            raise (RefusedError if status in REFUSED else SendError)(f"answered {status}")
 
     async def _open(self) -> aiohttp.ClientSession:
         context = await asyncio.to_thread(client_context, self._plan.tls)

@@ -13,6 +13,7 @@ from gateway.audit.chain import examine
 from gateway.audit.sinks import webhook
 from gateway.audit.sinks.link import Link
 from gateway.audit.sinks.plan import Records, SinkPlan, TlsPlan, WebhookPlan
+from gateway.audit.sinks.sink import MAX_REFUSED, REFUSALS
 from gateway.audit.sinks.webhook import WebhookLink
 from gateway.base.counters import Counter
 from gateway.base.values import Secret
@@ -57,7 +58,7 @@ async def test_what_is_posted_is_signed_and_stands_as_in_the_file(tmp_path: Path
     await server.stop()
 
 
-@pytest.mark.parametrize("status", [500, 503, 429, 404, 302, 307])
+@pytest.mark.parametrize("status", [500, 503, 429, 404, 401, 408, 302, 307])
 async def test_all_but_2xx_means_again_and_no_redirection_is_followed(
     tmp_path: Path, papers: Papers, status: int
 ) -> None:
@@ -70,6 +71,42 @@ async def test_all_but_2xx_means_again_and_no_redirection_is_followed(
     assert server.numbers == [1]
     assert server.places == ["POST /in"] * 3
     assert bench.counters[Counter.AUDIT_SINK_FAILED] == 2
+    await bench.stop()
+    await server.stop()
+
+
+@pytest.mark.parametrize("refused", [{1}, {4}, {7}, {2, 3, 6}, {1, 2, 3, 4, 5, 6, 7}])
+async def test_a_record_the_server_will_never_take_holds_no_other_up(
+    tmp_path: Path, papers: Papers, monkeypatch: pytest.MonkeyPatch, refused: set[int]
+) -> None:
+    monkeypatch.setattr(webhook.WebhookLink, "linger_seconds", 600.0)
+    server = await HookServer(papers.server_context("localhost")).start()
+    server.refused = frozenset(refused)
+    bench = await ExportBench(tmp_path / "log", plan(papers, server.port)).start()
+    await bench.write(*range(1, 8))
+    await bench.checkpoint()
+    await server.when(lambda: any(record["type"] == "log.checkpoint" for record in server.taken))
+    assert server.numbers == [number for number in range(1, 8) if number not in refused]
+    assert bench.counters[Counter.AUDIT_SINK_DROPPED] == len(refused)
+    await bench.stop()
+    told = [record for record in bench.records if record["type"] == "log.sink_dropped"]
+    assert sum(record["dropped"] for record in told) == len(refused)
+    assert {record["reason"] for record in told} == {"refused by the receiver"}
+    await server.stop()
+
+
+async def test_a_server_that_takes_nothing_loses_a_few_records_and_no_more(tmp_path: Path, papers: Papers) -> None:
+    server = await HookServer(papers.server_context("localhost")).start()
+    server.refused = frozenset(range(1, 30))
+    bench = await ExportBench(tmp_path / "log", plan(papers, server.port)).start()
+    await bench.write(*range(1, 30))
+    await bench.checkpoint()
+    await bench.until(lambda: bench.counters[Counter.AUDIT_SINK_FAILED] > MAX_REFUSED * (REFUSALS - 1) + REFUSALS)
+    assert bench.counters[Counter.AUDIT_SINK_DROPPED] == MAX_REFUSED
+    assert not server.taken
+    server.refused = frozenset()
+    await server.when(lambda: 29 in server.numbers)
+    assert server.numbers == list(range(MAX_REFUSED + 1, 30))
     await bench.stop()
     await server.stop()
 

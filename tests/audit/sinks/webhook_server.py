@@ -18,6 +18,8 @@ class HookServer:
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
         self.statuses: list[int] = []
+        self.refused: frozenset[int] = frozenset()
+        """A request that has one of these numbers in it is answered with 422."""
         self.answers = asyncio.Event()
         self.answers.set()
         self.asked: list[tuple[dict[str, str], bytes]] = []
@@ -45,8 +47,11 @@ class HookServer:
         self._changed.set()
         await self.answers.wait()
         status = self.statuses.pop(0) if self.statuses else 200
+        records = [json.loads(line) for line in body.splitlines()]
+        if any(record.get("n") in self.refused for record in records):
+            status = 422
         if status == 200:
-            self.taken += [json.loads(line) for line in body.splitlines()]
+            self.taken += records
             self._changed.set()
         return web.Response(status=status, headers={"Location": f"https://localhost:{self.port}/other"})
 

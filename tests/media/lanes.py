@@ -134,14 +134,20 @@ class LaneRig:
         (own or peer).sendto(datagram, self.place[number])
 
     def serve(self) -> None:
-        """Deal with all that has arrived."""
+        """Deal with all that has arrived, in time."""
+        self.loop._serve([], self.now)
         for _ in range(MAX_ROUNDS):
-            ready = [descriptor for descriptor, _ in self.loop._epoll.poll(0, 256)]
-            ready = [descriptor for descriptor in ready if descriptor != self._theirs.fileno()]
-            if not ready:
+            if not self.turn():
                 return
-            self.loop._serve(ready, self.now)
         raise AssertionError("there is always more")
+
+    def turn(self) -> bool:
+        """Deal with one turn's worth of what has arrived since the turn before; whether there was anything."""
+        ready = [descriptor for descriptor, _ in self.loop._epoll.poll(0, 256)]
+        ready = [descriptor for descriptor in ready if descriptor != self._theirs.fileno()]
+        if ready:
+            self.loop._serve(ready, self.now)
+        return bool(ready)
 
     def heard(self, number: LegId) -> list[bytes]:
         """What the peer of a leg got, in clear; fails when it does not open."""

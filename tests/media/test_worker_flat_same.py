@@ -45,6 +45,7 @@ KINDS = ["voice"] * 12 + [
     "rtcp",
     "wait",
     "pause",
+    "busy",
     "hold",
     "unhold",
     "rekey",
@@ -64,6 +65,7 @@ def _told(rig: LaneRig) -> list[str]:
 
 TROUBLES = {
     "late, in time, late again": ["voice"] * 4 + ["lag", "voice", "lost", "voice", "voice", "lag", "voice", "lost"] * 3,
+    "late through the worker's fault": [*["voice"] * 4, *["busy", "busy", "busy", "voice", "lost", "voice"] * 3],
     "silence described in the middle of a hold": [*["voice"] * 4, "hold", "voice", "unhold", "comfort", "voice"],
     "back to a key": ["voice", "voice", "rekey", "voice", "voice", "back", "voice", "voice", "voice"],
     "marked": ["voice", "voice", "mark", "voice", "mark"],
@@ -152,14 +154,17 @@ class Pair:
 
     def _send(self, event: Event, sealed: bytes) -> None:
         data = sealed[:-1] + bytes([sealed[-1] ^ 1]) if event.what == "forged" else sealed
-        strange = event.what == "stranger"
-        self._each(lambda rig: rig.pass_time(0.02))
-        self._each(lambda rig: rig.send(event.leg, data, rig.stranger if strange else None))
+        strange, busy = event.what == "stranger", event.what == "busy"
+        self._each(lambda rig: rig.pass_time(0.1 if busy else 0.02), served=not busy)
+        self._each(lambda rig: rig.send(event.leg, data, rig.stranger if strange else None), served=not busy)
+        if busy:
+            self._each(lambda rig: rig.turn(), served=False)
 
-    def _each(self, do: object) -> None:
+    def _each(self, do: object, *, served: bool = True) -> None:
         for rig in self.rigs:
             do(rig)  # type: ignore[operator]
-            rig.serve()
+            if served:
+                rig.serve()
 
     def is_the_same(self) -> None:
         short, long = self.rigs

@@ -25,6 +25,8 @@ class Agenda:
     def __init__(self) -> None:
         self._entries: list[tuple[float, int, Timed]] = []
         self._order = itertools.count()
+        self.away = 0.0
+        """Seconds packets may have waited for the worker: so long ago nothing was left to read."""
 
     @property
     def next(self) -> float:

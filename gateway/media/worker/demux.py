@@ -74,14 +74,15 @@ class BrowserPort:
             for path in leg.expire(now):
                 self._owners.pop(path, None)
 
-    def read(self, own: socket.socket, now: float) -> None:
-        """Take what has arrived on one of the sockets."""
+    def read(self, own: socket.socket, now: float) -> bool:
+        """Take what has arrived on one of the sockets; whether there may be more."""
         for _ in range(BATCH):
             try:
                 datagram, source = own.recvfrom(MAX_DATAGRAM + 1)
             except OSError:
-                return
+                return False
             self.take(datagram, (own, source), now)
+        return True
 
     def owner(self, path: Path) -> IceLeg | None:
         """Whose validated path it is."""

@@ -65,6 +65,8 @@ class Flat:
         """The long way of what arrives at a leg's own port, by its descriptor."""
         self._browsers: dict[int, Holder] = {}
         """Those that begin at a browser port, by its descriptor and the address of the browser."""
+        self.away = 0.0
+        """Seconds the packets of this wake-up may have waited, see `Agenda`."""
 
     def receive_from_browsers(self, own: socket.socket, take: Take, now: float) -> bool:
         """Take what has arrived on a browser port; whether there may be more."""
@@ -92,7 +94,7 @@ class Flat:
         """Pass on what was received: in its lane what is like the packet before, all else the long way."""
         inbox, length, waiting = self._inbox, self._length, self._waiting
         octets, heads, places, srtp_places = inbox.octets, inbox.heads, inbox.places, self._srtp_places
-        parts, outgoing = self._outbox.parts, self._outbox.heads
+        parts, outgoing, late_after = self._outbox.parts, self._outbox.heads, MAX_JITTER + self.away
         for number, lane in enumerate(self._lanes):
             if lane is not None and not lane.stands:
                 lane = lane.heir
@@ -104,7 +106,7 @@ class Flat:
             elapsed, step = now - stream.at, (sequence - stream.high) & _WORD
             seconds = ((timestamp - stream.timestamp) & _LONG) / stream.rate
             lag, late_from = stream.lag + elapsed - seconds, 0.0
-            if lag > MAX_JITTER:
+            if lag > late_after:
                 late_from = stream.late_from or now
             payload = lane.payloads.get(second & 0x7F)
             if (

@@ -15,7 +15,7 @@ from gateway.media.relay_protocol import MAX_DATAGRAM, WORKER, WorkerConfig
 from gateway.media.worker.control import ControlChannel
 from gateway.media.worker.demux import BrowserPort
 from gateway.media.worker.desk import Desk, Receiver
-from gateway.media.worker.flat import Flat, Take
+from gateway.media.worker.flat import PORT_BATCH, Flat, Take
 from gateway.media.worker.leg import Leg
 
 MAX_EVENTS = 256
@@ -28,7 +28,8 @@ MAX_SILENT_TICKS = 30
 """Ticks without a heartbeat, once there was one, after which the worker ends: a gateway that hangs for so long neither
 ends calls nor watches over them, and its media must not go on without it."""
 
-Handler = Callable[[float], None]
+Handler = Callable[[float], bool]
+"""Deals with what has arrived at a socket; True when there may be more."""
 
 
 class RelayLoop:
@@ -46,6 +47,8 @@ class RelayLoop:
         """Those that are read by the batch; True when there may be more."""
         self._flat = Flat()
         self._epoll = select.epoll()
+        self._read_all_at = 0.0
+        """When nothing was left to read: what is read now came after that."""
         self._silent_ticks = 0
         self._watched = False
         """The gateway sends heartbeats; from the first on they are missed."""
@@ -81,6 +84,7 @@ class RelayLoop:
         before.
         """
         flat, is_full = self._flat, len(descriptors) == MAX_EVENTS
+        flat.away = self._desk.agenda.away = now - self._read_all_at
         for descriptor in descriptors:
             lane = flat.ports.get(descriptor)
             if lane is not None:
@@ -89,8 +93,10 @@ class RelayLoop:
                 is_full = self._browser_ports[descriptor](now) or is_full
             elif descriptor in self._handlers:  # one before it in this round may have closed it
                 flat.relay(now)
-                self._handlers[descriptor](now)
+                is_full = self._handlers[descriptor](now) or is_full
         flat.relay(now)
+        if not is_full:
+            self._read_all_at = now
         return bool(descriptors) and not is_full
 
     def register(self, own: socket.socket, receive: Receiver, leg: Leg | None = None) -> None:
@@ -141,10 +147,11 @@ class RelayLoop:
         events = select.EPOLLIN | select.EPOLLOUT if wanted else select.EPOLLIN
         self._epoll.modify(self._control.socket.fileno(), events)
 
-    def _commands(self, now: float) -> None:
+    def _commands(self, now: float) -> bool:
         self._control.flush()
         for call, command in self._control.commands():
             self._obey(call, command, now)
+        return False
 
     def _obey(self, call: int, command: Command, now: float) -> None:
         if isinstance(command, OpenLeg):
@@ -164,10 +171,12 @@ class RelayLoop:
             self._desk.obey(call, command, now)
 
 
-def _read(own: socket.socket, take: Take, now: float) -> None:
-    """Take one packet of a leg's port; epoll tells again when there are more."""
-    try:
-        packet, source = own.recvfrom(MAX_DATAGRAM + 1)
-    except OSError:
-        return
-    take(packet, source[:2], now)
+def _read(own: socket.socket, take: Take, now: float) -> bool:
+    """Take a few datagrams of a leg's port; whether it may have more."""
+    for _ in range(PORT_BATCH):
+        try:
+            packet, source = own.recvfrom(MAX_DATAGRAM + 1)
+        except OSError:
+            return False
+        take(packet, source[:2], now)
+    return True

@@ -65,7 +65,8 @@ class Route:
             stream.absorb(packet.sequence, packet.ssrc, now)
             self._reader.read(packet, payload.clock_rate, now)
             return
-        place = stream.place(packet.sequence, packet.timestamp, packet.ssrc, payload, now)
+        away = sink.digits.agenda.away
+        place = stream.place(packet.sequence, packet.timestamp, packet.ssrc, payload, now, away)
         if place is None:
             sink.tally.stale_dropped += 1
         elif sink.digits.is_speaking:

@@ -39,7 +39,7 @@ FRAME = 0.02
 MAX_AHEAD = 0.1
 """Seconds our timestamps may run ahead of the clock because runs begin faster than that."""
 MAX_JITTER = 0.05
-"""Seconds a packet may come late without being a matter of concern."""
+"""Seconds a packet may come late without being a matter of concern, beside those it may have waited for the worker."""
 LATE_FOR = 0.06
 """Seconds packets may come later than that, one after the other: then their source lost time, and the run ends."""
 MAX_REMEMBERED = 1024
@@ -116,13 +116,19 @@ class Stream:
         self.source = None
         self._former.clear()
 
-    def place(self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float) -> Place | None:
-        """Where a packet of a source goes, or None for one that is too late to have a place."""
+    def place(
+        self, sequence: int, timestamp: int, ssrc: int, payload: Payload, now: float, away: float = 0.0
+    ) -> Place | None:
+        """Where a packet of a source goes, or None for one that is too late to have a place.
+
+        Args:
+            away: seconds it may have waited here before it was looked at, which is no lateness of its source.
+        """
         if ssrc != self.source or self.is_cut:
             return self._switch(sequence, timestamp, ssrc, payload, now)
         step = (sequence - self.high) & _WORD
         if 0 < step <= MAX_DROPOUT:
-            if not self._follows(step, timestamp, payload, now):
+            if not self._follows(step, timestamp, payload, now, away):
                 return self._switch(sequence, timestamp, ssrc, payload, now)
             self.high = high = self.high + step
             self.seen = (self.seen << step | 1) & SEEN_MASK
@@ -203,7 +209,7 @@ class Stream:
         """The shift of an older packet of the run."""
         return next((shift for last, shift in self._renumbered if index <= last), self.shift)
 
-    def _follows(self, step: int, timestamp: int, payload: Payload, now: float) -> bool:
+    def _follows(self, step: int, timestamp: int, payload: Payload, now: float, away: float) -> bool:
         """Whether a packet with a higher number goes on with the run; the clock of the run goes on with it."""
         passed, elapsed = (timestamp - self.timestamp) & _LONG, now - self.at
         if passed > _FORWARD or payload.clock_rate != self.rate:
@@ -212,9 +218,10 @@ class Stream:
         lag = self.lag + elapsed - seconds
         if not -MAX_LEAD <= lag <= MAX_LAG or (step > 1 and not self._is_lost(step, max(seconds, elapsed))):
             return False
-        if lag > MAX_JITTER and self._has_lost_time(now):
+        is_late = lag > MAX_JITTER + away
+        if is_late and self._has_lost_time(now):
             return False
-        if lag <= MAX_JITTER:
+        if not is_late:
             self.late_from = 0.0
         self.lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0
         self.timestamp, self.at = timestamp, now

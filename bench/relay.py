@@ -11,18 +11,18 @@ import contextlib
 import json
 import os
 import secrets
-import statistics
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aioice import stun
 from pylibsrtp import Policy, Session
 
-from bench.load import End, Measured, Seal, drive, udp
-from bench.rtpengine import RtpEngine, is_here
+from bench.load import Change, End, Load, Measured, drive, host_of, median, take_the_core
+from bench.rtpengine import PORTS, RtpEngine, is_here
+from bench.wire import Peer
 from gateway.base.counters import Counters
 from gateway.base.crypto_suite import AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, CryptoSuite
 from gateway.base.values import HostPort, LegId, Secret
@@ -31,7 +31,7 @@ from gateway.config.schema import Media
 from gateway.media.relay_call import RelayCall
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import IcePort, OpenLeg, OwnPort, PayloadMap, RelayPlan, Route, SetKeys, SetPeer
-from tests.rig.ports import free_port, free_range
+from tests.rig.ports import first_of
 from tests.rig.srtp import PROFILES
 
 HOST = "127.0.0.1"
@@ -39,7 +39,8 @@ UFRAG_PREFIX = "bench"
 PROFILE = {profile.sdes: profile.library for profile in PROFILES}
 BROWSER, TRUNK = LegId(1), LegId(2)
 CORE, OWN_CORE = 1, 0
-WARM_UP = 4.0
+WARM_UP = 1.0
+ENGINE_WARM_UP = 4.0
 """Seconds before it counts: rtpengine learns its peers for three."""
 SUITES = (AES_CM_128_HMAC_SHA1_80, AEAD_AES_128_GCM)
 
@@ -55,43 +56,48 @@ class Kind:
         return f"{self.suite.name}, {'even' if self.smooth else 'bursts'}"
 
 
+KINDS = tuple(Kind(suite, smooth) for suite in SUITES for smooth in (False, True))
+
+
 def main(sessions: Sequence[int], seconds: float, rounds: int) -> None:
     """Measure and print."""
-    os.sched_setaffinity(0, {OWN_CORE})
+    take_the_core(OWN_CORE)
     there = is_here()
     if not there:
         print("rtpengine is not installed (Debian: rtpengine-daemon): nothing to compare with")
     for count in sessions:
         print(f"relay: {count} calls SRTP - RTP, {count * 100} packets/s, {rounds} rounds of {seconds:g} s, in turn")
-        for kind in [Kind(suite, smooth) for suite in SUITES for smooth in (False, True)]:
-            ours, theirs = [], []
-            for _ in range(rounds):
-                ours.append(asyncio.run(_worker(kind, count, seconds)))
-                if there:
-                    theirs.append(_rtpengine(kind, count, seconds))
+        for kind in KINDS:
             print(f"  {kind}")
+            ours, theirs = in_turn(kind, count, seconds, rounds if there else 0) if there else ([], [])
+            ours = ours or [worker(kind, count, seconds) for _ in range(rounds)]
             _line("this worker", ours)
             if there:
                 _line("rtpengine", theirs)
                 ratios = [a.microseconds / b.microseconds for a, b in zip(ours, theirs, strict=True)]
-                low, high = min(ratios), max(ratios)
-                print(f"    {'ratio':12s} {statistics.median(ratios):6.2f}  [{low:.2f} - {high:.2f}]", flush=True)
+                print(f"    {'ratio':12s} {median(ratios):6.2f}  [{min(ratios):.2f} - {max(ratios):.2f}]", flush=True)
         floor = _floor(count, seconds)
         print(f"  bare forwarder, packet by packet: {floor.microseconds:.1f} us/packet  loss {floor.loss:.2%}")
 
 
+def in_turn(kind: Kind, count: int, seconds: float, rounds: int) -> tuple[list[Measured], list[Measured]]:
+    """A worker and rtpengine, one after the other, so many times."""
+    pairs = [(worker(kind, count, seconds), engine(kind, count, seconds)) for _ in range(rounds)]
+    return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
+
+
 def _line(name: str, measured: list[Measured]) -> None:
     cost = [m.microseconds for m in measured]
-    half, most = (statistics.median(m.delay(percent) for m in measured) for percent in (50, 99))
+    half, most, late = (
+        median([value(m) for m in measured])
+        for value in (lambda m: m.delay(50), lambda m: m.delay(99), lambda m: m.late(99))
+    )
     print(
-        f"    {name:12s} {statistics.median(cost):6.1f} us/packet  [{min(cost):.1f} - {max(cost):.1f}]"
-        f"  loss {max(m.loss for m in measured):.2%}  delay p50 {half:.2f} ms  p99 {most:.2f} ms",
+        f"    {name:12s} {median(cost):6.1f} us/packet  [{min(cost):.1f} - {max(cost):.1f}]"
+        f"  loss {max(m.loss for m in measured):.2%}  delay p50 {half:.2f} ms  p99 {most:.2f} ms"
+        f"  busy {median([m.busy for m in measured]):.0%}  (load late p99 {late:.2f} ms)",
         flush=True,
     )
-
-
-def _plain(packet: bytes) -> bytes:
-    return packet
 
 
 def _floor(sessions: int, seconds: float) -> Measured:
@@ -100,55 +106,67 @@ def _floor(sessions: int, seconds: float) -> Measured:
         ["taskset", "-c", str(CORE), sys.executable, "-m", "bench.floor", json.dumps(ports)], stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    ends: list[End] = []
+    load = Load()
     try:
-        for browser, trunk in json.loads(process.stdout.readline()):
-            ends += [End(udp(HOST), (HOST, browser), _plain), End(udp(HOST), (HOST, trunk), _plain)]
-        drive(ends, process.pid, 0.2)
-        return drive(ends, process.pid, seconds)
+        for number, (browser, phone) in enumerate(json.loads(process.stdout.readline())):
+            load.add(
+                End(Peer(host_of(number, browser=True), (HOST, browser))),
+                End(Peer(host_of(number, browser=False), (HOST, phone))),
+            )
+        return drive(load, [process.pid], seconds, WARM_UP)
     finally:
         process.kill()
         process.communicate()
-        _close(ends)
+        load.close()
 
 
-def _rtpengine(kind: Kind, sessions: int, seconds: float) -> Measured:
-    system = RtpEngine(sessions, CORE)
-    ends: list[End] = []
+def engine(kind: Kind, sessions: int, seconds: float, cores: Collection[int] = (CORE,)) -> Measured:
+    """rtpengine."""
+    system, load = RtpEngine(cores), Load()
     try:
         for number in range(sessions):
-            browser, trunk = udp(HOST), udp(HOST)
-            ports = browser.getsockname()[1], trunk.getsockname()[1]
-            key, to_keyed, to_plain = system.call(number, kind.suite, *ports)
-            ends += [End(browser, (HOST, to_keyed), _seal(kind.suite, key)), End(trunk, (HOST, to_plain), _plain)]
-        drive(ends, system.pid, WARM_UP)
-        return drive(ends, system.pid, seconds, smooth=kind.smooth)
+            browser, phone = (host_of(number, browser=which) for which in (True, False))
+            carried = system.call(
+                number, kind.suite, HostPort(browser, load.browsers.port), HostPort(phone, load.phones.port)
+            )
+            seal, opens = _session(kind.suite, carried.rx), _session(kind.suite, carried.tx, inbound=True)
+            load.add(
+                End(Peer(browser, (HOST, carried.to_keyed)), seal, opens), End(Peer(phone, (HOST, carried.to_plain)))
+            )
+        return drive(load, [system.pid], seconds, ENGINE_WARM_UP, smooth=kind.smooth)
     finally:
-        _close(ends)
+        load.close()
         system.stop()
 
 
-async def _worker(kind: Kind, sessions: int, seconds: float) -> Measured:
-    async with _pool(sessions) as pool:
-        ends: list[End] = []
+def worker(kind: Kind, sessions: int, seconds: float, cores: Sequence[int] = (CORE,)) -> Measured:
+    """Relay workers, one on each of these processors."""
+    return asyncio.run(_worker(kind, sessions, seconds, cores))
+
+
+async def _worker(kind: Kind, sessions: int, seconds: float, cores: Sequence[int]) -> Measured:
+    async with _pool(len(cores)) as pool:
+        load = Load()
         try:
             for number in range(sessions):
-                ends += await _call(pool, kind.suite, number)
-            pid = pool.worker_pids[0]
-            os.sched_setaffinity(pid, {CORE})
-            await asyncio.to_thread(drive, ends, pid, 1.0)
-            return await asyncio.to_thread(drive, ends, pid, seconds, smooth=kind.smooth)
+                load.add(*await _call(pool, load, kind.suite, number))
+            for pid, core in zip(pool.worker_pids, cores, strict=True):
+                os.sched_setaffinity(pid, {core})
+            pids = list(pool.worker_pids)
+            return await asyncio.to_thread(drive, load, pids, seconds, WARM_UP, smooth=kind.smooth)
         finally:
-            _close(ends)
+            load.close()
 
 
 @asynccontextmanager
-async def _pool(sessions: int) -> AsyncIterator[RelayPool]:
+async def _pool(workers: int) -> AsyncIterator[RelayPool]:
+    first = first_of(workers)
     media = compile_media(
         Media.model_validate(
             {
-                "browser": {"bind": HOST, "ports": str(free_port())},
-                "trunk": {"bind": HOST, "ports": free_range(2 * sessions + 2)},
+                "browser": {"bind": HOST, "ports": f"{first}-{first + workers - 1}"},
+                "trunk": {"bind": HOST, "ports": f"{PORTS.start}-{PORTS.stop - 1}"},
+                "workers": workers,
             }
         )
     )
@@ -161,38 +179,35 @@ async def _pool(sessions: int) -> AsyncIterator[RelayPool]:
             await pool.stop()
 
 
-def _close(ends: list[End]) -> None:
-    for end in ends:
-        end.socket.close()
-
-
-async def _call(pool: RelayPool, suite: CryptoSuite, number: int) -> list[End]:
+async def _call(pool: RelayPool, load: Load, suite: CryptoSuite, number: int) -> tuple[End, End]:
     """One call, validated by a STUN check, its browser keyed."""
     ufrag, password = f"{UFRAG_PREFIX}{number:04d}", "p" * 24
     call = await pool.open(
         OpenLeg(BROWSER, IcePort(ufrag, Secret(password))), OpenLeg(TRUNK, OwnPort(HOST)), listener=lambda _: None
     )
-    browser, trunk = udp(HOST), udp(HOST)
     candidate, own = call.legs[BROWSER].rtp[0], call.legs[TRUNK].rtp[0]
-    browser.sendto(_check(ufrag, password), (candidate.host, candidate.port))
+    browser = Peer(host_of(number, browser=True), (candidate.host, candidate.port))
+    phone = Peer(host_of(number, browser=False), (own.host, own.port))
+    load.browsers.say(browser, _check(ufrag, password))
     for source, sink in ((BROWSER, TRUNK), (TRUNK, BROWSER)):
         call.send(Route(source, sink, RelayPlan((PayloadMap(0, 0),))))
-    seal = _keys(call, suite)
-    call.send(SetPeer(TRUNK, False, HostPort(HOST, trunk.getsockname()[1])))
+    keyed = _keys(call, suite)
+    call.send(SetPeer(TRUNK, False, HostPort(phone.host, load.phones.port)))
     await call.counters()
-    return [End(browser, (candidate.host, candidate.port), seal), End(trunk, (own.host, own.port), _plain)]
+    return End(browser, *keyed), End(phone)
 
 
-def _keys(call: RelayCall, suite: CryptoSuite) -> Seal:
+def _keys(call: RelayCall, suite: CryptoSuite) -> tuple[Change, Change]:
     rx, tx = secrets.token_bytes(suite.master_length), secrets.token_bytes(suite.master_length)
     call.send(SetKeys(BROWSER, suite.name, Secret(tx), Secret(rx)))
-    return _seal(suite, rx)
+    return _session(suite, rx), _session(suite, tx, inbound=True)
 
 
-def _seal(suite: CryptoSuite, key: bytes) -> Seal:
-    policy = Policy(key=key, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=PROFILE[suite.name])
-    seal: Seal = Session(policy).protect
-    return seal
+def _session(suite: CryptoSuite, key: bytes, *, inbound: bool = False) -> Change:
+    kind = Policy.SSRC_ANY_INBOUND if inbound else Policy.SSRC_ANY_OUTBOUND
+    session = Session(Policy(key=key, ssrc_type=kind, srtp_profile=PROFILE[suite.name]))
+    change: Change = session.unprotect if inbound else session.protect
+    return change
 
 
 def _check(ufrag: str, password: str) -> bytes:

@@ -10,14 +10,18 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from gateway.base.crypto_suite import CryptoSuite
+from gateway.base.values import HostPort
 from tests.rig.gateway import wait_for
-from tests.rig.ports import free_port, free_range
+from tests.rig.ports import free_port
 
 HOST = "127.0.0.1"
+PORTS = range(12000, 20000)
+"""For media: below those of the tests and of outgoing connections. A call takes four."""
 READY_SECONDS = 20.0
 ANSWER_SECONDS = 3.0
 Value: TypeAlias = int | str | bytes | list[Any] | dict[str, Any]
@@ -47,18 +51,30 @@ def field(answer: bytes, name: str) -> bytes:
     return answer[found.end() : found.end() + int(found[1])] if found else b""
 
 
+class Carried(NamedTuple):
+    """A call it carries."""
+
+    rx: bytes
+    """Key the keyed end sends with."""
+    tx: bytes
+    """Key it sends to the keyed end with."""
+    to_keyed: int
+    """Port the keyed end sends to."""
+    to_plain: int
+    """Port the plain end sends to."""
+
+
 class RtpEngine:
     """The daemon with its usual threads.
 
     Args:
-        calls: how many it is to carry; each has four ports.
-        core: the processor it is kept on.
+        cores: the processors it is kept on.
     """
 
-    def __init__(self, calls: int, core: int) -> None:
+    def __init__(self, cores: Collection[int]) -> None:
         self._directory = tempfile.TemporaryDirectory()
         self._control = free_port(host=HOST)
-        first, last = free_range(4 * calls + 40, HOST).split("-")
+        first, last = PORTS.start, PORTS.stop - 1
         options = {
             "config-file": "none",
             "interface": HOST,
@@ -73,7 +89,7 @@ class RtpEngine:
         written = [f"--{name}={value}" for name, value in options.items()]
         self._log = (Path(self._directory.name) / "log").open("w+b")
         self._process = subprocess.Popen(
-            ["taskset", "-c", str(core), "rtpengine", "--foreground", "--log-stderr", *written],
+            ["taskset", "-c", ",".join(map(str, cores)), "rtpengine", "--foreground", "--log-stderr", *written],
             stdout=self._log,
             stderr=self._log,
         )
@@ -87,12 +103,8 @@ class RtpEngine:
     def pid(self) -> int:
         return self._process.pid
 
-    def call(self, number: int, suite: CryptoSuite, keyed: int, plain: int) -> tuple[bytes, int, int]:
-        """Set a call up between an end that is keyed and a plain one, by their UDP ports.
-
-        Returns:
-            the key the keyed end sends with, and the ports the keyed and the plain end send to.
-        """
+    def call(self, number: int, suite: CryptoSuite, keyed: HostPort, plain: HostPort) -> Carried:
+        """Set a call up between an end that is keyed and a plain one."""
         common: dict[str, Value] = {
             "call-id": f"call{number}",
             "from-tag": "a",
@@ -104,13 +116,13 @@ class RtpEngine:
         offered = self._ask(
             {**common, "command": "offer", "sdp": _sdp(plain, "RTP/AVP"), "transport-protocol": "RTP/SAVP"}
         )
-        found = re.search(rf"a=crypto:(\d+) {suite.name} ", offered)
+        found = re.search(rf"a=crypto:(\d+) {suite.name} inline:([^|\s]+)", offered)
         assert found is not None, offered
         key = secrets.token_bytes(suite.master_length)
         crypto = f"a=crypto:{found[1]} {suite.name} inline:{base64.b64encode(key).decode()}\r\n"
         answer: dict[str, Value] = {"command": "answer", "to-tag": "b", "sdp": _sdp(keyed, "RTP/SAVP") + crypto}
         answered = self._ask({**common, **answer, "transport-protocol": "RTP/AVP"})
-        return key, _port(offered), _port(answered)
+        return Carried(key, base64.b64decode(found[2] + "=="), _port(offered), _port(answered))
 
     def stop(self) -> None:
         """End it."""
@@ -138,8 +150,9 @@ class RtpEngine:
             return False
 
 
-def _sdp(port: int, proto: str) -> str:
-    lines = ("v=0", f"o=- 1 1 IN IP4 {HOST}", "s=-", f"c=IN IP4 {HOST}", "t=0 0", f"m=audio {port} {proto} 0")
+def _sdp(place: HostPort, proto: str) -> str:
+    host = f"IN IP4 {place.host}"
+    lines = ("v=0", f"o=- 1 1 {host}", "s=-", f"c={host}", "t=0 0", f"m=audio {place.port} {proto} 0")
     return "".join(f"{line}\r\n" for line in (*lines, "a=rtpmap:0 PCMU/8000", "a=sendrecv"))
 
 

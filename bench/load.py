@@ -25,6 +25,8 @@ INTERVAL = 0.02
 """Seconds between packets of one stream: 20 ms of G.711."""
 PAUSE_SECONDS = 0.0001
 """In bursts: how long the load sleeps between two looks at the clock, as a network card gathers what it hands over."""
+LOOK_NANOSECONDS = 1_000_000
+"""How often the load takes what has arrived: its time is known all the same."""
 PRIORITY = 20
 """Among the processes that run before all others."""
 LAST_SECONDS = 0.3
@@ -207,15 +209,17 @@ class _Run:
 
     def until(self, last: int) -> None:
         """Send so many in all, each when it is due, and take what arrives."""
-        browsers, phones = self._load.browsers, self._load.phones
+        browsers, phones, look = self._load.browsers, self._load.phones, 0
         while self._done < last:
             due = min((clock() - self.start) // self.step + 1, last)
             if due > self._done:
                 browsers.send((due + 1) // 2)
                 phones.send(due // 2)
                 self._done = due
-            browsers.take()
-            phones.take()
+            if clock() > look:
+                browsers.take()
+                phones.take()
+                look = clock() + LOOK_NANOSECONDS
             time.sleep(self._pause or max(self.start + self._done * self.step - clock(), 0) / 1e9)
 
     def end(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TypeAlias
 
 from gateway.base.values import HostPort, LegId, Secret
@@ -11,9 +12,26 @@ MAX_LIFETIME = 1 << 48
 """SRTP packets one master key may protect (RFC 3711 9.2)."""
 
 
+class Component(IntEnum):
+    """What of a leg is meant; the numbers are those of ICE (RFC 8445 5.1.1)."""
+
+    BOTH = 0
+    RTP = 1
+    RTCP = 2
+    """RTCP on the port of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class IcePort:
     """A leg behind the port all browsers share: ICE-lite under these credentials, DTLS, always keyed."""
+
+    ufrag: str
+    pwd: Secret[str]
+
+
+@dataclass(frozen=True, slots=True)
+class IceNames:
+    """What checks of a peer are authenticated by."""
 
     ufrag: str
     pwd: Secret[str]
@@ -26,6 +44,8 @@ class OwnPort:
     bind: str
     advertise: str = ""
     """What the peer is told instead of `bind`, where an address translator stands between."""
+    ice: IceNames | None = None
+    """Checks are answered under this name on the RTP port (ICE-lite); None: until `SetIce` says one."""
 
 
 Place: TypeAlias = IcePort | OwnPort
@@ -69,6 +89,8 @@ class SetKeys:
     """What those that come call theirs."""
     lifetime: int = MAX_LIFETIME
     """Packets the peer lets its key protect; ours has no other limit than that of SRTP itself."""
+    component: int = Component.BOTH
+    """A `Component`. RTP or RTCP alone: each port has a handshake, and keys, of its own (RFC 5764 4.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +104,10 @@ class SetPeer:
     """RTCP shares the port of RTP (RFC 5761)."""
     sources: tuple[str, ...] = ()
     """Networks, besides the signalled address, its media may come from."""
+    dtls: bool = False
+    """Its keys come from DTLS on these ports (RFC 5764), so that DTLS of the peer is handed up."""
+    ice: bool = False
+    """It checks paths (RFC 8445): heard on those that passed a check, sent to on the nominated one. RTCP is muxed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +174,7 @@ class PlayDigit:
 class SendDtls:
     leg: LegId
     data: bytes
+    component: int = Component.RTP
 
 
 @dataclass(frozen=True, slots=True)

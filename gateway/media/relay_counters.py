@@ -56,7 +56,7 @@ class PacketCounters:
     digits_dropped: int = 0
     """Digits that could not be played, or told: too many waited, or the peer takes none."""
     malformed_dropped: int = 0
-    """Neither valid RTP nor valid RTCP."""
+    """Neither valid RTP nor valid RTCP; on the port of a leg also what is none of STUN, DTLS and RTP (RFC 7983)."""
     rtcp_rejected: int = 0
     """RTCP that is malformed, on the wrong port, says nothing to anybody, or is more than the rate allowed."""
     oversize_dropped: int = 0
@@ -66,11 +66,11 @@ class PacketCounters:
     unknown_dropped: int = 0
     """Datagrams to the browser port whose first octet is none of STUN, DTLS and RTP (RFC 7983)."""
     unvalidated_dropped: int = 0
-    """SRTP to the browser port from an address that passed no check."""
+    """SRTP from an address that passed no check, where checks are made."""
     stun_rejected: int = 0
     """STUN that is malformed, unauthenticated, or no Binding request."""
     dtls_rejected: int = 0
-    """DTLS from an address that passed no check, or more than the rate allowed."""
+    """DTLS that nobody expects, from an address that is not accepted, or more than the rate allowed."""
     unsent: int = 0
     """Packets the kernel did not take, and packets for a browser without a nominated address."""
     control_rejected: int = 0

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from gateway.base.codes import Code
 from gateway.base.values import HostPort, LegId, Secret
+from gateway.media.relay_commands import Component
 from gateway.media.relay_counters import PacketCounters
 
 
@@ -51,7 +52,7 @@ class FailureReason(StrEnum):
     BAD_ROUTE = "bad_route"
     """A leg does not hear itself."""
     WRONG_KIND = "wrong_kind"
-    """ICE and DTLS are of an `IcePort` leg, a peer's address of an `OwnPort` leg."""
+    """A peer's address is of an `OwnPort` leg."""
     DUPLICATE = "duplicate"
     """The number or the name is taken."""
     NO_LEG = "no_leg"
@@ -106,6 +107,7 @@ class IceValidated:
 class DtlsReceived:
     leg: LegId
     data: bytes
+    component: int = Component.RTP
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ Call and leg
     again there. It has protection, a source rule and one outgoing *stream*: what its peer receives is one SSRC, one
     sequence and one timestamp space, whoever is heard. There are two kinds: `IcePort`, behind the port all browsers of
     the worker share (ICE-lite, DTLS, always keyed, RTP and RTCP muxed), and `OwnPort`, a pair of ports of its own (RTP
-    or SRTP, RTCP on the next one or muxed). Legs come and go at any time while others run.
+    or SRTP, RTCP on the next one or muxed; its keys may come from DTLS on these ports, and its peer may check paths).
+    Legs come and go at any time while others run.
 
     A *route* is one direction: the media of the peer of its `source` leaves on its `sink`, as its plan says. A leg is
     the sink of one route at most, whom it hears; any number of legs may hear it. RTCP goes between two legs as far as
@@ -52,17 +53,22 @@ Call and leg
                           routes it had end both ways, and what happens to it from now on is told of this call.
                           Answered by `LegAdopted` or `LegFailed`, exactly once; the other call hears `LegClosed` with
                           the numbers so far.
-    `SetIce`              Starts to answer checks for another `ufrag` too: an ICE restart (RFC 8839 4.4). Media and
+    `SetIce`              Starts to answer checks for another `ufrag` too: an ICE restart (RFC 8839 4.4), or the first
+                          name of an `OwnPort` leg. Media and
                           DTLS go on over the paths there are. The name before goes with the first check under the new
                           one that nominates; of more than two names the one nobody nominated goes first. A name that
                           another leg has is refused. After `ConsentLost` the name before is not answered again, and
                           consent may be had anew under this one (RFC 7675 5.1).
     `SetKeys`             Installs the SRTP keys of a leg. A direction whose key is unchanged keeps its context, so its
                           roll-over counter and replay window live on (RFC 3711 3.2.1). A leg that was plain is keyed
-                          from then on, until `SetPeer` says otherwise.
+                          from then on, until `SetPeer` says otherwise. Where RTCP has a port of its own and DTLS makes
+                          the keys, those of RTP and of RTCP are set apart (`component`); until they are, SRTCP neither
+                          comes nor goes.
     `SetPeer`             Says where the media of an `OwnPort` leg is expected from and sent to, and whether it is
                           keyed. Other values forget what was learned; the same ones again only start anew the time in
-                          which the signalled address must be silent before another is learned.
+                          which the signalled address must be silent before another is learned. `dtls`: its keys come
+                          from DTLS on the ports of the leg. `ice`: where it sends from and is sent to is shown by its
+                          checks, not by `rtp`.
     `Route`               Lets `sink` hear `source`, instead of whom it heard before; said again of the same two legs it
                           changes the plan. The plan says which payload types are relayed, with the number each gets
                           (all others are dropped) and what their timestamps count, and whether RTP passes (`is_open`);
@@ -71,8 +77,10 @@ Call and leg
     `Unroute`             `sink` hears nobody any more.
     `PlayDigit`           Plays a digit to the peer of a leg, after those that wait; 64 wait at most. It lasts 40 to
                           8000 ms. Where the route to the leg names no `events` it is dropped and counted.
-    `SendDtls`            Sends a DTLS datagram to the nominated address of an `IcePort` leg, or before nomination to
-                          the address validated first. Dropped when there is neither.
+    `SendDtls`            Sends a DTLS datagram to the nominated address of a leg whose peer checks paths, or before
+                          nomination to the address validated first; to the signalled address of any other, or who
+                          stands in for it. Dropped when there is none. Of an `OwnPort` leg `component` says from which
+                          port.
     `CloseLeg`            Ends a leg with its routes, both ways; ports rest in quarantine. Answered by `LegClosed`.
     `CloseCall`           Ends every leg of the call. Answered by `CallClosed`.
     `GetCounters`         Answered by `CountersReport`. As messages keep their order it also proves that every earlier
@@ -96,7 +104,8 @@ Call and leg
     `CommandRefused`      A command for a leg could not be obeyed; `reason` is a `FailureReason`.
     `IceValidated`        The first authenticated check of the leg came from `address`; once more after consent was
                           lost and ICE restarted.
-    `DtlsReceived`        A DTLS datagram from a validated address of the browser.
+    `DtlsReceived`        A DTLS datagram from a validated address of a peer that checks paths, or from the accepted
+                          source of an `OwnPort` leg with `dtls`; `component` says at which port.
     `ConsentLost`         No authenticated check for the consent time (RFC 7675). Once; the worker sends no more to this
                           peer and answers no more of its checks, until `SetIce` brings another name.
     `MediaStarted`        First packet of a leg that authenticated, or on a plain leg came from the accepted source.
@@ -143,6 +152,12 @@ Rules a worker keeps whatever it is told
       the port above a stand-in.
     - Keyed leg with ports of its own: authenticated packets are heard from anywhere; the address sent to moves only to
       an allowed one that has sent for 2 s while the present one was silent.
+    - DTLS on ports of a leg's own: the signalled address of the port is heard, and sent to. Another allowed one stands
+      in for it only after 2 s of silence since `SetPeer` and its last datagram; no other follows that one. Eight
+      datagrams that come before the peer is described are kept for that.
+    - Ports of a leg whose peer checks paths: checks are answered on the RTP port, those of the first name before the
+      peer is described, too. SRTP is opened and DTLS handed up only from validated addresses, and media is sent only to
+      the nominated one. Paths last as long as the leg: such a peer need not ask for consent (RFC 7675).
     - RTP leaves with the mapped payload type and without header extension, in the stream of the sink. That goes on
       without a break whatever its source does and whoever becomes its source (RFC 3550 A.1): at a discontinuity, and
       where a route is replaced by one from another leg, by one packet and by the time that passed, with the marker bit.

@@ -23,6 +23,7 @@ from gateway.media.relay_commands import (
     Route,
     SendDtls,
     SetIce,
+    SetKeys,
     SetPeer,
     Unroute,
 )
@@ -39,6 +40,7 @@ from tests.media.peers import BROWSER_PORT, TRUNK_BIND, Keys, keys_command, medi
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PORT = BROWSER_PORT + 60
+KEY = Secret(bytes(30))
 
 
 def _descriptors(pid: int) -> int:
@@ -167,8 +169,7 @@ async def test_the_number_of_a_leg_is_not_used_twice(mesh: Mesh, number: int) ->
     ("command", "reason"),
     [
         (SetPeer(LegId(1), False, HostPort("127.0.0.1", 4000)), "wrong_kind"),
-        (SetIce(LegId(2), "name", Secret("x" * 24)), "wrong_kind"),
-        (SendDtls(LegId(2), b"\x16"), "wrong_kind"),
+        (SetKeys(LegId(2), "AES_CM_128_HMAC_SHA1_80", KEY, KEY, component=3), "bad_keys"),
         (Route(LegId(2), LegId(2), RelayPlan()), "bad_route"),
     ],
     ids=lambda value: type(value).__name__,

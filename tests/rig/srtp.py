@@ -50,6 +50,9 @@ class Srtp:
     def seal(self, packet: bytes) -> bytes:
         return bytes(self._sender.protect(packet))
 
+    def seal_rtcp(self, packet: bytes) -> bytes:
+        return bytes(self._sender.protect_rtcp(packet))
+
     def open(self, packet: bytes) -> bytes | None:
         return _open(self._receiver, packet)
 

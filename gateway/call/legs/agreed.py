@@ -127,9 +127,9 @@ class TrunkMedia:
         if agreed.keying is not Keying.SDES or not (agreed.suite and agreed.local and agreed.remote):
             raise SdpError("keyed without keys", 500)
         ours, theirs = agreed.local, agreed.remote
-        named = {"tx_mki": ours.mki.octets if ours.mki else b"", "rx_mki": theirs.mki.octets if theirs.mki else b""}
+        tx_mki, rx_mki = (line.mki.octets if line.mki else b"" for line in (ours, theirs))
         lifetime = MAX_LIFETIME if theirs.lifetime is None else theirs.lifetime
-        return (SetKeys(leg, agreed.suite.name, ours.key, theirs.key, **named, lifetime=lifetime),)
+        return (SetKeys(leg, agreed.suite.name, ours.key, theirs.key, tx_mki, rx_mki, lifetime),)
 
 
 AgreedMedia = BrowserMedia | TrunkMedia

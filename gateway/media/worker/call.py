@@ -120,9 +120,13 @@ class Call:
 
 
 def _obey_of_kind(leg: Leg, command: SetIce | SetPeer | SendDtls, now: float) -> None:
-    """A command that only one kind of leg can carry out. New names are the business of the browser port."""
+    """A command that each kind of leg carries out its own way; a browser's new name is the browser port's business."""
     if isinstance(leg, PortLeg) and isinstance(command, SetPeer):
         leg.set_peer(command, now)
+    elif isinstance(leg, PortLeg) and isinstance(command, SetIce):
+        leg.set_ice(command.ufrag, command.pwd.reveal().encode())
+    elif isinstance(leg, PortLeg) and isinstance(command, SendDtls):
+        leg.send_dtls(command.data, command.component)
     elif isinstance(leg, IceLeg) and isinstance(command, SendDtls):
         leg.send_dtls(command.data)
     else:

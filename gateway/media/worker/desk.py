@@ -152,6 +152,8 @@ class Desk:
     def _open_ports(self, call: Call, number: LegId, place: OwnPort, now: float) -> LegOpened:
         sockets = open_pair(place.bind, self._pool, now)
         leg = PortLeg(number, call.emit, call.ssrcs, sockets)
+        if place.ice is not None:
+            leg.set_ice(place.ice.ufrag, place.ice.pwd.reveal().encode())
         call.add(leg)
         self._watch.register(sockets.rtp, leg.receive, leg)
         self._watch.register(sockets.rtcp, leg.receive_rtcp)

@@ -20,6 +20,8 @@ HOLD_DOWN_SECONDS = 2.0
 """Time a new source of a keyed leg must send, and the old one be silent, before media is sent there."""
 
 Address = tuple[str, int]
+NOWHERE: Address = ("0.0.0.0", 0)
+"""Where nothing is sent to."""
 
 
 class Verdict(Enum):
@@ -150,4 +152,44 @@ class KeyedLatch:
         if now - self.candidate[1] < HOLD_DOWN_SECONDS:
             return Verdict.ACCEPT
         self.target, self.candidate = source, None
+        return Verdict.LEARNED
+
+
+class NominatedLatch(KeyedLatch):
+    """The source rule of a leg whose peer checks paths (RFC 8445): media goes to the nominated one, and nowhere before.
+
+    Who is heard is decided by the checks, and nothing is learned from packets.
+    """
+
+    def __init__(self, allowed: AllowedSources, nominated: Address | None) -> None:
+        super().__init__(allowed)
+        self.target = nominated or NOWHERE
+
+    def authenticated(self, source: Address, now: float) -> Verdict:
+        """Nothing follows from that."""
+        return Verdict.ACCEPT
+
+
+class HandshakeLatch:
+    """Where DTLS of a leg without ICE comes from and goes to, before anything could authenticate.
+
+    The signalled address, as for media in clear; another one of the allowed stands in for it only while it is silent.
+    """
+
+    def __init__(self, signalled: Address, now: float) -> None:
+        self.target = self.signalled = signalled
+        self._quiet_since = now
+
+    def judge(self, source: Address, allowed: AllowedSources, now: float) -> Verdict:
+        """Judge a datagram."""
+        if source == self.signalled:
+            self._quiet_since = now
+        if source == self.target:
+            return Verdict.ACCEPT
+        if source != self.signalled:
+            if source[0] not in allowed:
+                return Verdict.STRANGER
+            if self.target != self.signalled or now - self._quiet_since < SILENCE_SECONDS:
+                return Verdict.INTRUDER
+        self.target = source
         return Verdict.LEARNED

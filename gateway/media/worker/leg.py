@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.base.errors import MediaError
 from gateway.base.values import LegId
-from gateway.media.relay_commands import SetKeys
+from gateway.media.relay_commands import Component, SetKeys
 from gateway.media.relay_events import CommandRefused, FailureReason
 from gateway.media.worker import rtcp
 from gateway.media.worker.counters import RateLimit, Tally
@@ -119,7 +119,7 @@ class Leg(ABC):
     def set_keys(self, command: SetKeys, now: float) -> bool:
         """Install keys; an unknown suite or a key of another length is refused, never guessed. Whether they are in."""
         suite = find_suite(command.suite, command.tx, command.rx)
-        if suite is None:
+        if suite is None or command.component not in tuple(Component):
             self.refuse(FailureReason.BAD_KEYS)
             return False
         try:

@@ -30,6 +30,10 @@ class BrowserPaths(Generic[P]):
         """True once there was an authenticated check."""
         return self._latest is not None
 
+    def __contains__(self, path: object) -> bool:
+        """Whether it passed an authenticated check that still counts."""
+        return path in self._checked
+
     @property
     def for_dtls(self) -> P | None:
         """Where the handshake goes: before nomination to the path validated first, so that it need not wait."""

@@ -1,19 +1,33 @@
-"""A leg with ports of its own, plain or keyed, and the source rule that decides who is heard."""
+"""A leg with ports of its own, plain or keyed, and the source rule that decides who is heard.
+
+What comes to its ports is told apart by its first octet (RFC 7983): media, checks of a peer that makes some
+(`port_ice`), and DTLS (`port_dtls`).
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
 from ipaddress import ip_address
+from socket import socket
 
 from gateway.base.values import HostPort, LegId
-from gateway.media.relay_commands import SetKeys, SetPeer
+from gateway.media.relay_commands import Component, SetKeys, SetPeer
 from gateway.media.relay_events import FailureReason, RejectCode, UnsentCause
 from gateway.media.relay_protocol import MAX_DATAGRAM
-from gateway.media.worker.latch import Address, AllowedSources, KeyedLatch, PlainLatch, Verdict
+from gateway.media.worker.latch import (
+    NOWHERE,
+    Address,
+    AllowedSources,
+    KeyedLatch,
+    NominatedLatch,
+    PlainLatch,
+    Verdict,
+)
 from gateway.media.worker.leg import Leg
 from gateway.media.worker.libsrtp import MAX_PACKET
 from gateway.media.worker.packet import SHORTEST, Packet
+from gateway.media.worker.port_dtls import PortDtls
 from gateway.media.worker.port_pair import PortPair
 from gateway.media.worker.reports import Emit
 
@@ -26,8 +40,9 @@ class PortLeg(Leg):
     def __init__(self, number: LegId, emit: Emit, used: deque[int], sockets: PortPair) -> None:
         super().__init__(number, emit, used)
         self.longest = MAX_DATAGRAM
-        self.protection.is_peer = lambda host: host in self._allowed
+        self.protection.is_peer = lambda host: self._by_paths or host in self._allowed
         self.sockets = sockets
+        self.dtls = PortDtls(self.tally, self.reports)
         self._peer: SetPeer | None = None
         """What was last said of the peer."""
         self._allowed = AllowedSources(("0.0.0.0", 0), ())
@@ -37,6 +52,8 @@ class PortLeg(Leg):
         """The one of them there is."""
         self._rtcp: Address | None = None
         self._mux = False
+        self._by_paths = False
+        """The peer checks paths, and is heard on those."""
         self._held = True
 
     def set_peer(self, command: SetPeer, now: float) -> None:
@@ -70,10 +87,12 @@ class PortLeg(Leg):
     def receive(self, data: bytes, source: Address, now: float) -> None:
         """Take a datagram that came to the RTP port."""
         packet = self._read(data)
-        if packet is None:
+        if packet is None or not self._is_media(data, source, Component.RTP, now):
             return
         if packet.is_rtcp and not self._mux:
             self.tally.rtcp_rejected += 1
+        elif self._by_paths and not self._is_on_path(source):
+            self.tally.unvalidated_dropped += 1
         elif self._keyed is not None:
             self._authenticate(self._keyed, packet, source, now)
         elif packet.is_rtcp:
@@ -87,7 +106,7 @@ class PortLeg(Leg):
             self.tally.rtcp_rejected += 1
             return
         packet = self._read(data)
-        if packet is None:
+        if packet is None or not self._is_media(data, source, Component.RTCP, now):
             return
         if self._mux or not packet.is_rtcp:
             self.tally.rtcp_rejected += 1
@@ -99,11 +118,7 @@ class PortLeg(Leg):
     @property
     def is_ready(self) -> bool:
         keyed = self.latch is self._keyed
-        return (
-            self.latch is not None
-            and self._allowed.reachable
-            and (not keyed or self.protection.keys.sender is not None)
-        )
+        return self.latch is not None and self._is_reachable and (not keyed or self.protection.keys.sender is not None)
 
     def send(self, packet: bytes, rtcp: bool) -> bool:
         """Send a packet to where the peer's media is, protected if the leg is keyed; whether it left."""
@@ -120,6 +135,17 @@ class PortLeg(Leg):
             self.tally.rtp_tx += 1
         return True
 
+    def set_ice(self, ufrag: str, password: bytes) -> None:
+        """Answer checks on the RTP port under this name."""
+        self.dtls.set_ice(ufrag, password)
+
+    def send_dtls(self, datagram: bytes, component: int) -> None:
+        """Send a DTLS datagram from one of the ports; lost ones are repeated by DTLS itself."""
+        is_rtcp = component == Component.RTCP
+        target = self.dtls.target(Component.RTCP if is_rtcp else Component.RTP)
+        if target is None or not self._sent(self.sockets.rtcp if is_rtcp else self.sockets.rtp, datagram, target):
+            self.tally.unsent += 1
+
     def close(self) -> None:
         self.sockets.close()
 
@@ -134,13 +160,37 @@ class PortLeg(Leg):
         if self._peer is not None and self._peer.keyed != command.keyed:
             self.reports.restarted()
             self.stream.renew()  # what was sent in clear is unknown to the SRTP context, and no SSRC serves both
-        self._peer, self._allowed, self._rtcp, self._mux = command, allowed, rtcp, command.mux
+        self._peer, self._allowed, self._rtcp = command, allowed, rtcp
+        self._by_paths = command.keyed and command.ice
+        self._mux = command.mux or self._by_paths
         self.longest = MAX_PACKET if command.keyed else MAX_DATAGRAM
-        self._keyed = KeyedLatch(allowed) if command.keyed else None
+        self._keyed = self._keyed_latch() if command.keyed else None
         self._plain = None if command.keyed else PlainLatch(allowed, now)
         self.latch = self._plain or self._keyed
         if self._plain is not None:
             self._plain.hold(self._held, now)
+        self._expect_dtls(command.keyed and command.dtls, now)
+
+    def _keyed_latch(self) -> KeyedLatch:
+        if not self._by_paths:
+            return KeyedLatch(self._allowed)
+        ice = self.dtls.ice
+        return NominatedLatch(self._allowed, ice.paths.nominated if ice is not None else None)
+
+    def _expect_dtls(self, wanted: bool, now: float) -> None:
+        if not wanted:
+            self.dtls.stop(now)
+        elif self._by_paths:
+            self.dtls.expect_on_paths(now)
+        else:
+            self.dtls.expect(self._allowed, None if self._mux else self._signalled_rtcp, now)
+
+    @property
+    def _is_reachable(self) -> bool:
+        """Whether there is somebody to send to: a peer on hold by address wants nothing."""
+        if self._by_paths:
+            return self.latch is not None and self.latch.target != NOWHERE
+        return self._allowed.reachable
 
     @property
     def _rtcp_target(self) -> Address:
@@ -167,6 +217,33 @@ class PortLeg(Leg):
         else:
             self.tally.malformed_dropped += 1
         return None
+
+    def _is_media(self, data: bytes, source: Address, component: Component, now: float) -> bool:
+        """Whether a datagram is media; what it is else is dealt with."""
+        first = data[0]
+        if 127 < first < 192:
+            return True
+        if 19 < first < 64:
+            self.dtls.take(data, source, component, now)
+        elif first < 4 and self.dtls.ice is not None and component is Component.RTP:
+            self._check(data, source, now)
+        else:
+            self.tally.malformed_dropped += 1
+        return False
+
+    def _check(self, data: bytes, source: Address, now: float) -> None:
+        answer = self.dtls.check(data, source, now)
+        if answer is not None and not self._sent(self.sockets.rtp, answer, source):
+            self.tally.unsent += 1
+        nominated = self.dtls.ice.paths.nominated if self.dtls.ice is not None else None
+        if self._by_paths and self._keyed is not None and nominated and nominated != self._keyed.target:
+            was, self._keyed.target = self._keyed.target, nominated
+            self.unsettle()
+            if was != NOWHERE or nominated != self._allowed.signalled:
+                self._moved(nominated)
+
+    def _is_on_path(self, source: Address) -> bool:
+        return self.dtls.ice is not None and source in self.dtls.ice.paths
 
     def _authenticate(self, latch: KeyedLatch, packet: Packet, source: Address, now: float) -> None:
         if not self.protection.open(packet, source, now):
@@ -220,15 +297,21 @@ class PortLeg(Leg):
         own = self.sockets.rtp
         if rtcp:
             own, target = own if self._mux else self.sockets.rtcp, self._rtcp_target
-        if self._allowed.reachable:  # a peer on hold by address wants nothing
-            try:
-                own.sendto(data, target)
+        if self._is_reachable:
+            if self._sent(own, data, target):
                 return True
-            except (OSError, OverflowError):
-                # Full buffer, unreachable, or the port above 65535: late media is worth nothing: no second try.
-                self.reports.unsent(UnsentCause.UNSENT)
+            self.reports.unsent(UnsentCause.UNSENT)
         self.tally.unsent += 1
         return False
+
+    @staticmethod
+    def _sent(own: socket, data: bytes, target: Address) -> bool:
+        try:
+            own.sendto(data, target)
+        except (OSError, OverflowError):
+            # Full buffer, unreachable, or the port above 65535: late media is worth nothing: no second try.
+            return False
+        return True
 
 
 def canonical(address: HostPort) -> Address:

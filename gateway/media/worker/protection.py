@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.base.crypto_suite import CryptoSuite
-from gateway.media.relay_commands import SetKeys
+from gateway.media.relay_commands import Component, SetKeys
 from gateway.media.relay_events import RejectCode, UnsentCause
 from gateway.media.worker import rtcp as rtcp_packets
 from gateway.media.worker.counters import RateLimit, Tally
@@ -27,6 +27,8 @@ class Protection:
 
     def __init__(self, tally: Tally, reports: Reports) -> None:
         self.keys = LegKeys()
+        self._rtcp_keys: LegKeys | None = None
+        """Those of RTCP, where its port has some of its own."""
         self.proof = Proof()
         self.wear = Wear(tally)
         self.is_peer: Callable[[str], bool] = lambda host: True
@@ -35,7 +37,15 @@ class Protection:
         self._forged_rate = RateLimit(MAX_FORGED)
 
     def install(self, suite: CryptoSuite, command: SetKeys, now: float) -> bool:
-        """Use these keys; whether others than before are sent with."""
+        """Use these keys; whether RTP is sent with others than before."""
+        if command.component == Component.RTCP:
+            self._rtcp_keys = self._rtcp_keys or LegKeys()
+            self._rtcp_keys.install(suite, command.tx, command.rx, now, command.tx_mki, command.rx_mki)
+            return False
+        if command.component == Component.BOTH:
+            self._rtcp_keys = None
+        else:
+            self._rtcp_keys = self._rtcp_keys or LegKeys()
         keys, generation = self.keys, self.keys.generation
         renewed = keys.install(suite, command.tx, command.rx, now, command.tx_mki, command.rx_mki)
         if keys.sender is not None and keys.receiver is not None:
@@ -46,7 +56,7 @@ class Protection:
 
     def open(self, packet: Packet, source: tuple[Any, ...], now: float) -> bool:
         """Put the packet in clear; whether it authenticated."""
-        keys = self.keys
+        keys = self._keys_for(packet.is_rtcp)
         if not keys.ready:
             self.unkeyed(source)
             return False
@@ -59,7 +69,7 @@ class Protection:
         packet.data = result
         if packet.is_rtcp:
             self.proof.has_srtcp = True
-        if self.proof.is_awaited and keys.by_latest:
+        if self.proof.is_awaited and keys.by_latest and keys is self.keys:
             self.proof.opened(now)
             self._reports.restarted()
         return True
@@ -89,7 +99,7 @@ class Protection:
 
     def seal(self, packet: bytes, rtcp: bool) -> bytes | None:
         """The packet protected, or None; there is no way around it to a keyed leg's socket."""
-        sender = self.keys.sender
+        sender = self._keys_for(rtcp).sender
         if sender is None:
             self._tally.unkeyed_dropped += 1
             return None
@@ -99,6 +109,9 @@ class Protection:
         self._tally.srtp_unsendable += 1
         self._reports.unsent(UnsentCause.UNSENDABLE)
         return None
+
+    def _keys_for(self, rtcp: bool) -> LegKeys:
+        return self._rtcp_keys if rtcp and self._rtcp_keys is not None else self.keys
 
     def _failed(self, failure: SrtpFailure, packet: Packet, source: tuple[Any, ...], now: float) -> None:
         if failure is SrtpFailure.REPLAYED:

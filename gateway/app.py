@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import datetime
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +15,13 @@ from pathlib import Path
 from aiohttp import web
 
 from gateway import __version__
-from gateway.admin import place as admin_place
 from gateway.admin.desk import Desk
+from gateway.admin.place import own_socket
 from gateway.admin.server import AdminServer
 from gateway.audit import notices
+from gateway.audit.line import LineFormat
 from gateway.audit.log import AuditLog
+from gateway.audit.people import People
 from gateway.audit.pruning import Pruner
 from gateway.audit.sinks.export import Export
 from gateway.base.counters import Counter, Counters
@@ -31,7 +32,8 @@ from gateway.call.admission import is_emergency_call
 from gateway.call.manager import CallManager
 from gateway.call.run.pins import PinStore
 from gateway.call.run.services import Services
-from gateway.config.load import LoadedConfig, load_config
+from gateway.config.load import LoadedConfig
+from gateway.hep.export import HepExport
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_protocol import CONSENT_SECONDS, SILENCE_SECONDS
 from gateway.net.endpoint import SipEndpoint
@@ -41,7 +43,7 @@ from gateway.net.websocket import SipWebSocket
 from gateway.randomness import random_token
 from gateway.reload.asking import reload_rows
 from gateway.reload.parts import Parts, Places, page_info, stream_limits
-from gateway.reload.reloader import Read, Reloader, loaded_record
+from gateway.reload.reloader import Read, Reloader, loaded_record, read_again
 from gateway.renewal.watch import CertificateWatch
 from gateway.renewal.watched import watched
 from gateway.sip.agent import Agent
@@ -101,7 +103,9 @@ class Gateway:
         """Looks through the log of the process, if it has been made to."""
         self.pins = PinStore(site.pin_file)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.audit = AuditLog(site.audit, self.counters, deliver=self._deliver, soon=self._soon)
+        people = People(site.audit.directory)
+        form = LineFormat(people=people if site.audit.pseudonyms else None)
+        self.audit = AuditLog(site.audit, self.counters, deliver=self._deliver, soon=self._soon, form=form)
         self.export = Export(self.audit, site.audit.directory, site.audit.sinks, self.counters)
         self.pool = RelayPool(
             site.media, self.counters, consent_seconds=consent_seconds, silence_seconds=silence_seconds
@@ -133,6 +137,15 @@ class Gateway:
             counters=self.counters,
         )
         self.endpoint.is_living = self.manager.index.is_living
+        self.hep = HepExport(
+            site.hep,
+            self.counters,
+            show=self.endpoint.taps.show,
+            correlate=self.manager.index.caller_of,
+            called=people.called,
+            withheld=partial(self.guarding.look, "hep"),
+            clock=wall_clock,
+        )
         web = site.listeners.web
         self.events = EventSockets(
             self.manager.listening,
@@ -160,18 +173,18 @@ class Gateway:
         self.certificates = CertificateWatch(
             list(watched(site, self.web.use, self.endpoint.changes.use_context)), self.counters, now=wall_clock
         )
-        again = partial(_read_again, loaded.gateway.path if loaded.gateway is not None else None)
-        self.reloader = Reloader(loaded, read or again, self._parts(), self.audit, self.counters)
+        self.reloader = Reloader(loaded, read or partial(read_again, loaded), self._parts(), self.audit, self.counters)
         self.desk = Desk(
             self.manager,
             self.endpoint,
             self.sites,
             time.monotonic,
-            tapped=self.endpoint.tapped_by,
+            tapped=self.endpoint.taps.show,
             registered=self.registrations.shown,
             reload=partial(reload_rows, self.reloader),
         )
-        self.admin = AdminServer(admin_socket(loaded), self.desk.rows)
+        named = loaded.gateway.path if loaded.gateway is not None else Path(site.realm)
+        self.admin = AdminServer(site.admin_socket or own_socket(named), self.desk.rows)
         self._audit_timer: asyncio.TimerHandle | None = None
         self._pruning: asyncio.Task[None] | None = None
         self._relay_watch: asyncio.Task[None] | None = None
@@ -208,6 +221,7 @@ class Gateway:
             self.places,
             self.audit,
             self.export,
+            self.hep,
             self.endpoint,
             self.websocket,
             self.events,
@@ -237,6 +251,8 @@ class Gateway:
             "audit_lag_seconds": self.audit.lag_seconds,
             "audit_sinks_down": self.export.down,
             "audit_sinks_waiting": self.export.waiting,
+            "hep_down": float(self.hep.is_down),
+            "hep_waiting": self.hep.waiting,
             **self._relay_totals,
         }
 
@@ -283,6 +299,7 @@ class Gateway:
             self.audit.write(notices.gateway_started(__version__, recovered=self.audit.recovered))
             self.audit.write(loaded_record(self.reloader.loaded))
             await self.export.start()
+            self.hep.start()
             self.key_rings.start()
             await self.pool.start()
             await self.endpoint.start(site.listeners)
@@ -332,6 +349,7 @@ class Gateway:
         await self.registrations.stop()
         self.manager.sign_in.report(stopping=True)
         await self.endpoint.stop()  # before the web server, which would wait for its WebSockets
+        await self.hep.stop()
         self.events.stop()
         await self.web.stop()
         await self.key_rings.stop()
@@ -373,17 +391,3 @@ class Gateway:
 def wall_clock() -> float:
     """Seconds since 1970."""
     return datetime.datetime.now(datetime.UTC).timestamp()
-
-
-def admin_socket(loaded: LoadedConfig) -> Path:
-    """Where administrators ask this gateway; named after its file, so that each gateway of a machine has its own."""
-    if loaded.site.admin_socket is not None:
-        return loaded.site.admin_socket
-    named = loaded.gateway.path if loaded.gateway is not None else Path(loaded.site.realm)
-    return admin_place.directory(os.environ, os.geteuid()) / admin_place.name(named)
-
-
-def _read_again(path: Path | None) -> LoadedConfig:
-    if path is None:
-        raise ConfigError("this gateway was not started with a file", remedy="restart needed")
-    return load_config(path)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from gateway.audit.place import AuditPlace
 from gateway.base.values import HostPort, Secret
+from gateway.hep.plan import HepPlan
 from gateway.media.places import MediaPlaces
 from gateway.policy.book import UNROUTED, PolicyBook
 from gateway.policy.pins import Pinning
@@ -132,6 +133,8 @@ class Site:
     shares: ConnectionShares
     listeners: Listeners
     audit: AuditPlace
+    hep: HepPlan | None = None
+    """Who gets SIP messages and reports on media; None: nobody."""
     pinning: Pinning = field(default_factory=Pinning)
     """How long who is held to encryption."""
     pin_file: Path | None = None

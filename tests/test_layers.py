@@ -80,6 +80,7 @@ OTHER_DOORS = {
     "gateway.media.worker.mmsg_build": "writes a file",
     "gateway.tokens.token": "PyJWT looks at the clock",
     "gateway.config.registrar": "tells mistakes of files",
+    "gateway.config.hep": "tells mistakes of files",
     "gateway.config.sinks": "tells mistakes of files",
     "gateway.config.yaml": "reads files",
     "gateway.media.worker.port_dtls": "stands on the ICE library",

@@ -49,7 +49,7 @@ class Desk:
 
     Args:
         clock: monotonic seconds.
-        tapped: told the recorder while messages are wanted, None when they are not.
+        tapped: told the recorder, and whether it is to see messages from now on.
         registered: what is registered at trunks in our name.
         reload: loads the configuration anew, and tells what came of it.
     """
@@ -60,14 +60,14 @@ class Desk:
         endpoint: Endpoint,
         sites: Sites,
         clock: Callable[[], float],
-        tapped: Callable[[Recorder | None], None],
+        tapped: Callable[[Recorder, bool], None],
         registered: Callable[[], Sequence[Shown]],
         reload: Callable[[], AsyncGenerator[Row]],
     ) -> None:
         self._registered = registered
         self._manager, self._endpoint, self._sites, self._clock = manager, endpoint, sites, clock
         self._reload = reload
-        self.recorder = Recorder(self._find, lambda wanted: tapped(self.recorder if wanted else None))
+        self.recorder = Recorder(self._find, lambda wanted: tapped(self.recorder, wanted))
 
     async def rows(self, question: Question) -> AsyncGenerator[Row]:
         """The answer, row by row.

@@ -45,6 +45,11 @@ def name(config: Path) -> str:
     return hashlib.sha256(os.fsencode(config.resolve())).hexdigest()[:NAME_DIGITS] + SUFFIX
 
 
+def own_socket(config: Path) -> Path:
+    """The socket of this process, if it runs with this configuration and no other place is configured."""
+    return directory(os.environ, os.geteuid()) / name(config)
+
+
 def prepare(path: Path) -> None:
     """Make the directory of a socket and see that nobody but its owner can put another socket there.
 

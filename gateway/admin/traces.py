@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.admin.redaction import redacted, summary
 from gateway.admin.views import Row
 from gateway.audit.clean import cleaned_text
+from gateway.audit.redaction import redacted, summary
 from gateway.base.errors import SipError
 from gateway.base.values import LegKind
 from gateway.call.machine.state import CallState

@@ -84,6 +84,15 @@ class People:
         new, self._new = tuple(self._new), []
         return found, new
 
+    def called(self, name: str, month: str) -> str:
+        """What somebody is called in the log in this month, or a later one that has begun.
+
+        Nothing is written down: who it is the tables tell if a record has called somebody so. Peers make up names.
+        """
+        if self._month is None or self._month.name < month:
+            self._month = self._of(month)
+        return self._month.known.get(name) or (name if is_pseudonym(name) else pseudonym(self._month.hmac, name))
+
     def forget(self) -> None:
         """Somebody was forgotten: what is remembered is not used any more."""
         self._month = None

@@ -65,6 +65,9 @@ class Counter(StrEnum):
     AUDIT_DROPPED = "audit_dropped"
     AUDIT_SINK_DROPPED = "audit_sink_dropped"
     AUDIT_SINK_FAILED = "audit_sink_failed"
+    HEP_SENT = "hep_sent"
+    HEP_DROPPED = "hep_dropped"
+    HEP_FAILED = "hep_failed"
     WORKER_RESTARTED = "worker_restarted"
     WORKER_HUNG = "worker_hung"
 

@@ -16,6 +16,7 @@ from gateway.base.keying import Setup
 from gateway.base.values import HostPort, Secret
 from gateway.config import schema
 from gateway.config.book import compile_book
+from gateway.config.hep import compile_hep
 from gateway.config.sinks import compile_sink
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.policy.pins import Pinning
@@ -63,6 +64,7 @@ def compile_site(
         listeners=compile_listeners(config.listen),
         nameservers=tuple(_address(server) for server in config.dns.servers),
         audit=compile_audit(config.audit),
+        hep=compile_hep(config.hep) if config.hep is not None else None,
         pinning=compile_pinning(config),
         pin_file=config.pins.file or config.audit.directory / PIN_FILE,
         registration=compile_registration(config) if config.registration is not None else None,

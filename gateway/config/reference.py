@@ -49,6 +49,7 @@ from gateway.config.schema import (
     SipListener,
     UsersFile,
 )
+from gateway.config.schema.hep import HepPassword
 from gateway.config.schema.sinks import SinkAddress, StrongSecret, WebhookUrl
 
 INTRODUCTION = """\
@@ -101,6 +102,7 @@ SCALARS: dict[Any, str] = {
     PinList: "SHA-256 digest or list of them",
     Prefix: "number",
     SecretText: "secret",
+    HepPassword: "secret",
     StrongSecret: "secret",
     SuiteName: "crypto suite",
     TelephoneNumber: "number",

@@ -13,6 +13,7 @@ from gateway.config.certificates import Finding, KeyPair, certifies, check_ca, c
 from gateway.config.compile import compile_dialplan, has_others, number_formats, registered_domain
 from gateway.config.dialplan_references import check_dialplan
 from gateway.config.document import Document
+from gateway.config.hep import check_hep
 from gateway.config.inbound import check_inbound, located_targets, warn_of_networks
 from gateway.config.issuers import check_issuers
 from gateway.config.policy_references import PROFILES, check_policy, refuses_clear_keys
@@ -304,6 +305,7 @@ def _findings(config: GatewayConfig, now: datetime.datetime) -> Iterator[tuple[L
     for name, trunk in config.trunks.items():
         yield from ((("trunks", name, "tls"), f) for f in _trunk_findings(trunk, now))
     yield from check_sinks(config.audit, now)
+    yield from check_hep(config.hep, now)
 
 
 def _server_findings(server: Web | ListenTls, now: datetime.datetime) -> Iterator[Finding]:

@@ -29,17 +29,18 @@ def _syslog(sink: SyslogSink) -> SyslogPlan:
         server_name=sink.server_name or "",
         form=Form(sink.format),
         enterprise=sink.enterprise,
-        tls=_tls(sink.tls),
+        tls=compile_tls(sink.tls),
     )
 
 
 def _webhook(sink: WebhookSink | None) -> WebhookPlan:
     if sink is None:
         raise ValueError("a sink goes to a syslog or a web server")
-    return WebhookPlan(url=sink.url, secret=sink.secret, tls=_tls(sink.tls))
+    return WebhookPlan(url=sink.url, secret=sink.secret, tls=compile_tls(sink.tls))
 
 
-def _tls(tls: SinkTls) -> TlsPlan:
+def compile_tls(tls: SinkTls) -> TlsPlan:
+    """Whom we believe, and what we show."""
     return TlsPlan(ca=tls.ca, certificate=tls.certificate, key=tls.key, key_password=tls.key_password)
 
 
@@ -47,11 +48,12 @@ def check_sinks(audit: Audit, now: datetime.datetime) -> Iterator[tuple[Location
     """What is wrong with the certificates of sinks, and where it is written."""
     for index, sink in enumerate(audit.sinks):
         for kind, to in (("syslog", sink.syslog), ("webhook", sink.webhook)):
-            for finding in _findings(to.tls, now) if to is not None else ():
+            for finding in tls_findings(to.tls, now) if to is not None else ():
                 yield ("audit", "sinks", index, kind, "tls"), finding
 
 
-def _findings(tls: SinkTls, now: datetime.datetime) -> Iterator[Finding]:
+def tls_findings(tls: SinkTls, now: datetime.datetime) -> Iterator[Finding]:
+    """What is wrong with these files."""
     if tls.certificate is not None and tls.key is not None:
         yield from check_pair(KeyPair(tls.certificate, tls.key, tls.key_password), now)
     if tls.ca is not None:

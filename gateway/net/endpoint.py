@@ -21,12 +21,13 @@ from gateway.base.values import HostPort
 from gateway.net.admission import Claim, TrunkSources
 from gateway.net.alarm import Alarm
 from gateway.net.changes import TrunkChanges
-from gateway.net.channel import Channel, StreamLimits, Tap
+from gateway.net.channel import Channel, StreamLimits
 from gateway.net.channels import Channels
 from gateway.net.datagram import DatagramListener
 from gateway.net.datagram_rates import DatagramRates
 from gateway.net.listeners import SipListeners
 from gateway.net.revive import Reviver
+from gateway.net.taps import Taps
 from gateway.net.trunk_flows import TrunkFlows
 from gateway.sip.flow import Flow
 from gateway.sip.message import (
@@ -93,7 +94,8 @@ class SipEndpoint:
         """Other trunks in place of those there are."""
         self.is_living: Callable[[str], bool] = _no_call
         """Whether a Call-ID is that of a call there is: what belongs to one is heard whatever the load."""
-        self._tap: Tap | None = None
+        self.taps = Taps()
+        """Whoever looks at messages as they come and go."""
         self._rates = DatagramRates(lambda call_id: self.is_living(call_id))
         self._flow_ids = itertools.count(1)
         self._events: deque[StackEvent] = deque()
@@ -151,10 +153,6 @@ class SipEndpoint:
     def places_of(self, trunk: str) -> list[tuple[Spot, TrunkTarget, str]]:
         """Where a trunk was found last, and how each place fares (see `Hops.standing`)."""
         return self._flows.hops.standing(trunk)
-
-    def tapped_by(self, tap: Tap | None) -> None:
-        """Show somebody every message that comes and goes, or nobody any more."""
-        self._tap = tap
 
     def flows_of(self, trunk: str) -> list[Flow]:
         """The connections there are to and from a trunk."""
@@ -296,8 +294,7 @@ class SipEndpoint:
             self.refuse(flow, data, error)
             return
         self._flows.lent.heard(flow, message)
-        if self._tap is not None:
-            self._tap.received(flow, message, self.now())
+        self.taps.received(flow, message, self.now())
         if self._may_begin(flow, message):
             self._stack.receive(flow, message, self.now())
         else:
@@ -363,8 +360,7 @@ class SipEndpoint:
         return True
 
     def _transmit(self, flow: Flow, data: bytes) -> None:
-        if self._tap is not None:
-            self._tap.sent(flow, data, self.now())
+        self.taps.sent(flow, data, self.now())
         if flow.transport == "udp":
             if listener := self._listeners.carrying(flow):
                 listener.send(flow, data)

@@ -68,7 +68,7 @@ class Teller(StrEnum):
     PACKETS = "the relay"
     CALL = "the call"
     DOOR = "the listener"
-    SINK = "the log and the trace"
+    SINK = "the log, the trace and HEP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,7 @@ ROWS: tuple[Row, ...] = (
         "the gateway itself reads or makes media: digits it plays or hears for a side that takes none",
         cap=Grade.HOP_BY_HOP),
     Row(Code.GW_KEY_LEAK, Teller.SINK, _WITHHELD, _WITHHELD, (_HIGH, _HIGH),
-        "a key on its way into a log line or trace; it is replaced by `***`",
+        "a key on its way into a log line, a trace or a HEP packet; it is replaced by `***`",
         cap=Grade.KEY_EXPOSED),
     Row(Code.META_LEAK, Teller.PACKETS, _DROPPED, _DROPPED, (_LOW, _NONE),
         "header extensions nobody agreed on, in clear beside encrypted media; they are not passed on"),

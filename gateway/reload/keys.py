@@ -31,6 +31,7 @@ LIVE = (
     "audit.on_unavailable",
     "audit.buffer_mb",
     "audit.sinks",
+    "hep",
     "limits",
     "log_level",
 )

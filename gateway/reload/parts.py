@@ -14,6 +14,7 @@ from gateway.audit.log import AuditLog
 from gateway.audit.sinks.export import Export
 from gateway.call.legs.places import Bound, OwnPlaces
 from gateway.call.manager import CallManager
+from gateway.hep.export import HepExport
 from gateway.net.channel import StreamLimits
 from gateway.net.endpoint import SipEndpoint
 from gateway.net.events import EventSockets
@@ -47,6 +48,7 @@ class Parts:
     places: Places
     audit: AuditLog
     export: Export
+    hep: HepExport
     endpoint: SipEndpoint
     websocket: SipWebSocket
     events: EventSockets
@@ -71,6 +73,7 @@ class Parts:
         yield lambda: setattr(self.places, "own", own_places(site))
         yield lambda: self.audit.use(site.audit)
         yield lambda: self.export.use(site.audit.sinks)
+        yield lambda: self.hep.use(site.hep)
         yield lambda: self.registrations.use(site.trunks, site.media.trunk.advertised)
         yield lambda: self.endpoint.changes.use(
             site.trunks, self._former(), stream_limits(site.shares), site.nameservers

@@ -19,7 +19,7 @@ from gateway.audit import notices
 from gateway.audit.log import AuditLog
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import ConfigError, ConfigErrors, GatewayError
-from gateway.config.load import LoadedConfig
+from gateway.config.load import LoadedConfig, load_config
 from gateway.reload.difference import Change, differences, fingerprint, for_record
 from gateway.reload.keys import restart_needed
 from gateway.reload.parts import Parts
@@ -40,6 +40,17 @@ log = logging.getLogger(__name__)
 
 Read = Callable[[], LoadedConfig]
 """Reads the files once more; raises ConfigErrors with every mistake in them."""
+
+
+def read_again(loaded: LoadedConfig) -> LoadedConfig:
+    """The files of a configuration as they are now, with no more looked at than they say.
+
+    Raises:
+        ConfigError: they have mistakes, or there is no file.
+    """
+    if loaded.gateway is None:
+        raise ConfigError("this gateway was not started with a file", remedy="restart needed")
+    return load_config(loaded.gateway.path)
 
 
 class ReloadError(GatewayError):

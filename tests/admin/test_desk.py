@@ -55,7 +55,7 @@ class DeskOf(Desk):
             Endpoint(),
             office.sites,
             office.services.clock,
-            tapped=self.tapped.append,
+            tapped=lambda tap, wanted: self.tapped.append(tap if wanted else None),
             registered=lambda: shown,
             reload=reloaded,
         )

@@ -209,7 +209,7 @@ async def traced(directory: Path, *wish: str) -> tuple[str, str, list[str]]:
         secrets = await a_call_with_secrets(scene)
         told = [(await process.communicate())[0].decode() for process in made]
         assert [process.returncode for process in made] == [0, 0]
-        assert vars(scene.host.gateway.endpoint)["_tap"] is None
+        assert not scene.host.gateway.endpoint.taps
         return told[0], told[1], secrets
     finally:
         await scene.stop()
@@ -284,7 +284,7 @@ def test_the_prefix_of_a_call_is_enough_and_a_reader_that_goes_leaves_nothing(tm
         writer.write(json.dumps({"ask": "trace", "call": row["id"][:6]}).encode() + b"\n")
         assert json.loads(await reader.readline())["row"]["id"] == row["id"]
         writer.close()
-        await until(lambda: vars(scene.host.gateway.endpoint)["_tap"] is None, "the tap is gone")
+        await until(lambda: not scene.host.gateway.endpoint.taps, "the tap is gone")
         await call.hang_up()
         await scene.host.final(uid)
         await browser.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.admin.redaction import redacted
+from gateway.audit.redaction import redacted
 from gateway.base.errors import SipError
 from gateway.sip.framing import PING, StreamFramer
 from gateway.sip.head import MAX_MESSAGE

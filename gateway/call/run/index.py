@@ -129,6 +129,11 @@ class CallIndex:
         """The calls that have this Call-ID on one of their legs."""
         return tuple(self.call_ids.get(call_id, ()))
 
+    def caller_of(self, call_id: str) -> str:
+        """The Call-ID of the caller of the call that has this one on a leg, one that lives first; "" without any."""
+        found = sorted(self.of_call_id(call_id), key=lambda runner: not runner.state.live)
+        return found[0].state.caller.call_id if found else ""
+
     def is_living(self, call_id: str) -> bool:
         """Whether a call, not forgotten yet, has this Call-ID on one of its legs."""
         return call_id in self.call_ids

@@ -8,6 +8,7 @@ told when its value is wrong.
 from __future__ import annotations
 
 from gateway.config.schema.dialplan import DialplanFile, Group, InboundRule, OutboundRule, Permission, TrunkShare
+from gateway.config.schema.hep import Hep
 from gateway.config.schema.limits import Admin, Audit, Connections, Limits, PinSettings
 from gateway.config.schema.listen import Endpoint, Listen, ListenTls, SipListener, Web
 from gateway.config.schema.media import BrowserMedia, Media, PortRange, TrunkAddresses, TrunkMedia
@@ -46,6 +47,7 @@ __all__ = [
     "Endpoint",
     "GatewayConfig",
     "Group",
+    "Hep",
     "InboundRule",
     "Limits",
     "Listen",

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from gateway.config.scalars import FilePath, Host, Model, Name
+from gateway.config.schema.hep import Hep
 from gateway.config.schema.limits import Admin, Audit, Limits, PinSettings
 from gateway.config.schema.listen import Endpoint, Listen
 from gateway.config.schema.media import Media
@@ -59,6 +60,8 @@ class GatewayConfig(Model):
     """The policy file, with profiles, rules, floors and exceptions. Default: one word per trunk, `security`."""
     audit: Audit
     """The audit log."""
+    hep: Hep | None = None
+    """A capture server that gets SIP messages and reports on media. Default: nobody does."""
     pins: PinSettings = PinSettings()
     """What is remembered of who can encrypt."""
     admin: Admin = Admin()

@@ -1,4 +1,4 @@
-"""What of a SIP message may be kept in a trace: the message as text, without anything that opens a door. PURE.
+"""What of a SIP message may be kept in a trace or exported: its text, without anything that opens a door. PURE.
 
 Everything is withheld unless it is known to be harmless: header fields and attributes by name, bodies by their type. So
 a key, a password, a token or a digit somebody types stays out of the trace in whatever place it comes next year.
@@ -42,8 +42,12 @@ CREDENTIALS = frozenset(("authorization", "proxy-authorization", "www-authentica
 SHOWN_PARAMETERS = frozenset(("realm", "username", "algorithm", "qop", "stale", "nc"))
 WITHOUT_URIS = frozenset(("call-id", "replaces", "cseq", "date", "content-type", "user-agent", "server"))
 """Of the shown ones, those in which a colon before an @ is no password."""
-SECRET_WORDS = ("token", "passw", "pwd", "secret", "prid", "auth", "credential", "signature", "apikey", "api-key")
-"""A parameter whose name has one of these in it is not shown: push tokens (RFC 8599), and what people make up."""
+SECRET_WORDS = (
+    *("token", "passw", "pwd", "secret", "prid", "auth", "credential", "signature", "apikey", "api-key"),
+    "postd",
+)
+"""A parameter whose name has one of these in it is not shown: push tokens (RFC 8599), what people make up, and digits
+that are to be dialled once somebody has answered (RFC 2806 2.2)."""
 SHOWN_ATTRIBUTES = frozenset(
     "rtpmap fmtp ptime maxptime sendrecv sendonly recvonly inactive setup fingerprint mid group rtcp rtcp-mux "
     "rtcp-mux-only rtcp-rsize rtcp-fb rtcp-xr candidate remote-candidates ice-ufrag ice-lite ice-options "
@@ -60,13 +64,23 @@ _PIECES = re.compile(r'("(?:[^"\\]|\\.)*"|[;?&,<>\s=])')
 
 def redacted(message: Message) -> str:
     """A message as a trace keeps it: lines of printable text, everything secret in it replaced by `***`."""
-    lines = [_start_line(message)]
-    lines += [f"{name}: {_value(name, value)}" for name, value in message.headers.items()]
+    lines = head_lines(message)
     if message.body:
-        lines += ["", *_body(Part(message.headers, message.body))]
-    kept = _within(map(_clean, lines[:MAX_LINES]), MAX_TEXT)
+        lines += ["", *body_lines(message)]
+    kept = _within(lines[:MAX_LINES], MAX_TEXT)
     more = len(lines) - len(kept)
     return "\n".join([*kept, *([f"[{more} more lines]"] if more else [])])
+
+
+def head_lines(message: Message) -> list[str]:
+    """The start line and the header fields, a line each, with nothing secret in them."""
+    found = [_start_line(message), *(f"{name}: {_value(name, value)}" for name, value in message.headers.items())]
+    return [_clean(line) for line in found]
+
+
+def body_lines(message: Message) -> list[str]:
+    """What is shown of the body, likewise: its descriptions, and of everything else how much of what it is."""
+    return [_clean(line) for line in _body(Part(message.headers, message.body))] if message.body else []
 
 
 def _within(lines: Iterable[str], room: int) -> list[str]:
@@ -97,6 +111,8 @@ def _clean(line: str) -> str:
     text = printable(line)
     if len(text) > MAX_LINE:
         text = f"{text[:MAX_LINE]} [{len(text) - MAX_LINE} more]"
+    if text.isprintable():
+        return text
     return "".join(cleaned_text(character) if not character.isprintable() else character for character in text)
 
 

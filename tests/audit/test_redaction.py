@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.admin.lines import MAX_ANSWER_LINE, write
-from gateway.admin.redaction import MAX_LINE, SHOWN_ATTRIBUTES, SHOWN_HEADERS, redacted, summary
+from gateway.audit.redaction import MAX_LINE, SHOWN_ATTRIBUTES, SHOWN_HEADERS, redacted, summary
 from gateway.sip.headers import canonical
 from gateway.sip.message import Request, create_response, parse_message
 from tests import messages

@@ -35,6 +35,7 @@ from gateway.call.run.services import Services
 from gateway.config.load import LoadedConfig
 from gateway.hep.export import HepExport
 from gateway.media.relay_client import RelayPool
+from gateway.media.relay_facts import WorkerState
 from gateway.media.relay_protocol import CONSENT_SECONDS, SILENCE_SECONDS
 from gateway.net.endpoint import SipEndpoint
 from gateway.net.events import EventSockets
@@ -182,6 +183,7 @@ class Gateway:
             tapped=self.endpoint.taps.show,
             registered=self.registrations.shown,
             reload=partial(reload_rows, self.reloader),
+            relay=self.pool,
         )
         named = loaded.gateway.path if loaded.gateway is not None else Path(site.realm)
         self.admin = AdminServer(site.admin_socket or own_socket(named), self.desk.rows)
@@ -246,6 +248,7 @@ class Gateway:
             "trunks_down": self.manager.probes.down,
             "registrations_unbound": self.registrations.unbound,
             "relay_sessions": self.pool.call_count,
+            "workers_draining": sum(worker.state is WorkerState.DRAINING for worker in self.pool.workers),
             "certificates_outdated": self.certificates.refused,
             "audit_accepting_calls": float(self.audit.accepting_calls),
             "audit_lag_seconds": self.audit.lag_seconds,

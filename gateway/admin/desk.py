@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -12,10 +13,12 @@ from gateway.admin import views
 from gateway.admin.lines import Ask, AskError, Problem, Question
 from gateway.admin.traces import Recorder, Trace, Wish
 from gateway.admin.views import Row, TrunkFacts, UserFacts
+from gateway.base.errors import MediaError
 from gateway.call.machine.state import CallState
 from gateway.call.manager import CallManager
 from gateway.call.run.runner import CallRunner
 from gateway.location.asking import StoreUnavailableError
+from gateway.media.relay_facts import DRAIN_SECONDS, Relief, WorkerFacts
 from gateway.sip.flow import Flow
 from gateway.site import Sites
 from gateway.trunks.registering import Shown
@@ -29,6 +32,8 @@ QUIET_SECONDS = 2.0
 """After the last message of a call that is over its trace ends: the answer to a BYE is in it, retransmissions too."""
 TRACE_SECONDS = 4 * 3600.0
 """How long one trace goes on, its waiting for the next call included: nobody looks on for longer."""
+ALL = "all"
+"""Every worker."""
 ANYBODY = "*"
 """The next call, whoever's it is."""
 
@@ -44,6 +49,15 @@ class Endpoint(Protocol):
     def opened_at(self) -> Mapping[int, float]: ...
 
 
+class Relay(Protocol):
+    """What of the relay is shown, and can be had; `media.relay_client.RelayPool` has this shape."""
+
+    @property
+    def workers(self) -> list[WorkerFacts]: ...
+
+    async def relieve(self, port: int | None = None, seconds: float = ...) -> dict[int, Relief]: ...
+
+
 class Desk:
     """One desk of a gateway, for all who ask.
 
@@ -52,6 +66,7 @@ class Desk:
         tapped: told the recorder, and whether it is to see messages from now on.
         registered: what is registered at trunks in our name.
         reload: loads the configuration anew, and tells what came of it.
+        relay: the workers that carry the media.
     """
 
     def __init__(
@@ -63,8 +78,9 @@ class Desk:
         tapped: Callable[[Recorder, bool], None],
         registered: Callable[[], Sequence[Shown]],
         reload: Callable[[], AsyncGenerator[Row]],
+        relay: Relay,
     ) -> None:
-        self._registered = registered
+        self._registered, self._relay = registered, relay
         self._manager, self._endpoint, self._sites, self._clock = manager, endpoint, sites, clock
         self._reload = reload
         self.recorder = Recorder(self._find, lambda wanted: tapped(self.recorder, wanted))
@@ -82,8 +98,9 @@ class Desk:
             Ask.CALLS: self._calls,
             Ask.RELOAD: self._reload,
             Ask.PINS: self._pins,
+            Ask.WORKERS: self._workers,
         }
-        asked = {Ask.TRACE: self._trace, Ask.CLEAR_PIN: self._clear_pin}
+        asked = {Ask.TRACE: self._trace, Ask.CLEAR_PIN: self._clear_pin, Ask.RELIEVE: self._relieve}
         by_question = asked.get(question.ask)
         made = by_question(question) if by_question is not None else answers[question.ask]()
         number = 0
@@ -108,6 +125,27 @@ class Desk:
         if not cleared:
             raise AskError(Problem.UNAVAILABLE, f"{peer} is let off, but the file of pins cannot be written yet")
         yield {"peer": peer, "cleared": True}
+
+    # --- relay workers
+
+    async def _workers(self) -> AsyncGenerator[Row]:
+        for facts in self._relay.workers:
+            yield views.worker(facts)
+
+    async def _relieve(self, question: Question) -> AsyncGenerator[Row]:
+        name, within = question.get("worker"), question.get("seconds") or str(DRAIN_SECONDS)
+        try:
+            port, seconds = None if name == ALL else int(name), float(within)
+        except ValueError:
+            raise AskError(Problem.MALFORMED, f"name a worker by its number, or {ALL}, and whole seconds") from None
+        if not 0 <= seconds < math.inf:
+            raise AskError(Problem.MALFORMED, "a time is a number of seconds")
+        try:
+            outcome = await self._relay.relieve(port, seconds)
+        except MediaError as error:
+            raise AskError(Problem.UNAVAILABLE, str(error)) from None
+        for worker, relief in outcome.items():
+            yield {"worker": worker, "outcome": relief.value}
 
     # --- tables
 

@@ -38,6 +38,8 @@ class Ask(StrEnum):
     CALLS = "calls"
     PINS = "pins"
     CLEAR_PIN = "clear-pin"
+    WORKERS = "workers"
+    RELIEVE = "relieve"
     TRACE = "trace"
     RELOAD = "reload"
 

@@ -14,6 +14,7 @@ from gateway.call.legs.leg import Leg
 from gateway.call.machine import bridge, security
 from gateway.call.machine.state import CallState
 from gateway.location.binding import Binding
+from gateway.media.relay_facts import WorkerFacts
 from gateway.sip.flow import Flow
 from gateway.trunks.health import Standing
 from gateway.trunks.model import Trunk
@@ -166,6 +167,19 @@ def leg(found: Leg, now: float) -> Row:
         "protection": vector.summary() if vector is not None else "",
         "codes": sorted(vector.codes) if vector is not None else [],
         "silent": _age(found.silent_since, now),
+    }
+
+
+def worker(facts: WorkerFacts) -> Row:
+    """One relay worker: what it does, how many calls it has, and how long those may go on when it drains."""
+    return {
+        "worker": facts.port,
+        "pid": facts.pid,
+        "state": facts.state.value,
+        "calls_live": facts.calls,
+        "age": round(facts.age, 1),
+        "version": cleaned_text(facts.version),
+        "left": round(facts.left, 1) if facts.left is not None else None,
     }
 
 

@@ -70,6 +70,7 @@ class Counter(StrEnum):
     HEP_FAILED = "hep_failed"
     WORKER_RESTARTED = "worker_restarted"
     WORKER_HUNG = "worker_hung"
+    WORKER_RELIEVED = "worker_relieved"
 
 
 class Counters:

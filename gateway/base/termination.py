@@ -158,6 +158,7 @@ class Termination(Enum):
     OVERLOADED = ("overloaded", Party.GATEWAY, 503, 399, "The gateway has reached its limit of calls")
     WORKER_LOST = ("worker-lost", Party.GATEWAY, 500, 399, "The media relay serving the call died")
     WORKER_HUNG = ("worker-hung", Party.GATEWAY, 500, 399, "The media relay serving the call stopped answering")
+    WORKER_DRAINED = ("worker-drained", Party.GATEWAY, 503, 399, "The media relay of the call was taken out of service")
     SHUTDOWN = ("shutdown", Party.GATEWAY, 503, 399, "The gateway is shutting down")
     CRASH = ("crash", Party.GATEWAY, 500, 0, "The gateway was killed, or the record of the end was lost")
     INTERNAL_ERROR = ("internal-error", Party.GATEWAY, 500, 399, "The gateway failed; see its log")

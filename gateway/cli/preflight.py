@@ -20,7 +20,7 @@ from gateway.audit.signing_key import FILE_NAME as KEY_NAME
 from gateway.audit.signing_key import load
 from gateway.base.errors import ConfigError
 from gateway.base.values import HostPort
-from gateway.config.compile import compile_listener_tls, compile_trunk_tls, compile_web
+from gateway.config.compile import compile_listener_tls, compile_media, compile_trunk_tls, compile_web
 from gateway.config.schema import Audit, GatewayConfig, Listen
 from gateway.net.sockets import bind
 from gateway.trunks.tls import client_context, server_context
@@ -68,14 +68,14 @@ def _cannot_bind(key: str, address: HostPort, kind: socket.SocketKind, error: OS
 
 def _sockets(config: GatewayConfig) -> Iterator[tuple[str, HostPort, socket.SocketKind]]:
     """Everything the start binds. Trunk media ports are bound call by call, so only their address must be there."""
-    web = config.listen.web.address
+    web, media = config.listen.web.address, compile_media(config.media)
     yield "listen.web.address", HostPort(web.host, web.port), socket.SOCK_STREAM
     for index, listener in enumerate(config.listen.sip):
         kind = socket.SOCK_DGRAM if listener.transport == "udp" else socket.SOCK_STREAM
         yield f"listen.sip[{index}]", HostPort(listener.address.host, listener.address.port), kind
     for host in config.media.browser.bind:
         yield "media.browser.bind", HostPort(host, 0), socket.SOCK_DGRAM
-        for port in range(config.media.browser.ports.first, config.media.browser.ports.first + config.media.workers):
+        for port in media.browser.ports[: media.place_count]:
             yield BROWSER_PORTS, HostPort(host, port), socket.SOCK_DGRAM
     yield "media.trunk.bind", HostPort(config.media.trunk.bind, 0), socket.SOCK_DGRAM
     for name, trunk in config.trunks.items():

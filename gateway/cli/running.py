@@ -18,6 +18,7 @@ from gateway.cli import tables
 from gateway.cli.asking import ask, find_socket
 from gateway.cli.ladder import Ladder
 from gateway.cli.output import Commands, ExitError, FilePath, show, warn
+from gateway.media.relay_facts import DRAIN_SECONDS, MAX_DRAIN_SECONDS
 
 COLUMNS = {
     Ask.TRUNKS: tables.TRUNKS,
@@ -25,14 +26,22 @@ COLUMNS = {
     Ask.REGISTRATIONS: tables.REGISTRATIONS,
     Ask.CALLS: tables.CALLS,
     Ask.PINS: tables.PINS,
+    Ask.WORKERS: tables.WORKERS,
 }
 NONE = {
     Ask.TRUNKS: "no trunks are configured",
     Ask.USERS: "nobody may sign in",
     Ask.REGISTRATIONS: "nobody is registered",
     Ask.CALLS: "no calls",
+    Ask.WORKERS: "no relay worker is there",
     Ask.PINS: "nobody has been seen to encrypt yet",
 }
+RELIEFS = {
+    "relieved": "begins no calls any more: a fresh one does",
+    "waits": "goes on until there is a place for a fresh one: another worker drains",
+    "vacated": "begins no calls any more; when it is gone, a fresh one has its place",
+}
+"""What becomes of a worker, in words."""
 PLACE = ("file", "line", "key", "remedy")
 """What is told of a mistake besides its message."""
 SHORT_HASH = 12
@@ -87,6 +96,50 @@ def pins_clear(peer: str, config: Path | None, socket_path: Path | None, as_json
     """Let a trunk or a user off, until it is seen to encrypt again. The audit log records it."""
     for row in ask(find_socket(config, socket_path), Ask.CLEAR_PIN, peer=peer):
         click.echo(json.dumps(row)) if as_json else show(f"{row.get('peer')} is held to encryption no more")
+
+
+@click.group("workers", cls=Commands, invoke_without_command=True)
+@asks
+@click.pass_context
+def workers(ctx: click.Context, config: Path | None, socket_path: Path | None, as_json: bool) -> None:
+    """Show the relay workers: the processes media flows through, each by the number of its browser port."""
+    if ctx.invoked_subcommand is None:
+        tell(Ask.WORKERS, config, socket_path, as_json)
+
+
+@workers.command("drain")
+@click.argument("worker", metavar="N|all")
+@click.option(
+    "--within",
+    type=click.FloatRange(0, MAX_DRAIN_SECONDS),
+    default=DRAIN_SECONDS,
+    show_default=True,
+    help="Seconds its calls may go on; those that are left are ended then.",
+)
+@asks
+def workers_drain(worker: str, within: float, config: Path | None, socket_path: Path | None, as_json: bool) -> None:
+    """Have a fresh worker begin all calls from now on; N goes when the calls it has are over.
+
+    The fresh one runs the program as it is installed now: after an upgrade, drain all. It needs a port to spare in
+    media.browser.ports; without one the other workers begin the calls until N is gone.
+    """
+    _relieve(worker, within, find_socket(config, socket_path), as_json)
+
+
+@workers.command("restart")
+@click.argument("worker", metavar="N|all")
+@asks
+def workers_restart(worker: str, config: Path | None, socket_path: Path | None, as_json: bool) -> None:
+    """The same at once: the calls N has are ended now, by BYE and as worker-drained."""
+    _relieve(worker, 0.0, find_socket(config, socket_path), as_json)
+
+
+def _relieve(worker: str, seconds: float, path: Path, as_json: bool) -> None:
+    for row in ask(path, Ask.RELIEVE, worker=worker, seconds=str(seconds)):
+        if as_json:
+            click.echo(json.dumps(row))
+        else:
+            show(f"worker {row.get('worker')} {RELIEFS.get(str(row.get('outcome')), row.get('outcome'))}")
 
 
 @click.command("trace")
@@ -182,6 +235,7 @@ COMMANDS: tuple[click.Command, ...] = (
     _command(Ask.REGISTRATIONS, "Show where users are signed in: one line for each place that rings."),
     _command(Ask.CALLS, "Show the calls there are, and how well each leg is protected."),
     pins,
+    workers,
     trace,
     reload,
 )

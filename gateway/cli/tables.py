@@ -25,6 +25,10 @@ STYLES = {
     "refused": "bold red",
     "unreachable": "bold red",
     "established": "green",
+    "running": "green",
+    "draining": "yellow",
+    "silent": "bold red",
+    "restarting": "red",
 }
 """Colours of states; a state that is not here has none."""
 
@@ -140,6 +144,15 @@ PINS: tuple[tuple[str, Cell], ...] = (
     ("State", _state),
     ("Seen", _age("seen_ago")),
     ("Until", _text("until")),
+)
+WORKERS: tuple[tuple[str, Cell], ...] = (
+    ("Worker", _text("worker")),
+    ("PID", _text("pid")),
+    ("State", _state),
+    ("Calls", _text("calls_live")),
+    ("Age", _age("age")),
+    ("Version", _text("version")),
+    ("Ends calls in", _age("left")),
 )
 CALLS: tuple[tuple[str, Cell], ...] = (
     ("Call", _text("id")),

@@ -44,3 +44,8 @@ class MediaPlaces:
     trunk_ports: range
     """Two per call, an even one and the odd one above it, and some that rest after a call."""
     workers: int = 1
+
+    @property
+    def place_count(self) -> int:
+        """Browser ports that are used: one for each worker, and one at most that a worker has to spare."""
+        return min(len(self.browser.ports), 2 * self.workers)

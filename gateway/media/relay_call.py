@@ -42,13 +42,14 @@ T = TypeVar("T")
 class Home(Protocol):
     """The place in the pool a call lives in."""
 
-    calls: dict[int, RelayCall]
-
     def send(self, call: int, command: Command) -> None:
         """Queue a command for the worker."""
 
     def overdue(self, call: int) -> None:
         """The worker owes an answer of this call."""
+
+    def ended(self, call: int) -> None:
+        """The call is over."""
 
 
 class RelayCall:
@@ -201,7 +202,8 @@ class RelayCall:
 
     def _pass_on(self, event: Event | WorkerLost) -> None:
         if isinstance(event, WorkerLost):
-            self._end("the relay worker stopped answering" if event.hung else "the relay worker died")
+            if not event.drained:
+                self._end("the relay worker stopped answering" if event.hung else "the relay worker died")
             if not self._closing:
                 self._listener(event)
         elif not self._closing and isinstance(event, LegEvent) and event.leg in self.legs:
@@ -219,7 +221,7 @@ class RelayCall:
 
     def _end(self, why: str) -> None:
         """Nothing more will come for this call."""
-        self._home.calls.pop(self.id, None)
+        self._home.ended(self.id)
         settle(self._closed, None)
         for leg in list(self._opening):
             self._failed(leg, why)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -63,6 +65,17 @@ def decode_command(packet: bytes) -> tuple[int, Command]:
 def decode_event(packet: bytes) -> tuple[int, Event]:
     """The event in a packet and the call it is about; raises MediaError for anything else."""
     return _decode(packet, _EVENTS)
+
+
+@cache
+def dialect() -> str:
+    """What this program takes for the protocol: a hash over the names and types in every message and structure.
+
+    Two programs with the same one understand each other; it changes by itself with whatever is changed in a message.
+    """
+    kinds = sorted((kind for kind in _FIELDS if isinstance(kind, type)), key=lambda kind: kind.__name__)
+    told = [f"{kind.__name__} {name} {hint}" for kind in kinds for name, hint in get_type_hints(kind).items()]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
 def encode_config(config: WorkerConfig) -> str:

@@ -64,6 +64,8 @@ class FailureReason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
     browser_port: int
+    version: str = ""
+    """Of the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +199,12 @@ class CountersReport:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The worker of the call is gone. Made by the relay client, never sent over the socket."""
+    """The worker of the call is gone, or goes. Made by the relay client, never sent over the socket."""
 
     hung: bool = False
     """It did not die by itself: it stopped answering, and was killed for that."""
+    drained: bool = False
+    """It was taken out of service, and the time its calls had is over: it stays until they have ended."""
 
 
 LegEvent: TypeAlias = (

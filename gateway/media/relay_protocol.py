@@ -9,8 +9,10 @@ test. The messages are the dataclasses of `relay_commands` and `relay_events`, t
 Transport
     One `AF_UNIX` `SOCK_SEQPACKET` socket pair per worker. The worker inherits its end; the number of the
     descriptor is in the start configuration (`WorkerConfig`), a JSON object and the only command-line argument; it
-    never holds a secret. One packet is one message; messages keep their order. End of file, on either side, means
-    that the other process is gone: the worker exits, the gateway calls every call of the worker lost.
+    never holds a secret. It names the messages the gateway knows (`dialect`): a worker that knows others, as after an
+    upgrade on disk, does not start beside that gateway. One packet is one message; messages keep their order. End of
+    file, on either side, means that the other process is gone: the worker exits, the gateway calls every call of the
+    worker lost.
 
 Message
     ::
@@ -96,7 +98,7 @@ Call and leg
     ====================  ==========================================================================================
     Event                 Meaning
     ====================  ==========================================================================================
-    `WorkerReady`         First message of a worker: its browser port is bound on every address.
+    `WorkerReady`         First message of a worker: its browser port is bound on every address. It says its version.
     `LegOpened`           Answer to `OpenLeg`: where the peer reaches the leg.
     `LegFailed`           The leg could not be opened or adopted, and nothing has changed; `reason` is a
                           `FailureReason`.
@@ -215,3 +217,5 @@ class WorkerConfig:
     consent_seconds: float = CONSENT_SECONDS
     quarantine_seconds: float = QUARANTINE_SECONDS
     silence_seconds: float = SILENCE_SECONDS
+    dialect: str = ""
+    """What the gateway takes for the protocol (`relay_codec.dialect`). A worker of another opinion does not start."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.base.errors import MediaError
-from gateway.media.relay_codec import decode_event, encode, encode_config
+from gateway.media.relay_codec import decode_event, dialect, encode, encode_config
 from gateway.media.relay_commands import Command
 from gateway.media.relay_events import Event, WorkerReady
 from gateway.media.relay_protocol import MAX_MESSAGE, WorkerConfig
@@ -46,6 +46,8 @@ class RelayWorker:
     def __init__(self, config: WorkerConfig, on_event: Callable[[int, Event], None]) -> None:
         self.config = config
         self.browser_port = 0
+        self.version = ""
+        """Of the program it runs."""
         self._on_event = on_event
         self._backlog: deque[bytes] = deque()
         self._socket: socket.socket | None = None
@@ -83,7 +85,7 @@ class RelayWorker:
         self._socket = ours
         with theirs:
             ours.setblocking(False)
-            argument = encode_config(replace(self.config, control_fd=theirs.fileno()))
+            argument = encode_config(replace(self.config, control_fd=theirs.fileno(), dialect=dialect()))
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -161,6 +163,7 @@ class RelayWorker:
             self._hang_up()
             return
         if isinstance(event, WorkerReady):
+            self.version = event.version
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(event.browser_port)
             return

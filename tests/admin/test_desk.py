@@ -15,7 +15,9 @@ from gateway.admin.desk import Desk
 from gateway.admin.lines import Ask, AskError, Problem, Question
 from gateway.admin.traces import MAX_TRACES, Recorder
 from gateway.admin.views import Row
+from gateway.base.errors import MediaError
 from gateway.location.asking import StoreUnavailableError
+from gateway.media.relay_facts import DRAIN_SECONDS, Relief, WorkerFacts, WorkerState
 from gateway.sip.flow import Flow
 from gateway.trunks.registering import Shown
 from gateway.trunks.registration import Standing
@@ -40,6 +42,20 @@ class Endpoint:
         return {BROWSER_FLOW.id: 0.0}
 
 
+class Workers:
+    """What of the relay is shown, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int | None, float]] = []
+        self.workers = [WorkerFacts(10000, 4711, WorkerState.DRAINING, 3, 60.0, "1.2\x1b[m", 20.0)]
+
+    async def relieve(self, port: int | None = None, seconds: float = 0.0) -> dict[int, Relief]:
+        if port == 9:
+            raise MediaError("there is no worker 9")
+        self.asked.append((port, seconds))
+        return {10000: Relief.RELIEVED}
+
+
 async def reloaded() -> AsyncGenerator[Row]:
     yield {"event": "loaded", "changes": 0, "sha256": "ab"}
 
@@ -49,6 +65,7 @@ class DeskOf(Desk):
 
     def __init__(self, office: Office) -> None:
         self.tapped: list[Recorder | None] = []
+        self.relay = Workers()
         shown = [Shown("pbx", "sip:acme@pbx.example", Standing.REGISTERED, "", 60.0)]
         super().__init__(
             office.manager,
@@ -58,6 +75,7 @@ class DeskOf(Desk):
             tapped=lambda tap, wanted: self.tapped.append(tap if wanted else None),
             registered=lambda: shown,
             reload=reloaded,
+            relay=self.relay,
         )
 
     async def ask(self, ask: Ask, **fields: str) -> list[Row]:
@@ -164,3 +182,36 @@ async def test_calls_that_are_over_count_in_the_total(office: Office, desk: Desk
     office.manager.index.ended["pbx"] += 3
     (row,) = [row for row in await desk.ask(Ask.TRUNKS) if row["trunk"] == "pbx"]
     assert row["calls_total"] == 3 + int(str(row["calls_live"]))
+
+
+async def test_a_worker_is_shown_with_what_it_does_and_how_long_its_calls_may_go_on(desk: DeskOf) -> None:
+    (row,) = await desk.ask(Ask.WORKERS)
+    assert (row["worker"], row["pid"], row["state"], row["calls_live"], row["left"]) == (10000, 4711, "draining", 3, 20)
+    assert "\x1b" not in str(row["version"])
+
+
+async def test_a_worker_is_relieved_by_its_number_and_all_of_them_by_that_word(desk: DeskOf) -> None:
+    assert await desk.ask(Ask.RELIEVE, worker="10000", seconds="0") == [{"worker": 10000, "outcome": "relieved"}]
+    await desk.ask(Ask.RELIEVE, worker="all")
+    assert desk.relay.asked == [(10000, 0.0), (None, DRAIN_SECONDS)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({}, Problem.MALFORMED),
+        ({"worker": "first"}, Problem.MALFORMED),
+        ({"worker": "10000", "seconds": "soon"}, Problem.MALFORMED),
+        ({"worker": "10000", "seconds": "-1"}, Problem.MALFORMED),
+        ({"worker": "10000", "seconds": "inf"}, Problem.MALFORMED),
+        ({"worker": "10000", "seconds": "nan"}, Problem.MALFORMED),
+        ({"worker": "9"}, Problem.UNAVAILABLE),
+    ],
+)
+async def test_a_worker_that_is_not_there_or_a_time_that_is_none_is_refused(
+    desk: DeskOf, fields: dict[str, str], problem: Problem
+) -> None:
+    with pytest.raises(AskError) as caught:
+        await desk.ask(Ask.RELIEVE, **fields)
+    assert caught.value.problem is problem
+    assert desk.relay.asked == []

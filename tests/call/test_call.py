@@ -58,6 +58,13 @@ def test_media_means_nothing_to_a_call_that_has_ended(late: type[LegSilent] | ty
     assert scene.effects == []
 
 
-@pytest.mark.parametrize(("hung", "why"), [(False, Termination.WORKER_LOST), (True, Termination.WORKER_HUNG)])
-def test_a_call_whose_worker_is_gone_ends_and_says_how(hung: bool, why: Termination) -> None:
-    assert talking().feed(WorkerLost(hung)).state.termination is why
+@pytest.mark.parametrize(
+    ("lost", "why"),
+    [
+        (WorkerLost(), Termination.WORKER_LOST),
+        (WorkerLost(hung=True), Termination.WORKER_HUNG),
+        (WorkerLost(drained=True), Termination.WORKER_DRAINED),
+    ],
+)
+def test_a_call_whose_worker_is_gone_ends_and_says_how(lost: WorkerLost, why: Termination) -> None:
+    assert talking().feed(lost).state.termination is why

@@ -27,7 +27,7 @@ from tests.rig.gateway import PASSWORD, REALM, GatewayProcess, GatewaySetup
 from tests.rig.hosted import until
 from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 
-TABLES = ("trunks", "users", "registrations", "calls", "pins")
+TABLES = ("trunks", "users", "registrations", "calls", "pins", "workers")
 DIGITS = "739184"
 
 

@@ -95,13 +95,13 @@ def keys_command(leg: LegId, keys: Keys, lifetime: int = MAX_LIFETIME) -> SetKey
 
 
 def media(
-    *, workers: int = 1, trunk_ports: tuple[int, int] = (20000, 20999), first_port: int = BROWSER_PORT
+    *, workers: int = 1, trunk_ports: tuple[int, int] = (20000, 20999), first_port: int = BROWSER_PORT, spare: int = 0
 ) -> MediaPlaces:
     return MediaPlaces(
         browser=BrowserPlace(
             bind=(LOOPBACK, SECOND_LOOPBACK),
             advertised=("203.0.113.1", "203.0.113.2"),
-            ports=range(first_port, first_port + workers),
+            ports=range(first_port, first_port + workers + spare),
         ),
         trunk=TrunkPlace(TRUNK_BIND),
         trunk_ports=range(trunk_ports[0], trunk_ports[1] + 1),

@@ -17,11 +17,12 @@ from gateway.base.errors import MediaError
 from gateway.base.values import HostPort, Secret
 from gateway.media import relay_call, relay_client
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
-from gateway.media.relay_client import RelayPool, _Slot, slice_ports
+from gateway.media.relay_client import RelayPool, slice_ports
 from gateway.media.relay_codec import decode_event, encode
 from gateway.media.relay_commands import Heartbeat, IcePort, OpenLeg, OwnPort, SendDtls
 from gateway.media.relay_events import Alive, RelayEvent, WorkerLost, WorkerReady
 from gateway.media.relay_protocol import WorkerConfig
+from gateway.media.relay_slot import WorkerSlot
 from gateway.media.relay_worker import MAX_BACKLOG, RelayWorker
 from gateway.media.worker import loop as worker_loop
 from gateway.media.worker.loop import RelayLoop
@@ -299,7 +300,7 @@ async def test_a_hung_worker_takes_no_calls_from_the_other_and_is_killed_and_rep
         await _restarted(counters)
         assert counters[Counter.WORKER_HUNG] == 1
         async with asyncio.timeout(WAIT_SECONDS):
-            while not all(slot.ready for slot in two._slots):  # noqa: ASYNC110
+            while not all(slot.ready for slot in two._crew.slots):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         replaced = RelayedCall()
         await replaced.open(two)
@@ -319,7 +320,7 @@ async def test_a_worker_that_was_only_held_up_is_kept() -> None:
         call = RelayedCall()
         await call.open(own)
         (pid,) = own.worker_pids
-        (slot,) = own._slots
+        (slot,) = own._crew.slots
         os.kill(pid, signal.SIGSTOP)
         async with asyncio.timeout(WAIT_SECONDS):
             while slot.health.missed < 1:  # noqa: ASYNC110
@@ -337,7 +338,7 @@ async def test_a_worker_that_was_only_held_up_is_kept() -> None:
 async def test_a_worker_that_answers_heartbeats_but_opens_nothing_is_given_up(
     pool: RelayPool, call: RelayedCall
 ) -> None:
-    slot = _Slot(WorkerConfig(-1, (LOOPBACK,), PORT + 24, 26130, 26139), Counters(), lambda: None)
+    slot = WorkerSlot(WorkerConfig(-1, (LOOPBACK,), PORT + 24, 26130, 26139), Counters(), lambda: None)
     slot.health.overdue(5)
     slot._beat()
     slot._event(0, Alive(1))
@@ -465,7 +466,7 @@ def _fail(*event: object) -> None:
 async def test_a_command_a_worker_cannot_read_is_counted_and_ignored(pool: RelayPool, call: RelayedCall) -> None:
     (before,) = await pool.worker_counters()
     slot = call.relay._home
-    assert isinstance(slot, _Slot)
+    assert isinstance(slot, WorkerSlot)
     assert slot.worker._socket is not None
     slot.worker._socket.send(b"nonsense")
     (after,) = await pool.worker_counters()

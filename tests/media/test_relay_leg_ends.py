@@ -90,7 +90,7 @@ async def test_a_further_leg_is_refused_in_time_by_a_worker_that_does_not_answer
     monkeypatch.setattr(relay_call, "ANSWER_SECONDS", 0.2)
     async with running_pool(media(first_port=PORT + 2, trunk_ports=(29030, 29039))) as own:
         call = await own.open(OpenLeg(LegId(1), OwnPort(TRUNK_BIND)), listener=lambda _: None)
-        (pid,), (slot,) = own.worker_pids, own._slots
+        (pid,), (slot,) = own.worker_pids, own._crew.slots
         held = _descriptors(pid)
         os.kill(pid, signal.SIGSTOP)
         try:

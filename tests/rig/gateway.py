@@ -65,6 +65,8 @@ class GatewaySetup:
     registration: dict[str, Any] = field(default_factory=dict)
     """The PBX registers the browsers: there is no users file then."""
     workers: int = 1
+    spare: int = 0
+    """Browser ports besides those of the workers, for workers that take their place."""
     trunk_address: str = "127.0.0.1"
     """Where trunks reach it: its SIP listeners and its media towards them."""
     trunk_ports: int = 200
@@ -90,7 +92,7 @@ class GatewaySetup:
     @property
     def media_filter(self) -> str:
         """For tcpdump: media of this gateway only, because others may run on the machine at the same time."""
-        browsers = f"{self.browser_port}-{self.browser_port + self.workers - 1}"
+        browsers = f"{self.browser_port}-{self.browser_port + self.workers + self.spare - 1}"
         hosts = " or ".join(f"host {host}" for host in sorted({"127.0.0.1", local_address(), *self.browser_bind}))
         return f"udp and ({hosts}) and (portrange {browsers} or portrange {self.trunk_range})"
 
@@ -142,7 +144,7 @@ class GatewaySetup:
             "media": {
                 "browser": {
                     "bind": list(self.browser_bind),
-                    "ports": f"{self.browser_port}-{self.browser_port + self.workers - 1}",
+                    "ports": f"{self.browser_port}-{self.browser_port + self.workers + self.spare - 1}",
                     "dtls_setup": self.dtls_setup,
                 },
                 "trunk": {"bind": self.trunk_address, "ports": self.trunk_range},

@@ -183,7 +183,10 @@ def _lost(call: CallState, event: Lost) -> None:
 
 
 def _worker_lost(call: CallState, event: relay.WorkerLost) -> None:
-    ending.terminate(call, Termination.WORKER_HUNG if event.hung else Termination.WORKER_LOST)
+    if event.drained:
+        ending.terminate(call, Termination.WORKER_DRAINED)
+    else:
+        ending.terminate(call, Termination.WORKER_HUNG if event.hung else Termination.WORKER_LOST)
 
 
 def _refused(call: CallState, event: relay.CommandRefused) -> None:

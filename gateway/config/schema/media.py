@@ -38,14 +38,15 @@ class PortRange(Written):
 
 
 class BrowserMedia(Model):
-    """Media towards browsers: one UDP port per relay worker, on every bind address."""
+    """Media towards browsers: one UDP port per relay worker, and one to spare, on every bind address."""
 
     bind: IpList
     """Local address or addresses for browser media."""
     advertise: IpList = ()
     """Addresses written in candidates, one per bind address (1:1 NAT). Default: the bind addresses."""
     ports: PortRange
-    """UDP ports, one per worker: `first-last` or one number. These must be open in the firewall."""
+    """UDP ports, one per worker and one to spare for each that is to be drained without a gap (one will do):
+    `first-last` or one number. These must be open in the firewall."""
     dtls_setup: Literal["passive", "active"] = "passive"
     """Role we answer with. passive: we are DTLS server and choose the strongest suite."""
 
@@ -87,7 +88,8 @@ class TrunkMedia(TrunkAddresses):
     """Media towards trunks: one even RTP port and the odd RTCP port above it per call."""
 
     ports: PortRange
-    """UDP ports for trunk media, `first-last`: two per call, and room for ports that rest after a call."""
+    """UDP ports for trunk media, `first-last`: two per call, and room for ports that rest after a call. They are shared
+    out evenly among the browser ports, those to spare too."""
 
     @model_validator(mode="after")
     def _room(self) -> TrunkMedia:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 import signal
@@ -9,9 +10,12 @@ import socket
 import sys
 
 from gateway.base.errors import MediaError
-from gateway.media.relay_codec import decode_config
+from gateway.media.relay_codec import decode_config, dialect
 from gateway.media.relay_protocol import WorkerConfig
 from gateway.media.worker.loop import RelayLoop
+
+_NO_NEW_PRIVILEGES = 38
+"""PR_SET_NO_NEW_PRIVS."""
 
 
 def main(arguments: list[str]) -> int:
@@ -20,9 +24,12 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _raise_descriptor_limit()
+    _renounce()
     try:
         (text,) = arguments
         config = decode_config(text)
+        if config.dialect != dialect():
+            raise MediaError("another version of the relay protocol than the gateway's: restart the gateway")
         with socket.socket(fileno=config.control_fd) as control:
             return _serve(config, control)
     except (ValueError, MediaError, OSError) as error:
@@ -46,6 +53,13 @@ def _serve(config: WorkerConfig, control: socket.socket) -> int:
 def _raise_descriptor_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _renounce() -> None:
+    """Leave no keys behind in a core file, and gain no rights by whatever is executed (prctl(2))."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if ctypes.CDLL(None, use_errno=True).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from gateway import __version__
 from gateway.media.relay_commands import Adopt, CloseCall, CloseLeg, Command, GetCounters, Heartbeat, OpenLeg
 from gateway.media.relay_events import Alive, WorkerReady
 from gateway.media.relay_protocol import MAX_DATAGRAM, WORKER, WorkerConfig
@@ -60,7 +61,7 @@ class RelayLoop:
 
     def run(self) -> None:
         """Serve until the gateway closes the control socket."""
-        self._control.emit(WORKER, WorkerReady(self._port.number))
+        self._control.emit(WORKER, WorkerReady(self._port.number, __version__))
         due = time.monotonic() + self._tick
         while not self._control.closed:
             wanted = min(due, self._desk.agenda.next)

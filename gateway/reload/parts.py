@@ -112,10 +112,16 @@ def stream_limits(shares: ConnectionShares) -> StreamLimits:
 
 
 def own_places(site: Site) -> OwnPlaces:
-    """What this gateway listens on, and the addresses of this machine as they are now."""
+    """What this gateway listens on, and the addresses of this machine as they are now.
+
+    What it advertises leads back to it at every port it has: which of its addresses stands behind which of those an
+    address translator has for it, it does not know.
+    """
     browser, places = site.media.browser, {site.media.trunk, *(trunk.media for trunk in site.trunks.values())}
-    bound = [Bound(host, browser.ports) for host in {*browser.bind, *browser.advertised}]
-    bound += [Bound(host, site.media.trunk_ports) for place in places for host in {place.bind, place.advertised}]
     listeners = [site.listeners.web.address, *(listener.address for listener in site.listeners.sip)]
-    bound += [Bound(place.host, range(place.port, place.port + 1)) for place in listeners]
-    return OwnPlaces(tuple(bound), interfaces())
+    there = {(host, browser.ports) for host in browser.bind}
+    there |= {(place.bind, site.media.trunk_ports) for place in places}
+    there |= {(place.host, range(place.port, place.port + 1)) for place in listeners}
+    advertised = {*browser.advertised, *(place.advertised for place in places)}
+    there |= {(host, ports) for host in advertised for _, ports in there}
+    return OwnPlaces(tuple(Bound(host, ports) for host, ports in there), interfaces())

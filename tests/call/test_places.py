@@ -211,6 +211,8 @@ def test_a_phone_on_this_machine_has_ports_that_are_not_ours(address: str, port:
         "100.100.100.200",
         "168.63.129.16",
         "192.0.0.192",
+        "169.254.170.2",
+        "169.254.170.23",
         "0.0.0.1",
         "0.1.2.3",
         "224.0.0.1",
@@ -225,16 +227,44 @@ def test_no_media_goes_to_this_host_to_groups_or_to_the_clouds_secrets(address: 
 
 
 @pytest.mark.parametrize(
-    "address", ["ff02::1", "fd00:ec2::254", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2002:a9fe:a9fe::1"]
+    "address",
+    [
+        "ff02::1",
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "fe80::a9fe:a9fe",
+        "fe80::1",
+        "::127.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b::a00:1",
+        "64:ff9b:1::1",
+        "2002:7f00:1::",
+        "2002:a9fe:a9fe::1",
+        "2001:0:53aa:64c::80ff:fffe",  # 127.0.0.1 by Teredo, each bit turned
+        "2001:0:53aa:64c::5601:5601",  # 169.254.169.254
+        "100::1",
+    ],
 )
 def test_nor_by_the_spellings_of_ipv6(address: str) -> None:
     refused(inbound(at(address), own=OWN, bind="2001:db8::10", peer="2001:db8::9"), Termination.BAD_SDP)
 
 
+def test_a_public_address_behind_nat64_is_a_place_for_media() -> None:
+    check_places([HostPort("64:ff9b::808:808", 4000)], bind="2001:db8::10", peer="2001:db8::9", own=OWN)
+
+
+def test_a_trunk_on_this_machine_has_loopback_media_by_either_protocol() -> None:
+    for host, bind in (("127.0.0.9", "127.0.0.1"), ("::1", "::1")):
+        check_places([HostPort(host, 4000)], bind=bind, peer=host, own=OWN)
+
+
 @pytest.mark.parametrize("peer", ["169.254.1.1", "169.254.169.254"])
 def test_a_link_local_trunk_has_link_local_media_but_never_the_clouds_secrets(peer: str) -> None:
     assert [e for e in inbound(at("169.254.1.2"), peer=peer).all if isinstance(e, fx.SendRequest)]
-    refused(inbound(at("169.254.169.254"), peer=peer), Termination.BAD_SDP)
+    for secrets in ("169.254.169.254", "169.254.170.2", "169.254.170.23", "169.254.42.42"):
+        refused(inbound(at(secrets), peer=peer), Termination.BAD_SDP)
 
 
 def test_a_network_of_two_has_no_broadcast_address() -> None:

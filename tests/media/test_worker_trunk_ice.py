@@ -6,7 +6,7 @@ import pytest
 
 from gateway.base.values import Secret
 from gateway.media.relay_commands import SendDtls, SetIce
-from gateway.media.relay_events import ConsentLost, DtlsReceived, IceValidated, SourceLearned
+from gateway.media.relay_events import ConsentLost, DtlsReceived, IceValidated, SourceLearned, SourceRejected
 from tests.media import packets
 from tests.media.dtls_trunk import PASSWORD, UFRAG, DtlsTrunk
 from tests.media.packets import CLIENT_HELLO
@@ -62,16 +62,22 @@ async def test_checks_and_dtls_are_taken_before_the_description_and_media_is_not
     await call.until(lambda c: c.unkeyed_dropped == 1)
 
 
-async def test_dtls_and_media_of_an_address_that_passed_no_check_are_dropped(call: RelayedCall) -> None:
+@pytest.mark.parametrize("what", ["dtls", "media"])
+async def test_what_an_address_sends_that_passed_no_check_is_dropped_counted_and_told(
+    call: RelayedCall, what: str
+) -> None:
     trunk = await _connected(call)
     await trunk.talks(1)
     before = await call.counters()
     stranger = call.peer(ATTACKER)
     assert trunk.srtp is not None
-    stranger.send(CLIENT_HELLO, call.trunk_rtp)
-    stranger.send(trunk.srtp.seal(packets.rtp(2, payload_type=8)), call.trunk_rtp)
-    counters = await call.until(lambda c: c.dtls_rejected == 1 and c.unvalidated_dropped == 1)
+    media = trunk.srtp.seal(packets.rtp(2, payload_type=8))
+    stranger.send(CLIENT_HELLO if what == "dtls" else media, call.trunk_rtp)
+    counters = await call.until(lambda c: c.dtls_rejected + c.unvalidated_dropped == 1)
     assert counters.browser_tx == before.browser_tx
+    assert [event for event in call.events if isinstance(event, SourceRejected)] == [
+        SourceRejected(TRUNK, stranger.address, "media.latch_mismatch")
+    ]
     await trunk.talks(3)
     assert stranger.pending() == []
 

@@ -20,7 +20,8 @@ def test_every_machine_has_loopback_and_each_address_has_its_network() -> None:
 
 @pytest.mark.parametrize(
     ("address", "port"),
-    [("127.0.0.1", port) for port in (8443, 5060, 10000, 10001, 20000, 20099)] + [("203.0.113.9", 20000)],
+    [("127.0.0.1", port) for port in (8443, 5060, 10000, 10001, 20000, 20099)]
+    + [("203.0.113.9", port) for port in (20000, 8443, 5060, 10000)],
 )
 def test_each_listener_and_each_media_port_is_ours(tmp_path: Path, address: str, port: int) -> None:
     elsewhere = {"bind": "127.0.0.7", "advertise": "203.0.113.9"}

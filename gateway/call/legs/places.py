@@ -20,10 +20,26 @@ Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 METADATA = frozenset(
     ipaddress.ip_address(text)
-    for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")
+    for text in (
+        "169.254.169.254",
+        "169.254.170.2",
+        "169.254.170.23",
+        "169.254.42.42",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:42::42",
+        "fe80::a9fe:a9fe",
+    )
 )
 """Where clouds serve a machine's own secrets; no telephone lives there, whatever the trunk's address is."""
 THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""What stands for the IPv4 address in its last four octets (RFC 6052); public ones alone (section 3.1)."""
 
 
 class MediaPlaceError(SdpError):
@@ -114,6 +130,8 @@ def _check(place: HostPort, bind: str, peer: str, own: OwnPlaces) -> None:
     if bind and ipaddress.ip_address(bind).version != address.version:
         raise MediaPlaceError("media address of another network protocol", Termination.NETWORK_INCOMPATIBLE)
     embedded = _embedded(address)
+    if address in NAT64 and not (embedded and embedded.is_global):
+        raise MediaPlaceError("media address not allowed")
     for one in (address, embedded) if embedded is not None else (address,):
         if not _is_unicast_of(one, peer) or own.is_ours(one, place.port) or own.is_broadcast(one):
             raise MediaPlaceError("media address not allowed")
@@ -121,10 +139,10 @@ def _check(place: HostPort, bind: str, peer: str, own: OwnPlaces) -> None:
 
 def _is_unicast_of(address: Address, peer: str) -> bool:
     """A unicast address; a local one only for a peer that is itself there."""
-    if address.is_multicast or address.is_reserved or address in METADATA or address in THIS_NETWORK:
+    if address.is_multicast or address in METADATA or address in THIS_NETWORK:
         return False
     if not (address.is_loopback or address.is_link_local):
-        return True
+        return not address.is_reserved or address in NAT64
     try:
         signalled = ipaddress.ip_address(peer)
     except ValueError:
@@ -133,8 +151,12 @@ def _is_unicast_of(address: Address, peer: str) -> bool:
 
 
 def _embedded(address: Address) -> Address | None:
-    """The IPv4 address a packet to this IPv6 address ends up at by 6to4 (RFC 3056)."""
-    return address.sixtofour if isinstance(address, ipaddress.IPv6Address) else None
+    """The IPv4 address a packet to this one ends up at: by 6to4 (RFC 3056), Teredo (RFC 4380) or NAT64 (RFC 6052)."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return None
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.teredo[1] if address.teredo is not None else address.sixtofour
 
 
 def is_name(host: str) -> bool:

@@ -63,9 +63,13 @@ class PortDtls:
             self._latches[Component.RTCP] = HandshakeLatch(rtcp, now)
         self._described(now)
 
-    def expect_on_paths(self, now: float) -> None:
-        """Take DTLS from whom a check has shown to be the peer; so it is before its description, too."""
-        self._by_paths, self._latches = True, {}
+    def expect_on_paths(self, allowed: AllowedSources, now: float) -> None:
+        """Take DTLS from whom a check has shown to be the peer; so it is before its description, too.
+
+        Args:
+            allowed: who is no stranger, although it has shown nothing.
+        """
+        self._by_paths, self._allowed, self._latches = True, allowed, {}
         self._described(now)
 
     def stop(self, now: float) -> None:
@@ -109,7 +113,10 @@ class PortDtls:
 
     def _is_heard(self, source: Address, component: Component, now: float) -> bool:
         if self._by_paths:
-            return self.ice is not None and component is Component.RTP and source in self.ice.paths
+            is_on_path = self.ice is not None and component is Component.RTP and source in self.ice.paths
+            if not is_on_path and self._is_described and source[0] not in self._allowed:
+                self._reports.rejected(source, RejectCode.LATCH_MISMATCH)
+            return is_on_path
         latch = self._latches.get(component)
         if latch is None:
             return False

@@ -93,6 +93,7 @@ class PortLeg(Leg):
             self.tally.rtcp_rejected += 1
         elif self._by_paths and not self._is_on_path(source):
             self.tally.unvalidated_dropped += 1
+            self._tell_stranger(source)
         elif self._keyed is not None:
             self._authenticate(self._keyed, packet, source, now)
         elif packet.is_rtcp:
@@ -181,7 +182,7 @@ class PortLeg(Leg):
         if not wanted:
             self.dtls.stop(now)
         elif self._by_paths:
-            self.dtls.expect_on_paths(now)
+            self.dtls.expect_on_paths(self._allowed, now)
         else:
             self.dtls.expect(self._allowed, None if self._mux else self._signalled_rtcp, now)
 
@@ -289,7 +290,10 @@ class PortLeg(Leg):
             self.accepted(packet, now)
             return
         self.tally.source_rejected += 1
-        # RTCP from another port of an allowed host is common with NAT, and no attack worth an alarm.
+        self._tell_stranger(source)
+
+    def _tell_stranger(self, source: Address) -> None:
+        """Another port of an allowed host is common with NAT, and where paths are checked: no attack worth an alarm."""
         if source[0] not in self._allowed:
             self.reports.rejected(source, RejectCode.LATCH_MISMATCH)
 

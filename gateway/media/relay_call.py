@@ -27,6 +27,7 @@ from gateway.media.relay_events import (
     WorkerLost,
 )
 from gateway.media.relay_protocol import MAX_LEGS
+from gateway.media.relay_quality import LegQuality
 
 ANSWER_SECONDS = 2.0
 """Longest wait for a further leg, for counters and for the end of a call."""
@@ -63,6 +64,8 @@ class RelayCall:
         """Who takes part: calls that may have to be joined share something of this."""
         self.legs: dict[LegId, LegOpened] = {}
         """Where the peer of each open leg reaches us."""
+        self.quality: dict[LegId, LegQuality] = {}
+        """Of each leg it had, as of the last answer that told counters; of one that told none, nothing."""
         self._home, self._listener = home, listener
         self._opening: dict[LegId, asyncio.Future[LegOpened]] = {}
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -178,11 +181,11 @@ class RelayCall:
             case LegFailed():
                 self._failed(event.leg, _why(event.reason))
             case LegClosed():
-                self._know({event.leg: event.counters})
+                self._know({event.leg: event.counters}, {event.leg: event.quality})
             case CountersReport():
-                self._report(event.legs)
+                self._report(event)
             case CallClosed():
-                self._know(event.legs)
+                self._know(event.legs, event.quality)
                 self._end("the call has ended")
             case _:
                 self._pass_on(event)
@@ -209,15 +212,16 @@ class RelayCall:
         elif not self._closing and isinstance(event, LegEvent) and event.leg in self.legs:
             self._listener(event)
 
-    def _report(self, legs: LegCounters) -> None:
-        self._know(legs)
+    def _report(self, event: CountersReport) -> None:
+        self._know(event.legs, event.quality)
         if self._reports:
             # One report per request, in order; also when whoever asked no longer waits.
-            settle(self._reports.pop(0), legs)
+            settle(self._reports.pop(0), event.legs)
 
-    def _know(self, legs: LegCounters) -> None:
+    def _know(self, legs: LegCounters, quality: Mapping[LegId, LegQuality]) -> None:
         """Keep the latest numbers of legs that were opened."""
         self._last.update({leg: numbers for leg, numbers in legs.items() if leg in self._last})
+        self.quality.update({leg: found for leg, found in quality.items() if leg in self._last})
 
     def _end(self, why: str) -> None:
         """Nothing more will come for this call."""

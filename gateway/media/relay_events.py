@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ from gateway.base.codes import Code
 from gateway.base.values import HostPort, LegId, Secret
 from gateway.media.relay_commands import Component
 from gateway.media.relay_counters import PacketCounters
+from gateway.media.relay_quality import LegQuality
 
 
 class RejectCode(StrEnum):
@@ -185,16 +186,19 @@ class DigitHeard:
 class LegClosed:
     leg: LegId
     counters: PacketCounters
+    quality: LegQuality = field(default_factory=LegQuality)
 
 
 @dataclass(frozen=True, slots=True)
 class CallClosed:
     legs: Mapping[LegId, PacketCounters]
+    quality: Mapping[LegId, LegQuality] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class CountersReport:
     legs: Mapping[LegId, PacketCounters]
+    quality: Mapping[LegId, LegQuality] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 A relay worker is a separate process that owns the sockets media flows through. The gateway process never touches
 a media packet; it opens legs, gives keys, says who hears whom, and listens to events. A worker in another language can
 replace the one in `gateway.media.worker` as long as it speaks what is written here; `tests/media` is its acceptance
-test. The messages are the dataclasses of `relay_commands` and `relay_events`, the numbers those of `relay_counters`;
-`relay_codec` puts them on the wire.
+test. The messages are the dataclasses of `relay_commands` and `relay_events`, the numbers those of `relay_counters`
+and `relay_quality`; `relay_codec` puts them on the wire.
 
 Transport
     One `AF_UNIX` `SOCK_SEQPACKET` socket pair per worker. The worker inherits its end; the number of the
@@ -131,9 +131,9 @@ Call and leg
                           cause; the counters of that leg tell how many. Comfort noise is not media in this sense.
     `DigitHeard`          The peer of a leg has pressed a key, and its route says that this is told. When the key is let
                           go; at most 20 a second of one leg.
-    `LegClosed`           Answer to `CloseLeg` with the final counters of the leg; also the last that is told of a leg
-                          to the call it was adopted from.
-    `CallClosed`          Answer to `CloseCall` with the final counters of the legs there were.
+    `LegClosed`           Answer to `CloseLeg` with the final counters and quality of the leg; also the last that is
+                          told of a leg to the call it was adopted from.
+    `CallClosed`          Answer to `CloseCall` with the final counters and quality of the legs there were.
     `CountersReport`      Answer to `GetCounters`: the legs there are.
     `Alive`               Answer to `Heartbeat`.
     ====================  ==========================================================================================

@@ -61,6 +61,7 @@ from gateway.media.relay_events import (
     WorkerReady,
 )
 from gateway.media.relay_protocol import MAX_MESSAGE, WorkerConfig
+from gateway.media.relay_quality import LegQuality, Reception
 
 CANARY = b"canary-key-material-canary-key"
 ADDRESS = HostPort("192.0.2.7", 4000)
@@ -108,8 +109,11 @@ EVENTS: list[Event] = [
     SourceRejected(LEG, ADDRESS, "media.latch_mismatch"),
     MediaUnsent(LEG, "srtp_unsendable"),
     DigitHeard(LEG, Secret("canary-digit"), 8000),
-    LegClosed(LEG, PacketCounters(rtp_rx=1, unsent=2)),
-    CallClosed({LEG: PacketCounters(rtp_rx=1), OTHER: PacketCounters()}),
+    LegClosed(LEG, PacketCounters(rtp_rx=1, unsent=2), LegQuality(Reception(2, 1, 0.004, 0.2, 1, 1, 1))),
+    CallClosed(
+        {LEG: PacketCounters(rtp_rx=1), OTHER: PacketCounters()},
+        {LEG: LegQuality(sent=Reception(jitter=0.001), rtt=0.05), OTHER: LegQuality()},
+    ),
     CountersReport({}),
 ]
 

@@ -20,6 +20,7 @@ from gateway.media.relay_events import (
     LegOpened,
 )
 from gateway.media.relay_protocol import WORKER, WorkerConfig
+from gateway.media.relay_quality import LegQuality
 from gateway.media.worker import desk as desk_module
 from gateway.media.worker.demux import BrowserPort
 from gateway.media.worker.desk import Desk, Receiver
@@ -124,7 +125,8 @@ def test_the_end_of_a_call_tells_the_numbers_of_the_legs_there_were(bench: DeskB
     bench.desk.close_leg(1, CloseLeg(ONE), 0.0)
     assert bench.watched == set()
     bench.desk.close_call(1, 0.0)
-    assert bench.told[-2:] == [(1, LegClosed(ONE, PacketCounters())), (1, CallClosed({OTHER: PacketCounters()}))]
+    ended = CallClosed({OTHER: PacketCounters()}, {OTHER: LegQuality()})
+    assert bench.told[-2:] == [(1, LegClosed(ONE, PacketCounters())), (1, ended)]
     assert not bench.port.knows("name")
 
 

@@ -172,6 +172,7 @@ class Pair:
         for number in (BROWSER, TRUNK):
             assert short.heard(number) == long.heard(number)
             assert short.counters(number) == long.counters(number)
+            assert short.leg(number).quality == long.leg(number).quality
             ours, theirs = (vars(rig.leg(number).stream) for rig in self.rigs)
             assert {k: v for k, v in ours.items() if k != "_used"} == {k: v for k, v in theirs.items() if k != "_used"}
 

@@ -10,6 +10,7 @@ from gateway.media.relay_commands import LegCommand, PlayDigit, RelayPlan, SendD
 from gateway.media.relay_commands import Route as SetRoute
 from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import FailureReason
+from gateway.media.relay_quality import LegQuality
 from gateway.media.worker.agenda import Agenda
 from gateway.media.worker.ice_leg import IceLeg
 from gateway.media.worker.leg import Leg
@@ -60,12 +61,11 @@ class Call:
             _obey_of_kind(leg, command, now)
         return True
 
-    def remove(self, leg: Leg, now: float) -> PacketCounters:
-        """End a leg: nobody hears it and it hears nobody; its final counters."""
+    def remove(self, leg: Leg, now: float) -> None:
+        """End a leg: nobody hears it and it hears nobody, and its numbers are final."""
         self.release(leg, now)
         leg.digits.stop()
         leg.close()
-        return leg.tally.freeze()
 
     def release(self, leg: Leg, now: float) -> None:
         """A leg is no part of the call any more: nobody hears it and it hears nobody."""
@@ -83,6 +83,10 @@ class Call:
     def counters(self) -> Mapping[LegId, PacketCounters]:
         """The counters of each leg as they are now."""
         return {number: leg.tally.freeze() for number, leg in self.legs.items()}
+
+    def quality(self) -> Mapping[LegId, LegQuality]:
+        """The quality of each leg up to now."""
+        return {number: leg.quality for number, leg in self.legs.items()}
 
     def tick(self, now: float, silence_seconds: float) -> None:
         """Look at the clock: about once a second, whether or not packets come."""

@@ -87,7 +87,7 @@ class Desk:
             self._emit(number, LegFailed(command.leg, FailureReason.TOO_MANY_LEGS))
         else:
             owner.release(leg, now)
-            self._emit(command.from_call, LegClosed(command.from_leg, leg.tally.freeze()))
+            self._emit(command.from_call, LegClosed(command.from_leg, leg.tally.freeze(), leg.quality))
             into.adopt(leg, command.leg)
             self._emit(number, LegAdopted(command.leg))
 
@@ -104,20 +104,29 @@ class Desk:
         """End one leg of a call."""
         call = self._calls.get(number)
         leg = call.legs.get(command.leg) if call is not None else None
-        counters = self._end(call, leg, now) if call is not None and leg is not None else PacketCounters()
-        self._emit(number, LegClosed(command.leg, counters))
+        if call is None or leg is None:
+            self._emit(number, LegClosed(command.leg, PacketCounters()))
+            return
+        self._end(call, leg, now)
+        self._emit(number, LegClosed(command.leg, leg.tally.freeze(), leg.quality))
 
     def close_call(self, number: int, now: float) -> None:
         """End a call with all its legs."""
         call = self._calls.pop(number, None)
         legs = list(call.legs.values()) if call is not None else []
-        self._emit(number, CallClosed({leg.id: self._end(call, leg, now) for leg in legs if call is not None}))
+        for leg in legs:
+            if call is not None:
+                self._end(call, leg, now)
+        counters = {leg.id: leg.tally.freeze() for leg in legs}
+        self._emit(number, CallClosed(counters, {leg.id: leg.quality for leg in legs}))
 
     def report(self, number: int) -> None:
         """Tell the counters of a call, or what belonged to none."""
         call = self._calls.get(number)
-        legs = call.counters() if call is not None else {}
-        self._emit(number, CountersReport({LegId(0): self._port.tally.freeze()} if number == WORKER else legs))
+        if number == WORKER:
+            self._emit(number, CountersReport({LegId(0): self._port.tally.freeze()}))
+        else:
+            self._emit(number, CountersReport(call.counters(), call.quality()) if call else CountersReport({}))
 
     def tick(self, now: float) -> None:
         """Look at the clock for every leg."""
@@ -166,12 +175,12 @@ class Desk:
         else:
             self._port.restart(leg, command.ufrag, command.pwd.reveal().encode())
 
-    def _end(self, call: Call, leg: Leg, now: float) -> PacketCounters:
+    def _end(self, call: Call, leg: Leg, now: float) -> None:
         if isinstance(leg, IceLeg):
             self._port.remove(leg)
         elif isinstance(leg, PortLeg):
             self._release(leg.sockets, now)
-        return call.remove(leg, now)
+        call.remove(leg, now)
 
     def _release(self, sockets: PortPair, now: float) -> None:
         self._watch.unregister(sockets.rtp)

@@ -19,6 +19,7 @@ from gateway.media.worker.leg import Leg
 from gateway.media.worker.libsrtp import length_pointer, pointer
 from gateway.media.worker.packet import HEADER, MARKER, VERSION
 from gateway.media.worker.port_leg import PortLeg
+from gateway.media.worker.reception import GAIN
 from gateway.media.worker.stream import (
     LATE_FOR,
     MAX_DRIFT,
@@ -105,7 +106,8 @@ class Flat:
             first, second, sequence, timestamp, ssrc = _read_head(octets, start)
             elapsed, step = now - stream.at, (sequence - stream.high) & _WORD
             seconds = ((timestamp - stream.timestamp) & _LONG) / stream.rate
-            lag, late_from = stream.lag + elapsed - seconds, 0.0
+            drift = elapsed - seconds
+            lag, late_from = stream.lag + drift, 0.0
             if lag > late_after:
                 late_from = stream.late_from or now
             payload = lane.payloads.get(second & 0x7F)
@@ -135,7 +137,13 @@ class Flat:
                 lane.plain.quiet_since, lane.plain.run = now, None
             lane.reports.heard = True
             lane.tally.rtp_rx += 1
+            heard = lane.heard
+            heard.jitter = jitter = heard.jitter + ((drift if drift > 0 else -drift) - heard.jitter) * GAIN
+            if jitter > heard.worst:
+                heard.worst = jitter
             stream.high = stream.line = high = stream.high + step
+            if step > 1:
+                heard.missed(high, step)
             stream.seen = (stream.seen << step | 1) & SEEN_MASK
             stream.timestamp, stream.at, stream.late_from = timestamp, now, late_from
             stream.lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0

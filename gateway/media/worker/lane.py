@@ -18,6 +18,7 @@ from gateway.media.worker.leg import Leg
 from gateway.media.worker.libsrtp import MAX_PACKET, REPLAYED, Context, Run
 from gateway.media.worker.packet import HEADER
 from gateway.media.worker.port_leg import PortLeg
+from gateway.media.worker.reception import Source
 from gateway.media.worker.route import Route
 
 Holder = dict[Any, "Lane"]
@@ -56,6 +57,7 @@ class Lane:
         "begins_at",
         "descriptor",
         "digits",
+        "heard",
         "key",
         "keyed",
         "least",
@@ -77,8 +79,10 @@ class Lane:
         "to_place",
     )
 
-    def __init__(self, route: Route, key: Key, entrance: Entrance, way_out: Exit) -> None:
+    def __init__(self, route: Route, heard: Source, key: Key, entrance: Entrance, way_out: Exit) -> None:
         self.source, self.sink = route.source, route.sink
+        self.heard = heard
+        """Where it is measured how its packets come."""
         self.key = key
         """The one address its packets come from."""
         self.begins_at = -1
@@ -111,6 +115,7 @@ class Lane:
         if self.source.way_out is not None:
             self.source.way_out.end()
         self.source.way_out = self.sink.way_in = self
+        self.heard.ride(self.stream, self.tally)
         self._holder, self._place, self.stands = holder, place, True
         holder[place] = self
 
@@ -118,6 +123,7 @@ class Lane:
         """Be found no more."""
         if self.stands:
             self.stands = False
+            self.heard.alight()
             if self._holder.get(self._place) is self:
                 del self._holder[self._place]
 
@@ -158,8 +164,11 @@ def lane_of(leg: Leg, address: tuple[Any, ...], now: float) -> Lane | None:
     stream = route.sink.stream
     if stream.source is None or stream.is_cut:  # the next packet begins a run
         return None
+    heard = leg.meter.in_step(stream.source, stream, stream.rate)
     entrance, way_out = _entrance(leg, stream.source, address, now), _exit(route.sink)
-    return Lane(route, key, entrance, way_out) if entrance is not None and way_out is not None else None
+    if heard is None or entrance is None or way_out is None:
+        return None
+    return Lane(route, heard, key, entrance, way_out)
 
 
 def _entrance(leg: Leg, ssrc: int, address: tuple[Any, ...], now: float) -> Entrance | None:

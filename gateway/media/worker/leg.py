@@ -11,12 +11,14 @@ from gateway.base.errors import MediaError
 from gateway.base.values import LegId
 from gateway.media.relay_commands import Component, SetKeys
 from gateway.media.relay_events import CommandRefused, FailureReason
+from gateway.media.relay_quality import LegQuality
 from gateway.media.worker import rtcp
 from gateway.media.worker.counters import RateLimit, Tally
 from gateway.media.worker.digit_player import DigitPlayer
 from gateway.media.worker.libsrtp import MAX_PACKET
 from gateway.media.worker.packet import Packet
 from gateway.media.worker.protection import Protection
+from gateway.media.worker.reception import Meter
 from gateway.media.worker.reports import Emit, Reports
 from gateway.media.worker.route import Route
 from gateway.media.worker.srtp import find_suite
@@ -58,6 +60,8 @@ class Leg(ABC):
         self.reports = Reports(number, emit)
         self.stream = Stream(used)
         """What its peer receives."""
+        self.meter = Meter()
+        """What its peer sends."""
         self.protection = Protection(self.tally, self.reports)
         self.digits = DigitPlayer(self)
         """Digits its peer is to hear."""
@@ -86,6 +90,11 @@ class Leg(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back what the leg holds of the system."""
+
+    @property
+    def quality(self) -> LegQuality:
+        """Up to now."""
+        return LegQuality(self.meter.reception)
 
     def unsettle(self) -> None:
         """Something about the leg changes: its next packets go the long way."""
@@ -160,10 +169,19 @@ class Leg(ABC):
                 return
             if packet.start > packet.end and self.protection.keys.ready:
                 reports.leaked()
+        self.meter.take(packet.sequence, packet.timestamp, packet.ssrc, self._clock_of(packet.payload_type), now)
         if not self.routes:
             tally.unrouted_dropped += 1
         for route in self.routes:
             route.relay(packet, now)
+
+    def _clock_of(self, kind: int) -> int:
+        """Timestamp units a second of a payload type; 0 for unknown ones, and for events, that all tell one moment."""
+        for route in self.routes:
+            payload = route.payloads.get(kind)
+            if payload is not None:
+                return 0 if payload.is_event else payload.clock_rate
+        return 0
 
     def _pass_on_rtcp(self, packet: bytes, now: float) -> None:
         parts = rtcp.split(packet)

@@ -215,7 +215,7 @@ class Stream:
         if passed > _FORWARD or payload.clock_rate != self.rate:
             return False
         seconds = passed / self.rate
-        lag = self.lag + elapsed - seconds
+        lag = self.lag + (elapsed - seconds)
         if not -MAX_LEAD <= lag <= MAX_LAG or (step > 1 and not self._is_lost(step, max(seconds, elapsed))):
             return False
         is_late = lag > MAX_JITTER + away

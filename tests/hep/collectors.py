@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from gateway.base.values import HostPort
 from tests.hep.decoder import HepPacket, decoded, split
 
 HOST = "127.0.0.1"
@@ -113,3 +114,9 @@ class StreamCollector(HepCollector):
         self._open.clear()
         self.reads.set()
         await asyncio.sleep(CLOSING_SECONDS)
+
+
+def send_to(place: HostPort, packet: bytes) -> None:
+    """One datagram, from anybody."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.sendto(packet, (place.host, place.port))

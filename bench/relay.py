@@ -88,10 +88,8 @@ def in_turn(kind: Kind, count: int, seconds: float, rounds: int) -> tuple[list[M
 
 def _line(name: str, measured: list[Measured]) -> None:
     cost = [m.microseconds for m in measured]
-    half, most, late = (
-        median([value(m) for m in measured])
-        for value in (lambda m: m.delay(50), lambda m: m.delay(99), lambda m: m.late(99))
-    )
+    half, most = (median([m.delay(percent) for m in measured]) for percent in (50, 99))
+    late = median([m.late(99) for m in measured])
     print(
         f"    {name:12s} {median(cost):6.1f} us/packet  [{min(cost):.1f} - {max(cost):.1f}]"
         f"  loss {max(m.loss for m in measured):.2%}  delay p50 {half:.2f} ms  p99 {most:.2f} ms"

@@ -56,7 +56,7 @@ class Batch(NamedTuple):
     """Packets that left together."""
 
     first: int
-    count: int
+    many: int
     at: int
 
 
@@ -114,10 +114,10 @@ class Wire:
             self._octets.view[at * SLOT : at * SLOT + len(data)] = data
             self._parts.put(_part, at, self._octets.at + at * SLOT, len(data))
             self._rooms.put(_part, at, self._places.at + at * SLOT, SLOT)
-            to = self._addresses.at + number[peer] * _address.size
+            place = self._addresses.at + number[peer] * _address.size
             origin = self._origins.at + number[peer] * _leaves_from.size
             part, room = self._parts.at + at * _part.size, self._rooms.at + at * _part.size
-            self._heads.put(_message, at, to, _address.size, part, 1, origin, _leaves_from.size, 0, 0)
+            self._heads.put(_message, at, place, _address.size, part, 1, origin, _leaves_from.size, 0, 0)
             came = self._control.at + at * _came.size
             self._came.put(_message, at, 0, 0, room, 1, came, _came.size, 0, 0)
         self._room = count
@@ -152,7 +152,7 @@ class Wire:
     @property
     def sent(self) -> list[int]:
         """When each of the packets left, in order."""
-        return [at for _, count, at in self._sent for _ in range(count)]
+        return [at for _, many, at in self._sent for _ in range(many)]
 
     def arrivals(self) -> Iterator[Arrival]:
         """What has arrived, in order."""

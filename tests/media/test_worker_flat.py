@@ -79,7 +79,7 @@ def test_a_packet_read_before_its_leg_ended_goes_nowhere(made: LaneRig) -> None:
     made.send(TRUNK, made.sealed(TRUNK, voice(made, 13)))
     (ready,) = [fd for fd, _ in made.loop._epoll.poll(1.0)]
     flat = made.loop._flat
-    flat.receive_from_port(flat.ports[ready], made.now)
+    flat.receive_from_ports([ready], 0, made.now)
     made.loop._desk.close_leg(1, CloseLeg(BROWSER), made.now)
     flat.relay(made.now)
     with pytest.raises(BlockingIOError):
@@ -222,14 +222,13 @@ def test_the_description_of_the_systems_functions_is_the_one_that_is_built() -> 
 
 
 def test_of_a_batch_what_the_system_does_not_take_is_counted_and_the_rest_leaves() -> None:
-    outbox, sender, taker = Outbox(3), udp(), udp()
+    inbox, sender, taker = Inbox(4), udp(), udp()
+    outbox = Outbox(inbox.places)
     taken, refused = Destination(taker.getsockname()), Destination(("127.0.0.1", 0))
-    inbox = Inbox(1)
-    for number, to in enumerate((taken, refused, taken)):
-        outbox.parts[number].base, outbox.parts[number].length = inbox.places[0], 1 + number
-        outbox.heads[number].name = to.place
+    for number, to in enumerate((taken, refused, taken), 1):
+        outbox.lengths[number], outbox.names[number] = number, to.place
     try:
-        assert outbox.send(sender.fileno(), 3) == [1]
+        assert outbox.send(sender.fileno(), 1, 4) == [2]
         assert [len(taker.recv(10)) for _ in range(2)] == [1, 3]
     finally:
         sender.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, TypeAlias
 
@@ -21,17 +21,22 @@ ADDRESS = 16
 DONTWAIT = socket.MSG_DONTWAIT
 
 _c = _ffi.dlopen(None)
-_recvmmsg: Callable[..., int] = _c.recvmmsg
+recvmmsg: Callable[[int, Any, int, int, Any], int] = _c.recvmmsg
+"""Descriptor, where to begin, how many at most, flags, `NULL`; how many were received, or -1."""
 _sendmmsg: Callable[..., int] = _c.sendmmsg
 sendto: Callable[[int, int, int, int, int, int], int] = _c.sendto
 """Descriptor, place and length of the datagram, flags, place and length of the address."""
 NULL = _ffi.NULL
 
-Key: TypeAlias = tuple[int, int]
-"""Port and IPv4 address, as a source is looked up."""
+Key: TypeAlias = int
+"""The first octets of a sockaddr_in as one number, family, port and address: what a source is looked up by."""
+KEYS = 2
+"""Numbers of such a size in one sockaddr_in."""
+_LENGTH, _WORDS = 14, 16
+"""Where in a struct mmsghdr it says how much was received, and how long it is, both in numbers of half that size."""
 
-read_key: Callable[[memoryview, int], tuple[Any, ...]] = Struct("!2xHI").unpack_from
-"""The `Key` in a sockaddr_in."""
+_source = Struct("!2xH4s").unpack_from
+_name = Struct("=H2s4s").pack
 
 
 class Inbox:
@@ -49,8 +54,9 @@ class Inbox:
         self._heads = _ffi.new("struct mmsghdr[]", size)
         self.octets = memoryview(_ffi.buffer(self._buffer)).cast("B")
         """All places, one after the other, `SLOT` octets each."""
-        self.sources = memoryview(_ffi.buffer(self._sources)).cast("B")
-        """Who sent each, `ADDRESS` octets each."""
+        self.keys = memoryview(_ffi.buffer(self._sources)).cast("B").cast("Q")
+        """The `Key` of who sent each, at every `KEYS`-th place."""
+        self._lengths = memoryview(_ffi.buffer(self._heads)).cast("B").cast("I")
         self.places = [_at(self._buffer) + number * SLOT for number in range(size)]
         """The address in memory of each place."""
         for number, place in enumerate(self.places):
@@ -58,48 +64,54 @@ class Inbox:
             head = self._heads[number].head
             head.name, head.namelen = _at(self._sources) + number * ADDRESS, ADDRESS
             head.iov, head.iovlen = self._parts + number, 1
-        self.heads = [self._heads[number] for number in range(size)]
-        """What was received at each place; `.length` says how much."""
-        self._from = [self._heads + number for number in range(size)]
+        self.heads = [self._heads + number for number in range(size)]
+        """What `recvmmsg` is told to begin with at each place."""
 
     def receive(self, descriptor: int, at: int, most: int) -> int:
         """Take what a socket has, at most so many, from the place `at` on; how many it were."""
-        return max(_recvmmsg(descriptor, self._from[at], most, DONTWAIT, NULL), 0)
+        return max(recvmmsg(descriptor, self.heads[at], most, DONTWAIT, NULL), 0)
+
+    def lengths(self, count: int) -> list[int]:
+        """How long each of the first so many datagrams is, octets."""
+        return self._lengths[_LENGTH : count * _WORDS : _WORDS].tolist()
 
     def datagram(self, number: int) -> bytes:
         """A copy of one."""
         start = number * SLOT
-        return bytes(self.octets[start : start + self.heads[number].length])
+        return bytes(self.octets[start : start + self._lengths[number * _WORDS + _LENGTH]])
 
     def source(self, number: int) -> tuple[str, int]:
         """Who sent it, as `recvfrom` would say."""
-        port, host = read_key(self.sources, number * ADDRESS)
-        return socket.inet_ntoa(host.to_bytes(4)), port
+        port, host = _source(self.keys, number * ADDRESS)
+        return socket.inet_ntoa(host), port
 
 
 class Outbox:
-    """Datagrams that leave through one socket together.
+    """The same places, for what leaves from there through one socket together.
 
     Args:
-        size: how many fit.
+        places: the address in memory of each.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, places: Sequence[int]) -> None:
+        size = len(places)
         self._parts = _ffi.new("struct iovec[]", size)
         self._heads = _ffi.new("struct mmsghdr[]", size)
-        self.parts = [self._parts[number] for number in range(size)]
-        """Where in memory each lies (`.base`) and how long it is (`.length`)."""
-        self.heads = [self._heads[number].head for number in range(size)]
-        """To whom each goes: `.name`, the address in memory of a sockaddr_in."""
-        for number, head in enumerate(self.heads):
+        self.lengths = memoryview(_ffi.buffer(self._parts)).cast("B").cast("Q")[1::2]
+        """How long each is, octets."""
+        self.names = memoryview(_ffi.buffer(self._heads)).cast("B").cast("Q")[::8]
+        """To whom each goes: the address in memory of a sockaddr_in."""
+        for number, place in enumerate(places):
+            self._parts[number].base = place
+            head = self._heads[number].head
             head.namelen, head.iov, head.iovlen = ADDRESS, self._parts + number, 1
 
-    def send(self, descriptor: int, count: int) -> list[int]:
-        """Send the first `count` of them and say which did not leave."""
-        unsent, at = [], 0
-        while at < count:
-            at += max(_sendmmsg(descriptor, self._heads + at, count - at, DONTWAIT), 0)
-            if at < count:  # this one could not be sent; what is behind it may go elsewhere
+    def send(self, descriptor: int, first: int, end: int) -> list[int]:
+        """Send those from `first` on up to `end`, and say which did not leave."""
+        unsent, at = [], first
+        while at < end:
+            at += max(_sendmmsg(descriptor, self._heads + at, end - at, DONTWAIT), 0)
+            if at < end:  # this one could not be sent; what is behind it may go elsewhere
                 unsent.append(at)
                 at += 1
         return unsent
@@ -124,9 +136,10 @@ class Destination:
 def key_of(address: tuple[Any, ...]) -> Key | None:
     """What an address is looked up by; None for one that is not IPv4."""
     try:
-        return address[1], int.from_bytes(socket.inet_aton(address[0]))
+        host = socket.inet_aton(address[0])
     except OSError:
         return None
+    return int.from_bytes(_name(socket.AF_INET, address[1].to_bytes(2), host), sys.byteorder)
 
 
 def _at(data: Any) -> int:

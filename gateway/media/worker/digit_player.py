@@ -142,6 +142,7 @@ class DigitPlayer:
 
     def _begin(self, digit: Digit, played_as: EventFormat, now: float) -> None:
         """Its timestamp is that of its beginning, which is past where it was heard in media."""
+        self._leg.unsettle()
         stream = self._leg.stream
         stream.open(played_as.clock_rate, now)
         self._digit, self._played_as, self._ssrc, self.is_speaking = digit, played_as, stream.ssrc, True
@@ -193,6 +194,7 @@ class DigitPlayer:
         self._write(digit, units - self._base, marker=marker, end=end)
 
     def _write(self, digit: Digit, duration: int, *, marker: bool = False, end: bool = False) -> None:
+        self._leg.unsettle()  # those that are relayed leave under other numbers from now on
         stream = self._leg.stream
         head = (VERSION, marker << 7 | self._played_as.payload_type, stream.insert(), self._timestamp & _LONG)
         packet = _packet(*head, stream.ssrc, digit.code, end << 7 | digit.volume, duration)

@@ -1,35 +1,25 @@
 """The short way: packets in their lanes, all that arrived in one wake-up, in one flat function.
 
 What `relay` does is what the classes of the worker do to the same packets, written out in one place, because the call
-of a Python function costs as much here as authenticating a packet. It keeps nothing of its own: counters, the numbers
-of a stream and the memory of a source rule are those of the classes.
+of a Python function costs as much here as authenticating a packet. It keeps nothing of its own: a lane notes what is
+counted of its packets, and the classes have it when they ask.
 """
 
 from __future__ import annotations
 
 import socket
-from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Sequence
 from struct import Struct
 from typing import Any
 
-from gateway.media.worker.batch import ADDRESS, DONTWAIT, SLOT, Inbox, Outbox, read_key, sendto
-from gateway.media.worker.lane import Holder, Lane, lane_of
+from gateway.media.worker.batch import ADDRESS, DONTWAIT, KEYS, NULL, SLOT, Inbox, Outbox, recvmmsg, sendto
+from gateway.media.worker.lane import Holder, Lane, Take, lane_of
 from gateway.media.worker.leg import Leg
 from gateway.media.worker.libsrtp import length_pointer, pointer
-from gateway.media.worker.packet import HEADER, MARKER, VERSION
+from gateway.media.worker.packet import HEADER, VERSION
 from gateway.media.worker.port_leg import PortLeg
 from gateway.media.worker.reception import GAIN
-from gateway.media.worker.stream import (
-    LATE_FOR,
-    MAX_DRIFT,
-    MAX_DROPOUT,
-    MAX_JITTER,
-    MAX_LAG,
-    MAX_LEAD,
-    SEEN_MASK,
-    SHORTEST_PACKET,
-)
+from gateway.media.worker.stream import MAX_DRIFT, MAX_JITTER, MAX_LEAD
 
 BROWSER_BATCH = 256
 """Datagrams taken from the browser port per wake-up: it carries the traffic of every browser."""
@@ -38,90 +28,101 @@ PORT_BATCH = 4
 PLACES = 1024
 """Datagrams looked at together: those of a browser port, and of a few hundred legs."""
 
-Take = Callable[[bytes, tuple[Any, ...], float], None]
-"""The long way: a datagram, who sent it, and when it was read."""
-
-_read_head, _write_head = Struct("!BBHII").unpack_from, Struct("!BBHII").pack_into
-_LONG, _WORD = 0xFFFFFFFF, 0xFFFF
+_read, _write = Struct("!QI").unpack_from, Struct("!QI").pack_into
+"""The head of a packet as two numbers: flags, payload type, sequence number and timestamp; SSRC."""
 
 
 class Flat:
     """The buffers of a worker and the lanes there are."""
 
     def __init__(self) -> None:
-        self._inbox, self._outbox = Inbox(PLACES), Outbox(PLACES)
+        self._inbox = Inbox(PLACES)
+        self._outbox = Outbox(self._inbox.places)
         self._srtp_places = [pointer(place) for place in self._inbox.places]
         self._length = length_pointer()
         self._lanes: list[Lane | None] = []
         """For each datagram that was received, the lane it may take."""
-        self._batches: list[tuple[int, Take]] = []
-        """Which datagram begins a batch, and the long way of all in it."""
-        self._waiting: list[tuple[Lane, int]] = []
-        """For each datagram that waits in the outbox, its lane and the octets of its payload."""
-        self._descriptor = -1
-        """Through which socket they leave."""
+        self._strangers: dict[int, Take] = {}
+        """Which datagrams have none, and their long way."""
+        self._sizes: list[int] = []
+        """How long each is in clear, octets."""
         self.ports: Holder = {}
         """The lanes that begin at a leg's own port, by its descriptor."""
         self.takes: dict[int, Take] = {}
-        """The long way of what arrives at a leg's own port, by its descriptor."""
+        """The long way of what arrives at a leg's own port or a browser port, by its descriptor."""
         self._browsers: dict[int, Holder] = {}
-        """Those that begin at a browser port, by its descriptor and the address of the browser."""
+        """The lanes that begin at a browser port, by its descriptor and the address of the browser."""
+        self.is_full = False
+        """Somewhere may be more than was taken."""
         self.away = 0.0
         """Seconds the packets of this wake-up may have waited, see `Agenda`."""
 
-    def receive_from_browsers(self, own: socket.socket, take: Take, now: float) -> bool:
+    def receive_from_browsers(self, own: socket.socket, now: float) -> bool:
         """Take what has arrived on a browser port; whether there may be more."""
         if len(self._lanes) + BROWSER_BATCH > PLACES:
             self.relay(now)
-        first, sources = len(self._lanes), self._inbox.sources
-        count = self._inbox.receive(own.fileno(), first, BROWSER_BATCH)
-        found = self._browsers.setdefault(own.fileno(), {}).get
-        self._batches.append((first, take))
-        self._lanes += [found(read_key(sources, n * ADDRESS)) for n in range(first, first + count)]
+        descriptor, first, inbox = own.fileno(), len(self._lanes), self._inbox
+        count = inbox.receive(descriptor, first, BROWSER_BATCH)
+        keys = inbox.keys[first * KEYS : (first + count) * KEYS : KEYS].tolist()
+        self._lanes += map(self._browsers.setdefault(descriptor, {}).get, keys)
+        self._set_apart(first, self.takes[descriptor])
         return count == BROWSER_BATCH
 
-    def receive_from_port(self, lane: Lane, now: float) -> bool:
-        """Take a few datagrams of the port a lane begins at; whether it may have more."""
-        if len(self._lanes) + PORT_BATCH > PLACES:
-            self.relay(now)
-        first, sources, key = len(self._lanes), self._inbox.sources, lane.key
-        count = self._inbox.receive(lane.begins_at, first, PORT_BATCH)
-        self._batches.append((first, self.takes[lane.begins_at]))
-        for number in range(first, first + count):
-            self._lanes.append(lane if read_key(sources, number * ADDRESS) == key else None)
-        return count == PORT_BATCH
+    def receive_from_ports(self, descriptors: Sequence[int], at: int, now: float) -> int:
+        """Take a few datagrams of each of these ports, from one of them on, up to one that no lane begins at.
+
+        Returns:
+            which that is.
+        """
+        lanes, ports, keys, heads = self._lanes, self.ports, self._inbox.keys, self._inbox.heads
+        for place in range(at, len(descriptors)):
+            descriptor = descriptors[place]
+            lane = ports.get(descriptor)
+            if lane is None:
+                return place
+            first = len(lanes)
+            if first + PORT_BATCH > PLACES:
+                self.relay(now)
+                first = 0
+            count = recvmmsg(descriptor, heads[first], PORT_BATCH, DONTWAIT, NULL)
+            if count == 1 and keys[first * KEYS] == lane.key:
+                lanes.append(lane)
+            elif count > 0:
+                numbers = range(first, first + count)
+                lanes += [lane if keys[number * KEYS] == lane.key else None for number in numbers]
+                self._set_apart(first, lane.take)
+                self.is_full = self.is_full or count == PORT_BATCH
+        return len(descriptors)
 
     def relay(self, now: float) -> None:  # noqa: C901
         """Pass on what was received: in its lane what is like the packet before, all else the long way."""
-        inbox, length, waiting = self._inbox, self._length, self._waiting
-        octets, heads, places, srtp_places = inbox.octets, inbox.heads, inbox.places, self._srtp_places
-        parts, outgoing, late_after = self._outbox.parts, self._outbox.heads, MAX_JITTER + self.away
-        for number, lane in enumerate(self._lanes):
+        lanes, inbox, length = self._lanes, self._inbox, self._length
+        octets, places, srtp_places = inbox.octets, inbox.places, self._srtp_places
+        names, lengths = self._outbox.names, self._outbox.lengths
+        sizes = self._sizes = inbox.lengths(len(lanes))
+        # What is to leave together, through which socket: from one place on up to another.
+        through, begin, end = -1, 0, 0
+        for number, lane in enumerate(lanes):
             if lane is not None and not lane.stands:
                 lane = lane.heir
+            start, size, step = number * SLOT, sizes[number], None
+            if lane is not None:
+                head, ssrc = _read(octets, start)
+                elapsed = now - lane.at
+                drift = elapsed - lane.seconds
+                lag = lane.lag + drift
+                if (
+                    head != lane.head
+                    or ssrc != lane.ssrc
+                    or not lane.left
+                    or not lane.least <= size <= lane.longest
+                    or not -MAX_LEAD <= lag <= MAX_JITTER
+                ):
+                    step = lane.step_to(head, ssrc, size, now, self.away)
+                    lane = lane if step is not None else None
             if lane is None:
-                self._go_the_long_way(number, now)
-                continue
-            size, start, stream = heads[number].length, number * SLOT, lane.stream
-            first, second, sequence, timestamp, ssrc = _read_head(octets, start)
-            elapsed, step = now - stream.at, (sequence - stream.high) & _WORD
-            seconds = ((timestamp - stream.timestamp) & _LONG) / stream.rate
-            drift = elapsed - seconds
-            lag, late_from = stream.lag + drift, 0.0
-            if lag > late_after:
-                late_from = stream.late_from or now
-            payload = lane.payloads.get(second & 0x7F)
-            if (
-                payload is None
-                or first != VERSION
-                or ssrc != stream.source
-                or not 0 < step <= MAX_DROPOUT
-                or not -MAX_LEAD <= lag <= MAX_LAG
-                or (step > 1 and (step - 1) * SHORTEST_PACKET > max(seconds, elapsed))
-                or (late_from and now - late_from > LATE_FOR)
-                or not lane.least <= size <= lane.longest
-                or lane.digits.is_speaking
-            ):
+                self._flush(through, begin, end)
+                begin = end
                 self._go_the_long_way(number, now)
                 continue
             if lane.opener is not None:
@@ -130,55 +131,37 @@ class Flat:
                 if status:
                     lane.not_opened(status, inbox.source(number))
                     continue
-                size = length[0]
-                if lane.keyed is not None:
-                    lane.keyed.candidate = None
-            elif lane.plain is not None:
-                lane.plain.quiet_since, lane.plain.run = now, None
-            lane.reports.heard = True
-            lane.tally.rtp_rx += 1
-            heard = lane.heard
-            heard.jitter = jitter = heard.jitter + ((drift if drift > 0 else -drift) - heard.jitter) * GAIN
-            if jitter > heard.worst:
-                heard.worst = jitter
-            stream.high = stream.line = high = stream.high + step
-            if step > 1:
-                heard.missed(high, step)
-            stream.seen = (stream.seen << step | 1) & SEEN_MASK
-            stream.timestamp, stream.at, stream.late_from = timestamp, now, late_from
-            stream.lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0
-            _write_head(
-                octets,
-                start,
-                VERSION,
-                second & MARKER | payload,
-                (high + stream.shift) & _WORD,
-                (timestamp + stream.timestamp_shift) & _LONG,
-                stream.ssrc,
-            )
-            sealed = size
+                sizes[number] = size = length[0]
+            if step is None:
+                lane.head = head + lane.stride
+                lane.left -= 1
+                lane.at = now
+                lane.lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0
+                lane.octets += size
+                lane.jitter = jitter = lane.jitter + ((drift if drift > 0 else -drift) - lane.jitter) * GAIN
+                if jitter > lane.worst:
+                    lane.worst = jitter
+            else:
+                lane.go_on(head, step, size, now)
+            _write(octets, start, head + lane.shift, lane.leaves_as)
             if lane.sealer is not None:
                 length[0] = size
                 if lane.sealer(lane.sealed_by, srtp_places[number], length):
-                    lane.not_sealed()
+                    lane.not_sealed(size - HEADER)
                     continue
-                sealed = length[0]
-            lane.sink_tally.rtp_tx += 1
-            stream.packets += 1
-            stream.octets += size - HEADER
-            if lane.batched:
-                if lane.descriptor != self._descriptor:
-                    self._flush()
-                    self._descriptor = lane.descriptor
-                at = len(waiting)
-                part = parts[at]
-                part.base, part.length, outgoing[at].name = places[number], sealed, lane.to_place
-                waiting.append((lane, size - HEADER))
-            elif sendto(lane.descriptor, places[number], sealed, DONTWAIT, lane.to_place, ADDRESS) < 0:
-                lane.not_sent(size - HEADER)
-        self._flush()
-        self._lanes.clear()
-        self._batches.clear()
+                size = length[0]
+            if not lane.batched:
+                if sendto(lane.descriptor, places[number], size, DONTWAIT, lane.to_place, ADDRESS) < 0:
+                    lane.not_sent(sizes[number] - HEADER)
+                continue
+            if number != end or lane.descriptor != through:
+                self._flush(through, begin, end)
+                begin, through = number, lane.descriptor
+            names[number], lengths[number] = lane.to_place, size
+            end = number + 1
+        self._flush(through, begin, end)
+        lanes.clear()
+        self._strangers.clear()
 
     def settle(self, leg: Leg, own: socket.socket, datagram: bytes, source: tuple[Any, ...], now: float) -> None:
         """After a datagram of a leg went the long way: those that are like it may have a lane from now on."""
@@ -187,26 +170,28 @@ class Flat:
         lane = lane_of(leg, source, now)
         if lane is None:
             return
-        lane.begins_at = own.fileno()
+        descriptor = own.fileno()
+        lane.begins_at, lane.take = descriptor, self.takes[descriptor]
         if isinstance(leg, PortLeg):
-            lane.begin(self.ports, lane.begins_at)
+            lane.begin(self.ports, descriptor)
         else:
-            lane.begin(self._browsers.setdefault(lane.begins_at, {}), lane.key)
+            lane.begin(self._browsers.setdefault(descriptor, {}), lane.key)
+
+    def _set_apart(self, first: int, take: Take) -> None:
+        """Note how those go on that came now and have no lane."""
+        for number in range(first, len(self._lanes)):
+            if self._lanes[number] is None:
+                self._strangers[number] = take
 
     def _go_the_long_way(self, number: int, now: float) -> None:
-        """What is to leave before it leaves first."""
-        self._flush()
-        _, take = self._batches[bisect_right(self._batches, number, key=_first) - 1]
+        """What is to leave before it has left."""
+        lane = self._lanes[number]
+        take = lane.take if lane is not None else self._strangers[number]
         take(self._inbox.datagram(number), self._inbox.source(number), now)
 
-    def _flush(self) -> None:
-        waiting = self._waiting
-        if waiting:
-            for number in self._outbox.send(self._descriptor, len(waiting)):
-                lane, octets = waiting[number]
-                lane.not_sent(octets)
-            waiting.clear()
-
-
-def _first(batch: tuple[int, Take]) -> int:
-    return batch[0]
+    def _flush(self, descriptor: int, first: int, end: int) -> None:
+        """Send those from one place on up to another."""
+        for number in self._outbox.send(descriptor, first, end):
+            lane = self._lanes[number]
+            if lane is not None:
+                lane.not_sent(self._sizes[number] - HEADER)

@@ -8,6 +8,7 @@ the call, a packet of the leg that went the long way, media or a path that moves
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gateway.media.relay_events import RejectCode, UnsentCause
@@ -16,13 +17,30 @@ from gateway.media.worker.ice_leg import IceLeg, Path
 from gateway.media.worker.latch import KeyedLatch, PlainLatch
 from gateway.media.worker.leg import Leg
 from gateway.media.worker.libsrtp import MAX_PACKET, REPLAYED, Context, Run
-from gateway.media.worker.packet import HEADER
+from gateway.media.worker.packet import HEADER, VERSION
 from gateway.media.worker.port_leg import PortLeg
 from gateway.media.worker.reception import Source
 from gateway.media.worker.route import Route
+from gateway.media.worker.stream import (
+    LATE_FOR,
+    MAX_DRIFT,
+    MAX_DROPOUT,
+    MAX_JITTER,
+    MAX_LAG,
+    MAX_LEAD,
+    SEEN_MASK,
+    SHORTEST_PACKET,
+)
 
-Holder = dict[Any, "Lane"]
+Holder = dict[int, "Lane"]
 """Where lanes are found."""
+Take = Callable[[bytes, tuple[Any, ...], float], None]
+"""The long way: a datagram, who sent it, and when it was read."""
+_LONG, _WORD = 0xFFFFFFFF, 0xFFFF
+
+
+def nowhere(datagram: bytes, source: tuple[Any, ...], now: float) -> None:
+    """Of a lane that begins nowhere yet."""
 
 
 class Entrance(NamedTuple):
@@ -47,21 +65,50 @@ class Exit(NamedTuple):
     """Through a socket that many share."""
 
 
+class Step(NamedTuple):
+    """From the packet before to one that is not quite what was expected: what changes with it."""
+
+    numbers: int
+    """Sequence numbers it is ahead; 1 where none was lost."""
+    ticks: int
+    """Timestamp units it is ahead."""
+    seconds: float
+    """The same by the clock of the source."""
+    lag: float
+    late_from: float
+    """As the stream notes them."""
+    payload: int
+    """The payload type it leaves as."""
+
+
 class Lane:
-    """One established direction."""
+    """One established direction.
+
+    Most packets are exactly what was expected: the next number, the usual time later, nothing else new. Of such a
+    packet `flat` only counts that it came; the classes have their numbers when they `catch_up`.
+    """
 
     __slots__ = (
+        "_counted",
         "_holder",
         "_place",
+        "_ticks",
+        "at",
         "batched",
         "begins_at",
         "descriptor",
         "digits",
+        "head",
         "heard",
+        "jitter",
         "key",
         "keyed",
+        "lag",
         "least",
+        "leaves_as",
+        "left",
         "longest",
+        "octets",
         "opened_by",
         "opener",
         "payloads",
@@ -69,14 +116,20 @@ class Lane:
         "reports",
         "sealed_by",
         "sealer",
+        "seconds",
+        "shift",
         "sink",
         "sink_tally",
         "source",
+        "ssrc",
         "stands",
         "stream",
+        "stride",
+        "take",
         "tally",
         "to",
         "to_place",
+        "worst",
     )
 
     def __init__(self, route: Route, heard: Source, key: Key, entrance: Entrance, way_out: Exit) -> None:
@@ -87,6 +140,8 @@ class Lane:
         """The one address its packets come from."""
         self.begins_at = -1
         """The descriptor they are read from."""
+        self.take: Take = nowhere
+        """The long way of those that do not fit."""
         opener, self.plain, self.keyed = entrance
         sealer, self.descriptor, self.to, self.batched = way_out
         self.opener: Run | None = opener.run if opener is not None else None
@@ -96,8 +151,8 @@ class Lane:
         """Seals them, in this session; None where they leave plain."""
         self.sealed_by: Any = sealer.session if sealer is not None else None
         self.to_place = self.to.place
-        self.stream, self.digits = route.sink.stream, route.sink.digits
-        self.tally, self.sink_tally, self.reports = route.source.tally, route.sink.tally, route.source.reports
+        self.stream, self.digits = route.sink._stream, route.sink.digits
+        self.tally, self.sink_tally, self.reports = route.source._tally, route.sink._tally, route.source.reports
         self.payloads = {
             kind: payload.number
             for kind, payload in route.payloads.items()
@@ -109,8 +164,24 @@ class Lane:
         self.stands = False
         self._holder: Holder = {}
         self._place: Any = None
+        self.ssrc, self.leaves_as = heard.ssrc, self.stream.ssrc
+        """SSRC of its packets, and that they leave under."""
+        self._begin_at_the_stream()
 
-    def begin(self, holder: Holder, place: Any) -> None:
+    def _begin_at_the_stream(self) -> None:
+        """Nothing is expected but what goes on with the packet before."""
+        stream = self.stream
+        self.at, self.lag = stream.at, stream.lag
+        """When the last packet came, and how late it was."""
+        self.jitter, self.worst = self.heard.jitter, self.heard.worst
+        self.octets = self._counted = 0
+        self.head, self.stride, self.seconds, self.shift = 0, 0, 0.0, 0
+        """What the next one begins with as a number; that from one to the next, in clock time too; and that from how
+        they come to how they leave."""
+        self.left = self._ticks = 0
+        """For how many packets that is so: then a number begins anew at zero."""
+
+    def begin(self, holder: Holder, place: int) -> None:
         """Be found there from now on."""
         if self.source.way_out is not None:
             self.source.way_out.end()
@@ -121,17 +192,97 @@ class Lane:
 
     def end(self) -> None:
         """Be found no more."""
+        self.catch_up()
         if self.stands:
             self.stands = False
             self.heard.alight()
             if self._holder.get(self._place) is self:
                 del self._holder[self._place]
 
+    def catch_up(self) -> None:
+        """Note with the classes what has passed since the last time."""
+        passed = self._counted - self.left
+        if not passed:
+            return
+        self._counted = self.left
+        stream = self.stream
+        stream.high = stream.line = stream.high + passed
+        stream.seen = (stream.seen << passed | (1 << passed) - 1) & SEEN_MASK
+        stream.timestamp = (stream.timestamp + passed * self._ticks) & _LONG
+        stream.at, stream.lag, stream.late_from = self.at, self.lag, 0.0
+        self.heard.jitter, self.heard.worst = self.jitter, self.worst
+        self._count(passed, self.octets - passed * HEADER)
+        self.octets = 0
+
+    def _count(self, packets: int, octets: int) -> None:
+        """So many were heard and passed on."""
+        self.tally.rtp_rx += packets
+        self.sink_tally.rtp_tx += packets
+        self.stream.packets += packets
+        self.stream.octets += octets
+        self.reports.heard = True
+        if self.keyed is not None:
+            self.keyed.candidate = None
+        elif self.plain is not None:
+            self.plain.quiet_since, self.plain.run = self.at, None
+
+    def step_to(self, head: int, ssrc: int, size: int, now: float, away: float) -> Step | None:
+        """What changes with a packet that was not expected so; None when it must go the long way.
+
+        Args:
+            head: its first octets, see `flat`.
+            size: its octets as it came.
+            away: seconds it may have waited here.
+        """
+        self.catch_up()
+        stream = self.stream
+        first, kind = head >> 56, head >> 48 & 0x7F
+        numbers, ticks = (head >> 32) - stream.high & _WORD, head - stream.timestamp & _LONG
+        payload, elapsed, seconds = self.payloads.get(kind), now - stream.at, ticks / stream.rate
+        lag, late_from = stream.lag + elapsed - seconds, 0.0
+        if lag > MAX_JITTER + away:
+            late_from = stream.late_from or now
+        if (
+            payload is None
+            or (first, ssrc) != (VERSION, stream.source)
+            or not 0 < numbers <= MAX_DROPOUT
+            or not -MAX_LEAD <= lag <= MAX_LAG
+            or (numbers > 1 and (numbers - 1) * SHORTEST_PACKET > max(seconds, elapsed))
+            or (late_from and now - late_from > LATE_FOR)
+            or not self.least <= size <= self.longest
+            or self.digits.is_speaking
+        ):
+            return None
+        return Step(numbers, ticks, seconds, lag - MAX_DRIFT * elapsed if lag > 0 else 0.0, late_from, payload)
+
+    def go_on(self, head: int, step: Step, size: int, now: float) -> None:
+        """That packet is what it claims to be: it counts, and those like it are expected from now on."""
+        stream, heard = self.stream, self.heard
+        stream.high = stream.line = high = stream.high + step.numbers
+        if step.numbers > 1:
+            heard.missed(high, step.numbers)
+        heard.drifted(now - stream.at - step.ticks / stream.rate)
+        self.jitter, self.worst = heard.jitter, heard.worst
+        stream.seen = (stream.seen << step.numbers | 1) & SEEN_MASK
+        stream.timestamp = timestamp = stream.timestamp + step.ticks & _LONG
+        stream.at, stream.lag, stream.late_from = now, step.lag, step.late_from
+        self.at, self.lag, self.octets = now, step.lag, 0
+        self._count(1, size - HEADER)
+        ticks = step.ticks // step.numbers or 1
+        number, stamp = high + stream.shift & _WORD, timestamp + stream.timestamp_shift & _LONG
+        leaves = VERSION << 56 | (head >> 55 & 1) << 55 | step.payload << 48 | number << 32 | stamp
+        self._ticks, self.stride, self.seconds = ticks, (1 << 32) + ticks, step.seconds / step.numbers
+        self.shift = leaves - head
+        self.head = (head & ~(1 << 55)) + self.stride
+        self.left = self._counted = min(
+            _WORD - (high & _WORD), _WORD - number, (_LONG - timestamp) // ticks, (_LONG - stamp) // ticks
+        )
+
     @property
     def heir(self) -> Lane | None:
         """The lane that has taken the place of this one, when a packet before went the long way and back."""
-        now = self._holder.get(self._place)
-        return now if now is not None and now.source is self.source and now.key == self.key else None
+        found = self._holder.get(self._place)
+        return found if found is not None and found.source is self.source and found.key == self.key else None
 
     def not_opened(self, status: int, address: tuple[Any, ...]) -> None:
         """A packet did not authenticate, or came twice."""
@@ -141,18 +292,23 @@ class Lane:
         self.tally.srtp_auth_failed += 1
         self.reports.rejected(address, RejectCode.PLAIN_ON_SECURE)
 
-    def not_sealed(self) -> None:
+    def not_sealed(self, octets: int) -> None:
         """The library refused to protect one."""
+        self._take_back(octets)
         self.sink_tally.srtp_unsendable += 1
         self.sink.reports.unsent(UnsentCause.UNSENDABLE)
 
     def not_sent(self, octets: int) -> None:
-        """One that was counted as sent did not leave: the buffer was full, or nobody is there."""
+        """It did not leave: the buffer was full, or nobody is there."""
+        self._take_back(octets)
+        self.sink_tally.unsent += 1
+        self.sink.reports.unsent(UnsentCause.UNSENT)
+
+    def _take_back(self, octets: int) -> None:
+        """One is counted as sent, and was not."""
         self.sink_tally.rtp_tx -= 1
         self.stream.packets -= 1
         self.stream.octets -= octets
-        self.sink_tally.unsent += 1
-        self.sink.reports.unsent(UnsentCause.UNSENT)
 
 
 def lane_of(leg: Leg, address: tuple[Any, ...], now: float) -> Lane | None:
@@ -162,7 +318,7 @@ def lane_of(leg: Leg, address: tuple[Any, ...], now: float) -> Lane | None:
     if route is None or key is None or not route.is_open:
         return None
     stream = route.sink.stream
-    if stream.source is None or stream.is_cut:  # the next packet begins a run
+    if stream.source is None or stream.is_cut or route.sink.digits.is_speaking:  # the next packet begins a run
         return None
     heard = leg.meter.in_step(stream.source, stream, stream.rate)
     entrance, way_out = _entrance(leg, stream.source, address, now), _exit(route.sink)

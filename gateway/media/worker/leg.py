@@ -44,6 +44,9 @@ class Shortcut(Protocol):
     def end(self) -> None:
         """Be taken no more."""
 
+    def catch_up(self) -> None:
+        """Tell the leg of what went there since it was told last."""
+
 
 class Leg(ABC):
     """One peer. A kind of leg says how its packets come and go.
@@ -56,13 +59,12 @@ class Leg(ABC):
 
     def __init__(self, number: LegId, emit: Emit, used: deque[int]) -> None:
         self.id = number
-        self.tally = Tally()
+        self._tally = Tally()
         self.reports = Reports(number, emit)
-        self.stream = Stream(used)
-        """What its peer receives."""
+        self._stream = Stream(used)
         self.meter = Meter()
         """What its peer sends."""
-        self.protection = Protection(self.tally, self.reports)
+        self.protection = Protection(self._tally, self.reports)
         self.digits = DigitPlayer(self)
         """Digits its peer is to hear."""
         self.longest = MAX_PACKET
@@ -77,6 +79,25 @@ class Leg(ABC):
         """How packets come to it, likewise."""
         self._partners: tuple[Partner, ...] = ()
         self._rtcp_rate = RateLimit(MAX_RTCP_PER_SECOND)
+
+    @property
+    def tally(self) -> Tally:
+        """What was counted of its packets, up to now."""
+        self.catch_up()
+        return self._tally
+
+    @property
+    def stream(self) -> Stream:
+        """What its peer receives, up to now."""
+        self.catch_up()
+        return self._stream
+
+    def catch_up(self) -> None:
+        """Take note of the packets that took a way without the leg."""
+        if self.way_out is not None:
+            self.way_out.catch_up()
+        if self.way_in is not None:
+            self.way_in.catch_up()
 
     @property
     @abstractmethod
@@ -94,6 +115,7 @@ class Leg(ABC):
     @property
     def quality(self) -> LegQuality:
         """Up to now."""
+        self.catch_up()
         return LegQuality(self.meter.reception)
 
     def unsettle(self) -> None:
@@ -146,6 +168,7 @@ class Leg(ABC):
 
     def tick(self, now: float, silence_seconds: float) -> None:
         """Look at the clock: about once a second, whether or not packets come."""
+        self.catch_up()
         self.reports.tick(now, silence_seconds)
         self.protection.tick(now)
 
@@ -154,7 +177,7 @@ class Leg(ABC):
         if self.way_out is not None:
             self.way_out.end()
             self.way_out = None
-        reports, tally = self.reports, self.tally
+        reports, tally = self.reports, self._tally
         reports.heard = True
         if not reports.has_started:
             reports.started()

@@ -16,13 +16,16 @@ from gateway.media.relay_protocol import MAX_DATAGRAM, WORKER, WorkerConfig
 from gateway.media.worker.control import ControlChannel
 from gateway.media.worker.demux import BrowserPort
 from gateway.media.worker.desk import Desk, Receiver
-from gateway.media.worker.flat import PORT_BATCH, Flat, Take
+from gateway.media.worker.flat import PORT_BATCH, Flat
+from gateway.media.worker.lane import Take
 from gateway.media.worker.leg import Leg
 
 MAX_EVENTS = 256
 """Sockets served per wake-up."""
-COALESCE_SECONDS = 0.0005
-"""Pause after a wake-up that did not fill `MAX_EVENTS`: wake-ups, not packets, are what a relay spends its time on."""
+LONGEST_WAIT = 0.0015
+"""Seconds a packet may have to wait here, as far as the worker itself decides. Wake-ups, not packets, are what a relay
+spends its time on under few calls: so it sleeps after each, for what this leaves beside the work of that wake-up and of
+the next. A packet that just missed one waits for all three; under many calls there is no time left to sleep."""
 TICK_SECONDS = 1.0
 """How often consent and silence are looked at."""
 MAX_SILENT_TICKS = 30
@@ -75,8 +78,9 @@ class RelayLoop:
                 if self._is_orphaned():
                     return
                 due = now + self._tick
-            if is_idle:
-                time.sleep(COALESCE_SECONDS)
+            pause = LONGEST_WAIT - 2 * (time.monotonic() - now)
+            if is_idle and pause > 0:
+                time.sleep(pause)
 
     def _serve(self, descriptors: list[int], now: float) -> bool:
         """Take from each of these sockets what its turn allows; whether that was all there is.
@@ -84,21 +88,26 @@ class RelayLoop:
         What came first is dealt with first: a command may be about the packets behind it, or ask what became of those
         before.
         """
-        flat, is_full = self._flat, len(descriptors) == MAX_EVENTS
+        flat, is_full, at = self._flat, len(descriptors) == MAX_EVENTS, 0
         flat.away = self._desk.agenda.away = now - self._read_all_at
-        for descriptor in descriptors:
-            lane = flat.ports.get(descriptor)
-            if lane is not None:
-                is_full = flat.receive_from_port(lane, now) or is_full
-            elif descriptor in self._browser_ports:
-                is_full = self._browser_ports[descriptor](now) or is_full
-            elif descriptor in self._handlers:  # one before it in this round may have closed it
-                flat.relay(now)
-                is_full = self._handlers[descriptor](now) or is_full
+        flat.is_full = False
+        while (at := flat.receive_from_ports(descriptors, at, now)) < len(descriptors):
+            is_full = self._serve_one(descriptors[at], now) or is_full
+            at += 1
         flat.relay(now)
+        is_full = is_full or flat.is_full
         if not is_full:
             self._read_all_at = now
         return bool(descriptors) and not is_full
+
+    def _serve_one(self, descriptor: int, now: float) -> bool:
+        """One that is no port of a lane; whether there may be more."""
+        if descriptor in self._browser_ports:
+            return self._browser_ports[descriptor](now)
+        if descriptor not in self._handlers:  # one before it in this round has closed it
+            return False
+        self._flat.relay(now)
+        return self._handlers[descriptor](now)
 
     def register(self, own: socket.socket, receive: Receiver, leg: Leg | None = None) -> None:
         """Give what arrives there to `receive`, a few datagrams a turn, so that every leg gets its turn.
@@ -124,11 +133,14 @@ class RelayLoop:
     def _watch_browsers(self, own: socket.socket) -> None:
         self._handle(own, partial(self._port.read, own))
         if own.family == socket.AF_INET:
-            take = partial(self._take_from_browser, own)
-            self._browser_ports[own.fileno()] = partial(self._flat.receive_from_browsers, own, take)
+            self._flat.takes[own.fileno()] = partial(self._take_from_browser, own)
+            self._browser_ports[own.fileno()] = partial(self._flat.receive_from_browsers, own)
 
     def _take_from_browser(self, own: socket.socket, datagram: bytes, source: tuple[Any, ...], now: float) -> None:
         path = own, source
+        leg = self._port.owner(path)
+        if leg is not None:
+            leg.catch_up()
         self._port.take(datagram, path, now)
         leg = self._port.owner(path)
         if leg is not None:
@@ -137,6 +149,7 @@ class RelayLoop:
     def _take_from_port(
         self, own: socket.socket, receive: Receiver, leg: Leg, datagram: bytes, source: tuple[Any, ...], now: float
     ) -> None:
+        leg.catch_up()
         receive(datagram, source, now)
         self._flat.settle(leg, own, datagram, source, now)
 

@@ -1,7 +1,7 @@
 """What is received on a leg, as RFC 3550 A.1, A.3 and A.8 have it measured. Pure: time is an argument.
 
 A source that runs smoothly takes the short way (`flat`), where its stream notes its numbers anyway: while it does, the
-`Source` looks there instead of being told of each packet, and only the jitter is reckoned packet by packet.
+`Source` looks there instead of being told of each packet; jitter the lane reckons.
 """
 
 from __future__ import annotations
@@ -105,9 +105,13 @@ class Source:
         if rate == self.rate:
             drift = (now - self.at) - signed(timestamp - self.timestamp) / rate
             if -MAX_JUMP <= drift <= MAX_JUMP:
-                self.jitter = jitter = self.jitter + ((drift if drift > 0 else -drift) - self.jitter) * GAIN
-                self.worst = max(self.worst, jitter)
+                self.drifted(drift)
         self.rate, self.timestamp, self.at = rate, timestamp, now
+
+    def drifted(self, seconds: float) -> None:
+        """A packet came so much later after the one before than it was sent after it."""
+        self.jitter = jitter = self.jitter + ((seconds if seconds > 0 else -seconds) - self.jitter) * GAIN
+        self.worst = max(self.worst, jitter)
 
     def missed(self, high: int, step: int) -> None:
         """The stream it rides skipped numbers on its way to `high`."""

@@ -72,8 +72,6 @@ class Step(NamedTuple):
     """Sequence numbers it is ahead; 1 where none was lost."""
     ticks: int
     """Timestamp units it is ahead."""
-    seconds: float
-    """The same by the clock of the source."""
     lag: float
     late_from: float
     """As the stream notes them."""
@@ -239,7 +237,7 @@ class Lane:
         first, kind = head >> 56, head >> 48 & 0x7F
         numbers, ticks = (head >> 32) - stream.high & _WORD, head - stream.timestamp & _LONG
         payload, elapsed, seconds = self.payloads.get(kind), now - stream.at, ticks / stream.rate
-        lag, late_from = stream.lag + elapsed - seconds, 0.0
+        lag, late_from = stream.lag + (elapsed - seconds), 0.0
         if lag > MAX_JITTER + away:
             late_from = stream.late_from or now
         if (
@@ -253,7 +251,7 @@ class Lane:
             or self.digits.is_speaking
         ):
             return None
-        return Step(numbers, ticks, seconds, lag - MAX_DRIFT * elapsed if lag > 0 else 0.0, late_from, payload)
+        return Step(numbers, ticks, lag - MAX_DRIFT * elapsed if lag > 0 else 0.0, late_from, payload)
 
     def go_on(self, head: int, step: Step, size: int, now: float) -> None:
         """That packet is what it claims to be: it counts, and those like it are expected from now on."""
@@ -271,7 +269,7 @@ class Lane:
         ticks = step.ticks // step.numbers or 1
         number, stamp = high + stream.shift & _WORD, timestamp + stream.timestamp_shift & _LONG
         leaves = VERSION << 56 | (head >> 55 & 1) << 55 | step.payload << 48 | number << 32 | stamp
-        self._ticks, self.stride, self.seconds = ticks, (1 << 32) + ticks, step.seconds / step.numbers
+        self._ticks, self.stride, self.seconds = ticks, (1 << 32) + ticks, ticks / stream.rate
         self.shift = leaves - head
         self.head = (head & ~(1 << 55)) + self.stride
         self.left = self._counted = min(

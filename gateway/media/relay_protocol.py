@@ -164,7 +164,7 @@ Rules a worker keeps whatever it is told
       without a break whatever its source does and whoever becomes its source (RFC 3550 A.1): at a discontinuity, and
       where a route is replaced by one from another leg, by one packet and by the time that passed, with the marker bit.
       Another key to send with brings a new SSRC. Between discontinuities lost and late packets stay so; no index leaves
-      twice.
+      twice. What is left out because its payload type was not agreed (comfort noise, often) takes no number.
     - A digit leaves in that stream as one event (RFC 4733): under one timestamp, that of its beginning; a marker on the
       first packet, an update every 20 ms, three end packets; lasting what it lasted at its source, in the clock of the
       sink; in segments where that is more than can be written. It is one digit whatever was lost, doubled or overtaken

@@ -35,7 +35,7 @@ from tests.rig.srtp import PROFILES
 
 HOST = "127.0.0.1"
 STAND_IN_HOST = "127.0.0.2"
-MAPS = (PayloadMap(0, 0), PayloadMap(8, 9), PayloadMap(111, 96, 48000))
+MAPS = (PayloadMap(0, 0), PayloadMap(8, 9), PayloadMap(13, 13), PayloadMap(111, 96, 48000))
 EVENTS = EventFormat(101)
 MAX_ROUNDS = 8
 PAIRS: dict[str, tuple[CryptoSuite, CryptoSuite | None]] = {

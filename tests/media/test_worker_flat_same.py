@@ -33,6 +33,8 @@ KINDS = ["voice"] * 12 + [
     "jump",
     "source",
     "comfort",
+    "unagreed",
+    "dtx",
     "opus",
     "extension",
     "padded",
@@ -68,6 +70,8 @@ TROUBLES = {
     "late through the worker's fault": [*["voice"] * 4, *["busy", "busy", "busy", "voice", "lost", "voice"] * 3],
     "silence described in the middle of a hold": [*["voice"] * 4, "hold", "voice", "unhold", "comfort", "voice"],
     "back to a key": ["voice", "voice", "rekey", "voice", "voice", "back", "voice", "voice", "voice"],
+    "comfort noise in speech": ["voice", "voice", "comfort", "comfort", "dtx", "voice", "voice", "comfort", "voice"],
+    "comfort noise nobody agreed to": ["voice", "voice", "unagreed", "unagreed", "voice", "voice", "late", "voice"],
     "marked": ["voice", "voice", "mark", "voice", "mark"],
 }
 
@@ -88,7 +92,9 @@ class Talker:
             self.ssrc = 0x5EED + number
         self.sequence += step
         self.timestamp += 160 * step
-        kinds = {"comfort": 13, "opus": 111, "digit": 101}
+        if what == "dtx":  # the number goes on by one, the time by what was not sent
+            self.timestamp += 1600 * number
+        kinds = {"comfort": 13, "unagreed": 19, "opus": 111, "digit": 101}
         more = {"extension": {"extension": b"\x10\x20\x30\x40"}, "padded": {"padding": b"\0\0\0\4"}}.get(what, {})
         marker = what == "mark"
         return self._rtp(self.sequence, self.timestamp, kinds.get(what, 8 if number == 5 else 0), marker, **more)
@@ -116,7 +122,10 @@ class Pair:
         self.keys = {BROWSER: 1, TRUNK: 2}
 
     def happens(self, event: Event) -> None:
-        if event.what == "wait":
+        if event.what == "dtx":
+            self._each(lambda rig: rig.pass_time(0.2 * event.number))
+            self._packet(event)
+        elif event.what == "wait":
             self._each(lambda rig: rig.pass_time(0.001 * event.number))
         elif event.what == "lag":
             self._each(lambda rig: rig.pass_time(0.055))

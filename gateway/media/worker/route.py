@@ -56,11 +56,12 @@ class Route:
         if not self.is_open:
             sink.tally.held_dropped += 1
             return
-        payload = self.payloads.get(packet.payload_type)
+        payload, stream = self.payloads.get(packet.payload_type), sink.stream
+        if payload is None:  # left out, which is no gap: a receiver would take the silence for packets it lost
+            stream.absorb(packet.sequence, packet.ssrc, now)
         if payload is None or len(packet.data) > sink.longest:
             self._cannot_leave(packet.payload_type)
             return
-        stream = sink.stream
         if payload.is_event:
             stream.absorb(packet.sequence, packet.ssrc, now)
             self._reader.read(packet, payload.clock_rate, now)

@@ -18,6 +18,7 @@ from gateway.hep.plan import HepPlan
 from gateway.media.places import MediaPlaces
 from gateway.policy.book import UNROUTED, PolicyBook
 from gateway.policy.pins import Pinning
+from gateway.quality.watch import Marks
 from gateway.routing.dialplan import Dialplan
 from gateway.routing.people import Person
 from gateway.sip.auth import Credentials
@@ -137,6 +138,8 @@ class Site:
     """Who gets SIP messages and reports on media; None: nobody."""
     pinning: Pinning = field(default_factory=Pinning)
     """How long who is held to encryption."""
+    quality: Marks = field(default_factory=Marks)
+    """When a leg of a call counts as bad."""
     pin_file: Path | None = None
     """Where that is remembered; None: in memory only."""
     tokens: tuple[Issuer, ...] = ()

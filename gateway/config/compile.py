@@ -20,6 +20,7 @@ from gateway.config.hep import compile_hep
 from gateway.config.sinks import compile_sink
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.policy.pins import Pinning
+from gateway.quality.watch import Marks
 from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule, TrunkShare
 from gateway.routing.e164 import Home, NumberFormat
 from gateway.routing.groups import Group
@@ -66,6 +67,7 @@ def compile_site(
         audit=compile_audit(config.audit),
         hep=compile_hep(config.hep) if config.hep is not None else None,
         pinning=compile_pinning(config),
+        quality=Marks(**dict(config.media.quality)),
         pin_file=config.pins.file or config.audit.directory / PIN_FILE,
         registration=compile_registration(config) if config.registration is not None else None,
         admin_socket=config.admin.socket,

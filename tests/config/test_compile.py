@@ -14,6 +14,7 @@ from gateway.base.values import HostPort, Secret
 from gateway.config import schema
 from gateway.config.compile import compile_audit, compile_dialplan, compile_listeners, compile_media, compile_trunk
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
+from gateway.quality.watch import Marks
 from gateway.routing.dialplan import Dialplan, InboundRule, OutboundRule
 from gateway.routing.e164 import NumberFormat
 from gateway.sip.digest_client import Login
@@ -159,6 +160,7 @@ def test_the_limits_of_calls_are_those_of_the_schema() -> None:
     site = made_site(limits={**written, "registrations_full": "refuse"})
     assert dataclasses.asdict(site.limits) == {**written, "registrations_displace": False}
     assert made_site().limits == CallLimits()
+    assert made_site().quality == Marks()
 
 
 def test_a_dialplan_keeps_its_rules_in_their_order() -> None:

@@ -98,6 +98,23 @@ class TrunkMedia(TrunkAddresses):
         return self
 
 
+class Quality(Model):
+    """When a leg of a call counts as bad: by its MOS-CQ (ITU-T G.107), of the worse of its two directions."""
+
+    bad: float = Field(default=3.6, ge=1.0, le=4.4)
+    """Below it, twice running, a leg has turned bad: on record, on the page, counted."""
+    good: float = Field(default=3.9, ge=1.0, le=4.4)
+    """From it on, three times running, it is good again."""
+    seconds: float = Field(default=10.0, ge=5, le=300)
+    """How often the legs of a call are looked at."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.good < self.bad:
+            raise ValueError("good is below bad: a leg would be both")
+        return self
+
+
 class Media(Model):
     """Addresses and ports of the media relay."""
 
@@ -107,6 +124,8 @@ class Media(Model):
     """Media towards trunks."""
     workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
     """Relay processes; one per core that may carry media."""
+    quality: Quality = Quality()
+    """When a leg of a call counts as bad."""
 
     @model_validator(mode="after")
     def _port_per_worker(self) -> Media:

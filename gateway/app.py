@@ -29,6 +29,7 @@ from gateway.base.errors import ConfigError, GatewayError, MediaError
 from gateway.base.values import HostPort, Secret
 from gateway.base.withholding import KeyGuard
 from gateway.call.admission import is_emergency_call
+from gateway.call.machine.measuring import bad_legs
 from gateway.call.manager import CallManager
 from gateway.call.run.pins import PinStore
 from gateway.call.run.services import Services
@@ -249,6 +250,7 @@ class Gateway:
             "registrations_unbound": self.registrations.unbound,
             "relay_sessions": self.pool.call_count,
             "workers_draining": sum(worker.state is WorkerState.DRAINING for worker in self.pool.workers),
+            "legs_bad": sum(bad_legs(runner.state) for runner in self.manager.index.runners),
             "certificates_outdated": self.certificates.refused,
             "audit_accepting_calls": float(self.audit.accepting_calls),
             "audit_lag_seconds": self.audit.lag_seconds,

@@ -6,18 +6,19 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Protocol
 
 from gateway.admin import views
 from gateway.admin.lines import Ask, AskError, Problem, Question
 from gateway.admin.traces import Recorder, Trace, Wish
-from gateway.admin.views import Row, TrunkFacts, UserFacts
+from gateway.admin.views import CallNumbers, Row, TrunkFacts, UserFacts
 from gateway.base.errors import MediaError
 from gateway.call.machine.state import CallState
 from gateway.call.manager import CallManager
 from gateway.call.run.runner import CallRunner
 from gateway.location.asking import StoreUnavailableError
+from gateway.media.relay_call import LegCounters
 from gateway.media.relay_facts import DRAIN_SECONDS, Relief, WorkerFacts
 from gateway.sip.flow import Flow
 from gateway.site import Sites
@@ -188,8 +189,12 @@ class Desk:
             yield UserFacts(name, name in known, bindings, len(flows), live[name], opened, location.node)
 
     async def _calls(self) -> AsyncGenerator[Row]:
-        for runner in list(self._manager.index.runners):
-            yield views.call(runner.state, self._clock())
+        waiting = list(self._manager.index.runners)
+        while waiting:
+            some, waiting = waiting[:ROWS_PER_TURN], waiting[ROWS_PER_TURN:]
+            numbers = await asyncio.gather(*(_numbers(runner) for runner in some))
+            for runner, found in zip(some, numbers, strict=True):
+                yield views.call(runner.state, self._clock(), found)
 
     # --- traces
 
@@ -270,6 +275,14 @@ class Desk:
             return next((runner.state for runner in found if runner.state.live), found[-1].state)
         states = (runner.state for runner in index.runners) if deep else ()
         return next((s for s in states if any(leg.call_id == call_id for leg in s.legs.values())), None)
+
+
+async def _numbers(runner: CallRunner) -> CallNumbers:
+    """What its relay has counted; of one that is lost, or does not answer, what was heard of it last."""
+    packets: LegCounters = {}
+    with suppress(MediaError):
+        packets = await runner.media.counters()
+    return CallNumbers(packets, runner.media.quality)
 
 
 def _people_of(state: CallState) -> set[str]:

@@ -10,11 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.audit.clean import cleaned_text
+from gateway.base.values import LegId
 from gateway.call.legs.leg import Leg
 from gateway.call.machine import bridge, security
 from gateway.call.machine.state import CallState
 from gateway.location.binding import Binding
+from gateway.media.relay_call import LegCounters
 from gateway.media.relay_facts import WorkerFacts
+from gateway.quality.leg import Measurement, score
+from gateway.quality.told import BAD, GOOD, score_facts
 from gateway.sip.flow import Flow
 from gateway.trunks.health import Standing
 from gateway.trunks.model import Trunk
@@ -127,8 +131,19 @@ def registrations(facts: UserFacts, now: float) -> Iterable[Row]:
         }
 
 
-def call(state: CallState, now: float) -> Row:
-    """One call: who, over what, how far it is, and how well each leg is protected."""
+@dataclass(frozen=True, slots=True)
+class CallNumbers:
+    """What the relay has counted of a call, as far as it could be asked."""
+
+    packets: LegCounters = field(default_factory=dict)
+    quality: Mapping[LegId, Measurement] = field(default_factory=dict)
+
+
+NOTHING = CallNumbers()
+
+
+def call(state: CallState, now: float, numbers: CallNumbers = NOTHING) -> Row:
+    """One call: who, over what, how far it is, and of each leg how well it is protected and how it sounds."""
     caller, called = security.parties(state)
     graded = bool(state.posture.legs())
     codec = bridge.codec_in_use(state)
@@ -147,7 +162,19 @@ def call(state: CallState, now: float) -> Row:
         "grade": state.posture.current.name if graded else None,
         "worst": state.posture.worst.name if graded else None,
         "codec": codec,
-        "legs": [leg(found, now) for found in state.legs.values() if not found.gone],
+        "legs": [leg(found, now) | sound(found, codec, numbers) for found in state.legs.values() if not found.gone],
+    }
+
+
+def sound(found: Leg, codec: str, numbers: CallNumbers) -> Row:
+    """How a leg sounds: packets, and the figures of all its life; `quality` and `mos_now` are of the last seconds."""
+    packets, measured = numbers.packets.get(found.id), numbers.quality.get(found.id)
+    latest = found.sound.latest
+    return {
+        "packets": {"received": packets.rtp_rx, "sent": packets.rtp_tx} if packets is not None else None,
+        "quality": (BAD if found.sound.is_bad else GOOD) if latest is not None else None,
+        "mos_now": round(latest.mos, 2) if latest is not None and latest.mos is not None else None,
+        "sound": score_facts(score(measured, None, codec)) if measured is not None else None,
     }
 
 

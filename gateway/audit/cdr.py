@@ -15,6 +15,7 @@ from typing import Final
 from gateway.audit.facts import short_id
 from gateway.audit.joining import Call
 from gateway.audit.pick import before, moment, number, part, seconds, text, texts
+from gateway.audit.sounds import figures, lowest_opinion, words
 from gateway.audit.words import ending
 from gateway.base.grades import Grade
 
@@ -55,6 +56,8 @@ COLUMNS: Final = (
     "legs",
     "suites",
     "codec",
+    "mos",
+    "quality",
     "profile",
     "policy_sha256",
     "rule_id",
@@ -70,6 +73,7 @@ def cdr(call: Call) -> dict[str, object]:
     ended, began, lasted = moment(final), moment(start), seconds(final, "duration")
     answered = before(ended, lasted) if call.answered else None
     legs = [side.as_dict() for side in call.sides.all()]
+    sounded = figures(final)
     row: dict[str, object] = {
         "call": short_id(call.uid),
         "call_uid": call.uid,
@@ -96,6 +100,8 @@ def cdr(call: Call) -> dict[str, object]:
         "codes": sorted({*call.codes, *texts(final, "codes")}),
         "legs": legs,
         "suites": {str(leg["leg"]): leg["suite"] for leg in legs},
+        "mos": lowest_opinion(sounded),
+        "quality": sounded,
         "rule_id": text(final, "rule_id") or None,
         "exceptions": sorted(call.exceptions),
         "emergency": final.get("emergency") is True,
@@ -130,6 +136,8 @@ def _cell(name: str, value: object) -> str:
         return "yes" if value else "no"
     if name == "legs" and isinstance(value, list):
         return "; ".join(_leg(leg) for leg in value)
+    if name == "quality" and isinstance(value, dict):
+        return "; ".join(f"{leg}: {words(facts)}" for leg, facts in value.items())
     if isinstance(value, dict):
         return "; ".join(f"{key}: {'none' if found == '' else found}" for key, found in value.items())
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -32,6 +32,7 @@ def call_final(
     own_rtp: HostPort | None = None,
     seconds_per_grade: Mapping[str, float] | None = None,
     streams: Mapping[str, str] | None = None,
+    quality: Mapping[str, Mapping[str, object]] | None = None,
 ) -> dict[str, object]:
     """The one record that ends every call: its grades, why it ended and what was counted.
 
@@ -48,6 +49,7 @@ def call_final(
         own_rtp: where the trunk sends it to.
         seconds_per_grade: how long it had each grade since its answer.
         streams: what each leg's peer described last.
+        quality: how each leg sounded; one on which nothing was heard is left out.
     """
     at_answer = call_posture.at_answer
     graded = bool(call_posture.legs())
@@ -71,6 +73,7 @@ def call_final(
         "trunk_rtp": place(trunk_rtp),
         "own_rtp": place(own_rtp),
         "counters": {leg: dict(counted) for leg, counted in (counters or {}).items()},
+        "quality": {leg: dict(facts) for leg, facts in (quality or {}).items()},
         "recorded": False,
     }
     return of_call("call.final", call, policy, fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from gateway.audit import sounds
 from gateway.audit.facts import Checkpoint
 from gateway.audit.pick import Record, number, part, seconds, text, texts
 from gateway.audit.render import render
@@ -119,7 +120,9 @@ def _final(record: Record) -> str:
     )
     worst = grade_of(record.get("grade_worst"))
     grade = f"; at its worst {IN_SHORT[worst]} [{worst.name}]" if worst is not None else ""
-    return f"The call ended {ended}{grade}."
+    mos = sounds.lowest_opinion(sounds.figures(record))
+    sounded = f"; it sounded like {mos} of 4.5 (MOS)" if mos is not None else ""
+    return f"The call ended {ended}{grade}{sounded}."
 
 
 def _side(record: Record) -> str:
@@ -164,6 +167,7 @@ _SENTENCES: Final[dict[str, Callable[[Record], str]]] = {
     "leg.pending": _pending,
     "leg.verified": _verified,
     "leg.moved": _moved,
+    "leg.quality": lambda record: sounds.happened(record, _side(record)),
     "leg.lost": _lost,
     "call.transfer": _transfer,
     "media.latch": _latch,

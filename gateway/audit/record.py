@@ -19,6 +19,8 @@ from gateway.policy.catalogue import Alert, alert_of
 from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
+from gateway.quality.told import BAD, GOOD, score_facts
+from gateway.quality.watch import Turn
 from gateway.sdp.summary import Described
 
 
@@ -251,6 +253,26 @@ def leg_verified(
         "sent": "confirmed" if confirmed else "unconfirmed",
     }
     return of_call("leg.verified", call, policy, fields)
+
+
+def leg_quality(call: CallInfo, turn: Turn, *, leg: str, leg_id: int) -> dict[str, object]:
+    """A leg has turned bad, or is good again: how it sounded, and what weighs most of what is wrong.
+
+    Args:
+        leg: whose it is, by kind; `leg_id` by number.
+    """
+    way = turn.score.worse
+    found = turn.score.way(way) if way is not None else None
+    fields: dict[str, object] = {
+        "leg": leg,
+        "leg_id": leg_id,
+        "quality": BAD if turn.is_bad else GOOD,
+        "way": way.value if way is not None else None,
+        "cause": found.cause.value if found is not None and turn.is_bad else None,
+        "lasted": round(turn.lasted, 1),
+        **score_facts(turn.score),
+    }
+    return of_call("leg.quality", call, None, fields)
 
 
 def media_latch(

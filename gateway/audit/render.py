@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
+from gateway.audit import sounds
 from gateway.audit.chain import HEAD
 from gateway.audit.clean import cleaned, cleaned_text
 from gateway.audit.facts import short_id
@@ -101,6 +102,12 @@ def _moved(record: Record) -> str:
     where = f"{_text(record, 'leg')} goes on over {_text(record, 'flow', 'transport')}:{_text(record, 'source')}"
     lost = "was lost" if record.get("was_lost") is True else "counts no more"
     return f"{where}, {_text(record, 'before')} {lost}"
+
+
+def _quality(record: Record) -> str:
+    turned = "turned bad" if _text(record, "quality") == "bad" else "is good again"
+    why = f" ({_text(record, 'way')}, {_text(record, 'cause')})" if _text(record, "cause") else ""
+    return f"{_leg_name(record)} {turned}{why}, {sounds.words(record)}"
 
 
 def _latch(record: Record) -> str:
@@ -239,6 +246,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "leg.pending": _leg,
     "leg.verified": _verified,
     "leg.moved": _moved,
+    "leg.quality": _quality,
     "leg.lost": _leg,
     "call.transfer": _transfer,
     "media.latch": _latch,

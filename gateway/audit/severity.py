@@ -86,6 +86,8 @@ def severity(record: Record) -> Severity:
         return _final_severity(record)
     if kind == "media.latch":
         return Severity.MEDIUM if text(record, "decision") == "refused" else Severity.INFO
+    if kind == "leg.quality":
+        return Severity.LOW if text(record, "quality") == "bad" else Severity.INFO
     if kind == "call.transfer":
         return Severity.LOW if text(record, "decision") == "refused" else Severity.INFO
     if kind == "tls.peer":

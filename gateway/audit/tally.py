@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from gateway.audit.checkpoint import TYPE as CHECKPOINT
 from gateway.audit.facts import UNPROVED, Checkpoint
+from gateway.audit.sound_tally import KINDS, NONE, OTHER, Sounded, SoundTally, sounded, turn_of
 from gateway.base.codes import Code
 from gateway.base.counters import Counter, Counters
 from gateway.base.grades import Grade
@@ -20,11 +21,7 @@ MAX_TRUNKS = 1024
 """Names of trunks that are told apart: those of one configuration, and of many that were loaded after it."""
 MAX_TYPES = 64
 """Types of records; there are half as many."""
-KINDS = ("browser", "trunk")
-"""Kinds of legs."""
 GRADES = (*(grade.name for grade in Grade), UNPROVED)
-OTHER, NONE = "other", "none"
-"""Labels of what is told apart no longer, and of what is not there."""
 _CODES = frozenset(str(code) for code in Code)
 _DOWNGRADES = frozenset({"leg.downgraded", "leg.violation"})
 _COUNTERS = {
@@ -46,6 +43,10 @@ class Countable(NamedTuple):
     """Of a call that has ended: kind and last grade of each leg."""
     contradicts: bool = False
     """Packets say something else than the description."""
+    sounds: tuple[Sounded, ...] = ()
+    """The same legs, as they sounded."""
+    turn: tuple[str, str] = ("", "")
+    """Kind of a leg, and what it turned."""
 
 
 UNCOUNTED = Countable(CHECKPOINT)
@@ -63,7 +64,10 @@ def countable(record: Mapping[str, object]) -> Countable:
         return Countable(kind, str(record.get("trunk") or ""), decision, found, contradicts=contradicts)
     if kind == "call.final":
         legs = record.get("legs")
-        return Countable(kind, legs=tuple(_legs(legs)) if isinstance(legs, Mapping) else ())
+        found_legs = tuple(_legs(legs)) if isinstance(legs, Mapping) else ()
+        return Countable(kind, str(record.get("trunk") or ""), legs=found_legs, sounds=tuple(sounded(record)))
+    if kind == "leg.quality":
+        return Countable(kind, str(record.get("trunk") or ""), turn=turn_of(record))
     return Countable(kind)
 
 
@@ -91,6 +95,7 @@ class RecordTally:
         """By trunk, code, and what was decided."""
         self.violations = 0
         self.pins_broken = 0
+        self.sounds = SoundTally()
         self._trunks: set[str] = set()
 
     def count(self, *records: Countable) -> None:
@@ -107,6 +112,15 @@ class RecordTally:
             self._downgraded(found)
         for leg in found.legs:
             self.legs[leg] += 1
+        self._sounded(found)
+
+    def _sounded(self, found: Countable) -> None:
+        if found.sounds or found.kind == "leg.quality":
+            trunk = self._trunk(found.trunk)
+            for sounds in found.sounds:
+                self.sounds.count(sounds, trunk)
+            if found.kind == "leg.quality":
+                self.sounds.turned(found.turn[0], trunk, found.turn[1])
 
     def _downgraded(self, found: Countable) -> None:
         trunk = self._trunk(found.trunk)

@@ -81,8 +81,8 @@ def _verified(row: Row) -> Text:
 
 
 def _legs(row: Row) -> Text:
-    """Each leg in a line of its own: who is there, how well it is protected, and by what."""
-    lines = [_leg(leg) for leg in row.get("legs", ())]
+    """Of each leg a line who is there, how well it is protected and by what, and one of how it sounds."""
+    lines = [line for leg in row.get("legs", ()) for line in (_leg(leg), _sound(leg)) if line is not None]
     return Text("\n").join(lines)
 
 
@@ -90,6 +90,22 @@ def _leg(leg: Row) -> Text:
     codes = " ".join(leg.get("codes", ()))
     where = f"{leg['leg']} {leg['kind']} {leg['state']} "
     return Text.assemble(where, grade(leg.get("grade")), " ", str(leg.get("protection", "")), (f" {codes}", "dim"))
+
+
+def _sound(leg: Row) -> Text | None:
+    """`  in 1500 out 1498 loss 0.1/0.4% jitter 4.1/6.0 ms RTT 31.0 ms MOS 4.31`; None before anything was counted."""
+    packets, figures = leg.get("packets"), leg.get("sound") or {}
+    if not packets:
+        return None
+    words = f"  in {packets.get('received')} out {packets.get('sent')}"
+    for name, word, unit in (("loss_percent", "loss", "%"), ("jitter_ms", "jitter", " ms")):
+        values = [(figures.get(way) or {}).get(name) for way in ("heard", "sent")]
+        if any(value is not None for value in values):
+            words += f" {word} {'/'.join('?' if value is None else str(value) for value in values)}{unit}"
+    words += f" RTT {figures['rtt_ms']} ms" if figures.get("rtt_ms") is not None else ""
+    mos = leg.get("mos_now") or figures.get("mos")
+    opinion = Text(f" MOS {mos}", "bold red" if leg.get("quality") == "bad" else "green") if mos else ""
+    return Text.assemble((words, "dim"), opinion)
 
 
 def _places(row: Row) -> Text:

@@ -1,4 +1,4 @@
-"""The event socket: what becomes of the protection of a user's calls, told to her page as it happens.
+"""The event socket: what becomes of a user's calls, their protection and their sound, told to her page as it happens.
 
 A WebSocket of its own, because one that carries SIP may carry nothing else (RFC 7118 4.1); no SIP ever comes over it.
 The page shows a ticket that its REGISTER brought (`call.run.listening`), gets the whole state, and from then on
@@ -6,9 +6,10 @@ everything that changes. Each message has the next number; who misses one asks f
 calls of its own user and no others. Who does not read is told so and cut: nothing is kept for it but what is true now.
 
     page:     {"v":1,"type":"hello","ticket":"..."}
-    gateway:  {"v":1,"type":"state","seq":1,"ts":"...","ticket":"...","calls":[...]}
+    gateway:  {"v":1,"type":"state","seq":1,"ts":"...","ticket":"...","calls":[...],"quality":[...]}
     gateway:  {"v":1,"type":"call.security","seq":2,"ts":"...","call":{...}}
-    gateway:  {"v":1,"type":"call.ended","seq":3,"ts":"...","call_id":"c-81f","sip_call_id":"..."}
+    gateway:  {"v":1,"type":"call.quality","seq":3,"ts":"...","call":{...}}
+    gateway:  {"v":1,"type":"call.ended","seq":4,"ts":"...","call_id":"c-81f","sip_call_id":"..."}
     page:     {"v":1,"type":"resync"}
 """
 
@@ -29,7 +30,7 @@ from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counter, Counters
 from gateway.base.door import TurnedAway, untold
 from gateway.base.transports import abort
-from gateway.call.run.bulletin import Over, Shown
+from gateway.call.run.bulletin import News, Shown, Sounds
 from gateway.call.run.listening import Listening, Origin, Standing
 from gateway.net.opening import address_of, refusal, transport_of
 from gateway.net.shares import Place, Shares, Watchable
@@ -281,14 +282,17 @@ class EventSockets:
         if not self._holds(channel, standing):
             return
         calls = [shown.as_dict() for shown in self._listening.bulletin.shown_to(standing.user)]
+        sounds = [found.as_dict() for found in self._listening.bulletin.sounds_to(standing.user)]
         more = {"ticket": ticket} if ticket is not None else {}
-        channel.say("state", calls=calls, **more)
+        channel.say("state", calls=calls, quality=sounds, **more)
 
-    def _tell(self, channel: EventChannel, standing: Standing, news: Shown | Over) -> None:
+    def _tell(self, channel: EventChannel, standing: Standing, news: News) -> None:
         if not self._holds(channel, standing):
             return
         if isinstance(news, Shown):
             channel.say("call.security", call=news.as_dict())
+        elif isinstance(news, Sounds):
+            channel.say("call.quality", call=news.as_dict())
         else:
             channel.say("call.ended", call_id=news.call_id, sip_call_id=news.sip_call_id)
 

@@ -94,7 +94,7 @@ def _talker_echo(ms: float) -> float:
 
 def _listener_echo(round_trip_ms: float) -> float:
     """Idle."""
-    rle = 10.5 * (_WEPL + 7.0) * (round_trip_ms + 1.0) ** -0.25
+    rle = 10.5 * (_WEPL + 7.0) * math.pow(round_trip_ms + 1.0, -0.25)
     half = (_RO - rle) / 2.0
     return half + math.sqrt(half * half + 169.0)
 
@@ -104,7 +104,11 @@ def _pure_delay(ms: float) -> float:
     if ms <= _NOTICED_MS:
         return 0.0
     x = math.log2(ms / _NOTICED_MS)
-    return 25.0 * ((1.0 + x**6) ** (1 / 6) - 3.0 * (1.0 + (x / 3.0) ** 6) ** (1 / 6) + 2.0)
+    return 25.0 * (_sixth_root(x) - 3.0 * _sixth_root(x / 3.0) + 2.0)
+
+
+def _sixth_root(x: float) -> float:
+    return math.pow(1.0 + math.pow(x, 6.0), 1 / 6)
 
 
 def opinion(found: float) -> float:

@@ -18,7 +18,7 @@ class Way(StrEnum):
     """From us to the peer, by what the peer's reports say."""
 
 
-class Measured(Protocol):
+class Measurement(Protocol):
     """What is counted of a leg since it began; `media.relay_quality.LegQuality` has this shape."""
 
     @property
@@ -55,7 +55,7 @@ class LegScore:
         return found.mos if found is not None else None
 
 
-def score(now: Measured, before: Measured | None, codec: str, *, least: int = 1) -> LegScore:
+def score(now: Measurement, before: Measurement | None, codec: str, *, least: int = 1) -> LegScore:
     """Judge a leg by what was counted since `before`, or since it began.
 
     Args:

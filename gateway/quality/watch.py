@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.quality.leg import LegScore, Measured, score
+from gateway.quality.leg import LegScore, Measurement, score
 
 BAD_TIMES = 2
 """Scores below the lower mark, one after the other, that make a leg bad."""
@@ -46,7 +46,7 @@ class Turn:
 class QualityWatch:
     """Follows one leg. Bounded: it keeps two measurements, whatever the leg lasts."""
 
-    last: Measured | None = None
+    last: Measurement | None = None
     """What was counted when it was looked at last."""
     latest: LegScore | None = None
     """Of the stretch before that."""
@@ -61,7 +61,7 @@ class QualityWatch:
     _running: int = field(default=0, repr=False)
     """Scores one after the other that speak for a turn."""
 
-    def look(self, measured: Measured, codec: str, now: float, marks: Marks) -> Turn | None:
+    def look(self, measured: Measurement, codec: str, now: float, marks: Marks) -> Turn | None:
         """The next measurement, at `now` (monotonic seconds)."""
         before, self.last = self.last, measured
         self.latest = found = score(measured, before, codec, least=LEAST_PACKETS)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from gateway.audit.sound_tally import SoundTally
 from gateway.audit.tally import RecordTally
 from gateway.base.counters import Counters
+from gateway.base.histogram import Histogram
 
 PREFIX: Final = "sip_gateway_"
 
@@ -98,6 +100,25 @@ def _of_records(tally: RecordTally) -> Iterator[Metric]:
     yield CounterMetricFamily(
         PREFIX + "pins_broken", "Peers weaker than they were known to be", value=tally.pins_broken
     )
+    yield from _of_sounds(tally.sounds)
+
+
+def _of_sounds(sounds: SoundTally) -> Iterator[Metric]:
+    """How calls sounded."""
+    yield _labelled("quality_turns", "Legs that turned bad, or good again", ("leg", "trunk", "quality"), sounds.turns)
+    yield _histogram("leg_mos", "MOS-CQ of legs of calls that have ended", ("leg", "trunk"), sounds.mos)
+    yield _histogram("leg_round_trip_seconds", "Their round trips", ("leg", "trunk"), sounds.round_trip)
+    ways = ("leg", "trunk", "way")
+    yield _histogram("leg_loss_ratio", "Share of packets they lost", ways, sounds.loss)
+    yield _histogram("leg_burst_loss_ratio", "Share of packets they lost in bursts", ways, sounds.burst_loss)
+    yield _histogram("leg_jitter_seconds", "Their jitter, at the end", ways, sounds.jitter)
+
+
+def _histogram(name: str, words: str, labels: Sequence[str], found: Histogram) -> Metric:
+    family = HistogramMetricFamily(PREFIX + name, words, labels=labels)
+    for values, buckets, total in found.rows():
+        family.add_metric(values, buckets, total)
+    return family
 
 
 def _labelled(name: str, words: str, labels: Sequence[str], found: Mapping[tuple[str, ...], int]) -> Metric:

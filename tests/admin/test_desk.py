@@ -18,6 +18,7 @@ from gateway.admin.views import Row
 from gateway.base.errors import MediaError
 from gateway.location.asking import StoreUnavailableError
 from gateway.media.relay_facts import DRAIN_SECONDS, Relief, WorkerFacts, WorkerState
+from gateway.media.relay_quality import LegQuality, Reception
 from gateway.sip.flow import Flow
 from gateway.trunks.registering import Shown
 from gateway.trunks.registration import Standing
@@ -173,6 +174,20 @@ async def test_a_trace_nobody_ends_ends_by_itself(desk: DeskOf, monkeypatch: pyt
         await desk.ask(Ask.TRACE, next="*")
     assert caught.value.problem is Problem.TIMEOUT
     assert desk.tapped[-1] is None
+
+
+async def test_each_call_is_shown_with_what_its_relay_counts_now_or_counted_last(office: Office, desk: DeskOf) -> None:
+    office.call("600")
+    await office.settle()
+    office.pool.call.quality = {leg: LegQuality(Reception(500, 5)) for leg in office.pool.call.legs}
+    (row,) = await desk.ask(Ask.CALLS)
+    for leg in row["legs"]:  # type: ignore[attr-defined]
+        assert leg["packets"] == {"received": 500, "sent": 498}
+        assert leg["sound"]["heard"]["loss_percent"] == 1.0
+    office.pool.call.silent = True
+    (row,) = await desk.ask(Ask.CALLS)
+    for leg in row["legs"]:  # type: ignore[attr-defined]
+        assert (leg["packets"], leg["sound"]["heard"]["packets"]) == (None, 500)
 
 
 async def test_calls_that_are_over_count_in_the_total(office: Office, desk: DeskOf) -> None:

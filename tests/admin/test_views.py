@@ -10,8 +10,11 @@ from gateway.admin import views
 from gateway.admin.views import TrunkFacts, UserFacts
 from gateway.base.profiles import Profile
 from gateway.base.values import HostPort, LegKind
+from gateway.call.machine import events
 from gateway.location import registrar
 from gateway.location.binding import Binding
+from gateway.media.relay_counters import PacketCounters
+from gateway.media.relay_quality import LegQuality, Reception
 from gateway.sip.flow import Flow
 from gateway.trunks.health import TrunkHealth
 from gateway.trunks.registering import Shown
@@ -140,6 +143,27 @@ def test_a_call_shows_the_grade_and_the_codes_of_each_leg() -> None:
     assert legs["browser"]["grade"] == "HOP_BY_HOP"
     assert (legs["trunk"]["grade"], legs["trunk"]["codes"]) == ("CLEARTEXT", ["media.plain_rtp"])
     assert legs["trunk"]["verified_name"] == "pbx.example"
+
+
+def test_each_leg_shows_packets_loss_jitter_and_opinion_and_how_it_has_been_lately() -> None:
+    scene = MachineScene(profile=Profile.LEGACY).calling()
+    scene.reply(200, answer()).ack()
+    ids = {kind: scene.id(kind) for kind in (LegKind.BROWSER, LegKind.TRUNK)}
+    counted = LegQuality(Reception(1000, 100, 0.004), Reception(990, 0, 0.002), 0.03)
+    numbers = views.CallNumbers(
+        {ids[LegKind.TRUNK]: PacketCounters(rtp_rx=900, rtp_tx=990)}, {ids[LegKind.TRUNK]: counted}
+    )
+    rows = {leg["kind"]: leg for leg in views.call(scene.state, scene.now, numbers)["legs"]}  # type: ignore[attr-defined]
+    trunk = rows["trunk"]
+    assert trunk["packets"] == {"received": 900, "sent": 990}
+    assert (trunk["sound"]["heard"]["loss_percent"], trunk["sound"]["sent"]["loss_percent"]) == (10.0, 0.0)
+    assert (trunk["sound"]["heard"]["jitter_ms"], trunk["sound"]["rtt_ms"]) == (4.0, 30.0)
+    assert trunk["sound"]["mos"] == trunk["sound"]["heard"]["mos"] < 4.0
+    assert (trunk["quality"], trunk["mos_now"]) == (None, None)
+    assert (rows["browser"]["packets"], rows["browser"]["sound"]) == (None, None)
+    scene.feed(events.Measured({ids[LegKind.TRUNK]: counted}))
+    again = views.call(scene.state, scene.now)["legs"]
+    assert [leg["quality"] for leg in again if leg["kind"] == "trunk"] == ["good"]  # type: ignore[attr-defined]
 
 
 def test_no_key_and_no_password_of_ice_is_in_what_is_shown_of_a_call() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from gateway.audit.log import AuditLog
 from gateway.audit.place import AuditPlace
-from gateway.audit.tally import GRADES, KINDS, MAX_TRUNKS, MAX_TYPES, NONE, OTHER, Countable, RecordTally, countable
+from gateway.audit.sound_tally import KINDS, NONE, OTHER
+from gateway.audit.tally import GRADES, MAX_TRUNKS, MAX_TYPES, Countable, RecordTally, countable
 from gateway.base.counters import Counter, Counters
 
 DOWNGRADED: dict[str, object] = {

@@ -13,8 +13,9 @@ from gateway.base.termination import Termination
 from gateway.base.values import LegId, LegKind
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events
-from gateway.call.run.bulletin import Bulletin, Over, Shown
+from gateway.call.run.bulletin import Bulletin, News, Over, Shown, Sounds
 from gateway.policy.header import Report
+from gateway.quality.told import CallQuality
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 from tests.call.office import Office
 from tests.call.test_change import from_trunk
@@ -43,16 +44,32 @@ def test_a_user_sees_her_own_legs_and_the_latest_of_each() -> None:
 
 def test_a_name_is_one_however_it_is_written() -> None:
     board = Bulletin()
-    heard: list[Shown | Over] = []
+    heard: list[News] = []
     board.listen("Alice", heard.append)
     board.show("ALICE", PLACE, shown())
     assert len(heard) == len(board.shown_to("alice")) == 1
 
 
+def test_how_a_call_sounds_is_seen_by_who_sees_the_call_until_it_is_taken_down() -> None:
+    board, sounds = Bulletin(), Sounds("c-1", "sip-c-1", CallQuality(()))
+    board.show_quality(PLACE, sounds)
+    assert board.sounds_to("alice") == ()
+    heard: list[News] = []
+    board.listen("alice", heard.append)
+    board.show("alice", PLACE, shown())
+    board.show_quality(PLACE, sounds)
+    assert board.sounds_to("Alice") == (sounds,)
+    assert board.sounds_to("bob") == ()
+    assert heard[-1] == sounds
+    board.forget("uid-1")
+    board.show("alice", PLACE, shown())
+    assert board.sounds_to("alice") == ()
+
+
 def test_only_who_listens_for_a_user_hears_of_her() -> None:
     board = Bulletin()
-    alice: list[Shown | Over] = []
-    bob: list[Shown | Over] = []
+    alice: list[News] = []
+    bob: list[News] = []
     leave = board.listen("alice", alice.append)
     board.listen("bob", bob.append)
     board.show("alice", PLACE, shown())
@@ -66,7 +83,7 @@ def test_only_who_listens_for_a_user_hears_of_her() -> None:
 
 def test_a_call_that_is_gone_leaves_nothing_behind() -> None:
     board = Bulletin()
-    heard: list[Shown | Over] = []
+    heard: list[News] = []
     board.listen("alice", heard.append)
     for leg in (1, 2, 3):
         board.show("alice", ("uid-1", LegId(leg)), shown())
@@ -79,7 +96,7 @@ def test_a_call_that_is_gone_leaves_nothing_behind() -> None:
 
 def test_a_listener_that_fails_keeps_no_other_from_hearing() -> None:
     board = Bulletin()
-    heard: list[Shown | Over] = []
+    heard: list[News] = []
 
     def fails(_news: object) -> None:
         raise RuntimeError("broken")

@@ -76,5 +76,26 @@ def test_each_leg_of_a_call_has_its_line_with_grade_and_codes() -> None:
     assert "2 trunk confirmed -" in text
 
 
+def test_each_leg_of_a_call_has_a_line_of_how_it_sounds() -> None:
+    heard, sent = {"loss_percent": 0.1, "jitter_ms": 4.1}, {"loss_percent": 0.4, "jitter_ms": 6.0}
+    sound = {"mos": 4.31, "rtt_ms": 31.0, "heard": heard, "sent": sent}
+    leg = {"leg": 1, "kind": "trunk", "state": "confirmed", "packets": {"received": 1500, "sent": 1498}}
+    row = {"id": "c-1", "state": "established", "legs": [{**leg, "sound": sound, "quality": "good", "mos_now": 4.2}]}
+    text = printed(tables.CALLS, row)
+    assert "in 1500 out 1498 loss 0.1/0.4% jitter 4.1/6.0 ms RTT 31.0 ms MOS 4.2" in text
+    silent = {**leg, "sound": {"mos": None, "rtt_ms": None, "heard": None, "sent": None}}
+    assert printed(tables.CALLS, {**row, "legs": [silent]}).rstrip().endswith("in 1500 out 1498")
+    half = {**leg, "sound": {**sound, "sent": None}}
+    assert "loss 0.1/?% jitter 4.1/? ms RTT 31.0 ms MOS 4.31" in printed(tables.CALLS, {**row, "legs": [half]})
+
+
+def test_a_leg_that_sounds_bad_is_red() -> None:
+    leg = {"packets": {"received": 1, "sent": 1}, "sound": {"mos": 2.2}, "mos_now": 2.0}
+    for quality, style in (("bad", "bold red"), ("good", "green"), (None, "green")):
+        line = tables._sound({**leg, "quality": quality})
+        assert line is not None
+        assert [span.style for span in line.spans][-1] == style
+
+
 def test_markup_in_a_name_means_nothing() -> None:
     assert "[red]x[/red]" in printed(tables.USERS, {"user": "[red]x[/red]", "state": ""})

@@ -177,7 +177,12 @@ def test_a_missing_key_is_told_at_its_parent_with_its_meaning(files: Files) -> N
         ("20000-20099}", "20000-20001}\n  workers: 2", "media", "media.trunk.ports needs an even port"),
         ("20000-20099}", "20001-20004}\n  workers: 2", "media", "media.trunk.ports needs an even port"),
         ("20000-20099}", "20000-20099}\n  quality: {good: 3.5}", "media.quality", "good is below bad"),
-        ("20000-20099}", "20000-20099}\n  quality: {seconds: 1}", "media.quality.seconds", "greater than or equal to 5"),
+        (
+            "20000-20099}",
+            "20000-20099}\n  quality: {seconds: 1}",
+            "media.quality.seconds",
+            "greater than or equal to 5",
+        ),
         ("origins: [", "allow_missing_origin: 2, origins: [", "listen.web.allow_missing_origin", "yes or no"),
         ("realm: pbx", "limits: {calls: many}\nrealm: pbx", "limits.calls", "expected a whole number"),
         ("realm: pbx", "limits: 12\nrealm: pbx", "limits", "expected keys with values"),

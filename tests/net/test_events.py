@@ -16,15 +16,18 @@ from aiohttp import web
 from gateway.base.counters import Counter, Counters
 from gateway.base.grades import Grade
 from gateway.base.values import HostPort, LegId
-from gateway.call.run.bulletin import Bulletin, Shown
+from gateway.call.run.bulletin import Bulletin, Shown, Sounds
 from gateway.call.run.listening import Listening
 from gateway.net.events import MAX_MESSAGE, MAX_WAITING, RESYNCS, SUBPROTOCOL, Close, EventChannel, EventSockets
 from gateway.policy.header import Report
+from gateway.quality.leg import score
+from gateway.quality.told import CallQuality, Side
 from gateway.sip.flow import Flow
 from gateway.site import ConnectionShares
 from gateway.web.gate import Gate
 from tests.net.harness import until
 from tests.net.test_websocket import CLOSE, ORIGIN, PING, PONG, TEXT, Browser
+from tests.quality.measures import after
 from tests.sites import made_web
 
 pytestmark = pytest.mark.asyncio
@@ -108,6 +111,26 @@ async def closed(browser: Browser) -> tuple[int, str]:
         opcode, payload = await browser.frame()
         if opcode == CLOSE:
             return int.from_bytes(payload[:2], "big"), payload[2:].decode()
+
+
+QUALITY = CallQuality((Side("browser", True, score(after(10, 0.3), None, "opus")),))
+SOUNDS = Sounds("c-1", "sip-c-1", QUALITY)
+
+
+async def test_how_a_call_sounds_is_told_as_it_turns_and_stands_in_the_whole_state() -> None:
+    async with Watched() as gateway:
+        gateway.board.show("alice", ("u1", LegId(1)), shown("c-1"))
+        async with gateway.signed_in() as (browser, state):
+            assert state["quality"] == []
+            gateway.board.show_quality(("u1", LegId(1)), SOUNDS)
+            message = await told(browser)
+            assert (message["type"], message["seq"]) == ("call.quality", 2)
+            assert message["call"] == SOUNDS.as_dict()
+            assert (message["call"]["quality"], message["call"]["where"]) == ("bad", "browser")
+        async with gateway.signed_in() as (_, state):
+            assert state["quality"] == [SOUNDS.as_dict()]
+        async with gateway.signed_in(BOB) as (_, state):
+            assert state["quality"] == []
 
 
 # --- the door

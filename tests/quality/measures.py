@@ -15,6 +15,7 @@ class Counted:
     bursts: int = 0
     burst_lost: int = 0
     burst_packets: int = 0
+    jitter_max: float | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from gateway.media.relay_commands import LegCommand, Place
 from gateway.policy.evaluate import OfferPlan, Refusal
 from gateway.policy.model import EffectivePolicy
 from gateway.policy.posture import SecurityVector
+from gateway.quality.told import CallQuality
+from gateway.quality.watch import QualityWatch
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.message import Message
 from gateway.sip.subscription import Subscriptions
@@ -109,6 +111,10 @@ class BaseLeg(NegotiatingAgent[M]):
     """Since when the peer is silent although it might speak, see `liveness`; None: it is heard."""
     silent_on_hold: bool = False
     """The call was on hold when that was looked at last."""
+    sound: QualityWatch = field(default_factory=QualityWatch, repr=False, compare=False)
+    """How it sounds, see `measuring`."""
+    sound_told: CallQuality | None = field(default=None, repr=False, compare=False)
+    """What its user was shown of that last."""
     redirects: Redirects = field(default_factory=Redirects, repr=False)
     """Where its INVITE was sent on to."""
 

@@ -32,6 +32,7 @@ from gateway.call.machine import (
     keying,
     liveness,
     locate,
+    measuring,
     names,
     outcomes,
     proof,
@@ -65,6 +66,7 @@ from gateway.call.machine.events import (
     HandedOver,
     Located,
     Lost,
+    Measured,
     NamesFound,
     NotTaken,
     Replacing,
@@ -149,6 +151,7 @@ class Call:
     def _drain(self) -> list[Effect]:
         change.settle(self.state)
         telling.settle(self.state)
+        measuring.settle(self.state)
         security.leave_none_unrecorded(self.state)
         ending.settle(self.state)
         out, self.state.out = self.state.out, []
@@ -211,6 +214,7 @@ _REFUSED_FOR = {Termination.IDENTITY_MISMATCH: Code.BRW_IDENTITY_MISMATCH}
 _OF_THE_CALL: dict[Timer, Callable[[CallState], None]] = {
     Timer.RING: invite.rung_out,
     Timer.LINGER: ending.forget,
+    Timer.MEASURE: measuring.due,
 }
 _OF_A_LEG: dict[Timer, Callable[[CallState, Leg], None]] = {
     Timer.GLARE: change.wait_over,
@@ -232,6 +236,7 @@ _HANDLERS: dict[type[Any], Callable[[CallState, Any], None]] = {
     AckIn: acknowledging.acknowledged,
     AckMissing: acknowledging.missing,
     CancelIn: _cancelled,
+    Measured: measuring.measured,
     TimerFired: _timer,
     Located: locate.located,
     DialogFound: attended.found,

@@ -15,6 +15,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import NO_LEG, HostPort, LegId
 from gateway.media.relay_commands import CloseLeg, LegCommand, OpenLeg
 from gateway.policy.header import Report
+from gateway.quality.told import CallQuality
 from gateway.sdp.keying import Fingerprint
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
@@ -51,6 +52,7 @@ class Timer(StrEnum):
     RETURN = "return"
     SESSION = "session"
     RING_ON = "ring-on"
+    MEASURE = "measure"
     LINGER = "linger"
 
 
@@ -214,6 +216,21 @@ class ShowReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowQuality:
+    """Show the user of a leg how her call sounds, on her event sockets."""
+
+    leg: LegId
+    user: str
+    sip_call_id: str
+    quality: CallQuality
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Ask the relay what it has counted; answered by `Measured`, or by nothing when there is no relay any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class TakeDown:
     """A leg that was shown is part of this call no longer."""
 
@@ -278,6 +295,8 @@ Effect = (
     | ReleaseDtlsKeys
     | WriteAudit
     | ShowReport
+    | ShowQuality
+    | Measure
     | TakeDown
     | Pin
     | Count

@@ -71,7 +71,7 @@ def terminate(
     end = call.end
     end.termination, end.status, end.reasons = termination, status or termination.status, tuple(reasons)
     end.headers, end.by, end.said = headers, by, said
-    call.emit(ClearTimer(Timer.RING))
+    call.emit(ClearTimer(Timer.RING), ClearTimer(Timer.MEASURE))
     for leg in call.legs.values():
         call.emit(*(ClearTimer(name, leg.id) for name in OF_A_LEG))
     call.emit(Finished(termination, end.status), SetTimer(Timer.LINGER, LINGER_SECONDS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.base.codes import Code
@@ -13,6 +14,7 @@ from gateway.call.machine.effects import Timer
 from gateway.location.devices import Device
 from gateway.media.relay_events import LegFailed, LegOpened, RelayEvent
 from gateway.policy.model import EffectivePolicy
+from gateway.quality.leg import Measurement
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request, Response
 from gateway.sip.reason import Reason
@@ -269,6 +271,13 @@ class CancelIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What the relay has counted of the legs there are, each since it began."""
+
+    quality: Mapping[LegId, Measurement]
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     name: Timer
     leg: LegId = NO_LEG
@@ -309,6 +318,7 @@ Event = (
     | FlowMoved
     | ConnectionClosed
     | AckMissing
+    | Measured
     | CancelIn
     | TimerFired
     | Lost

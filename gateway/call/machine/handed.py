@@ -22,6 +22,7 @@ from gateway.call.machine.hunt import Stage
 from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState, Phase
 from gateway.policy.model import at_least
+from gateway.quality.watch import QualityWatch
 from gateway.sdp.offer_answer import State
 from gateway.sip.replaces import Named, Replaces, answer_to
 from gateway.sip.subscription import Subscriptions
@@ -78,6 +79,7 @@ def _likeness(leg: Leg) -> Leg:
     found.subscriptions, found.notices, found.keypad = Subscriptions(), {}, Keypad()
     found.party = leg.party or Party("", leg.number)
     found.recorded, found.judged = None, False
+    found.sound, found.sound_told = QualityWatch(last=leg.sound.last), None
     return found
 
 

@@ -164,6 +164,8 @@ class CallState:
     """When its INVITE was taken."""
     exceptions_told: set[str] = field(default_factory=set)
     """Exceptions of the policy that a record tells of already."""
+    is_measured: bool = False
+    """How its legs sound is looked at from now on."""
     takes_line: bool = True
     """It counts among the calls of its trunks: it was not refused as soon as it came."""
     shown: frozenset[LegId] = frozenset()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gateway.base.values import LegId
 from gateway.call.run.edge import attempt
 from gateway.policy.header import Report
+from gateway.quality.told import CallQuality
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,24 @@ class Over:
     sip_call_id: str
 
 
-Listener = Callable[[Shown | Over], None]
+@dataclass(frozen=True, slots=True)
+class Sounds:
+    """How the call of one leg of a user sounds."""
+
+    call_id: str
+    """Name of the call in the log."""
+    sip_call_id: str
+    """Of the leg's own dialog."""
+    quality: CallQuality
+
+    def as_dict(self) -> dict[str, object]:
+        """As an object of JSON."""
+        return {"call_id": self.call_id, "sip_call_id": self.sip_call_id, **self.quality.as_dict()}
+
+
+News = Shown | Sounds | Over
+"""What changes on a board."""
+Listener = Callable[[News], None]
 
 
 class Bulletin:
@@ -52,6 +70,8 @@ class Bulletin:
         self._boards: dict[str, dict[Place, Shown]] = {}
         self._whose: dict[Place, str] = {}
         self._of_call: dict[str, set[Place]] = {}
+        self._sounds: dict[Place, Sounds] = {}
+        """Of places on some board only."""
         self._listeners: dict[str, dict[Listener, None]] = {}
 
     def __len__(self) -> int:
@@ -66,6 +86,13 @@ class Bulletin:
         self._boards.setdefault(name, {})[place] = shown
         self._tell(name, shown)
 
+    def show_quality(self, place: Place, sounds: Sounds) -> None:
+        """Put up how a call sounds beside the report on it; without one there is nobody who sees the call."""
+        name = self._whose.get(place)
+        if name is not None:
+            self._sounds[place] = sounds
+            self._tell(name, sounds)
+
     def take_down(self, place: Place) -> None:
         """A leg is part of its call no longer."""
         name = self._whose.pop(place, None)
@@ -74,6 +101,7 @@ class Bulletin:
         self._of_call[place[0]].discard(place)
         if not self._of_call[place[0]]:
             del self._of_call[place[0]]
+        self._sounds.pop(place, None)
         last = self._boards[name].pop(place)
         if not self._boards[name]:
             del self._boards[name]
@@ -88,6 +116,10 @@ class Bulletin:
         """All there is to see for this user."""
         return tuple(self._boards.get(user.lower(), {}).values())
 
+    def sounds_to(self, user: str) -> tuple[Sounds, ...]:
+        """How the calls of this user sound, as far as that is known."""
+        return tuple(found for place in self._boards.get(user.lower(), {}) if (found := self._sounds.get(place)))
+
     def listen(self, user: str, listener: Listener) -> Callable[[], None]:
         """Tell `listener` of everything that changes on this user's board; gives what ends that."""
         name = user.lower()
@@ -100,7 +132,7 @@ class Bulletin:
         if not listeners:
             self._listeners.pop(name, None)
 
-    def _tell(self, name: str, news: Shown | Over) -> None:
+    def _tell(self, name: str, news: News) -> None:
         for listener in tuple(self._listeners.get(name, ())):
             error = attempt(lambda listener=listener: listener(news))  # type: ignore[misc]
             if error is not None:

@@ -4,7 +4,7 @@ browser among them."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
@@ -18,6 +18,7 @@ from gateway.media.relay_call import LegCounters, RelayCall
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import CloseLeg, IcePort, LegCommand, OpenLeg, SendDtls, SetKeys
 from gateway.media.relay_events import DtlsReceived, IceValidated, LegFailed, LegOpened, RelayEvent
+from gateway.media.relay_quality import LegQuality
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
 from gateway.webrtc.handshake import Handshake
@@ -113,6 +114,19 @@ class CallMedia:
         keys = handshake.keys if handshake is not None else None
         if keys is not None:
             self.carry_out(SetKeys(leg, keys.suite.name, keys.tx, keys.rx))
+
+    async def counters(self) -> LegCounters:
+        """What the relay has counted of the open legs; nothing before the first was opened.
+
+        Raises:
+            MediaError: the worker is lost, or does not answer.
+        """
+        return await self._call.counters() if self._call is not None and not self._closed else {}
+
+    @property
+    def quality(self) -> Mapping[LegId, LegQuality]:
+        """Of each leg there was, as of the last answer that told counters."""
+        return self._call.quality if self._call is not None else {}
 
     async def close(self) -> LegCounters:
         """End handshakes and legs; gives the final counters of every leg there was."""

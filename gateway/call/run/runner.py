@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -23,7 +24,7 @@ from gateway.call.machine.final import final_record
 from gateway.call.machine.forks import LateForks
 from gateway.call.machine.handed import takes_part
 from gateway.call.machine.state import CallState, Phase
-from gateway.call.run.bulletin import Shown
+from gateway.call.run.bulletin import Shown, Sounds
 from gateway.call.run.clocks import Clocks
 from gateway.call.run.edge import attempt
 from gateway.call.run.handover import Handover
@@ -106,6 +107,8 @@ class CallRunner:
             fx.WriteAudit: self._audit,
             fx.ShowReport: self._show,
             fx.TakeDown: self._take_down,
+            fx.ShowQuality: self._show_quality,
+            fx.Measure: self._measure,
             fx.Pin: self._pin,
             fx.Count: self._count,
             fx.SetTimer: clocks.set,
@@ -332,7 +335,7 @@ class CallRunner:
 
     async def _write_final(self, effect: fx.Finished, counters: LegCounters) -> None:
         final: list[dict[str, object]] = []
-        error = attempt(lambda: final.append(final_record(self.state, effect, counters, self._services.clock())))
+        error = attempt(lambda: final.append(self._final(effect, counters)))
         if error is not None:
             self._tell_failure("describe its end", error)
             final.append(call_broken(self.state.facts.uid))
@@ -342,9 +345,25 @@ class CallRunner:
         self._services.counters.end_call(effect.termination)
         log.info(lines.ended(self.state, effect, self._services.clock()))
 
+    def _final(self, effect: fx.Finished, counters: LegCounters) -> dict[str, object]:
+        return final_record(self.state, effect, counters, self._services.clock(), self.media.quality)
+
+    def _measure(self, _effect: fx.Measure) -> None:
+        self.spawn(self._measured())
+
+    async def _measured(self) -> None:
+        """Ask the relay; one that does not answer, or is lost, says so by itself."""
+        with contextlib.suppress(MediaError):
+            await self.media.counters()
+            self.feed(events.Measured(dict(self.media.quality)))
+
     def _show(self, effect: fx.ShowReport) -> None:
         shown = Shown(effect.report, effect.sip_call_id, effect.answered)
         self._services.bulletin.show(effect.user, (self.state.facts.uid, effect.leg), shown)
+
+    def _show_quality(self, effect: fx.ShowQuality) -> None:
+        sounds = Sounds(self.id, effect.sip_call_id, effect.quality)
+        self._services.bulletin.show_quality((self.state.facts.uid, effect.leg), sounds)
 
     def _take_down(self, effect: fx.TakeDown) -> None:
         self._services.bulletin.take_down((self.state.facts.uid, effect.leg))

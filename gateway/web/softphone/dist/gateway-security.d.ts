@@ -32,6 +32,35 @@ export interface Report {
   tone: string;
 }
 
+/** One direction of a leg: MOS-CQ (1 to 4.5), percent of packets lost, milliseconds. */
+export interface WayQuality {
+  mos: number | null;
+  loss: number | null;
+  jitter: number | null;
+  delay: number | null;
+}
+
+export interface LegQuality {
+  leg: 'browser' | 'trunk';
+  quality: '' | 'good' | 'bad';
+  mos: number | null;
+  roundTrip: number | null;
+  /** What the gateway hears from there. */
+  heard: WayQuality | null;
+  /** What it sends there, as the other end reports to get it. */
+  sent: WayQuality | null;
+}
+
+/** How a call sounds, over the last seconds. */
+export interface CallQuality {
+  quality: 'good' | 'bad';
+  /** Of a bad one: on which leg, who hears badly, and what weighs most. */
+  where: '' | 'browser' | 'trunk';
+  hears: '' | 'you' | 'other';
+  cause: '' | 'loss' | 'delay' | 'jitter';
+  legs: LegQuality[];
+}
+
 export interface SecurityState {
   /** UNKNOWN until a report is there: treat such a call as if anyone could listen. */
   grade: Grade | 'UNKNOWN';
@@ -59,6 +88,8 @@ export interface SecurityState {
   id: string;
   sequence: number;
   source: '' | 'header' | 'info' | 'events';
+  /** Told by the event socket alone; null until it was. */
+  quality: CallQuality | null;
 }
 
 /** A SIP message of either library. */
@@ -80,11 +111,13 @@ export class SecurityWatch {
   readonly callId: string;
   readonly incoming: boolean;
   readonly report: Report | null;
+  readonly quality: CallQuality | null;
   readonly state: SecurityState;
   readonly answered: boolean;
   readonly ended: boolean;
   read(message: Message | null | undefined): void;
   readInfo(body: string): void;
+  hear(quality: CallQuality): void;
   accept(): void;
   attach(connection: RTCPeerConnection | null | undefined): void;
   look(): Promise<void>;
@@ -116,6 +149,9 @@ export const HEADER: 'Call-Security';
 export function colourOf(grade: string): Colour;
 export function parseCallSecurity(header: string | null | undefined): Report | null;
 export function readReport(object: unknown): Report | null;
+export function readQuality(object: unknown): CallQuality | null;
+/** One line for the person who talks. */
+export function describeQuality(quality: CallQuality | null, scope?: string): string;
 export function crossCheck(leg: Leg | null, observed: { state: string; suite: string } | null): BrowserSees;
 export function readTransport(stats: RTCStatsReport): { state: string; suite: string; version: string } | null;
 export function playInsecureBeep(context: AudioContext): Promise<boolean>;

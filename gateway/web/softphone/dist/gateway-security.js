@@ -49,6 +49,7 @@ var NOT_AGAIN = /* @__PURE__ */ new Set([SIGNED_OUT, BAD_TICKET]);
 var EventSocket = class {
   #url;
   #onCall;
+  #onQuality;
   #onState;
   #ticket = "";
   #socket = null;
@@ -58,11 +59,16 @@ var EventSocket = class {
   // for the state, because a number was left out
   #wait = FIRST_WAIT;
   #timer = 0;
-  /** `onCall`: the report on a call. `onState`: the socket is open, with the whole state there, or it is not. */
-  constructor(url, { onCall, onState = () => {
+  /**
+   * `onCall`: the report on a call. `onQuality`: how one sounds. `onState`: the socket is open, with the whole state there,
+   * or it is not.
+   */
+  constructor(url, { onCall, onQuality = () => {
+  }, onState = () => {
   } }) {
     this.#url = url;
     this.#onCall = onCall;
+    this.#onQuality = onQuality;
     this.#onState = onState;
   }
   /** The state is there and is kept up. */
@@ -129,11 +135,13 @@ var EventSocket = class {
     this.#wait = FIRST_WAIT;
     if (typeof message.ticket === "string") this.#ticket = message.ticket;
     for (const call of Array.isArray(message.calls) ? message.calls : []) this.#onCall(call);
+    for (const call of Array.isArray(message.quality) ? message.quality : []) this.#onQuality(call);
     if (!was) this.#onState(true);
   }
   #go(message) {
     this.#next += 1;
     if (message.type === "call.security") this.#onCall(message.call);
+    else if (message.type === "call.quality") this.#onQuality(message.call);
   }
   /** A number was left out: what is true now is asked for. */
   #resync() {
@@ -205,6 +213,56 @@ var isOurs = (message) => message?.getHeader("Info-Package")?.split(";")[0].trim
 
 // src/table.js
 var table = (entries) => Object.freeze(Object.assign(/* @__PURE__ */ Object.create(null), entries));
+
+// src/quality.js
+var CAUSES = table({
+  loss: "parts of it are lost",
+  delay: "it takes long",
+  jitter: "it comes at uneven times"
+});
+var HEARERS = table({
+  you: "You may hear the other side badly",
+  other: "The other side may hear you badly"
+});
+var QUALITIES = /* @__PURE__ */ new Set(["good", "bad"]);
+var MAX_LEGS = 2;
+var number = (value) => typeof value === "number" && Number.isFinite(value) ? value : null;
+function readQuality(object) {
+  if (object === null || typeof object !== "object" || !QUALITIES.has(object.quality)) return null;
+  const legs = Array.isArray(object.legs) ? object.legs.slice(0, MAX_LEGS) : [];
+  return {
+    quality: object.quality,
+    where: ["browser", "trunk"].includes(object.where) ? object.where : "",
+    hears: object.hears in HEARERS ? object.hears : "",
+    cause: object.cause in CAUSES ? object.cause : "",
+    legs: legs.map(readLeg).filter(Boolean)
+  };
+}
+function readLeg(leg) {
+  if (leg === null || typeof leg !== "object" || !["browser", "trunk"].includes(leg.leg)) return null;
+  return {
+    leg: leg.leg,
+    quality: QUALITIES.has(leg.quality) ? leg.quality : "",
+    mos: number(leg.mos),
+    roundTrip: number(leg.rtt_ms),
+    heard: readWay(leg.heard),
+    sent: readWay(leg.sent)
+  };
+}
+function readWay(way) {
+  if (way === null || typeof way !== "object") return null;
+  return { mos: number(way.mos), loss: number(way.loss_percent), jitter: number(way.jitter_ms), delay: number(way.delay_ms) };
+}
+function describeQuality(quality, scope = "") {
+  if (!quality) return "";
+  if (quality.quality === "good") return quality.legs.some(({ mos }) => mos !== null) ? "The sound is good." : "";
+  const hearing = HEARERS[quality.hears] ?? "The sound is not good";
+  const cause = CAUSES[quality.cause];
+  return cause ? `${hearing}: ${cause} ${placeOf(quality, scope)}.` : `${hearing}.`;
+}
+function placeOf({ where }, scope) {
+  return where === "browser" ? "between you and the gateway" : `between the gateway and ${scope.replace(/^to /, "") || "the other side"}`;
+}
 
 // src/report.js
 var HEADER = "Call-Security";
@@ -389,6 +447,7 @@ var SecurityWatch = class {
     this.report = null;
     this.source = "";
     this.overdue = false;
+    this.quality = null;
     this.observed = null;
     this.answeredAt = 0;
     this.ended = false;
@@ -420,7 +479,8 @@ var SecurityWatch = class {
       policy: report?.policy ?? "",
       id: report?.id ?? "",
       sequence: report?.sequence ?? 0,
-      source: this.source
+      source: this.source,
+      quality: this.quality
     };
   }
   /** A message of the call that may have the header: whatever has `getHeader(name)`, as the messages of both libraries. */
@@ -446,6 +506,12 @@ var SecurityWatch = class {
     this.source = source;
     this.overdue = false;
     this.#sound();
+    this.#onChange(this);
+  }
+  /** How the call sounds, as the gateway says. */
+  hear(quality) {
+    if (this.ended) return;
+    this.quality = quality;
     this.#onChange(this);
   }
   /** The highest number counts; those of another call the gateway has made of this one begin anew. */
@@ -522,7 +588,12 @@ var GatewaySecurity = class {
     this.#onEvents = onEvents;
     this.#tone = tone;
     this.#context = audioContext;
-    if (events) this.#socket = new EventSocket(events, { onCall: (call) => this.#heard(call), onState: (live) => this.#onEvents(live) });
+    if (!events) return;
+    this.#socket = new EventSocket(events, {
+      onCall: (call) => this.#heard(call),
+      onQuality: (call) => this.#sounds(call),
+      onState: (live) => this.#onEvents(live)
+    });
   }
   /** For INVITEs and their answers: asks the gateway to tell of changes by INFO (RFC 6086). */
   get extraHeaders() {
@@ -608,6 +679,11 @@ var GatewaySecurity = class {
     if (this.#latest.size > MAX_LATEST) this.#latest.delete(this.#latest.keys().next().value);
     for (const watch of this.#watches.values()) if (watch.callId === call.sip_call_id) watch.take(report, "events");
   }
+  #sounds(call) {
+    const quality = readQuality(call);
+    if (quality === null) return;
+    for (const watch of this.#watches.values()) if (watch.callId === call.sip_call_id) watch.hear(quality);
+  }
   async #play(tone, key) {
     if (typeof this.#tone === "function") this.#tone(tone, key);
     else if (this.#tone && tone === INSECURE_BEEP) await playInsecureBeep(this.#audio());
@@ -624,8 +700,10 @@ export {
   SecurityWatch,
   colourOf,
   crossCheck,
+  describeQuality,
   parseCallSecurity,
   playInsecureBeep,
+  readQuality,
   readReport,
   readTransport
 };

@@ -78,6 +78,11 @@ export class Call {
     return this.#security.overdue;
   }
 
+  /** How it sounds, as the gateway says; null while that is not known, and when it is over or on hold. */
+  get quality() {
+    return this.state === 'in-call' && !this.waiting ? this.#security.quality : null;
+  }
+
   /** What the browser sees of its own leg. */
   get observed() {
     return this.#security.observed;

@@ -11,6 +11,7 @@ const NOT_AGAIN = new Set([SIGNED_OUT, BAD_TICKET]);
 export class EventSocket {
   #url;
   #onCall;
+  #onQuality;
   #onState;
   #ticket = '';
   #socket = null;
@@ -19,10 +20,14 @@ export class EventSocket {
   #wait = FIRST_WAIT;
   #timer = 0;
 
-  /** `onCall`: the report on a call. `onState`: the socket is open, with the whole state there, or it is not. */
-  constructor(url, { onCall, onState = () => {} }) {
+  /**
+   * `onCall`: the report on a call. `onQuality`: how one sounds. `onState`: the socket is open, with the whole state there,
+   * or it is not.
+   */
+  constructor(url, { onCall, onQuality = () => {}, onState = () => {} }) {
     this.#url = url;
     this.#onCall = onCall;
+    this.#onQuality = onQuality;
     this.#onState = onState;
   }
 
@@ -98,12 +103,14 @@ export class EventSocket {
     this.#wait = FIRST_WAIT;
     if (typeof message.ticket === 'string') this.#ticket = message.ticket;
     for (const call of Array.isArray(message.calls) ? message.calls : []) this.#onCall(call);
+    for (const call of Array.isArray(message.quality) ? message.quality : []) this.#onQuality(call);
     if (!was) this.#onState(true);
   }
 
   #go(message) {
     this.#next += 1;
     if (message.type === 'call.security') this.#onCall(message.call);
+    else if (message.type === 'call.quality') this.#onQuality(message.call);
   }
 
   /** A number was left out: what is true now is asked for. */

@@ -3,11 +3,13 @@
 import { INSECURE_BEEP, playInsecureBeep } from './beep.js';
 import { EventSocket, TICKET } from './eventsocket.js';
 import { delegateSIPjs, followJsSIP, followSIPjs } from './libraries.js';
+import { readQuality } from './quality.js';
 import { readReport } from './report.js';
 import { SecurityWatch } from './securitywatch.js';
 
 export { GRADES, HEADER, colourOf, parseCallSecurity, readReport } from './report.js';
 export { crossCheck, readTransport } from './crosscheck.js';
+export { describeQuality, readQuality } from './quality.js';
 export { playInsecureBeep, SecurityWatch };
 
 const MAX_LATEST = 64; // reports on calls this page has no session of: other pages of the same user
@@ -31,7 +33,12 @@ export class GatewaySecurity {
     this.#onEvents = onEvents;
     this.#tone = tone;
     this.#context = audioContext;
-    if (events) this.#socket = new EventSocket(events, { onCall: (call) => this.#heard(call), onState: (live) => this.#onEvents(live) });
+    if (!events) return;
+    this.#socket = new EventSocket(events, {
+      onCall: (call) => this.#heard(call),
+      onQuality: (call) => this.#sounds(call),
+      onState: (live) => this.#onEvents(live),
+    });
   }
 
   /** For INVITEs and their answers: asks the gateway to tell of changes by INFO (RFC 6086). */
@@ -128,6 +135,12 @@ export class GatewaySecurity {
     this.#latest.set(call.sip_call_id, call);
     if (this.#latest.size > MAX_LATEST) this.#latest.delete(this.#latest.keys().next().value);
     for (const watch of this.#watches.values()) if (watch.callId === call.sip_call_id) watch.take(report, 'events');
+  }
+
+  #sounds(call) {
+    const quality = readQuality(call);
+    if (quality === null) return;
+    for (const watch of this.#watches.values()) if (watch.callId === call.sip_call_id) watch.hear(quality);
   }
 
   async #play(tone, key) {

@@ -24,6 +24,7 @@ export class SecurityWatch {
     this.report = null; // the latest, see report.js
     this.source = ''; // how it came: 'header', 'info' or 'events'
     this.overdue = false; // answered, and no report in time
+    this.quality = null; // how it sounds, see quality.js
     this.observed = null; // {state, suite, version} of the browser's own DTLS
     this.answeredAt = 0;
     this.ended = false;
@@ -58,6 +59,7 @@ export class SecurityWatch {
       id: report?.id ?? '',
       sequence: report?.sequence ?? 0,
       source: this.source,
+      quality: this.quality,
     };
   }
 
@@ -86,6 +88,13 @@ export class SecurityWatch {
     this.source = source;
     this.overdue = false;
     this.#sound();
+    this.#onChange(this);
+  }
+
+  /** How the call sounds, as the gateway says. */
+  hear(quality) {
+    if (this.ended) return;
+    this.quality = quality;
     this.#onChange(this);
   }
 

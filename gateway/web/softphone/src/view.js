@@ -2,6 +2,7 @@
 import { describeLoss, endsInBrowser } from './callsecurity.js';
 import { callWords, durationOf } from './callwords.js';
 import { setData, setText, show } from './page.js';
+import { describeQuality } from './quality.js';
 import { describeStanding } from './reginfo.js';
 import { cardFor } from './securitycard.js';
 
@@ -55,6 +56,8 @@ function renderCall(call, state) {
   setText('peer', call?.peer ?? '');
   setText('peer-kind', call && endsInBrowser(call.report) ? 'In a browser' : '');
   setText('reason', call?.ended ? call.reason : call?.notice || describeLoss(call?.report));
+  setData('quality', 'quality', call?.quality?.quality ?? '');
+  setText('quality', describeQuality(call?.quality, call?.report?.scope));
   setText('reason-detail', call?.ended ? call.detail : '');
   show('reason-more', Boolean(call?.ended && call.detail));
 }

@@ -22,6 +22,16 @@ IDENTITY = DtlsIdentity.generate(datetime.datetime.now(datetime.UTC))
 UFRAG, PASSWORD = "trunkleg", "p" * 24
 
 
+def nominating_check(ufrag: str, password: str, *, nominate: bool = True) -> bytes:
+    """A connectivity check (RFC 8445 7.1)."""
+    attributes: dict[str, object] = {"USERNAME": f"{ufrag}:theirs", "PRIORITY": 1, "ICE-CONTROLLING": 7}
+    if nominate:
+        attributes["USE-CANDIDATE"] = None
+    message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
+    message.add_message_integrity(password.encode())
+    return bytes(message)
+
+
 class Shake:
     """One handshake, over one pair of ports.
 
@@ -154,13 +164,8 @@ class DtlsTrunk:
         assert await self.hears() == packets.rtp(sequence, payload_type=8)
 
     def check(self, own: Peer, *, nominate: bool = True, password: str = PASSWORD, ufrag: str = UFRAG) -> None:
-        """Send a connectivity check (RFC 8445 7.1)."""
-        attributes: dict[str, object] = {"USERNAME": f"{ufrag}:theirs", "PRIORITY": 1, "ICE-CONTROLLING": 7}
-        if nominate:
-            attributes["USE-CANDIDATE"] = None
-        message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
-        message.add_message_integrity(password.encode())
-        own.send(bytes(message), self.call.trunk_rtp)
+        """Send a connectivity check."""
+        own.send(nominating_check(ufrag, password, nominate=nominate), self.call.trunk_rtp)
 
     async def checked(self, own: Peer, *, nominate: bool = True) -> stun.Message:
         """Send a check; its answer, which is authenticated and comes from where the check went."""

@@ -35,6 +35,9 @@ from tests.rig.srtp import PROFILES
 
 HOST = "127.0.0.1"
 STAND_IN_HOST = "127.0.0.2"
+HOST_6 = "::1"
+FAMILIES = {"IPv4": (HOST, HOST), "IPv6": (HOST_6, HOST_6), "6 to 4": (HOST_6, HOST), "4 to 6": (HOST, HOST_6)}
+"""Where the two ends of a call are: the browser and the trunk."""
 MAPS = (PayloadMap(0, 0), PayloadMap(8, 9), PayloadMap(13, 13), PayloadMap(111, 96, 48000))
 EVENTS = EventFormat(101)
 MAX_ROUNDS = 8
@@ -47,7 +50,7 @@ PAIRS: dict[str, tuple[CryptoSuite, CryptoSuite | None]] = {
 
 def udp(host: str = HOST) -> socket.socket:
     """A socket of a peer."""
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     made.setblocking(False)
     made.bind((host, 0))
     return made
@@ -60,17 +63,31 @@ class LaneRig:
         suite: of the browser's leg.
         trunk_suite: of the trunk's; None for plain RTP.
         shortcuts: False keeps every packet on the long way.
+        hosts: where browser and trunk are, and we towards each.
     """
 
-    def __init__(self, suite: CryptoSuite, trunk_suite: CryptoSuite | None, *, shortcuts: bool = True) -> None:
+    def __init__(
+        self,
+        suite: CryptoSuite,
+        trunk_suite: CryptoSuite | None,
+        *,
+        shortcuts: bool = True,
+        hosts: tuple[str, str] = FAMILIES["IPv4"],
+    ) -> None:
         self.now = 100.0
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._theirs = theirs
         first, last = map(int, free_range(4).split("-"))
-        self.loop = RelayLoop(WorkerConfig(theirs.fileno(), (HOST,), 0, first, last), theirs)
+        self.loop = RelayLoop(WorkerConfig(theirs.fileno(), hosts[:1], 0, first, last), theirs)
         if not shortcuts:
-            self.loop._flat.settle = lambda *_: None  # type: ignore[method-assign]
-        self.browser, self.trunk, self.stranger = udp(), udp(), udp(STAND_IN_HOST)
+            for flat in (self.loop._flat, self.loop._flat6):
+                flat.settle = lambda *_: None  # type: ignore[method-assign]
+        self.browser, self.trunk = map(udp, hosts)
+        self.strangers = {
+            number: udp(HOST_6 if host == HOST_6 else STAND_IN_HOST)
+            for number, host in zip((BROWSER, TRUNK), hosts, strict=True)
+        }
+        self._bind = hosts[1]
         self.suites = {BROWSER: suite, TRUNK: trunk_suite}
         self._sealers: dict[LegId, Session] = {}
         self._openers: dict[LegId, Session] = {}
@@ -79,13 +96,13 @@ class LaneRig:
     def _open(self) -> None:
         desk = self.loop._desk
         desk.open(1, OpenLeg(BROWSER, IcePort("ufrag", Secret("p" * 24))), self.now)
-        desk.open(1, OpenLeg(TRUNK, OwnPort(HOST)), self.now)
+        desk.open(1, OpenLeg(TRUNK, OwnPort(self._bind)), self.now)
         self.call = desk._calls[1]
         self.routes(True, True)
         self.rekey(BROWSER, 1)
         if self.suites[TRUNK] is not None:
             self.rekey(TRUNK, 2)
-        self.obey(SetPeer(TRUNK, self.suites[TRUNK] is not None, HostPort(*self.trunk.getsockname()), None, True))
+        self.obey(SetPeer(TRUNK, self.suites[TRUNK] is not None, HostPort(*self.trunk.getsockname()[:2]), None, True))
         own = self.loop._port.sockets[0]
         self.place = {
             BROWSER: own.getsockname(),
@@ -95,6 +112,11 @@ class LaneRig:
         path = own, self.browser.getsockname()
         self.loop._port._owners[path] = leg
         leg.confirm(path, True, self.now)
+
+    @property
+    def stranger(self) -> socket.socket:
+        """Somebody else, as near to the trunk as its protocol allows."""
+        return self.strangers[TRUNK]
 
     def leg(self, number: LegId) -> Leg:
         return self.call.legs[number]
@@ -192,14 +214,27 @@ class LaneRig:
 
     def close(self) -> None:
         self.loop._desk.close_call(1, self.now)
-        for own in (self.browser, self.trunk, self.stranger, self._ours, self._theirs, *self.loop._port.sockets):
+        for own in (
+            self.browser,
+            self.trunk,
+            *self.strangers.values(),
+            self._ours,
+            self._theirs,
+            *self.loop._port.sockets,
+        ):
             own.close()
         self.loop._epoll.close()
 
 
 @contextmanager
-def lane_rig(suite: CryptoSuite, trunk_suite: CryptoSuite | None, *, shortcuts: bool = True) -> Iterator[LaneRig]:
-    made = LaneRig(suite, trunk_suite, shortcuts=shortcuts)
+def lane_rig(
+    suite: CryptoSuite,
+    trunk_suite: CryptoSuite | None,
+    *,
+    shortcuts: bool = True,
+    hosts: tuple[str, str] = FAMILIES["IPv4"],
+) -> Iterator[LaneRig]:
+    made = LaneRig(suite, trunk_suite, shortcuts=shortcuts, hosts=hosts)
     try:
         yield made
     finally:

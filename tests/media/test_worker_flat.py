@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80
-from gateway.base.values import HostPort, LegId
-from gateway.media.relay_commands import CloseLeg, SetPeer, Unroute
+from gateway.base.values import HostPort, LegId, Secret
+from gateway.media.relay_commands import CloseLeg, SetIce, SetPeer, Unroute
 from gateway.media.worker import mmsg_build
 from gateway.media.worker.batch import Destination, Inbox, Outbox
+from gateway.media.worker.packet import Packet
 from tests.media import packets
-from tests.media.lanes import PAIRS, STAND_IN_HOST, LaneRig, lane_rig, udp
+from tests.media.dtls_trunk import nominating_check
+from tests.media.lanes import FAMILIES, PAIRS, STAND_IN_HOST, LaneRig, lane_rig, udp
 from tests.media.peers import BROWSER, TRUNK
 
 CM = AES_CM_128_HMAC_SHA1_80
@@ -46,6 +48,82 @@ def settled(rig: LaneRig) -> None:
         assert len(talk(rig, number, 10)) == 3
     assert rig.has_lane(BROWSER)
     assert rig.has_lane(TRUNK)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_media_takes_the_short_way_by_either_protocol_and_between_them(family: str) -> None:
+    with lane_rig(*PAIRS["keyed trunk"], hosts=FAMILIES[family]) as made:
+        settled(made)
+        gone: list[Packet] = []
+        for number in (BROWSER, TRUNK):
+            made.leg(number).accepted = lambda packet, now: gone.append(packet)  # type: ignore[method-assign]
+        for number in (BROWSER, TRUNK):
+            assert len(talk(made, number, 13, 20)) == 20
+        assert gone == []
+        counters = made.counters(BROWSER), made.counters(TRUNK)
+        assert [(c.rtp_rx, c.rtp_tx) for c in counters] == [(23, 23), (23, 23)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_arrives_from_both_at_once_is_told_apart(family: str) -> None:
+    with lane_rig(*PAIRS["keyed trunk"], hosts=FAMILIES[family]) as made:
+        settled(made)
+        gone: list[Packet] = []
+        made.leg(TRUNK).accepted = lambda packet, now: gone.append(packet)  # type: ignore[method-assign]
+        made.leg(BROWSER).accepted = lambda packet, now: gone.append(packet)  # type: ignore[method-assign]
+        made.now += 0.02
+        for number in (BROWSER, TRUNK):
+            made.send(number, made.sealed(number, voice(made, 13)))
+        made.serve()
+        for number in (BROWSER, TRUNK):
+            assert len(made.heard(number)) == 1
+        assert gone == []
+
+
+@pytest.mark.parametrize("family", ["IPv6", "4 to 6"])
+def test_another_port_of_an_ipv6_host_is_not_the_trunk(family: str) -> None:
+    with lane_rig(*PAIRS["plain trunk"], hosts=FAMILIES[family]) as made:
+        settled(made)
+        made.send(TRUNK, voice(made, 13), made.stranger)
+        made.serve()
+        assert made.heard(BROWSER) == []
+        assert made.counters(TRUNK).source_rejected == 1
+        assert len(talk(made, TRUNK, 13)) == 3
+        assert made.has_lane(TRUNK)
+
+
+def test_many_datagrams_of_one_ipv6_port_leave_in_order() -> None:
+    with lane_rig(*PAIRS["plain trunk"], hosts=FAMILIES["IPv6"]) as six:
+        settled(six)
+        for sequence in range(13, 23):
+            six.send(TRUNK, voice(six, sequence))
+        six.serve()
+        assert [packets.rtp(n)[12:] for n in range(13, 23)] == [packet[12:] for packet in six.heard(BROWSER)]
+
+
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_media_follows_a_nomination_at_once(family: str) -> None:
+    with lane_rig(*PAIRS["keyed trunk"], hosts=FAMILIES[family]) as made:
+        here, there = made.trunk, made.stranger
+        made.obey(SetIce(TRUNK, "ufrag", Secret("p" * 24)))
+        made.obey(SetPeer(TRUNK, True, HostPort(*here.getsockname()[:2]), None, True, ice=True))
+        made.send(TRUNK, nominating_check("ufrag", "p" * 24))
+        made.serve()
+        assert here.recv(2048)
+        settled(made)
+        made.now += 0.02
+        made.send(BROWSER, made.sealed(BROWSER, voice(made, 13)))
+        made.send(TRUNK, nominating_check("ufrag", "p" * 24), there)
+        made.serve()
+        made.now += 0.02
+        made.send(BROWSER, made.sealed(BROWSER, voice(made, 14)))
+        made.serve()
+        assert there.recv(2048)[:2] == b"\x01\x01"
+        assert there.recv(2048)[0] == packets.rtp(0)[0]
+        assert len(made.heard(TRUNK)) <= 1
+        made.trunk, made.strangers[TRUNK] = there, here
+        assert len(talk(made, TRUNK, 13)) == 3
+        assert made.has_lane(TRUNK)
 
 
 def test_the_second_packet_like_the_one_before_takes_the_short_way(made: LaneRig) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.base.values import LegId
 from tests.effort import examples
 from tests.media import packets
-from tests.media.lanes import PAIRS, LaneRig, lane_rig
+from tests.media.lanes import FAMILIES, PAIRS, LaneRig, lane_rig
 from tests.media.peers import BROWSER, TRUNK
 
 
@@ -165,7 +165,9 @@ class Pair:
         data = sealed[:-1] + bytes([sealed[-1] ^ 1]) if event.what == "forged" else sealed
         strange, busy = event.what == "stranger", event.what == "busy"
         self._each(lambda rig: rig.pass_time(0.1 if busy else 0.02), served=not busy)
-        self._each(lambda rig: rig.send(event.leg, data, rig.stranger if strange else None), served=not busy)
+        self._each(
+            lambda rig: rig.send(event.leg, data, rig.strangers[event.leg] if strange else None), served=not busy
+        )
         if busy:
             self._each(lambda rig: rig.turn(), served=False)
 
@@ -188,9 +190,12 @@ class Pair:
 
 @pytest.mark.parametrize("pair", PAIRS)
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(events=happenings)
-def test_both_ways_do_the_same_to_the_same_packets(pair: str, events: list[Event]) -> None:
-    with lane_rig(*PAIRS[pair]) as short, lane_rig(*PAIRS[pair], shortcuts=False) as long:
+@given(events=happenings, hosts=st.sampled_from(list(FAMILIES.values())))
+def test_both_ways_do_the_same_to_the_same_packets(pair: str, events: list[Event], hosts: tuple[str, str]) -> None:
+    with (
+        lane_rig(*PAIRS[pair], hosts=hosts) as short,
+        lane_rig(*PAIRS[pair], shortcuts=False, hosts=hosts) as long,
+    ):
         both = Pair(short, long)
         for event in events:
             both.happens(event)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any
 
-from gateway.media.worker.batch import ADDRESS, DONTWAIT, KEYS, NULL, SLOT, Inbox, Outbox, recvmmsg, sendto
+from gateway.media.worker.batch import DONTWAIT, KEYS, NAME, NULL, SLOT, Inbox, Inbox6, Outbox, recvmmsg, sendto
 from gateway.media.worker.lane import Holder, Lane, Take, lane_of
 from gateway.media.worker.leg import Leg
 from gateway.media.worker.libsrtp import length_pointer, pointer
@@ -33,10 +33,14 @@ _read, _write = Struct("!QI").unpack_from, Struct("!QI").pack_into
 
 
 class Flat:
-    """The buffers of a worker and the lanes there are."""
+    """The buffers of a worker for what arrives by IPv4, and the lanes that begin there.
 
-    def __init__(self) -> None:
-        self._inbox = Inbox(PLACES)
+    Args:
+        inbox: where it arrives.
+    """
+
+    def __init__(self, inbox: Inbox | None = None) -> None:
+        self._inbox = inbox or Inbox(PLACES)
         self._outbox = Outbox(self._inbox.places)
         self._srtp_places = [pointer(place) for place in self._inbox.places]
         self._length = length_pointer()
@@ -63,8 +67,7 @@ class Flat:
             self.relay(now)
         descriptor, first, inbox = own.fileno(), len(self._lanes), self._inbox
         count = inbox.receive(descriptor, first, BROWSER_BATCH)
-        keys = inbox.keys[first * KEYS : (first + count) * KEYS : KEYS].tolist()
-        self._lanes += map(self._browsers.setdefault(descriptor, {}).get, keys)
+        self._lanes += map(self._browsers.setdefault(descriptor, {}).get, inbox.keys_of(first, count))
         self._set_apart(first, self.takes[descriptor])
         return count == BROWSER_BATCH
 
@@ -151,7 +154,7 @@ class Flat:
                     continue
                 size = length[0]
             if not lane.batched:
-                if sendto(lane.descriptor, places[number], size, DONTWAIT, lane.to_place, ADDRESS) < 0:
+                if sendto(lane.descriptor, places[number], size, DONTWAIT, lane.to_place, NAME) < 0:
                     lane.not_sent(sizes[number] - HEADER)
                 continue
             if number != end or lane.descriptor != through:
@@ -195,3 +198,25 @@ class Flat:
             lane = self._lanes[number]
             if lane is not None:
                 lane.not_sent(self._sizes[number] - HEADER)
+
+
+class Flat6(Flat):
+    """The same for what arrives by IPv6."""
+
+    def __init__(self) -> None:
+        super().__init__(Inbox6(PLACES))
+
+    def receive_from_ports(self, descriptors: Sequence[int], at: int, now: float) -> int:
+        """Take a few datagrams of each of these ports, from one of them on, up to one that no lane begins at."""
+        for place in range(at, len(descriptors)):
+            lane = self.ports.get(descriptors[place])
+            if lane is None:
+                return place
+            if len(self._lanes) + PORT_BATCH > PLACES:
+                self.relay(now)
+            first = len(self._lanes)
+            count = self._inbox.receive(descriptors[place], first, PORT_BATCH)
+            self._lanes += [lane if key == lane.key else None for key in self._inbox.keys_of(first, count)]
+            self._set_apart(first, lane.take)
+            self.is_full = self.is_full or count == PORT_BATCH
+        return len(descriptors)

@@ -16,7 +16,7 @@ from gateway.media.relay_protocol import MAX_DATAGRAM, WORKER, WorkerConfig
 from gateway.media.worker.control import ControlChannel
 from gateway.media.worker.demux import BrowserPort
 from gateway.media.worker.desk import Desk, Receiver
-from gateway.media.worker.flat import PORT_BATCH, Flat
+from gateway.media.worker.flat import PORT_BATCH, Flat, Flat6
 from gateway.media.worker.lane import Take
 from gateway.media.worker.leg import Leg
 
@@ -49,7 +49,7 @@ class RelayLoop:
         self._handlers: dict[int, Handler] = {}
         self._browser_ports: dict[int, Callable[[float], bool]] = {}
         """Those that are read by the batch; True when there may be more."""
-        self._flat = Flat()
+        self._flat, self._flat6 = Flat(), Flat6()
         self._epoll = select.epoll()
         self._read_all_at = 0.0
         """When nothing was left to read: what is read now came after that."""
@@ -88,26 +88,38 @@ class RelayLoop:
         What came first is dealt with first: a command may be about the packets behind it, or ask what became of those
         before.
         """
-        flat, is_full, at = self._flat, len(descriptors) == MAX_EVENTS, 0
-        flat.away = self._desk.agenda.away = now - self._read_all_at
-        flat.is_full = False
+        flat, flat6, is_full, at = self._flat, self._flat6, len(descriptors) == MAX_EVENTS, 0
+        flat.away = flat6.away = self._desk.agenda.away = now - self._read_all_at
+        flat.is_full = flat6.is_full = False
         while (at := flat.receive_from_ports(descriptors, at, now)) < len(descriptors):
             is_full = self._serve_one(descriptors[at], now) or is_full
             at += 1
-        flat.relay(now)
-        is_full = is_full or flat.is_full
+        self._relay(now)
+        is_full = is_full or flat.is_full or flat6.is_full
         if not is_full:
             self._read_all_at = now
         return bool(descriptors) and not is_full
 
     def _serve_one(self, descriptor: int, now: float) -> bool:
-        """One that is no port of a lane; whether there may be more."""
+        """One that is no port of a lane by IPv4; whether there may be more."""
+        if descriptor in self._flat6.ports:
+            self._flat6.receive_from_ports((descriptor,), 0, now)
+            return False
         if descriptor in self._browser_ports:
             return self._browser_ports[descriptor](now)
         if descriptor not in self._handlers:  # one before it in this round has closed it
             return False
-        self._flat.relay(now)
+        self._relay(now)
         return self._handlers[descriptor](now)
+
+    def _relay(self, now: float) -> None:
+        """Pass on all that was received."""
+        self._flat.relay(now)
+        self._flat6.relay(now)
+
+    def _flat_of(self, own: socket.socket) -> Flat:
+        """Who takes what arrives there by the batch."""
+        return self._flat if own.family == socket.AF_INET else self._flat6
 
     def register(self, own: socket.socket, receive: Receiver, leg: Leg | None = None) -> None:
         """Give what arrives there to `receive`, a few datagrams a turn, so that every leg gets its turn.
@@ -116,12 +128,12 @@ class RelayLoop:
             leg: whose media that is, where it is media.
         """
         take: Take = receive if leg is None else partial(self._take_from_port, own, receive, leg)
-        self._flat.takes[own.fileno()] = take
+        self._flat_of(own).takes[own.fileno()] = take
         self._handle(own, partial(_read, own, take))
 
     def unregister(self, own: socket.socket) -> None:
         """Look there no more."""
-        del self._flat.takes[own.fileno()]
+        del self._flat_of(own).takes[own.fileno()]
         self._epoll.unregister(own.fileno())
         del self._handlers[own.fileno()]
 
@@ -132,9 +144,9 @@ class RelayLoop:
 
     def _watch_browsers(self, own: socket.socket) -> None:
         self._handle(own, partial(self._port.read, own))
-        if own.family == socket.AF_INET:
-            self._flat.takes[own.fileno()] = partial(self._take_from_browser, own)
-            self._browser_ports[own.fileno()] = partial(self._flat.receive_from_browsers, own)
+        flat = self._flat_of(own)
+        flat.takes[own.fileno()] = partial(self._take_from_browser, own)
+        self._browser_ports[own.fileno()] = partial(flat.receive_from_browsers, own)
 
     def _take_from_browser(self, own: socket.socket, datagram: bytes, source: tuple[Any, ...], now: float) -> None:
         path = own, source
@@ -144,14 +156,15 @@ class RelayLoop:
         self._port.take(datagram, path, now)
         leg = self._port.owner(path)
         if leg is not None:
-            self._flat.settle(leg, own, datagram, source, now)
+            self._flat_of(own).settle(leg, own, datagram, source, now)
 
     def _take_from_port(
         self, own: socket.socket, receive: Receiver, leg: Leg, datagram: bytes, source: tuple[Any, ...], now: float
     ) -> None:
         leg.catch_up()
+        source = source[:2]
         receive(datagram, source, now)
-        self._flat.settle(leg, own, datagram, source, now)
+        self._flat_of(own).settle(leg, own, datagram, source, now)
 
     def _handle(self, own: socket.socket, handler: Handler) -> None:
         self._handlers[own.fileno()] = handler

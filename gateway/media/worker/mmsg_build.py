@@ -12,6 +12,9 @@ from pathlib import Path
 SOURCE = """
 struct iovec { uintptr_t base; size_t length; };
 struct sockaddr_in { unsigned short family; unsigned short port; unsigned int host; char zero[8]; };
+struct sockaddr_in6 {
+    unsigned short family; unsigned short port; unsigned int flow; unsigned char host[16]; unsigned int scope;
+};
 struct msghdr {
     uintptr_t name; unsigned int namelen; struct iovec *iov; size_t iovlen;
     void *control; size_t controllen; int flags;

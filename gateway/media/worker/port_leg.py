@@ -239,7 +239,6 @@ class PortLeg(Leg):
         nominated = self.dtls.ice.paths.nominated if self.dtls.ice is not None else None
         if self._by_paths and self._keyed is not None and nominated and nominated != self._keyed.target:
             was, self._keyed.target = self._keyed.target, nominated
-            self.unsettle()
             if was != NOWHERE or nominated != self._allowed.signalled:
                 self._moved(nominated)
 

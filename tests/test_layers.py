@@ -29,6 +29,7 @@ DOORS = {
     "run.comeback": "stands between the registrar and the runners",
     "run.edge": "catches what anybody raises",
     "run.handover": "moves a leg from one runner to another",
+    "run.handshakes": "drives DTLS",
     "run.lookup": "asks DNS",
     "run.media": "drives relay and DTLS",
     "run.pin_file": "reads and writes a file",

@@ -16,8 +16,9 @@ from gateway.base.signalling import TlsInfo
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.policy.catalogue import Alert, alert_of
-from gateway.policy.evaluate import OfferPlan, Refusal, Verdict
+from gateway.policy.evaluate import Verdict
 from gateway.policy.model import EffectivePolicy
+from gateway.policy.offering import OfferPlan, Refusal
 from gateway.policy.posture import SecurityVector
 from gateway.quality.told import BAD, GOOD, score_facts
 from gateway.quality.watch import Turn
@@ -138,7 +139,7 @@ def offer_retry(
         "kind": "D3" if Code.PIN_BID_DOWN in plan.codes else "D1",
         "codes": sorted(plan.codes),
         "alert": _alert(policy, plan.codes, "leg.downgraded"),
-        "grade_after": (Grade.KEY_EXPOSED if plan.with_crypto else Grade.CLEARTEXT).name,
+        "grade_after": (Grade.KEY_EXPOSED if plan.has_keys else Grade.CLEARTEXT).name,
         "refused_status": refused_status,
         "proto": plan.proto.value,
     }

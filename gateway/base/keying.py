@@ -46,6 +46,11 @@ class Proto(StrEnum):
         return self.keyed and self not in (Proto.SAVP, Proto.SAVPF)
 
     @property
+    def is_udp(self) -> bool:
+        """True when media goes in datagrams; what is left is RFC 7850."""
+        return not self.value.startswith("TCP/")
+
+    @property
     def without_feedback(self) -> Proto:
         """The profile less its `F`: AVPF and AVP differ in RTCP timing only (RFC 4585 1)."""
         return Proto(self.value.removesuffix("F"))

@@ -15,8 +15,8 @@ from gateway.base.values import LegKind
 from gateway.cli.tables import colour
 from gateway.config.load import LoadedConfig
 from gateway.config.schema import GatewayConfig
-from gateway.policy.evaluate import OfferPlan, Refusal, plan_offer, plan_retry
 from gateway.policy.model import EffectivePolicy
+from gateway.policy.offering import OfferPlan, Refusal, plan_offer, plan_retry
 from gateway.policy.posture import SecurityVector
 from gateway.policy.suites import allowed_suites
 from gateway.renewal.files import Watched
@@ -153,10 +153,16 @@ def _offer(policy: EffectivePolicy, signalling: Signalling) -> Iterator[Text]:
     best = _vector(signalling, plan, policy).grade
     yield _line("offer", _media(plan, policy))
     yield _line("at best", best.name, colour(best))
-    retry = plan_retry(policy, NOT_ACCEPTABLE)
-    yield _line("if refused", f"a second INVITE with {_media(retry, policy)}, logged" if retry else "the call ends")
+    yield _line("if refused", ", then ".join(_retries(policy, signalling, plan)) or "the call ends")
     worst = policy.rules.require
     yield _line("at worst", f"{worst.name}, {_consequence(policy)}", colour(worst))
+
+
+def _retries(policy: EffectivePolicy, signalling: Signalling, plan: OfferPlan) -> Iterator[str]:
+    """What is offered when the first offer is refused, and the one after that."""
+    while (retry := plan_retry(policy, signalling, NOT_ACCEPTABLE, plan)) is not None:
+        yield f"a second INVITE with {_media(retry, policy)}{'' if retry.has_keys else ', logged'}"
+        plan = retry
 
 
 def _consequence(policy: EffectivePolicy) -> str:
@@ -164,19 +170,23 @@ def _consequence(policy: EffectivePolicy) -> str:
 
 
 def _vector(signalling: Signalling, plan: OfferPlan, policy: EffectivePolicy) -> SecurityVector:
-    """The trunk leg if the peer takes our first suite."""
+    """The trunk leg if the peer takes the keys we prefer."""
     return SecurityVector(
         leg=LegKind.TRUNK,
         signalling=signalling,
-        keying=Keying.SDES if plan.with_crypto else Keying.NONE,
+        keying=Keying.PENDING if plan.has_keys else Keying.NONE,
+        awaits=plan.ways[0] if plan.has_keys else None,
         proto=plan.proto,
-        suite=allowed_suites(policy)[0] if plan.with_crypto else None,
     )
 
 
 def _media(plan: OfferPlan, policy: EffectivePolicy) -> str:
-    names = ", ".join(suite.name for suite in allowed_suites(policy))
-    return f"{plan.proto} with {names}" if plan.with_crypto else f"{plan.proto} without keys"
+    if not plan.has_keys:
+        return f"{plan.proto} without keys"
+    known = [suite for suite in allowed_suites(policy) if suite.dtls_name or Keying.SDES in plan.ways]
+    names = ", ".join(suite.name for suite in known)
+    by_handshake = " by DTLS" if plan.ways == (Keying.DTLS,) else " by SDES or DTLS" if len(plan.ways) > 1 else ""
+    return f"{plan.proto} with {names}{by_handshake}"
 
 
 def _calls_in(policy: EffectivePolicy, trunk: Trunk) -> str:

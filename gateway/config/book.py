@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from gateway.base.codes import Code
 from gateway.base.grades import Grade
+from gateway.base.keying import Keying
 from gateway.config import schema
 from gateway.config.policy_scalars import window, zone
 from gateway.policy.book import PolicyBook
@@ -35,6 +36,7 @@ def compile_book(policy: schema.PolicyFile, trunks: Mapping[str, schema.Trunk]) 
     own = {name: compile_profile(name, profile, policy) for name, profile in policy.profiles.items()}
     return PolicyBook(
         trunks=MappingProxyType({name: profile_of(trunk, policy) for name, trunk in trunks.items()}),
+        ways=MappingProxyType({name: ways_of(trunk.keying) for name, trunk in trunks.items()}),
         profiles=MappingProxyType({**built_in, **own}),
         rules=tuple(_rule(rule, policy) for rule in policy.rules),
         floors=tuple(_floor(floor, policy) for floor in policy.floors),
@@ -72,6 +74,8 @@ def compile_profile(name: str, profile: schema.PolicyProfile, policy: schema.Pol
         tone=profile.on_downgrade.tone or "",
         alert=profile.on_downgrade.alert or "",
         notify=profile.on_downgrade.notify,
+        ways=ways_of(media.offer or ()),
+        answers=ways_of(media.answer),
     )
     return raised(rules, require)
 
@@ -84,6 +88,11 @@ def _offered(media: schema.PolicyMedia, like: ProfileRules) -> tuple[OfferMode, 
     if media.offer and like.offer is OfferMode.AVP:
         return _OFFERS["never"]
     return like.offer, like.fallback
+
+
+def ways_of(names: Iterable[str]) -> tuple[Keying, ...]:
+    """Kinds of keys, each once."""
+    return tuple(dict.fromkeys(Keying(name) for name in names))
 
 
 def suites_of(words: Iterable[str], policy: schema.PolicyFile) -> tuple[str, ...]:

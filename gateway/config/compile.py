@@ -12,10 +12,10 @@ from types import MappingProxyType
 from gateway.audit.place import MEBIBYTE, AuditPlace
 from gateway.audit.retention import Retention
 from gateway.audit.rotation import Rotation
-from gateway.base.keying import Setup
+from gateway.base.keying import Proto, Setup
 from gateway.base.values import HostPort, Secret
 from gateway.config import schema
-from gateway.config.book import compile_book
+from gateway.config.book import compile_book, ways_of
 from gateway.config.hep import compile_hep
 from gateway.config.sinks import compile_sink
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
@@ -32,7 +32,7 @@ from gateway.sip.digest_client import Login
 from gateway.site import CallLimits, ConnectionShares, Listeners, RegistrationRelay, SipListener, Site, WebListener
 from gateway.tokens.issuer import Issuer
 from gateway.trunks.identity import TrunkIdentity
-from gateway.trunks.model import Inbound, ListenerTls, Network, Trunk, TrunkTls
+from gateway.trunks.model import Inbound, ListenerTls, Network, Trunk, TrunkDtls, TrunkTls
 from gateway.trunks.registration import RegistrationPlan
 from gateway.trunks.target import TargetChoice, TrunkTarget
 
@@ -98,6 +98,8 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         registrations=tuple(_registration(name, trunk, found) for found in trunk.registrations),
         auth=compile_login(name, trunk.auth) if trunk.auth is not None else None,
         tls=compile_trunk_tls(trunk.tls),
+        keying=ways_of(trunk.keying),
+        dtls=_dtls(trunk.dtls),
         crlf_keepalive=trunk.crlf_keepalive,
         keepalive=trunk.keepalive,
         tcp_fallback=trunk.tcp_fallback,
@@ -115,6 +117,12 @@ def compile_trunk(name: str, trunk: schema.Trunk, media: TrunkPlace, realm: str)
         dtmf=trunk.dtmf,
         codecs=trunk.codecs,
     )
+
+
+def _dtls(dtls: schema.TrunkDtls) -> TrunkDtls:
+    """How a trunk is keyed by DTLS: with ICE it speaks WebRTC's profile, where no other is written."""
+    written = "transport" in dtls.model_fields_set or not dtls.ice
+    return TrunkDtls(Setup(dtls.setup), Proto(dtls.transport) if written else Proto.DTLS_SAVPF, dtls.ice)
 
 
 def compile_login(trunk: str, auth: schema.TrunkAuth) -> Login:

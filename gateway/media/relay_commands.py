@@ -94,6 +94,11 @@ class SetKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class DropKeys:
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
 class SetPeer:
     leg: LegId
     keyed: bool
@@ -197,6 +202,6 @@ class Heartbeat:
     number: int
 
 
-LegCommand: TypeAlias = SetIce | SetKeys | SetPeer | Route | Unroute | PlayDigit | SendDtls
+LegCommand: TypeAlias = SetIce | SetKeys | DropKeys | SetPeer | Route | Unroute | PlayDigit | SendDtls
 """What changes the legs of a call that is there."""
 Command: TypeAlias = OpenLeg | Adopt | LegCommand | CloseLeg | CloseCall | GetCounters | Heartbeat

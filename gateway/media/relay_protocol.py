@@ -66,6 +66,8 @@ Call and leg
                           from then on, until `SetPeer` says otherwise. Where RTCP has a port of its own and DTLS makes
                           the keys, those of RTP and of RTCP are set apart (`component`); until they are, SRTCP neither
                           comes nor goes.
+    `DropKeys`            The keys of a leg are used no more, because somebody else's will come: it stays keyed, and
+                          nothing is heard and nothing leaves until `SetKeys`. What they protected is remembered.
     `SetPeer`             Says where the media of an `OwnPort` leg is expected from and sent to, and whether it is
                           keyed. Other values forget what was learned; the same ones again only start anew the time in
                           which the signalled address must be silent before another is learned. `dtls`: its keys come

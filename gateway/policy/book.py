@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Self
 
 from gateway.base.grades import Grade
+from gateway.base.keying import Keying
 from gateway.base.profiles import Profile
 from gateway.policy.described import described
 from gateway.policy.facts import UNROUTED, Facts
@@ -45,6 +46,8 @@ class PolicyBook:
     trunks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """The profile of each trunk, for calls no rule matches."""
     profiles: Mapping[str, ProfileRules] = field(default_factory=lambda: MappingProxyType(dict(_BY_WORD)))
+    ways: Mapping[str, tuple[Keying, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """How each trunk is offered keys, for profiles that do not say."""
     rules: tuple[Rule, ...] = ()
     floors: tuple[Floor, ...] = ()
     exceptions: tuple[Exemption, ...] = ()
@@ -83,7 +86,7 @@ class PolicyBook:
 
     def standing(self, trunk: str, *, emergency: bool = False) -> EffectivePolicy:
         """What the word at a trunk says by itself, before rules and floors."""
-        rules = self.profiles.get(self._word(trunk), STRICT)
+        rules = self._of_trunk(self.profiles.get(self._word(trunk), STRICT), trunk)
         return effective_policy(rules, trunk if trunk in self.trunks else UNROUTED, emergency=emergency)
 
     def exception(self, name: str) -> Exemption | None:
@@ -95,6 +98,7 @@ class PolicyBook:
         """The whole book as JSON has it: what is hashed, and what two books are compared by."""
         return {
             "trunks": dict(self.trunks),
+            "ways": {name: [str(way) for way in ways] for name, ways in self.ways.items()},
             "profiles": {name: as_document(rules) for name, rules in self.profiles.items()},
             "rules": [described(rule) for rule in self.rules],
             "floors": [described(floor) for floor in self.floors],
@@ -153,11 +157,15 @@ class PolicyBook:
         key = (rules.name, trunk, facts.emergency, reasons, facts.pinned)
         found = self._made.get(key)
         if found is None:
-            raised = _raised(rules, floors, exemption)
+            raised = self._of_trunk(_raised(rules, floors, exemption), trunk)
             found = effective_policy(raised, trunk, emergency=facts.emergency, reasons=reasons, pinned=facts.pinned)
             if len(self._made) < MAX_REMEMBERED:
                 self._made[key] = found
         return found
+
+    def _of_trunk(self, rules: ProfileRules, trunk: str) -> ProfileRules:
+        """The rules, with the way this trunk is keyed where they name none."""
+        return rules if rules.ways else replace(rules, ways=self.ways.get(trunk, ()))
 
 
 _BY_WORD: dict[str, ProfileRules] = {str(name): rules for name, rules in BUILT_IN.items()}

@@ -15,6 +15,7 @@ from functools import reduce
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import SUITES
 from gateway.base.grades import Grade
+from gateway.base.keying import Keying
 from gateway.base.profiles import Profile
 
 NO_SUITE = "none"
@@ -24,6 +25,13 @@ none accepted."""
 _ALL_SUITES = tuple(suite.name for suite in SUITES)
 _ALL_HASHES = ("sha-256", "sha-384", "sha-512")
 """What policies that name none mean."""
+
+DEFAULT_WAYS = (Keying.SDES,)
+"""How a trunk of which nothing else is said is offered keys."""
+ALL_WAYS = (Keying.SDES, Keying.DTLS)
+"""How a trunk can be keyed at all."""
+NO_WAY = (Keying.NONE,)
+"""Stands in `answers` where two lists have nothing in common: no keys are taken."""
 
 ALERTS = ("", "low", "medium", "high")
 """How loudly somebody is told, weakest first; the first is not at all."""
@@ -89,6 +97,10 @@ class ProfileRules:
     """How loudly a call that is weaker than preferred is told of, one of `ALERTS`."""
     notify: bool = True
     """The browser is told when the protection changes."""
+    ways: tuple[Keying, ...] = ()
+    """How a trunk is offered keys, in order of preference; empty: `DEFAULT_WAYS`."""
+    answers: tuple[Keying, ...] = ()
+    """The kinds of keys that are taken from an offer, the preferred one first; empty: all, those we offer first."""
 
 
 BUILT_IN: dict[Profile, ProfileRules] = {
@@ -192,6 +204,7 @@ def at_least(policy: EffectivePolicy, floor: EffectivePolicy) -> EffectivePolicy
     """
     mine, other = policy.rules, floor.rules
     rules = joined(mine, other) if mine.require >= other.require else joined(other, mine)
+    rules = replace(rules, ways=mine.ways)  # what a trunk can do is its own affair
     reject = policy.reject or floor.reject
     if (rules, reject) == (mine, policy.reject):
         return policy
@@ -222,6 +235,7 @@ def joined(rules: ProfileRules, other: ProfileRules) -> ProfileRules:
         tone=rules.tone or other.tone,
         alert=max(rules.alert, other.alert, key=ALERTS.index),
         notify=rules.notify or other.notify,
+        answers=ways_in_common(rules.answers, other.answers),
     )
     return raised(found, other.require)
 
@@ -240,6 +254,13 @@ def raised(rules: ProfileRules, require: Grade) -> ProfileRules:
         fallback=Fallback.NEVER,
         sdes_needs_verified_tls=rules.sdes_needs_verified_tls or require >= Grade.HOP_BY_HOP,
     )
+
+
+def ways_in_common(ways: tuple[Keying, ...], others: tuple[Keying, ...]) -> tuple[Keying, ...]:
+    """The kinds of keys two lists share, in the order of the first; an empty one stands for all."""
+    if not ways or not others:
+        return ways or others
+    return tuple(way for way in ways if way in others) or NO_WAY
 
 
 def suites_in_common(names: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
@@ -275,6 +296,7 @@ def _never_blocking(rules: ProfileRules) -> ProfileRules:
         min_tag_bits=0,
         fingerprints=(),
         srtcp_required=False,
+        answers=(),
     )
 
 

@@ -43,6 +43,8 @@ class SecurityVector:
     keying: Keying
     proto: Proto | None = None
     """The transport of the m-line; None before there is one."""
+    awaits: Keying | None = None
+    """What a leg that is pending will be keyed by; None: what its kind and its transport say."""
     suite: CryptoSuite | None = None
     srtcp_encrypted: bool = True
     dtls_version: str = ""
@@ -121,6 +123,8 @@ def signalling_verified(vector: SecurityVector) -> bool:
 
 def _best_keying(vector: SecurityVector) -> Keying:
     """What a leg without keys will be keyed by at best."""
+    if vector.awaits is not None:
+        return vector.awaits
     dtls = vector.leg is LegKind.BROWSER or (vector.proto is not None and vector.proto.dtls)
     return Keying.DTLS if dtls else Keying.SDES
 
@@ -145,7 +149,14 @@ def _pending_codes(vector: SecurityVector) -> Iterable[Code]:
     """Only what the signalling already decides; suite and fingerprint are still to come."""
     if _best_keying(vector) is Keying.SDES:
         return _sdes_codes(vector)
-    return () if signalling_verified(vector) else (Code.KEY_DTLS_FP_UNAUTH,)
+    unvouched = () if signalling_verified(vector) else (Code.KEY_DTLS_FP_UNAUTH,)
+    return (*unvouched, *_optional_codes(vector))
+
+
+def _optional_codes(vector: SecurityVector) -> Iterable[Code]:
+    """Keys that the transport of the m-line does not demand (RFC 8643)."""
+    if vector.proto is not None and not vector.proto.keyed:
+        yield Code.MEDIA_AVP_WITH_CRYPTO
 
 
 def _plain_codes(vector: SecurityVector) -> Iterable[Code]:
@@ -163,8 +174,7 @@ def _sdes_codes(vector: SecurityVector) -> Iterable[Code]:
         yield Code.KEY_SDES_CLEARTEXT
     elif not signalling_verified(vector):
         yield Code.KEY_SDES_UNVERIFIED_TLS
-    if vector.proto is not None and not vector.proto.keyed:
-        yield Code.MEDIA_AVP_WITH_CRYPTO
+    yield from _optional_codes(vector)
 
 
 def _dtls_codes(vector: SecurityVector) -> Iterable[Code]:
@@ -176,6 +186,7 @@ def _dtls_codes(vector: SecurityVector) -> Iterable[Code]:
         yield Code.DTLS_FP_WEAK
     if vector.dtls_version and tls_number(vector.dtls_version) not in MODERN_TLS:
         yield Code.DTLS_OLD
+    yield from _optional_codes(vector)
 
 
 def _suite_codes(vector: SecurityVector) -> Iterable[Code]:

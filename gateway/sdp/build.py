@@ -1,8 +1,9 @@
 """Descriptions we send, written from facts alone (RFC 3264, RFC 8829, RFC 8843).
 
-There are two kinds. A browser gets ICE-lite, a fingerprint and rtcp-mux and never an `a=crypto`; a trunk gets none of
-that. Nothing is copied from the other side's text except what an answer must repeat from its own offer: media types,
-transports, a format of each refused line, and towards browsers the mid.
+There are two kinds. Who speaks ICE, as each browser does, gets ICE-lite, a fingerprint and rtcp-mux and never an
+`a=crypto`; others get keys as policy has them, and none of WebRTC's attributes. Nothing is copied from the other side's
+text except what an answer must repeat from its own offer: media types, transports, a format of each refused line, and
+with ICE the mid.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def build_offer(audio: LocalAudio, *, session_id: int, version: int) -> bytes:
         SdpError: 500 when the facts contradict each other or RFC 8827.
     """
     _check(audio)
-    mid = (audio.mid or DEFAULT_MID) if audio.for_browser else None
+    mid = (audio.mid or DEFAULT_MID) if audio.uses_ice else None
     lines = [*_session_lines(audio, session_id, version, mid), *_audio_lines(audio, audio.proto.value, mid)]
     return _join(lines)
 
@@ -58,9 +59,9 @@ def build_answer(
     if not 0 <= audio_index < len(offer.media):
         raise SdpError("answer names an m-line the offer does not have", 500)
     section = offer.media[audio_index]
-    mux = _mux_offered(offer, section, bundled=audio.for_browser)
+    mux = _mux_offered(offer, section, bundled=audio.uses_ice)
     _check_against(audio, section, read_setup(offer, section) or Setup.ACTPASS, mux_offered=mux)
-    mid = read_mid(section) if audio.for_browser else None
+    mid = read_mid(section) if audio.uses_ice else None
     lines = _session_lines(audio, session_id, version, mid if _bundled(offer, section) else None)
     narrowed = replace(
         audio,
@@ -71,20 +72,20 @@ def build_answer(
         if other.index == audio_index:
             lines += _audio_lines(narrowed, section.proto, mid)
         else:
-            lines += _refused_lines(other, with_mid=audio.for_browser)
+            lines += _refused_lines(other, with_mid=audio.uses_ice)
     return _join(lines)
 
 
 def _check(audio: LocalAudio) -> None:
     """Facts that would make a wrong or unsafe description are a fault of ours, and are never sent."""
-    if audio.for_browser and audio.cryptos:
+    if audio.uses_ice and audio.cryptos:
         raise SdpError("SDES keys are never sent to a browser", 500)
-    if audio.for_browser and not (audio.proto.keyed and audio.fingerprint and audio.rtcp_mux and audio.ice_pwd):
+    if audio.uses_ice and not (audio.proto.keyed and audio.fingerprint and audio.rtcp_mux and audio.ice_pwd):
         raise SdpError("a browser needs DTLS, ICE credentials and rtcp-mux", 500)
-    if audio.dtls and (audio.cryptos or audio.fingerprint is None or audio.setup is None):
-        raise SdpError("DTLS needs a fingerprint and a role, and nothing else", 500)
-    if audio.proto in (Proto.SAVP, Proto.SAVPF) and not (audio.cryptos or audio.for_browser):
-        raise SdpError("RTP/SAVP needs a key", 500)
+    if audio.dtls and (audio.fingerprint is None or audio.setup is None):
+        raise SdpError("DTLS needs a fingerprint and a role", 500)
+    if audio.proto.keyed and bool(audio.cryptos) == audio.dtls:
+        raise SdpError("keys that are demanded are of one kind", 500)
     if not audio.codecs or not is_address(audio.address):
         raise SdpError("audio needs an address and a codec", 500)
     if any(c.payload_type in RTCP_CONFLICT for c in audio.codecs):
@@ -98,8 +99,10 @@ def _check_against(audio: LocalAudio, section: MediaSection, offered_setup: Setu
     offered = {(c.tag, c.suite) for c in read_crypto_lines(section.attrs("crypto")).usable}
     if len(audio.cryptos) > 1 or any((c.tag, c.suite) not in offered for c in audio.cryptos):
         raise SdpError("answer must take exactly one of the offered keys", 500)
-    if audio.for_browser and not mux_offered:
-        raise SdpError("the browser did not offer rtcp-mux")
+    if audio.uses_ice and not mux_offered:
+        raise SdpError("ICE was not offered with rtcp-mux")
+    if audio.dtls and audio.cryptos:
+        raise SdpError("an answer brings keys of one kind", 500)
     if audio.dtls and audio.setup not in ANSWERS[offered_setup]:
         raise SdpError("DTLS roles do not fit together")
 
@@ -118,7 +121,7 @@ def _session_lines(audio: LocalAudio, session_id: int, version: int, bundle: str
     lines = ["v=0", f"o=- {session_id} {version} {address}", "s=-", f"c={address}", "t=0 0"]
     if bundle is not None:
         lines.append(f"a=group:BUNDLE {bundle}")
-    if audio.for_browser:
+    if audio.uses_ice:
         lines.append("a=ice-lite")
     return lines
 
@@ -157,11 +160,12 @@ def _codec_lines(codecs: Sequence[Codec]) -> list[str]:
 def _dtls_lines(audio: LocalAudio) -> list[str]:
     if audio.fingerprint is None:
         return []
-    return [f"a=fingerprint:{audio.fingerprint}", f"a=setup:{audio.setup}"]
+    lines = [f"a=fingerprint:{audio.fingerprint}", f"a=setup:{audio.setup}"]
+    return [*lines, f"a=tls-id:{audio.tls_id}"] if audio.tls_id else lines
 
 
 def _ice_lines(audio: LocalAudio) -> list[str]:
-    if not audio.for_browser:
+    if not audio.uses_ice:
         return []
     lines = [f"a=ice-ufrag:{audio.ice_ufrag}", f"a=ice-pwd:{audio.ice_pwd}"]
     lines += [_candidate(number, where) for number, where in enumerate(audio.candidates)]

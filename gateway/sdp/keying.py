@@ -33,6 +33,8 @@ MAX_MKI_LENGTH = 128
 """Octets of a master key identifier (RFC 4568 6.1)."""
 MAX_KEY_TEXT = 128
 """Base64 of the longest key and salt (46 octets) is 64 characters."""
+TLS_ID_LENGTHS = range(20, 256)
+"""Characters of `a=tls-id` (RFC 8842 4); what is shorter or longer says nothing."""
 MIN_WINDOW, MAX_WINDOW = 64, 32768
 """Replay window sizes a peer may hint at (RFC 4568 6.3.6: at least 64); ours is fixed and not smaller than 64."""
 
@@ -308,3 +310,11 @@ def read_fingerprints(values: list[str]) -> tuple[Fingerprint, ...]:
         except SdpError:
             continue
     return tuple(found)
+
+
+def read_tls_id(text: str | None) -> str:
+    """The name of a DTLS association (RFC 8842 4); "" where there is none, or one that is malformed."""
+    named = text or ""
+    if len(named) not in TLS_ID_LENGTHS or not named.isascii():
+        return ""
+    return named if all(c.isalnum() or c in "+/-_" for c in named) else ""

@@ -10,7 +10,7 @@ from enum import StrEnum
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
-from gateway.base.keying import Proto, Setup, is_protected
+from gateway.base.keying import Keying, Proto, Setup, is_protected
 from gateway.base.values import HostPort
 from gateway.sdp.codecs import Codec, read_codecs
 from gateway.sdp.description import (
@@ -21,7 +21,7 @@ from gateway.sdp.description import (
     optional_uint,
     parse_connection,
 )
-from gateway.sdp.keying import CryptoAttribute, Fingerprint, read_crypto_lines, read_fingerprints
+from gateway.sdp.keying import CryptoAttribute, Fingerprint, read_crypto_lines, read_fingerprints, read_tls_id
 
 MAX_CANDIDATES = 32
 """Counted and otherwise ignored: an ICE-lite agent learns its peer from checks, not from candidates."""
@@ -109,13 +109,33 @@ class RemoteAudio:
     """All a=crypto lines, usable or not."""
     maxptime: int | None = None
     """Milliseconds the longest packet may have, when that is said (RFC 8866 6.4)."""
+    tls_id: str = ""
+    """What the peer calls its DTLS association (RFC 8842 4)."""
+    refused_fingerprints: tuple[Fingerprint, ...] = ()
+    """Those that policy believes no certificate by."""
+
+    def offers(self, way: Keying) -> bool:
+        """Whether this line can be agreed to with keys of this kind."""
+        if way is Keying.DTLS:
+            return self.proto.is_udp and any(f.usable for f in self.fingerprints)
+        return way is Keying.SDES and bool(self.cryptos) and not self.proto.dtls
 
     @property
     def has_keys(self) -> bool:
         """True when this line can be agreed to with protected media."""
-        if self.proto.dtls:
-            return any(f.usable for f in self.fingerprints)
-        return bool(self.cryptos)
+        return self.offers(Keying.SDES) or self.offers(Keying.DTLS)
+
+    @property
+    def means_dtls(self) -> bool:
+        """True when it speaks of DTLS at all, be its fingerprints of use or not."""
+        return self.proto.dtls or bool(self.fingerprints or self.refused_fingerprints)
+
+
+def believed(line: RemoteAudio, hashes: frozenset[str]) -> RemoteAudio:
+    """The line without the fingerprints by hashes that policy believes no certificate by."""
+    kept = tuple(one for one in line.fingerprints if one.usable and one.algorithm in hashes)
+    refused = tuple(one for one in line.fingerprints if one not in kept)
+    return replace(line, fingerprints=kept, refused_fingerprints=refused) if refused else line
 
 
 def restricted(line: RemoteAudio, shortfall: Callable[[CryptoSuite], Code | None]) -> RemoteAudio:
@@ -186,10 +206,14 @@ def bundle_tag(desc: SessionDescription, section: MediaSection) -> MediaSection 
     return None
 
 
-def strongest(lines: Sequence[RemoteAudio]) -> RemoteAudio:
+def strongest(lines: Sequence[RemoteAudio], ways: Sequence[Keying] = (Keying.SDES, Keying.DTLS)) -> RemoteAudio:
     """The line to answer in a dual offer: demanded protection, then offered protection, then none (RFC 8643 3.1).
 
-    A line that demands SRTP but brings no usable key cannot be agreed to, so it comes last.
+    A line that demands SRTP but brings no usable key cannot be agreed to, so it comes last. Of equal ones that with the
+    preferred kind of keys comes first.
+
+    Args:
+        ways: the kinds of keys that are of use, the preferred one first.
 
     Raises:
         SdpError: every line is refused.
@@ -197,13 +221,14 @@ def strongest(lines: Sequence[RemoteAudio]) -> RemoteAudio:
     live = [line for line in lines if line.rtp is not None]
     if not live:
         raise SdpError("no audio")
-    return max(live, key=lambda line: (_strength(line), -line.index))
+    return max(live, key=lambda line: (*_strength(line, ways), -line.index))
 
 
-def _strength(line: RemoteAudio) -> int:
-    if line.has_keys:
-        return 3 if line.proto.keyed else 2
-    return 0 if line.proto.keyed else 1
+def _strength(line: RemoteAudio, ways: Sequence[Keying]) -> tuple[int, int]:
+    rank = next((number for number, way in enumerate(ways) if line.offers(way)), None)
+    if rank is not None:
+        return 3 if line.proto.keyed else 2, -rank
+    return 0 if line.proto.keyed else 1, 0
 
 
 def _is_audio(section: MediaSection) -> bool:
@@ -234,6 +259,7 @@ def _read(desc: SessionDescription, section: MediaSection, tagged: MediaSection 
         mid=read_mid(section),
         unprotected_crypto=not proto.keyed and bool(crypto.usable),
         crypto_lines=crypto.count,
+        tls_id=read_tls_id(section.attr("tls-id")),
     )
 
 
@@ -334,6 +360,8 @@ class LocalAudio:
     cryptos: tuple[CryptoAttribute, ...] = ()
     fingerprint: Fingerprint | None = None
     setup: Setup | None = None
+    tls_id: str = ""
+    """What we call our DTLS association; empty: nothing is said of it."""
     ice_ufrag: str = ""
     ice_pwd: str = field(default="", repr=False)
     candidates: tuple[HostPort, ...] = ()
@@ -343,10 +371,15 @@ class LocalAudio:
 
     @property
     def dtls(self) -> bool:
-        """True when keys come from DTLS: a browser may also say so by a fingerprint alone (RFC 8829 5.1.2)."""
+        """True when keys may come from DTLS: a fingerprint alone says so too (RFC 8829 5.1.2, RFC 8643 3.1)."""
         return self.proto.dtls or self.fingerprint is not None
 
     @property
-    def for_browser(self) -> bool:
-        """True when ICE is used: the description may then carry what only browsers understand, and no SDES key."""
+    def has_keys(self) -> bool:
+        """True when it brings keys, of whatever kind."""
+        return self.dtls or bool(self.cryptos)
+
+    @property
+    def uses_ice(self) -> bool:
+        """True when ICE is used, with all that WebRTC wants besides: DTLS, rtcp-mux, a mid, and never an SDES key."""
         return bool(self.candidates or self.ice_ufrag)

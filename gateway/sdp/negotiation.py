@@ -9,6 +9,8 @@ from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying
+from gateway.base.values import HostPort
+from gateway.sdp.association import Association, role_by_answer
 from gateway.sdp.codecs import REFERRING, Codec, CodecKey
 from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import LocalAudio, RemoteAudio
@@ -109,6 +111,8 @@ class TrunkAgreement:
     """Codes of key lines that were left out."""
     unusable: bool = False
     """The peer gave key lines, and `noted` says of each why it cannot be used: no line was forgotten."""
+    association: Association | None = None
+    """The handshake the keys come from, where that is how; then there are no keys here."""
 
     @property
     def codes(self) -> tuple[Code, ...]:
@@ -117,31 +121,34 @@ class TrunkAgreement:
         return tuple(sorted({*own, *self.noted}))
 
 
-def check_trunk_answer(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
-    """Hold an answer against our offer (RFC 4568 5.1.3, RFC 8643 3.3).
+def check_trunk_answer(offer: LocalAudio, answer: RemoteAudio, *, where: HostPort | None = None) -> TrunkAgreement:
+    """Hold an answer against our offer (RFC 4568 5.1.3, RFC 8643 3.3, RFC 5763 5).
 
     Protection that was asked for and came back in any doubtful form is a problem, never a silent plain call.
 
+    Args:
+        where: the transport address of the peer, where its paths are not checked.
+
     Raises:
-        SdpError: 488 when the answer refuses the stream.
+        SdpError: 488 when the answer refuses the stream, or chooses no DTLS role.
     """
     if answer.rtp is None:
         raise SdpError("the answer refuses audio")
-    return replace(_check(offer, answer), noted=answer.crypto_problems)
+    return replace(_check(offer, answer, where), noted=answer.crypto_problems)
 
 
-def _check(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
+def _check(offer: LocalAudio, answer: RemoteAudio, where: HostPort | None) -> TrunkAgreement:
     if answer.proto.without_feedback is not offer.proto.without_feedback:
         return _refused(Code.MEDIA_CRYPTO_IGNORED)
-    if offer.proto.dtls:
-        return _check_dtls(answer)
-    if not offer.cryptos:
+    if not (offer.cryptos or offer.dtls):
         return _refused(Code.MEDIA_CRYPTO_IGNORED) if offer.proto.keyed else _plain()
-    if answer.crypto_lines and answer.fingerprints:
+    if answer.crypto_lines and (answer.means_dtls or not offer.cryptos):
         return _refused(Code.MEDIA_MIXED_KEYING)
-    if not answer.crypto_lines:
-        return _refused(Code.MEDIA_CRYPTO_IGNORED) if offer.proto.keyed else _plain(Code.MEDIA_OSRTP_FALLBACK)
-    return _check_sdes(offer, answer)
+    if answer.crypto_lines:
+        return _check_sdes(offer, answer)
+    if answer.means_dtls and offer.dtls:
+        return _check_dtls(answer, where)
+    return _refused(Code.MEDIA_CRYPTO_IGNORED) if offer.proto.keyed else _plain(Code.MEDIA_OSRTP_FALLBACK)
 
 
 def _plain(problem: Code | None = None) -> TrunkAgreement:
@@ -167,8 +174,10 @@ def _check_sdes(offer: LocalAudio, answer: RemoteAudio) -> TrunkAgreement:
     return TrunkAgreement(Keying.SDES, local.crypto_suite, local, remote)
 
 
-def _check_dtls(answer: RemoteAudio) -> TrunkAgreement:
-    """DTLS brings its keys later; here the answer must only promise it, and nothing besides (RFC 8643 3.2)."""
-    if answer.crypto_lines:
-        return _refused(Code.MEDIA_MIXED_KEYING)
-    return TrunkAgreement(Keying.DTLS, None, None, None) if answer.has_keys else _refused(Code.MEDIA_CRYPTO_IGNORED)
+def _check_dtls(answer: RemoteAudio, where: HostPort | None) -> TrunkAgreement:
+    """DTLS brings its keys later; here the answer must name the certificate, by a hash that is believed."""
+    if answer.offers(Keying.DTLS):
+        association = Association.of(role_by_answer(answer.setup), answer, where=where)
+        return TrunkAgreement(Keying.DTLS, None, None, None, association=association)
+    named = answer.fingerprints or answer.refused_fingerprints
+    return _refused(Code.DTLS_FP_WEAK if named else Code.MEDIA_CRYPTO_IGNORED)

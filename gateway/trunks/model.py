@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.base.dtmf import Dtmf
+from gateway.base.keying import Keying, Proto, Setup
 from gateway.base.profiles import Profile
 from gateway.base.values import Secret
 from gateway.media.places import TrunkPlace
@@ -72,6 +73,18 @@ class Inbound:
     """Either of the two will do."""
 
 
+@dataclass(frozen=True, slots=True)
+class TrunkDtls:
+    """How a trunk is keyed by DTLS-SRTP (RFC 5763), where it is."""
+
+    setup: Setup = Setup.PASSIVE
+    """Our role in answers, where the offer leaves a choice."""
+    transport: Proto = Proto.DTLS_SAVP
+    """Of our offers."""
+    ice: bool = False
+    """ICE is offered to it."""
+
+
 NOBODY = ExpectedPeer(())
 """No certificate proves anything."""
 
@@ -113,6 +126,9 @@ class Trunk:
     media_networks: tuple[Network, ...] = ()
     """Where its media may come from besides the signalled address."""
     tls: TrunkTls = field(default=TrunkTls())
+    keying: tuple[Keying, ...] = (Keying.SDES,)
+    """How it is offered keys, in order of preference, where its profile does not say."""
+    dtls: TrunkDtls = field(default=TrunkDtls())
     registrations: tuple[RegistrationPlan, ...] = ()
     """Addresses of record that are kept registered there: calls for them come over the flow they were registered on."""
     auth: Login | None = None

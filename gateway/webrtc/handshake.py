@@ -91,6 +91,12 @@ class Handshake:
             endpoint.close(self._loop.time())
             self._flush(endpoint)
 
+    def abandon(self) -> None:
+        """Stop without a word: another handshake takes its place, and the peer knows."""
+        self._cancel_timer()
+        self._endpoint = None
+        self._early.clear()
+
     def handle_timer(self) -> None:
         """Repeat what was not answered, or give up (RFC 6347 4.2.4)."""
         self._timer = None

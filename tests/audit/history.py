@@ -19,8 +19,9 @@ from gateway.base.keying import Keying, Proto
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, HostPort, LegId
-from gateway.policy.evaluate import OfferPlan, Refusal, judge, judge_change, plan_offer
+from gateway.policy.evaluate import judge, judge_change
 from gateway.policy.model import EffectivePolicy, effective_policy
+from gateway.policy.offering import OfferPlan, Refusal, plan_offer
 from gateway.policy.posture import CallPosture, SecurityVector
 from tests.audit.audit_bench import AuditBench
 from tests.policy.vectors import SIGNALLING, browser, trunk
@@ -76,7 +77,7 @@ class History:
     def plain(self, seconds: int = 20, **facts: Any) -> str:
         """The carrier refused encryption; it was tried again without."""
         call = _Talk(self, Profile.PREFER, **{"trunk": "carrier", **facts})
-        retry = OfferPlan(Proto.AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+        retry = OfferPlan(Proto.AVP, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
         self.write(record.offer_retry(call.info, call.policy, retry, leg_id=TRUNK_LEG, refused_status=488))
         call.answered(trunk("plain", "udp"))
         return call.end(seconds)

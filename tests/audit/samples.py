@@ -11,8 +11,9 @@ from gateway.base.profiles import Profile
 from gateway.base.signalling import Signalling, TlsInfo
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, HostPort, LegId
-from gateway.policy.evaluate import OfferPlan, Refusal, judge, judge_change, plan_offer
+from gateway.policy.evaluate import judge, judge_change
 from gateway.policy.model import effective_policy
+from gateway.policy.offering import OfferPlan, Refusal, plan_offer
 from gateway.policy.posture import CallPosture
 from tests.policy.vectors import browser, trunk
 
@@ -53,7 +54,7 @@ def every_record() -> list[dict[str, object]]:
     """One record of each type and shape."""
     secured, plain = trunk("sdes"), trunk("plain", "udp")
     removed = judge_change(STRICT, secured, plain)
-    retry = OfferPlan(Proto.AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+    retry = OfferPlan(Proto.AVP, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
     at = Checkpoint.ANSWER
     return [
         notices.gateway_started("0.1.0"),

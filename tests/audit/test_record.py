@@ -19,9 +19,10 @@ from gateway.base.profiles import Profile
 from gateway.base.signalling import Signalling, TlsInfo, TransportName
 from gateway.base.termination import Termination
 from gateway.base.values import CALLER, HostPort, LegId, LegKind
-from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, judge, judge_change
+from gateway.policy.evaluate import Verdict, judge, judge_change
 from gateway.policy.match import Match
 from gateway.policy.model import EffectivePolicy, effective_policy
+from gateway.policy.offering import OfferPlan, Refusal
 from gateway.policy.posture import CallPosture, SecurityVector
 from gateway.policy.rules import Exemption
 from gateway.sdp.summary import Described
@@ -60,7 +61,7 @@ SAMPLES: dict[object, object] = {
     HostPort: HostPort(PLANTED, 1),
     Termination: Termination.HANGUP_TRUNK,
     Refusal: Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED),
-    OfferPlan: OfferPlan(Proto.AVP, with_crypto=False),
+    OfferPlan: OfferPlan(Proto.AVP),
     FlowFacts: Flow(1, "tls", HostPort(PLANTED, 1), HostPort(PLANTED, 2), tls=replace(TLS, reason=PLANTED)),
     TlsInfo: replace(TLS, peer_subject=PLANTED, reason=PLANTED, verified_name=PLANTED),
     Iterable[str]: [PLANTED],
@@ -101,7 +102,7 @@ def test_a_key_planted_in_any_text_does_not_reach_the_record(name: str) -> None:
 
 
 def test_a_security_vector_has_no_room_for_a_key() -> None:
-    words = {LegKind, Keying, Proto | None}
+    words = {LegKind, Keying, Keying | None, Proto | None}
     values = {str, bool, bool | None, frozenset[Code], Signalling, CryptoSuite | None}
     hints = typing.get_type_hints(SecurityVector)
     assert set(hints.values()) <= words | values
@@ -151,7 +152,7 @@ def test_a_refused_change_shows_before_after_and_what_was_answered() -> None:
 
 
 def test_the_retry_in_the_clear_is_recorded_as_the_downgrade_it_is() -> None:
-    plan = OfferPlan(Proto.AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+    plan = OfferPlan(Proto.AVP, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
     built = record.offer_retry(CALL, PREFER, plan, leg_id=2, refused_status=606)
     assert (built["type"], built["codes"], built["refused_status"]) == ("leg.downgraded", ["media.savp_retry"], 606)
     assert built["grade_after"] == "CLEARTEXT"

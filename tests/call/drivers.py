@@ -243,7 +243,7 @@ DRIVERS: dict[str, Driver] = {
     "media.crypto_ignored": accepted(answer("RTP/SAVP")),
     "media.mixed_keying (offer)": accepted(answer("RTP/SAVP", GOOD, FINGERPRINT)),
     "media.mixed_keying (answer)": reanswered(GOOD, FINGERPRINT),
-    "media.keying_unknown (dtls)": accepted(answer("UDP/TLS/RTP/SAVP", FINGERPRINT)),
+    "media.keying_unknown (kind)": accepted(answer("TCP/DTLS/RTP/SAVP", FINGERPRINT)),
     "media.latch_mismatch": from_relay("media.latch_mismatch"),
     "media.mid_relatch": from_relay("media.mid_relatch"),
     "media.plain_on_secure (packet)": from_relay("media.plain_on_secure"),

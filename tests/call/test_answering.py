@@ -9,7 +9,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import LegId
 from gateway.call.machine import answering
 from gateway.call.machine import effects as fx
-from gateway.call.machine.answering import KEYED_SECONDS
+from gateway.call.machine.bridge import KEYED_SECONDS
 from gateway.call.machine.effects import Purpose
 from gateway.call.machine.events import ResponseIn
 from gateway.media.relay_commands import SetKeys, SetPeer

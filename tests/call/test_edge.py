@@ -155,8 +155,8 @@ async def test_a_handshake_timer_that_fails_ends_its_call(office: Office, monkey
     await established(office)
     (found,) = office.manager.index.runners
     monkeypatch.setattr("gateway.webrtc.dtls.DtlsEndpoint.handle_timer", broken(ValueError("unforeseen")))
-    (handshake,) = found.media._handshakes.values()
-    found.media._guarded(handshake.handle_timer)
+    (running,) = found.media._handshakes._running.values()
+    found.media._guarded(running.handshake.handle_timer)
     await office.settle()
     assert final(office)["termination"] == "internal-error"
 

@@ -161,8 +161,8 @@ def test_our_own_key_is_never_used_in_an_emergency_call_either(where: str) -> No
 
 
 @PROFILES
-def test_a_trunk_that_offers_dtls_is_refused_as_keyed_in_a_way_we_do_not_know(profile: Profile) -> None:
-    scene = inbound(answer("UDP/TLS/RTP/SAVP", FINGERPRINT), profile)
+def test_a_trunk_that_offers_dtls_over_tcp_is_refused_as_keyed_in_a_way_we_do_not_take(profile: Profile) -> None:
+    scene = inbound(answer("TCP/DTLS/RTP/SAVP", FINGERPRINT), profile)
     assert codes(scene, "leg.violation") == ["media.keying_unknown"]
 
 

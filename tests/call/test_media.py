@@ -15,6 +15,7 @@ from gateway.base.crypto_suite import SUITES
 from gateway.base.errors import MediaError
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegId, Secret
+from gateway.call.machine.effects import StartDtls
 from gateway.call.machine.events import DtlsConnected, DtlsFailed
 from gateway.call.run.media import CallMedia, MediaEvent
 from gateway.media.relay_client import RelayPool
@@ -119,7 +120,7 @@ class MediaBench:
     async def keyed(self, leg: LegId) -> DtlsBrowser:
         """A browser whose handshake is complete and whose keys are with the relay."""
         found = await self.browser(leg)
-        self.media.start_dtls(leg, "server", (found.identity.fingerprint,), SUITES)
+        self.media.start_dtls(StartDtls(leg, "server", (found.identity.fingerprint,), SUITES))
         await found.shake_hands()
         await self.told(DtlsConnected, leg)
         self.media.release_keys(leg)
@@ -161,7 +162,7 @@ async def test_two_browsers_shake_hands_each_for_itself_and_hear_each_other(benc
 
 async def test_no_media_passes_before_the_keys_are_released(bench: MediaBench) -> None:
     browser = await bench.browser(ONE)
-    bench.media.start_dtls(ONE, "server", (browser.identity.fingerprint,), SUITES)
+    bench.media.start_dtls(StartDtls(ONE, "server", (browser.identity.fingerprint,), SUITES))
     await browser.shake_hands()
     await bench.told(DtlsConnected, ONE)
     assert bench.media._call is not None
@@ -173,7 +174,7 @@ async def test_no_media_passes_before_the_keys_are_released(bench: MediaBench) -
 async def test_a_forged_certificate_fails_its_leg_and_no_other(bench: MediaBench) -> None:
     good = await bench.keyed(ONE)
     victim = await bench.browser(OTHER)
-    bench.media.start_dtls(OTHER, "server", (FORGED.fingerprint,), SUITES)
+    bench.media.start_dtls(StartDtls(OTHER, "server", (FORGED.fingerprint,), SUITES))
     await victim.shake_hands()
     assert (await bench.told(DtlsFailed, OTHER)).termination is Termination.FINGERPRINT_MISMATCH
     bench.media.release_keys(OTHER)
@@ -191,7 +192,7 @@ async def test_what_a_browser_sends_before_its_fingerprint_is_known_waits_for_it
     assert bench.media._call is not None
     await bench.media._call.counters()
     assert browser.peer.pending() == []
-    bench.media.start_dtls(ONE, "server", (browser.identity.fingerprint,), SUITES)
+    bench.media.start_dtls(StartDtls(ONE, "server", (browser.identity.fingerprint,), SUITES))
     await browser.finish()
     await bench.told(DtlsConnected, ONE)
 
@@ -260,7 +261,7 @@ async def test_a_browser_whose_leg_is_closed_is_told_goodbye_and_its_handshake_i
     bench.media.carry_out(CloseLeg(OTHER))
     leaves.dtls.receive(bytes(await leaves.peer.receive()), 0.0)
     assert leaves.dtls.state is DtlsState.CLOSED
-    bench.media.start_dtls(OTHER, "server", (leaves.identity.fingerprint,), SUITES)
+    bench.media.start_dtls(StartDtls(OTHER, "server", (leaves.identity.fingerprint,), SUITES))
     bench.media.release_keys(OTHER)
     stays.peer.send_media(packets.rtp(1))
     await bench.told(MediaStarted, ONE)

@@ -213,13 +213,6 @@ def test_a_secure_profile_without_a_fingerprint_stays_refused_towards_a_browser(
     assert finished(scene) is Termination.BROWSER_OFFER_INSECURE
 
 
-@pytest.mark.parametrize("proto", ["RTP/SAVPF", "RTP/SAVP"])
-def test_a_fingerprint_is_no_key_for_a_trunk(proto: str) -> None:
-    """DTLS towards trunks is not spoken, so nothing is answered in clear either."""
-    scene = from_trunk(answer(proto, "a=fingerprint:sha-256 " + ":".join(["AB"] * 32), "a=setup:actpass"))
-    assert finished(scene) is Termination.ENCRYPTION_IGNORED
-
-
 VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:v\r\n{}a=rtpmap:96 VP8/90000\r\n"
 
 

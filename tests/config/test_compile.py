@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.base.dtmf import Dtmf
-from gateway.base.keying import Setup
+from gateway.base.keying import Keying, Proto, Setup
 from gateway.base.profiles import Profile
 from gateway.base.values import HostPort, Secret
 from gateway.config import schema
@@ -20,7 +20,7 @@ from gateway.routing.e164 import NumberFormat
 from gateway.sip.digest_client import Login
 from gateway.site import CallLimits, ConnectionShares, SipListener
 from gateway.trunks.identity import Asserts, CallerFrom, Passing, PrivacyMode, TrunkIdentity
-from gateway.trunks.model import Inbound, ListenerTls, TrunkTls
+from gateway.trunks.model import Inbound, ListenerTls, TrunkDtls, TrunkTls
 from gateway.trunks.registration import RegistrationPlan
 from gateway.trunks.target import TargetChoice, TrunkTarget
 from tests.sip.digest import credentials
@@ -60,6 +60,11 @@ CHANGED: dict[str, tuple[object, object]] = {
             wildcards=True,
             pins=frozenset({"ab" * 32}),
         ),
+    ),
+    "keying": (["dtls", "sdes"], (Keying.DTLS, Keying.SDES)),
+    "dtls": (
+        {"setup": "active", "transport": "RTP/SAVPF", "ice": "yes"},
+        TrunkDtls(Setup.ACTIVE, Proto.SAVPF, ice=True),
     ),
     "crlf_keepalive": (30, 30),
     "inbound": (

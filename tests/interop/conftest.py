@@ -34,7 +34,11 @@ TRUNKS = {
     "607": ("badcert", "127.0.1.8", "tls", "strict"),
     "608": ("changing", "127.0.1.9", "tls", "prefer"),
     "609": ("info", "127.0.1.10", "udp", "legacy"),
+    "610": ("dtls", "127.0.1.11", "tls", "strict"),
+    "611": ("dtlsudp", "127.0.1.12", "udp", "prefer"),
 }
+KEYING = {"dtls": ["dtls"], "dtlsudp": ["dtls", "sdes"]}
+"""How trunks are offered keys, of those that are not offered SDES alone."""
 DTMF = {"info": "info"}
 """How digits reach a trunk, of those that are not left as they are."""
 CABLE_PORT = free_port()
@@ -56,6 +60,7 @@ class Stage:
                 "security": profile,
                 "networks": [f"{host}/32"],
                 "dtmf": DTMF.get(name, "rtp"),
+                "keying": KEYING.get(name, ["sdes"]),
             }
             if transport == "tls":
                 name_in_certificate = "wrong.demo.test" if name == "badcert" else "pbx.demo.test"

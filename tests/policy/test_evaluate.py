@@ -13,17 +13,9 @@ from gateway.base.keying import Keying, Proto
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.policy.catalogue import ABSOLUTE, CAPS, NEVER_TOLERABLE, REFUSED_WHERE_REQUIRED
-from gateway.policy.evaluate import (
-    OfferPlan,
-    Refusal,
-    Verdict,
-    accept_offer,
-    judge,
-    judge_change,
-    plan_offer,
-    plan_retry,
-)
+from gateway.policy.evaluate import Verdict, judge, judge_change
 from gateway.policy.model import EffectivePolicy, effective_policy
+from gateway.policy.offering import OfferPlan, Refusal, accept_offer, plan_offer, plan_retry
 from gateway.policy.posture import SecurityVector
 from tests.policy.vectors import SIGNALLING, VECTORS, browser, trunk
 
@@ -62,21 +54,21 @@ def test_no_key_is_sent_or_taken_where_its_exposure_is_less_than_what_is_require
     safe = CAPS[code] >= require
     plan = plan_offer(asked, SIGNALLING[exposed])
     assert isinstance(plan, OfferPlan) == safe
-    refusal = accept_offer(asked, SIGNALLING[exposed], keyed=True, has_crypto=True)
+    refusal = accept_offer(asked, SIGNALLING[exposed], keyed=True, by=Keying.SDES)
     assert (refusal is None) == safe
-    assert (plan_retry(asked, 488) is None) == (require > Grade.CLEARTEXT)
+    assert (plan_retry(asked, SIGNALLING["tls"], 488) is None) == (require > Grade.CLEARTEXT)
 
 
 @pytest.mark.parametrize("code", [Code.MEDIA_SAVP_RETRY, Code.MEDIA_PLAIN_RTP])
 def test_what_is_denied_is_not_even_offered(code: Code) -> None:
     usual = policy("prefer")
     denying = replace(usual, rules=replace(usual.rules, deny=frozenset({code})))
-    assert plan_retry(usual, 488) is not None
-    assert plan_retry(denying, 488) is None
+    assert plan_retry(usual, SIGNALLING["tls"], 488) is not None
+    assert plan_retry(denying, SIGNALLING["tls"], 488) is None
     legacy = policy("legacy")
     plain = replace(legacy, rules=replace(legacy.rules, deny=frozenset({Code.MEDIA_PLAIN_RTP})))
     assert isinstance(plan_offer(plain, SIGNALLING["tls"]), Refusal)
-    assert accept_offer(plain, SIGNALLING["tls"], keyed=False, has_crypto=False) is not None
+    assert accept_offer(plain, SIGNALLING["tls"], keyed=False, by=Keying.NONE) is not None
 
 
 COLUMNS = ("udp", "tcp", "tls-old", "tls-unverified", "tls")
@@ -107,7 +99,7 @@ def test_the_first_offer_to_a_trunk_is_that_of_its_profile(name: str, signalling
     if isinstance(plan, Refusal):
         assert (plan.code, plan.termination) == (expected, Termination.ENCRYPTION_IMPOSSIBLE)
         return
-    assert plan.proto.removeprefix("RTP/") + ("+crypto" if plan.with_crypto else "") == expected
+    assert plan.proto.removeprefix("RTP/") + ("+crypto" if plan.has_keys else "") == expected
     assert not plan.codes
 
 
@@ -133,7 +125,11 @@ def test_an_inbound_offer_is_accepted_or_refused_by_its_profile(
     name: str, offer: str, signalling: str, expected: str
 ) -> None:
     refusal = accept_offer(
-        policy(name), SIGNALLING[signalling], keyed=offer == "sdes", has_crypto=offer != "plain", codes=()
+        policy(name),
+        SIGNALLING[signalling],
+        keyed=offer == "sdes",
+        by=Keying.NONE if offer == "plain" else Keying.SDES,
+        codes=(),
     )
     assert (refusal.code if refusal else "accepted") == expected
     assert refusal is None or refusal.termination.status == 488
@@ -142,13 +138,13 @@ def test_an_inbound_offer_is_accepted_or_refused_by_its_profile(
 
 @pytest.mark.parametrize("name", ["strict", "prefer", "osrtp", "legacy"])
 def test_a_savp_offer_without_a_usable_key_is_refused_by_every_profile(name: str) -> None:
-    refusal = accept_offer(policy(name), SIGNALLING["tls"], keyed=True, has_crypto=False)
+    refusal = accept_offer(policy(name), SIGNALLING["tls"], keyed=True, by=Keying.NONE)
     assert refusal == Refusal(Code.MEDIA_CRYPTO_IGNORED, Termination.ENCRYPTION_IGNORED)
 
 
 def test_the_refusal_of_an_unusable_offer_names_what_was_wrong_with_its_crypto_lines() -> None:
     problems = (Code.SUITE_UNENCRYPTED_SRTP, Code.KEY_MKI)
-    refusal = accept_offer(policy("prefer"), SIGNALLING["tls"], keyed=True, has_crypto=False, codes=problems)
+    refusal = accept_offer(policy("prefer"), SIGNALLING["tls"], keyed=True, by=Keying.NONE, codes=problems)
     assert refusal is not None
     assert refusal.codes == (Code.KEY_MKI, Code.SUITE_UNENCRYPTED_SRTP)
     assert refusal.termination is Termination.ENCRYPTION_UNUSABLE
@@ -156,7 +152,7 @@ def test_the_refusal_of_an_unusable_offer_names_what_was_wrong_with_its_crypto_l
 
 def test_the_refusal_of_a_plain_offer_names_what_was_wrong_with_its_crypto_lines_too() -> None:
     refusal = accept_offer(
-        policy("strict"), SIGNALLING["tls"], keyed=False, has_crypto=False, codes=(Code.SUITE_WEAK_TAG,)
+        policy("strict"), SIGNALLING["tls"], keyed=False, by=Keying.NONE, codes=(Code.SUITE_WEAK_TAG,)
     )
     assert refusal is not None
     assert refusal.codes == (Code.MEDIA_PLAIN_RTP, Code.SUITE_WEAK_TAG)
@@ -172,7 +168,7 @@ def test_what_was_only_noted_refuses_nothing() -> None:
 
 def test_a_skipped_crypto_line_beside_a_good_one_does_not_refuse_the_offer() -> None:
     codes = (Code.SUITE_NULL,)
-    assert accept_offer(policy("strict"), SIGNALLING["tls"], keyed=True, has_crypto=True, codes=codes) is None
+    assert accept_offer(policy("strict"), SIGNALLING["tls"], keyed=True, by=Keying.SDES, codes=codes) is None
 
 
 ANSWERS = """
@@ -268,23 +264,23 @@ def test_some_codes_are_refused_whatever_the_grade(code: Code, refused_by: set[s
 
 @pytest.mark.parametrize("status", [488, 415, 606])
 def test_only_prefer_retries_in_the_clear_and_the_retry_has_its_code(status: int) -> None:
-    retry = OfferPlan(Proto.AVP, with_crypto=False, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
-    assert plan_retry(policy("prefer"), status) == retry
-    assert plan_retry(policy("strict!"), status) == retry
+    retry = OfferPlan(Proto.AVP, codes=frozenset({Code.MEDIA_SAVP_RETRY}))
+    assert plan_retry(policy("prefer"), SIGNALLING["tls"], status) == retry
+    assert plan_retry(policy("strict!"), SIGNALLING["tls"], status) == retry
     for name in ("strict", "osrtp", "legacy"):
-        assert plan_retry(policy(name), status) is None
+        assert plan_retry(policy(name), SIGNALLING["tls"], status) is None
 
 
 @pytest.mark.parametrize("status", [0, 200, 302, 403, 404, 480, 486, 487, 500, 503, 600, 603])
 def test_no_other_answer_makes_an_offer_weaker(status: int) -> None:
     for name in ("strict", "prefer", "osrtp", "legacy", "strict!"):
-        assert plan_retry(policy(name), status) is None
+        assert plan_retry(policy(name), SIGNALLING["tls"], status) is None
 
 
 def test_an_offer_that_was_plain_already_is_not_repeated() -> None:
-    first = plan_retry(policy("prefer"), 488, OfferPlan(Proto.SAVP, with_crypto=True))
+    first = plan_retry(policy("prefer"), SIGNALLING["tls"], 488, OfferPlan.demanding(Keying.SDES))
     assert first is not None
-    assert plan_retry(policy("prefer"), 488, first) is None
+    assert plan_retry(policy("prefer"), SIGNALLING["tls"], 488, first) is None
 
 
 CHANGES = [

@@ -16,18 +16,18 @@ from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
 from gateway.policy.book import PolicyBook
-from gateway.policy.evaluate import (
+from gateway.policy.evaluate import judge
+from gateway.policy.facts import Direction, Facts
+from gateway.policy.model import EffectivePolicy, at_least, effective_policy
+from gateway.policy.offering import (
     OfferPlan,
     Refusal,
     accept_offer,
-    judge,
     plan_after_proof,
     plan_late_offer,
     plan_offer,
     plan_retry,
 )
-from gateway.policy.facts import Direction, Facts
-from gateway.policy.model import EffectivePolicy, at_least, effective_policy
 from gateway.policy.pins import NO_PINS, Pinning, Pins, of_user, proves
 from gateway.policy.posture import SecurityVector
 
@@ -103,19 +103,19 @@ def test_a_call_handed_over_to_another_trunk_takes_no_pin_along() -> None:
 
 @pytest.mark.parametrize("profile", [Profile.STRICT, *CHOOSING])
 def test_a_pinned_trunk_is_offered_nothing_it_may_answer_in_the_clear(profile: Profile) -> None:
-    assert plan_offer(pinned(profile), TLS) == OfferPlan(Proto.SAVP, with_crypto=True)
-    assert plan_late_offer(pinned(profile), TLS) == OfferPlan(Proto.SAVP, with_crypto=True)
+    assert plan_offer(pinned(profile), TLS) == OfferPlan.demanding(Keying.SDES)
+    assert plan_late_offer(pinned(profile), TLS) == OfferPlan.demanding(Keying.SDES)
 
 
 @pytest.mark.parametrize("profile", CHOOSING)
 def test_a_call_for_help_is_offered_keys_in_a_form_that_leaves_the_choice_where_no_second_offer_can_follow(
     profile: Profile,
 ) -> None:
-    assert plan_late_offer(pinned(profile, emergency=True), TLS) == OfferPlan(Proto.AVP, with_crypto=True)
+    assert plan_late_offer(pinned(profile, emergency=True), TLS) == OfferPlan(Proto.AVP, (Keying.SDES,))
 
 
 def test_a_trunk_that_is_never_asked_for_keys_is_not_asked_for_any_because_of_a_pin() -> None:
-    assert plan_offer(pinned(Profile.LEGACY), TLS) == OfferPlan(Proto.AVP, with_crypto=False)
+    assert plan_offer(pinned(Profile.LEGACY), TLS) == OfferPlan(Proto.AVP)
 
 
 @pytest.mark.parametrize("profile", CHOOSING)
@@ -124,7 +124,7 @@ def test_a_pinned_trunk_that_refuses_is_bidding_down(profile: Profile, status: i
     policy = pinned(profile)
     offered = plan_offer(policy, TLS)
     assert isinstance(offered, OfferPlan)
-    retry = plan_retry(policy, status, offered)
+    retry = plan_retry(policy, TLS, status, offered)
     assert retry is not None
     refusal = plan_after_proof(policy, retry)
     assert isinstance(refusal, Refusal)
@@ -133,15 +133,15 @@ def test_a_pinned_trunk_that_refuses_is_bidding_down(profile: Profile, status: i
 
 @pytest.mark.parametrize("profile", CHOOSING)
 def test_an_offer_without_keys_of_a_pinned_trunk_is_refused(profile: Profile) -> None:
-    refusal = accept_offer(pinned(profile), UDP, keyed=False, has_crypto=False)
+    refusal = accept_offer(pinned(profile), UDP, keyed=False, by=Keying.NONE)
     assert refusal == Refusal(Code.PIN_BID_DOWN, Termination.ENCRYPTION_WITHDRAWN, frozenset({Code.MEDIA_PLAIN_RTP}))
-    assert accept_offer(pinned(profile), UDP, keyed=True, has_crypto=True) is None
+    assert accept_offer(pinned(profile), UDP, keyed=True, by=Keying.SDES) is None
 
 
 @pytest.mark.parametrize("profile", [Profile.LEGACY, *CHOOSING])
 def test_an_emergency_call_and_a_legacy_trunk_go_on(profile: Profile) -> None:
     policy = pinned(profile, emergency=profile is not Profile.LEGACY)
-    assert accept_offer(policy, UDP, keyed=False, has_crypto=False) is None
+    assert accept_offer(policy, UDP, keyed=False, by=Keying.NONE) is None
     verdict = judge(policy, STRIPPED)
     assert (verdict.allowed, verdict.kind, verdict.record) == (True, "D3", "leg.downgraded")
     assert Code.PIN_BID_DOWN in verdict.codes

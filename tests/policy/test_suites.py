@@ -27,8 +27,9 @@ from gateway.base.profiles import Profile
 from gateway.base.signalling import Signalling
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
-from gateway.policy.evaluate import OfferPlan, Refusal, judge, offer_by_handshake, plan_offer
+from gateway.policy.evaluate import judge
 from gateway.policy.model import BUILT_IN, NO_SUITE, EffectivePolicy, ProfileRules, at_least, effective_policy
+from gateway.policy.offering import OfferPlan, Refusal, offer_by_handshake, plan_offer
 from gateway.policy.posture import SecurityVector
 from gateway.policy.suites import allowed_suites, offered_suites, suite_shortfall
 from tests.effort import examples

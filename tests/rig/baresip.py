@@ -24,7 +24,7 @@ MODULES = Path("/usr/lib/baresip/modules")
 
 
 class Baresip:
-    """One process; `encryption` is baresip's mediaenc (srtp, srtp-mand) or "" for plain RTP.
+    """One process; `encryption` is baresip's mediaenc (srtp, srtp-mand, dtls_srtp) or "" for plain RTP.
 
     Without a tone, a WAV at 8000 Hz, it echoes.
     """
@@ -72,7 +72,7 @@ class Baresip:
                     "jitter_buffer_delay 5-10",
                     "net_interface 127.0.0.1",
                     f"module_path {MODULES}",
-                    *(f"module {name}.so" for name in ("g711", "aubridge", "aufile", "sndfile", "srtp")),
+                    *(f"module {name}.so" for name in ("g711", "aubridge", "aufile", "sndfile", "srtp", "dtls_srtp")),
                     *(f"module_tmp {name}.so" for name in ("uuid", "account")),
                     *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp")),
                     f"ctrl_tcp_listen {host}:{self._control}",

@@ -222,7 +222,7 @@ def test_a_built_offer_reads_back_as_the_facts_it_was_built_from(local: LocalAud
     assert read.fingerprints == ((local.fingerprint,) if local.fingerprint else ())
     assert read.setup is local.setup
     assert (read.mid, read.ptime) == (local.mid, local.ptime)
-    assert read_ice(read) == (local.ice_ufrag, local.ice_pwd, local.for_browser, len(local.candidates))
+    assert read_ice(read) == (local.ice_ufrag, local.ice_pwd, local.uses_ice, len(local.candidates))
 
 
 def read_ice(read: RemoteAudio) -> tuple[str, str, bool, int]:

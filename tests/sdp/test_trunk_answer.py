@@ -179,7 +179,7 @@ def test_a_real_phone_that_took_another_suite_is_refused() -> None:
     [
         ((f"a={FP}", "a=setup:active"), Keying.DTLS, None),
         (("a=setup:active",), Keying.NONE, IGNORED),
-        (("a=fingerprint:sha-1 " + ":".join(["AB"] * 20),), Keying.NONE, IGNORED),
+        (("a=fingerprint:sha-1 " + ":".join(["AB"] * 20),), Keying.NONE, Code.DTLS_FP_WEAK),
         ((f"a={FP}", f"a={line(1)}"), Keying.NONE, MIXED),
     ],
 )

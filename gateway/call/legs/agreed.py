@@ -15,8 +15,9 @@ from gateway.base.errors import SdpError
 from gateway.base.keying import Keying, Setup
 from gateway.base.signalling import Signalling
 from gateway.base.values import HostPort, LegId, LegKind, Secret
-from gateway.media.relay_commands import MAX_LIFETIME, LegCommand, SetIce, SetKeys, SetPeer
+from gateway.media.relay_commands import MAX_LIFETIME, DropKeys, LegCommand, SetIce, SetKeys, SetPeer
 from gateway.policy.posture import SecurityVector
+from gateway.sdp.association import Association
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.media import Direction, RemoteAudio
 from gateway.sdp.negotiation import TrunkAgreement
@@ -68,6 +69,16 @@ class BrowserMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnEnd:
+    """What we told a trunk whose keys come by DTLS, besides our certificate; nothing of it where they do not."""
+
+    tls_id: str = ""
+    """Our name for the association (RFC 8842 4)."""
+    ice: IceCredentials | None = None
+    """What we answer checks under; None: paths are not checked."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkMedia:
     """One trunk leg after an offer and its answer. Never holds what only one side has said."""
 
@@ -82,6 +93,7 @@ class TrunkMedia:
     """Weaknesses of the agreement that keying and suite do not show: key.reuse."""
     noted: frozenset[Code] = frozenset()
     """What the description brought and nobody uses."""
+    ours: OwnEnd = OwnEnd()
     will: Will = Will()
     fork: str = ""
     """To-tag of the early dialog whose 18x brought this answer."""
@@ -89,16 +101,22 @@ class TrunkMedia:
     """The peer's offer, where it is our turn to answer."""
 
     def vector(self, history: frozenset[Code]) -> SecurityVector:
-        """The security vector this gives the leg (POLICY A1), with what happened on the way."""
+        """The security vector this gives the leg (POLICY A1), with what happened on the way; before any handshake."""
         return SecurityVector(
             leg=LegKind.TRUNK,
             signalling=self.signalling,
-            keying=self.agreement.keying,
+            keying=self.agreement.keying if self.association is None else Keying.PENDING,
             proto=self.remote.proto,
+            awaits=None if self.association is None else self.agreement.keying,
             suite=self.agreement.suite,
             extra_codes=history | self.weaknesses,
             noted=self.noted | frozenset(self.agreement.noted),
         )
+
+    @property
+    def association(self) -> Association | None:
+        """The handshake its keys come from, where that is how."""
+        return self.agreement.association
 
     def is_hold_with_new_key(self, before: TrunkMedia | None) -> bool:
         """Whether the peer turned its direction and changed its key in one step."""
@@ -107,18 +125,27 @@ class TrunkMedia:
         turned = before.remote.direction is not self.remote.direction
         return turned and not before.agreement.remote.same_master_key(self.agreement.remote)
 
-    def relay_commands(self, leg: LegId, sources: tuple[str, ...] = ()) -> tuple[LegCommand, ...]:
+    def relay_commands(
+        self, leg: LegId, sources: tuple[str, ...] = (), *, renewed: bool = False
+    ) -> tuple[LegCommand, ...]:
         """What the relay must know of this leg: keys first, then whether it is keyed and where the peer is.
 
         Args:
             sources: networks, besides the signalled address, its media may come from.
+            renewed: its keys will come from another handshake than those it has.
 
         Raises:
             SdpError: 500, an agreement on SDES without keys: nothing is ever sent on it.
         """
-        keys = self._keys(leg)
-        where = () if self.where is None else (SetPeer(leg, bool(keys), self.where, self.rtcp, self.mux, sources),)
-        return (*keys, *where)
+        ice, keyed = self.ours.ice, self.agreement.keying.keyed
+        where = self.remote.rtp if self.where is None and ice is not None else self.where
+        dtls = self.association is not None
+        peer = SetPeer(leg, keyed, where, self.rtcp, self.mux, sources, dtls, ice is not None) if where else None
+        if not dtls:
+            return (*self._keys(leg), *((peer,) if peer else ()))
+        dropped = (DropKeys(leg),) if renewed else ()
+        names = (SetIce(leg, ice.ufrag, Secret(ice.pwd)),) if ice is not None else ()
+        return (*dropped, *names, *((peer,) if peer else ()))
 
     def _keys(self, leg: LegId) -> tuple[SetKeys, ...]:
         agreed = self.agreement

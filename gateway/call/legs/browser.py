@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.base.codes import Code
 from gateway.base.errors import SdpError
-from gateway.base.keying import DtlsRole, Keying, Proto, Setup
+from gateway.base.keying import Keying, Proto, Setup
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind, Secret, TokenSource
 from gateway.call.legs.agreed import BrowserMedia
@@ -15,13 +15,14 @@ from gateway.call.legs.terms import Terms
 from gateway.call.legs.told import Told
 from gateway.call.legs.user_agent import Habits
 from gateway.media.relay_commands import IcePort, LegCommand
-from gateway.policy.evaluate import Refusal, offer_by_handshake
 from gateway.policy.model import EffectivePolicy
+from gateway.policy.offering import Refusal, allowed_hashes, offer_by_handshake
 from gateway.policy.posture import SecurityVector
+from gateway.sdp.association import Association, role_by_answer, role_in_answer
 from gateway.sdp.codecs import BROWSER_CODECS, Codec
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import Fingerprint
-from gateway.sdp.media import LocalAudio, RemoteAudio, plain_streams, read_audio
+from gateway.sdp.media import LocalAudio, RemoteAudio, believed, plain_streams, read_audio
 from gateway.sip.flow import Flow, shortfall
 from gateway.webrtc.ice_lite import IceCredentials
 
@@ -44,9 +45,10 @@ def require_webrtc(remote: RemoteAudio) -> None:
     Raises:
         InsecureBrowserError: with the policy codes.
     """
-    if remote.crypto_lines and remote.fingerprints:
+    named = remote.fingerprints or remote.refused_fingerprints
+    if remote.crypto_lines and named:
         raise InsecureBrowserError(Code.BRW_SDES_OR_AVP, Code.MEDIA_MIXED_KEYING)
-    if remote.crypto_lines or not remote.proto.keyed or not remote.fingerprints:
+    if remote.crypto_lines or not remote.proto.keyed or not named:
         raise InsecureBrowserError(Code.BRW_SDES_OR_AVP)
     if not any(fingerprint.usable for fingerprint in remote.fingerprints):
         raise InsecureBrowserError(Code.DTLS_FP_WEAK)
@@ -146,11 +148,13 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
         )
 
     @property
-    def handshake(self) -> tuple[DtlsRole, tuple[Fingerprint, ...]] | None:
-        if self.agreed is None:
-            return None
-        role: DtlsRole = "client" if self.agreed.role is Setup.ACTIVE else "server"
-        return role, self.agreed.remote.fingerprints
+    def association(self) -> Association | None:
+        return Association.of(self.agreed.role, self.agreed.remote) if self.agreed is not None else None
+
+    @property
+    def awaits_keys(self) -> bool:
+        """From the beginning: a browser is keyed by a handshake, or not at all."""
+        return self.keyed is None
 
     def refusal_of(self, agreed: BrowserMedia, policy: EffectivePolicy) -> Refusal | None:
         return offer_by_handshake(policy)
@@ -186,26 +190,17 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
         return frozenset({Code.MID_STREAM_ADDED_PLAIN}) if added else frozenset()
 
     def _role_for(self, remote: RemoteAudio) -> Setup:
-        if self.agreed is not None:
-            return self.agreed.role
-        if remote.setup is Setup.PASSIVE:
-            return Setup.ACTIVE
-        return Setup.PASSIVE if remote.setup is Setup.ACTIVE else self.setup_answer
+        return self.agreed.role if self.agreed is not None else role_in_answer(remote.setup, self.setup_answer)
 
     def inspect_answer(self, body: bytes, offer: LocalAudio) -> BrowserMedia:
         """Read an answer without taking it; one that picks no DTLS role is unusable."""
         remote = self._webrtc(SessionDescription.parse(body))
-        if self.agreed is not None:
-            role = self.agreed.role
-        elif remote.setup not in (None, Setup.ACTIVE, Setup.PASSIVE):
-            raise SdpError("answer chooses no DTLS role")
-        else:  # the peer is active unless it says otherwise (RFC 4145 4)
-            role = Setup.ACTIVE if remote.setup is Setup.PASSIVE else Setup.PASSIVE
+        role = self.agreed.role if self.agreed is not None else role_by_answer(remote.setup)
         noted = frozenset({Code.DTLS_ROLE_FLIP}) if self._flips(remote) else frozenset[Code]()
         return BrowserMedia(remote, role, self.ice, noted=noted)
 
     def _webrtc(self, description: SessionDescription) -> RemoteAudio:
-        remote = read_audio(description)
+        remote = believed(read_audio(description), allowed_hashes(self.policy))
         require_webrtc(remote)
         self._same_identity(remote)
         return remote

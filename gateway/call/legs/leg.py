@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
-from gateway.base.keying import DtlsRole, Keying
+from gateway.base.keying import Keying
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call.legs.keypad import Keypad
@@ -24,12 +24,12 @@ from gateway.call.legs.party import Party
 from gateway.call.legs.redirects import Redirects
 from gateway.call.legs.told import Told
 from gateway.media.relay_commands import LegCommand, Place
-from gateway.policy.evaluate import OfferPlan, Refusal
 from gateway.policy.model import EffectivePolicy
+from gateway.policy.offering import OfferPlan, Refusal
 from gateway.policy.posture import SecurityVector
 from gateway.quality.told import CallQuality
 from gateway.quality.watch import QualityWatch
-from gateway.sdp.keying import Fingerprint
+from gateway.sdp.association import Association
 from gateway.sip.message import Message
 from gateway.sip.subscription import Subscriptions
 
@@ -86,7 +86,10 @@ class BaseLeg(NegotiatingAgent[M]):
     """What the relay was told of the leg comes from this."""
     keyed: SecurityVector | None = None
     """The vector once the handshake has finished."""
-    handshake_begun: bool = False
+    handshake: Association | None = None
+    """The association whose handshake has begun last."""
+    handshakes: int = 0
+    """How many have begun: what is told of an earlier one is out of date."""
     is_unheard: bool = False
     """The peer answers no checks any more, see `returning`."""
     keypad: Keypad = field(default_factory=Keypad)
@@ -232,9 +235,32 @@ class BaseLeg(NegotiatingAgent[M]):
         """The offer was refused as a whole: the next one is made by this."""
 
     @property
-    def handshake(self) -> tuple[DtlsRole, tuple[Fingerprint, ...]] | None:
-        """Our role and the fingerprints of the peer, once both are known."""
+    def association(self) -> Association | None:
+        """The handshake its keys are to come from, once both sides have said who they are; None: from none."""
         return None
+
+    @property
+    def awaits_keys(self) -> bool:
+        """Whether its media waits for a handshake."""
+        return self.association is not None and (self.keyed is None or self.association != self.handshake)
+
+    @property
+    def checks_paths(self) -> bool:
+        """Whether the peer checks paths (ICE): its handshake waits until one is known to lead to it."""
+        return True
+
+    @property
+    def has_rtcp_of_its_own(self) -> bool:
+        """Whether RTCP has a port of its own, and with it a handshake (RFC 5764 4.1)."""
+        return False
+
+    def begin_handshake(self) -> Association | None:
+        """The handshake that must begin now, because it is agreed on and has not begun; the keys of others are void."""
+        wanted = self.association
+        if wanted is None or wanted == self.handshake:
+            return None
+        self.handshake, self.handshakes, self.keyed = wanted, self.handshakes + 1, None
+        return wanted
 
     def unknown_names(self, body: bytes) -> tuple[str, ...]:
         """Host names in a description that must be looked up before it can be read."""
@@ -255,6 +281,7 @@ class BaseLeg(NegotiatingAgent[M]):
         self.keyed = replace(
             self.vector,
             keying=Keying.DTLS,
+            awaits=None,
             suite=suite,
             dtls_version=version,
             fingerprint_algorithm=algorithm,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.base.values import LegId, TokenSource
 from gateway.call.legs.browser import BrowserLeg
+from gateway.call.legs.dtls_end import DtlsEnd
 from gateway.call.legs.identity import Origin, Voice, tell, tell_registrar
 from gateway.call.legs.keys import KeySource
 from gateway.call.legs.party import Party, Reading
@@ -115,6 +116,7 @@ class LegMaker:
             trunk_id=trunk.name,
             trunk=trunk,
             new_key=self.new_key,
+            dtls=DtlsEnd(self.fingerprint, self.tokens),
             own=self.own,
             media_bind=trunk.media.bind,
             media_advertise=trunk.media.advertised,

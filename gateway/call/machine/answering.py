@@ -33,9 +33,6 @@ from gateway.sdp.session import OurProposal, Session, Way
 from gateway.sip.dialog import Dialog
 from gateway.sip.message import Response
 
-KEYED_SECONDS = 10.0
-"""POLICY A5 checkpoint P4: media must be keyed this soon after the answer."""
-
 
 def take_answer(call: CallState, leg: Leg, body: bytes, *, fork: str = "") -> bool:
     """Judge and take the answer to our offer on `leg`; False when the call was ended over it.
@@ -250,7 +247,7 @@ def _send_success(call: CallState, body: bytes) -> None:
     security.expect(call)
     call.posture.mark_answered()
     for leg in call.pair:
-        if leg.habits.handshakes and leg.keyed is None:
-            call.emit(SetTimer(Timer.KEYED, KEYED_SECONDS, leg.id))
+        if leg.awaits_keys:
+            call.emit(SetTimer(Timer.KEYED, bridge.KEYED_SECONDS, leg.id))
     call.emit(Respond(caller.invite_key, response))
     refreshing.answered(call, caller, caller.invite)

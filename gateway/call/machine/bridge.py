@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.call.legs.leg import Leg
-from gateway.call.machine.effects import StartDtls
+from gateway.call.machine.effects import SetTimer, StartDtls, Timer
 from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState
 from gateway.media.relay_commands import EventFormat, PayloadMap, RelayPlan, Route
 from gateway.policy.suites import allowed_suites
 from gateway.sdp.codecs import Codec, CodecKey
 from gateway.sdp.negotiation import common_codecs, companions, payload_map
+
+KEYED_SECONDS = 10.0
+"""POLICY A5 checkpoint P4: media must be keyed this soon after the answer, or the change that wants other keys."""
 
 
 def agreed_codecs(leg: Leg, other: Leg) -> tuple[Codec, ...]:
@@ -119,8 +122,13 @@ def _descriptions(source: Leg) -> tuple[Sequence[Codec], Sequence[Codec]]:
 
 
 def begin_handshake(call: CallState, leg: Leg) -> None:
-    """Begin the handshake of a leg as soon as both fingerprints are known; once."""
-    if leg.handshake_begun or leg.handshake is None:
+    """Begin the handshake of a leg as soon as both fingerprints are known; another one where another is agreed on."""
+    wanted = leg.begin_handshake()
+    if wanted is None:
         return
-    leg.handshake_begun = True
-    call.emit(StartDtls(leg.id, *leg.handshake, allowed_suites(policy_of(call, leg))))
+    suites = allowed_suites(policy_of(call, leg))
+    peer = tuple(sorted(wanted.fingerprints, key=str))
+    ways = leg.checks_paths, leg.has_rtcp_of_its_own
+    call.emit(StartDtls(leg.id, wanted.dtls_role, peer, suites, leg.handshakes, *ways))
+    if call.answered_at is not None:
+        call.emit(SetTimer(Timer.KEYED, KEYED_SECONDS, leg.id))

@@ -82,7 +82,7 @@ from gateway.call.machine.events import (
 )
 from gateway.call.machine.state import CallState
 from gateway.media import relay_events as relay
-from gateway.policy.evaluate import Refusal
+from gateway.policy.offering import Refusal
 
 
 class Call:

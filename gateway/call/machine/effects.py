@@ -188,6 +188,12 @@ class StartDtls:
     fingerprints: tuple[Fingerprint, ...]
     suites: tuple[CryptoSuite, ...]
     """What the policy of the leg allows, in order of preference; with none there will be no keys."""
+    number: int = 1
+    """Of the handshakes of the leg: it takes the place of the one before, whose outcome nobody waits for any more."""
+    checks_paths: bool = True
+    """It waits until a path is known to lead to the peer (ICE)."""
+    rtcp: bool = False
+    """RTCP has a port of its own: there is a second handshake, for that."""
 
 
 @dataclass(frozen=True, slots=True)

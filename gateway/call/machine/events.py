@@ -156,6 +156,8 @@ class DtlsConnected:
     suite: CryptoSuite
     version: str
     fingerprint_algorithm: str
+    number: int = 1
+    """Of the handshakes of the leg."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,10 @@ class DtlsFailed:
     termination: Termination
     code: Code = Code.EARLY_UNKEYED
     """What it says of the peer."""
+    number: int = 1
+    """Of the handshakes of the leg."""
+    rtcp: bool = False
+    """It is the one for RTCP, which has a port of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,8 @@ class DtlsAskedAgain:
     """The peer of a finished handshake wanted another one, and was refused."""
 
     leg: LegId
+    number: int = 1
+    """Of the handshakes of the leg."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,15 @@ def hand_out(call: CallState, named: LegId, replaces: Replaces) -> Handed | int:
 
 def _is_at_rest(call: CallState, leg: Leg) -> bool:
     is_settled = call.phase is Phase.ESTABLISHED and call.hunt.stage is Stage.OVER and not call.waiting.events
-    is_keyed = leg.keyed is not None or not leg.habits.handshakes
     is_told = not leg.notices and not len(leg.subscriptions) and not call.asks.is_open(leg.id)
     is_there = not leg.is_away and not leg.is_unheard
     return (
-        is_there and is_settled and is_keyed and is_told and leg.invitation.is_open and leg.talk.state is State.STABLE
+        is_there
+        and is_settled
+        and not leg.awaits_keys
+        and is_told
+        and leg.invitation.is_open
+        and leg.talk.state is State.STABLE
     )
 
 

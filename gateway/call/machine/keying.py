@@ -16,31 +16,41 @@ from gateway.media.relay_events import ConsentLost, IceValidated
 def connected(call: CallState, event: DtlsConnected) -> None:
     """The leg is keyed; the record first, then the keys."""
     leg = call.legs.get(event.leg)
-    if leg is None or leg not in call.pair or leg.keyed is not None or not leg.handshake_begun:
+    if leg is None or leg not in call.pair or not _is_awaited(leg, event.number) or leg.handshake is None:
         return
     leg.set_keyed(event.suite, event.version, event.fingerprint_algorithm)
     if security.settle(call, leg):
         call.emit(ClearTimer(Timer.KEYED, leg.id), ReleaseDtlsKeys(leg.id))
 
 
+def _is_awaited(leg: Leg, number: int) -> bool:
+    """Whether a handshake is the one the leg waits for; of an earlier one nobody wants to know any more."""
+    return leg.awaits_keys and leg.handshake == leg.association and number == leg.handshakes
+
+
 def failed(call: CallState, event: DtlsFailed) -> None:
-    """The peer of the leg is not who the signalling said, or there is no agreeing with it."""
+    """The peer of the leg is not who the signalling said, or there is no agreeing with it.
+
+    RTCP that has a handshake of its own may do without keys: then there is none. But not with somebody else.
+    """
     leg = call.legs.get(event.leg)
-    if leg is not None and leg in call.pair:
+    if leg is None or leg not in call.pair or event.number != leg.handshakes or leg.association != leg.handshake:
+        return
+    if not event.rtcp or event.code is Code.DTLS_FP_MISMATCH:
         _unkeyed(call, leg, event.termination, event.code)
 
 
 def asked_again(call: CallState, event: DtlsAskedAgain) -> None:
     """The peer wanted new keys by the association it has: refused by the handshake (RFC 8827 6.5), and recorded."""
     leg = call.legs.get(event.leg)
-    if leg is not None and leg in call.pair and leg.keyed is not None:
+    if leg is not None and leg in call.pair and not leg.awaits_keys and event.number == leg.handshakes:
         found = frozenset({Code.DTLS_RENEG})
         security.posture_changed(call, leg, found=found, kind="D4", where=Checkpoint.PACKETS)
 
 
 def too_late(call: CallState, leg: Leg) -> None:
     """The call was answered and its media is still not keyed."""
-    if call.answered_at is not None and leg in call.pair and leg.keyed is None:
+    if call.answered_at is not None and leg in call.pair and leg.awaits_keys:
         _unkeyed(call, leg, Termination.MEDIA_NOT_KEYED, Code.EARLY_UNKEYED)
 
 

@@ -20,7 +20,7 @@ from gateway.call.machine.events import Located, Place, TrunkConnected, TrunkFai
 from gateway.call.machine.hunt import Goal, Refused, Stage
 from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState, Phase
-from gateway.policy.evaluate import Refusal
+from gateway.policy.offering import Refusal
 from gateway.sdp.session import Description, Way
 
 MAX_PLACES = 10

@@ -29,7 +29,7 @@ from gateway.call.machine.events import ResponseIn
 from gateway.call.machine.hunt import Goal, Refused
 from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState
-from gateway.policy.evaluate import RETRY_STATUSES, Refusal
+from gateway.policy.offering import RETRY_STATUSES, Refusal
 from gateway.sdp.negotiation import common_codecs
 from gateway.sip.dialog import Dialog
 from gateway.sip.digest_relay import challenges
@@ -236,7 +236,8 @@ def _retried(call: CallState, leg: Leg, status: int) -> bool:
         security.bid_down(call, leg, plan)
         invite.lose(call, leg, Refused(0, plan.termination), spoken=True)
     else:
-        security.retry(call, leg, plan, status)
+        if plan.codes:
+            security.retry(call, leg, plan, status)
         invite.forget_offer(call, leg)
         leg.start_over(plan)
         invite.send(call, leg)

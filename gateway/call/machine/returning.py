@@ -20,7 +20,7 @@ from gateway.call.machine import ending, security
 from gateway.call.machine.effects import ClearTimer, Count, SetTimer, Timer, WriteAudit
 from gateway.call.machine.state import CallState, Phase
 from gateway.media.relay_protocol import CONSENT_SECONDS
-from gateway.policy.evaluate import Refusal
+from gateway.policy.offering import Refusal
 from gateway.sip.flow import Flow
 
 MAX_WAITS = 2

@@ -21,11 +21,12 @@ from gateway.call.machine.events import TrunkFailed
 from gateway.call.machine.hunt import Goal, Stage
 from gateway.call.machine.judging import Judged, contradicted, judged, policy_of
 from gateway.call.machine.state import CallState, Phase
-from gateway.media.relay_commands import SetPeer
+from gateway.media.relay_commands import DropKeys, SetKeys, SetPeer
 from gateway.media.relay_events import SourceLearned, SourceRejected
 from gateway.policy import pins
-from gateway.policy.evaluate import OfferPlan, Refusal, Verdict, denies
+from gateway.policy.evaluate import Verdict, denies
 from gateway.policy.model import EffectivePolicy
+from gateway.policy.offering import OfferPlan, Refusal
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.summary import Described, protection
 
@@ -159,9 +160,11 @@ def _tell_relay(call: CallState, leg: Leg) -> None:
     """Keys when they are new; where the peer is after each description, for the relay counts its silence from there."""
     if leg.agreed is None or leg.agreed is leg.relay_follows:
         return
-    leg.relay_follows = leg.agreed
-    for command in leg.relay_commands():
-        call.tell_relay(command, leg.id, again=isinstance(command, SetPeer))
+    commands, leg.relay_follows = leg.relay_commands(), leg.agreed
+    for command in commands:
+        if isinstance(command, DropKeys):
+            call.relay_knows.pop((SetKeys, leg.id), None)
+        call.tell_relay(command, leg.id, again=isinstance(command, SetPeer | DropKeys))
 
 
 def _record(call: CallState, leg: Leg, vector: SecurityVector, kind: str, where: str, step: Judged | None) -> Verdict:

@@ -18,7 +18,7 @@ from gateway.call.legs.leg import Leg
 from gateway.call.legs.party import Party
 from gateway.call.legs.targets import Target, TrunkTarget
 from gateway.call.legs.user_agent import warning
-from gateway.call.machine import answering, bridge, change, ending, invite, judging, locate, routes, security
+from gateway.call.machine import bridge, change, ending, invite, judging, locate, routes, security
 from gateway.call.machine.circumstances import as_caller, of_leg
 from gateway.call.machine.effects import ClearTimer, Purpose, Relay, Respond, SetTimer, Timer, WriteAudit
 from gateway.call.machine.events import RequestIn, ResponseIn
@@ -228,8 +228,8 @@ def join(call: CallState, stays: Leg, leg: Leg) -> None:
     for joined in call.pair:
         found = frozenset({Code.MID_TRANSFER_WEAKER}) if weaker and joined is leg else frozenset[Code]()
         security.posture_changed(call, joined, found=found)
-        if joined.habits.handshakes and joined.keyed is None:
-            call.emit(SetTimer(Timer.KEYED, answering.KEYED_SECONDS, joined.id))
+        if joined.awaits_keys:
+            call.emit(SetTimer(Timer.KEYED, bridge.KEYED_SECONDS, joined.id))
     bridge.connect(call)
 
 

@@ -1,42 +1,27 @@
-"""The media of one call as the control plane drives it: its legs in a relay worker, and a DTLS handshake for each
-browser among them."""
+"""The media of one call as the control plane drives it: its legs in a relay worker, and the DTLS handshakes of those
+that have their keys from one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from gateway.base.codes import Code
-from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import MediaError
-from gateway.base.keying import DtlsRole
-from gateway.base.termination import Termination
 from gateway.base.values import LegId
-from gateway.call.machine import events
+from gateway.call.machine.effects import StartDtls
 from gateway.call.run.edge import attempt
+from gateway.call.run.handshakes import HandshakeEvent, Handshakes
 from gateway.media.relay_call import LegCounters, RelayCall
 from gateway.media.relay_client import RelayPool
-from gateway.media.relay_commands import CloseLeg, IcePort, LegCommand, OpenLeg, SendDtls, SetKeys
+from gateway.media.relay_commands import CloseLeg, LegCommand, OpenLeg
 from gateway.media.relay_events import DtlsReceived, IceValidated, LegFailed, LegOpened, RelayEvent
 from gateway.media.relay_quality import LegQuality
-from gateway.sdp.keying import Fingerprint
-from gateway.webrtc.dtls import DtlsEndpoint, DtlsFailure, DtlsIdentity, DtlsState
-from gateway.webrtc.handshake import Handshake
+from gateway.webrtc.dtls import DtlsIdentity
 
-_FAILURES = {
-    DtlsFailure.FINGERPRINT_MISMATCH: Termination.FINGERPRINT_MISMATCH,
-    DtlsFailure.NO_SRTP_PROFILE: Termination.BROWSER_SUITE_UNKNOWN,
-}
-_CODES = {DtlsFailure.FINGERPRINT_MISMATCH: Code.DTLS_FP_MISMATCH, DtlsFailure.OLD_VERSION: Code.DTLS_OLD}
-"""What a failed handshake says of the peer; of the others, that its keys never came about."""
-
-MediaEvent = LegOpened | LegFailed | RelayEvent | events.DtlsConnected | events.DtlsFailed | events.DtlsAskedAgain
+MediaEvent = LegOpened | LegFailed | RelayEvent | HandshakeEvent
 """What a call is told of its media: events of the relay as they are, and how its handshakes ended."""
 
 Listener = Callable[[MediaEvent], None]
-Ends = tuple[
-    Callable[[bytes], None], Callable[[DtlsEndpoint], None], Callable[[Callable[[], None]], None], Callable[[], None]
-]
 
 
 class CallMedia:
@@ -55,10 +40,10 @@ class CallMedia:
         broken: Callable[[Exception], None],
         affinity: Callable[[], frozenset[Hashable]] = frozenset,
     ) -> None:
-        self._pool, self._identity, self._listener, self._broken = pool, identity, listener, broken
+        self._pool, self._listener, self._broken = pool, listener, broken
         self._affinity = affinity
         self._call: RelayCall | None = None
-        self._handshakes: dict[LegId, Handshake] = {}
+        self._handshakes = Handshakes(identity, self.carry_out, listener, self._guarded)
         self._wanted: set[LegId] = set()
         """Legs that are being opened."""
         self._given_up: set[LegId] = set()
@@ -70,9 +55,6 @@ class CallMedia:
     async def open(self, *commands: OpenLeg) -> None:
         """Open legs, together if they are the first; tells `LegOpened` or `LegFailed` of each."""
         self._wanted |= {command.leg for command in commands}
-        for command in commands:
-            if isinstance(command.place, IcePort):
-                self._handshakes[command.leg] = self._handshake(command.leg)
         async with self._door:
             await self._open(commands)
 
@@ -96,24 +78,16 @@ class CallMedia:
         if self._call is None or self._closed or other._call is None or other._closed:
             raise MediaError("a call has no relay")
         self._call.adopt(leg, other._call, from_leg)
-        handshake = other._handshakes.pop(from_leg, None)
-        if handshake is not None:
-            self._handshakes[leg] = handshake
-            handshake.move_to(*self._ends(leg))
+        self._handshakes.move(leg, other._handshakes, from_leg)
 
-    def start_dtls(
-        self, leg: LegId, role: DtlsRole, fingerprints: Sequence[Fingerprint], suites: Sequence[CryptoSuite]
-    ) -> None:
-        """The fingerprint of a browser is known; tells `DtlsConnected` or `DtlsFailed` in the end."""
-        if leg in self._handshakes:
-            self._handshakes[leg].start(role, fingerprints, suites)
+    def start_dtls(self, effect: StartDtls) -> None:
+        """The fingerprint of a peer is known; tells `DtlsConnected` or `DtlsFailed` in the end."""
+        if self._call is not None and not self._closed:
+            self._handshakes.start(effect)
 
     def release_keys(self, leg: LegId) -> None:
         """The record of a finished handshake is written: let media flow."""
-        handshake = self._handshakes.get(leg)
-        keys = handshake.keys if handshake is not None else None
-        if keys is not None:
-            self.carry_out(SetKeys(leg, keys.suite.name, keys.tx, keys.rx))
+        self._handshakes.release(leg)
 
     async def counters(self) -> LegCounters:
         """What the relay has counted of the open legs; nothing before the first was opened.
@@ -130,8 +104,7 @@ class CallMedia:
 
     async def close(self) -> LegCounters:
         """End handshakes and legs; gives the final counters of every leg there was."""
-        while self._handshakes:
-            self._handshakes.popitem()[1].close()
+        self._handshakes.close()
         self._closed = True
         return await self._call.close() if self._call is not None else {}
 
@@ -177,9 +150,7 @@ class CallMedia:
             self._listener(event)
 
     def _drop(self, leg: LegId) -> None:
-        handshake = self._handshakes.pop(leg, None)
-        if handshake is not None:
-            handshake.close()
+        self._handshakes.drop(leg)
         if leg in self._wanted:
             self._given_up.add(leg)
 
@@ -193,34 +164,9 @@ class CallMedia:
             self._broken(error)
 
     def _take(self, event: RelayEvent) -> None:
-        if not isinstance(event, DtlsReceived):
-            self._listener(event)
-        if not isinstance(event, DtlsReceived | IceValidated):
-            return
-        handshake = self._handshakes.get(event.leg)
-        if handshake is None:
-            return
         if isinstance(event, DtlsReceived):
-            handshake.receive(event.data)
-        else:
-            handshake.validated()
-
-    def _handshake(self, leg: LegId) -> Handshake:
-        return Handshake(self._identity, *self._ends(leg))
-
-    def _ends(self, leg: LegId) -> Ends:
-        """Where the datagrams, the outcome and the errors of a handshake go."""
-        return (
-            lambda data: self.carry_out(SendDtls(leg, data)),
-            lambda endpoint: self._listener(_outcome(leg, endpoint)),
-            self._guarded,
-            lambda: self._listener(events.DtlsAskedAgain(leg)),
-        )
-
-
-def _outcome(leg: LegId, endpoint: DtlsEndpoint) -> events.DtlsConnected | events.DtlsFailed:
-    if endpoint.keys is not None and endpoint.state is DtlsState.CONNECTED:
-        return events.DtlsConnected(leg, endpoint.keys.suite, endpoint.version, endpoint.fingerprint_algorithm)
-    failure = endpoint.failure or DtlsFailure.HANDSHAKE
-    code = _CODES.get(failure, Code.EARLY_UNKEYED)
-    return events.DtlsFailed(leg, _FAILURES.get(failure, Termination.DTLS_FAILED), code)
+            self._handshakes.receive(event.leg, event.component, event.data)
+            return
+        self._listener(event)
+        if isinstance(event, IceValidated):
+            self._handshakes.validated(event.leg)

@@ -287,7 +287,7 @@ class CallRunner:
             self.feed(events.Lost(Termination.BAD_SDP))
 
     def _start_dtls(self, effect: fx.StartDtls) -> None:
-        self.media.start_dtls(effect.leg, effect.role, effect.fingerprints, effect.suites)
+        self.media.start_dtls(effect)
 
     def _release_keys(self, effect: fx.ReleaseDtlsKeys) -> None:
         self.media.release_keys(effect.leg)

@@ -29,6 +29,7 @@ from gateway.config.schema.root import Dns, GatewayConfig
 from gateway.config.schema.trunk import (
     Trunk,
     TrunkAuth,
+    TrunkDtls,
     TrunkIdentity,
     TrunkInbound,
     TrunkRegistration,
@@ -80,6 +81,7 @@ __all__ = [
     "TrunkIdentity",
     "TrunkShare",
     "TrunkTarget",
+    "TrunkDtls",
     "TrunkTls",
     "User",
     "UsersFile",

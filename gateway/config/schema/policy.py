@@ -99,8 +99,11 @@ class PolicyMatch(PolicyKeys):
 class PolicyMedia(Model):
     """What is offered and accepted for media on trunks; browsers are always keyed by DTLS."""
 
-    offer: tuple[Literal["sdes"], ...] | None = Field(default=None, max_length=1)
-    """How trunks are offered keys: [sdes], or [] for no keys at all. Trunks are not keyed by DTLS here."""
+    offer: tuple[Literal["dtls", "sdes"], ...] | None = Field(default=None, max_length=2)
+    """How trunks are offered keys: [sdes], [dtls], both in order of preference (the second is tried when the first is
+    refused), or [] for no keys at all. Default: `keying` of the trunk."""
+    answer: Annotated[tuple[Literal["dtls", "sdes"], ...], ONE_OR_MORE] = ()
+    """Which keys are taken from offers of trunks, preferred ones first. Default: all, first those we would offer."""
     fallback: Literal["never", "retry", "osrtp"] | None = None
     """never; retry (a second INVITE with RTP/AVP after 488, 415 or 606); osrtp (RTP/AVP with keys the other side may
     ignore, RFC 8643). The last two need `require: CLEARTEXT`."""
@@ -112,7 +115,7 @@ class PolicyMedia(Model):
     min_tag_bits: int = Field(default=0, ge=0, le=128)
     """Suites with shorter tags are neither offered nor accepted."""
     fingerprint: tuple[Literal["sha-256", "sha-384", "sha-512"], ...] = ()
-    """Hashes a browser may announce its certificate by. Default: all three."""
+    """Hashes a browser, or a trunk with DTLS, may announce its certificate by. Default: all three."""
     srtcp: Literal["require", "allow"] = "allow"
     """require: a leg whose RTCP is missing or in clear is refused."""
 

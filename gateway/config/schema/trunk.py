@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from gateway.base.dtmf import Dtmf
 from gateway.base.profiles import Profile
 from gateway.config.scalars import (
+    ONE_OR_MORE,
     DigestName,
     DisplayName,
     FilePath,
@@ -161,6 +162,19 @@ class TrunkTarget(Written):
         return {"target": text}
 
 
+class TrunkDtls(Model):
+    """How a trunk is keyed by DTLS-SRTP (RFC 5763), where it is."""
+
+    setup: Literal["passive", "active"] = "passive"
+    """Role we answer with where the trunk leaves the choice. passive: we are DTLS server and choose the strongest
+    suite. active: we begin, which lets our packets out through the trunk's firewall first."""
+    transport: Literal["UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF", "RTP/SAVPF"] = "UDP/TLS/RTP/SAVP"
+    """What our offers call it. RTP/SAVPF with a fingerprint is how PBXs wrote it before RFC 5764. An answer repeats
+    what was offered. Default with `ice`: UDP/TLS/RTP/SAVPF."""
+    ice: bool = False
+    """Offer ICE (ICE-lite, with rtcp-mux). An offer that brings ICE is answered with it either way."""
+
+
 class Trunk(Model):
     """A SIP peer: PBX or carrier."""
 
@@ -177,6 +191,11 @@ class Trunk(Model):
     """Security profile: strict, prefer, osrtp or legacy."""
     profile: Name | None = None
     """A profile of the policy file, in place of `security`."""
+    keying: Annotated[tuple[Literal["sdes", "dtls"], ...], ONE_OR_MORE] = ("sdes",)
+    """How this trunk is offered keys: sdes (in the description), dtls (DTLS-SRTP), or both: the second is tried when
+    the first is refused. What it offers itself is taken either way. A profile with `media.offer` goes before."""
+    dtls: TrunkDtls = TrunkDtls()
+    """How it is keyed by DTLS, where it is."""
     networks: tuple[Network, ...] = ()
     """Source networks whose requests are this trunk's; of several that hold an address the narrowest wins, then the
     transport of `target`, then the name of a client certificate. Empty: it calls in by
@@ -257,6 +276,13 @@ class Trunk(Model):
         if 0 < seconds < MIN_SE:
             raise ValueError(f"must be {MIN_SE} or more (RFC 4028 4), or 0 to ask for none")
         return seconds
+
+    @field_validator("keying")
+    @classmethod
+    def _each_once(cls, ways: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(ways)) != len(ways):
+            raise ValueError("each of sdes and dtls once")
+        return ways
 
     @model_validator(mode="after")
     def _one_profile(self) -> Trunk:

@@ -6,7 +6,17 @@ from collections import deque
 from collections.abc import Mapping
 
 from gateway.base.values import LegId
-from gateway.media.relay_commands import LegCommand, PlayDigit, RelayPlan, SendDtls, SetIce, SetKeys, SetPeer, Unroute
+from gateway.media.relay_commands import (
+    DropKeys,
+    LegCommand,
+    PlayDigit,
+    RelayPlan,
+    SendDtls,
+    SetIce,
+    SetKeys,
+    SetPeer,
+    Unroute,
+)
 from gateway.media.relay_commands import Route as SetRoute
 from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import FailureReason
@@ -55,6 +65,8 @@ class Call:
             self._rewire(now)
         elif isinstance(command, SetKeys):
             leg.set_keys(command, now)
+        elif isinstance(command, DropKeys):
+            leg.protection.drop()
         elif isinstance(command, PlayDigit):
             leg.digits.play(command.digit.reveal(), command.milliseconds / 1000, now)
         else:

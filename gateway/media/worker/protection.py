@@ -54,6 +54,12 @@ class Protection:
             self.proof.begin()
         return renewed
 
+    def drop(self) -> None:
+        """Use the keys there are no more; until others come nothing is opened and nothing sealed."""
+        for keys in (self.keys, self._rtcp_keys):
+            if keys is not None:
+                keys.drop()
+
     def open(self, packet: Packet, source: tuple[Any, ...], now: float) -> bool:
         """Put the packet in clear; whether it authenticated."""
         keys = self._keys_for(packet.is_rtcp)

@@ -206,6 +206,12 @@ class LegKeys:
             self.receiver, self._receiving, self._searches = receiver, (suite, rx, rx_mki), MAX_SEARCHES
         return self.sender is not before
 
+    def drop(self) -> None:
+        """Use none any more; which packets they protected stays known, should one of them come again."""
+        self.sender = self.receiver = self._previous = self._receiving = None
+        self.ready = False
+        self.generation += 1
+
     def opener(self, ssrc: int, now: float) -> SrtpReceiver | None:
         """What opens the packets of a source, when only the present key comes into question for it."""
         receiver = self.receiver

@@ -46,7 +46,7 @@ class CallLimits:
     ring_seconds: float = 180.0
     """How long a call may ring."""
     silence_seconds: float = 1800.0
-    """How long a trunk that still answers may send neither RTP nor RTCP, hold aside."""
+    """How long a trunk that still answers, or a browser that consents, may send neither RTP nor RTCP, hold aside."""
     reconnect_seconds: float = 30.0
     """How long a call waits for a browser whose connection is gone."""
 

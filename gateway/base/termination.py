@@ -41,6 +41,7 @@ class Termination(Enum):
     PEER_GONE = ("peer-gone", Party.TRUNK, 408, 0, "The other side no longer knows the call")
     SESSION_EXPIRED = ("session-expired", Party.TRUNK, 408, 0, "The session was not refreshed in time")
     MEDIA_TIMEOUT = ("media-timeout", Party.TRUNK, 408, 0, "Nothing was heard from the trunk for too long")
+    BROWSER_SILENT = ("browser-silent", Party.BROWSER, 408, 399, "Nothing was heard from the browser for too long")
     REDIRECT_REFUSED = ("redirect-refused", Party.TRUNK, 480, 399, "The trunk sends this call where it may not go")
     TRUNK_FULL = ("trunk-full", Party.TRUNK, 503, 399, "All lines of the trunk are in use")
     TRUNK_UNREACHABLE = ("trunk-unreachable", Party.TRUNK, 503, 399, "The trunk cannot be reached")

@@ -122,7 +122,7 @@ Call and leg
                           authenticated; `code` says whether they are readable. Once for the keys of a leg. Also: RTCP
                           is in clear or missing, or media has header extensions nobody agreed on; once each.
     `LegSilent`           Nothing was accepted from a leg for 20 s since `SetPeer` or its last packet, neither RTP nor
-                          RTCP. Once until it is heard again. Of `IcePort` legs `ConsentLost` tells as much.
+                          RTCP. Once until it is heard again. An `IcePort` leg is expected to send from `SetKeys` on.
     `LegHeard`            A leg that was called silent is heard again.
     `SourceLearned`       The media of a leg now comes from, and goes to, `address`; `expected` is the signalled
                           address, and equal to it when that one has spoken again. At most 64 per leg; counters go on.

@@ -1,9 +1,10 @@
-"""A trunk that falls silent is asked whether it still knows the call; nothing else ends the call for it."""
+"""A trunk that falls silent is asked whether it still knows the call; a browser is there as long as it consents."""
 
 from __future__ import annotations
 
 import pytest
 
+from gateway.base.errors import Party
 from gateway.base.profiles import Profile
 from gateway.base.termination import Termination
 from gateway.base.values import LegKind
@@ -17,6 +18,10 @@ from tests.call.machine_scene import MachineScene, answer, vector
 
 def silent(scene: MachineScene) -> events.Event:
     return relay.LegSilent(scene.id(LegKind.TRUNK))
+
+
+def of_the_browser(scene: MachineScene) -> events.Event:
+    return relay.LegSilent(scene.id(LegKind.BROWSER))
 
 
 def heard(scene: MachineScene) -> events.Event:
@@ -69,9 +74,45 @@ def test_a_silent_trunk_is_asked_inside_its_dialog(outbound: bool) -> None:
     assert [(e.name, e.seconds) for e in scene.take(fx.SetTimer)] == [(Timer.LIVENESS, ASK_AGAIN_SECONDS)]
 
 
-def test_a_silent_browser_is_left_to_its_consent() -> None:
-    scene = _talking().feed(lambda scene: relay.LegSilent(scene.id(LegKind.BROWSER)))
-    assert scene.effects == []
+def test_a_silent_browser_is_asked_nothing_for_it_is_known_to_be_there_by_its_consent() -> None:
+    scene = _talking().feed(of_the_browser)
+    assert _questions(scene) == []
+    assert scene.take(fx.SetTimer) == [fx.SetTimer(Timer.LIVENESS, ASK_AGAIN_SECONDS, leg=scene.id(LegKind.BROWSER))]
+
+
+def test_a_browser_of_which_nothing_comes_but_consent_ends_the_call_after_the_limit_by_a_reason_of_its_own() -> None:
+    scene = _talking().feed(of_the_browser)
+    limit = scene.state.site.limits.silence_seconds
+    assert _ended(_look(scene, limit - 1.0)) == ""
+    assert _ended(_look(scene, 1.0)) == "browser-silent"
+    assert _byes(scene) == {LegKind.BROWSER, LegKind.TRUNK}
+    assert scene.take(fx.Finished)[0].termination.party is Party.BROWSER
+
+
+def test_a_browser_that_is_heard_again_has_all_its_time() -> None:
+    scene = _talking().feed(of_the_browser)
+    scene.now += 1700.0
+    scene.feed(relay.LegHeard(scene.id(LegKind.BROWSER)))
+    assert _ended(_look(scene, 10_000.0)) == ""
+
+
+@pytest.mark.parametrize("holder", [LegKind.BROWSER, LegKind.TRUNK])
+def test_a_browser_on_hold_may_be_silent_for_ever(holder: LegKind) -> None:
+    scene = _talking()
+    if holder is LegKind.TRUNK:
+        scene.inside(LegKind.TRUNK, "INVITE", answer(direction="sendonly"), cseq=2)
+    else:
+        body = vector("chromium_offer").replace(b"a=sendrecv", b"a=inactive")
+        scene.inside(LegKind.BROWSER, "INVITE", body, cseq=2)
+        scene.reply(200, answer(direction="inactive"), purpose=Purpose.REINVITE)
+    scene.clear().feed(of_the_browser)
+    for _ in range(20):
+        assert _ended(_look(scene, ASK_HELD_SECONDS)) == ""
+
+
+def test_an_emergency_call_outlives_the_silence_of_its_browser() -> None:
+    scene = _talking(emergency=True).feed(of_the_browser)
+    assert _ended(_look(scene, 10_000.0)) == ""
 
 
 @pytest.mark.parametrize("status", [200, 403, 404, 405, 415, 420, 486, 491, 500, 501, 503, 603])
@@ -215,4 +256,5 @@ def test_an_emergency_call_outlives_silence_and_questions_without_answer() -> No
 
 
 def test_the_reasons_are_told_apart() -> None:
-    assert Termination.PEER_GONE.slug != Termination.MEDIA_TIMEOUT.slug
+    reasons = (Termination.PEER_GONE, Termination.MEDIA_TIMEOUT, Termination.BROWSER_SILENT, Termination.CONSENT_LOST)
+    assert len({reason.slug for reason in reasons}) == len({reason.words for reason in reasons}) == 4

@@ -14,7 +14,7 @@ from gateway.media.relay_client import RelayPool
 from gateway.media.relay_events import Event, LegHeard, LegSilent
 from gateway.media.worker.reports import Reports
 from tests.media import packets
-from tests.media.peers import ATTACKER, TRUNK, RelayedCall, media, new_call, running_pool
+from tests.media.peers import ATTACKER, BROWSER, TRUNK, RelayedCall, media, new_call, running_pool
 
 SECONDS = 20.0
 LEG = LegId(7)
@@ -73,7 +73,7 @@ async def impatient() -> AsyncIterator[RelayPool]:
 
 
 def _silences(call: RelayedCall) -> list[type[Event]]:
-    return [type(e) for e in call.events if isinstance(e, LegSilent | LegHeard)]
+    return [type(e) for e in call.events if isinstance(e, LegSilent | LegHeard) and e.leg == TRUNK]
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -95,3 +95,27 @@ async def test_rtcp_alone_keeps_a_muted_trunk_alive_and_junk_does_not(impatient:
         call.trunk.send_media(packets.rtp(1, payload_type=8))
         assert (await call.event(LegHeard)).leg == TRUNK
         assert _silences(call)[:2] == [LegSilent, LegHeard]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_comfort_noise_held_audio_and_reports_are_life_on_either_leg_and_a_browser_is_expected_from_its_keys_on(
+    impatient: RelayPool,
+) -> None:
+    """A muted browser sends reports, a phone with silence suppression now and then a packet nobody agreed on."""
+    async with new_call(impatient) as call:
+        call.browser.server = call.browser.server.__class__(call.browser.server.host, 10060)
+        await call.browser.check()
+        await asyncio.sleep(0.8)
+        assert [e for e in call.events if isinstance(e, LegSilent)] == [], "nothing was agreed with anybody yet"
+        await call.connect()
+        numbers = iter(range(1000))
+        for payload_type in (13, 8):
+            for _ in range(7):
+                call.trunk.send_media(packets.rtp(next(numbers), payload_type=payload_type))
+                call.browser.send_media(packets.receiver_report())
+                await asyncio.sleep(0.1)
+            call.set_direction(to_trunk=True, to_browser=False)  # the second sign comes against the direction
+        assert [e for e in call.events if isinstance(e, LegSilent)] == []
+        await call.until(lambda _: {e.leg for e in call.events if isinstance(e, LegSilent)} == {BROWSER, TRUNK})
+        call.browser.send_media(packets.rtp(1, payload_type=0))
+        assert (await call.event(LegHeard)).leg == BROWSER

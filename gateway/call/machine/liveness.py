@@ -1,10 +1,14 @@
 """Whether the far end of a call is still there: asked, when its media falls silent, by OPTIONS inside its dialog.
 
-A BYE can be lost, and so can a whole PBX. The browser's end is watched by its connection and by ICE consent (RFC 7675);
-a trunk has neither. So when nothing has been accepted from it for a while, neither RTP nor RTCP, it is asked whether it
-still knows the dialog (RFC 3261 11, 12.2.1.2): 481, 408 or no answer ends the call, anything else lets it go on, and it
-is asked again. Silence alone ends a call only after `limits.silence_seconds`, for peers that agree to whatever they are
-asked. On hold silence is agreed on: then it never ends a call, and the question is put seldom.
+A BYE can be lost, and so can a whole PBX. Whether a browser is there is known by its connection and by ICE consent
+(RFC 7675); a trunk has neither. So when nothing has been accepted from it for a while, neither RTP nor RTCP, it is
+asked whether it still knows the dialog (RFC 3261 11, 12.2.1.2): 481, 408 or no answer ends the call, anything else lets
+it go on, and it is asked again. Silence alone ends a call only after `limits.silence_seconds`, for peers that agree to
+whatever they are asked. On hold silence is agreed on: then it never ends a call, and the question is put seldom. Who is
+muted, or sends nothing while nobody speaks (RFC 3389, DTX), still sends RTCP, and is not silent.
+
+A browser is not asked. One that consents and of which nothing authenticates, neither RTP nor RTCP, has a network in
+between that lets nothing else through: that ends its call after the same time.
 
 An emergency call ends only when the peer itself says that it does not know the call (481): no inference cuts it off.
 """
@@ -45,7 +49,7 @@ def ask(call: CallState, leg: Leg) -> None:
 def noticed(call: CallState, event: LegSilent | LegHeard) -> None:
     """The relay has accepted nothing from a leg for a while, or hears it again, be it by RTCP alone."""
     leg = call.legs.get(event.leg)
-    if leg is None or not leg.habits.is_asked or leg not in call.pair:
+    if leg is None or leg not in call.pair:
         return
     if isinstance(event, LegHeard):
         leg.silent_since = None
@@ -68,9 +72,11 @@ def look(call: CallState, leg: Leg) -> None:
         leg.silent_since = call.now  # what was agreed on does not count
     leg.silent_on_hold = on_hold
     if not call.policy.emergency and call.now - leg.silent_since >= call.site.limits.silence_seconds:
-        ending.terminate(call, Termination.MEDIA_TIMEOUT)
+        silent = Termination.BROWSER_SILENT if leg.habits.is_person else Termination.MEDIA_TIMEOUT
+        ending.terminate(call, silent)
         return
-    ask(call, leg)
+    if leg.habits.is_asked:
+        ask(call, leg)
     call.emit(SetTimer(Timer.LIVENESS, ASK_HELD_SECONDS if on_hold else ASK_AGAIN_SECONDS, leg.id))
 
 

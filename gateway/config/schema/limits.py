@@ -120,7 +120,8 @@ class Limits(Model):
     ring_seconds: int = Field(default=180, ge=1, le=600)
     """How long a call may ring before it is ended."""
     silence_seconds: int = Field(default=1800, ge=60, le=86_400)
-    """How long a trunk that still answers may send neither RTP nor RTCP, hold aside, before its call is ended."""
+    """How long a trunk that still answers, or a browser that still consents, may send neither RTP nor RTCP, hold aside,
+    before its call is ended."""
     reconnect_seconds: int = Field(default=30, ge=0, le=600)
     """How long a call that stands is kept for a browser whose WebSocket is gone, until it registers again as the same
     device; 0: it ends at once."""

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any, TypeAlias
 
 from gateway.base.values import HostPort, LegId
+from gateway.media.relay_commands import SetKeys
 from gateway.media.relay_events import ConsentLost, DtlsReceived, IceValidated, UnsentCause
 from gateway.media.worker.counters import RateLimit
 from gateway.media.worker.credentials import Credentials
@@ -53,6 +54,13 @@ class IceLeg(Leg):
         if self.paths.lost and not was_lost:
             self.reports.emit(ConsentLost(self.id))
         return stale
+
+    def set_keys(self, command: SetKeys, now: float) -> bool:
+        """Install keys; from then on something of this peer is expected, if only its reports."""
+        installed = super().set_keys(command, now)
+        if installed:
+            self.reports.expected(now)
+        return installed
 
     def receive(self, data: bytes, source: tuple[Any, ...], now: float) -> None:
         """Take a datagram of a validated path that is RTP or RTCP by its first octet."""

@@ -127,6 +127,15 @@ class Gateway:
         self.agent = Agent(self.endpoint, random_token)
         self.key_rings = KeyRings(site.tokens, self.counters, time.monotonic)
         self._token_door = TokenDoor(site.tokens, self.key_rings, wall_clock)
+        self.hep = HepExport(
+            site.hep,
+            self.counters,
+            show=self.endpoint.taps.show,
+            correlate=lambda call_id: self.manager.index.caller_of(call_id),
+            called=people.called,
+            withheld=partial(self.guarding.look, "hep"),
+            clock=wall_clock,
+        )
         self.manager = CallManager(self._services(), self._digest(), self._token_door)
         self.registrations = Registrations(
             site.trunks,
@@ -139,15 +148,6 @@ class Gateway:
             counters=self.counters,
         )
         self.endpoint.is_living = self.manager.index.is_living
-        self.hep = HepExport(
-            site.hep,
-            self.counters,
-            show=self.endpoint.taps.show,
-            correlate=self.manager.index.caller_of,
-            called=people.called,
-            withheld=partial(self.guarding.look, "hep"),
-            clock=wall_clock,
-        )
         web = site.listeners.web
         self.events = EventSockets(
             self.manager.listening,
@@ -216,6 +216,7 @@ class Gateway:
             clock=time.monotonic,
             own=lambda: self.places.own,
             pins=self.pins,
+            witness=self.hep,
         )
 
     def _parts(self) -> Parts:

@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gateway.audit.nameless import Called
+from gateway.base.buckets import Bucket, Rate
 from gateway.base.counters import Counter, Counters
 from gateway.base.errors import SipError
+from gateway.base.values import HostPort
 from gateway.hep.collector import Collector
 from gateway.hep.packet import Frame, Kind, Sender, encode, room
 from gateway.hep.payload import sip_payload
+from gateway.hep.reports import EndedWay, Report, payload, quality_report, rtcp_report
 from gateway.sip.flow import Flow
 from gateway.sip.message import Message, parse_message
 
 MAX_NOTED = 500
 """Messages that wait for their turn, unredacted: a second of a busy gateway."""
+REPORTS = Rate(per_second=500, burst=1000)
+"""Reports on media that are exported: those of five hundred calls, some of which end; a flood of RTCP is no more."""
 MAX_REMEMBERED = 8192
 """Call-IDs remembered as those of a call, so that what comes after its end is still known to be part of it."""
 
@@ -63,14 +69,16 @@ class Capture:
         withheld: Callable[[str], str],
         clock: Callable[[], float],
         soon: Callable[[Callable[[], None]], object],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._collector, self._counters = collector, counters
         self._correlate, self._called, self._withheld = correlate, called, withheld
-        self._clock, self._soon = clock, soon
+        self._clock, self._soon, self._monotonic = clock, soon, monotonic
         self._sender = Sender(collector.plan.capture_id, collector.plan.password)
         self._noted: deque[Noted] = deque()
         self._known: OrderedDict[str, str] = OrderedDict()
         self._is_broken = False
+        self._reports = Bucket(REPORTS)
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -128,9 +136,32 @@ class Capture:
             transport=flow.transport,
             correlation=correlation,
         )
-        payload = sip_payload(message, room(frame, self._sender), self._names(noted.at))
-        kept = self._withheld(payload.decode("utf-8", "replace"))
+        text = sip_payload(message, room(frame, self._sender), self._names(noted.at))
+        kept = self._withheld(text.decode("utf-8", "replace"))
         return encode(frame, kept.encode("utf-8", "replace"), self._sender)
+
+    def rtcp(self, correlation: str, source: HostPort, destination: HostPort, compound: bytes) -> None:
+        """Export what a compound packet reports; what reports nothing is nobody's news."""
+        report = rtcp_report(compound)
+        if report is not None and self._has_room():
+            self._export(Kind.RTCP_JSON, report, correlation, source, destination)
+
+    def ended(self, correlation: str, way: EndedWay) -> None:
+        """Export what a direction of a leg was like."""
+        if self._has_room():
+            report = quality_report(way, correlation, self._clock())
+            self._export(Kind.QUALITY_JSON, report, correlation, way.source, way.destination)
+
+    def _has_room(self) -> bool:
+        """Whether a report can be sent, which is counted if not."""
+        if self._collector.has_room and self._reports.take(self._monotonic()):
+            return True
+        self._counters.add(Counter.HEP_DROPPED)
+        return False
+
+    def _export(self, kind: Kind, report: Report, correlation: str, source: HostPort, destination: HostPort) -> None:
+        frame = Frame(kind=kind, at=self._clock(), source=source, destination=destination, correlation=correlation)
+        self._collector.offer(encode(frame, payload(report), self._sender))
 
     def _names(self, at: float) -> Called | None:
         """What people are called at that time."""

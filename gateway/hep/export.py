@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway.base.counters import Counters
+from gateway.base.values import HostPort
 from gateway.hep.capture import Capture
 from gateway.hep.collector import Collector
 from gateway.hep.plan import HepPlan
+from gateway.hep.reports import EndedWay
 
 FLUSH_SECONDS = 1.0
 """How long the end of the gateway waits for the collector."""
@@ -48,6 +50,22 @@ class HepExport:
 
     def _soon(self, then: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(then)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a collector."""
+        return self._tap is not None
+
+    def rtcp(self, correlation: str, source: HostPort, destination: HostPort, compound: bytes) -> None:
+        """Export what a compound packet reports, with its addresses; returns at once."""
+        if self._tap is not None:
+            self._tap.rtcp(correlation, source, destination, compound)
+
+    def ended(self, correlation: str, ways: Sequence[EndedWay]) -> None:
+        """Export what the directions of the legs of a call were like; returns at once."""
+        if self._tap is not None:
+            for way in ways:
+                self._tap.ended(correlation, way)
 
     @property
     def waiting(self) -> int:

@@ -55,6 +55,8 @@ Place: TypeAlias = IcePort | OwnPort
 class OpenLeg:
     leg: LegId
     place: Place
+    tells_rtcp: bool = False
+    """The RTCP of the leg is told, both ways (`RtcpTold`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,18 @@ class DigitHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class RtcpTold:
+    leg: LegId
+    peer: HostPort
+    """Where it was sent to, or the peer's RTCP belongs to."""
+    muxed: bool
+    """It shares the port of RTP."""
+    sent: bool
+    compound: bytes
+    """In clear."""
+
+
+@dataclass(frozen=True, slots=True)
 class LegClosed:
     leg: LegId
     counters: PacketCounters
@@ -226,6 +238,7 @@ LegEvent: TypeAlias = (
     | SourceRejected
     | MediaUnsent
     | DigitHeard
+    | RtcpTold
 )
 """What happens to a leg by itself, not as the answer to a command."""
 Event: TypeAlias = (

@@ -133,6 +133,8 @@ Call and leg
                           cause; the counters of that leg tell how many. Comfort noise is not media in this sense.
     `DigitHeard`          The peer of a leg has pressed a key, and its route says that this is told. When the key is let
                           go; at most 20 a second of one leg.
+    `RtcpTold`            A compound packet came from the peer of a leg whose `OpenLeg` `tells_rtcp`, and its source was
+                          right, or left for it. At most four a second of one leg.
     `LegClosed`           Answer to `CloseLeg` with the final counters and quality of the leg; also the last that is
                           told of a leg to the call it was adopted from.
     `CallClosed`          Answer to `CloseCall` with the final counters and quality of the legs there were.

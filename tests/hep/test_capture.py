@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from gateway.hep.plan import HepPlan
 from gateway.sip.flow import Flow
 from tests.audit.test_redaction import KEY, OFFER, request
 from tests.hep.decoder import HepPacket, decoded
+from tests.hep.test_reports import RR, ways
 
 FLOW = Flow(1, "wss", HostPort("192.0.2.1", 443), HostPort("198.51.100.7", 50_000))
 AT = 1_900_000_000.5
@@ -39,6 +41,7 @@ class CaptureBench:
             withheld=lambda text: self.guard.look("hep", text),
             clock=lambda: AT,
             soon=self.turns.append,
+            monotonic=lambda: 0.0,
         )
 
     def _called(self, name: str, month: str) -> str:
@@ -154,6 +157,36 @@ def test_no_more_calls_are_remembered_than_may_be(monkeypatch: pytest.MonkeyPatc
     for number in range(50):
         bench.capture.correlation(str(number))
     assert len(vars(bench.capture)["_known"]) == 5
+
+
+def test_a_report_on_media_goes_with_its_call_and_what_reports_nothing_does_not_go() -> None:
+    bench = CaptureBench()
+    bench.capture.rtcp("a@x", HostPort("192.0.2.1", 4001), HostPort("198.51.100.2", 5001), RR)
+    bench.capture.rtcp("a@x", HostPort("192.0.2.1", 4001), HostPort("198.51.100.2", 5001), b"\x80\xcb\0\1" + bytes(4))
+    (packet,) = bench.packets()
+    assert (packet.kind, packet.protocol, packet.correlation, packet.at) == (5, 17, "a@x", AT)
+    assert (packet.source, packet.destination) == (HostPort("192.0.2.1", 4001), HostPort("198.51.100.2", 5001))
+    assert json.loads(packet.payload)["type"] == 201
+
+
+def test_what_the_ways_of_a_leg_were_like_goes_with_the_call() -> None:
+    bench = CaptureBench()
+    for way in ways():
+        bench.capture.ended("a@x", way)
+    (packet,) = bench.packets()
+    assert (packet.kind, packet.correlation, json.loads(packet.payload)["MOS"]) == (34, "a@x", 4.3)
+
+
+def test_a_flood_of_reports_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = CaptureBench()
+    for _ in range(module.REPORTS.burst + 20):
+        bench.capture.rtcp("a@x", HostPort("192.0.2.1", 1), HostPort("192.0.2.2", 2), RR)
+    dropped = bench.counters[Counter.HEP_DROPPED]
+    assert dropped >= 20
+    assert len(bench.packets()) == module.REPORTS.burst + 20 - dropped
+    monkeypatch.setattr(type(bench.collector), "has_room", property(lambda _: False))
+    bench.capture.ended("a@x", ways()[0])
+    assert bench.counters[Counter.HEP_DROPPED] == dropped + 1
 
 
 def test_over_udp_it_is_udp() -> None:

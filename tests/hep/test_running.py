@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import pytest
 
 from gateway.base.counters import Counter
+from gateway.hep.packet import Kind
 from gateway.sip.message import Request, parse_message
 from tests.hep.collectors import DatagramCollector, StreamCollector
 from tests.hep.decoder import HepPacket
 from tests.reload.scene import ReloadScene, running
 from tests.rig.gateway import PASSWORD
-from tests.rig.hosted_scene import PLAIN, SDES, both_hear
+from tests.rig.hosted_scene import PLAIN, SDES, SDES_HOST, both_hear
 from tests.rig.ports import free_port
 
 DIGIT, HEP_PASSWORD = "7391842", "canary-hep-key-9x"
@@ -30,7 +32,7 @@ def words(packets: list[HepPacket], correlation: str = "") -> set[str]:
     """What the messages say in short, each with who says it."""
     found = set()
     for packet in packets:
-        if correlation in ("", packet.correlation):
+        if packet.kind == Kind.SIP and correlation in ("", packet.correlation):
             message = parse_message(packet.payload, stream=True)
             what = message.method if isinstance(message, Request) else f"{message.status} {message.cseq.method}"
             found.add(f"{'tcp' if packet.protocol == 6 else 'udp'} {what}")
@@ -65,7 +67,16 @@ async def test_a_call_is_exported_from_invite_to_the_answer_to_bye_on_both_legs_
         wanted = {f"tcp {what}" for what in ("INVITE", "200 INVITE", "ACK", "INFO", "BYE", "200 BYE")}
         await collector.when(lambda: words(collector.packets, call_id) >= wanted)
         ours = [packet for packet in collector.packets if packet.correlation == call_id]
-        assert len({parse_message(packet.payload, stream=True).call_id for packet in ours}) == 2
+        assert (
+            len({parse_message(packet.payload, stream=True).call_id for packet in ours if packet.kind == Kind.SIP}) == 2
+        )
+        await collector.when(lambda: len(collector.of_kind(Kind.QUALITY_JSON)) >= 2)
+        told = [json.loads(packet.payload) for packet in collector.of_kind(Kind.QUALITY_JSON)]
+        heard = {report["REPORT_NAME"]: report for report in told}
+        assert {packet.correlation for packet in collector.of_kind(Kind.QUALITY_JSON)} == {call_id}
+        assert heard["trunk-heard"]["MOS"] > 3
+        assert heard["browser-heard"]["EXPECTED_PK"] >= 5
+        assert heard["trunk-heard"]["SRC_IP"] == SDES_HOST
         octets = b"".join(packet.octets for packet in collector.packets)
         assert len(secrets) >= 3
         assert not [secret for secret in secrets if secret in octets]

@@ -339,10 +339,10 @@ class RelayedCall:
         self.relay.send(SetIce(BROWSER, self.ufrag, Secret(self.password)))
         return before
 
-    async def open(self, pool: RelayPool, bind: str = TRUNK_BIND) -> None:
+    async def open(self, pool: RelayPool, bind: str = TRUNK_BIND, *, tells_rtcp: bool = False) -> None:
         self.relay = await pool.open(
-            OpenLeg(BROWSER, IcePort(self.ufrag, Secret(self.password))),
-            OpenLeg(TRUNK, OwnPort(bind)),
+            OpenLeg(BROWSER, IcePort(self.ufrag, Secret(self.password)), tells_rtcp),
+            OpenLeg(TRUNK, OwnPort(bind), tells_rtcp),
             listener=self._listen,
         )
 

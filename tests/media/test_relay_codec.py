@@ -56,6 +56,7 @@ from gateway.media.relay_events import (
     MediaMismatch,
     MediaStarted,
     MediaUnsent,
+    RtcpTold,
     SourceLearned,
     SourceRejected,
     WorkerReady,
@@ -109,6 +110,7 @@ EVENTS: list[Event] = [
     SourceRejected(LEG, ADDRESS, "media.latch_mismatch"),
     MediaUnsent(LEG, "srtp_unsendable"),
     DigitHeard(LEG, Secret("canary-digit"), 8000),
+    RtcpTold(LEG, HostPort("2001:db8::1", 4001), False, True, b"\x80\xc9"),
     LegClosed(LEG, PacketCounters(rtp_rx=1, unsent=2), LegQuality(Reception(2, 1, 0.004, 0.2, 1, 1, 1))),
     CallClosed(
         {LEG: PacketCounters(rtp_rx=1), OTHER: PacketCounters()},

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 
 from gateway.base.errors import MediaError
 from gateway.base.values import LegId
 from gateway.call.machine.effects import StartDtls
 from gateway.call.run.edge import attempt
 from gateway.call.run.handshakes import HandshakeEvent, Handshakes
+from gateway.call.run.witness import CallWitness
 from gateway.media.relay_call import LegCounters, RelayCall
 from gateway.media.relay_client import RelayPool
 from gateway.media.relay_commands import CloseLeg, LegCommand, OpenLeg
-from gateway.media.relay_events import DtlsReceived, IceValidated, LegFailed, LegOpened, RelayEvent
+from gateway.media.relay_events import DtlsReceived, IceValidated, LegFailed, LegOpened, RelayEvent, RtcpTold
 from gateway.media.relay_quality import LegQuality
 from gateway.webrtc.dtls import DtlsIdentity
 
@@ -30,6 +32,7 @@ class CallMedia:
     Args:
         broken: told of an error nobody foresaw, which must not reach the relay's other calls.
         affinity: who takes part in the call, asked when the first leg is opened (`RelayPool.open`).
+        witness: shown what is told of the media.
     """
 
     def __init__(
@@ -39,9 +42,10 @@ class CallMedia:
         listener: Listener,
         broken: Callable[[Exception], None],
         affinity: Callable[[], frozenset[Hashable]] = frozenset,
+        witness: CallWitness | None = None,
     ) -> None:
         self._pool, self._listener, self._broken = pool, listener, broken
-        self._affinity = affinity
+        self._affinity, self._witness = affinity, witness
         self._call: RelayCall | None = None
         self._handshakes = Handshakes(identity, self.carry_out, listener, self._guarded)
         self._wanted: set[LegId] = set()
@@ -54,6 +58,8 @@ class CallMedia:
 
     async def open(self, *commands: OpenLeg) -> None:
         """Open legs, together if they are the first; tells `LegOpened` or `LegFailed` of each."""
+        if self._witness is not None and self._witness.wants_rtcp:
+            commands = tuple(replace(command, tells_rtcp=True) for command in commands)
         self._wanted |= {command.leg for command in commands}
         async with self._door:
             await self._open(commands)
@@ -79,6 +85,8 @@ class CallMedia:
             raise MediaError("a call has no relay")
         self._call.adopt(leg, other._call, from_leg)
         self._handshakes.move(leg, other._handshakes, from_leg)
+        if self._witness is not None and other._witness is not None:
+            self._witness.takes(leg, other._witness, from_leg)
 
     def start_dtls(self, effect: StartDtls) -> None:
         """The fingerprint of a peer is known; tells `DtlsConnected` or `DtlsFailed` in the end."""
@@ -147,6 +155,8 @@ class CallMedia:
         """Nothing is told of a call that ended, or of a leg that was given up while it was being opened."""
         leg = event.leg if isinstance(event, LegOpened | LegFailed) else None
         if not self._closed and leg not in self._given_up:
+            if isinstance(event, LegOpened) and self._witness is not None:
+                self._witness.opened(event)
             self._listener(event)
 
     def _drop(self, leg: LegId) -> None:
@@ -167,6 +177,9 @@ class CallMedia:
         if isinstance(event, DtlsReceived):
             self._handshakes.receive(event.leg, event.component, event.data)
             return
-        self._listener(event)
+        if self._witness is not None:
+            self._witness.saw(event)
+        if not isinstance(event, RtcpTold):
+            self._listener(event)
         if isinstance(event, IceValidated):
             self._handshakes.validated(event.leg)

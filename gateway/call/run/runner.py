@@ -34,6 +34,7 @@ from gateway.call.run.probes import TrunkProbes
 from gateway.call.run.seeker import Seeker
 from gateway.call.run.sender import Sender
 from gateway.call.run.services import Locator, Services
+from gateway.call.run.witness import CallWitness
 from gateway.media import relay_events as relay
 from gateway.media.relay_call import LegCounters
 from gateway.media.relay_commands import OpenLeg
@@ -62,8 +63,14 @@ class CallRunner:
         self.state = state
         self.call = Call(state)
         self._services, self._index, self._on_end = services, index, on_end
+        self._witness = CallWitness(state, services.witness)
         self.media = CallMedia(
-            services.pool, services.identity, self.feed, self._media_broke, lambda: takes_part(self.state)
+            services.pool,
+            services.identity,
+            self.feed,
+            self._media_broke,
+            lambda: takes_part(self.state),
+            self._witness,
         )
         self._sender = Sender(self, services, index, probes)
         self._seeker = Seeker(self, services, index, probes, location, seat)
@@ -342,6 +349,7 @@ class CallRunner:
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._services.audit.write(final[0], lambda found: None if written.done() else written.set_result(found))
         await written
+        self._witness.ended(final[0].get("quality"))
         self._services.counters.end_call(effect.termination)
         log.info(lines.ended(self.state, effect, self._services.clock()))
 

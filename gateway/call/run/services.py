@@ -15,6 +15,7 @@ from gateway.call.legs.places import OwnPlaces
 from gateway.call.run.bulletin import Bulletin
 from gateway.call.run.lookup import NameLookups
 from gateway.call.run.pins import PinStore
+from gateway.call.run.witness import Nobody, Witness
 from gateway.media.relay_client import RelayPool
 from gateway.sip.address import NameAddr
 from gateway.sip.agent import Agent
@@ -100,5 +101,7 @@ class Services:
     """DNS for the host names of trunks' media, shared by all calls."""
     pins: PinStore = field(default_factory=PinStore)
     """Who has been seen to encrypt."""
+    witness: Witness = field(default_factory=Nobody)
+    """Who is shown the reports on the media of calls."""
     wall: Callable[[], datetime] = utc_now
     """The time of day, by which rules of the policy hold and its exceptions end."""

@@ -143,6 +143,7 @@ class Desk:
         if len(call.legs) >= MAX_LEGS:
             raise MediaError(FailureReason.TOO_MANY_LEGS)
         opened = self._open_at(call, command.leg, command.place, now)
+        call.legs[command.leg].reports.tells_rtcp = command.tells_rtcp
         self._calls[number] = call
         return opened
 

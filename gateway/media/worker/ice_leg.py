@@ -11,6 +11,7 @@ from gateway.media.relay_commands import SetKeys
 from gateway.media.relay_events import ConsentLost, DtlsReceived, IceValidated, UnsentCause
 from gateway.media.worker.counters import RateLimit
 from gateway.media.worker.credentials import Credentials
+from gateway.media.worker.latch import Address
 from gateway.media.worker.leg import Leg
 from gateway.media.worker.packet import SHORTEST, Packet
 from gateway.media.worker.paths import BrowserPaths
@@ -83,6 +84,11 @@ class IceLeg(Leg):
     def is_ready(self) -> bool:
         return self.paths.nominated is not None and self.protection.keys.sender is not None
 
+    @property
+    def rtcp_peer(self) -> tuple[Address, bool] | None:
+        path = self.paths.nominated
+        return None if path is None else (path[1][:2], True)
+
     def send(self, packet: bytes, rtcp: bool) -> bool:
         """Protect a packet and send it on the nominated path; whether it left."""
         path = self.paths.nominated
@@ -94,6 +100,8 @@ class IceLeg(Leg):
             return False
         if rtcp:
             self.tally.rtcp_tx += 1
+            if self.reports.tells_rtcp:
+                self.tell_rtcp(packet, sent=True)
         else:
             self.tally.rtp_tx += 1
         return True

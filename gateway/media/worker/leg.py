@@ -15,6 +15,7 @@ from gateway.media.relay_quality import LegQuality
 from gateway.media.worker import rtcp
 from gateway.media.worker.counters import RateLimit, Tally
 from gateway.media.worker.digit_player import DigitPlayer
+from gateway.media.worker.latch import Address
 from gateway.media.worker.libsrtp import MAX_PACKET
 from gateway.media.worker.packet import Packet
 from gateway.media.worker.protection import Protection
@@ -108,6 +109,11 @@ class Leg(ABC):
     def send(self, packet: bytes, rtcp: bool) -> bool:
         """Send a packet in clear, protected if the leg is keyed; whether it left."""
 
+    @property
+    @abstractmethod
+    def rtcp_peer(self) -> tuple[Address, bool] | None:
+        """Where RTCP of the peer belongs, and whether it shares the port of RTP; None while that is not known."""
+
     @abstractmethod
     def close(self) -> None:
         """Give back what the leg holds of the system."""
@@ -183,6 +189,8 @@ class Leg(ABC):
             reports.started()
         if packet.is_rtcp:
             tally.rtcp_rx += 1
+            if reports.tells_rtcp:
+                self.tell_rtcp(packet.data, sent=False)
             self._pass_on_rtcp(packet.data, now)
             return
         tally.rtp_rx += 1
@@ -197,6 +205,12 @@ class Leg(ABC):
             tally.unrouted_dropped += 1
         for route in self.routes:
             route.relay(packet, now)
+
+    def tell_rtcp(self, compound: bytes, *, sent: bool) -> None:
+        """A compound packet came or left, and somebody wants to know."""
+        peer = self.rtcp_peer
+        if peer is not None:
+            self.reports.rtcp(peer[0], compound, muxed=peer[1], sent=sent)
 
     def _clock_of(self, kind: int) -> int:
         """Timestamp units a second of a payload type; 0 for unknown ones, and for events, that all tell one moment."""

@@ -121,6 +121,10 @@ class PortLeg(Leg):
         keyed = self.latch is self._keyed
         return self.latch is not None and self._is_reachable and (not keyed or self.protection.keys.sender is not None)
 
+    @property
+    def rtcp_peer(self) -> tuple[Address, bool] | None:
+        return None if self.latch is None else (self._rtcp_target, self._mux)
+
     def send(self, packet: bytes, rtcp: bool) -> bool:
         """Send a packet to where the peer's media is, protected if the leg is keyed; whether it left."""
         latch = self.latch
@@ -132,6 +136,8 @@ class PortLeg(Leg):
             return False
         if rtcp:
             self.tally.rtcp_tx += 1
+            if self.reports.tells_rtcp:
+                self.tell_rtcp(packet, sent=True)
         else:
             self.tally.rtp_tx += 1
         return True

@@ -16,6 +16,7 @@ from gateway.media.relay_events import (
     MediaStarted,
     MediaUnsent,
     RejectCode,
+    RtcpTold,
     SourceLearned,
     SourceRejected,
     UnsentCause,
@@ -36,6 +37,8 @@ MAX_LEARNED = 64
 """`SourceLearned` events of one leg: two sources that take turns for hours must not fill the audit log."""
 MIN_UNSENT = 10
 """Packets of a cause before it is told: a few around a change of codec, or while a buffer was full, are no news."""
+MAX_RTCP_TOLD = 4
+"""`RtcpTold` events of one leg a second: reports come every few seconds each way, and feedback is nobody's news."""
 
 
 class Reports:
@@ -54,6 +57,9 @@ class Reports:
         self._unsent: Counter[UnsentCause] = Counter()
         self._heard_at = 0.0
         self._expected = self._silent = False
+        self.tells_rtcp = False
+        """Whether somebody wants to know of its RTCP."""
+        self._rtcp_told = 0
 
     def move_to(self, leg: LegId, emit: Emit) -> None:
         """Tell somebody else from now on; what was told once is not told again."""
@@ -65,6 +71,7 @@ class Reports:
 
     def tick(self, now: float, silence_seconds: float) -> None:
         """Look whether the peer has fallen silent, or speaks again; whole ticks are exact enough for that."""
+        self._rtcp_told = 0
         if self.heard:
             self.heard, self._heard_at = False, now
             if self._silent:
@@ -117,6 +124,12 @@ class Reports:
         self._unsent[cause] += 1
         if self._unsent[cause] == MIN_UNSENT:
             self.emit(MediaUnsent(self.leg, cause.value))
+
+    def rtcp(self, peer: Address, compound: bytes, *, muxed: bool, sent: bool) -> None:
+        """A compound packet came or left."""
+        self._rtcp_told += 1
+        if self._rtcp_told <= MAX_RTCP_TOLD:
+            self.emit(RtcpTold(self.leg, HostPort(*peer[:2]), muxed, sent, compound))
 
     def learned(self, source: Address, expected: Address) -> None:
         """The peer's media moved."""

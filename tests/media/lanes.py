@@ -139,8 +139,8 @@ class LaneRig:
         assert suite is not None
         ours, theirs = (bytes([seed, way]) * (suite.master_length // 2) for way in (1, 2))
         self.obey(SetKeys(number, suite.name, Secret(ours), Secret(theirs)))
-        self._sealers[number] = _srtp(suite, theirs, Policy.SSRC_ANY_OUTBOUND)
-        self._openers[number] = _srtp(suite, ours, Policy.SSRC_ANY_INBOUND)
+        self._sealers[number] = srtp_session(suite, theirs, sends=True)
+        self._openers[number] = srtp_session(suite, ours, sends=False)
 
     def play(self, number: LegId, digit: str) -> None:
         self.obey(PlayDigit(number, Secret(digit), 60))
@@ -244,7 +244,9 @@ def lane_rig(
 PROFILE = {profile.sdes: profile.library for profile in PROFILES}
 
 
-def _srtp(suite: CryptoSuite, key: bytes, kind: int) -> Session:
+def srtp_session(suite: CryptoSuite, key: bytes, *, sends: bool) -> Session:
+    """A peer's own end of one direction."""
+    kind = Policy.SSRC_ANY_OUTBOUND if sends else Policy.SSRC_ANY_INBOUND
     policy = Policy(key=key, ssrc_type=kind, srtp_profile=PROFILE[suite.name])
     policy.window_size = 128
     return Session(policy)

@@ -17,7 +17,12 @@ FIREFOX := firefox-esr:firefox-esr
 # Seconds per target of `make fuzz`; `make test` gives each a few.
 FUZZ_SECONDS ?= 300
 
-.PHONY: help setup peers run test test-interop test-attacks fuzz bench lint types imports format docs lock release softphone sipjs
+# How long `make soak` takes, and how many calls it holds; a short one: SOAK_MINUTES=1 SOAK_CALLS=50.
+SOAK_MINUTES ?= 20
+SOAK_CALLS ?= 300
+SOAK_DIR ?= run/soak
+
+.PHONY: help setup peers run test test-interop test-attacks fuzz bench soak lint types imports format docs lock release softphone sipjs
 
 help: ## What the targets do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -49,6 +54,9 @@ fuzz: setup ## Mutated messages for FUZZ_SECONDS per target, every generated cas
 bench: peers ## What a packet and a call cost; calls at a rate beside Kamailio and rtpengine
 	@.ci/need rtpengine:rtpengine-daemon '/usr/lib/*/kamailio/modules/websocket.so:kamailio-websocket-modules'
 	$(BIN)/python -m bench
+
+soak: setup ## SOAK_CALLS calls at a time (300) for SOAK_MINUTES (20): memory, delay, loss; report and plot in run/soak
+	SOAK_MINUTES=$(SOAK_MINUTES) SOAK_CALLS=$(SOAK_CALLS) SOAK_DIR=$(SOAK_DIR) $(BIN)/python -m bench.soak
 
 lint: setup ## Style
 	$(BIN)/ruff check .

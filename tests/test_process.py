@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import logging
 import resource
+import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +74,45 @@ def test_what_the_start_made_is_left_out_of_every_later_search_for_garbage() -> 
     process.settle_memory()
     assert gc.get_freeze_count() > 0
     assert gc.get_threshold()[0] == process.GARBAGE_AFTER
+
+
+def _private_octets() -> int:
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+
+
+def test_memory_that_is_free_in_pieces_is_given_back_to_the_system() -> None:
+    pieces: list[bytearray | None] = [bytearray(8000) for _ in range(8000)]
+    kept = pieces[::50]
+    pieces.clear()  # 63 MB are free between those that are kept
+    before = _private_octets()
+    process.return_memory()
+    assert before - _private_octets() > 40_000_000
+    assert len(kept) == 160
+
+
+class Circle:
+    """What only a search for garbage finds."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.parametrize("ended", [process.MANY_CALLS, 1], ids=["many", "few, after a time"])
+def test_what_calls_leave_behind_is_looked_for_when_many_have_ended_or_some_time_has_passed(
+    ended: int, garbage: None
+) -> None:
+    calls = 0
+    keeping = process.Housekeeping(lambda: calls)
+    process.settle_memory()
+    left = weakref.ref(Circle())
+    for _ in range(process.FEW_ROUNDS + 1):
+        keeping.round()
+    assert left() is not None, "nothing has ended: nothing is looked for"
+    calls = ended
+    keeping.round()
+    assert left() is None
+    calls += 1
+    left = weakref.ref(Circle())
+    keeping.round()
+    assert left() is not None, "one call is not worth a search"

@@ -8,6 +8,7 @@ is relayed to the leg is left out: the receiver hears the digit once.
 from __future__ import annotations
 
 import struct
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,8 @@ class DigitPlayer:
         """A digit is being played: nothing else leaves on the leg."""
         self.formats: tuple[EventFormat, ...] = ()
         """What the peer takes; none: no digits can be played."""
-        self._leg = leg
+        self._leg: Leg = weakref.proxy(leg)
+        """Its own leg: a leg that is closed must not wait for somebody to look for circles."""
         self._waiting: deque[Digit] = deque()
         self._once = Once()
         self._digit: Digit | None = None

@@ -6,6 +6,7 @@ What comes to its ports is told apart by its first octet (RFC 7983): media, chec
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from dataclasses import replace
 from ipaddress import ip_address
@@ -40,7 +41,8 @@ class PortLeg(Leg):
     def __init__(self, number: LegId, emit: Emit, used: deque[int], sockets: PortPair) -> None:
         super().__init__(number, emit, used)
         self.longest = MAX_DATAGRAM
-        self.protection.is_peer = lambda host: self._by_paths or host in self._allowed
+        own: PortLeg = weakref.proxy(self)  # no circle: a leg that is closed is gone at once
+        self.protection.is_peer = lambda host: own._by_paths or host in own._allowed
         self.sockets = sockets
         self.dtls = PortDtls(self.tally, self.reports)
         self._peer: SetPeer | None = None

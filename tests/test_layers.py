@@ -79,6 +79,7 @@ OTHER_DOORS = {
     "gateway.media.worker._mmsg": "describes functions of the system",
     "gateway.media.worker.lane": "names sockets and places in memory",
     "gateway.media.worker.mmsg_build": "writes a file",
+    "gateway.media.worker.records": "lays down memory",
     "gateway.tokens.token": "PyJWT looks at the clock",
     "gateway.config.registrar": "tells mistakes of files",
     "gateway.config.hep": "tells mistakes of files",

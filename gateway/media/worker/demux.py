@@ -68,11 +68,10 @@ class BrowserPort:
         for path in leg.paths.clear():
             self._owners.pop(path, None)
 
-    def expire(self, now: float) -> None:
+    def expire(self, leg: IceLeg, now: float) -> None:
         """Drop what lost consent (RFC 7675)."""
-        for leg in set(self._legs.values()):
-            for path in leg.expire(now):
-                self._owners.pop(path, None)
+        for path in leg.expire(now):
+            self._owners.pop(path, None)
 
     def read(self, own: socket.socket, now: float) -> bool:
         """Take what has arrived on one of the sockets; whether there may be more."""

@@ -23,7 +23,7 @@ from gateway.media.relay_events import (
     LegOpened,
 )
 from gateway.media.relay_protocol import MAX_CALLS, MAX_LEGS, WORKER, WorkerConfig
-from gateway.media.worker.agenda import Agenda
+from gateway.media.worker.agenda import NEVER, Agenda
 from gateway.media.worker.call import Call
 from gateway.media.worker.credentials import Credentials
 from gateway.media.worker.demux import BrowserPort
@@ -34,6 +34,10 @@ from gateway.media.worker.port_pair import PortPair, open_pair
 from gateway.media.worker.ports import PortPool, even_ports
 
 Receiver = Callable[[bytes, tuple[str, int], float], None]
+
+
+TICK_SECONDS = 1.0
+"""How often consent and silence of a call are looked at."""
 
 
 class Watch(Protocol):
@@ -64,6 +68,8 @@ class Desk:
         SystemRandom().shuffle(pairs)
         self._pool = PortPool(pairs, config.quarantine_seconds)
         self._calls: dict[int, Call] = {}
+        self._clocks: dict[int, _Clock] = {}
+        self.tick_seconds = min(TICK_SECONDS, config.consent_seconds / 4, config.silence_seconds / 4)
         self.agenda = Agenda()
         """What the legs do at moments of their own."""
 
@@ -112,7 +118,9 @@ class Desk:
 
     def close_call(self, number: int, now: float) -> None:
         """End a call with all its legs."""
-        call = self._calls.pop(number, None)
+        call, clock = self._calls.pop(number, None), self._clocks.pop(number, None)
+        if clock is not None:
+            self.agenda.set(clock, NEVER)
         legs = list(call.legs.values()) if call is not None else []
         for leg in legs:
             if call is not None:
@@ -128,11 +136,12 @@ class Desk:
         else:
             self._emit(number, CountersReport(call.counters(), call.quality()) if call else CountersReport({}))
 
-    def tick(self, now: float) -> None:
-        """Look at the clock for every leg."""
-        self._port.expire(now)
-        for call in self._calls.values():
-            call.tick(now, self._config.silence_seconds)
+    def look_at(self, call: Call, now: float) -> None:
+        """Look at the clock for the legs of a call."""
+        for leg in call.legs.values():
+            if isinstance(leg, IceLeg):
+                self._port.expire(leg, now)
+        call.tick(now, self._config.silence_seconds)
 
     def _open(self, number: int, command: OpenLeg, now: float) -> LegOpened | LegFailed:
         call = self._calls.get(number) or Call(partial(self._emit, number), self.agenda)
@@ -144,7 +153,9 @@ class Desk:
             raise MediaError(FailureReason.TOO_MANY_LEGS)
         opened = self._open_at(call, command.leg, command.place, now)
         call.legs[command.leg].reports.tells_rtcp = command.tells_rtcp
-        self._calls[number] = call
+        if number not in self._calls:
+            self._calls[number] = call
+            self._clocks[number] = _Clock(self, call, now)
         return opened
 
     def _open_at(self, call: Call, number: LegId, place: IcePort | OwnPort, now: float) -> LegOpened:
@@ -187,3 +198,18 @@ class Desk:
         self._watch.unregister(sockets.rtp)
         self._watch.unregister(sockets.rtcp)
         self._pool.release(sockets.port, now)
+
+
+class _Clock:
+    """Looks at one call again and again: each has moments of its own, for all at once would hold up their media."""
+
+    def __init__(self, desk: Desk, call: Call, now: float) -> None:
+        self._desk, self._call, self.due = desk, call, NEVER
+        self._wait(now)
+
+    def wake(self, now: float) -> None:
+        self._desk.look_at(self._call, now)
+        self._wait(now)
+
+    def _wait(self, now: float) -> None:
+        self._desk.agenda.set(self, now + self._desk.tick_seconds)

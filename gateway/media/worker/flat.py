@@ -19,6 +19,7 @@ from gateway.media.worker.libsrtp import length_pointer, pointer
 from gateway.media.worker.packet import HEADER, VERSION
 from gateway.media.worker.port_leg import PortLeg
 from gateway.media.worker.reception import GAIN
+from gateway.media.worker.records import Records, read, write_last
 from gateway.media.worker.stream import MAX_DRIFT, MAX_JITTER, MAX_LEAD
 
 BROWSER_BATCH = 256
@@ -36,11 +37,12 @@ class Flat:
     """The buffers of a worker for what arrives by IPv4, and the lanes that begin there.
 
     Args:
+        records: of all lanes of the worker.
         inbox: where it arrives.
     """
 
-    def __init__(self, inbox: Inbox | None = None) -> None:
-        self._inbox = inbox or Inbox(PLACES)
+    def __init__(self, records: Records, inbox: Inbox | None = None) -> None:
+        self._records, self._inbox = records, inbox or Inbox(PLACES)
         self._outbox = Outbox(self._inbox.places)
         self._srtp_places = [pointer(place) for place in self._inbox.places]
         self._length = length_pointer()
@@ -100,6 +102,7 @@ class Flat:
     def relay(self, now: float) -> None:  # noqa: C901
         """Pass on what was received: in its lane what is like the packet before, all else the long way."""
         lanes, inbox, length = self._lanes, self._inbox, self._length
+        records = self._records.octets
         octets, places, srtp_places = inbox.octets, inbox.places, self._srtp_places
         names, lengths = self._outbox.names, self._outbox.lengths
         sizes = self._sizes = inbox.lengths(len(lanes))
@@ -111,14 +114,18 @@ class Flat:
             start, size, step = number * SLOT, sizes[number], None
             if lane is not None:
                 head, ssrc = _read(octets, start)
-                elapsed = now - lane.at
-                drift = elapsed - lane.seconds
-                lag = lane.lag + drift
+                record = read(records, lane.record)
+                expected, at, lag, jitter, worst, left, heard, stride, seconds, shift, source, own, least, longest = (
+                    record
+                )
+                elapsed = now - at
+                drift = elapsed - seconds
+                lag += drift
                 if (
-                    head != lane.head
-                    or ssrc != lane.ssrc
-                    or not lane.left
-                    or not lane.least <= size <= lane.longest
+                    head != expected
+                    or ssrc != source
+                    or not left
+                    or not least <= size <= longest
                     or not -MAX_LEAD <= lag <= MAX_JITTER
                 ):
                     step = lane.step_to(head, ssrc, size, now, self.away)
@@ -135,18 +142,14 @@ class Flat:
                     lane.not_opened(status, inbox.source(number))
                     continue
                 sizes[number] = size = length[0]
-            if step is None:
-                lane.head = head + lane.stride
-                lane.left -= 1
-                lane.at = now
-                lane.lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0
-                lane.octets += size
-                lane.jitter = jitter = lane.jitter + ((drift if drift > 0 else -drift) - lane.jitter) * GAIN
-                if jitter > lane.worst:
-                    lane.worst = jitter
+            if step is not None:
+                shift = lane.go_on(head, step, size, now)
             else:
-                lane.go_on(head, step, size, now)
-            _write(octets, start, head + lane.shift, lane.leaves_as)
+                lag = lag - MAX_DRIFT * elapsed if lag > 0 else 0.0
+                jitter += ((drift if drift > 0 else -drift) - jitter) * GAIN
+                worst = jitter if jitter > worst else worst
+                write_last(records, lane.record, head + stride, now, lag, jitter, worst, left - 1, heard + size)
+            _write(octets, start, head + shift, own)
             if lane.sealer is not None:
                 length[0] = size
                 if lane.sealer(lane.sealed_by, srtp_places[number], length):
@@ -176,9 +179,9 @@ class Flat:
         descriptor = own.fileno()
         lane.begins_at, lane.take = descriptor, self.takes[descriptor]
         if isinstance(leg, PortLeg):
-            lane.begin(self.ports, descriptor)
+            lane.begin(self.ports, descriptor, self._records)
         else:
-            lane.begin(self._browsers.setdefault(descriptor, {}), lane.key)
+            lane.begin(self._browsers.setdefault(descriptor, {}), lane.key, self._records)
 
     def _set_apart(self, first: int, take: Take) -> None:
         """Note how those go on that came now and have no lane."""
@@ -203,8 +206,8 @@ class Flat:
 class Flat6(Flat):
     """The same for what arrives by IPv6."""
 
-    def __init__(self) -> None:
-        super().__init__(Inbox6(PLACES))
+    def __init__(self, records: Records) -> None:
+        super().__init__(records, Inbox6(PLACES))
 
     def receive_from_ports(self, descriptors: Sequence[int], at: int, now: float) -> int:
         """Take a few datagrams of each of these ports, from one of them on, up to one that no lane begins at."""

@@ -20,6 +20,7 @@ from gateway.media.worker.libsrtp import MAX_PACKET, REPLAYED, Context, Run
 from gateway.media.worker.packet import HEADER, VERSION
 from gateway.media.worker.port_leg import PortLeg
 from gateway.media.worker.reception import Source
+from gateway.media.worker.records import Record, Records
 from gateway.media.worker.route import Route
 from gateway.media.worker.stream import (
     LATE_FOR,
@@ -36,7 +37,7 @@ Holder = dict[int, "Lane"]
 """Where lanes are found."""
 Take = Callable[[bytes, tuple[Any, ...], float], None]
 """The long way: a datagram, who sent it, and when it was read."""
-_LONG, _WORD = 0xFFFFFFFF, 0xFFFF
+_LONG, _WORD, _MARK = 0xFFFFFFFF, 0xFFFF, 1 << 55
 
 
 def nowhere(datagram: bytes, source: tuple[Any, ...], now: float) -> None:
@@ -83,51 +84,41 @@ class Lane:
     """One established direction.
 
     Most packets are exactly what was expected: the next number, the usual time later, nothing else new. Of such a
-    packet `flat` only counts that it came; the classes have their numbers when they `catch_up`.
+    packet `flat` only notes in the record of the lane that it came; the classes have their numbers with `catch_up`.
     """
 
     __slots__ = (
         "_counted",
         "_holder",
+        "_least",
+        "_longest",
         "_place",
         "_ticks",
-        "at",
         "batched",
         "begins_at",
         "descriptor",
         "digits",
-        "head",
         "heard",
-        "jitter",
         "key",
         "keyed",
-        "lag",
-        "least",
-        "leaves_as",
-        "left",
-        "longest",
-        "octets",
         "opened_by",
         "opener",
         "payloads",
         "plain",
+        "record",
+        "records",
         "reports",
         "sealed_by",
         "sealer",
-        "seconds",
-        "shift",
         "sink",
         "sink_tally",
         "source",
-        "ssrc",
         "stands",
         "stream",
-        "stride",
         "take",
         "tally",
         "to",
         "to_place",
-        "worst",
     )
 
     def __init__(self, route: Route, heard: Source, key: Key, entrance: Entrance, way_out: Exit) -> None:
@@ -157,62 +148,74 @@ class Lane:
             if not payload.is_event and payload.clock_rate == self.stream.rate
         }
         """The payload types that leave in this lane, and as what."""
-        self.least = HEADER + (route.source.protection.keys.tag if opener is not None else 0)
-        self.longest = min(MAX_PACKET, route.sink.longest)
         self.stands = False
         self._holder: Holder = {}
         self._place: Any = None
-        self.ssrc, self.leaves_as = heard.ssrc, self.stream.ssrc
-        """SSRC of its packets, and that they leave under."""
-        self._begin_at_the_stream()
+        self._least = HEADER + (route.source.protection.keys.tag if opener is not None else 0)
+        self._longest = min(MAX_PACKET, route.sink.longest)
+        self._counted = self._ticks = 0
+        """How many packets were left when the classes were told last, and timestamp units from one to the next."""
 
-    def _begin_at_the_stream(self) -> None:
-        """Nothing is expected but what goes on with the packet before."""
-        stream = self.stream
-        self.at, self.lag = stream.at, stream.lag
-        """When the last packet came, and how late it was."""
-        self.jitter, self.worst = self.heard.jitter, self.heard.worst
-        self.octets = self._counted = 0
-        self.head, self.stride, self.seconds, self.shift = 0, 0, 0.0, 0
-        """What the next one begins with as a number; that from one to the next, in clock time too; and that from how
-        they come to how they leave."""
-        self.left = self._ticks = 0
-        """For how many packets that is so: then a number begins anew at zero."""
-
-    def begin(self, holder: Holder, place: int) -> None:
-        """Be found there from now on."""
+    def begin(self, holder: Holder, place: int, records: Records) -> None:
+        """Be found there from now on, where there is a record for it; nothing is expected but what goes on so."""
+        record = records.take()
+        if record is None:
+            return
         if self.source.way_out is not None:
             self.source.way_out.end()
+        self.records, self.record = records, record
+        records.put(record, self._nothing_yet())
         self.source.way_out = self.sink.way_in = self
         self.heard.ride(self.stream, self.tally)
         self._holder, self._place, self.stands = holder, place, True
         holder[place] = self
 
+    def _nothing_yet(self) -> Record:
+        """As the classes have it."""
+        stream, heard = self.stream, self.heard
+        return Record(
+            0,
+            stream.at,
+            stream.lag,
+            heard.jitter,
+            heard.worst,
+            0,
+            0,
+            ssrc=heard.ssrc,
+            leaves_as=stream.ssrc,
+            least=self._least,
+            longest=self._longest,
+        )
+
     def end(self) -> None:
         """Be found no more."""
-        self.catch_up()
         if self.stands:
+            self.catch_up()
             self.stands = False
+            self.records.give_back(self.record)
             self.heard.alight()
             if self._holder.get(self._place) is self:
                 del self._holder[self._place]
 
     def catch_up(self) -> None:
         """Note with the classes what has passed since the last time."""
-        passed = self._counted - self.left
+        if not self.stands:
+            return
+        record = self.records.get(self.record)
+        passed = self._counted - record.left
         if not passed:
             return
-        self._counted = self.left
+        self._counted = record.left
         stream = self.stream
         stream.high = stream.line = stream.high + passed
         stream.seen = (stream.seen << passed | (1 << passed) - 1) & SEEN_MASK
         stream.timestamp = (stream.timestamp + passed * self._ticks) & _LONG
-        stream.at, stream.lag, stream.late_from = self.at, self.lag, 0.0
-        self.heard.jitter, self.heard.worst = self.jitter, self.worst
-        self._count(passed, self.octets - passed * HEADER)
-        self.octets = 0
+        stream.at, stream.lag, stream.late_from = record.at, record.lag, 0.0
+        self.heard.jitter, self.heard.worst = record.jitter, record.worst
+        self._count(passed, record.octets - passed * HEADER, record.at)
+        self.records.put(self.record, record._replace(octets=0))
 
-    def _count(self, packets: int, octets: int) -> None:
+    def _count(self, packets: int, octets: int, now: float) -> None:
         """So many were heard and passed on."""
         self.tally.rtp_rx += packets
         self.sink_tally.rtp_tx += packets
@@ -222,7 +225,7 @@ class Lane:
         if self.keyed is not None:
             self.keyed.candidate = None
         elif self.plain is not None:
-            self.plain.quiet_since, self.plain.run = self.at, None
+            self.plain.quiet_since, self.plain.run = now, None
 
     def step_to(self, head: int, ssrc: int, size: int, now: float, away: float) -> Step | None:
         """What changes with a packet that was not expected so; None when it must go the long way.
@@ -247,34 +250,45 @@ class Lane:
             or not -MAX_LEAD <= lag <= MAX_LAG
             or (numbers > 1 and (numbers - 1) * SHORTEST_PACKET > max(seconds, elapsed))
             or (late_from and now - late_from > LATE_FOR)
-            or not self.least <= size <= self.longest
+            or not self._least <= size <= self._longest
             or self.digits.is_speaking
         ):
             return None
         return Step(numbers, ticks, lag - MAX_DRIFT * elapsed if lag > 0 else 0.0, late_from, payload)
 
-    def go_on(self, head: int, step: Step, size: int, now: float) -> None:
-        """That packet is what it claims to be: it counts, and those like it are expected from now on."""
+    def go_on(self, head: int, step: Step, size: int, now: float) -> int:
+        """That packet is what it claims to be: it counts, and those like it are expected from now on.
+
+        Returns:
+            from how they come to how they leave, see `Record`.
+        """
         stream, heard = self.stream, self.heard
         stream.high = stream.line = high = stream.high + step.numbers
         if step.numbers > 1:
             heard.missed(high, step.numbers)
         heard.drifted(now - stream.at - step.ticks / stream.rate)
-        self.jitter, self.worst = heard.jitter, heard.worst
         stream.seen = (stream.seen << step.numbers | 1) & SEEN_MASK
-        stream.timestamp = timestamp = stream.timestamp + step.ticks & _LONG
+        stream.timestamp = stream.timestamp + step.ticks & _LONG
         stream.at, stream.lag, stream.late_from = now, step.lag, step.late_from
-        self.at, self.lag, self.octets = now, step.lag, 0
-        self._count(1, size - HEADER)
-        ticks = step.ticks // step.numbers or 1
-        number, stamp = high + stream.shift & _WORD, timestamp + stream.timestamp_shift & _LONG
-        leaves = VERSION << 56 | (head >> 55 & 1) << 55 | step.payload << 48 | number << 32 | stamp
-        self._ticks, self.stride, self.seconds = ticks, (1 << 32) + ticks, ticks / stream.rate
-        self.shift = leaves - head
-        self.head = (head & ~(1 << 55)) + self.stride
-        self.left = self._counted = min(
-            _WORD - (high & _WORD), _WORD - number, (_LONG - timestamp) // ticks, (_LONG - stamp) // ticks
+        self._count(1, size - HEADER, now)
+        return self._expect(head, step.payload, step.ticks // step.numbers or 1)
+
+    def _expect(self, head: int, payload: int, ticks: int) -> int:
+        """Packets that go on so after this one; the shift between how they come and how they leave."""
+        stream = self.stream
+        number, stamp = stream.high + stream.shift & _WORD, stream.timestamp + stream.timestamp_shift & _LONG
+        unmarked = head & ~_MARK
+        shift = (VERSION << 56 | payload << 48 | number << 32 | stamp) - unmarked
+        self._ticks, stride = ticks, (1 << 32) + ticks
+        self._counted = left = min(
+            _WORD - (stream.high & _WORD),
+            _WORD - number,
+            (_LONG - stream.timestamp) // ticks,
+            (_LONG - stamp) // ticks,
         )
+        expected = self._nothing_yet()._replace(head=unmarked + stride, left=left, stride=stride, shift=shift)
+        self.records.put(self.record, expected._replace(seconds=ticks / stream.rate))
+        return shift
 
     @property
     def heir(self) -> Lane | None:

@@ -15,10 +15,11 @@ from gateway.media.relay_events import Alive, WorkerReady
 from gateway.media.relay_protocol import MAX_DATAGRAM, WORKER, WorkerConfig
 from gateway.media.worker.control import ControlChannel
 from gateway.media.worker.demux import BrowserPort
-from gateway.media.worker.desk import Desk, Receiver
+from gateway.media.worker.desk import TICK_SECONDS, Desk, Receiver
 from gateway.media.worker.flat import PORT_BATCH, Flat, Flat6
 from gateway.media.worker.lane import Take
 from gateway.media.worker.leg import Leg
+from gateway.media.worker.records import Records
 
 MAX_EVENTS = 256
 """Sockets served per wake-up."""
@@ -26,8 +27,6 @@ LONGEST_WAIT = 0.0015
 """Seconds a packet may have to wait here, as far as the worker itself decides. Wake-ups, not packets, are what a relay
 spends its time on under few calls: so it sleeps after each, for what this leaves beside the work of that wake-up and of
 the next. A packet that just missed one waits for all three; under many calls there is no time left to sleep."""
-TICK_SECONDS = 1.0
-"""How often consent and silence are looked at."""
 MAX_SILENT_TICKS = 30
 """Ticks without a heartbeat, once there was one, after which the worker ends: a gateway that hangs for so long neither
 ends calls nor watches over them, and its media must not go on without it."""
@@ -49,15 +48,16 @@ class RelayLoop:
         self._handlers: dict[int, Handler] = {}
         self._browser_ports: dict[int, Callable[[float], bool]] = {}
         """Those that are read by the batch; True when there may be more."""
-        self._flat, self._flat6 = Flat(), Flat6()
+        records = Records()
+        self._flat, self._flat6 = Flat(records), Flat6(records)
         self._epoll = select.epoll()
         self._read_all_at = 0.0
         """When nothing was left to read: what is read now came after that."""
         self._silent_ticks = 0
         self._watched = False
         """The gateway sends heartbeats; from the first on they are missed."""
-        self._tick = min(TICK_SECONDS, config.consent_seconds / 4, config.silence_seconds / 4)
         self._desk = Desk(config, self._port, self, self._control.emit)
+        self._tick = self._desk.tick_seconds
         self._handle(control, self._commands)
         for own in self._port.sockets:
             self._watch_browsers(own)
@@ -74,7 +74,6 @@ class RelayLoop:
             if now >= self._desk.agenda.next:
                 self._desk.agenda.run(now)
             if now >= due:
-                self._desk.tick(now)
                 if self._is_orphaned():
                     return
                 due = now + self._tick

@@ -17,6 +17,9 @@ RECEIVE_BUFFER = 65_536
 """Octets: about two seconds of one call."""
 _RECEIVE_BUFFER_FORCE = 33
 """SO_RCVBUFFORCE of Linux, which Python does not name."""
+_MTU_DISCOVER, _WHOLE = 10, 3
+"""IP_MTU_DISCOVER and IP_PMTUDISC_PROBE, which Python does not name either: datagrams leave whole, whatever somebody
+says of the path by ICMP (audio fits everywhere), and the number that fragments are joined by need not be drawn."""
 EXPEDITED_FORWARDING = 0xB8
 """Traffic class of voice (RFC 4594 4.1)."""
 
@@ -61,6 +64,7 @@ def open_udp(host: str, port: int, buffer: int) -> socket.socket:
         _want_buffer(own, buffer)
         if version == 4:
             own.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED_FORWARDING)
+            own.setsockopt(socket.IPPROTO_IP, _MTU_DISCOVER, _WHOLE)
         else:
             own.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             own.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, EXPEDITED_FORWARDING)

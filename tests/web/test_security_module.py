@@ -99,6 +99,34 @@ def test_header_and_json_of_the_gateway_say_the_same_to_a_page(changes: dict[str
     assert by_json["trunk"]["verified"] is False
 
 
+def test_how_a_call_sounds_comes_with_the_state_and_as_it_turns_and_goes_to_its_own_session_alone() -> None:
+    seen = run(
+        """
+        const states = [];
+        const onSecurity = (key, state) => states.push([key.name, state.quality?.quality]);
+        const security = new m.GatewaySecurity({ events: 'wss://x/events', onSecurity });
+        const [one, two] = [{ name: 'one' }, { name: 'two' }];
+        const watch = security.watch(one, { callId: 'sip-1' });
+        security.watch(two, { callId: 'sip-2' });
+        security.registered(message({ 'Call-Security-Ticket': 't' }));
+        const socket = sockets[0].open();
+        const known = { sip_call_id: 'sip-1', where: 'trunk', hears: 'you', cause: 'loss', legs: [] };
+        const sound = (quality) => ({ ...known, quality });
+        socket.say({ v: 1, type: 'state', seq: 1, calls: [], quality: [sound('good')] });
+        socket.say({ v: 1, type: 'call.quality', seq: 2, call: sound('bad') });
+        socket.say({ v: 1, type: 'call.quality', seq: 3, call: { sip_call_id: 'sip-1', quality: 'odd' } });
+        const bad = m.describeQuality(security.stateOf(one).quality, 'to pbx');
+        watch.end();
+        socket.say({ v: 1, type: 'call.quality', seq: 4, call: sound('good') });
+        return { states, bad, other: security.stateOf(two).quality, after: watch.quality.quality };
+        """
+    )
+    assert [state for state in seen["states"] if state[1]][:2] == [["one", "good"], ["one", "bad"]]
+    assert all(name == "one" for name, quality in seen["states"] if quality)
+    assert seen["bad"] == "You may hear the other side badly: parts of it are lost between the gateway and pbx."
+    assert (seen["other"], seen["after"]) == (None, "bad")
+
+
 @pytest.mark.parametrize(
     "other",
     [

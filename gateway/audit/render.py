@@ -137,7 +137,9 @@ def _answered_by(record: Record) -> str:
 def _media(record: Record) -> str:
     codec, theirs, ours = (_text(record, key) for key in ("codec", "trunk_rtp", "own_rtp"))
     places = f"{ours} <-> {theirs}" if ours and theirs else ""
-    return " ".join(word for word in (codec, places) if word) if record.get("answered") is True else ""
+    mos = sounds.lowest_opinion(sounds.figures(record))
+    words = (codec, places, f"MOS {mos}" if mos is not None else "")
+    return " ".join(word for word in words if word) if record.get("answered") is True else ""
 
 
 def _cause(record: Record) -> str:

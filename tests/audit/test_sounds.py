@@ -95,6 +95,11 @@ def test_the_end_of_a_call_tells_what_its_worst_leg_was_like() -> None:
     assert "MOS" not in happened({**FINAL, "quality": {}})
 
 
+def test_the_line_of_an_ended_call_has_the_lowest_opinion() -> None:
+    assert ", PCMU/8000 MOS 3.1, " in render({**FINAL, "codec": "PCMU/8000", "termination": "hangup-trunk"})
+    assert "MOS" not in render({**FINAL, "answered": False})
+
+
 def test_a_call_record_has_the_figures_of_each_leg_and_the_lowest_opinion() -> None:
     row = cdr(Call("a", final=FINAL))
     assert row["mos"] == 3.1

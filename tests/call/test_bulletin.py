@@ -57,6 +57,7 @@ def test_how_a_call_sounds_is_seen_by_who_sees_the_call_until_it_is_taken_down()
     heard: list[News] = []
     board.listen("alice", heard.append)
     board.show("alice", PLACE, shown())
+    assert board.sounds_to("alice") == ()
     board.show_quality(PLACE, sounds)
     assert board.sounds_to("Alice") == (sounds,)
     assert board.sounds_to("bob") == ()

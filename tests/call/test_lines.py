@@ -16,6 +16,7 @@ from gateway.base.termination import Termination
 from gateway.base.values import LegKind
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events, lines
+from gateway.media.relay_quality import LegQuality, Reception
 from gateway.sip.message import Request
 from tests.call.machine_scene import MachineScene, answer, sdes_answer
 from tests.call.office import Office, invite
@@ -160,3 +161,23 @@ async def test_the_grade_at_the_end_is_the_worst_of_the_call() -> None:
     scene.inside(LegKind.TRUNK, "INVITE", answer("RTP/AVP"), cseq=5)
     end = fx.Finished(Termination.HANGUP_TRUNK, 200)
     assert lines.ended(scene.state, end, 101.0).endswith(f"grade={scene.state.posture.worst.name}")
+
+
+async def test_a_leg_that_turns_bad_has_a_line_and_one_that_is_good_again(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await established(office)
+    (runner,) = office.manager.index.runners
+    caplog.clear()
+    trunk = next(leg.id for leg in runner.state.pair if leg.kind is LegKind.TRUNK)
+    lost = 0
+    for look in range(1, 7):
+        lost += 150 if look <= 2 else 0
+        runner.feed(events.Measured({trunk: LegQuality(Reception(500 * look, lost))}))
+    await office.settle()
+    assert told(caplog) == [
+        f"call={runner.id} leg=trunk quality=bad way=heard cause=loss mos=2.08",
+        f"call={runner.id} leg=trunk quality=good way=heard mos=4.38",
+    ]
+    await office.manager.stop()

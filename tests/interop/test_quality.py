@@ -33,7 +33,7 @@ def legs_now(stage: Stage) -> dict[str, Any]:
 def test_a_good_line_is_good_for_the_page_the_table_and_the_log(
     stage: Stage, page: SoftphonePage, phones: Callable[..., Phone]
 ) -> None:
-    phone = phones("601")
+    phone = phones("601", srtp="mandatory")
     page.call("601")
     page.page.wait_for_function(
         "() => document.querySelector('#quality').textContent === 'The sound is good.'", timeout=FIRST_LOOK_MS

@@ -1,9 +1,13 @@
-"""The three lines a call writes to the gateway's own log: who calls whom over what, how well, and why it ended.
+"""The lines a call writes to the gateway's own log: who calls whom over what, how well, and why it ended.
+
+Three of every call, and one each time a leg of it turns bad, or is good again.
 
 Parties are masked and cleaned as in the audit log, and are one word each, so that no name can look like another field.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from gateway.audit.clean import cleaned_text
 from gateway.base.values import mask_number
@@ -23,6 +27,12 @@ def started(call: CallState) -> str:
 def answered(call: CallState) -> str:
     """The grade is what the call is, or will be at best while DTLS goes on."""
     return f"call={call.facts.id} state=answered grade={call.posture.current.name}"
+
+
+def turned(call: CallState, record: Mapping[str, object]) -> str:
+    """`call=c-9x2k7m3p leg=trunk quality=bad way=heard cause=loss mos=2.87`."""
+    named = " ".join(f"{name}={record[name]}" for name in ("leg", "quality", "way", "cause", "mos") if record[name])
+    return f"call={call.facts.id} {named}"
 
 
 def ended(call: CallState, end: Finished, now: float) -> str:

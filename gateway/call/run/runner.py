@@ -307,6 +307,8 @@ class CallRunner:
             codes = effect.record.get("codes")
             if isinstance(codes, list) and Code.PIN_BID_DOWN in codes:
                 log.warning("call=%s a peer that is known to encrypt does without: pin.bid_down", self.id)
+        elif kind == "leg.quality":
+            log.info(lines.turned(self.state, effect.record))
         self._unwritten += 1
         self._services.audit.write(effect.record, self._recorded)
 

@@ -25,6 +25,8 @@ from gateway.policy.model import EffectivePolicy, effective_policy
 from gateway.policy.offering import OfferPlan, Refusal
 from gateway.policy.posture import CallPosture, SecurityVector
 from gateway.policy.rules import Exemption
+from gateway.quality.leg import LegScore
+from gateway.quality.watch import Turn
 from gateway.sdp.summary import Described
 from gateway.sip.flow import Flow
 from gateway.sip.reason import Reason
@@ -59,6 +61,7 @@ SAMPLES: dict[object, object] = {
     ),
     CallPosture: answered(),
     HostPort: HostPort(PLANTED, 1),
+    Turn: Turn(True, LegScore(heard=None, sent=None, rtt=0.08), 1.5),
     Termination: Termination.HANGUP_TRUNK,
     Refusal: Refusal(Code.MEDIA_PLAIN_RTP, Termination.ENCRYPTION_REQUIRED),
     OfferPlan: OfferPlan(Proto.AVP),

@@ -234,7 +234,7 @@ async def test_a_place_that_says_nothing_is_left_for_the_next_one_at_once(
     carrier: Carrier, event: Callable[[str], RequestTimeout], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RFC 3263 4.3: the trunk is there, at another place."""
-    monkeypatch.setattr(registration, "FIRST_PAUSE", 300.0)
+    be_patient(monkeypatch)
     carrier.places = ["192.0.2.9", "192.0.2.10"]
     await begun(carrier)
     carrier.agent.take(event(carrier.last[0]))
@@ -272,7 +272,7 @@ async def test_where_no_place_takes_it_the_word_of_the_last_counts_and_the_next_
 async def test_a_name_that_leads_elsewhere_each_time_is_followed_to_a_limit(
     carrier: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registration, "FIRST_PAUSE", 300.0)
+    be_patient(monkeypatch)
     monkeypatch.setattr(registration, "LONGEST_PAUSE", 300.0)
     carrier.places = [f"192.0.2.{number}" for number in range(1, 100)]
     await begun(carrier)
@@ -380,10 +380,16 @@ async def test_what_may_be_bound_by_a_request_that_is_out_is_taken_back(carrier:
     assert len(carrier.agent) == 0
 
 
+def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is tried again while a test lasts."""
+    for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(registration, name, 300.0)
+
+
 async def refreshed_in_vain(carrier: Carrier, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is bound, and nobody answers the refresh."""
     monkeypatch.setattr(registration, "REFRESH", 0.00001)
-    monkeypatch.setattr(registration, "FIRST_PAUSE", 60.0)
+    be_patient(monkeypatch)
     await begun(carrier)
     carrier.answer(200)
     await carrier.asked(2)

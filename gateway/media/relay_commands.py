@@ -137,6 +137,14 @@ class EventFormat:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtensionMap:
+    """A header extension as the source numbers it, and as the sink does (RFC 8285 5)."""
+
+    number: int
+    becomes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RelayPlan:
     """Packets are passed on as they are, with the numbers of the other side; digits are played anew."""
 
@@ -150,6 +158,8 @@ class RelayPlan:
     None: no digits are played there."""
     tells_digits: bool = False
     """Digits of the source are told (`DigitHeard`) and not played."""
+    extensions: tuple[ExtensionMap, ...] = ()
+    """Header extensions that are passed on; all others are left out."""
 
 
 Plan: TypeAlias = RelayPlan

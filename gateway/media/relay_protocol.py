@@ -120,7 +120,7 @@ Call and leg
     `KeysWorn`            A key of a leg has protected nearly as many packets as it may, and once more when it has.
     `MediaMismatch`       Packets came on a keyed leg from where the peer's media comes from, for 10 s, and none of them
                           authenticated; `code` says whether they are readable. Once for the keys of a leg. Also: RTCP
-                          is in clear or missing, or media has header extensions nobody agreed on; once each.
+                          is in clear or missing, or media has header extensions that no plan names; once each.
     `LegSilent`           Nothing was accepted from a leg for 20 s since `SetPeer` or its last packet, neither RTP nor
                           RTCP. Once until it is heard again. An `IcePort` leg is expected to send from `SetKeys` on.
     `LegHeard`            A leg that was called silent is heard again.
@@ -164,7 +164,8 @@ Rules a worker keeps whatever it is told
     - Ports of a leg whose peer checks paths: checks are answered on the RTP port, those of the first name before the
       peer is described, too. SRTP is opened and DTLS handed up only from validated addresses, and media is sent only to
       the nominated one. Paths last as long as the leg: such a peer need not ask for consent (RFC 7675).
-    - RTP leaves with the mapped payload type and without header extension, in the stream of the sink. That goes on
+    - RTP leaves with the mapped payload type and those header extensions that the plan names, in the stream of the
+      sink. That goes on
       without a break whatever its source does and whoever becomes its source (RFC 3550 A.1): at a discontinuity, and
       where a route is replaced by one from another leg, by one packet and by the time that passed, with the marker bit.
       Another key to send with brings a new SSRC. Between discontinuities lost and late packets stay so; no index leaves

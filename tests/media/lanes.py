@@ -14,6 +14,7 @@ from gateway.base.crypto_suite import AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80,
 from gateway.base.values import HostPort, LegId, Secret
 from gateway.media.relay_commands import (
     EventFormat,
+    ExtensionMap,
     IcePort,
     LegCommand,
     OpenLeg,
@@ -129,7 +130,7 @@ class LaneRig:
 
     def routes(self, to_trunk: bool, to_browser: bool) -> None:
         """Which ways media may pass."""
-        plan = {"payloads": MAPS, "heard": (EVENTS,), "events": (EVENTS,)}
+        plan = {"payloads": MAPS, "heard": (EVENTS,), "events": (EVENTS,), "extensions": (ExtensionMap(1, 2),)}
         self.obey(Route(BROWSER, TRUNK, RelayPlan(**plan, is_open=to_trunk)))  # type: ignore[arg-type]
         self.obey(Route(TRUNK, BROWSER, RelayPlan(**plan, is_open=to_browser)))  # type: ignore[arg-type]
 

@@ -15,6 +15,7 @@ from gateway.media.relay_quality import LegQuality
 from gateway.media.worker import rtcp
 from gateway.media.worker.counters import RateLimit, Tally
 from gateway.media.worker.digit_player import DigitPlayer
+from gateway.media.worker.extension import tells_more
 from gateway.media.worker.latch import Address
 from gateway.media.worker.libsrtp import MAX_PACKET
 from gateway.media.worker.packet import Packet
@@ -74,6 +75,8 @@ class Leg(ABC):
         """Those it is the source of."""
         self.expected: frozenset[int] = frozenset()
         """Payload types that are passed on."""
+        self.extensions: frozenset[int] = frozenset()
+        """Header extensions that are passed on."""
         self.way_out: Shortcut | None = None
         """How packets of its peer are passed on, when that goes smoothly."""
         self.way_in: Shortcut | None = None
@@ -145,6 +148,7 @@ class Leg(ABC):
         self.unsettle()
         self.routes = tuple(outgoing)
         self.expected = frozenset(kind for route in outgoing for kind in route.payloads)
+        self.extensions = frozenset(number for route in outgoing for number in route.extensions)
         sinks = [route.sink for route in outgoing]
         source = incoming.source if incoming is not None else None
         partners = [Partner(leg, True, leg is source) for leg in sinks]
@@ -198,7 +202,7 @@ class Leg(ABC):
             if not packet.is_whole():
                 tally.malformed_dropped += 1
                 return
-            if packet.start > packet.end and self.protection.keys.ready:
+            if packet.start > packet.end and self.protection.keys.ready and tells_more(packet, self.extensions):
                 reports.leaked()
         self.meter.take(packet.sequence, packet.timestamp, packet.ssrc, self._clock_of(packet.payload_type), now)
         if not self.routes:

@@ -8,6 +8,7 @@ from gateway.media.relay_commands import EventFormat, PayloadMap, RelayPlan
 from gateway.media.relay_events import UnsentCause
 from gateway.media.worker.digit_reader import DigitReader
 from gateway.media.worker.digit_teller import DigitTeller
+from gateway.media.worker.extension import passed_on
 from gateway.media.worker.packet import Packet
 from gateway.media.worker.rtp import rewrite
 from gateway.media.worker.stream import Payload
@@ -22,11 +23,13 @@ COMFORT_NOISE = (13, 19)
 class Route:
     """One direction between two legs."""
 
-    __slots__ = ("_reader", "_teller", "is_open", "payloads", "sink", "source")
+    __slots__ = ("_reader", "_teller", "extensions", "is_open", "payloads", "sink", "source")
 
     def __init__(self, source: Leg, sink: Leg, plan: RelayPlan) -> None:
         self.source, self.sink = source, sink
         self.payloads: dict[int, Payload] = {}
+        self.extensions: dict[int, int] = {}
+        """Header extensions that are passed on, and their numbers there."""
         self.is_open = True
         self._teller = DigitTeller(source)
         self._reader = DigitReader(sink.digits)
@@ -35,6 +38,11 @@ class Route:
     def follow(self, plan: RelayPlan) -> None:
         """Go by this plan from now on; what is held back is no loss to the receiver."""
         self.payloads = {**_heard(plan.heard), **_payloads(plan.payloads)}
+        self.extensions = {
+            entry.number: entry.becomes
+            for entry in plan.extensions
+            if 0 < entry.number < 256 and 0 < entry.becomes < 256
+        }
         self.is_open = plan.is_open
         self.sink.digits.formats = tuple(form for form in plan.events if _is_format(form))
         # A digit in the middle of which that changes stays with whom it was begun for, and is none of the other's.
@@ -73,9 +81,16 @@ class Route:
         elif sink.digits.is_speaking:
             stream.withdraw(place)
             sink.tally.audio_replaced += 1
-        elif sink.send(rewrite(packet, payload, stream.ssrc, place), False):
+        elif sink.send(rewrite(packet, payload, stream.ssrc, place, self._extension(packet)), False):
             stream.packets += 1
             stream.octets += len(packet.data) - packet.start
+
+    def _extension(self, packet: Packet) -> bytes:
+        """What of its header extension goes on, as far as there is room."""
+        if not self.extensions or packet.start == packet.end:
+            return b""
+        found, there = passed_on(packet, self.extensions), packet.start - packet.end
+        return found if len(packet.data) - there + len(found) <= self.sink.longest else b""
 
     def _cannot_leave(self, kind: int) -> None:
         """Count and report a packet of a payload type nobody agreed to, or one too long for SRTP."""

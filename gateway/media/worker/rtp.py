@@ -10,14 +10,17 @@ from gateway.media.worker.stream import Payload, Place
 _head = struct.Struct("!BBHII").pack
 
 
-def rewrite(packet: Packet, payload: Payload, ssrc: int, place: Place) -> bytes:
-    """A whole packet under our SSRC and numbers, with the other side's payload type and without header extension.
+def rewrite(packet: Packet, payload: Payload, ssrc: int, place: Place, extension: bytes = b"") -> bytes:
+    """A whole packet under our SSRC and numbers, with the other side's payload type. CSRC and payload stay as they are.
 
-    Extensions were negotiated with one side only, and some (RFC 6464 audio level) tell what is said. CSRC and payload
-    stay as they are.
+    Args:
+        extension: what stands in the place of its header extension.
     """
     sequence, timestamp, begins = place
     data, start = packet.data, packet.start
     second = data[1] & MARKER | payload.number | begins << 7
+    if extension:
+        head = _head(data[0] | EXTENSION, second, sequence, timestamp, ssrc)
+        return head + data[HEADER : packet.end] + extension + data[start:]
     head = _head(data[0] & ~EXTENSION, second, sequence, timestamp, ssrc)
     return head + data[HEADER:] if start == HEADER else head + data[HEADER : packet.end] + data[start:]

@@ -138,6 +138,8 @@ class Site:
     """Who gets SIP messages and reports on media; None: nobody."""
     pinning: Pinning = field(default_factory=Pinning)
     """How long who is held to encryption."""
+    header_extensions: tuple[str, ...] = ()
+    """Of RTP, by URI: what may pass from one side to the other where both agree on it."""
     quality: Marks = field(default_factory=Marks)
     """When a leg of a call counts as bad."""
     pin_file: Path | None = None

@@ -67,6 +67,7 @@ def compile_site(
         audit=compile_audit(config.audit),
         hep=compile_hep(config.hep) if config.hep is not None else None,
         pinning=compile_pinning(config),
+        header_extensions=config.media.header_extensions,
         quality=Marks(**dict(config.media.quality)),
         pin_file=config.pins.file or config.audit.directory / PIN_FILE,
         registration=compile_registration(config) if config.registration is not None else None,

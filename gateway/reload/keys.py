@@ -21,6 +21,7 @@ LIVE = (
     "media.browser.dtls_setup",
     "media.trunk.bind",
     "media.trunk.advertise",
+    "media.header_extensions",
     "media.quality",
     "users",
     "tokens",

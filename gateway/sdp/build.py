@@ -138,6 +138,7 @@ def _audio_lines(audio: LocalAudio, proto: str, mid: str | None) -> list[str]:
         lines.append(f"a=ptime:{audio.ptime}")
     if audio.maxptime is not None:
         lines.append(f"a=maxptime:{audio.maxptime}")
+    lines += [f"a=extmap:{extension.to_line()}" for extension in audio.extensions]
     lines.append("a=rtcp-mux" if audio.rtcp_mux else f"a=rtcp:{audio.rtcp_port}")
     if mid is not None:
         lines.append(f"a=mid:{mid}")

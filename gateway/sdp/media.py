@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
@@ -21,6 +20,8 @@ from gateway.sdp.description import (
     optional_uint,
     parse_connection,
 )
+from gateway.sdp.direction import Direction
+from gateway.sdp.extension import HeaderExtension, read_extensions
 from gateway.sdp.keying import CryptoAttribute, Fingerprint, read_crypto_lines, read_fingerprints, read_tls_id
 
 MAX_CANDIDATES = 32
@@ -30,39 +31,6 @@ MAX_PTIME = 240
 ICE_UFRAG_LENGTHS = range(4, 257)
 ICE_PWD_LENGTHS = range(22, 257)
 """RFC 8839 5.4."""
-
-
-class Direction(StrEnum):
-    """Which way media flows, seen by the side that says it (RFC 8866 6.7)."""
-
-    SENDRECV = "sendrecv"
-    SENDONLY = "sendonly"
-    RECVONLY = "recvonly"
-    INACTIVE = "inactive"
-
-    @property
-    def sends(self) -> bool:
-        return self in (Direction.SENDRECV, Direction.SENDONLY)
-
-    @property
-    def receives(self) -> bool:
-        return self in (Direction.SENDRECV, Direction.RECVONLY)
-
-    @property
-    def reversed(self) -> Direction:
-        """The same flow seen from the other side."""
-        return Direction.make(sends=self.receives, receives=self.sends)
-
-    @classmethod
-    def make(cls, *, sends: bool, receives: bool) -> Direction:
-        if sends:
-            return cls.SENDRECV if receives else cls.SENDONLY
-        return cls.RECVONLY if receives else cls.INACTIVE
-
-    def answered_with(self, wanted: Direction) -> Direction:
-        """What an answer may say to this offer: what we want, within what the offer allows (RFC 3264 6.1)."""
-        mirror = self.reversed
-        return Direction.make(sends=mirror.sends and wanted.sends, receives=mirror.receives and wanted.receives)
 
 
 _DIRECTIONS = frozenset(d.value for d in Direction)
@@ -109,6 +77,7 @@ class RemoteAudio:
     """All a=crypto lines, usable or not."""
     maxptime: int | None = None
     """Milliseconds the longest packet may have, when that is said (RFC 8866 6.4)."""
+    extensions: tuple[HeaderExtension, ...] = ()
     tls_id: str = ""
     """What the peer calls its DTLS association (RFC 8842 4)."""
     refused_fingerprints: tuple[Fingerprint, ...] = ()
@@ -256,6 +225,7 @@ def _read(desc: SessionDescription, section: MediaSection, tagged: MediaSection 
         ice=_read_ice(desc, transport),
         ptime=_read_ptime(section, "ptime"),
         maxptime=_read_ptime(section, "maxptime"),
+        extensions=read_extensions(desc, section),
         mid=read_mid(section),
         unprotected_crypto=not proto.keyed and bool(crypto.usable),
         crypto_lines=crypto.count,
@@ -368,6 +338,7 @@ class LocalAudio:
     mid: str | None = None
     ptime: int | None = None
     maxptime: int | None = None
+    extensions: tuple[HeaderExtension, ...] = ()
 
     @property
     def dtls(self) -> bool:

@@ -12,7 +12,7 @@ from gateway.call.legs.agreed import Will
 from gateway.call.machine import effects as fx
 from gateway.call.machine.effects import Purpose
 from gateway.media.relay_commands import Route, SetKeys, SetPeer
-from gateway.sdp.media import Direction
+from gateway.sdp.direction import Direction
 from tests.call.machine_scene import MachineScene, answer, as_it_stands, sdes_answer, trunk_flow, vector
 from tests.call.test_change import from_browser, from_trunk, held
 from tests.call.test_setup import finished

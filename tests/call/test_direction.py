@@ -11,7 +11,7 @@ import pytest
 from gateway.call.legs.agreed import Will
 from gateway.call.legs.leg import Leg
 from gateway.call.machine import direction
-from gateway.sdp.media import Direction
+from gateway.sdp.direction import Direction
 from tests.call.machine_scene import MachineScene, sdes_answer
 
 WILLS = list(itertools.product((True, False), repeat=2))

@@ -13,7 +13,7 @@ from gateway.call.machine import effects as fx
 from gateway.call.machine.direction import of
 from gateway.call.machine.effects import Purpose
 from gateway.media.relay_commands import SetIce, SetKeys, SetPeer
-from gateway.sdp.media import Direction
+from gateway.sdp.direction import Direction
 from tests.call.machine_scene import MachineScene, answer, sdes_answer, vector
 
 TRUNK, BROWSER = LegKind.TRUNK, LegKind.BROWSER

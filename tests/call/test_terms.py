@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.call.legs.terms import Terms
 from gateway.sdp.codecs import BROWSER_CODECS
-from gateway.sdp.media import Direction
+from gateway.sdp.direction import Direction
 
 
 def test_terms_without_a_pace_ask_for_none_and_are_values() -> None:

@@ -18,10 +18,13 @@ from gateway.media.relay_commands import (
     CloseCall,
     CloseLeg,
     Command,
+    Component,
     DropKeys,
     EventFormat,
+    ExtensionMap,
     GetCounters,
     Heartbeat,
+    IceNames,
     IcePort,
     OpenLeg,
     OwnPort,
@@ -70,7 +73,7 @@ ADDRESS = HostPort("192.0.2.7", 4000)
 
 CALL, LEG, OTHER = 77, LegId(7), LegId(8)
 DIGITS = (EventFormat(101), EventFormat(110, 48000))
-FULL = RelayPlan((PayloadMap(0, 8), PayloadMap(9, 96, 48000)), False, DIGITS, DIGITS[1:], tells_digits=True)
+FULL = RelayPlan((PayloadMap(0, 8), PayloadMap(9, 96, 48000)), False, DIGITS, DIGITS[1:], True, (ExtensionMap(1, 14),))
 
 COMMANDS: list[Command] = [
     OpenLeg(LEG, IcePort("ufragufrag", Secret("canary-password"))),
@@ -78,6 +81,9 @@ COMMANDS: list[Command] = [
     SetIce(LEG, "anotherufrag", Secret("canary-password")),
     SetKeys(LEG, "AEAD_AES_256_GCM", Secret(CANARY), Secret(CANARY[::-1])),
     OpenLeg(LEG, OwnPort("127.0.0.1", "203.0.113.1")),
+    OpenLeg(LEG, OwnPort("127.0.0.1", ice=IceNames("ufragufrag", Secret("canary-password")))),
+    SetKeys(LEG, "AEAD_AES_128_GCM", Secret(CANARY), Secret(CANARY[::-1]), component=Component.RTCP),
+    SetPeer(LEG, True, ADDRESS, None, True, (), dtls=True, ice=True),
     SetPeer(LEG, True, ADDRESS, None, True, ("192.0.2.0/24", "2001:db8::/32")),
     SetPeer(LEG, False, ADDRESS, HostPort("2001:db8::1", 4005), False, ()),
     Route(LEG, OTHER, RelayPlan()),

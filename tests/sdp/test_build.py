@@ -12,7 +12,8 @@ from gateway.base.keying import Proto, Setup
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import Codec
 from gateway.sdp.description import SessionDescription
-from gateway.sdp.media import Direction, LocalAudio, read_audio
+from gateway.sdp.direction import Direction
+from gateway.sdp.media import LocalAudio, read_audio
 from tests.sdp.helpers import (
     ALL_SUITES,
     BROWSER_OFFERS,

@@ -10,7 +10,8 @@ from gateway.base.errors import SdpError
 from gateway.base.keying import Proto, Setup
 from gateway.base.values import HostPort
 from gateway.sdp.description import SessionDescription
-from gateway.sdp.media import MAX_CANDIDATES, Direction, audio_lines, bundle_tag, read_audio, restricted, strongest
+from gateway.sdp.direction import Direction
+from gateway.sdp.media import MAX_CANDIDATES, audio_lines, bundle_tag, read_audio, restricted, strongest
 from tests.sdp.helpers import BROWSER_OFFERS, CM_80, VECTORS, capture, describe, key_text, parse_lines, remote
 
 KEY_LINE = f"a=crypto:1 {CM_80} inline:{key_text(CM_80, 1)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from gateway.base.values import HostPort, Secret
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import FMTP_NAMES, Codec
 from gateway.sdp.description import MAX_MEDIA, SessionDescription
+from gateway.sdp.direction import Direction
 from gateway.sdp.keying import (
     MAX_LIFETIME,
     MAX_MKI_LENGTH,
@@ -25,7 +27,7 @@ from gateway.sdp.keying import (
     Mki,
     read_crypto_lines,
 )
-from gateway.sdp.media import Direction, LocalAudio, RemoteAudio, audio_lines, read_audio
+from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, read_audio
 from gateway.sdp.negotiation import check_trunk_answer, common_codecs, payload_map
 from tests.effort import examples
 from tests.sdp.helpers import CAPTURES, CM_80, GCM_256, browser_audio, crypto, key_text, parse_lines, trunk_audio
@@ -84,7 +86,8 @@ def use_line(line: RemoteAudio, desc: SessionDescription) -> None:
     payload_map(line.codecs, line.codecs)
     for local in (trunk_audio(line.proto, (crypto(1, CM_80, 3),)), browser_audio()):
         if line.rtp is not None:
-            check_trunk_answer(local, line)
+            with contextlib.suppress(SdpError):
+                check_trunk_answer(local, line)
         try:
             answer = build_answer(local, desc, audio_index=line.index, session_id=1, version=1)
         except SdpError:

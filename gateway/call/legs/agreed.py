@@ -19,7 +19,8 @@ from gateway.media.relay_commands import MAX_LIFETIME, DropKeys, LegCommand, Set
 from gateway.policy.posture import SecurityVector
 from gateway.sdp.association import Association
 from gateway.sdp.description import SessionDescription
-from gateway.sdp.media import Direction, RemoteAudio
+from gateway.sdp.direction import Direction
+from gateway.sdp.media import RemoteAudio
 from gateway.sdp.negotiation import TrunkAgreement
 from gateway.webrtc.ice_lite import IceCredentials
 

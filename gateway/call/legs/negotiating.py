@@ -17,6 +17,7 @@ from gateway.call.legs.user_agent import UserAgent
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import Codec
 from gateway.sdp.exchange import Negotiation, Waits
+from gateway.sdp.extension import HeaderExtension, answered, offered
 from gateway.sdp.media import LocalAudio, RemoteAudio
 from gateway.sdp.session import Description, OurProposal, Session, Way
 
@@ -30,6 +31,8 @@ class NegotiatingAgent(UserAgent, ABC, Generic[M]):
     session_id: int
     talk: Negotiation[LocalAudio, M] = field(init=False)
     """Offer and answer: what both sides agreed on, and the proposal that may change it."""
+    extensions: tuple[str, ...] = ()
+    """Header extensions of RTP that may be agreed on, best first."""
     answered_in_ack: bytes = field(default=b"", repr=False)
     """Our answer to an offer that came in a 2xx: each ACK of that 2xx brings it."""
 
@@ -146,7 +149,7 @@ class NegotiatingAgent(UserAgent, ABC, Generic[M]):
         Raises:
             SdpError: it cannot be described or written; nothing has changed.
         """
-        ours = self.describe_offer(terms)
+        ours = self._with_extensions(self.describe_offer(terms), terms, None)
         made = self.talk.offer(way, ours, lambda n: build_offer(ours, session_id=self.session_id, version=n))
         if isinstance(made, OurProposal):
             self.has_offered(ours)
@@ -161,7 +164,8 @@ class NegotiatingAgent(UserAgent, ABC, Generic[M]):
         theirs = self.agreed
         if theirs is None or theirs.description is None:
             raise SdpError("no offer to answer", 500)
-        ours, asked, index = self.describe_answer(theirs, terms), theirs.description, theirs.remote.index
+        ours = self._with_extensions(self.describe_answer(theirs, terms), terms, theirs.remote)
+        asked, index = theirs.description, theirs.remote.index
 
         def write(version: int) -> bytes:
             return build_answer(ours, asked, audio_index=index, session_id=self.session_id, version=version)
@@ -170,6 +174,21 @@ class NegotiatingAgent(UserAgent, ABC, Generic[M]):
         if isinstance(session, Session):
             self.has_agreed(theirs, None)
         return session
+
+    def _with_extensions(self, ours: LocalAudio, terms: Terms, offer: RemoteAudio | None) -> LocalAudio:
+        """Our description with the header extensions that the configuration lets pass and the other side has."""
+        if offer is not None:
+            return replace(ours, extensions=answered(offer.extensions, terms.extensions, self.extensions))
+        before = self.talk.ours.extensions if self.talk.ours is not None else ()
+        return replace(ours, extensions=offered(terms.extensions, self.extensions, before))
+
+    @property
+    def agreed_extensions(self) -> tuple[HeaderExtension, ...]:
+        """Header extensions in both descriptions, as the peer sends and takes them."""
+        if self.talk.ours is None or self.remote is None:
+            return ()
+        ours = {(extension.number, extension.uri) for extension in self.talk.ours.extensions}
+        return tuple(e for e in self.remote.extensions if (e.number, e.uri) in ours)
 
     def take(
         self, session: Session[LocalAudio, M], *, early: bool = False, reliable: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.sdp.codecs import Codec
-from gateway.sdp.media import Direction
+from gateway.sdp.direction import Direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +17,5 @@ class Terms:
     ptime: int | None = None
     maxptime: int | None = None
     """Milliseconds of a packet, and at most."""
+    extensions: tuple[str, ...] = ()
+    """Header extensions the other side has: what it has not would lead nowhere."""

@@ -8,7 +8,7 @@ from gateway.call.legs.leg import Leg
 from gateway.call.machine.effects import SetTimer, StartDtls, Timer
 from gateway.call.machine.judging import policy_of
 from gateway.call.machine.state import CallState
-from gateway.media.relay_commands import EventFormat, PayloadMap, RelayPlan, Route
+from gateway.media.relay_commands import EventFormat, ExtensionMap, PayloadMap, RelayPlan, Route
 from gateway.policy.suites import allowed_suites
 from gateway.sdp.codecs import Codec, CodecKey
 from gateway.sdp.negotiation import common_codecs, companions, payload_map
@@ -89,7 +89,18 @@ def plan(source: Leg, sink: Leg) -> RelayPlan:
     """What becomes of the media of one peer on its way to the other."""
     payloads, heard = _formats(source, sink)
     is_open = source.will.sends and sink.will.receives
-    return RelayPlan(payloads, is_open, heard, event_formats(sink), tells_digits=sink.digits_by_info)
+    events = event_formats(sink)
+    return RelayPlan(payloads, is_open, heard, events, sink.digits_by_info, _extensions(source, sink))
+
+
+def _extensions(source: Leg, sink: Leg) -> tuple[ExtensionMap, ...]:
+    """Header extensions that one peer sends and the other one takes, by the numbers of each."""
+    there = {extension.uri: extension.number for extension in sink.agreed_extensions if extension.direction.receives}
+    return tuple(
+        ExtensionMap(extension.number, there[extension.uri])
+        for extension in source.agreed_extensions
+        if extension.direction.sends and extension.uri in there
+    )
 
 
 def _formats(source: Leg, sink: Leg) -> tuple[tuple[PayloadMap, ...], tuple[EventFormat, ...]]:

@@ -32,8 +32,8 @@ from gateway.call.machine.effects import Purpose, Respond, SendAck, SetTimer, Ti
 from gateway.call.machine.events import RequestIn, ResponseIn
 from gateway.call.machine.judging import Judged, policy_of
 from gateway.call.machine.state import CallState, Phase
+from gateway.sdp.direction import Direction
 from gateway.sdp.glare import BackOff, Glare
-from gateway.sdp.media import Direction
 from gateway.sdp.negotiation import common_codecs
 from gateway.sdp.session import Description, OurProposal, Session, Way
 from gateway.sip.message import Request

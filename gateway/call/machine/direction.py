@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.call.legs.leg import Leg
 from gateway.call.legs.terms import Terms
 from gateway.sdp.codecs import Codec
-from gateway.sdp.media import Direction
+from gateway.sdp.direction import Direction
 
 
 def of(sends: bool, receives: bool) -> Direction:
@@ -42,7 +42,10 @@ def terms(codecs: Sequence[Codec], wanted: Direction, other: Leg | None) -> Term
     """What we say on a leg; packets are asked for as long as the other side wants them, for they are passed on as they
     come (RFC 8866 6.4)."""
     pace = other.remote if other is not None else None
-    return Terms(tuple(codecs), wanted, pace.ptime if pace else None, pace.maxptime if pace else None)
+    if pace is None:
+        return Terms(tuple(codecs), wanted)
+    extensions = tuple(extension.uri for extension in pace.extensions)
+    return Terms(tuple(codecs), wanted, pace.ptime, pace.maxptime, extensions)
 
 
 def offer_terms(codecs: Sequence[Codec], other: Leg | None) -> Terms:

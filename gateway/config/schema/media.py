@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,10 @@ from gateway.config.scalars import IpAddress, IpList, Model, Port, Written
 
 MAX_WORKERS = 64
 """More relay workers than this is a typing mistake, not a machine."""
+
+
+ExtensionUri = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
+"""The URI of a header extension, as it stands in `a=extmap`."""
 
 
 class PortRange(Written):
@@ -124,6 +128,10 @@ class Media(Model):
     """Media towards trunks."""
     workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
     """Relay processes; one per core that may carry media."""
+    header_extensions: tuple[ExtensionUri, ...] = Field(default=(), max_length=14)
+    """Header extensions of RTP that may pass from one side to the other where both agree on them, by URI (RFC 8285),
+    best first, 14 at most; all others are left out. They stand in clear beside encrypted media:
+    `urn:ietf:params:rtp-hdrext:ssrc-audio-level` tells whoever sees the packets how loud somebody speaks."""
     quality: Quality = Quality()
     """When a leg of a call counts as bad."""
 

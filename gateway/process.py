@@ -27,7 +27,7 @@ SPARE_DESCRIPTORS = 256
 """What is open besides connections: listeners, relay workers, the audit log, the interpreter's own."""
 RETURN_SECONDS = 30.0
 """How often free memory is given back to the system: a few handshakes' worth may lie about in between."""
-MANY_CALLS = 200
+MANY_CALLS = 50
 """Calls that are over, 90 kB each, before they are looked for: a search takes a tenth of a second beside a thousand
 calls that live."""
 FEW_ROUNDS = 10

@@ -22,7 +22,9 @@ from bench.soak.report import PLOT, page, plot
 from bench.soak.stand import RATE, Stand
 
 SETTLE_SECONDS = 15.0
-"""From the moment all calls have been begun; a fifth of the time at least."""
+"""From the moment all calls have been begun, at least."""
+SETTLED_SECONDS = 240.0
+"""By then caches are full, and calls that ended have been looked for as garbage; in a short soak half of it."""
 SAMPLES = 120
 SHORTEST_INTERVAL = 2.0
 LIFE = (0.05, 0.15)
@@ -104,7 +106,7 @@ async def _soak(directory: Path, place: Path, seconds: float, calls: int) -> int
         samples, outcome = await _run(stand, seconds, before)
     finally:
         await stand.stop()
-    after = max(0.2 * seconds, calls / RATE + SETTLE_SECONDS)
+    after = max(min(0.5 * seconds, SETTLED_SECONDS), calls / RATE + SETTLE_SECONDS)
     findings = judged(samples, outcome, after)
     title = f"Soak: {calls} calls for {seconds / 60:g} minutes"
     (place / PLOT).write_text(plot(title, samples))

@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from gateway.base.errors import MediaError
 from gateway.media.relay_codec import decode_event, dialect, encode, encode_config
@@ -31,6 +32,9 @@ MAX_BACKLOG = 4096
 """Commands waiting for a worker that does not read. One that lets so many wait is stuck, and is given up."""
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TZ")
 """What a worker inherits besides PYTHON*; the gateway's environment may hold trunk passwords."""
+
+PROGRAM = Path(__file__).parents[2]
+"""The directory this package is in."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +92,7 @@ class RelayWorker:
             argument = encode_config(replace(self.config, control_fd=theirs.fileno(), dialect=dialect()))
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # the directory the gateway was started in may be anybody's, and has no say in what is run
                 "-m",
                 "gateway.media.worker",
                 argument,
@@ -209,4 +214,7 @@ async def _ended(process: asyncio.subprocess.Process) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name in ENVIRONMENT or name.startswith("PYTHON")}
+    kept = {name: value for name, value in os.environ.items() if name in ENVIRONMENT or name.startswith("PYTHON")}
+    # Where this program is, should it not be installed but run from its own directory.
+    path = [kept["PYTHONPATH"]] if kept.get("PYTHONPATH") else []
+    return kept | {"PYTHONPATH": os.pathsep.join([*path, str(PROGRAM)])}

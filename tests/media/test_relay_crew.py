@@ -82,6 +82,7 @@ async def test_a_relieved_worker_loses_no_packet_of_its_calls_and_begins_no_othe
         second = await _open(pool)
         assert second.candidates[0].port == PORT + 1
         assert (await first.counters()).trunk_tx == sent, "the numbers of a call can be read while its worker drains"
+        assert not any(isinstance(event, WorkerLost) for event in first.events)
         await second.connect()
         await _close(first)
         await _until(lambda: not Path(f"/proc/{old}").exists())
@@ -93,9 +94,11 @@ async def test_a_relieved_worker_loses_no_packet_of_its_calls_and_begins_no_othe
 async def test_its_place_is_free_for_the_next_one_when_its_ports_have_rested() -> None:
     counters = Counters()
     config = media(first_port=PORT + 2, spare=1, trunk_ports=(29020, 29039))
-    async with running_pool(config, counters, quarantine_seconds=QUARANTINE) as pool:
+    async with running_pool(config, counters, quarantine_seconds=0.3) as pool:
         for port in (PORT + 2, PORT + 3, PORT + 2):
             assert await pool.relieve(port) == {port: Relief.RELIEVED}
+            await _until(lambda: len(pool.workers) == 1)
+            assert not pool._crew._spare, "late packets of its calls may still come"
             await _until(lambda: len(pool._crew._spare) == 1)
         assert _ports(pool) == [(PORT + 3, WorkerState.RUNNING)]
         assert counters[Counter.WORKER_RELIEVED] == 3
@@ -208,6 +211,23 @@ async def test_a_draining_worker_that_dies_ends_its_calls_and_is_not_restarted()
         await _close(call, other)
 
 
+async def test_a_worker_that_is_killed_costs_the_calls_of_another_no_packet() -> None:
+    counters = Counters()
+    config = media(workers=2, first_port=PORT + 30, trunk_ports=(29290, 29309))
+    async with running_pool(config, counters) as pool:
+        calls = [await _open(pool) for _ in range(2)]
+        kept = next(call for call in calls if call.candidates[0].port == PORT + 31)
+        await kept.connect()
+        sent = 0
+        while counters[Counter.WORKER_RESTARTED] == 0 or sent < 50:
+            sent += 1
+            if sent == 5:
+                os.kill(pool.worker_pids[0], signal.SIGKILL)
+            kept.browser.send_media(packets.rtp(sent))
+            assert await kept.trunk.receive_media() == packets.rtp(sent, payload_type=8)
+        await _close(*calls)
+
+
 async def test_a_draining_worker_begins_what_may_be_joined_with_its_calls_but_not_for_ever() -> None:
     config = media(first_port=PORT + 20, spare=1, trunk_ports=(29190, 29209))
     async with running_pool(config, quarantine_seconds=QUARANTINE) as pool:
@@ -288,6 +308,16 @@ async def test_the_dialect_changes_with_a_field_of_a_message(monkeypatch: pytest
     with_it = dialect.__wrapped__()
     Whistle.__annotations__["tune"] = "bytes"
     assert len({before, with_it, dialect.__wrapped__()}) == 3
+
+
+async def test_a_worker_runs_no_program_of_the_directory_the_gateway_was_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "socket", "gateway"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    async with running_pool(media(first_port=PORT + 32, trunk_ports=(29310, 29319))) as pool:
+        assert pool.workers[0].state is WorkerState.RUNNING
 
 
 async def test_a_worker_leaves_no_core_file_and_gains_no_rights() -> None:

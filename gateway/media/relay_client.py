@@ -18,6 +18,7 @@ from gateway.media.relay_facts import DRAIN_SECONDS, MAX_DRAIN_SECONDS, Relief, 
 from gateway.media.relay_protocol import (
     CONSENT_SECONDS,
     QUARANTINE_SECONDS,
+    REPORT_SECONDS,
     SILENCE_SECONDS,
     WORKER,
     WorkerConfig,
@@ -46,6 +47,7 @@ class RelayPool:
         consent_seconds: life of ICE consent (RFC 7675 5.1); shorter in tests.
         quarantine_seconds: rest of a closed port; shorter in tests.
         silence_seconds: after that a peer is called silent; shorter in tests.
+        report_seconds: between RTCP reports to a peer; other in tests.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class RelayPool:
         consent_seconds: float = CONSENT_SECONDS,
         quarantine_seconds: float = QUARANTINE_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
+        report_seconds: float = REPORT_SECONDS,
     ) -> None:
         self._numbers = itertools.count(WORKER + 1)
         places = [
@@ -69,6 +72,7 @@ class RelayPool:
                 consent_seconds=consent_seconds,
                 quarantine_seconds=quarantine_seconds,
                 silence_seconds=silence_seconds,
+                report_seconds=report_seconds,
             )
             for index, (first, last) in enumerate(slice_ports(media))
         ]

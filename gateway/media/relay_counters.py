@@ -58,7 +58,9 @@ class PacketCounters:
     malformed_dropped: int = 0
     """Neither valid RTP nor valid RTCP; on the port of a leg also what is none of STUN, DTLS and RTP (RFC 7983)."""
     rtcp_rejected: int = 0
-    """RTCP that is malformed, on the wrong port, says nothing to anybody, or is more than the rate allowed."""
+    """RTCP that is malformed, on the wrong port, of no known kind, or more than the rate allowed."""
+    feedback_dropped: int = 0
+    """RTCP feedback nothing came of: of a kind that stays here, about another stream, or more than the rate allowed."""
     oversize_dropped: int = 0
     """Datagrams above `MAX_DATAGRAM` octets."""
     empty_dropped: int = 0

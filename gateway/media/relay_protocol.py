@@ -41,9 +41,8 @@ Call and leg
     Legs come and go at any time while others run.
 
     A *route* is one direction: the media of the peer of its `source` leaves on its `sink`, as its plan says. A leg is
-    the sink of one route at most, whom it hears; any number of legs may hear it. RTCP goes between two legs as far as
-    one of them hears the other: what a peer says of its own stream to those who hear it, what it says of the stream it
-    receives to the leg it hears. A leg nobody hears is still authenticated, latched, watched and counted.
+    the sink of one route at most, whom it hears; any number of legs may hear it. RTCP ends at the leg it comes to, and
+    every leg reports to its peer. A leg nobody hears is still authenticated, latched, watched and counted.
 
     ====================  ==========================================================================================
     Command               Effect
@@ -178,9 +177,12 @@ Rules a worker keeps whatever it is told
       that came as an event and by `PlayDigit`, within 2 s, is one digit. A hold, or another source, ends the one that
       is played and forgets those that wait; another SSRC breaks the one that is played off, and the next one follows. A
       leg that cannot send yet is waited for, 5 s.
-    - RTCP leaves in whole compounds of SR, RR, SDES, RTPFB, PSFB and XR, at most 50 a second from one leg, in the
-      numbers of the worker's own streams; what does not concern the present source is left out. The CNAME is the
-      worker's own.
+    - RTCP of the worker's own goes to every peer that can be reached, whether or not media does: SR or RR with SDES, at
+      the random intervals of RFC 3550 6.3.1 around `report_seconds`, with a BYE the last time, when the leg is closed.
+      It is about the stream of the leg and what is received there; the CNAME is the worker's own. Of the peer at most
+      50 compounds a second are read; they are answered with DLRR where it asks (RFC 3611 4.5). Of what one says to
+      another only requests pass (generic NACK, PLI, FIR, TMMBR), to the leg that is heard, in its numbers, at most 20 a
+      second.
 """
 
 from __future__ import annotations
@@ -202,6 +204,9 @@ CONSENT_SECONDS = 30.0
 """Life of consent after a check (RFC 7675 5.1)."""
 SILENCE_SECONDS = 20.0
 """A leg that sends nothing for this long is called silent: four times the usual interval of RTCP reports."""
+REPORT_SECONDS = 5.0
+"""Between RTCP reports to a peer, before chance has its say (RFC 3550 6.2). With two members and some 100 octets a
+report that is far below the share of RTCP in the bandwidth, whatever the codec."""
 QUARANTINE_SECONDS = 5.0
 """A closed port rests this long: late packets of the old call do not reach the next one."""
 
@@ -222,5 +227,6 @@ class WorkerConfig:
     consent_seconds: float = CONSENT_SECONDS
     quarantine_seconds: float = QUARANTINE_SECONDS
     silence_seconds: float = SILENCE_SECONDS
+    report_seconds: float = REPORT_SECONDS
     dialect: str = ""
     """What the gateway takes for the protocol (`relay_codec.dialect`). A worker of another opinion does not start."""

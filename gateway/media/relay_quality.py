@@ -30,6 +30,33 @@ class Reception:
 
 
 @dataclass(frozen=True, slots=True)
+class VoipMetrics:
+    """How our stream arrives and sounds, as a peer says that sends extended reports (RFC 3611 4.7)."""
+
+    loss_rate: float
+    """Lost on the way, of 1."""
+    discard_rate: float
+    """Came too late, or too early, for its jitter buffer; of 1."""
+    burst_density: float
+    """Lost or discarded within bursts, of 1."""
+    gap_density: float
+    """And between them."""
+    burst_seconds: float
+    """A burst lasts on average."""
+    gap_seconds: float
+    end_system_delay: float
+    """From its network to its ear and from its mouth back, seconds."""
+    r_factor: int | None
+    """Of ITU-T G.107, as it reckons; None where it does not."""
+    mos_lq: float | None
+    mos_cq: float | None
+    buffer_delay: float
+    """What sound waits in its jitter buffer as a rule, seconds."""
+    buffer_max: float
+    """And at most, as things stand."""
+
+
+@dataclass(frozen=True, slots=True)
 class LegQuality:
     """One leg, both directions."""
 
@@ -37,6 +64,8 @@ class LegQuality:
     """What its peer sends, as we receive it."""
     sent: Reception | None = None
     """What we send, as its peer reports to receive it; None before it has reported. Losses on the way to us are not
-    counted again. Report blocks say nothing of bursts."""
+    counted again. Bursts are not in it: report blocks do not tell them."""
     rtt: float | None = None
     """Round trip between us and the peer as its last report has it (RFC 3550 6.4.1: LSR, DLSR), seconds."""
+    told: VoipMetrics | None = None
+    """What the peer says itself of how our stream sounds; few do."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.media.worker import rtcp, rtp
+from gateway.media.worker import extended, rtcp, rtp
+from gateway.media.worker.feedback import IntraRequests, mapped
 from gateway.media.worker.packet import SHORTEST, Packet
 from gateway.media.worker.stream import Payload, Stream
 from gateway.webrtc.dtls_record import RECORD_HEADER, pack_records, split_records
@@ -19,14 +20,16 @@ RECORD_WORDS = (b"\x16\xfe\xfd", b"\x17\xfe\xff", b"\x00\x00", b"\xff\xff", b"\x
 PLAIN = b"\x80\x00\x12\x34\x00\x00\x00\xa0SSRC" + b"\xd5" * 160
 EXTENDED = b"\x92\x80\x12\x34\x00\x00\x00\xa0SSRCCSR1CSR2\xbe\xde\x00\x01\x10\x05\x00\x00" + b"\xd5" * 20
 PADDED = b"\xa0\x08\x12\x34\x00\x00\x00\xa0SSRC" + b"\xd5" * 12 + b"\x00\x00\x00\x04"
+METRICS = b"\x80\xcf\x00\x0aSSRC\x07\x00\x00\x08SSRC" + bytes(28)
+REQUEST = b"\x81\xcd\x00\x03SSRCSSRC\x00\x01\x00\x05"
 REPORT = b"\x80\xc8\x00\x06SSRC" + bytes(20)
 COMPOUND = REPORT + b"\x81\xca\x00\x03SSRC\x01\x04cname\x00"[:16] + b"\x81\xcb\x00\x01SSRC"
 RTP_WORDS = (b"\x80\xc8", b"\x81\xcb\x00\x01", b"\xbe\xde\xff\xff", b"\x00\x00\xff\xff", b"\xff" * 4, b"\x9f")
 
 
-SENT, RECEIVED = Stream(), Stream()
-for known in (SENT, RECEIVED):
-    known.place(1, 1, int.from_bytes(b"SSRC"), Payload(0), 0.0)
+HEARD = Stream()
+HEARD.ssrc = int.from_bytes(b"SSRC")
+HEARD.place(1, 1, 7, Payload(0), 0.0)
 
 
 def split(data: bytes) -> None:
@@ -47,10 +50,19 @@ def relay(data: bytes) -> None:
         assert len(rtp.rewrite(packet, Payload(8), 1, place)) <= len(data)
     parts = rtcp.split(data)
     assert parts is None or b"".join(parts) == data
-    for received in (RECEIVED, rtcp.NOBODY):
-        for heard in (True, False):
-            written = rtcp.translate(parts or (), SENT, received, 0.0, heard=heard)
-            assert written is None or rtcp.split(written)
+    for part in rtcp.read(data) or ():
+        report(part)
+
+
+def report(part: bytes) -> None:
+    """A packet of a compound, as the leg it came to reads it."""
+    assert all(-0x800000 <= block.lost < 0x800000 for block in rtcp.blocks(part))
+    if part[1] == rtcp.XR:
+        extended.reference_time(part)
+        extended.voip_metrics(part, HEARD.ssrc)
+    elif part[1] in (rtcp.RTPFB, rtcp.PSFB):
+        request = mapped(part, HEARD, 1, IntraRequests(), IntraRequests())
+        assert request is None or rtcp.read(request) == [request]
 
 
 def test_any_datagram_is_cut_into_whole_dtls_records() -> None:
@@ -58,4 +70,4 @@ def test_any_datagram_is_cut_into_whole_dtls_records() -> None:
 
 
 def test_any_datagram_is_rtp_rtcp_or_nothing() -> None:
-    assert run(relay, [PLAIN, EXTENDED, PADDED, REPORT, COMPOUND], RTP_WORDS) > 100
+    assert run(relay, [PLAIN, EXTENDED, PADDED, REPORT, COMPOUND, REQUEST, METRICS], RTP_WORDS) > 100

@@ -149,7 +149,9 @@ class LaneRig:
     def sealed(self, number: LegId, packet: bytes) -> bytes:
         """A packet as the peer of a leg sends it."""
         sealer = self._sealers.get(number)
-        return sealer.protect(packet) if sealer is not None else packet
+        if sealer is None:
+            return packet
+        return sealer.protect_rtcp(packet) if 192 <= packet[1] <= 223 else sealer.protect(packet)
 
     def send(self, number: LegId, datagram: bytes, own: socket.socket | None = None) -> None:
         """Send from the peer of a leg, or from elsewhere."""
@@ -199,6 +201,11 @@ class LaneRig:
     def counters(self, number: LegId) -> PacketCounters:
         return self.leg(number).tally.freeze()
 
+    def report(self) -> None:
+        """Report to both peers, now or as soon as the time has come."""
+        for leg in self.call.legs.values():
+            leg.reporter.tick(self.now)
+
     def pass_time(self, seconds: float) -> None:
         """Let the clock run, and do what is due meanwhile."""
         end, agenda = self.now + seconds, self.loop._desk.agenda
@@ -211,7 +218,7 @@ class LaneRig:
         """Send under the numbers another one sends under, which chance has chosen."""
         for number, leg in self.call.legs.items():
             ours, theirs = vars(leg.stream), vars(other.call.legs[number].stream)
-            ours.update({key: theirs[key] for key in ("ssrc", "_next", "timestamp_shift", "cname")})
+            ours.update({key: theirs[key] for key in ("ssrc", "_next", "_begins", "timestamp_shift", "cname")})
 
     def close(self) -> None:
         self.loop._desk.close_call(1, self.now)

@@ -54,12 +54,35 @@ def payload_type(packet: bytes) -> int:
     return packet[1] & 0x7F
 
 
-def receiver_report(ssrc: int = 0x1111) -> bytes:
-    return struct.pack("!BBHI", 0x80, 201, 1, ssrc)
+def block(
+    ssrc: int, highest: int = 0, *, lost: int = 0, fraction: int = 0, jitter: int = 0, last: int = 0, delay: int = 0
+) -> bytes:
+    """A report block (RFC 3550 6.4.1)."""
+    return struct.pack("!IIIIII", ssrc, fraction << 24 | lost & 0xFFFFFF, highest, jitter, last, delay)
 
 
-def sender_report(ssrc: int = 0x1111) -> bytes:
-    return struct.pack("!BBHI", 0x80, 200, 6, ssrc) + bytes(20)
+def receiver_report(ssrc: int = 0x1111, *blocks: bytes) -> bytes:
+    return struct.pack("!BBHI", 0x80 | len(blocks), 201, 1 + 6 * len(blocks), ssrc) + b"".join(blocks)
+
+
+def sender_report(ssrc: int = 0x1111, *blocks: bytes, ntp: int = 0, timestamp: int = 0) -> bytes:
+    head = struct.pack("!BBHI", 0x80 | len(blocks), 200, 6 + 6 * len(blocks), ssrc)
+    return head + struct.pack("!QIII", ntp, timestamp, 0, 0) + b"".join(blocks)
+
+
+def feedback(kind: int, form: int, media: int, control: bytes = b"", *, ssrc: int = 0x1111) -> bytes:
+    """RTCP feedback (RFC 4585 6.1)."""
+    return struct.pack("!BBHII", 0x80 | form, kind, 2 + len(control) // 4, ssrc, media) + control
+
+
+def extended(*blocks: bytes, ssrc: int = 0x1111) -> bytes:
+    """An extended report (RFC 3611 2)."""
+    body = b"".join(blocks)
+    return struct.pack("!BBHI", 0x80, 207, 1 + len(body) // 4, ssrc) + body
+
+
+def bye(ssrc: int = 0x1111) -> bytes:
+    return struct.pack("!BBHI", 0x81, 203, 1, ssrc)
 
 
 def app(ssrc: int = 0x1111) -> bytes:

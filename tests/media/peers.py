@@ -54,6 +54,8 @@ ATTACKER = f"{_NET}.66"
 
 WAIT_SECONDS = 10.0
 BROWSER_PORT = 10000
+QUIET = 3600.0
+"""Seconds between reports of a worker whose own RTCP is not what a test is about."""
 PAYLOADS = {0: 8, 111: 96, 101: 110}
 """Browser to trunk."""
 BACK = {to: source for source, to in PAYLOADS.items()}
@@ -113,7 +115,7 @@ def media(
 async def running_pool(
     config: MediaPlaces, counters: Counters | None = None, **options: float
 ) -> AsyncIterator[RelayPool]:
-    pool = RelayPool(config, counters or Counters(), **options)
+    pool = RelayPool(config, counters or Counters(), **{"report_seconds": QUIET, **options})
     await pool.start()
     try:
         yield pool

@@ -11,10 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.base.values import LegId
+from gateway.media.worker import reporter
 from tests.effort import examples
 from tests.media import packets
 from tests.media.lanes import FAMILIES, PAIRS, LaneRig, lane_rig
 from tests.media.peers import BROWSER, TRUNK
+
+
+@pytest.fixture(autouse=True)
+def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both report at the same moments."""
+    monkeypatch.setattr(reporter, "chance", lambda: 0.5)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ KINDS = ["voice"] * 12 + [
     "stranger",
     "short",
     "rtcp",
+    "told",
+    "report",
     "wait",
     "pause",
     "busy",
@@ -63,6 +72,12 @@ happenings = st.lists(
 def _told(rig: LaneRig) -> list[str]:
     """The kinds of the events, and what they say but for ports, which chance has chosen."""
     return [re.sub(rb"\d{4,}", b"", event).decode("latin-1") for event in rig.events()]
+
+
+def _quiet(rig: LaneRig, number: LegId) -> float | None:
+    """Since when the signalled address of a plain leg has been silent."""
+    latch = getattr(rig.leg(number), "latch", None)
+    return getattr(latch, "quiet_since", None)
 
 
 TROUBLES = {
@@ -133,6 +148,8 @@ class Pair:
             self._each(lambda rig: rig.pass_time(0.5 * event.number))
         elif event.what in ("hold", "unhold"):
             self._each(lambda rig: rig.routes(event.what == "unhold" or event.leg == BROWSER, event.what == "unhold"))
+        elif event.what == "report":
+            self._each(lambda rig: rig.report())
         elif event.what == "play":
             self._each(lambda rig: rig.play(event.leg, "5"))
         elif event.what in ("rekey", "back"):
@@ -152,6 +169,9 @@ class Pair:
             self._each(lambda rig: rig.send(event.leg, b"\x80" + bytes(event.number)))
         elif event.what == "rtcp":
             self._each(lambda rig: rig.send(event.leg, packets.receiver_report()))
+        elif event.what == "told":
+            told = self.rigs[0].sealed(event.leg, self._told(event, talker))
+            self._each(lambda rig: rig.send(event.leg, told))
         elif event.what == "again":
             self._each(lambda rig: rig.send(event.leg, talker.last))
         else:
@@ -160,6 +180,13 @@ class Pair:
             with contextlib.suppress(Exception):  # the sender's own library refuses what it has sent before
                 talker.last = self.rigs[0].sealed(event.leg, clear)
                 self._send(event, talker.last)
+
+    def _told(self, event: Event, talker: Talker) -> bytes:
+        """What a peer says of what it sends, and of what it hears."""
+        stream = self.rigs[0].leg(event.leg).stream
+        highest = (stream.high + stream.shift) & 0xFFFFFFFF
+        heard = packets.block(stream.ssrc, highest, lost=event.number, jitter=event.number)
+        return packets.sender_report(talker.ssrc, heard, ntp=event.number << 32)
 
     def _send(self, event: Event, sealed: bytes) -> None:
         data = sealed[:-1] + bytes([sealed[-1] ^ 1]) if event.what == "forged" else sealed
@@ -184,6 +211,7 @@ class Pair:
             assert short.heard(number) == long.heard(number)
             assert short.counters(number) == long.counters(number)
             assert short.leg(number).quality == long.leg(number).quality
+            assert _quiet(short, number) == _quiet(long, number)
             ours, theirs = (vars(rig.leg(number).stream) for rig in self.rigs)
             assert {k: v for k, v in ours.items() if k != "_used"} == {k: v for k, v in theirs.items() if k != "_used"}
 

@@ -163,8 +163,7 @@ async def test_before_it_is_signalled_the_trunk_is_neither_heard_nor_sent_to(cal
     call.trunk.send_media(packets.rtp(1))
     call.trunk.send_rtcp(packets.receiver_report())
     call.browser.send_media(packets.rtp(1))
-    call.browser.send_media(packets.receiver_report())
-    counters = await call.until(lambda c: c.unkeyed_dropped == 4)
+    counters = await call.until(lambda c: c.unkeyed_dropped == 3)
     assert counters.trunk_tx == counters.browser_tx == counters.rtcp_tx == 0
 
 
@@ -176,9 +175,8 @@ async def test_before_its_keys_a_keyed_trunk_leg_sends_and_takes_nothing(call: R
     call.set_payloads(PAYLOADS, {8: 0})
     await call.counters()
     call.browser.send_media(packets.rtp(1))
-    call.browser.send_media(packets.receiver_report())
     call.trunk.send_media(_from_trunk(1))
-    await call.until(lambda c: c.unkeyed_dropped == 3)
+    await call.until(lambda c: c.unkeyed_dropped == 2)
     assert call.trunk.rtp.pending() == call.trunk.rtcp.pending() == []
 
 
@@ -200,10 +198,8 @@ async def test_plain_media_on_a_keyed_trunk_leg_is_dropped_and_teaches_nothing(c
 async def test_a_keyed_trunk_leg_never_sends_in_clear(call: RelayedCall) -> None:
     await call.connect(suite=SUITE)
     call.browser.send_media(packets.rtp(1, payload=b"can anybody hear this?"))
-    call.browser.send_media(packets.receiver_report())
     protected = await call.trunk.rtp.receive()
     assert b"can anybody hear this?" not in bytes(protected)
-    assert await call.trunk.rtcp.receive() != packets.receiver_report()
 
 
 async def test_a_replay_on_the_trunk_leg_is_relayed_once(call: RelayedCall) -> None:
@@ -286,7 +282,7 @@ async def test_header_extensions_do_not_reach_the_trunk(call: RelayedCall) -> No
     assert await call.trunk.receive_media() == packets.rtp(1, payload_type=8, csrc=(3,))
 
 
-async def test_hold_stops_rtp_per_direction_and_leaves_rtcp(call: RelayedCall) -> None:
+async def test_hold_stops_rtp_per_direction_and_rtcp_is_heard_on(call: RelayedCall) -> None:
     await call.connect()
     call.set_direction(to_trunk=False, to_browser=True)
     await call.counters()
@@ -300,7 +296,7 @@ async def test_hold_stops_rtp_per_direction_and_leaves_rtcp(call: RelayedCall) -
     assert await call.trunk.receive_media() == packets.rtp(2, payload_type=8)
     assert (await call.until(lambda c: c.held_dropped == 2)).browser_tx == 1
     call.trunk.send_rtcp(packets.receiver_report())
-    assert await call.browser.receive_media() == packets.receiver_report()
+    await call.until(lambda c: c.rtcp_rx == 1)
 
 
 async def test_srtp_survives_a_hold_because_held_packets_are_still_authenticated(call: RelayedCall) -> None:
@@ -353,9 +349,7 @@ async def test_an_address_that_cannot_be_sent_to_harms_nothing(call: RelayedCall
     call.relay.send(SetPeer(TRUNK, False, rtp))
     await call.counters()
     call.browser.send_media(packets.rtp(1))
-    call.browser.send_media(packets.receiver_report())
-    counters = await call.until(lambda c: c.unsent + c.trunk_tx == 2)
-    assert counters.unsent >= 1
+    await call.until(lambda c: c.unsent + c.trunk_tx == 1)
     call.signal_trunk()
     await call.counters()
     await _stream_flows(call)

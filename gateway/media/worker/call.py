@@ -20,6 +20,7 @@ from gateway.media.relay_commands import (
 from gateway.media.relay_commands import Route as SetRoute
 from gateway.media.relay_counters import PacketCounters
 from gateway.media.relay_events import FailureReason
+from gateway.media.relay_protocol import REPORT_SECONDS
 from gateway.media.relay_quality import LegQuality
 from gateway.media.worker.agenda import Agenda
 from gateway.media.worker.ice_leg import IceLeg
@@ -36,10 +37,11 @@ class Call:
     Args:
         emit: where the events of its legs go.
         agenda: of the worker; its own in tests.
+        report_seconds: between RTCP reports to the peer of a leg.
     """
 
-    def __init__(self, emit: Emit, agenda: Agenda | None = None) -> None:
-        self.emit = emit
+    def __init__(self, emit: Emit, agenda: Agenda | None = None, report_seconds: float = REPORT_SECONDS) -> None:
+        self.emit, self._report_seconds = emit, report_seconds
         self.agenda = agenda or Agenda()
         self.legs: dict[LegId, Leg] = {}
         self.ssrcs: deque[int] = deque(maxlen=MAX_REMEMBERED)
@@ -51,6 +53,7 @@ class Call:
         """A leg is there: keyed, described and routed by what follows."""
         self.legs[leg.id] = leg
         leg.digits.move_to(self.agenda)
+        leg.reporter.move_to(self.agenda, self._report_seconds)
 
     def obey(self, command: LegCommand, now: float) -> bool:
         """Carry out a command; False when it names a leg that is not there."""

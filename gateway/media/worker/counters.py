@@ -34,6 +34,7 @@ class Tally:
     digits_dropped: int = 0
     malformed_dropped: int = 0
     rtcp_rejected: int = 0
+    feedback_dropped: int = 0
     oversize_dropped: int = 0
     empty_dropped: int = 0
     unknown_dropped: int = 0

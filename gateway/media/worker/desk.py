@@ -69,7 +69,8 @@ class Desk:
         self._pool = PortPool(pairs, config.quarantine_seconds)
         self._calls: dict[int, Call] = {}
         self._clocks: dict[int, _Clock] = {}
-        self.tick_seconds = min(TICK_SECONDS, config.consent_seconds / 4, config.silence_seconds / 4)
+        patience = min(config.consent_seconds, config.silence_seconds, config.report_seconds)
+        self.tick_seconds = min(TICK_SECONDS, patience / 4)
         self.agenda = Agenda()
         """What the legs do at moments of their own."""
 
@@ -144,7 +145,7 @@ class Desk:
         call.tick(now, self._config.silence_seconds)
 
     def _open(self, number: int, command: OpenLeg, now: float) -> LegOpened | LegFailed:
-        call = self._calls.get(number) or Call(partial(self._emit, number), self.agenda)
+        call = self._calls.get(number) or Call(partial(self._emit, number), self.agenda, self._config.report_seconds)
         if number == WORKER or command.leg in call.legs:
             raise MediaError(FailureReason.DUPLICATE)
         if number not in self._calls and len(self._calls) >= MAX_CALLS:
@@ -188,6 +189,7 @@ class Desk:
             self._port.restart(leg, command.ufrag, command.pwd.reveal().encode())
 
     def _end(self, call: Call, leg: Leg, now: float) -> None:
+        leg.reporter.leave(now)
         if isinstance(leg, IceLeg):
             self._port.remove(leg)
         elif isinstance(leg, PortLeg):

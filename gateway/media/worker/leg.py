@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from gateway.base.errors import MediaError
 from gateway.base.values import LegId
@@ -16,28 +16,22 @@ from gateway.media.worker import rtcp
 from gateway.media.worker.counters import RateLimit, Tally
 from gateway.media.worker.digit_player import DigitPlayer
 from gateway.media.worker.extension import tells_more
+from gateway.media.worker.feedback import IntraRequests, mapped
 from gateway.media.worker.latch import Address
 from gateway.media.worker.libsrtp import MAX_PACKET
 from gateway.media.worker.packet import Packet
 from gateway.media.worker.protection import Protection
 from gateway.media.worker.reception import Meter
+from gateway.media.worker.reporter import Reporter
 from gateway.media.worker.reports import Emit, Reports
 from gateway.media.worker.route import Route
 from gateway.media.worker.srtp import find_suite
 from gateway.media.worker.stream import Stream
 
 MAX_RTCP_PER_SECOND = 50
-"""Of one leg. Reports come every few seconds, feedback in short bursts."""
-
-
-class Partner(NamedTuple):
-    """Another leg that RTCP of this one may concern."""
-
-    leg: Leg
-    is_heard: bool
-    """It hears this leg."""
-    hears: bool
-    """This leg hears it."""
+"""Compounds of one leg that are read. Reports come every few seconds, feedback in short bursts."""
+MAX_FEEDBACK_PER_SECOND = 20
+"""Requests of one leg's peer that are asked of the other side: one for every second or third packet of sound."""
 
 
 class Shortcut(Protocol):
@@ -81,8 +75,12 @@ class Leg(ABC):
         """How packets of its peer are passed on, when that goes smoothly."""
         self.way_in: Shortcut | None = None
         """How packets come to it, likewise."""
-        self._partners: tuple[Partner, ...] = ()
-        self._rtcp_rate = RateLimit(MAX_RTCP_PER_SECOND)
+        self.reporter = Reporter(self)
+        """RTCP to and from its peer."""
+        self.intra_requests = IntraRequests()
+        self._source: Leg | None = None
+        """Whom its peer hears."""
+        self._rtcp_rate, self._feedback_rate = RateLimit(MAX_RTCP_PER_SECOND), RateLimit(MAX_FEEDBACK_PER_SECOND)
 
     @property
     def tally(self) -> Tally:
@@ -125,7 +123,8 @@ class Leg(ABC):
     def quality(self) -> LegQuality:
         """Up to now."""
         self.catch_up()
-        return LegQuality(self.meter.reception)
+        view = self.reporter.view
+        return LegQuality(self.meter.reception, view.sent, view.rtt, view.metrics)
 
     def unsettle(self) -> None:
         """Something about the leg changes: its next packets go the long way."""
@@ -149,12 +148,7 @@ class Leg(ABC):
         self.routes = tuple(outgoing)
         self.expected = frozenset(kind for route in outgoing for kind in route.payloads)
         self.extensions = frozenset(number for route in outgoing for number in route.extensions)
-        sinks = [route.sink for route in outgoing]
-        source = incoming.source if incoming is not None else None
-        partners = [Partner(leg, True, leg is source) for leg in sinks]
-        if source is not None and source not in sinks:
-            partners.append(Partner(source, False, True))
-        self._partners = tuple(partners)
+        self._source = incoming.source if incoming is not None else None
         self.hold(not any(route.is_open for route in outgoing), now)
 
     def set_keys(self, command: SetKeys, now: float) -> bool:
@@ -181,12 +175,10 @@ class Leg(ABC):
         self.catch_up()
         self.reports.tick(now, silence_seconds)
         self.protection.tick(now)
+        self.reporter.tick(now)
 
     def accepted(self, packet: Packet, now: float) -> None:
         """A packet of the peer is in clear and its source is right: pass it on to whom it concerns."""
-        if self.way_out is not None:
-            self.way_out.end()
-            self.way_out = None
         reports, tally = self.reports, self._tally
         reports.heard = True
         if not reports.has_started:
@@ -195,8 +187,11 @@ class Leg(ABC):
             tally.rtcp_rx += 1
             if reports.tells_rtcp:
                 self.tell_rtcp(packet.data, sent=False)
-            self._pass_on_rtcp(packet.data, now)
+            self._take_rtcp(packet.data, now)
             return
+        if self.way_out is not None:
+            self.way_out.end()
+            self.way_out = None
         tally.rtp_rx += 1
         if packet.is_odd:
             if not packet.is_whole():
@@ -224,22 +219,23 @@ class Leg(ABC):
                 return 0 if payload.is_event else payload.clock_rate
         return 0
 
-    def _pass_on_rtcp(self, packet: bytes, now: float) -> None:
-        parts = rtcp.split(packet)
-        if parts is None:
+    def _take_rtcp(self, packet: bytes, now: float) -> None:
+        """RTCP of the peer ends here, but for what it asks of whoever it hears."""
+        parts = rtcp.read(packet)
+        if parts is None or not self._rtcp_rate.allows(now):
             self.tally.rtcp_rejected += 1
             return
         proof, stream = self.protection.proof, self.stream
         if proof.wants_report and stream.packets and rtcp.reports_on(parts, stream.ssrc):
             self.protection.peer_reports()
-        written = [(partner.leg, self._written_for(partner, parts, now)) for partner in self._partners]
-        news = [(leg, report) for leg, report in written if report is not None]
-        if not news or not self._rtcp_rate.allows(now):
-            self.tally.rtcp_rejected += 1
-            return
-        for leg, report in news:
-            leg.send(report, True)
+        self.reporter.read(parts, now)
+        for part in parts:
+            if part[1] in (rtcp.RTPFB, rtcp.PSFB) and not self._ask(part, now):
+                self.tally.feedback_dropped += 1
 
-    def _written_for(self, partner: Partner, parts: list[bytes], now: float) -> bytes | None:
-        received = self.stream if partner.hears else rtcp.NOBODY
-        return rtcp.translate(parts, partner.leg.stream, received, now, heard=partner.is_heard)
+    def _ask(self, part: bytes, now: float) -> bool:
+        source = self._source
+        if source is None or not self._feedback_rate.allows(now):
+            return False
+        request = mapped(part, self.stream, source.stream.ssrc, self.intra_requests, source.intra_requests)
+        return request is not None and source.reporter.ask(request)

@@ -256,6 +256,7 @@ class PortLeg(Leg):
     def _authenticate(self, latch: KeyedLatch, packet: Packet, source: Address, now: float) -> None:
         if not self.protection.open(packet, source, now):
             return
+        self.catch_up()
         if latch.authenticated(source, now) is Verdict.LEARNED:
             self._moved(source)
         self.accepted(packet, now)
@@ -291,6 +292,7 @@ class PortLeg(Leg):
         if self._plain is None:
             self.tally.unkeyed_dropped += 1
             return
+        self.catch_up()
         if source == self._allowed.signalled and self._plain.signalled_spoke(now) is Verdict.LEARNED:
             self._moved(source)
         if source in (self._rtcp_target, self._signalled_rtcp):
@@ -311,7 +313,8 @@ class PortLeg(Leg):
         if self._is_reachable:
             if self._sent(own, data, target):
                 return True
-            self.reports.unsent(UnsentCause.UNSENT)
+            if not rtcp:
+                self.reports.unsent(UnsentCause.UNSENT)
         self.tally.unsent += 1
         return False
 

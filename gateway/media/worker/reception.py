@@ -10,12 +10,15 @@ from collections import OrderedDict
 from typing import Protocol
 
 from gateway.media.relay_quality import Reception
+from gateway.media.worker import rtcp
 from gateway.media.worker.bursts import Losses
 from gateway.media.worker.counters import Tally
 from gateway.media.worker.stream import MAX_DROPOUT, MAX_MISORDER, SHORTEST_PACKET, signed
 
 MAX_SOURCES = 8
 """Sources of a leg told apart at a time; of the one silent for longest only the sums remain."""
+MIN_SEQUENTIAL = 2
+"""Packets of a source before it is reported on (RFC 3550 A.1): one packet may be anybody's mistake."""
 MAX_JUMP = 2.0
 """Seconds between what the clock and the timestamps say: more is another clock, not jitter."""
 GAIN = 1 / 16
@@ -42,6 +45,7 @@ class Source:
         "_losses",
         "_received",
         "_received_before",
+        "_report",
         "_restart",
         "_stream",
         "_tally",
@@ -69,6 +73,8 @@ class Source:
         self._received = 1
         self._losses = Losses()
         self._expected_before = self._received_before = 0
+        self._report: tuple[int, float] | None = None
+        """Its last sender report: the middle of the NTP time, and when it came."""
         self._restart = -1
         """The number after one that was far from all others (RFC 3550 A.1: bad_seq)."""
         self._stream: Ridden | None = None
@@ -138,6 +144,23 @@ class Source:
         self.catch_up()
         self._stream = None
 
+    def reported(self, middle: int, now: float) -> None:
+        """It sent a sender report with this in the middle of its NTP time."""
+        self._report = middle, now
+
+    def block(self, now: float) -> rtcp.Block | None:
+        """What to report to it (RFC 3550 A.3); None when it sent nothing since the last time."""
+        expected, received = self.expected - self._expected_before, self._received - self._received_before
+        if received <= 0 or self._received < MIN_SEQUENTIAL:
+            return None
+        self._expected_before, self._received_before = self.expected, self._received
+        fraction = min(max(expected - received, 0) * 256 // expected, 255) if expected > 0 else 0
+        lost = min(max(self.expected - self._received, -0x800000), 0x7FFFFF)
+        middle, at = self._report or (0, now)
+        jitter = min(round(self.jitter * self.rate), 0xFFFFFFFF)
+        delay = min(round((now - at) * 65536), 0xFFFFFFFF)
+        return rtcp.Block(self.ssrc, fraction, lost, self.high & 0xFFFFFFFF, jitter, middle, delay)
+
     @property
     def expected(self) -> int:
         return self.high - self.first + 1
@@ -187,6 +210,19 @@ class Meter:
         if source is None or (source.ssrc, source.rate) != (ssrc, rate) or (source.high - stream.high) & _WORD:
             return None
         return source if (source.timestamp, source.at) == (stream.timestamp, stream.at) else None
+
+    def sender_report(self, ssrc: int, middle: int, now: float) -> None:
+        """A source says what it has sent; of one that was not heard yet there is nothing to report either."""
+        source = self._sources.get(ssrc)
+        if source is not None:
+            source.reported(middle, now)
+
+    def report_blocks(self, now: float) -> list[rtcp.Block]:
+        """What to report on the sources heard since the last time."""
+        for source in self._sources.values():
+            source.catch_up()
+        found = [source.block(now) for source in self._sources.values()]
+        return [block for block in found if block is not None]
 
     @property
     def reception(self) -> Reception:

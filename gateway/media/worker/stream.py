@@ -94,7 +94,7 @@ class Stream:
         self._renumbered.clear()
         self.is_cut = self._has_begun = False
         # Below 2^15, so that a receiver that misses the first packets still guesses the roll-over counter right.
-        self._next = secrets.randbits(15)
+        self._next = self._begins = secrets.randbits(15)
         self._first = self.high = self.shift = self.seen = 0
         self.line = 0
         self.timestamp, self._first_timestamp, self.timestamp_shift = 0, 0, secrets.randbits(32)
@@ -179,10 +179,14 @@ class Stream:
         passed = int(max(now - self.at, 0.0) * self.rate)
         return (self.timestamp + self.timestamp_shift + passed) & _LONG
 
-    def timestamp_of(self, timestamp: int, now: float) -> int:
-        """Our timestamp for one of the source; of this moment if it belongs to no packet of the run."""
-        ours, moment = (timestamp + self.timestamp_shift) & _LONG, self.timestamp_at(now)
-        return ours if abs(signed(ours - moment)) <= MAX_LAG * self.rate else moment
+    @property
+    def span(self) -> int:
+        """Sequence numbers given out so far, those of packets included that never came and so never left."""
+        return self.high + self.shift + 1 - self._begins if self._has_begun else 0
+
+    def place_of(self, number: int) -> int:
+        """How many there were up to this one of ours (16 bits or more), as seen from the present one."""
+        return self.span - ((self.high + self.shift - number) & _WORD)
 
     def source_index(self, sequence: int) -> int | None:
         """The source's extended sequence number behind one of ours (16 bits or more); None outside its present run."""

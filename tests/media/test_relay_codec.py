@@ -80,6 +80,7 @@ COMMANDS: list[Command] = [
     Adopt(LEG, CALL, OTHER),
     SetIce(LEG, "anotherufrag", Secret("canary-password")),
     SetKeys(LEG, "AEAD_AES_256_GCM", Secret(CANARY), Secret(CANARY[::-1])),
+    DropKeys(LEG),
     OpenLeg(LEG, OwnPort("127.0.0.1", "203.0.113.1")),
     OpenLeg(LEG, OwnPort("127.0.0.1", ice=IceNames("ufragufrag", Secret("canary-password")))),
     SetKeys(LEG, "AEAD_AES_128_GCM", Secret(CANARY), Secret(CANARY[::-1]), component=Component.RTCP),

@@ -70,6 +70,8 @@ ENCRYPTION_REFUSED: dict[str, Severity] = {
     Termination.TRUNK_UNVERIFIED.slug: Severity.MEDIUM,
     Termination.FINGERPRINT_MISMATCH.slug: Severity.MEDIUM,
     Termination.DTLS_FAILED.slug: Severity.MEDIUM,
+    Termination.TRUNK_FINGERPRINT.slug: Severity.MEDIUM,
+    Termination.TRUNK_DTLS_FAILED.slug: Severity.MEDIUM,
 }
 """Calls that were not put through because of their encryption: LOW where the other side has none or was never asked,
 MEDIUM where it said one thing and did another, or could not prove who it is, HIGH where it is known to encrypt."""

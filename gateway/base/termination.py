@@ -142,6 +142,15 @@ class Termination(Enum):
         "The certificate does not match the signalled fingerprint",
     )
     DTLS_FAILED = ("dtls-failed", Party.BROWSER, 488, 399, "The DTLS handshake failed")
+    TRUNK_NOT_KEYED = ("trunk-not-keyed", Party.TRUNK, 488, 399, "Media keys were not agreed with the trunk in time")
+    TRUNK_FINGERPRINT = (
+        "trunk-fingerprint-mismatch",
+        Party.TRUNK,
+        488,
+        399,
+        "The trunk's certificate on the media path does not match the signalled fingerprint",
+    )
+    TRUNK_DTLS_FAILED = ("trunk-dtls-failed", Party.TRUNK, 488, 399, "The DTLS handshake with the trunk failed")
     CONSENT_LOST = ("consent-lost", Party.BROWSER, 408, 399, "The browser stopped confirming that it wants media")
     FLOW_LOST = ("flow-lost", Party.BROWSER, 480, 399, "The connection to the browser was lost")
     ACK_MISSING = ("ack-missing", Party.CALLER, 408, 0, "The answer was never acknowledged")

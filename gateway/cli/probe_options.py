@@ -23,11 +23,13 @@ PARAMETERS = (
     click.option("--origin", default="", help="Origin of the page that is played; default: the first configured."),
     click.option("--ca", type=FilePath(), help="Authorities of its certificate; default is the system's."),
     click.option("--trunk", default="", help="The call must go over it; with --offers the trunk that is tried."),
-    click.option("--offers", is_flag=True, help="Try plain RTP, OSRTP and SDES on the trunk itself and recommend."),
+    click.option("--offers", is_flag=True, help="Try plain RTP, OSRTP, SDES, DTLS on the trunk itself; recommend."),
     click.option("--from-trunk", default="", help="Call NUMBER from this trunk; the probe answers as --user."),
     click.option("--source", default="", help="Address the trunk's call comes from; default is of its networks."),
     click.option("--transport", type=click.Choice(["", "udp", "tcp"]), default="", help="Of the trunk's call."),
-    click.option("--offer", type=click.Choice(["", "plain", "osrtp", "sdes"]), default="", help="Of the trunk's call."),
+    click.option(
+        "--offer", type=click.Choice(["", "plain", "osrtp", "sdes", "dtls"]), default="", help="Of the trunk's call."
+    ),
     click.option(
         "--codec",
         type=click.Choice(["", "opus", "G722", "PCMU", "PCMA"], case_sensitive=False),

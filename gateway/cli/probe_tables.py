@@ -79,7 +79,8 @@ def of_findings(found: Findings) -> Iterator[Text]:
         yield _attempt(attempt)
     word = found.recommended.value if found.recommended else "nothing"
     style = "bold green" if found.recommended else "bold yellow"
-    yield Text.assemble("  recommended: security: ", (word, style), f" ({found.because})")
+    keying = f", keying: [{', '.join(found.keying)}]" if found.keying else ""
+    yield Text.assemble("  recommended: security: ", (word, style), f"{keying} ({found.because})")
     for number, step in enumerate(found.steps, 1):
         yield Text(f"  {number}. {step}", "dim")
 

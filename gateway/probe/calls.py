@@ -246,6 +246,7 @@ async def _call_in(
     clock.mark("answer")
     clock.step("the browser answered")
     port.accept(response.body)
+    await _unless_ended(phone, port.keyed())
     await _unless_ended(phone, browser.connected())
     clock.mark("ice", browser.ice_done.result())
     clock.mark("dtls", browser.dtls_done.result())

@@ -31,6 +31,8 @@ from gateway.trunks.tls import client_context, inspect_peer
 OPTIONS_SECONDS = 5.0
 LISTEN_SECONDS = 1.0
 """How long each call lasts: fifty packets show whether the keys are the right ones."""
+KEYED_BY_DEMAND = frozenset({Offer.SDES, Offer.DTLS})
+"""Offers of keys, or nothing."""
 MOST_REFUSED = 0.5
 """Share of packets that may not authenticate before the keys count as wrong ones."""
 
@@ -71,6 +73,8 @@ class Findings:
     attempts: list[Attempt] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     recommended: Profile | None = None
+    keying: tuple[str, ...] = ()
+    """How it should be offered keys, the better way first."""
     because: str = ""
 
     def as_dict(self) -> dict[str, object]:
@@ -86,6 +90,7 @@ class Findings:
             "failure": self.failure,
             "attempts": [{**vars(attempt), "offer": attempt.offer.value} for attempt in self.attempts],
             "recommended": self.recommended.value if self.recommended else "",
+            "keying": list(self.keying),
             "because": self.because,
             "steps": self.steps,
         }
@@ -115,7 +120,15 @@ async def try_offers(
         why = f" ({error.verification})" if isinstance(error, TransportError) and error.verification else ""
         found.failure = f"{error}{why}"
     found.recommended, found.because = recommend(found)
+    found.keying = keying_of(found)
     return found
+
+
+def keying_of(found: Findings) -> tuple[str, ...]:
+    """The ways to key this trunk that work, the better one first: over signalling that can be read that is DTLS."""
+    works = [attempt.offer.value for attempt in found.attempts if attempt.works and attempt.offer in KEYED_BY_DEMAND]
+    is_secret = found.transport == "tls" and bool(found.verified_name)
+    return tuple(sorted(works, key=lambda way: (way == Offer.SDES) != is_secret))
 
 
 def recommend(found: Findings) -> tuple[Profile | None, str]:
@@ -128,16 +141,22 @@ def recommend(found: Findings) -> tuple[Profile | None, str]:
         return None, "no number was called: name one that answers, an echo test for example"
     if not works:
         return None, "no call was answered: see why, and whether the number is right"
-    if Offer.SDES in keyed:
-        if found.transport == "tls" and found.verified_name:
-            return Profile.STRICT, "it takes SRTP, and keys cross verified TLS only"
-        why = (
-            "its certificate does not prove its name" if found.transport == "tls" else f"{found.transport} is readable"
-        )
-        return Profile.PREFER, f"it takes SRTP, but keys are no secret: {why}. With TLS it could be strict"
+    if keyed & KEYED_BY_DEMAND:
+        return _keyed(found, keyed)
     if Offer.OSRTP in keyed:
         return Profile.OSRTP, "it takes keys that are offered, and refuses a call that demands them"
     return Profile.LEGACY, "it speaks plain RTP only: anyone on the path can listen"
+
+
+def _keyed(found: Findings, keyed: set[Offer]) -> tuple[Profile, str]:
+    """What is recommended for a trunk that takes a demand for keys."""
+    if found.transport == "tls" and found.verified_name:
+        words = "keys cross verified TLS only" if Offer.SDES in keyed else "verified TLS vouches for its fingerprint"
+        return Profile.STRICT, f"it takes SRTP, and {words}"
+    why = "its certificate does not prove its name" if found.transport == "tls" else f"{found.transport} is readable"
+    if Offer.DTLS in keyed:
+        return Profile.PREFER, f"it takes DTLS-SRTP, but nobody vouches for its fingerprint: {why}. See `keying`"
+    return Profile.PREFER, f"it takes SRTP, but keys are no secret: {why}. With TLS it could be strict"
 
 
 async def _ask(trunk: Trunk, hop: NextHop, realm: str, found: Findings) -> None:
@@ -164,6 +183,7 @@ async def _attempt(
             response = await phone.dial(uri, port.describe(), seconds)
             attempt.status = response.status
             port.accept(response.body)
+            await port.keyed()
             port.talk()
             await asyncio.sleep(LISTEN_SECONDS)
             _conclude(attempt, port)

@@ -1,4 +1,5 @@
-"""The media end of a probe that plays a trunk: PCMU over RTP, in the clear or under SDES keys (RFC 3550, RFC 4568)."""
+"""The media end of a probe that plays a trunk: PCMU over RTP, in the clear, or under keys of SDES or DTLS (RFC 3550,
+RFC 4568, RFC 5763)."""
 
 from __future__ import annotations
 
@@ -8,20 +9,24 @@ import secrets
 import socket
 import struct
 from array import array
+from dataclasses import replace
 from enum import StrEnum
 
 from gateway.base.crypto_suite import SUITES
 from gateway.base.errors import SdpError, TransportError
-from gateway.base.keying import Proto
+from gateway.base.keying import Keying, Proto, Setup
 from gateway.base.values import Secret
 from gateway.media.worker.srtp import SrtpReceiver, SrtpSender
+from gateway.probe.handshaking import Handshaking, is_dtls
 from gateway.probe.result import End
 from gateway.probe.tones import MAX_SECONDS, RATE, TICK, from_ulaw, listen, to_ulaw, tone
+from gateway.sdp.association import Association, role_by_answer, role_in_answer
 from gateway.sdp.build import build_answer, build_offer
 from gateway.sdp.codecs import Codec
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.keying import CryptoAttribute
 from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, strongest
+from gateway.webrtc.dtls import SrtpKeys
 
 PCMU = Codec(0, "PCMU", 8000)
 HEADER = struct.Struct("!BBHII")
@@ -30,11 +35,12 @@ SECONDS_PER_TICK = TICK / RATE
 
 
 class Offer(StrEnum):
-    """What is offered: nothing, keys that may be ignored (RFC 8643), or keys or nothing (RFC 4568)."""
+    """What is offered: no keys, such that may be ignored (RFC 8643), or keys or nothing (RFC 4568, RFC 5763)."""
 
     PLAIN = "plain"
     OSRTP = "osrtp"
     SDES = "sdes"
+    DTLS = "dtls"
 
 
 class RtpEnd(asyncio.DatagramProtocol):
@@ -53,6 +59,7 @@ class RtpEnd(asyncio.DatagramProtocol):
             CryptoAttribute(number + 1, suite.name, Secret(secrets.token_bytes(suite.master_length)))
             for number, suite in enumerate(SUITES)
         ]
+        self._handshake = Handshaking(self._put, self._shaken) if offer is Offer.DTLS else None
         self._sender: SrtpSender | None = None
         self._receiver: SrtpReceiver | None = None
         self._remote: tuple[str, int] | None = None
@@ -84,13 +91,17 @@ class RtpEnd(asyncio.DatagramProtocol):
 
     def describe(self) -> bytes:
         """Our offer."""
-        proto = Proto.SAVP if self.offer is Offer.SDES else Proto.AVP
-        cryptos = () if self.offer is Offer.PLAIN else tuple(self._keys)
-        return build_offer(self._local(proto, cryptos), session_id=secrets.randbits(31), version=1)
+        demanded = {Offer.SDES: Proto.SAVP, Offer.DTLS: Proto.DTLS_SAVP}
+        cryptos = tuple(self._keys) if self.offer in (Offer.OSRTP, Offer.SDES) else ()
+        ours = self._local(demanded.get(self.offer, Proto.AVP), cryptos, Setup.ACTPASS)
+        return build_offer(ours, session_id=secrets.randbits(31), version=1)
 
-    def _local(self, proto: Proto, cryptos: tuple[CryptoAttribute, ...]) -> LocalAudio:
+    def _local(self, proto: Proto, cryptos: tuple[CryptoAttribute, ...], setup: Setup) -> LocalAudio:
         port = self.port
-        return LocalAudio(proto, self.host, port, port, True, (PCMU,), cryptos=cryptos)
+        ours = LocalAudio(proto, self.host, port, port, True, (PCMU,), cryptos=cryptos)
+        if self._handshake is None:
+            return ours
+        return replace(ours, fingerprint=self._handshake.fingerprint, setup=setup)
 
     def accept(self, answer: bytes) -> None:
         """Take the answer to our offer.
@@ -99,6 +110,9 @@ class RtpEnd(asyncio.DatagramProtocol):
             SdpError: it cannot be used.
         """
         line = strongest(audio_lines(SessionDescription.parse(answer)))
+        if self._handshake is not None:
+            self._shake(self._handshake, line, role_by_answer(line.setup))
+            return
         key = next(iter(line.cryptos), None)
         ours = next((k for k in self._keys if key is not None and (k.tag, k.suite) == (key.tag, key.suite)), None)
         if key is not None and self.offer is not Offer.PLAIN and ours is not None:
@@ -117,6 +131,11 @@ class RtpEnd(asyncio.DatagramProtocol):
         """
         description = SessionDescription.parse(offer)
         line = strongest(audio_lines(description))
+        if self._handshake is not None:
+            role = role_in_answer(line.setup, Setup.PASSIVE)
+            self._shake(self._handshake, line, role)
+            local = self._local(line.proto, (), role)
+            return build_answer(local, description, audio_index=line.index, session_id=secrets.randbits(31), version=1)
         theirs = next(iter(line.cryptos), None)
         cryptos: tuple[CryptoAttribute, ...] = ()
         if theirs is not None and self.offer is not Offer.PLAIN:
@@ -126,7 +145,7 @@ class RtpEnd(asyncio.DatagramProtocol):
         else:
             self.end.protection = "plain"
         self._connect(line)
-        local = self._local(line.proto, cryptos)
+        local = self._local(line.proto, cryptos, Setup.PASSIVE)
         return build_answer(local, description, audio_index=line.index, session_id=secrets.randbits(31), version=1)
 
     def _keyed(self, ours: CryptoAttribute, theirs: CryptoAttribute) -> None:
@@ -134,6 +153,29 @@ class RtpEnd(asyncio.DatagramProtocol):
         self._sender = SrtpSender(ours.crypto_suite, ours.key, names[0])
         self._receiver = SrtpReceiver(theirs.crypto_suite, theirs.key, names[1])
         self.end.protection = f"sdes,{theirs.suite}"
+
+    def _shake(self, handshake: Handshaking, line: RemoteAudio, role: Setup) -> None:
+        if not line.offers(Keying.DTLS):
+            raise SdpError("the other side does not take DTLS")
+        self._connect(line)
+        handshake.begin(Association.of(role, line))
+
+    def _shaken(self, keys: SrtpKeys) -> None:
+        self._sender, self._receiver = SrtpSender(keys.suite, keys.tx), SrtpReceiver(keys.suite, keys.rx)
+        self.end.protection = f"dtls,{keys.suite.name}"
+
+    def _put(self, datagram: bytes) -> None:
+        if self._transport is not None and self._remote is not None:
+            self._transport.sendto(datagram, self._remote)
+
+    async def keyed(self) -> None:
+        """Wait for the keys of a handshake, where they come from one.
+
+        Raises:
+            SdpError: there are none, and why.
+        """
+        if self._handshake is not None:
+            await self._handshake.over()
 
     def _connect(self, line: RemoteAudio) -> None:
         if line.rtp is None or not any(codec.key[:2] == PCMU.key[:2] for codec in line.codecs):
@@ -153,12 +195,16 @@ class RtpEnd(asyncio.DatagramProtocol):
             sound = to_ulaw(tone(self.end.sent_hz, start, TICK)) if self.end.sent_hz else silence
             packet = HEADER.pack(0x80, PCMU.payload_type | (0 if start else 0x80), number & 0xFFFF, start, ssrc) + sound
             protected = self._sender.protect(packet, False) if self._sender is not None else packet
-            if isinstance(protected, bytes):
+            if isinstance(protected, bytes) and (self._sender is not None or self._handshake is None):
                 self._transport.sendto(protected, self._remote)
             number, start, due = number + 1, start + TICK, due + SECONDS_PER_TICK
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     def datagram_received(self, data: bytes, addr: object) -> None:
+        if self._handshake is not None and (is_dtls(data) or self._receiver is None):
+            if is_dtls(data):
+                self._handshake.receive(data)
+            return
         if len(data) < HEADER.size or len(data) > MAX_DATAGRAM or 64 <= data[1] & 0x7F < 96:
             return
         packet = data
@@ -196,6 +242,8 @@ class RtpEnd(asyncio.DatagramProtocol):
         if self._talk is not None:
             self._talk.cancel()
             await asyncio.gather(self._talk, return_exceptions=True)
+        if self._handshake is not None:
+            self._handshake.close()
         if self._transport is not None:
             with contextlib.suppress(OSError):
                 self._transport.close()

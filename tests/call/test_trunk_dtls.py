@@ -449,7 +449,7 @@ def test_another_certificate_than_the_announced_one_ends_even_a_call_for_help() 
     scene.reply(200, answer(SAVP, THEIRS, "a=setup:active")).ack()
     wrong = Termination.FINGERPRINT_MISMATCH
     scene.feed(events.DtlsFailed(scene.id(LegKind.TRUNK), wrong, Code.DTLS_FP_MISMATCH))
-    assert finished(scene) is wrong
+    assert finished(scene) is Termination.TRUNK_FINGERPRINT
     assert "dtls.fp_mismatch" in codes(scene, "leg.violation")
     assert not scene.relayed(SetKeys)
 
@@ -462,11 +462,27 @@ def test_rtcp_of_its_own_may_be_without_keys_but_not_with_somebody_else(code: Co
     assert (finished(scene) is not None) == ends
 
 
+@pytest.mark.parametrize(
+    ("failed", "ends", "code"),
+    [
+        (Termination.DTLS_FAILED, Termination.TRUNK_DTLS_FAILED, Code.DTLS_OLD),
+        (Termination.BROWSER_SUITE_UNKNOWN, Termination.ENCRYPTION_UNUSABLE, Code.SUITE_UNKNOWN),
+    ],
+)
+def test_a_trunks_handshake_that_fails_is_not_called_a_browsers(
+    failed: Termination, ends: Termination, code: Code
+) -> None:
+    scene = calling().reply(200, answer(SAVP, THEIRS, "a=setup:active")).ack()
+    scene.feed(events.DtlsFailed(scene.id(LegKind.TRUNK), failed, code))
+    assert finished(scene) is ends
+    assert codes(scene, "leg.violation") == [code]
+
+
 def test_keys_that_never_come_end_the_call_after_the_answer() -> None:
     scene = calling().reply(200, answer(SAVP, THEIRS, "a=setup:active")).ack()
     scene.feed(scene.keyed())
     scene.feed(events.TimerFired(fx.Timer.KEYED, scene.id(LegKind.TRUNK)))
-    assert finished(scene) is Termination.MEDIA_NOT_KEYED
+    assert finished(scene) is Termination.TRUNK_NOT_KEYED
     assert "early.unkeyed" in codes(scene, "leg.violation")
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from gateway.base.errors import SdpError
+from gateway.base.keying import Keying, Setup
 from gateway.sdp.build import build_answer
 from gateway.sdp.codecs import with_events
 from gateway.sdp.description import SessionDescription
 from gateway.sdp.media import LocalAudio, RemoteAudio, audio_lines, read_audio, strongest
 from gateway.sdp.negotiation import check_trunk_answer
 from tests.fuzz.mutate import TIMEOUT, run
-from tests.sdp.helpers import PCMU
+from tests.sdp.helpers import FINGERPRINT, PCMU
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 
@@ -90,8 +91,14 @@ def answer(description: SessionDescription, line: RemoteAudio) -> None:
             check_status(error, *OUR_FAULT)
         else:
             assert len(SessionDescription.parse(written).media) == len(description.media)
-        agreement = check_trunk_answer(replace(ours, cryptos=keys), line)
-        assert agreement.problem is not None or agreement.remote is None or agreement.local is not None
+        for offer in (replace(ours, cryptos=keys), replace(ours, fingerprint=FINGERPRINT, setup=Setup.ACTPASS)):
+            try:
+                agreement = check_trunk_answer(offer, line)
+            except SdpError as error:
+                check_status(error, *OUR_FAULT)
+                continue
+            assert agreement.problem is not None or agreement.remote is None or agreement.local is not None
+            assert (agreement.association is not None) == (agreement.keying is Keying.DTLS)
 
 
 def test_any_octets_are_a_description_or_an_sdp_error() -> None:

@@ -36,8 +36,9 @@ TRUNKS = {
     "609": ("info", "127.0.1.10", "udp", "legacy"),
     "610": ("dtls", "127.0.1.11", "tls", "strict"),
     "611": ("dtlsudp", "127.0.1.12", "udp", "prefer"),
+    "612": ("dtlsice", "127.0.1.13", "udp", "prefer"),
 }
-KEYING = {"dtls": ["dtls"], "dtlsudp": ["dtls", "sdes"]}
+KEYING = {"dtls": ["dtls"], "dtlsudp": ["dtls", "sdes"], "dtlsice": ["dtls"]}
 """How trunks are offered keys, of those that are not offered SDES alone."""
 DTMF = {"info": "info"}
 """How digits reach a trunk, of those that are not left as they are."""
@@ -61,6 +62,7 @@ class Stage:
                 "networks": [f"{host}/32"],
                 "dtmf": DTMF.get(name, "rtp"),
                 "keying": KEYING.get(name, ["sdes"]),
+                "dtls": {"ice": name == "dtlsice"},
             }
             if transport == "tls":
                 name_in_certificate = "wrong.demo.test" if name == "badcert" else "pbx.demo.test"

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.base.values import LegId
+from gateway.media.relay_commands import DropKeys
 from gateway.media.worker import reporter
 from tests.effort import examples
 from tests.media import packets
@@ -60,6 +61,7 @@ KINDS = ["voice"] * 12 + [
     "hold",
     "unhold",
     "rekey",
+    "drop",
     "play",
 ]
 happenings = st.lists(
@@ -87,6 +89,7 @@ TROUBLES = {
     "back to a key": ["voice", "voice", "rekey", "voice", "voice", "back", "voice", "voice", "voice"],
     "comfort noise in speech": ["voice", "voice", "comfort", "comfort", "dtx", "voice", "voice", "comfort", "voice"],
     "comfort noise nobody agreed to": ["voice", "voice", "unagreed", "unagreed", "voice", "voice", "late", "voice"],
+    "keys that end, and others": [*["voice"] * 3, "drop", "voice", "voice", "rekey", *["voice"] * 3],
     "marked": ["voice", "voice", "mark", "voice", "mark"],
 }
 
@@ -152,6 +155,8 @@ class Pair:
             self._each(lambda rig: rig.report())
         elif event.what == "play":
             self._each(lambda rig: rig.play(event.leg, "5"))
+        elif event.what == "drop":
+            self._drop(event.leg)
         elif event.what in ("rekey", "back"):
             self._rekey(event.leg, 2 if event.what == "rekey" else -2)
         else:
@@ -162,6 +167,10 @@ class Pair:
             self.keys[number] += step
             self._each(lambda rig: rig.rekey(number, self.keys[number]))
             self.rigs[1].numbers_as_in(self.rigs[0])
+
+    def _drop(self, number: LegId) -> None:
+        if self.rigs[0].suites[number] is not None:
+            self._each(lambda rig: rig.obey(DropKeys(number)))
 
     def _packet(self, event: Event) -> None:
         talker = self.talkers[event.leg]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80
-from gateway.media.relay_commands import Component, SendDtls
+from gateway.media.relay_commands import Component, DropKeys, SendDtls
 from gateway.media.relay_events import DtlsReceived, SourceRejected
 from gateway.media.worker.port_dtls import MAX_EARLY
 from tests.media import packets
@@ -152,3 +152,28 @@ async def test_media_moves_with_the_description_under_the_keys_there_are(call: R
     await trunk.talks(2)
     assert old.pending() == []
     old.close()
+
+
+async def test_keys_that_are_dropped_open_and_seal_nothing_and_others_take_their_place(call: RelayedCall) -> None:
+    trunk = DtlsTrunk(call)
+    await trunk.describe()
+    await trunk.connect()
+    for number in (1, 2, 3):
+        await trunk.talks(number)
+    call.relay.send(DropKeys(TRUNK))
+    trunk.signal()
+    before = await call.counters()
+    trunk.send(packets.rtp(4, payload_type=8))
+    call.browser.send_media(packets.rtp(4))
+    after = await call.until(lambda c: c.unkeyed_dropped == before.unkeyed_dropped + 2)
+    assert (after.trunk_tx, after.browser_tx) == (before.trunk_tx, before.browser_tx)
+    assert (call.trunk.rtp.pending(), call.browser.pending()) == ([], [])
+    old = trunk.srtp
+    call.events.clear()
+    await trunk.connect()
+    await trunk.talks(5)
+    trunk.srtp, new = old, trunk.srtp
+    trunk.send(packets.rtp(6, payload_type=8))
+    await call.until(lambda c: c.srtp_auth_failed == before.srtp_auth_failed + 1)
+    trunk.srtp = new
+    await trunk.talks(7)

@@ -10,7 +10,7 @@ import pytest
 from gateway.base.errors import TransportError
 from gateway.base.profiles import Profile
 from gateway.probe import offers
-from gateway.probe.offers import Attempt, Findings, recommend, try_offers
+from gateway.probe.offers import Attempt, Findings, keying_of, recommend, try_offers
 from gateway.probe.rtp import Offer
 from gateway.sip.message import Request, create_response, parse_message
 from tests.certificates import dns, make_certificate
@@ -22,7 +22,7 @@ from tests.rig.trunk import Answer, FakeTrunk, description
 from tests.sites import made_trunk
 
 HOST = "127.0.2.9"
-PLAIN, SDES = "plain", "sdes,AES_CM_128_HMAC_SHA1_80"
+PLAIN, SDES, DTLS = "plain", "sdes,AES_CM_128_HMAC_SHA1_80", "dtls,AEAD_AES_256_GCM"
 
 
 def findings(*works: tuple[Offer, str], transport: str = "udp", name: str = "", others: bool = True) -> Findings:
@@ -39,6 +39,8 @@ def findings(*works: tuple[Offer, str], transport: str = "udp", name: str = "", 
     [
         (findings((Offer.SDES, SDES), transport="tls", name="pbx.example"), Profile.STRICT),
         (findings((Offer.SDES, SDES), (Offer.PLAIN, PLAIN), transport="tls", name="pbx.example"), Profile.STRICT),
+        (findings((Offer.DTLS, DTLS), transport="tls", name="pbx.example"), Profile.STRICT),
+        (findings((Offer.DTLS, DTLS), (Offer.PLAIN, PLAIN)), Profile.PREFER),
         (findings((Offer.SDES, SDES), transport="tls"), Profile.PREFER),
         (findings((Offer.SDES, SDES), transport="tcp"), Profile.PREFER),
         (findings((Offer.OSRTP, SDES), (Offer.PLAIN, PLAIN)), Profile.OSRTP),
@@ -52,6 +54,17 @@ def test_the_strictest_profile_that_works_is_recommended(found: Findings, profil
     recommended, why = recommend(found)
     assert recommended is profile
     assert why
+
+
+@pytest.mark.parametrize(
+    ("transport", "name", "keying"),
+    [("tls", "pbx.example", ("sdes", "dtls")), ("tls", "", ("dtls", "sdes")), ("udp", "", ("dtls", "sdes"))],
+)
+def test_where_keys_of_a_description_can_be_read_dtls_is_recommended_before_them(
+    transport: str, name: str, keying: tuple[str, ...]
+) -> None:
+    found = findings((Offer.SDES, SDES), (Offer.DTLS, DTLS), transport=transport, name=name)
+    assert keying_of(found) == keying
 
 
 def test_what_could_not_be_reached_is_recommended_nothing() -> None:
@@ -96,19 +109,20 @@ def test_a_phone_without_encryption_is_found_out_and_every_step_is_told() -> Non
         (Offer.PLAIN, True, 200),
         (Offer.OSRTP, True, 200),
         (Offer.SDES, False, 488),
+        (Offer.DTLS, False, 488),
     ]
     assert (found.options, found.recommended) == (200, Profile.LEGACY)
     methods = [request.method for request in fake.seen]
     assert methods[0] == "OPTIONS"
-    assert methods.count("INVITE") == 3
+    assert methods.count("INVITE") == 4
     assert methods.count("BYE") == 2
-    assert [step.split(" ")[0] for step in found.steps] == ["found", "OPTIONS", "INVITE", "INVITE", "INVITE"]
+    assert [step.split(" ")[0] for step in found.steps] == ["found", "OPTIONS", *["INVITE"] * 4]
 
 
 def test_a_phone_that_takes_keys_over_udp_is_no_strict_one() -> None:
     found, _ = tried(takes_keys)
     works = {attempt.offer: attempt.works for attempt in found.attempts}
-    assert works == {Offer.PLAIN: False, Offer.OSRTP: True, Offer.SDES: True}
+    assert works == {Offer.PLAIN: False, Offer.OSRTP: True, Offer.SDES: True, Offer.DTLS: False}
     assert found.recommended is Profile.PREFER
 
 

@@ -39,12 +39,14 @@ async def close(*ends: RtpEnd) -> None:
         (Offer.OSRTP, Offer.OSRTP, "sdes,AEAD_AES_256_GCM"),
         (Offer.OSRTP, Offer.PLAIN, "plain"),
         (Offer.SDES, Offer.SDES, "sdes,AEAD_AES_256_GCM"),
+        (Offer.DTLS, Offer.DTLS, "dtls,AEAD_AES_256_GCM"),
     ],
 )
 async def test_both_ends_hear_each_other_under_what_was_agreed(calling: Offer, answering: Offer, keying: str) -> None:
     ends = await pair(calling, answering)
     await agree(*ends)
     for end in ends:
+        await end.keyed()
         end.talk()
     await until_heard(*ends)
     await close(*ends)
@@ -105,3 +107,21 @@ async def test_junk_at_the_port_changes_nothing(junk: bytes) -> None:
 async def test_an_address_that_is_not_here_is_told() -> None:
     with pytest.raises(TransportError, match=r"192\.0\.2\.1"):
         await RtpEnd("192.0.2.1", Offer.PLAIN, 0.0).open()
+
+
+@pytest.mark.parametrize("answering", [Offer.PLAIN, Offer.SDES])
+async def test_who_is_offered_dtls_and_has_none_is_refused(answering: Offer) -> None:
+    ends = await pair(Offer.DTLS, answering)
+    with pytest.raises(SdpError):
+        ends[0].accept(ends[1].describe())
+    await close(*ends)
+
+
+async def test_a_certificate_that_was_not_announced_brings_no_keys() -> None:
+    ends = await pair(Offer.DTLS, Offer.DTLS)
+    answer = ends[1].reply(ends[0].describe())
+    ends[0].accept(re.sub(rb"a=fingerprint:[^\r]*", b"a=fingerprint:sha-256 " + b":".join([b"AB"] * 32), answer))
+    with pytest.raises(SdpError, match="fingerprint"):
+        await ends[0].keyed()
+    await close(*ends)
+    assert ends[0].finish().protection == ""

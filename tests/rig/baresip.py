@@ -26,7 +26,7 @@ MODULES = Path("/usr/lib/baresip/modules")
 class Baresip:
     """One process; `encryption` is baresip's mediaenc (srtp, srtp-mand, dtls_srtp) or "" for plain RTP.
 
-    Without a tone, a WAV at 8000 Hz, it echoes.
+    Without a tone, a WAV at 8000 Hz, it echoes. With `ice` it checks paths, and has RTCP on that of RTP.
     """
 
     def __init__(
@@ -38,6 +38,8 @@ class Baresip:
         pair: Pair,
         encryption: str = "",
         tone: Path | None = None,
+        *,
+        ice: bool = False,
     ) -> None:
         (directory / "heard").mkdir(parents=True)
         self._directory = directory
@@ -68,11 +70,14 @@ class Baresip:
                     "auplay_channels 1",
                     "audio_buffer 20-160",
                     f"rtp_ports {first}-{first + 20}",
-                    "rtcp_mux no",
+                    f"rtcp_mux {'yes' if ice else 'no'}",
                     "jitter_buffer_delay 5-10",
                     "net_interface 127.0.0.1",
                     f"module_path {MODULES}",
-                    *(f"module {name}.so" for name in ("g711", "aubridge", "aufile", "sndfile", "srtp", "dtls_srtp")),
+                    *(
+                        f"module {name}.so"
+                        for name in ("g711", "aubridge", "aufile", "sndfile", "srtp", "dtls_srtp", "ice")
+                    ),
                     *(f"module_tmp {name}.so" for name in ("uuid", "account")),
                     *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp")),
                     f"ctrl_tcp_listen {host}:{self._control}",
@@ -82,7 +87,8 @@ class Baresip:
             )
         )
         secured = f";mediaenc={encryption}" if encryption else ""
-        account = f"<sip:{number}@{host}>;regint=0;answermode=auto;audio_codecs=pcmu,pcma;rtcp_mux=no{secured}\n"
+        muxed = "yes;medianat=ice" if ice else "no"
+        account = f"<sip:{number}@{host}>;regint=0;answermode=auto;audio_codecs=pcmu,pcma;rtcp_mux={muxed}{secured}\n"
         (directory / "accounts").write_text(account)
         (directory / "contacts").write_text("")
 

@@ -262,6 +262,10 @@ class BaseLeg(NegotiatingAgent[M]):
         self.handshake, self.handshakes, self.keyed = wanted, self.handshakes + 1, None
         return wanted
 
+    def blame(self, failed: Termination) -> Termination:
+        """What a call ends with because a handshake failed so: it names whose it was."""
+        return failed
+
     def unknown_names(self, body: bytes) -> tuple[str, ...]:
         """Host names in a description that must be looked up before it can be read."""
         return ()

@@ -21,3 +21,12 @@ def _termination_of(codes: frozenset[Code]) -> Termination:
     if Code.MEDIA_CRYPTO_IGNORED in codes:
         return Termination.ENCRYPTION_IGNORED
     return Termination.BAD_SDP if Code.MEDIA_MIXED_KEYING in codes else Termination.ENCRYPTION_UNUSABLE
+
+
+OF_HANDSHAKE = {
+    Termination.FINGERPRINT_MISMATCH: Termination.TRUNK_FINGERPRINT,
+    Termination.BROWSER_SUITE_UNKNOWN: Termination.ENCRYPTION_UNUSABLE,
+    Termination.DTLS_FAILED: Termination.TRUNK_DTLS_FAILED,
+    Termination.MEDIA_NOT_KEYED: Termination.TRUNK_NOT_KEYED,
+}
+"""What a failed handshake is called where a trunk is to blame, and not a browser."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 from gateway.base.dtmf import Dtmf
 from gateway.base.signalling import Signalling
+from gateway.base.termination import Termination
 from gateway.base.values import HostPort, LegKind
 from gateway.call.legs.agreed import TrunkMedia
 from gateway.call.legs.leg import BaseLeg
 from gateway.call.legs.media_names import MediaNames
 from gateway.call.legs.places import NO_PLACES, OwnPlaces, check_places, within
+from gateway.call.legs.trunk_faults import OF_HANDSHAKE
 from gateway.call.legs.user_agent import Habits
 from gateway.media.relay_commands import OwnPort
 from gateway.sdp.codecs import TRUNK_CODECS, Codec
@@ -75,6 +77,9 @@ class TrunkPeer(BaseLeg[TrunkMedia]):
         """Codecs less telephone-event, where digits go by INFO: what comes both ways would be two digits."""
         by_info = self.trunk is not None and self.trunk.dtmf is Dtmf.INFO
         return tuple(codec for codec in codecs if not (by_info and codec.is_event))
+
+    def blame(self, failed: Termination) -> Termination:
+        return OF_HANDSHAKE.get(failed, failed)
 
     @property
     def trunk_name(self) -> str:

@@ -56,7 +56,7 @@ def too_late(call: CallState, leg: Leg) -> None:
 
 def _unkeyed(call: CallState, leg: Leg, termination: Termination, code: Code) -> None:
     security.dtls_violation(call, leg, termination, code)
-    ending.terminate(call, termination)
+    ending.terminate(call, leg.blame(termination))
 
 
 def consent_lost(call: CallState, event: ConsentLost) -> None:

@@ -354,7 +354,7 @@ def retry(call: CallState, leg: Leg, plan: OfferPlan, status: int) -> None:
 def dtls_violation(call: CallState, leg: Leg, termination: Termination, code: Code) -> None:
     """Record a handshake that failed or never came about; a foreign certificate is never tolerable (RFC 5763 5)."""
     known = _HANDSHAKE_CODES.get(termination, code)
-    violation(call, leg, (known,), termination, kind="D4", where=Checkpoint.KEYED)
+    violation(call, leg, (known,), leg.blame(termination), kind="D4", where=Checkpoint.KEYED)
 
 
 def unverified_record(call: CallState, target: TrunkTarget, event: TrunkFailed) -> WriteAudit:

@@ -22,7 +22,7 @@ from gateway.sdp.description import SessionDescription
 from gateway.sdp.media import RemoteAudio, audio_lines
 from gateway.sip.flow import Flow
 from gateway.trunks.model import TrunkDtls
-from tests.call.machine_scene import FINGERPRINT, MachineScene, answer, sdes_answer, trunk_flow
+from tests.call.machine_scene import FINGERPRINT, MachineScene, answer, request, sdes_answer, trunk_flow
 from tests.call.test_change import held
 from tests.call.test_setup import finished
 from tests.call.test_telling import BROWSER_ANSWER
@@ -53,11 +53,12 @@ def inbound(
     profile: Profile = Profile.STRICT,
     flow: Flow | None = None,
     dtls: TrunkDtls | None = None,
+    ways: tuple[Keying, ...] = (),
     **more: object,
 ) -> MachineScene:
     """A trunk calls with this offer."""
     scene = MachineScene(
-        profile=profile, rules=rules(profile, **more), outbound=False, offer=body, flow=flow or trunk_flow()
+        profile=profile, rules=rules(profile, *ways, **more), outbound=False, offer=body, flow=flow or trunk_flow()
     )
     return (scene.configure(dtls=dtls) if dtls is not None else scene).calling()
 
@@ -490,3 +491,68 @@ def test_the_keys_of_a_change_are_waited_for_as_long_as_those_of_an_answer() -> 
     scene = changed(talking(), OTHERS, "a=setup:actpass")
     trunk = scene.id(LegKind.TRUNK)
     assert (fx.Timer.KEYED, trunk) in [(e.name, e.leg) for e in scene.take(fx.SetTimer)]
+
+
+# Early media, forks, offers in answers.
+
+
+def test_early_media_is_keyed_by_its_own_handshake_which_the_same_phone_goes_on_with() -> None:
+    early = answer(SAVP, THEIRS, "a=setup:active")
+    scene = calling().reply(183, early, tag="one")
+    assert [begun.number for begun in started(scene)] == [1]
+    handshake_over(scene)
+    scene.reply(200, early, tag="one").ack()
+    assert (len(started(scene)), scene.trunk_leg.awaits_keys) == (1, False)
+    assert not scene.relayed(DropKeys)
+
+
+def test_another_phone_that_answers_has_no_use_for_the_keys_of_the_first() -> None:
+    """RFC 3261 13.2.2.4: a fork rings with early media, another picks up."""
+    scene = calling().reply(183, answer(SAVP, THEIRS, "a=setup:active"), tag="one")
+    handshake_over(scene)
+    scene.reply(200, answer(SAVP, OTHERS, "a=setup:active", port=4010), tag="two").ack()
+    assert [begun.number for begun in started(scene)] == [1, 2]
+    assert scene.relayed(DropKeys)
+    assert scene.trunk_leg.awaits_keys
+    handshake_over(scene, 2)
+    assert scene.trunk_leg.vector.grade is Grade.HOP_BY_HOP
+
+
+def test_a_trunk_that_makes_the_offer_in_its_200_is_answered_in_the_ack() -> None:
+    scene = MachineScene(rules=rules(Profile.STRICT, DTLS))
+    scene.configure(delayed_offer=True).calling()
+    assert not scene.invite.body
+    scene.reply(200, answer(SAVP, THEIRS, "a=setup:actpass"))
+    (ack,) = [e.request for e in scene.all if isinstance(e, fx.SendAck)]
+    assert (said(ack.body).setup, said(ack.body).fingerprints) == (Setup.PASSIVE, (FINGERPRINT,))
+    assert [begun.role for begun in started(scene)] == ["server"]
+
+
+@pytest.mark.parametrize("profile", [Profile.STRICT, Profile.PREFER])
+def test_a_trunk_that_calls_without_an_offer_hears_ours_and_its_answer_comes_in_the_ack(profile: Profile) -> None:
+    scene = inbound(b"", profile, ways=(DTLS,)).reply(200, BROWSER_ANSWER)
+    ours = said(scene.responses[-1].body)
+    assert (ours.proto.keyed, ours.fingerprints) == (profile is Profile.STRICT, (FINGERPRINT,))
+    body = answer(ours.proto.value, THEIRS, "a=setup:active")
+    scene.feed(events.AckIn("invite-key", request("ACK", body, to_tag="gw-trunk")))
+    (begun,) = started(scene)
+    trunk = scene.id(LegKind.TRUNK)
+    assert (fx.Timer.KEYED, trunk) in [(e.name, e.leg) for e in scene.all if isinstance(e, fx.SetTimer)]
+    handshake_over(scene)
+    assert scene.trunk_leg.vector.keying is DTLS
+    assert begun.role == "server"
+
+
+def test_a_call_for_help_takes_whatever_comes_of_its_secure_offer() -> None:
+    scene = MachineScene(rules=rules(Profile.STRICT, DTLS), emergency=True, flow=trunk_flow("udp")).calling()
+    assert said(scene.invite.body).proto is Proto.DTLS_SAVP
+    scene.reply(488)
+    assert said(scene.invite.body).proto is Proto.AVP
+    scene.reply(200, answer("RTP/AVP"))
+    assert scene.responses[-1].status == 200
+
+
+def test_a_peer_that_wants_another_handshake_by_the_old_association_is_on_record() -> None:
+    scene = talking()
+    scene.feed(events.DtlsAskedAgain(scene.id(LegKind.TRUNK)))
+    assert "dtls.reneg" in codes(scene, scene.records[-1])

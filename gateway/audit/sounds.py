@@ -24,6 +24,9 @@ OF_A_WAY: Final = (
     "jitter_ms",
     "jitter_max_ms",
     "delay_ms",
+    "discard_percent",
+    "buffer_ms",
+    "told_mos",
 )
 WAYS: Final = ("heard", "sent")
 CAUSES: Final = {"loss": "packets are lost", "delay": "it comes late", "jitter": "packets come at uneven times"}

@@ -2,7 +2,8 @@
 
 What is assumed: the listener's buffer is as long as three times the jitter, 20 ms at least and 200 ms at most, and
 where that is too short packets come too late, which is as if they were lost; half of the round trip is the way of the
-sound. Only this leg is judged: what happens beyond it is another leg's.
+sound. A listener that reports its own buffer and what came too late for it (RFC 3611 4.7) is taken at its word instead.
+Only this leg is judged: what happens beyond it is another leg's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ BUFFER_LEAST, BUFFER_MOST = 0.020, 0.200
 """Seconds a listener's buffer holds at least, and at most."""
 BUFFER_JITTERS = 3.0
 """So many times the mean deviation: nineteen packets of twenty are there by then, and a buffer hides the twentieth."""
+DENSEST = 0.95
+"""Of a burst that is told: denser ones are as bad as this."""
 MAX_DELAY = 10.0
 """Seconds: a round trip or jitter above is a mistake of whoever told it, and as bad as this."""
 
@@ -39,6 +42,19 @@ class Reception(Protocol):
     def burst_lost(self) -> int: ...
     @property
     def burst_packets(self) -> int: ...
+
+
+class Told(Protocol):
+    """What a listener says itself of how it hears (RFC 3611 4.7); `media.relay_quality.VoipMetrics` has this shape."""
+
+    @property
+    def discard_rate(self) -> float: ...
+    @property
+    def burst_density(self) -> float: ...
+    @property
+    def buffer_delay(self) -> float: ...
+    @property
+    def mos_cq(self) -> float | None: ...
 
 
 class Cause(StrEnum):
@@ -122,22 +138,26 @@ class Heard:
     """It was made of so many."""
 
 
-def heard(stretch: Stretch, round_trip: float | None, codec: str) -> Heard:
+def heard(stretch: Stretch, round_trip: float | None, codec: str, told: Told | None = None) -> Heard:
     """Judge one direction.
 
     Args:
         round_trip: seconds, of this leg; None while nobody has measured it, which counts as none.
         codec: name of what is spoken.
+        told: what the listener says of itself.
     """
     known = emodel.codec_of(codec)
     jitter = None if stretch.jitter is None else min(max(stretch.jitter, 0.0), MAX_DELAY)
     way = min(max(round_trip or 0.0, 0.0), MAX_DELAY) / 2.0
-    buffer = min(max(BUFFER_JITTERS * (jitter or 0.0), BUFFER_LEAST), BUFFER_MOST)
+    buffer, late = (
+        _buffer(jitter or 0.0) if told is None else (_within(told.buffer_delay), _within(told.discard_rate, 1))
+    )
+    runs = max(stretch.burst_ratio, _told_ratio(stretch, told))
     delay = known.packet + known.lookahead + buffer + way
-    missing = 1.0 - (1.0 - stretch.loss) * (1.0 - _late(jitter or 0.0, buffer))
-    found = emodel.rating(delay=delay, loss=missing, burst_ratio=stretch.burst_ratio, codec=known)
-    by_loss = emodel.loss_impairment(stretch.loss, stretch.burst_ratio, known)
-    by_late = emodel.loss_impairment(missing, stretch.burst_ratio, known) - by_loss
+    missing = 1.0 - (1.0 - stretch.loss) * (1.0 - late)
+    found = emodel.rating(delay=delay, loss=missing, burst_ratio=runs, codec=known)
+    by_loss = emodel.loss_impairment(stretch.loss, runs, known)
+    by_late = emodel.loss_impairment(missing, runs, known) - by_loss
     by_delay = emodel.delay_impairment(delay)
     waits_for_jitter = buffer > max(way, BUFFER_LEAST)
     weights = {
@@ -150,12 +170,29 @@ def heard(stretch: Stretch, round_trip: float | None, codec: str) -> Heard:
         rating=found,
         loss=stretch.loss,
         burst_loss=stretch.burst_loss,
-        burst_ratio=stretch.burst_ratio,
+        burst_ratio=runs,
         jitter=jitter,
         delay=delay,
         cause=max(weights, key=lambda cause: weights[cause]),
         packets=stretch.expected,
     )
+
+
+def _buffer(jitter: float) -> tuple[float, float]:
+    """How long a usual buffer is, and the share of packets that come too late for it."""
+    buffer = min(max(BUFFER_JITTERS * jitter, BUFFER_LEAST), BUFFER_MOST)
+    return buffer, _late(jitter, buffer)
+
+
+def _told_ratio(stretch: Stretch, told: Told | None) -> float:
+    """The burst ratio by what a listener says of its bursts: there the next packet is lost with that chance."""
+    if told is None or stretch.lost <= 0:
+        return 1.0
+    return max(1.0, (1.0 - stretch.loss) / (1.0 - _within(told.burst_density, DENSEST)))
+
+
+def _within(value: float, most: float = MAX_DELAY) -> float:
+    return min(max(value, 0.0), most)
 
 
 def _late(jitter: float, buffer: float) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from gateway.quality.heard import Heard, Reception, Stretch, heard
+from gateway.quality.heard import Heard, Reception, Stretch, Told, heard
 
 
 class Way(StrEnum):
@@ -27,6 +27,8 @@ class Measurement(Protocol):
     def sent(self) -> Reception | None: ...
     @property
     def rtt(self) -> float | None: ...
+    @property
+    def told(self) -> Told | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +69,9 @@ def score(now: Measurement, before: Measurement | None, codec: str, *, least: in
         Stretch.between(now.heard, before.heard if before is not None else None),
         Stretch.between(now.sent, sent_before) if now.sent is not None else Stretch(),
     )
-    found = [heard(stretch, now.rtt, codec) if stretch.expected >= least else None for stretch in ways]
+    told = (None, now.told)
+    found = [
+        heard(stretch, now.rtt, codec, said) if stretch.expected >= least else None
+        for stretch, said in zip(ways, told, strict=True)
+    ]
     return LegScore(found[0], found[1], now.rtt)

@@ -55,6 +55,12 @@ def final_facts(measured: Measurement, watch: QualityWatch, codec: str, now: flo
         known = way_facts(way)
         if known is not None and counted is not None:
             facts[name] = known | _counted(counted)
+    if isinstance(sent := facts["sent"], dict) and (told := measured.told) is not None:
+        facts["sent"] = sent | {
+            "discard_percent": _percent(told.discard_rate),
+            "buffer_ms": _milliseconds(told.buffer_delay),
+            "told_mos": told.mos_cq,
+        }
     lowest = {"mos_lowest": round(watch.lowest, 2) if watch.lowest is not None else None}
     return facts | lowest | {"bad_seconds": round(watch.bad_until(now), 1)}
 

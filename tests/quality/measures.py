@@ -19,12 +19,23 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class Says:
+    """What a listener says of itself: `VoipMetrics`, as far as it is judged."""
+
+    discard_rate: float = 0.0
+    burst_density: float = 0.0
+    buffer_delay: float = 0.040
+    mos_cq: float | None = None
+
+
+@dataclass(frozen=True)
 class Leg:
     """A `LegQuality`."""
 
     heard: Counted = Counted()
     sent: Counted | None = None
     rtt: float | None = 0.030
+    told: Says | None = None
 
 
 def after(seconds: float, loss: float = 0.0, *, sent_loss: float | None = None, rtt: float = 0.030) -> Leg:

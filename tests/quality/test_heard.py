@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.quality.heard import MAX_DELAY, Cause, Stretch, heard
 from tests.effort import examples
-from tests.quality.measures import Counted
+from tests.quality.measures import Counted, Says
 
 
 def test_a_stretch_is_what_came_since_the_last_look() -> None:
@@ -75,17 +75,47 @@ def test_a_way_nobody_has_timed_is_judged_by_the_rest() -> None:
     assert heard(Stretch(500, 0, None), None, "pcma").mos > 4.3
 
 
+def test_a_listener_that_knows_its_own_buffer_is_taken_at_its_word() -> None:
+    quiet = Stretch(500, 0, 0.002)
+    assert heard(quiet, 0.0, "pcma", Says(buffer_delay=0.120)).delay == pytest.approx(0.020 + 0.120)
+    late = heard(quiet, 0.0, "pcma", Says(discard_rate=0.1))
+    assert late.mos < 3.6
+    assert (late.cause, late.loss) == (Cause.JITTER, 0.0)
+    assert heard(Stretch(500, 0, 0.300), 0.0, "pcma", Says()).mos > 4.3, "it says that nothing came too late"
+
+
+def test_bursts_a_listener_tells_of_count_as_such() -> None:
+    lossy = Stretch(1000, 50, 0.002)
+    told = heard(lossy, 0.0, "pcma", Says(burst_density=0.5))
+    assert told.burst_ratio == pytest.approx(0.95 / 0.5)
+    assert told.mos < heard(lossy, 0.0, "pcma", Says()).mos
+    assert heard(Stretch(1000, 0), 0.0, "pcma", Says(burst_density=0.9)).burst_ratio == 1.0
+
+
 numbers = st.integers(-(2**40), 2**40)
 times = st.one_of(st.none(), st.floats(allow_nan=False))
 
 
+figures = st.floats(allow_nan=False)
+
+
 @settings(max_examples=examples(500))
-@given(numbers, numbers, times, numbers, numbers, numbers, times)
+@given(
+    numbers, numbers, times, numbers, numbers, numbers, times,
+    st.one_of(st.none(), st.builds(Says, figures, figures, figures)),
+)  # fmt: skip
 def test_whatever_a_peer_claims_there_is_a_score(
-    expected: int, lost: int, jitter: float | None, bursts: int, inside: int, length: int, round_trip: float | None
+    expected: int,
+    lost: int,
+    jitter: float | None,
+    bursts: int,
+    inside: int,
+    length: int,
+    round_trip: float | None,
+    told: Says | None,
 ) -> None:
-    found = heard(Stretch(expected, lost, jitter, bursts, inside, length), round_trip, "opus")
+    found = heard(Stretch(expected, lost, jitter, bursts, inside, length), round_trip, "opus", told)
     assert 1.0 <= found.mos <= 4.5
     assert 0.0 <= found.burst_loss <= found.loss <= 1.0
     assert found.burst_ratio >= 1.0
-    assert 0.0 <= found.delay <= MAX_DELAY
+    assert 0.0 <= found.delay <= 2 * MAX_DELAY

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.quality.leg import Way, score
+from gateway.quality.told import final_facts
 from gateway.quality.watch import BAD_TIMES, GOOD_TIMES, LEAST_PACKETS, Marks, QualityWatch, Turn
-from tests.quality.measures import Counted, Leg, after
+from tests.quality.measures import Counted, Leg, Says, after
 
 MARKS = Marks()
 
@@ -39,6 +42,19 @@ def test_a_peer_that_reports_nothing_is_judged_by_what_it_sends() -> None:
     found = score(after(10, 0.2), None, "opus")
     assert (found.worse, found.sent) == (Way.HEARD, None)
     assert score(Leg(Counted(0), Counted(500, 100)), None, "opus").worse is Way.SENT
+
+
+def test_only_what_is_sent_is_judged_by_what_its_listener_says() -> None:
+    said = replace(after(10, 0.0, sent_loss=0.0), told=Says(discard_rate=0.3))
+    found = score(said, None, "opus")
+    assert found.worse is Way.SENT
+    assert found.heard is not None
+    assert found.heard.mos > 4.3
+    facts = final_facts(replace(said, told=Says(0.1, 0.0, 0.05, 3.4)), QualityWatch(), "opus", 0.0)
+    assert facts is not None
+    sent = facts["sent"]
+    assert isinstance(sent, dict)
+    assert (sent["discard_percent"], sent["buffer_ms"], sent["told_mos"]) == (10.0, 50.0, 3.4)
 
 
 def test_a_leg_that_nothing_is_known_of_has_no_score() -> None:

@@ -49,9 +49,8 @@ def _gateway(loaded: LoadedConfig) -> Iterator[Text]:
     yield from _listeners(config)
     yield from _certificates(loaded.site)
     browser, trunk = config.media.browser, config.media.trunk
-    yield _line(
-        "media", f"browsers {', '.join(browser.advertised)} ports {browser.ports}, workers {config.media.workers}"
-    )
+    workers = loaded.site.media.workers
+    yield _line("media", f"browsers {', '.join(browser.advertised)} ports {browser.ports}, workers {workers}")
     yield _line("", f"trunks {trunk.advertised} ports {trunk.ports}")
     rules = f"rules: {len(loaded.dialplan.outbound)} outbound, {len(loaded.dialplan.inbound)} inbound"
     yield _line("dialplan", f"{rules}; emergency: {', '.join(loaded.dialplan.emergency) or 'none'}")

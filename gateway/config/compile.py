@@ -45,10 +45,11 @@ def compile_site(
     users: schema.UsersFile,
     dialplan: schema.DialplanFile,
     policy: schema.PolicyFile | None = None,
+    cores: int = 1,
 ) -> Site:
-    """The site of files without mistakes."""
+    """The site of files without mistakes, on a machine with so many cores."""
     known = users.users if config.registration is None else None  # the PBX knows them, and we do not
-    media = compile_media(config.media)
+    media = compile_media(config.media, cores)
     plan = compile_dialplan(dialplan, known, number_formats(config), others=has_others(config))
     return Site(
         realm=config.realm,
@@ -225,14 +226,14 @@ def _permission(plan: schema.DialplanFile, rule: schema.Permission) -> Permissio
     return PermissionRule(rule.id, bool(rule.allow), built_in, patterns, callers, ", ".join(named))
 
 
-def compile_media(media: schema.Media) -> MediaPlaces:
+def compile_media(media: schema.Media, cores: int = 1) -> MediaPlaces:
     """Addresses and ports of the relay."""
     browser = media.browser
     return MediaPlaces(
         browser=BrowserPlace(browser.bind, browser.advertised, _ports(browser.ports), Setup(browser.dtls_setup)),
         trunk=_trunk_place(media.trunk),
         trunk_ports=_ports(media.trunk.ports),
-        workers=media.workers,
+        workers=media.workers_on(cores),
     )
 
 

@@ -47,7 +47,8 @@ class LoadedConfig:
     @cached_property
     def site(self) -> Site:
         """What the files say, compiled."""
-        return compile_site(self.config, self.users, self.dialplan, self.policy)
+        cores = len(os.sched_getaffinity(0))
+        return compile_site(self.config, self.users, self.dialplan, self.policy, cores)
 
     def placed(self, error: ConfigError) -> ConfigError:
         """The same mistake with file and line, when it is one of a key of the gateway file."""

@@ -18,6 +18,8 @@ from gateway.media.relay_events import Event
 from gateway.media.relay_protocol import MAX_MESSAGE, WorkerConfig
 
 _LENGTH = struct.Struct("!I")
+_FRAMING = "of several"
+"""How messages travel, which no type of theirs tells."""
 _TYPE = "type"
 _CALL = "call"
 
@@ -47,7 +49,7 @@ class _Octets:
 
 
 def encode(call: int, message: Command | Event) -> bytes:
-    """One message about a call as one packet."""
+    """One message about a call, as `relay_packet` puts it into a packet."""
     octets: list[bytes] = []
     header: dict[str, object] = {_TYPE: type(message).__name__, _CALL: call, **_members(message, octets)}
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -74,7 +76,8 @@ def dialect() -> str:
     Two programs with the same one understand each other; it changes by itself with whatever is changed in a message.
     """
     kinds = sorted((kind for kind in _FIELDS if isinstance(kind, type)), key=lambda kind: kind.__name__)
-    told = [f"{kind.__name__} {name} {hint}" for kind in kinds for name, hint in get_type_hints(kind).items()]
+    told = [f"packets {_FRAMING}"]
+    told += [f"{kind.__name__} {name} {hint}" for kind in kinds for name, hint in get_type_hints(kind).items()]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 

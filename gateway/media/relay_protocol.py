@@ -10,9 +10,10 @@ Transport
     One `AF_UNIX` `SOCK_SEQPACKET` socket pair per worker. The worker inherits its end; the number of the
     descriptor is in the start configuration (`WorkerConfig`), a JSON object and the only command-line argument; it
     never holds a secret. It names the messages the gateway knows (`dialect`): a worker that knows others, as after an
-    upgrade on disk, does not start beside that gateway. One packet is one message; messages keep their order. End of
-    file, on either side, means that the other process is gone: the worker exits, the gateway calls every call of the
-    worker lost.
+    upgrade on disk, does not start beside that gateway. One packet is one message or several, up to `MAX_TOGETHER`,
+    each behind its length in 4 octets; messages keep their order. A packet that is not so made a worker ignores and
+    counts, and the gateway gives the worker up. End of file, on either side, means that the other process is gone: the
+    worker exits, the gateway calls every call of the worker lost.
 
 Message
     ::
@@ -193,6 +194,11 @@ MAX_MESSAGE = 65_536
 """Longest control message, octets: far above the largest real one, below the default socket buffer."""
 MAX_DATAGRAM = 1500
 """Longest datagram relayed or handed up, octets."""
+MAX_TOGETHER = 32
+"""Messages in one packet: those of a few calls that begin or end in the same moment, and no more than media can wait
+for."""
+MAX_CONTROL_PACKET = MAX_MESSAGE + 4
+"""Octets of a packet: the longest message has room in it, with its length."""
 WORKER = 0
 """Call number that stands for the worker itself."""
 MAX_CALLS = 4096

@@ -20,7 +20,8 @@ from gateway.base.errors import MediaError
 from gateway.media.relay_codec import decode_event, dialect, encode, encode_config
 from gateway.media.relay_commands import Command
 from gateway.media.relay_events import Event, WorkerReady
-from gateway.media.relay_protocol import MAX_MESSAGE, WorkerConfig
+from gateway.media.relay_packet import apart, together
+from gateway.media.relay_protocol import MAX_CONTROL_PACKET, WorkerConfig
 
 START_SECONDS = 10.0
 """A worker that has not bound its port by then will not."""
@@ -127,19 +128,22 @@ class RelayWorker:
         if len(self._backlog) > MAX_BACKLOG:
             self.kill()
         elif len(self._backlog) == 1:
-            self._flush()
+            # What else is said in this turn of the event loop goes with it: a call begins with half a dozen commands.
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         while self._socket is not None and self._backlog:
+            packet, count = together(self._backlog)
             try:
-                self._socket.send(self._backlog[0])
+                self._socket.send(packet)
             except BlockingIOError:
                 asyncio.get_running_loop().add_writer(self._socket.fileno(), self._writable)
                 return
             except OSError:
                 self._hang_up()
                 return
-            self._backlog.popleft()
+            for _ in range(count):
+                self._backlog.popleft()
 
     def _writable(self) -> None:
         if self._socket is not None:
@@ -151,7 +155,7 @@ class RelayWorker:
             if self._socket is None:
                 return
             try:
-                packet = self._socket.recv(MAX_MESSAGE)
+                packet = self._socket.recv(MAX_CONTROL_PACKET)
             except BlockingIOError:
                 return
             except OSError:
@@ -163,10 +167,12 @@ class RelayWorker:
 
     def _received(self, packet: bytes) -> None:
         try:
-            call, event = decode_event(packet)
+            for message in apart(packet):
+                self._take(*decode_event(message))
         except MediaError:
             self._hang_up()
-            return
+
+    def _take(self, call: int, event: Event) -> None:
         if isinstance(event, WorkerReady):
             self.version = event.version
             if self._ready is not None and not self._ready.done():

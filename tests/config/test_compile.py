@@ -211,6 +211,18 @@ def test_ranges_of_ports_hold_their_last_one() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("ports", "cores", "workers"),
+    [("10000-10004", 2, 2), ("10000-10002", 8, 2), ("10000-10001", 8, 1), ("10000", 8, 1)],
+)
+def test_there_is_a_worker_for_each_core_that_has_a_port_beside_the_spare_one(
+    ports: str, cores: int, workers: int
+) -> None:
+    places = {"browser": {"bind": ["10.0.0.2"], "ports": ports}, "trunk": {"bind": "10.0.0.3", "ports": "20000-20099"}}
+    assert compile_media(schema.Media.model_validate(places), cores).workers == workers
+    assert compile_media(schema.Media.model_validate({**places, "workers": 1}), cores).workers == 1
+
+
 def test_listeners_come_with_what_they_prove() -> None:
     listen = schema.Listen.model_validate(
         {

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from gateway.media.relay_client import RelayPool
+from gateway.media.relay_commands import Command
+from gateway.media.relay_worker import RelayWorker
 from tests.media.mesh import Mesh, new_mesh
 from tests.media.peers import RelayedCall, media, new_call, running_pool
 
@@ -27,3 +30,15 @@ async def call(pool: RelayPool) -> AsyncIterator[RelayedCall]:
 async def mesh(pool: RelayPool) -> AsyncIterator[Mesh]:
     async with new_mesh(pool) as fresh:
         yield fresh
+
+
+@pytest.fixture(autouse=True)
+def commands_leave_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Media that a test sends after a command comes after it: else commands leave with the turn of the event loop."""
+    send = RelayWorker.send
+
+    def send_now(worker: RelayWorker, call: int, command: Command) -> None:
+        send(worker, call, command)
+        worker._flush()
+
+    monkeypatch.setattr(RelayWorker, "send", send_now)

@@ -27,7 +27,8 @@ from gateway.media.relay_commands import (
     SetPeer,
 )
 from gateway.media.relay_counters import PacketCounters
-from gateway.media.relay_protocol import WorkerConfig
+from gateway.media.relay_packet import apart
+from gateway.media.relay_protocol import MAX_CONTROL_PACKET, WorkerConfig
 from gateway.media.worker.leg import Leg
 from gateway.media.worker.loop import RelayLoop
 from tests.media.peers import BROWSER, TRUNK
@@ -194,8 +195,9 @@ class LaneRig:
     def events(self) -> list[bytes]:
         """What the gateway was told since it was asked last, as it was told."""
         found = []
+        self.loop._control.flush()
         while select.select([self._ours], [], [], 0)[0]:
-            found.append(self._ours.recv(65536))
+            found += apart(self._ours.recv(MAX_CONTROL_PACKET))
         return found
 
     def counters(self, number: LegId) -> PacketCounters:

@@ -19,9 +19,10 @@ from gateway.media import relay_call, relay_client
 from gateway.media.places import BrowserPlace, MediaPlaces, TrunkPlace
 from gateway.media.relay_client import RelayPool, slice_ports
 from gateway.media.relay_codec import decode_event, encode
-from gateway.media.relay_commands import Heartbeat, IcePort, OpenLeg, OwnPort, SendDtls
+from gateway.media.relay_commands import CloseCall, Heartbeat, IcePort, OpenLeg, OwnPort, SendDtls
 from gateway.media.relay_events import Alive, RelayEvent, WorkerLost, WorkerReady
-from gateway.media.relay_protocol import WorkerConfig
+from gateway.media.relay_packet import apart, together
+from gateway.media.relay_protocol import MAX_CONTROL_PACKET, WorkerConfig
 from gateway.media.relay_slot import WorkerSlot
 from gateway.media.relay_worker import MAX_BACKLOG, RelayWorker
 from gateway.media.worker import loop as worker_loop
@@ -353,11 +354,13 @@ async def test_a_worker_ends_when_a_gateway_that_watched_it_no_longer_does(monke
         ours.settimeout(WAIT_SECONDS)
         loop = RelayLoop(config, theirs)
         running = asyncio.create_task(asyncio.to_thread(loop.run))
-        assert isinstance(decode_event(await asyncio.to_thread(ours.recv, 65536))[1], WorkerReady)
+        (ready,) = apart(await asyncio.to_thread(ours.recv, MAX_CONTROL_PACKET))
+        assert isinstance(decode_event(ready)[1], WorkerReady)
         await asyncio.sleep(0.5)
         assert not running.done(), "who never sent a heartbeat is not missed"
-        ours.send(encode(0, Heartbeat(9)))
-        assert decode_event(await asyncio.to_thread(ours.recv, 65536)) == (0, Alive(9))
+        ours.send(together([encode(0, Heartbeat(9))])[0])
+        (answer,) = apart(await asyncio.to_thread(ours.recv, MAX_CONTROL_PACKET))
+        assert decode_event(answer) == (0, Alive(9))
         await asyncio.wait_for(running, WAIT_SECONDS)
         loop._epoll.close()
         for own in loop._port.sockets:
@@ -469,8 +472,9 @@ async def test_a_command_a_worker_cannot_read_is_counted_and_ignored(pool: Relay
     assert isinstance(slot, WorkerSlot)
     assert slot.worker._socket is not None
     slot.worker._socket.send(b"nonsense")
+    slot.worker._socket.send(together([b"nonsense", encode(1 << 40, CloseCall())])[0])
     (after,) = await pool.worker_counters()
-    assert after.control_rejected == before.control_rejected + 1
+    assert after.control_rejected == before.control_rejected + 2
 
 
 async def test_a_listener_that_fails_does_not_keep_others_from_their_events() -> None:

@@ -126,8 +126,9 @@ class Media(Model):
     """Media towards browsers."""
     trunk: TrunkMedia
     """Media towards trunks."""
-    workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
-    """Relay processes; one per core that may carry media."""
+    workers: int | None = Field(default=None, ge=1, le=MAX_WORKERS)
+    """Relay processes, which share the calls. Default: one per core, as far as `browser.ports` has one for each and one
+    to spare."""
     header_extensions: tuple[ExtensionUri, ...] = Field(default=(), max_length=14)
     """Header extensions of RTP that may pass from one side to the other where both agree on them, by URI (RFC 8285),
     best first, 14 at most; all others are left out. They stand in clear beside encrypted media:
@@ -137,8 +138,18 @@ class Media(Model):
 
     @model_validator(mode="after")
     def _port_per_worker(self) -> Media:
-        if len(self.browser.ports) < self.workers:
+        workers = self.workers or 1
+        if len(self.browser.ports) < workers:
             raise ValueError("media.browser.ports needs one port per worker")
-        if (self.trunk.ports.last + 1) // 2 - (self.trunk.ports.first + 1) // 2 < self.workers:
+        if self._pairs < workers:
             raise ValueError("media.trunk.ports needs an even port and the odd one above it for each worker")
         return self
+
+    @property
+    def _pairs(self) -> int:
+        """Even ports for trunks, with the odd one above."""
+        return (self.trunk.ports.last + 1) // 2 - (self.trunk.ports.first + 1) // 2
+
+    def workers_on(self, cores: int) -> int:
+        """How many relay processes there are on a machine with so many cores."""
+        return self.workers or max(min(cores, len(self.browser.ports) - 1, self._pairs, MAX_WORKERS), 1)

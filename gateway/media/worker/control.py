@@ -10,11 +10,12 @@ from gateway.base.errors import MediaError
 from gateway.media.relay_codec import decode_command, encode
 from gateway.media.relay_commands import Command
 from gateway.media.relay_events import DtlsReceived, Event
-from gateway.media.relay_protocol import MAX_MESSAGE
+from gateway.media.relay_packet import apart, together
+from gateway.media.relay_protocol import MAX_CONTROL_PACKET
 from gateway.media.worker.counters import Tally
 
 READ_BATCH = 64
-"""Commands taken per wake-up, so that media does not wait for a burst of new calls."""
+"""Commands taken per wake-up, and those that came with the last one: media does not wait for a burst of new calls."""
 MAX_BACKLOG = 8192
 """Events that wait for the gateway; every leg has a handful in its life."""
 MAX_DTLS_BACKLOG = 1024
@@ -40,9 +41,10 @@ class ControlChannel:
 
     def commands(self) -> Iterator[tuple[int, Command]]:
         """The commands that have arrived, with the calls they are about."""
-        for _ in range(READ_BATCH):
+        taken = 0
+        while taken < READ_BATCH:
             try:
-                packet = self.socket.recv(MAX_MESSAGE)
+                packet = self.socket.recv(MAX_CONTROL_PACKET)
             except BlockingIOError:
                 return
             except OSError:
@@ -50,29 +52,43 @@ class ControlChannel:
             if not packet:
                 self.closed = True
                 return
-            try:
-                command = decode_command(packet)
-            except MediaError:
-                self._tally.control_rejected += 1
-                continue
-            yield command
+            for message in self._apart(packet):
+                taken += 1
+                try:
+                    command = decode_command(message)
+                except MediaError:
+                    self._tally.control_rejected += 1
+                    continue
+                yield command
+
+    def _apart(self, packet: bytes) -> list[bytes]:
+        try:
+            return apart(packet)
+        except MediaError:
+            self._tally.control_rejected += 1
+            return []
+
+    @property
+    def has_news(self) -> bool:
+        """Events wait to be sent, and the gateway reads."""
+        return bool(self._backlog) and not self._waiting
 
     def emit(self, call: int, event: Event) -> None:
-        """Send an event of a call, or queue it while the gateway does not read."""
+        """Send an event of a call with the next `flush`, or later while the gateway does not read."""
         limit = MAX_DTLS_BACKLOG if isinstance(event, DtlsReceived) else MAX_BACKLOG
         if len(self._backlog) >= limit:
             self._tally.control_rejected += 1
             return
         self._backlog.append(encode(call, event))
-        if len(self._backlog) == 1:
-            self.flush()
 
     def flush(self) -> None:
         """Send what waits."""
         try:
             while self._backlog:
-                self.socket.send(self._backlog[0])
-                self._backlog.popleft()
+                packet, count = together(self._backlog)
+                self.socket.send(packet)
+                for _ in range(count):
+                    self._backlog.popleft()
         except BlockingIOError:
             pass
         except OSError:

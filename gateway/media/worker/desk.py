@@ -121,7 +121,7 @@ class Desk:
         """End a call with all its legs."""
         call, clock = self._calls.pop(number, None), self._clocks.pop(number, None)
         if clock is not None:
-            self.agenda.set(clock, NEVER)
+            clock.stop()
         legs = list(call.legs.values()) if call is not None else []
         for leg in legs:
             if call is not None:
@@ -206,12 +206,18 @@ class _Clock:
     """Looks at one call again and again: each has moments of its own, for all at once would hold up their media."""
 
     def __init__(self, desk: Desk, call: Call, now: float) -> None:
-        self._desk, self._call, self.due = desk, call, NEVER
+        self._desk, self.due = desk, NEVER
+        self._call: Call | None = call
         self._wait(now)
 
     def wake(self, now: float) -> None:
-        self._desk.look_at(self._call, now)
-        self._wait(now)
+        if self._call is not None:
+            self._desk.look_at(self._call, now)
+            self._wait(now)
+
+    def stop(self) -> None:
+        """The call is over; the agenda has this until its next moment, and the call no more."""
+        self._call = None
 
     def _wait(self, now: float) -> None:
         self._desk.agenda.set(self, now + self._desk.tick_seconds)

@@ -67,6 +67,8 @@ class RelayLoop:
         self._control.emit(WORKER, WorkerReady(self._port.number, __version__))
         due = time.monotonic() + self._tick
         while not self._control.closed:
+            if self._control.has_news:
+                self._control.flush()
             wanted = min(due, self._desk.agenda.next)
             events = self._epoll.poll(max(0.0, wanted - time.monotonic()), MAX_EVENTS)
             now = time.monotonic()

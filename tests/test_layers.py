@@ -183,13 +183,45 @@ for name in sys.argv[1:]:
 """
 
 
+def imported_in_order(path: Path) -> Iterator[str]:
+    """What a module imports as it is imported itself: not what stands in a function, or is for types alone."""
+    waiting: list[ast.stmt] = ast.parse(path.read_text()).body
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            waiting += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+
+
+def on_circles(imports: dict[str, set[str]]) -> set[str]:
+    """The modules on a circle, or between two: what is left without those that import none, or are imported by none."""
+    left = {name: found & imports.keys() for name, found in imports.items()}
+    while left:
+        wanted = set().union(*left.values())
+        ends = {name for name, found in left.items() if not found or name not in wanted}
+        if not ends:
+            break
+        left = {name: found - ends for name, found in left.items() if name not in ends}
+    return set(left)
+
+
 def test_each_module_can_be_the_first_that_is_imported() -> None:
     """A circle inside a package is seen only by whoever comes in at its wrong end; between packages there is none."""
-    names = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in sorted((ROOT / "gateway").rglob("*.py"))
         if path.stem != "__main__"
-    ]
+    }
+    # To import a module is to import the package it is in, which may import it in turn.
+    imports = {name: {*imported_in_order(path), name.rpartition(".")[0]} - {name} for name, path in paths.items()}
+    names = sorted(on_circles(imports))
+    assert names, "the circles that are known and harmless are found"
     asked = subprocess.run(
         [sys.executable, "-c", FIRST, *names], cwd=ROOT, capture_output=True, text=True, timeout=100, check=True
     )

@@ -255,6 +255,7 @@ async def test_a_call_that_comes_while_the_others_are_ended_is_not_taken(tmp_pat
     await office.settle()
     office.call("601", key="late", call_id="late")
     assert office.statuses("late") == [503]
+    audit.slow = False
     audit.write_all()
     await asyncio.wait_for(stopping, 5)
 

@@ -188,7 +188,12 @@ class GatewayProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", "run", "-c", str(self.config)], stdout=log, stderr=log
             )
-        wait_for(lambda: self.log.count(READY) > before, READY_SECONDS, lambda: self.log[-3000:], self._alive)
+        try:
+            wait_for(lambda: self.log.count(READY) > before, READY_SECONDS, lambda: self.log[-3000:], self._alive)
+        except AssertionError:
+            self._process.kill()  # nobody is given what did not start, and nobody else would end it
+            self._process.wait()
+            raise
         return self
 
     def kill(self) -> None:

@@ -21,11 +21,11 @@ BACK_OFF_SECONDS = 0.02
 class ExportBench:
     """Begins and ends as the gateway does."""
 
-    def __init__(self, directory: Path, *plans: SinkPlan) -> None:
+    def __init__(self, directory: Path, *plans: SinkPlan, back_off_seconds: float = BACK_OFF_SECONDS) -> None:
         self.directory, self.counters = directory, Counters()
         loop = asyncio.get_running_loop()
         self.log = AuditLog(AuditPlace(directory), self.counters, deliver=loop.call_soon_threadsafe)
-        self.export = Export(self.log, directory, plans, self.counters, back_off_seconds=BACK_OFF_SECONDS)
+        self.export = Export(self.log, directory, plans, self.counters, back_off_seconds=back_off_seconds)
 
     async def start(self) -> ExportBench:
         self.log.open()

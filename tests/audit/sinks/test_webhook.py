@@ -26,6 +26,9 @@ pytestmark = pytest.mark.asyncio
 CANARY = "canary-3f9a-hook-secret"
 TOKEN = "canary-77b1-url-token"
 
+AT_ONCE = 0.0005
+"""The first pause after a failure, where it takes many of them to come to something."""
+
 
 @pytest.fixture
 def papers(tmp_path: Path) -> Papers:
@@ -82,7 +85,7 @@ async def test_a_record_the_server_will_never_take_holds_no_other_up(
     monkeypatch.setattr(webhook.WebhookLink, "linger_seconds", 600.0)
     server = await HookServer(papers.server_context("localhost")).start()
     server.refused = frozenset(refused)
-    bench = await ExportBench(tmp_path / "log", plan(papers, server.port)).start()
+    bench = await ExportBench(tmp_path / "log", plan(papers, server.port), back_off_seconds=AT_ONCE).start()
     await bench.write(*range(1, 8))
     await bench.checkpoint()
     await server.when(lambda: any(record["type"] == "log.checkpoint" for record in server.taken))
@@ -98,7 +101,7 @@ async def test_a_record_the_server_will_never_take_holds_no_other_up(
 async def test_a_server_that_takes_nothing_loses_a_few_records_and_no_more(tmp_path: Path, papers: Papers) -> None:
     server = await HookServer(papers.server_context("localhost")).start()
     server.refused = frozenset(range(1, 30))
-    bench = await ExportBench(tmp_path / "log", plan(papers, server.port)).start()
+    bench = await ExportBench(tmp_path / "log", plan(papers, server.port), back_off_seconds=AT_ONCE).start()
     await bench.write(*range(1, 30))
     await bench.checkpoint()
     await bench.until(lambda: bench.counters[Counter.AUDIT_SINK_FAILED] > MAX_REFUSED * (REFUSALS - 1) + REFUSALS)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from aioice import stun
 
-from tests.rig.media import FROM_BROWSER, Address, MediaEnd, line, lines_of
+from tests.rig.media import FROM_BROWSER, Address, MediaEnd, family_of, line, lines_of
 from tests.rig.srtp import CM_80, Certificate, DtlsPeer, Profile
 
 CHECK_SECONDS = 0.2
@@ -81,7 +81,8 @@ class BrowserMedia(MediaEnd):
         text = description.decode()
         self._remote_ufrag, self.remote_password = line(text, "a=ice-ufrag:"), line(text, "a=ice-pwd:")
         self._remote_fingerprint = line(text, "a=fingerprint:")
-        candidate = lines_of(text, "a=candidate:")[0].split()
+        reachable = [found.split() for found in lines_of(text, "a=candidate:")]
+        candidate = next(found for found in reachable if family_of(found[4]) == self.socket.family)
         self.target = (candidate[4], int(candidate[5]))
         theirs = line(text, "a=setup:")
         client = (role or {"active": "passive", "passive": "active"}[theirs]) == "active"

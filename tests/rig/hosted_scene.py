@@ -22,18 +22,25 @@ PLAIN, SDES, MORE, EMERGENCY = "700", "701", "71", "112"
 
 
 class HostedScene:
-    """One gateway and its trunks. A trunk answers with `media[number]`; a test may put its own script in `scripts`."""
+    """One gateway and its trunks. A trunk answers with `media[number]`; a test may put its own script in `scripts`.
+
+    Args:
+        media_host: where both have their media and the gateway its own towards them, if not where they signal.
+    """
 
     def __init__(self, directory: Path, **options: Any) -> None:
         self.ports = {PLAIN: free_port(host=PLAIN_HOST), SDES: free_port(host=SDES_HOST)}
         security = options.pop("sdes_security", "strict")
         plain = options.pop("plain", {})
+        media_host: str = options.pop("media_host", "")
         setup = GatewaySetup(directory, trunks={}, outbound=[], **options.pop("setup", {}))
         setup.trunks = {
             "plain": self._trunk(PLAIN, PLAIN_HOST, "legacy", "") | plain,
             "sdes": self._trunk(SDES, SDES_HOST, security, ";transport=tls")
             | {"tls": {"ca": str(setup.certificates.ca.certificate), "names": ["pbx.demo.test"]}},
         }
+        for trunk in setup.trunks.values() if media_host else ():
+            trunk["media"] = {"bind": media_host}
         setup.outbound = [
             {"id": "plain", "dialled": PLAIN, "trunk": "plain"},
             {"id": "sdes", "dialled": SDES, "trunk": "sdes"},
@@ -43,6 +50,8 @@ class HostedScene:
         self.setup = setup
         self.host = HostedGateway(setup, **options)
         self.media: dict[str, TrunkMedia] = {}
+        self.media_hosts = {PLAIN: media_host or PLAIN_HOST, SDES: media_host or SDES_HOST}
+        """Where the trunks have their media."""
         self.scripts: dict[str, Any] = {}
         self.trunks = {number: self.new_trunk(number) for number in (PLAIN, SDES)}
 
@@ -70,8 +79,7 @@ class HostedScene:
         """A fresh media end behind a number."""
         if number in self.media:
             self.media.pop(number).close()
-        host = PLAIN_HOST if number == PLAIN else SDES_HOST
-        self.media[number] = TrunkMedia(host, profile or (CM_80 if number == SDES else None))
+        self.media[number] = TrunkMedia(self.media_hosts[number], profile or (CM_80 if number == SDES else None))
         return self.media[number]
 
     async def start(self) -> HostedScene:

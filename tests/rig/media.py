@@ -23,6 +23,11 @@ MIRROR = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"
 Address = tuple[str, int]
 
 
+def family_of(host: str) -> socket.AddressFamily:
+    """The protocol of an address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def frame(mark: bytes, sequence: int) -> bytes:
     """A PCMU frame nobody else sends: the mark over and over, and the sequence number."""
     return (mark * (FRAME // len(mark) + 1))[: FRAME - 4] + struct.pack("!I", sequence)
@@ -60,10 +65,10 @@ class MediaEnd:
         self._news = asyncio.Event()
 
     def _bind(self, host: str, port: int) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = socket.socket(family_of(host), socket.SOCK_DGRAM)
         self.socket.setblocking(False)
         self.socket.bind((host, port))
-        self.address: Address = self.socket.getsockname()
+        self.address: Address = self.socket.getsockname()[:2]
         self._loop.add_reader(self.socket, self._readable)
 
     def send(self, data: bytes, to: Address | None = None) -> None:
@@ -176,11 +181,12 @@ class TrunkMedia(MediaEnd):
 
     def body(self, *lines: str, direction: str = "sendrecv", signalled: Address | None = None) -> bytes:
         host, port = signalled or self.address
+        protocol = "IP6" if ":" in host else "IP4"
         head = [
             "v=0",
-            f"o=- 7 7 IN IP4 {host}",
+            f"o=- 7 7 IN {protocol} {host}",
             "s=-",
-            f"c=IN IP4 {host}",
+            f"c=IN {protocol} {host}",
             "t=0 0",
             f"m=audio {port} {'RTP/SAVP' if self.profile else 'RTP/AVP'} 0",
             "a=rtpmap:0 PCMU/8000",
@@ -201,7 +207,7 @@ def lines_of(text: str, start: str) -> list[str]:
 
 def _even_port(host: str) -> int:
     while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with socket.socket(family_of(host), socket.SOCK_DGRAM) as probe:
             probe.bind((host, 0))
             port = int(probe.getsockname()[1])
             if port % 2 == 0:

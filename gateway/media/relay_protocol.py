@@ -159,7 +159,8 @@ Rules a worker keeps whatever it is told
     - Keyed leg with ports of its own: authenticated packets are heard from anywhere; the address sent to moves only to
       an allowed one that has sent for 2 s while the present one was silent.
     - DTLS on ports of a leg's own: the signalled address of the port is heard, and sent to. Another allowed one stands
-      in for it only after 2 s of silence since `SetPeer` and its last datagram; no other follows that one. Eight
+      in for it only after 2 s of silence since `SetPeer` and its last datagram; no other follows that one. Media goes
+      where the handshake came from whose keys are set. Eight
       datagrams that come before the peer is described are kept for that.
     - Ports of a leg whose peer checks paths: checks are answered on the RTP port, those of the first name before the
       peer is described, too. SRTP is opened and DTLS handed up only from validated addresses, and media is sent only to

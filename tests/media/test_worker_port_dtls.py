@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.base.values import HostPort, LegId
-from gateway.media.relay_commands import Component
+from gateway.base.crypto_suite import AES_CM_128_HMAC_SHA1_80 as SUITE
+from gateway.base.values import HostPort, LegId, Secret
+from gateway.media.relay_commands import Component, SetPeer
 from gateway.media.relay_events import DtlsReceived, Event, SourceLearned, SourceRejected
 from gateway.media.worker.counters import Tally
 from gateway.media.worker.ice_leg import MAX_DTLS_PER_SECOND
 from gateway.media.worker.latch import SILENCE_SECONDS, Address, AllowedSources
 from gateway.media.worker.port_dtls import PortDtls
+from gateway.media.worker.port_pair import PortPair, open_udp
 from gateway.media.worker.reports import Reports
+from tests.media.local import TRUNK, LocalCall
 
 LEG = LegId(2)
 SIGNALLED, RTCP = ("192.0.2.10", 4000), ("192.0.2.10", 4001)
@@ -93,3 +96,20 @@ def test_no_more_is_handed_up_in_a_second_than_a_handshake_needs() -> None:
     assert heard.count(True) == MAX_DTLS_PER_SECOND
     assert ports.tally.dtls_rejected == 20
     assert ports.heard(SIGNALLED, START + 1)
+
+
+def test_media_goes_where_the_handshake_came_from_whose_keys_are_set() -> None:
+    made = LocalCall(PortPair(open_udp("127.0.0.1", 0, 1000), open_udp("127.0.0.1", 0, 1000), 20000))
+    try:
+        peer = SetPeer(TRUNK, True, HostPort(*SIGNALLED), None, True, ("198.51.100.0/24",), dtls=True)
+        made.call.obey(peer, START)
+        made.trunk.receive(b"\x16" * 20, NATTED, LATER)
+        assert made.trunk.latch is not None
+        assert made.trunk.latch.target == SIGNALLED, "nothing has authenticated"
+        made.keys(TRUNK, SUITE.name, Secret(bytes(30)), Secret(b"1" * 30), LATER)
+        assert made.trunk.latch.target == NATTED
+        made.trunk.latch.target = SIGNALLED
+        made.keys(TRUNK, SUITE.name, Secret(bytes(30)), Secret(b"1" * 30), LATER)
+        assert made.trunk.latch.target == SIGNALLED, "the same keys again say nothing new"
+    finally:
+        made.close()

@@ -73,10 +73,19 @@ class PortLeg(Leg):
 
     def set_keys(self, command: SetKeys, now: float) -> bool:
         """Install keys. Whoever gives keys means them: nothing plain from here on, also when the word of it is late."""
+        generation = self.protection.keys.generation
         taken = super().set_keys(command, now)
         if taken and self._peer is not None and not self._peer.keyed:
             self.set_peer(replace(self._peer, keyed=True), now)
+        if self.protection.keys.generation != generation:
+            self._follow_handshake()
         return taken
+
+    def _follow_handshake(self) -> None:
+        """Who has proved by DTLS to be the peer is sent to where it did so, also where it stands in for another."""
+        shown = self.dtls.target(Component.RTP)
+        if shown is not None and self._keyed is not None and not self._by_paths:
+            self._keyed.target, self._keyed.candidate = shown, None
 
     def hold(self, held: bool, now: float) -> None:
         """Say whether nobody hears the peer, so that its silence proves nothing."""

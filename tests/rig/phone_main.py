@@ -5,7 +5,7 @@ for how many milliseconds, "duration"), "hold", "resume", "xfer" (uri),
 "xfer_replaces" (other, the call the target shall take over), "quit". Calls are counted from 0; "call" says which is
 meant, else the last one.
 Events: {"event": "ready"}, "incoming", "state" (text, status), "dtmf" (digit), "media" (proto), "refer" (uri),
-"transfer" (status, final), "replace", "replaced", "stopped"; with "call" where they belong to one.
+"transfer" (status, final), "replace", "replaced", "stats", "stopped"; with "call" where they belong to one.
 A REFER is followed unless the option "refer_status" refuses it, and an INVITE with Replaces is taken unless
 "replace_status" does. With "timeline" the recording begins with "ready" and goes on between calls: gaps are in it.
 """
@@ -208,12 +208,31 @@ def press(call: Any, command: dict[str, Any]) -> None:
     call.sendDtmf(parameters)
 
 
+def stats(call: Any) -> None:
+    """What its RTCP session knows, milliseconds; what it sends is as the other end reports it."""
+    found = call.getStreamStat(0).rtcp
+    tell(
+        "stats",
+        call=call.index,
+        name=found.peerSdes.cname,
+        received=found.rxStat.pkt,
+        lost=found.rxStat.loss,
+        sent=found.txStat.pkt,
+        reports=found.txStat.updateCount,
+        sent_lost=found.txStat.loss,
+        sent_jitter=found.txStat.jitterUsec.last / 1000,
+        round_trips=found.rttUsec.n,
+        rtt=found.rttUsec.last / 1000,
+    )
+
+
 ACTIONS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "answer": lambda call, command: answer(call, command.get("status", 200)),
     "hangup": lambda call, command: call.hangup(pj.CallOpParam()),
     "dtmf": press,
     "hold": lambda call, command: call.setHold(pj.CallOpParam(True)),
     "resume": lambda call, command: resume(call),
+    "stats": lambda call, command: stats(call),
     "xfer": lambda call, command: call.xfer(command["uri"], pj.CallOpParam(True)),
     "xfer_replaces": lambda call, command: call.xferReplaces(calls[command["other"]], pj.CallOpParam(True)),
 }

@@ -185,6 +185,7 @@ def told(peer: Listening) -> VoipMetrics:
 
 def test_a_reference_time_is_echoed_with_the_time_since() -> None:
     assert extended.reference_time(packets.extended(struct.pack("!BBHQ", 4, 0, 2, 0x1122334455667788))) == 0x33445566
+    assert extended.reference_time(packets.extended(struct.pack("!BBHQI", 4, 0, 3, 1, 1))) is None
     echo = extended.since_reference_time(9, 7, 0x33445566, 0.5)
     assert echo == packets.extended(struct.pack("!BBHIII", 5, 0, 3, 7, 0x33445566, 0x8000), ssrc=9)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.media.relay_quality import Reception
 from gateway.media.worker.bursts import GMIN, MAX_PENDING, Losses
 from gateway.media.worker.reception import MAX_JUMP, MAX_SOURCES, Meter
+from gateway.media.worker.stream import Payload, Stream
 from tests.effort import examples
 from tests.media import packets
 from tests.media.lanes import PAIRS, lane_rig
@@ -150,7 +151,7 @@ def test_what_comes_late_after_all_is_of_no_burst() -> None:
 def test_gaps_that_may_still_be_filled_are_bounded() -> None:
     losses = Losses()
     for n in range(10_000):
-        losses.missed(2 * n, 2 * n, 0)
+        losses.missed(2 * n, 2 * n)
     assert len(losses._gaps) == MAX_PENDING
     assert losses.so_far.lost == 10_000
 
@@ -178,6 +179,20 @@ def test_any_pattern_of_loss_is_counted_by_the_definition(steps: list[int], firs
     assert (reception.bursts, reception.burst_lost, reception.burst_packets) == _as_the_rfc_counts(numbers)
     assert reception.expected == numbers[-1] - first + 1
     assert reception.lost == reception.expected - len(numbers)
+
+
+def test_a_stream_that_has_other_numbers_than_its_source_is_not_ridden() -> None:
+    stream = Stream()
+    meter = heard([1, 2])
+    for n in (1, 2):
+        stream.place(n, n * FRAME, 1, Payload(0), 1000 + n * 0.02)
+    assert meter.in_step(1, stream, RATE) is meter.present
+    assert meter.in_step(2, stream, RATE) is None
+    assert meter.in_step(1, stream, 48000) is None
+    meter.take(3, 7, 1, 0, 1000.06)
+    assert meter.in_step(1, stream, RATE) is None, "it knows of a packet that has no place there"
+    stream.at += 0.001
+    assert heard([1, 2]).in_step(1, stream, RATE) is None
 
 
 def test_what_takes_the_short_way_is_measured_as_well() -> None:

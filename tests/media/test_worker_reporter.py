@@ -189,6 +189,16 @@ def test_reports_do_not_take_the_media_beside_them_from_its_short_way(talk: Talk
     assert talk.rig.has_lane(TRUNK)
 
 
+def test_a_report_is_a_sign_of_life_after_the_media_before_it() -> None:
+    with lane_rig(*PAIRS["plain trunk"]) as rig:
+        talk = Talk(rig)
+        talk.speaks(TRUNK, 5)
+        rig.pass_time(1.0)
+        talk.tells(TRUNK, packets.receiver_report())
+        rig.leg(TRUNK).catch_up()
+        assert rig.leg(TRUNK).latch.quiet_since == rig.now  # type: ignore[attr-defined]
+
+
 def test_a_request_is_asked_of_the_source_in_a_compound_of_its_own(talk: Talk) -> None:
     talk.speaks(BROWSER, 20)
     talk.told(BROWSER)

@@ -63,12 +63,11 @@ class Losses:
         self._gaps: list[tuple[int, int]] = []
         """First and last number of each, in order; disjoint."""
 
-    def missed(self, first: int, last: int, late_until: int) -> None:
-        """Packets `first` to `last` were skipped; what is below `late_until` is too late to come."""
-        gaps = self._gaps
-        while gaps and (gaps[0][1] < late_until or len(gaps) >= MAX_PENDING):
-            self._bursts.add(*gaps.pop(0))
-        gaps.append((first, last))
+    def missed(self, first: int, last: int) -> None:
+        """Packets `first` to `last` were skipped."""
+        if len(self._gaps) >= MAX_PENDING:
+            self._bursts.add(*self._gaps.pop(0))
+        self._gaps.append((first, last))
 
     def came(self, number: int) -> None:
         """A packet came late, or once more."""

@@ -265,7 +265,6 @@ class PortLeg(Leg):
     def _authenticate(self, latch: KeyedLatch, packet: Packet, source: Address, now: float) -> None:
         if not self.protection.open(packet, source, now):
             return
-        self.catch_up()
         if latch.authenticated(source, now) is Verdict.LEARNED:
             self._moved(source)
         self.accepted(packet, now)
@@ -301,7 +300,6 @@ class PortLeg(Leg):
         if self._plain is None:
             self.tally.unkeyed_dropped += 1
             return
-        self.catch_up()
         if source == self._allowed.signalled and self._plain.signalled_spoke(now) is Verdict.LEARNED:
             self._moved(source)
         if source in (self._rtcp_target, self._signalled_rtcp):

@@ -177,7 +177,7 @@ class Source:
         return (step - 1) * SHORTEST_PACKET <= max(seconds, now - self.at)
 
     def _missed(self, high: int, step: int) -> None:
-        self._losses.missed(high - step + 1, high - 1, high - MAX_MISORDER)
+        self._losses.missed(high - step + 1, high - 1)
 
 
 class Meter:

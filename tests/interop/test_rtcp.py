@@ -1,4 +1,4 @@
-"""What Chromium and pjsua2 make of the RTCP of the gateway, and the gateway of theirs: each way for itself."""
+"""What Chromium and pjsua2 make of the RTCP of the gateway: each leg is reported on for itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.interop.conftest import Stage
 from tests.rig.chromium import SoftphonePage
 from tests.rig.phone import Event, Phone
 
@@ -46,9 +45,7 @@ def wait_reported(page: SoftphonePage, phone: Phone) -> tuple[dict[str, dict[str
 
 
 @pytest.mark.parametrize("number", ["600", "601"], ids=["plain", "SDES"])
-def test_both_ends_read_our_reports_and_we_read_theirs(
-    stage: Stage, page: SoftphonePage, phones: Callable[..., Phone], number: str
-) -> None:
+def test_both_ends_read_our_reports(page: SoftphonePage, phones: Callable[..., Phone], number: str) -> None:
     phone = phones(number, srtp="mandatory" if number == "601" else "off")
     page.call(number)
     browser, told = wait_reported(page, phone)
@@ -65,6 +62,3 @@ def test_both_ends_read_our_reports_and_we_read_theirs(
     assert len(told["name"]) == 16, "ours, not the browser's"
     page.click("hangup")
     phone.wait("state", text="DISCONNECTED")
-    final = stage.gateway.final(str(stage.gateway.records("call.start")[-1]["call_uid"]))
-    for leg in ("browser", "trunk"):
-        assert 0 <= final["quality"][leg]["rtt_ms"] < NEAR_MILLISECONDS

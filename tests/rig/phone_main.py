@@ -210,7 +210,8 @@ def press(call: Any, command: dict[str, Any]) -> None:
 
 def stats(call: Any) -> None:
     """What its RTCP session knows, milliseconds; what it sends is as the other end reports it."""
-    found = call.getStreamStat(0).rtcp
+    whole = call.getStreamStat(0)  # what `found` lies in
+    found = whole.rtcp
     tell(
         "stats",
         call=call.index,

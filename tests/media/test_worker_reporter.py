@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.base.values import HostPort, LegId
-from gateway.media.relay_commands import SetPeer, Unroute
+from gateway.base.values import HostPort, LegId, Secret
+from gateway.media.relay_commands import Component, SetKeys, SetPeer, Unroute
 from gateway.media.relay_events import LegVerified
 from gateway.media.relay_protocol import REPORT_SECONDS
 from gateway.media.worker import reporter, rtcp
@@ -269,3 +269,19 @@ def test_reports_leave_from_the_port_of_rtcp_to_the_port_of_rtcp_without_muxing(
         datagram, source = told.recvfrom(2048)
         assert datagram[1] == rtcp.RR
         assert source == (HOST, rig.place[TRUNK][1] + 1)
+
+
+def test_a_port_of_rtcp_waits_for_keys_of_its_own() -> None:
+    with lane_rig(*PAIRS["keyed trunk"]) as rig:
+        suite, told = rig.suites[TRUNK], rig.stranger
+        assert suite is not None
+        ours, theirs = (Secret(bytes([way]) * suite.master_length) for way in (1, 2))
+        rig.obey(SetPeer(TRUNK, True, HostPort(*rig.trunk.getsockname()), HostPort(*told.getsockname()), False))
+        rig.obey(SetKeys(TRUNK, suite.name, ours, theirs, component=Component.RTP))
+        rig.report()
+        rig.pass_time(2 * REPORT_SECONDS)
+        assert rig.counters(TRUNK).unkeyed_dropped == 0
+        rig.obey(SetKeys(TRUNK, suite.name, theirs, ours, component=Component.RTCP))
+        rig.report()
+        rig.pass_time(REPORT_SECONDS)
+        assert told.recv(2048)[1] == rtcp.RR

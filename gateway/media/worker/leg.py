@@ -106,6 +106,11 @@ class Leg(ABC):
     def is_ready(self) -> bool:
         """Whether what is sent now would leave."""
 
+    @property
+    def can_report(self) -> bool:
+        """Whether RTCP that is sent now would leave."""
+        return self.is_ready
+
     @abstractmethod
     def send(self, packet: bytes, rtcp: bool) -> bool:
         """Send a packet in clear, protected if the leg is keyed; whether it left."""

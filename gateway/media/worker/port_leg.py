@@ -136,6 +136,10 @@ class PortLeg(Leg):
     def rtcp_peer(self) -> tuple[Address, bool] | None:
         return None if self.latch is None else (self._rtcp_target, self._mux)
 
+    @property
+    def can_report(self) -> bool:
+        return self.is_ready and (self.latch is self._plain or self.protection.seals_rtcp)
+
     def send(self, packet: bytes, rtcp: bool) -> bool:
         """Send a packet to where the peer's media is, protected if the leg is keyed; whether it left."""
         latch = self.latch

@@ -103,6 +103,11 @@ class Protection:
         """An authenticated report of the peer is about our stream."""
         self._reports.found(self.proof.reported())
 
+    @property
+    def seals_rtcp(self) -> bool:
+        """Whether there are keys for RTCP: on a port of its own it may have to wait for some."""
+        return self._keys_for(True).sender is not None
+
     def seal(self, packet: bytes, rtcp: bool) -> bytes | None:
         """The packet protected, or None; there is no way around it to a keyed leg's socket."""
         sender = self._keys_for(rtcp).sender

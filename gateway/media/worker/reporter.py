@@ -53,19 +53,19 @@ class Reporter:
 
     def tick(self, now: float) -> None:
         """Begin as soon as there is somebody to report to: the first report comes after half the time."""
-        if self.due == NEVER and self._leg.is_ready:
+        if self.due == NEVER and self._leg.can_report:
             self.agenda.set(self, now + _interval(self._seconds / 2))
 
     def wake(self, now: float) -> None:
         """Report, and again after some time; whoever can be reached no more is looked for again at each tick."""
-        if self._leg.is_ready:
+        if self._leg.can_report:
             self._report(now)
             self.agenda.set(self, now + _interval(self._seconds))
 
     def leave(self, now: float) -> None:
         """The leg ends: say so, with the last numbers, if we ever said anything (RFC 3550 6.3.7)."""
         leg = self._leg
-        if leg.is_ready and (leg.tally.rtp_tx or leg.tally.rtcp_tx):
+        if leg.can_report and (leg.tally.rtp_tx or leg.tally.rtcp_tx):
             self._report(now, rtcp.goodbye(leg.stream.ssrc))
         self.agenda.set(self, NEVER)
 
@@ -84,7 +84,7 @@ class Reporter:
         """Send a request in a compound of its own (RFC 4585 3.1); whether it left."""
         stream = self._leg.stream
         head = rtcp.receiver_report(stream.ssrc, ()) + rtcp.description(stream.ssrc, stream.cname)
-        return self._leg.is_ready and self._leg.send(head + control, True)
+        return self._leg.can_report and self._leg.send(head + control, True)
 
     def _report(self, now: float, last: bytes = b"") -> None:
         stream = self._leg.stream

@@ -120,6 +120,21 @@ def test_check_shows_the_offer_of_the_profile(files: Files, profile: str, offer:
     assert offer in sip_gateway("check", files.write()).stdout
 
 
+@pytest.mark.parametrize(
+    ("keying", "lines"),
+    [
+        ("[dtls]", ["at best UNAUTHENTICATED", "if refused a second INVITE with RTP/AVP"]),
+        ("[dtls, sdes]", ["if refused a second INVITE with RTP/SAVP with", ", then a second INVITE with RTP/AVP"]),
+    ],
+)
+def test_check_shows_how_a_trunk_is_keyed(files: Files, keying: str, lines: list[str]) -> None:
+    files.gateway = files.gateway.replace("security: prefer\n", f"security: prefer\n    keying: {keying}\n")
+    out = sip_gateway("check", files.write()).stdout
+    assert "UDP/TLS/RTP/SAVP with AEAD_AES_256_GCM, AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80 by DTLS" in out
+    for line in lines:
+        assert line in " ".join(out.split())
+
+
 def test_check_does_not_wrap_or_style_what_is_piped(files: Files) -> None:
     files.gateway = files.gateway.replace("pbx.example.com;", "a-rather-long-name-" * 6 + "x.example.com;")
     out = sip_gateway("check", files.write()).stdout

@@ -127,6 +127,19 @@ async def test_another_association_takes_the_place_of_the_one_before_without_a_w
     assert len({keys.tx for keys in bench.keys}) == 2
 
 
+async def test_what_is_released_of_one_association_releases_nothing_of_the_next() -> None:
+    bench = Bench()
+    bench.start(rtcp=True)
+    bench.meet(RTP)
+    bench.start(2, rtcp=True)
+    bench.handshakes.release(LEG)
+    bench.meet(RTCP)
+    assert bench.keys == [], "the record of the second is not written"
+    bench.meet(RTP)
+    bench.handshakes.release(LEG)
+    assert [keys.component for keys in bench.keys] == [RTP, RTCP]
+
+
 async def test_a_leg_that_moves_to_another_call_takes_its_handshake_along() -> None:
     bench, other = Bench(), Bench()
     bench.start()

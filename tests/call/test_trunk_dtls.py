@@ -556,3 +556,22 @@ def test_a_peer_that_wants_another_handshake_by_the_old_association_is_on_record
     scene = talking()
     scene.feed(events.DtlsAskedAgain(scene.id(LegKind.TRUNK)))
     assert "dtls.reneg" in codes(scene, scene.records[-1])
+
+
+def test_another_association_together_with_a_hold_is_noted() -> None:
+    scene = changed(talking(), OTHERS, "a=setup:actpass", "a=sendonly")
+    handshake_over(scene, 2)
+    assert "mid.hold_rekey" not in codes(scene, "leg.secured"), "a=sendrecv stands before it: nothing has turned"
+    body = answer(SAVP, THEIRS, "a=setup:actpass", direction="sendonly")
+    scene.inside(LegKind.TRUNK, "INVITE", body, cseq=901)
+    handshake_over(scene, 3)
+    assert "mid.hold_rekey" in codes(scene, "leg.secured")
+
+
+def test_a_browser_that_renames_its_association_in_a_change_keeps_it() -> None:
+    scene = talking()
+    renamed = held(b"sendonly").replace(b"a=setup:", b"a=tls-id:" + b"z" * 20 + b"\r\na=setup:")
+    scene.inside(LegKind.BROWSER, "INVITE", renamed, cseq=2)
+    assert scene.responses[-1].status == 200
+    assert not scene.browser_leg.awaits_keys
+    assert not scene.take(fx.StartDtls)

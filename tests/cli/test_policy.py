@@ -63,6 +63,16 @@ def test_the_steps_to_a_decision_are_told_in_their_order(files: Files) -> None:
     ]
 
 
+def test_how_keys_are_offered_and_which_are_taken_is_told_where_it_is_not_as_usual(files: Files) -> None:
+    call = ("--from", "alice", "--to", "030123", "--trunk", "carrier", "--source", "10.20.0.7")
+    assert "keys by" not in explained(files, *call)
+    offer = "media: {offer: [dtls, sdes], answer: [dtls], fallback: retry"
+    files.policy = files.policy.replace("media: {fallback: retry", offer, 1)
+    told = [line.strip() for line in explained(files, *call).splitlines()]
+    assert "keys by DTLS, SDES, in this order" in told
+    assert "takes keys by DTLS alone" in told
+
+
 def test_without_a_trunk_it_is_the_one_the_dialplan_leads_to(files: Files) -> None:
     assert "alice calls +4930123 over carrier" in explained(files, "--from", "alice", "--to", "030123")
 
@@ -143,7 +153,8 @@ def test_an_expectation_that_does_not_hold_is_told_with_its_place(files: Files) 
 
 
 @pytest.mark.parametrize(
-    "key", ["profile", "rule", "require", "prefer", "deny", "suites", "floors", "exception", "reject"]
+    "key",
+    ["profile", "rule", "require", "prefer", "deny", "suites", "offer", "answer", "floors", "exception", "reject"],
 )
 def test_each_thing_that_is_expected_is_compared(files: Files, key: str) -> None:
     other = {
@@ -151,6 +162,8 @@ def test_each_thing_that_is_expected_is_compared(files: Files, key: str) -> None
         "prefer": "PARTIAL",
         "deny": "[tls.old]",
         "suites": "[X]",
+        "offer": "[dtls]",
+        "answer": "[dtls]",
         "floors": "[x]",
         "reject": 480,
     }

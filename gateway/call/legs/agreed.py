@@ -120,11 +120,13 @@ class TrunkMedia:
         return self.agreement.association
 
     def is_hold_with_new_key(self, before: TrunkMedia | None) -> bool:
-        """Whether the peer turned its direction and changed its key in one step."""
-        if before is None or before.agreement.remote is None or self.agreement.remote is None:
+        """Whether the peer turned its direction and changed its key, or its association, in one step."""
+        if before is None or before.remote.direction is self.remote.direction:
             return False
-        turned = before.remote.direction is not self.remote.direction
-        return turned and not before.agreement.remote.same_master_key(self.agreement.remote)
+        if before.association is not None and self.association is not None:
+            return before.association != self.association
+        was, now = before.agreement.remote, self.agreement.remote
+        return was is not None and now is not None and not was.same_master_key(now)
 
     def relay_commands(
         self, leg: LegId, sources: tuple[str, ...] = (), *, renewed: bool = False

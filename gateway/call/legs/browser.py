@@ -149,7 +149,10 @@ class BrowserLeg(BaseLeg[BrowserMedia]):
 
     @property
     def association(self) -> Association | None:
-        return Association.of(self.agreed.role, self.agreed.remote) if self.agreed is not None else None
+        """One for the whole call, whatever it is called in a change: certificate and role are held (RFC 8827 6.5)."""
+        if self.agreed is None:
+            return None
+        return replace(Association.of(self.agreed.role, self.agreed.remote), tls_id="")
 
     @property
     def awaits_keys(self) -> bool:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from gateway.base.errors import ConfigError, SipError
+from gateway.base.keying import Keying
 from gateway.base.signalling import TransportName
 from gateway.base.values import HostPort
 from gateway.call.machine.circumstances import asked_by_trunk, asked_by_user, for_user
 from gateway.policy.facts import UNROUTED, Direction, Facts, address_of
-from gateway.policy.model import EffectivePolicy, Fallback, OfferMode, strictest
+from gateway.policy.model import DEFAULT_WAYS, EffectivePolicy, Fallback, OfferMode, strictest
+from gateway.policy.offering import offered_ways, taken_ways
 from gateway.policy.trace import Step
 from gateway.routing.numbers import normalise
 from gateway.sip.flow import Flow
@@ -26,6 +28,7 @@ _OFFERS = {
     OfferMode.AVP_WITH_CRYPTO: "RTP/AVP with keys the other side may ignore",
     OfferMode.AVP: "RTP/AVP without keys",
 }
+_NAMES = {Keying.SDES: "SDES", Keying.DTLS: "DTLS"}
 _FALLBACKS = {
     Fallback.NEVER: "",
     Fallback.RETRY: ", then RTP/AVP if that is refused",
@@ -187,6 +190,8 @@ def told(policy: EffectivePolicy) -> dict[str, object]:
         "prefer": rules.prefer.name,
         "deny": sorted(rules.deny),
         "suites": list(rules.suites),
+        "offer": [str(way) for way in offered_ways(policy)] if rules.offer is not OfferMode.AVP else [],
+        "answer": [str(way) for way in taken_ways(policy)],
         "min_key_bits": rules.min_key_bits,
         "min_tag_bits": rules.min_tag_bits,
         "srtcp": "require" if rules.srtcp_required else "allow",
@@ -212,6 +217,10 @@ def _result(policy: EffectivePolicy) -> Iterator[str]:
     helped = ", never blocked" if policy.emergency else ""
     yield f"=> profile {policy.profile}: require {rules.require.name}, prefer {rules.prefer.name}{helped}"
     yield f"   offers {_OFFERS[rules.offer]}{_FALLBACKS[rules.fallback]}"
+    if rules.offer is not OfferMode.AVP and offered_ways(policy) != DEFAULT_WAYS:
+        yield f"   keys by {', '.join(_NAMES[way] for way in offered_ways(policy))}, in this order"
+    if rules.answers:
+        yield f"   takes keys by {', '.join(_NAMES.get(way, 'nothing') for way in rules.answers)} alone"
     if rules.deny:
         yield f"   denies {', '.join(sorted(rules.deny))}"
     if rules.suites:

@@ -37,6 +37,10 @@ class Expected(Model):
     """All codes that are denied."""
     suites: tuple[str, ...] | None = None
     """All suites, in their order."""
+    offer: tuple[Literal["dtls", "sdes"], ...] | None = None
+    """How a trunk is offered keys, in their order."""
+    answer: tuple[Literal["dtls", "sdes"], ...] | None = None
+    """Which keys are taken from its offers, in their order."""
     floors: tuple[str, ...] | None = None
     """Ids of the floors that hold, in their order."""
     exception: str | None = None

@@ -144,3 +144,23 @@ async def test_a_collector_that_is_gone_or_does_not_read_costs_no_call(collector
             assert scene.host.gateway.hep.is_down
             assert scene.host.gateway.hep.waiting > 10
     await there.stop()
+
+
+@pytest.mark.asyncio
+async def test_what_rtcp_reports_on_both_legs_is_exported_with_its_ports(tmp_path: Path) -> None:
+    """Ours leave within a few seconds (RFC 3550 6.2): muxed towards the browser, on the next port towards the trunk."""
+    collector = await DatagramCollector().start()
+    async with running(tmp_path, **exporting(collector.place)) as scene:
+        browser = await scene.browser()
+        call, trunk, _ = await scene.call(browser, SDES)
+        await both_hear(call, trunk)
+        ends = {trunk.address[1] + 1, call.media.address[1]}
+        await collector.when(lambda: {packet.destination.port for packet in collector.of_kind(Kind.RTCP_JSON)} >= ends)
+        reports = [json.loads(packet.payload) for packet in collector.of_kind(Kind.RTCP_JSON)]
+        assert {report["type"] for report in reports} <= {200, 201}
+        assert all(report["report_blocks"][0]["packets_lost"] == 0 for report in reports if report["report_count"])
+        assert {packet.correlation for packet in collector.of_kind(Kind.RTCP_JSON)} == {call.call_id}
+        trunk.hush()
+        await call.hang_up()
+        await browser.close()
+    await collector.stop()

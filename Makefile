@@ -51,9 +51,9 @@ fuzz: setup ## Mutated messages for FUZZ_SECONDS per target, every generated cas
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) $$(grep -rlw hypothesis --include=test_*.py tests)
 
-bench: peers ## What a packet and a call cost; calls at a rate beside Kamailio and rtpengine
+bench: peers ## What a packet and a call cost beside rtpengine and Kamailio, with a plot in docs/relay.svg
 	@.ci/need rtpengine:rtpengine-daemon '/usr/lib/*/kamailio/modules/websocket.so:kamailio-websocket-modules'
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --rounds 5 --seconds 3 --plot docs/relay.svg
 
 soak: setup ## SOAK_CALLS calls at a time (300) for SOAK_MINUTES (20): memory, delay, loss; report and plot in run/soak
 	SOAK_MINUTES=$(SOAK_MINUTES) SOAK_CALLS=$(SOAK_CALLS) SOAK_DIR=$(SOAK_DIR) $(BIN)/python -m bench.soak

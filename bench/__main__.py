@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from pathlib import Path
 
 from bench import audit, calls, memory, packets, rate, relay, seen
 
@@ -25,6 +26,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind, taken in turn")
+    parser.add_argument("--plot", type=Path, help="where `relay` draws what it measured (SVG)")
     parser.add_argument("--calls", type=int, default=100, help="calls set up one after the other")
     parser.add_argument("--held", type=int, default=1000, help="calls held at a time by `memory`")
     parser.add_argument("--rate", type=float, default=50.0, help="calls per second of `rate`")
@@ -35,7 +37,7 @@ def main() -> None:
     if options.what in ("audit", "all"):
         asyncio.run(audit.main())
     if options.what in ("relay", "all"):
-        relay.main(options.sessions, options.seconds, options.rounds)
+        relay.main(options.sessions, options.seconds, options.rounds, options.plot)
     if options.what in ("calls", "all"):
         asyncio.run(calls.main(options.calls))
     if options.what in ("rate", "all"):

@@ -16,11 +16,13 @@ import sys
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from aioice import stun
 from pylibsrtp import Policy, Session
 
 from bench.load import Change, End, Load, Measured, drive, host_of, median, take_the_core
+from bench.plot import Bars, Panel, svg
 from bench.rtpengine import PORTS, RtpEngine, is_here
 from bench.wire import Peer
 from gateway.base.counters import Counters
@@ -56,28 +58,66 @@ class Kind:
         return f"{self.suite.name}, {'even' if self.smooth else 'bursts'}"
 
 
+MAX_LOSS = 0.001
+STEPS = range(600, 1601, 100)
+SHARED = 300
 KINDS = tuple(Kind(suite, smooth) for suite in SUITES for smooth in (False, True))
 
 
-def main(sessions: Sequence[int], seconds: float, rounds: int) -> None:
-    """Measure and print."""
+def main(sessions: Sequence[int], seconds: float, rounds: int, plot: Path | None = None) -> None:
+    """Measure, print, and draw."""
     take_the_core(OWN_CORE)
-    there = is_here()
-    if not there:
-        print("rtpengine is not installed (Debian: rtpengine-daemon): nothing to compare with")
+    if not is_here():
+        sys.exit("rtpengine is not installed (Debian: rtpengine-daemon): nothing to compare with")
+    cost: list[Bars] = []
+    wait: list[Bars] = []
     for count in sessions:
         print(f"relay: {count} calls SRTP - RTP, {count * 100} packets/s, {rounds} rounds of {seconds:g} s, in turn")
         for kind in KINDS:
-            print(f"  {kind}")
-            ours, theirs = in_turn(kind, count, seconds, rounds if there else 0) if there else ([], [])
-            ours = ours or [worker(kind, count, seconds) for _ in range(rounds)]
-            _line("this worker", ours)
-            if there:
-                _line("rtpengine", theirs)
-                ratios = [a.microseconds / b.microseconds for a, b in zip(ours, theirs, strict=True)]
-                print(f"    {'ratio':12s} {median(ratios):6.2f}  [{min(ratios):.2f} - {max(ratios):.2f}]", flush=True)
+            ours, theirs = in_turn(kind, count, seconds, rounds)
+            _tell(kind, ours, theirs)
+            name = f"{count}, {'GCM' if 'GCM' in kind.suite.name else 'CM'}, {'even' if kind.smooth else 'bursts'}"
+            cost.append(Bars(name, *(median([m.microseconds for m in one]) for one in (ours, theirs))))
+            wait.append(Bars(name, *(median([m.delay(99) for m in one]) for one in (ours, theirs))))
         floor = _floor(count, seconds)
         print(f"  bare forwarder, packet by packet: {floor.microseconds:.1f} us/packet  loss {floor.loss:.2%}")
+    most = _most_calls(seconds)
+    _two_workers(seconds)
+    if plot is not None:
+        panels = [Panel("CPU of a relayed packet", "microseconds", cost), Panel("Delay, p99", "ms", wait)]
+        panels.append(Panel("Calls one core carries below 0.1 % loss", "calls", [most]))
+        plot.write_text(svg("A relayed packet, by calls, suite and arrival", panels))
+
+
+def _tell(kind: Kind, ours: list[Measured], theirs: list[Measured]) -> None:
+    ratios = [a.microseconds / b.microseconds for a, b in zip(ours, theirs, strict=True)]
+    print(f"  {kind}")
+    _line("this worker", ours)
+    _line("rtpengine", theirs)
+    print(f"    {'ratio':12s} {median(ratios):6.2f}  [{min(ratios):.2f} - {max(ratios):.2f}]", flush=True)
+
+
+def _most_calls(seconds: float) -> Bars:
+    """With how many calls a core loses less than a packet in a thousand, one side after the other at each step."""
+    most, alive = {"this worker": 0, "rtpengine": 0}, {"this worker": worker, "rtpengine": engine}
+    print(f"calls on one core, {KINDS[0]}, loss below {MAX_LOSS:.1%}")
+    for count in STEPS:
+        for name, measure in list(alive.items()):
+            measured = measure(KINDS[0], count, seconds)
+            _line(f"{count} {name}", [measured])
+            if measured.loss >= MAX_LOSS:
+                del alive[name]
+            else:
+                most[name] = count
+    print(f"  most: this worker {most['this worker']}, rtpengine {most['rtpengine']}", flush=True)
+    return Bars("calls", most["this worker"], most["rtpengine"])
+
+
+def _two_workers(seconds: float) -> None:
+    """That workers share the load: the calls of one core on two, one of which is the load's own."""
+    print(f"{SHARED} calls on one worker and on two, each on a core of its own (the first is the load's too)")
+    for cores in ((CORE,), (CORE, OWN_CORE)):
+        _line(f"{len(cores)} worker(s)", [worker(KINDS[0], SHARED, seconds, cores)])
 
 
 def in_turn(kind: Kind, count: int, seconds: float, rounds: int) -> tuple[list[Measured], list[Measured]]:

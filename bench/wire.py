@@ -19,6 +19,8 @@ SLOT = 256
 """Octets of a packet's place: more than 20 ms of G.711 with the longest tag."""
 BATCH = 256
 """Packets of one system call."""
+SPARE = 20_000
+"""Places for what arrives besides: reports."""
 BUFFER = 64 << 20
 """Octets the system may keep of what arrived."""
 _RECEIVE_BUFFER_FORCE, _TIMESTAMP = 33, 35
@@ -99,8 +101,8 @@ class Wire:
         self._drop()
         count = len(packets)
         self._sent, self._out, self._in = [], 0, 0
-        self._octets, self._places = _Block(count * SLOT), _Block(count * SLOT)
-        self._control = _Block(count * _came.size)
+        self._octets, self._places = _Block(count * SLOT), _Block((count + SPARE) * SLOT)
+        self._control = _Block((count + SPARE) * _came.size)
         peers = list(dict.fromkeys(peer for peer, _ in packets))
         number = {peer: index for index, peer in enumerate(peers)}
         self._addresses, self._origins = _Block(len(peers) * _address.size), _Block(len(peers) * _leaves_from.size)
@@ -109,18 +111,19 @@ class Wire:
             size = _leaves_from.size - 4, socket.IPPROTO_IP, _PKTINFO
             self._origins.put(_leaves_from, index, *size, 0, socket.inet_aton(host), b"")
         self._parts, self._heads = _Block(count * _part.size), _Block(count * _message.size)
-        self._rooms, self._came = _Block(count * _part.size), _Block(count * _message.size)
+        self._rooms, self._came = _Block((count + SPARE) * _part.size), _Block((count + SPARE) * _message.size)
         for at, (peer, data) in enumerate(packets):
             self._octets.view[at * SLOT : at * SLOT + len(data)] = data
             self._parts.put(_part, at, self._octets.at + at * SLOT, len(data))
-            self._rooms.put(_part, at, self._places.at + at * SLOT, SLOT)
             place = self._addresses.at + number[peer] * _address.size
             origin = self._origins.at + number[peer] * _leaves_from.size
-            part, room = self._parts.at + at * _part.size, self._rooms.at + at * _part.size
+            part = self._parts.at + at * _part.size
             self._heads.put(_message, at, place, _address.size, part, 1, origin, _leaves_from.size, 0, 0)
-            came = self._control.at + at * _came.size
+        for at in range(count + SPARE):
+            self._rooms.put(_part, at, self._places.at + at * SLOT, SLOT)
+            room, came = self._rooms.at + at * _part.size, self._control.at + at * _came.size
             self._came.put(_message, at, 0, 0, room, 1, came, _came.size, 0, 0)
-        self._room = count
+        self._room = count + SPARE
 
     def _drop(self) -> None:
         """Forget what has come before."""

@@ -102,7 +102,7 @@ class Flat:
     def relay(self, now: float) -> None:  # noqa: C901
         """Pass on what was received: in its lane what is like the packet before, all else the long way."""
         lanes, inbox, length = self._lanes, self._inbox, self._length
-        records = self._records.octets
+        records, late_after = self._records.octets, MAX_JITTER + self.away
         octets, places, srtp_places = inbox.octets, inbox.places, self._srtp_places
         names, lengths = self._outbox.names, self._outbox.lengths
         sizes = self._sizes = inbox.lengths(len(lanes))
@@ -126,7 +126,7 @@ class Flat:
                     or ssrc != source
                     or not left
                     or not least <= size <= longest
-                    or not -MAX_LEAD <= lag <= MAX_JITTER
+                    or not -MAX_LEAD <= lag <= late_after
                 ):
                     step = lane.step_to(head, ssrc, size, now, self.away)
                     lane = lane if step is not None else None

@@ -120,6 +120,12 @@ class Baresip:
     def wait_log(self, text: str, seconds: float = 10.0) -> None:
         wait_for(lambda: text in self.log, seconds, lambda: f"baresip never said {text!r}:\n{self.log[-3000:]}")
 
+    @property
+    def recording(self) -> Path:
+        """What its only call heard; complete when the phone has ended."""
+        (found,) = (self._directory / "heard").glob("*-dec.wav")
+        return found
+
     def heard(self, *tones: float) -> list[HandOver]:
         """End the phone; what each of its calls recorded, oldest first."""
         self.stop()

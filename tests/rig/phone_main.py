@@ -1,7 +1,7 @@
 """A pjsua2 phone in a process of its own: JSON commands on standard input, JSON events on standard output.
 
 Commands: {"do": "call", "uri": ...}, "answer" (status), "hangup", "dtmf" (digits, and by which "method"
-for how many milliseconds, "duration"), "hold", "resume", "xfer" (uri),
+for how many milliseconds, "duration"), "hold", "resume", "move", "xfer" (uri),
 "xfer_replaces" (other, the call the target shall take over), "quit". Calls are counted from 0; "call" says which is
 meant, else the last one.
 Events: {"event": "ready"}, "incoming", "state" (text, status), "dtmf" (digit), "media" (proto), "refer" (uri),
@@ -200,6 +200,13 @@ def resume(call: Any) -> None:
     call.reinvite(parameters)
 
 
+def move(call: Any) -> None:
+    """A re-INVITE from new media ports."""
+    parameters = pj.CallOpParam(True)
+    parameters.opt.flag = 16  # PJSUA_CALL_REINIT_MEDIA
+    call.reinvite(parameters)
+
+
 def press(call: Any, command: dict[str, Any]) -> None:
     parameters = pj.CallSendDtmfParam()
     parameters.digits = command["digits"]
@@ -234,6 +241,7 @@ ACTIONS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "hold": lambda call, command: call.setHold(pj.CallOpParam(True)),
     "resume": lambda call, command: resume(call),
     "stats": lambda call, command: stats(call),
+    "move": lambda call, command: move(call),
     "xfer": lambda call, command: call.xfer(command["uri"], pj.CallOpParam(True)),
     "xfer_replaces": lambda call, command: call.xferReplaces(calls[command["other"]], pj.CallOpParam(True)),
 }

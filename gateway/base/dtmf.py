@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from enum import StrEnum
+
+from gateway.base.short import Short
 
 SIGNALS = "0123456789*#ABCD!"
 """Each at the place of its event code (RFC 4733 3.2); the last one is the hook that is flashed."""
@@ -44,7 +45,7 @@ class Once:
     """Notices a digit that a peer tells as an event and by INFO as well: the second one is the same digit."""
 
     def __init__(self) -> None:
-        self._told: deque[tuple[str, Way, float]] = deque(maxlen=MAX_TOLD)
+        self._told: Short[tuple[str, Way, float]] = Short(MAX_TOLD)
 
     def is_news(self, signal: str, way: Way, now: float) -> bool:
         """Whether this is another digit than those that were told; each makes up for one of the other way at most."""

@@ -8,7 +8,7 @@ cookie exchange is made here and a ClientHello split over datagrams (post-quantu
 from __future__ import annotations
 
 import datetime
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -20,6 +20,7 @@ from OpenSSL import SSL
 
 from gateway.base.crypto_suite import BY_DTLS_NAME, SUITES, CryptoSuite
 from gateway.base.keying import DtlsRole
+from gateway.base.short import Short
 from gateway.base.values import Secret
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls_context import Peer, PrivateKey, make_connection, make_context
@@ -157,7 +158,7 @@ class DtlsEndpoint:
         self._peer = Peer(self._accepted)
         context = identity.context(suites)
         self._connection = make_connection(context, role, self._peer) if context is not None else None
-        self._outgoing: deque[bytes] = deque(maxlen=MAX_QUEUED)
+        self._outgoing: Short[bytes] = Short(MAX_QUEUED)
         self._flight: list[bytes] = []
         self._resends: Iterator[float] = iter(())
         self._resend_at: float | None = None

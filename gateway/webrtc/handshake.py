@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.keying import DtlsRole
+from gateway.base.short import Short
 from gateway.sdp.keying import Fingerprint
 from gateway.webrtc.dtls import DtlsEndpoint, DtlsIdentity, DtlsState, SrtpKeys
 
@@ -36,7 +36,7 @@ class Handshake:
         self._identity, self._send, self._done, self._guarded = identity, send, done, guarded
         self._asked_again = asked_again
         self._endpoint: DtlsEndpoint | None = None
-        self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
+        self._early: Short[bytes] = Short(MAX_EARLY_DATAGRAMS)
         self._timer: asyncio.TimerHandle | None = None
         self._validated = False
         self._told = self._told_again = False

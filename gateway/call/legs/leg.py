@@ -7,7 +7,6 @@ the business of `legs.browser` and `legs.trunk`. Nobody else asks which of the t
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -16,6 +15,7 @@ from gateway.base.codes import Code
 from gateway.base.crypto_suite import CryptoSuite
 from gateway.base.errors import SdpError
 from gateway.base.keying import Keying
+from gateway.base.short import Short
 from gateway.base.termination import Termination
 from gateway.base.values import HostPort
 from gateway.call.legs.keypad import Keypad
@@ -121,8 +121,8 @@ class BaseLeg(NegotiatingAgent[M]):
     redirects: Redirects = field(default_factory=Redirects, repr=False)
     """Where its INVITE was sent on to."""
 
-    _vectors: deque[SecurityVector] = field(
-        default_factory=lambda: deque(maxlen=MAX_VECTORS), init=False, repr=False, compare=False
+    _vectors: Short[SecurityVector] = field(
+        default_factory=lambda: Short(MAX_VECTORS), init=False, repr=False, compare=False
     )
 
     @property

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
+from gateway.base.short import Short
 from gateway.base.values import TokenSource
 from gateway.sip import reliable
 from gateway.sip.message import Response
@@ -37,7 +37,7 @@ class Provisionals:
     """The last one of any kind, without a number: what is said again while it rings on."""
     sent: Sent | None = None
     """The one whose PRACK is awaited."""
-    waiting: deque[Response] = field(default_factory=lambda: deque(maxlen=MAX_WAITING))
+    waiting: Short[Response] = field(default_factory=lambda: Short(MAX_WAITING))
 
     @property
     def holds_up_the_answer(self) -> bool:

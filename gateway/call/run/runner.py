@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,6 +13,7 @@ from gateway.audit.final import call_broken
 from gateway.base.codes import Code
 from gateway.base.counters import Counter
 from gateway.base.errors import MediaError
+from gateway.base.short import Short
 from gateway.base.termination import Termination
 from gateway.base.values import LegId
 from gateway.call.legs.leg import Leg
@@ -77,52 +77,20 @@ class CallRunner:
         self._handover = Handover(self, index)
         self._clocks = Clocks(self.feed)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._events: deque[events.Event] = deque()
-        self._effects: deque[fx.Effect] = deque()
+        self._events: Short[events.Event] = Short()
+        self._effects: Short[fx.Effect] = Short()
         self._first_step: Callable[[], list[fx.Effect]] | None = None
         self._unwritten = 0
         """Records given to the log that are not in it yet."""
-        self._record_done = asyncio.Event()
+        self._record_done: asyncio.Event | None = None
+        """Of who waits for the last record."""
         self._busy = False
         self._closing = False
         self._finished = False
         """Media and final record are done, or being done; both happen once, whatever fails."""
         self._failed = False
-        self._handlers = self._table()
         index.begin(self)
         index.receives(self, state.caller.invite_key, state.caller.call_id)
-
-    def _table(self) -> dict[type[Any], Callable[[Any], None]]:
-        """Who carries out which effect."""
-        sender, seeker, handover, clocks = self._sender, self._seeker, self._handover, self._clocks
-        return {
-            fx.SendRequest: sender.send,
-            fx.SendAck: sender.send,
-            fx.CancelInvite: sender.cancel,
-            fx.Respond: sender.respond,
-            fx.TrackDialog: self._track,
-            fx.Locate: seeker.locate,
-            fx.ConnectTrunk: seeker.connect,
-            fx.ResolveNames: seeker.resolve,
-            fx.ReachTrunk: seeker.reach,
-            fx.ProbeTrunk: seeker.probe,
-            fx.FindDialog: handover.find,
-            fx.TakeOver: handover.take,
-            fx.Relay: self._relay,
-            fx.StartDtls: self._start_dtls,
-            fx.ReleaseDtlsKeys: self._release_keys,
-            fx.WriteAudit: self._audit,
-            fx.ShowReport: self._show,
-            fx.TakeDown: self._take_down,
-            fx.ShowQuality: self._show_quality,
-            fx.Measure: self._measure,
-            fx.Pin: self._pin,
-            fx.Count: self._count,
-            fx.SetTimer: clocks.set,
-            fx.ClearTimer: clocks.clear,
-            fx.Finished: self._finish,
-            fx.Forget: self._forget,
-        }
 
     @property
     def id(self) -> str:
@@ -178,6 +146,7 @@ class CallRunner:
             if self._tasks:
                 await asyncio.gather(*self._tasks, return_exceptions=True)
             else:
+                self._record_done = self._record_done or asyncio.Event()
                 self._record_done.clear()
                 await self._record_done.wait()
 
@@ -245,7 +214,7 @@ class CallRunner:
         self._index.stands(self, {leg.flow.id for leg in legs}, users)
 
     def _carry_out(self, effect: fx.Effect) -> None:
-        error = attempt(lambda: self._handlers[type(effect)](effect))
+        error = attempt(lambda: _HANDLERS[type(effect)](self, effect))
         if error is not None:
             self.cannot_carry_out(effect, error)
 
@@ -322,7 +291,8 @@ class CallRunner:
     def _recorded(self, _written: bool) -> None:
         """A record is in the log, or the call may go on without: then the log has told of that itself."""
         self._unwritten -= 1
-        self._record_done.set()
+        if self._record_done is not None:
+            self._record_done.set()
         self._work()
 
     def _finish(self, effect: fx.Finished) -> None:
@@ -392,3 +362,34 @@ class CallRunner:
             if left > 0:
                 self._index.late_forks[key] = LateForks(leg, self.state.termination)
                 asyncio.get_running_loop().call_later(left, self._index.late_forks.pop, key, None)
+
+
+_HANDLERS: dict[type[Any], Callable[[CallRunner, Any], None]] = {
+    fx.SendRequest: lambda runner, effect: runner._sender.send(effect),
+    fx.SendAck: lambda runner, effect: runner._sender.send(effect),
+    fx.CancelInvite: lambda runner, effect: runner._sender.cancel(effect),
+    fx.Respond: lambda runner, effect: runner._sender.respond(effect),
+    fx.TrackDialog: CallRunner._track,
+    fx.Locate: lambda runner, effect: runner._seeker.locate(effect),
+    fx.ConnectTrunk: lambda runner, effect: runner._seeker.connect(effect),
+    fx.ResolveNames: lambda runner, effect: runner._seeker.resolve(effect),
+    fx.ReachTrunk: lambda runner, effect: runner._seeker.reach(effect),
+    fx.ProbeTrunk: lambda runner, effect: runner._seeker.probe(effect),
+    fx.FindDialog: lambda runner, effect: runner._handover.find(effect),
+    fx.TakeOver: lambda runner, effect: runner._handover.take(effect),
+    fx.Relay: CallRunner._relay,
+    fx.StartDtls: CallRunner._start_dtls,
+    fx.ReleaseDtlsKeys: CallRunner._release_keys,
+    fx.WriteAudit: CallRunner._audit,
+    fx.ShowReport: CallRunner._show,
+    fx.TakeDown: CallRunner._take_down,
+    fx.ShowQuality: CallRunner._show_quality,
+    fx.Measure: CallRunner._measure,
+    fx.Pin: CallRunner._pin,
+    fx.Count: CallRunner._count,
+    fx.SetTimer: lambda runner, effect: runner._clocks.set(effect),
+    fx.ClearTimer: lambda runner, effect: runner._clocks.clear(effect),
+    fx.Finished: CallRunner._finish,
+    fx.Forget: CallRunner._forget,
+}
+"""Who carries out which effect; one table for all calls."""

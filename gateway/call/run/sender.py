@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.base.errors import TransportError
+from gateway.base.short import Short
 from gateway.base.values import LegId
 from gateway.call.machine import effects as fx
 from gateway.call.machine import events
@@ -38,7 +38,7 @@ class Sender:
         """Transactions of our INVITEs that have begun a leg, by their number."""
         self._invite_of: dict[LegId, str] = {}
         """The last of them for each leg."""
-        self._reinvites: deque[str] = deque()
+        self._reinvites: Short[str] = Short()
         self._sent_again: set[int] = set()
         """Asks whose connection broke; one entry at most for each request of the call."""
         self._waiting: set[int] = set()

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway.base.dtmf import SIGNALS, Once, Way, in_limits
+from gateway.base.short import Short
 from gateway.media.relay_commands import EventFormat
 from gateway.media.worker.agenda import NEVER, Agenda
 from gateway.media.worker.digit import EVENT, SEGMENT, Digit
@@ -54,7 +54,7 @@ class DigitPlayer:
         """What the peer takes; none: no digits can be played."""
         self._leg: Leg = weakref.proxy(leg)
         """Its own leg: a leg that is closed must not wait for somebody to look for circles."""
-        self._waiting: deque[Digit] = deque()
+        self._waiting: Short[Digit] = Short()
         self._once = Once()
         self._digit: Digit | None = None
         self._played_as = EventFormat(0)

@@ -6,9 +6,8 @@ goes on with an event that is too long for one (a segment, RFC 4733 2.5.1.3).
 
 from __future__ import annotations
 
-from collections import deque
-
 from gateway.base.dtmf import LONGEST
+from gateway.base.short import Short
 from gateway.media.worker.digit import SEGMENT, Digit, EventPacket, Outlet
 from gateway.media.worker.packet import MARKER, Packet
 from gateway.media.worker.stream import signed
@@ -36,7 +35,7 @@ class DigitReader:
         self.outlet = outlet
         self._digit: Digit | None = None
         self._ssrc = self._timestamp = 0
-        self._known: deque[tuple[tuple[int, int, int], float]] = deque(maxlen=MAX_KNOWN)
+        self._known: Short[tuple[tuple[int, int, int], float]] = Short(MAX_KNOWN)
         """Source, timestamp and code of the latest events, and when they began to be the ones before."""
         self._is_open = False
         """Its source has not ended the event, whatever became of the digit."""

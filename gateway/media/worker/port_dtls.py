@@ -6,9 +6,9 @@ of a peer that makes some.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TypeAlias
 
+from gateway.base.short import Short
 from gateway.base.values import HostPort
 from gateway.media.relay_commands import Component
 from gateway.media.relay_events import DtlsReceived, IceValidated, RejectCode
@@ -41,7 +41,7 @@ class PortDtls:
         self._allowed = AllowedSources(("0.0.0.0", 0), ())
         self._latches: dict[Component, HandshakeLatch] = {}
         self._by_paths = True
-        self._early: deque[Early] = deque()
+        self._early: Short[Early] = Short()
         self._is_described = False
 
     def set_ice(self, ufrag: str, password: bytes) -> None:

@@ -14,6 +14,8 @@ import secrets
 from collections import deque
 from typing import NamedTuple, TypeAlias
 
+from gateway.base.short import Short
+
 MAX_DROPOUT = 3000
 """Sequence numbers a source may skip and still be the same run (RFC 3550 A.1)."""
 MAX_MISORDER = 100
@@ -76,8 +78,8 @@ class Stream:
         """Our name in SDES (RFC 7022 4.1: 96 random bits for each stream)."""
         self.source: int | None = None
         """SSRC of the source that is passed on now; None before there is one."""
-        self._former: deque[tuple[int, int, float]] = deque(maxlen=MAX_FORMER_RUNS)
-        self._renumbered: deque[tuple[int, int]] = deque()
+        self._former: Short[tuple[int, int, float]] = Short(MAX_FORMER_RUNS)
+        self._renumbered: Short[tuple[int, int]] = Short()
         """Where packets of our own were put in, or some left out: up to which number of the source which shift held."""
         self._run_of_old = (0, 0, 0, 0)
         self.renew()

@@ -34,16 +34,16 @@ def _heard_both_ways(rig: LaneRig) -> None:
 
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.usefixtures("nobody_collects")
-def test_legs_and_streams_of_a_closed_call_are_gone_at_once(pair: str) -> None:
+def test_legs_and_keys_of_a_closed_call_are_gone_at_once(pair: str) -> None:
     with lane_rig(*PAIRS[pair]) as rig:
         _heard_both_ways(rig)
         rig.play(TRUNK, "5")
         rig.pass_time(1.0)
         kept: list[weakref.ref[object]] = [weakref.ref(rig.call)]
-        kept += [weakref.ref(part) for leg in rig.call.legs.values() for part in (leg, leg.stream, leg.protection)]
+        kept += [weakref.ref(part) for leg in rig.call.legs.values() for part in (leg, leg.protection)]
         del rig.call
         rig.loop._desk.close_call(1, rig.now)
-        assert [left() for left in kept] == [None] * 7
+        assert [left() for left in kept] == [None] * 5
 
 
 @pytest.mark.usefixtures("nobody_collects")

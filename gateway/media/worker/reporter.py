@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from secrets import SystemRandom
@@ -39,7 +40,9 @@ class Reporter:
         self.due = NEVER
         self.view = PeerView(leg.stream)
         """What the peer reports."""
-        self._leg, self._seconds = leg, REPORT_SECONDS
+        self._leg: Leg = weakref.proxy(leg)
+        """Its own leg, without a circle: what is closed is gone at once."""
+        self._seconds = REPORT_SECONDS
         self._sent: deque[tuple[int, int]] = deque([(leg.stream.ssrc, 0)], maxlen=2)
         """At the last two reports: our SSRC, and how many packets had left under it."""
         self._asked: tuple[int, int, float] | None = None

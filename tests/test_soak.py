@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +121,15 @@ def test_the_report_names_what_failed_and_shows_the_plot() -> None:
     assert "Soak &lt;300&gt;" in drawn
     assert drawn.count("<polyline") == 8
     assert plot("empty", []).endswith("</svg>\n")
+
+
+@pytest.mark.slow
+def test_a_short_soak_runs_to_its_end_and_writes_its_report(tmp_path: Path) -> None:
+    environment = {"SOAK_MINUTES": "0.3", "SOAK_CALLS": "6", "SOAK_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.soak"], env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert "ok  calls that failed: 0 of" in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / "report.md").read_text().startswith("# Soak: 6 calls")
+    assert (tmp_path / "soak.svg").exists()

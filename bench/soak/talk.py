@@ -108,7 +108,7 @@ class _Wired(MediaEnd):
     voice: Voice | None = None
 
     def _bind(self, host: str, port: int) -> None:
-        self.address = (host, self.exchange.port)
+        self.socket, self.address = self.exchange.socket, (host, self.exchange.port)
         self.exchange.takes[socket.inet_aton(host)] = self._arrived
 
     def send(self, data: bytes, to: Address | None = None) -> None:

@@ -170,7 +170,7 @@ def report(crowd: RelayCrowd, member: Member, number: int) -> bytes | None:
 
 def pause(crowd: RelayCrowd, member: Member, number: int) -> bytes | None:
     """Nobody says anything; some let their clock run meanwhile."""
-    crowd.now += 0.4 * number
+    crowd.pass_time(0.4 * number)
     if number % 2:
         member.timestamp = member.timestamp + round(0.4 * number * RATE) & 0xFFFFFFFF
     return member.sealed(member.packet())
@@ -315,7 +315,7 @@ class Judge:
         for number in EVERYBODY:
             if number in crowd.sources:
                 crowd.route(number, crowd.sources[number][0])
-        crowd.now += 1.0  # latecomers of before are none any more
+        crowd.pass_time(1.0)  # latecomers of before are none any more
         for _ in range(LAST_WORDS):
             self.tick(Happening("voice", ALICE, 0))
         for sink, (source, _) in crowd.sources.items():

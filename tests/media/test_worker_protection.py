@@ -50,6 +50,7 @@ async def test_header_extensions_beside_encrypted_media_are_meta_leak_and_not_pa
     for number in (1, 2):
         call.trunk.send_media(packets.rtp(number, payload_type=8, extension=b"\x10\x7f\x00\x00"))
         assert await call.browser.receive_media() == packets.rtp(number, payload_type=0)
+    await call.counters()  # what was told before has come
     assert mismatches(call, "meta.leak") == [TRUNK]
 
 

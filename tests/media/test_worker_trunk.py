@@ -38,6 +38,7 @@ async def _stream_flows(call: RelayedCall, sequence: int = 500) -> None:
     assert await call.browser.receive_media() == packets.rtp(sequence)
     call.browser.send_media(packets.rtp(sequence))
     assert await call.trunk.receive_media() == packets.rtp(sequence, payload_type=8)
+    await call.counters()  # what was told until now has come
 
 
 async def _spray(call: RelayedCall, attacker: Peer, count: int = 12) -> None:

@@ -19,7 +19,7 @@ from tests.rig.hosted import until
 from tests.rig.hosted_scene import PLAIN, SDES, HostedScene, both_hear
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
-GRACE_SECONDS = 1
+GRACE_SECONDS = 2
 ELSEWHERE = "127.0.4.4"
 """The browser's address in the other network."""
 BACK_SECONDS = 2.0

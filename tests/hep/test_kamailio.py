@@ -33,7 +33,9 @@ async def test_a_capture_node_of_homer_reads_every_message_of_a_call_and_a_repor
             def in_call() -> list[SipRow]:
                 return [row for row in node.messages() if row.correlation == call.call_id]
 
-            await until(lambda: {row.what for row in in_call()} >= {"INVITE", "200", "ACK", "BYE"}, in_call)
+            await until(
+                lambda: {row.what for row in in_call()} >= {"INVITE", "200", "ACK", "BYE"}, in_call, seconds=20.0
+            )
             rows = in_call()
             ours, theirs = f"127.0.0.1:{scene.setup.sip_port}", f"{PLAIN_HOST}:{scene.ports[PLAIN]}"
             assert (ours, theirs, "INVITE") in {(row.source, row.destination, row.what) for row in rows}
@@ -45,7 +47,7 @@ async def test_a_capture_node_of_homer_reads_every_message_of_a_call_and_a_repor
         place = HostPort("192.0.2.1", 4000)
         report = Frame(kind=Kind.RTCP_JSON, at=1, source=place, destination=place, correlation="a@b")
         send_to(HostPort(node.host, node.port), encode(report, b'{"type":200}', Sender(1)))
-        await until(node.reports, "a report")
+        await until(node.reports, "a report", seconds=20.0)
         assert [(row.correlation, row.payload) for row in node.reports()] == [("a@b", '{"type":200}')]
     finally:
         await asyncio.to_thread(node.stop)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import secrets
 from collections import deque
 from collections.abc import Callable
 
+from gateway.audit.sinks.kept import FIRST_BACK_OFF_SECONDS, back_off
 from gateway.base.counters import Counter, Counters
 from gateway.hep.link import HepLink, link_to
 from gateway.hep.plan import HepPlan
@@ -17,8 +17,6 @@ QUEUE_PACKETS = 10_000
 """Packets that wait at most: those of some seven hundred calls that begin and end."""
 QUEUE_OCTETS = 16 << 20
 """Octets that wait at most."""
-FIRST_BACK_OFF_SECONDS, LAST_BACK_OFF_SECONDS = 0.5, 30.0
-"""Pauses after a failure: the first, and the longest."""
 
 _log = logging.getLogger(__name__)
 
@@ -96,13 +94,12 @@ class Collector:
             self._succeed(len(packets))
 
     async def _fail(self, reason: str) -> None:
-        """Wait longer each time, and not all gateways at once."""
+        """Tell of the first failure, and wait."""
         if not self._failures:
             _log.error("hep collector=%s:%d state=up->down error=%s", self.plan.host, self.plan.port, reason)
         self._counters.add(Counter.HEP_FAILED)
-        longest = min(LAST_BACK_OFF_SECONDS, self._first_back_off * 2 ** min(self._failures, 16))
         self._failures += 1
-        await asyncio.sleep(longest * (500 + secrets.randbelow(501)) / 1000)
+        await asyncio.sleep(back_off(self._first_back_off, self._failures - 1))
 
     def _succeed(self, number: int) -> None:
         if self._failures:

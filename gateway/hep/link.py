@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import socket
 from collections.abc import Sequence
 from typing import Protocol
 
+from gateway.audit.sinks.kept import KeptConnection
 from gateway.audit.sinks.tls import client_context
 from gateway.hep.plan import HepPlan, HepTransport
 
@@ -17,10 +17,6 @@ ANSWER_SECONDS = 5.0
 """How long one step may take: to find and connect the collector, to have it take what is sent."""
 PROBE_SECONDS = 0.2
 """After the first datagram to a collector it is waited so long for the word that nobody is there (ICMP)."""
-UNCONFIRMED_SECONDS = 30
-"""TCP_USER_TIMEOUT (RFC 5482): a collector that went without a word is noticed within that time."""
-CLOSE_SECONDS = 1.0
-"""How long the end of a connection may take."""
 
 
 class HepLink(Protocol):
@@ -101,61 +97,20 @@ class StreamLink:
     most = 64
 
     def __init__(self, plan: HepPlan) -> None:
-        self._plan = plan
-        self._writer: asyncio.StreamWriter | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._is_lost = False
+        self._plan, self._connection = plan, KeptConnection(ANSWER_SECONDS)
 
     async def send(self, packets: Sequence[bytes]) -> None:
         """Send these, one behind the other."""
-        if self._is_lost:
-            await self.close()
-        if self._writer is None:
-            self._writer = await self._connect()
-        try:
-            self._writer.write(b"".join(packets))
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._writer.drain()
-            await asyncio.sleep(0)  # an end that is known by now counts
-            if self._is_lost:
-                raise ConnectionResetError(errno.ECONNRESET, "the collector has closed the connection")
-        except OSError:
-            await self.close()
-            raise
+        if not self._connection.is_open:
+            await self._connect()
+        await self._connection.write(b"".join(packets))
 
-    async def _connect(self) -> asyncio.StreamWriter:
+    async def _connect(self) -> None:
         plan = self._plan
-        is_tls = plan.transport is HepTransport.TLS
-        context = await asyncio.to_thread(client_context, plan.tls) if is_tls else None
-        async with asyncio.timeout(ANSWER_SECONDS):
-            reader, writer = await asyncio.open_connection(
-                plan.host, plan.port, ssl=context, server_hostname=(plan.server_name or plan.host) if is_tls else None
-            )
-        writer.transport.set_write_buffer_limits(1, 0)  # taken is what the system has taken
-        own: socket.socket = writer.get_extra_info("socket")
-        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNCONFIRMED_SECONDS * 1000)
-        self._is_lost = False
-        self._watch = asyncio.get_running_loop().create_task(self._watched(reader))
-        return writer
-
-    async def _watched(self, reader: asyncio.StreamReader) -> None:
-        """Notice the end of the connection; what a collector says has no meaning."""
-        with contextlib.suppress(OSError):
-            while await reader.read(4096):
-                pass
-        self._is_lost = True
+        await self._connection.close()
+        context = await asyncio.to_thread(client_context, plan.tls) if plan.transport is HepTransport.TLS else None
+        await self._connection.open(plan.host, plan.port, context, plan.server_name or plan.host)
 
     async def close(self) -> None:
         """End the connection; what was written is still sent, for a moment."""
-        writer, self._writer = self._writer, None
-        watch, self._watch = self._watch, None
-        self._is_lost = False
-        if watch is not None:
-            watch.cancel()
-        if writer is None:
-            return
-        writer.close()
-        with contextlib.suppress(OSError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await writer.wait_closed()
-        writer.transport.abort()
+        await self._connection.close()

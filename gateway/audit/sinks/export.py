@@ -9,10 +9,11 @@ from pathlib import Path
 
 from gateway.audit.log import FILE_NAME, AuditLog
 from gateway.audit.sinks.item import item_of
+from gateway.audit.sinks.kept import FIRST_BACK_OFF_SECONDS
 from gateway.audit.sinks.link import Link
 from gateway.audit.sinks.plan import SinkPlan, SyslogPlan
 from gateway.audit.sinks.readback import Positions, lines_after
-from gateway.audit.sinks.sink import FIRST_BACK_OFF_SECONDS, Sink
+from gateway.audit.sinks.sink import Sink
 from gateway.audit.sinks.syslog import SyslogLink
 from gateway.audit.sinks.webhook import WebhookLink
 from gateway.base.counters import Counters

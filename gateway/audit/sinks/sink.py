@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway.audit.sinks.item import DROPPED, Item
+from gateway.audit.sinks.kept import FIRST_BACK_OFF_SECONDS, back_off
 from gateway.audit.sinks.link import Link, RefusedError, SendError
 from gateway.audit.sinks.plan import SinkPlan
 from gateway.audit.sinks.queue import QUEUE_OCTETS, SinkQueue
 from gateway.base.counters import Counter, Counters
 
-FIRST_BACK_OFF_SECONDS = 0.5
-"""After the first failure; each further one doubles it."""
-LAST_BACK_OFF_SECONDS = 30.0
-"""A receiver that comes back has what waited within this time."""
 TELL_SECONDS = 10.0
 """A sink that loses records all the time is told of in the log at most this often."""
 REFUSALS = 3
@@ -200,9 +196,8 @@ class Sink:
         if not self._failures:
             _log.error("audit sink=%s state=up->down waiting=%d error=%s", self.plan.name, self.waiting, reason)
         self._counters.add(Counter.AUDIT_SINK_FAILED)
-        longest = min(LAST_BACK_OFF_SECONDS, self._first_back_off * 2 ** min(before, 16))
         self._failures += 1
-        await asyncio.sleep(longest * (500 + secrets.randbelow(501)) / 1000)
+        await asyncio.sleep(back_off(self._first_back_off, before))
 
     def _succeed(self, items: Sequence[Item]) -> None:
         if self._failures:
